@@ -1,0 +1,1 @@
+"""Many images, the same run."""

@@ -1,0 +1,149 @@
+"""``vitascope run``: one task on images."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitascope.batch.run import Job, Report, result_table, run_images
+from vitascope.cli.say import PARTIAL, plain_errors, watch
+from vitascope.core.axes import check_axes
+from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.io.grouping import find_groups
+from vitascope.io.yaml_text import read_yaml
+from vitascope.tasks.registry import TASKS, find_task
+from vitascope.tasks.spec import TaskSpec
+
+
+def show_parameters(context: typer.Context, wanted: bool) -> None:
+    """List the parameters of the task that was named and stop, whatever else is missing on the command line."""
+    if wanted:
+        with plain_errors():
+            typer.echo(describe_parameters(find_task(context.params["task"])))
+        raise typer.Exit
+
+
+def run(
+    task: Annotated[
+        str,
+        typer.Argument(help=f"What to do: {', '.join(f'{s.name} ({s.title})' for s in TASKS)}.", is_eager=True),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
+            "image, only in channel its channels.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
+    model: Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")] = "auto",
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(help="The real stain of the same field, to compare with; once for each image, in order."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."
+        ),
+    ] = None,
+    pixel_size_um: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
+    ] = None,
+    axes: Annotated[
+        str | None, typer.Option(help="Axes of each file out of TCZYX, where the files tell wrong, such as ZYX.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    format: Annotated[str, typer.Option(help="Pictures as tif or zarr; auto takes zarr above 2 GiB.")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of the task; see --help-parameters."),
+    ] = None,
+    help_parameters: Annotated[
+        bool, typer.Option("--help-parameters", help="List the task's parameters and stop.", callback=show_parameters)
+    ] = False,
+) -> None:
+    """Run a task on images and write pictures, tables and provenance to a folder.
+
+    Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 2 for wrong usage.
+    """
+    with plain_errors():
+        spec = find_task(task)
+        if format not in ("auto", "tif", "zarr"):
+            raise ParameterError(f"'{format}' is no format.", "Choose auto, tif or zarr.")
+        if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
+            raise ParameterError(f"A pixel size of {pixel_size_um} µm is not possible.", "Give a positive number.")
+        if axes is not None:
+            letters = axes.upper().replace("S", "", 1)  # the samples of a colour picture
+            check_axes(letters, (1,) * len(letters))
+        values = parse_settings(settings or [])
+        params = spec.make_params(**{"model": model, "device": device, **values})
+        job = Job(
+            spec,
+            find_groups(images, group),
+            params,
+            out,
+            find_groups(reference, group) if reference else (),
+            pixel_size_um,
+            axes,
+            format,  # type: ignore[arg-type]
+            shlex.join(["vitascope", *sys.argv[1:]]),
+        )
+        report = watch(run_images(job))
+        tell(report, spec)
+    if not report.complete:
+        raise typer.Exit(PARTIAL)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Turn ``name=value`` into parameters; values are read as YAML (numbers, true, lists, text).
+
+    Raises
+    ------
+    ParameterError
+        If a setting has no ``=``, or its value cannot be read.
+
+    Examples
+    --------
+    >>> parse_settings(["min_area=0.2", "planes=[0, 2]", "channel=phase", "masks=false"])
+    {'min_area': 0.2, 'planes': [0, 2], 'channel': 'phase', 'masks': False}
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip():
+            raise ParameterError(f"'--set {setting}' cannot be read.", "Write --set name=value.")
+        try:
+            value = read_yaml(text)
+        except ReaderError as error:
+            raise ParameterError(
+                f"The value of '{name}' cannot be read.", "Write numbers plainly, lists as [1, 2]."
+            ) from error
+        if name.strip() == "channel" and value is not None and not isinstance(value, str):
+            value = text.strip()  # a number as it is written: 01 stays 01
+        values[name.strip()] = value
+    return values
+
+
+def describe_parameters(spec: TaskSpec) -> str:
+    """List a task's parameters: name, default and meaning."""
+    lines = [f"{spec.title}: {spec.summary}", ""]
+    for name, field in spec.params.model_fields.items():
+        lines.append(f"  {name} (default {field.default})\n      {field.description}")
+    return "\n".join(lines)
+
+
+def tell(report: Report, spec: TaskSpec) -> None:
+    """Say what came out, one line for each image."""
+    table = result_table(report)
+    for row in table.to_dict("records"):
+        number = row.get(spec.headline)
+        main = "" if number is None or number != number else f"{spec.headline_title}: {number:g}  "
+        typer.echo(f"{row['status']:10} {row['image']}  {main}{row['message']}".rstrip())
+    typer.echo(f"Results: {report.out}")

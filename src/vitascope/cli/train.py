@@ -1,0 +1,78 @@
+"""``vitascope train`` and ``vitascope evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitascope.cli.say import plain_errors, watch
+from vitascope.core.card import MODEL_ID
+from vitascope.core.errors import ParameterError
+from vitascope.core.folders import user_models
+from vitascope.io.models import find_cards
+from vitascope.tasks.recipe import read_recipe
+from vitascope.tasks.registry import find_task
+
+
+def train(
+    task: Annotated[str, typer.Argument(help="Task the model is for, such as stain.")],
+    recipe: Annotated[Path, typer.Option(help="Recipe in YAML: data, network, losses, split.")],
+    out: Annotated[
+        str,
+        typer.Option("-o", "--out", help="Name of the new model, or a path that ends in it; never an existing one."),
+    ],
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Model to start from; empty starts from scratch.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+) -> None:
+    """Train a model from a recipe; an interrupted run goes on where it stopped."""
+    with plain_errors():
+        spec = find_task(task)
+        read = read_recipe(recipe)
+        if read.task != spec.name:
+            raise ParameterError(f"The recipe is for the task '{read.task}', not '{task}'.")
+        folder, name = split_target(out)
+        if folder == user_models() and name in find_cards():
+            raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+        training = spec.load_training()
+        card = watch(training.run_training(read.changed({"id": name}), recipe.parent, folder, start_from, device))
+        typer.echo(f"Model: {card}")
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model by id or path of its card.")],
+    recipe: Annotated[Path, typer.Option(help="Recipe whose test part is measured on.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+) -> None:
+    """Measure a model on the test part of a recipe's data."""
+    with plain_errors():
+        read = read_recipe(recipe)
+        training = find_task(read.task).load_training()
+        for metric in watch(training.run_evaluation(model, read, recipe.parent, device)):
+            interval = f" ({metric.low:.4f} to {metric.high:.4f})" if metric.low is not None else ""
+            typer.echo(f"{metric.name}: {metric.value:.4f}{interval}, {metric.on}, n = {metric.n}")
+
+
+def split_target(out: str) -> tuple[Path, str]:
+    """Turn ``-o`` into a folder and a model id: a plain name goes to the user's models.
+
+    Raises
+    ------
+    ParameterError
+        If the name cannot be that of a model.
+
+    Examples
+    --------
+    >>> split_target("models/mine.json")[1]
+    'mine'
+    """
+    path = Path(out)
+    name = path.name.removesuffix(".json").removesuffix(".safetensors")
+    if not MODEL_ID.match(name):
+        raise ParameterError(
+            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+    return (user_models() if path.name == out else path.parent), name

@@ -1,0 +1,1 @@
+"""The vocabulary: images, parameters, progress, results, cards and errors."""

@@ -1,0 +1,218 @@
+"""The model card: all that is known of a model, in one JSON file beside its weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vitascope.core.errors import ModelError
+from vitascope.core.params import describe_validation
+
+MODEL_ID = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
+
+
+def check_id(value: str) -> str:
+    """Return an id that can be a file name everywhere.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not MODEL_ID.match(value):
+        raise ValueError("must be 1 to 64 characters out of a-z, 0-9, dot, dash, underscore")
+    return value
+
+
+ModelId = Annotated[str, AfterValidator(check_id)]
+
+
+class CardPart(BaseModel):
+    """A part of a card: frozen, and without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class Architecture(CardPart):
+    """A network of ours by name, and what it is built with."""
+
+    name: str
+    arguments: dict[str, Any] = {}
+
+
+class Normalisation(CardPart):
+    """How pixels become network input: one linear map for the whole image, never per tile.
+
+    ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
+    2022), ``standard`` subtracts the median and divides by the standard deviation. ``clip`` bounds the result.
+    """
+
+    method: Literal["percentile", "minmax", "standard"]
+    low: float = Field(0.1, ge=0, le=100)
+    high: float = Field(99.9, ge=0, le=100)
+    clip: tuple[float, float] | None = None
+    per: Literal["image", "plane"] = "image"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Normalisation:
+        # The other way round every pixel would become the same number, without a word.
+        if self.low >= self.high or (self.clip is not None and self.clip[0] >= self.clip[1]):
+            raise ValueError("the lower limit must lie below the upper one")
+        return self
+
+
+class InputSpec(CardPart):
+    """What the network wants to see."""
+
+    modality: str = Field(description="Such as phase contrast, bright-field, DIC.")
+    channels: tuple[str, ...] = Field(min_length=1, description="Names of the channels, in order.")
+    planes: int = Field(1, ge=1, description="Planes of a z-stack taken as network channels.")
+    spatial_dims: Literal[2, 3] = 2
+    pixel_size_um: float | None = Field(None, gt=0, description="None where the training data do not tell.")
+    pixel_size_note: str = ""
+    object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
+    normalisation: Normalisation
+
+
+class Target(CardPart):
+    """One output of the network."""
+
+    name: str
+    unit: str = "normalised"
+    source_low: float | None = Field(None, description="Grey value of the stain that became 0.")
+    source_high: float | None = Field(None, description="Grey value of the stain that became 1.")
+    masks: bool = Field(False, description="Whether objects can be segmented in it.")
+    colormap: str = "viridis"
+
+
+class DataSource(CardPart):
+    """What the model was trained on, with credit."""
+
+    name: str
+    url: str = ""
+    licence: str
+    credit: str
+    description: str = ""
+    sha256: dict[str, str] = {}
+
+
+class Metric(CardPart):
+    """A measured figure, with its interval and what it was measured on."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    unit: str = ""
+    on: str
+    n: int | None = None
+    of_twin: bool = Field(False, description="Measured on the twin trained without the test data, not on this model.")
+
+
+class Intervals(CardPart):
+    """Split-conformal calibration: half-widths on a scale, by group."""
+
+    level: float = Field(gt=0, lt=1)
+    scale: Literal["linear", "log"] = "linear"
+    half_width: float = Field(ge=0)
+    groups: int = Field(ge=1)
+    on: str
+
+
+class Domain(CardPart):
+    """What the training images looked like, to tell when an image lies outside.
+
+    Statistics are taken over square crops of the prepared images: their 1, 50 and 99 % quantiles. The pooled deepest
+    features of a crop are compared by their standardised distance: the root mean square of (feature - mean) / spread.
+    """
+
+    crop_px: int = Field(ge=16, multiple_of=16)
+    crops: int = Field(ge=1)
+    statistics: dict[str, tuple[float, float, float]]
+    feature_mean: tuple[float, ...] = ()
+    feature_spread: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    distance_99: float | None = Field(
+        None, description="99 % of crops of held-out groups lie below; None with a single group."
+    )
+
+    @model_validator(mode="after")
+    def _paired(self) -> Domain:
+        if len(self.feature_mean) != len(self.feature_spread):
+            raise ValueError("as many spreads as means of features are wanted")
+        return self
+
+
+class Weights(CardPart):
+    """The file of weights."""
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    dtype: Literal["float16", "float32"]
+    parameters: int
+
+    @field_validator("file")
+    @classmethod
+    def _plain_name(cls, value: str) -> str:
+        if Path(value).name != value or not value.endswith(".safetensors"):
+            raise ValueError("must be the plain name of a .safetensors file beside the card")
+        return value
+
+
+class ModelCard(CardPart):
+    """Everything known of a model; preprocessing travels with it."""
+
+    card_version: Literal[1] = 1
+    id: ModelId
+    version: str = "1"
+    task: str
+    title: str
+    summary: str = Field(description="One line for the dock: trained on what, how good.")
+    architecture: Architecture
+    input: InputSpec
+    targets: tuple[Target, ...] = Field(min_length=1)
+    data: tuple[DataSource, ...]
+    split: str
+    metrics: tuple[Metric, ...] = ()
+    distrust: str = Field(description="In words, when not to trust the model.")
+    licence: str
+    credit: str = ""
+    weights: Weights
+    domain: Domain | None = None
+    intervals: Intervals | None = None
+    parent: str = Field("", description="Model it was fine-tuned from: id and sha256.")
+    recipe: str = ""
+    training: dict[str, Any] = {}
+    created: str = ""
+    versions: dict[str, str] = {}
+
+    @field_validator("targets")
+    @classmethod
+    def _told_apart(cls, value: tuple[Target, ...]) -> tuple[Target, ...]:
+        if len({target.name.lower() for target in value}) < len(value):
+            raise ValueError("two targets have the same name")
+        return value
+
+    @property
+    def network_channels(self) -> int:
+        """Channels the network takes in: planes times channels."""
+        return self.input.planes * len(self.input.channels)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, source: str = "") -> ModelCard:
+        """Read a card.
+
+        Raises
+        ------
+        ModelError
+            Naming the fields that are missing, unknown or wrong.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ModelError(
+                f"The model card {source} is not valid: {describe_validation(error)}".replace("  ", " "),
+                "Ask whoever made the model for a card of this version.",
+            ) from error

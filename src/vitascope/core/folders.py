@@ -1,0 +1,33 @@
+"""Where vitascope keeps things on this machine, and where it looks for them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+BUNDLED_MODELS = Path(__file__).parent.parent / "zoo"
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def user_models() -> Path:
+    """Folder of the user's own models: ``VITASCOPE_MODELS`` (first entry), or the platform's data folder."""
+    listed = os.environ.get("VITASCOPE_MODELS", "").split(os.pathsep)
+    return Path(listed[0]) if listed[0] else Path(platformdirs.user_data_dir("vitascope", False)) / "models"
+
+
+def shared_models() -> list[Path]:
+    """Read-only folders of a lab: the further entries of ``VITASCOPE_MODELS``."""
+    return [Path(p) for p in os.environ.get("VITASCOPE_MODELS", "").split(os.pathsep)[1:] if p]
+
+
+def cache() -> Path:
+    """Folder of what can be made again, such as the measured speed of this machine."""
+    return Path(os.environ.get("VITASCOPE_CACHE") or platformdirs.user_cache_dir("vitascope", False))
+
+
+def training_data() -> Path | None:
+    """Folder that recipes find their data under: ``VITASCOPE_DATA``, or None."""
+    listed = os.environ.get("VITASCOPE_DATA")
+    return Path(listed) if listed else None

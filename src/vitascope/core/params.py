@@ -1,0 +1,88 @@
+"""Frozen parameters: each field carries the text that forms, help, schema and docs show."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from vitascope.core.errors import ParameterError
+
+Precision = Literal["auto", "f32", "bf16", "f16"]
+
+MOST_TOLD = 5
+
+
+class RunParams(BaseModel):
+    """What every task takes: which model, and how to compute. ``auto`` is resolved before the run and recorded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: str = Field(
+        "auto", title="Model", description="Which model to run; 'auto' takes the bundled one that fits the image."
+    )
+    device: str = Field(
+        "auto",
+        title="Device",
+        description="Where to compute: auto, cpu, cuda, cuda:1 or mps.",
+        json_schema_extra={"advanced": True},
+    )
+    precision: Precision = Field(
+        "auto",
+        title="Precision",
+        description="Number format of the network: f32 is exact, bf16 and f16 are faster where the machine has them.",
+        json_schema_extra={"advanced": True},
+    )
+    tile_px: int | None = Field(
+        None,
+        title="Tile",
+        description="Side of the piece computed at once; empty measures what is fastest and fits memory. "
+        "It never changes the result.",
+        ge=256,
+        le=8192,
+        multiple_of=16,
+        json_schema_extra={"advanced": True, "unit": "px"},
+    )
+    threads: int | None = Field(
+        None,
+        title="Threads",
+        description="Processor threads to use; empty takes all cores.",
+        ge=1,
+        le=1024,
+        json_schema_extra={"advanced": True},
+    )
+
+    @classmethod
+    def make(cls, **values: Any) -> Any:
+        """Build parameters from plain values, with an error a user can read.
+
+        Raises
+        ------
+        ParameterError
+            Naming each field that is unknown or out of bounds.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParameterError(describe_validation(error), f"Known: {', '.join(cls.model_fields)}.") from error
+
+    def changed(self, **values: Any) -> Any:
+        """Return a copy with some fields replaced, validated."""
+        return type(self).make(**{**self.model_dump(), **values})
+
+
+def describe_validation(error: ValidationError) -> str:
+    """Say in one sentence what pydantic found wrong: the first few faults, and how many more there are."""
+    parts = []
+    for item in error.errors()[:MOST_TOLD]:
+        name = ".".join(str(p) for p in item["loc"]) or "value"
+        parts.append(f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}")
+    more = error.error_count() - len(parts)
+    return "; ".join(parts) + (f"; and {more} more." if more else ".")
+
+
+def field_extra(field: FieldInfo, key: str) -> Any:
+    """Return a value of a field's ``json_schema_extra``, or None."""
+    extra = field.json_schema_extra
+    return extra.get(key) if isinstance(extra, dict) else None

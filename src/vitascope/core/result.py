@@ -1,0 +1,167 @@
+"""What a run gives back: pictures and labels on the input's grid, numbers, trust, and where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from vitascope.core.plate import Place
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TrustLevel = Literal["fits", "unsure", "outside", "unknown"]
+
+
+@dataclass(frozen=True)
+class ImageOutput:
+    """A picture on the input's grid.
+
+    Parameters
+    ----------
+    kind : str
+        Folder it is written to, such as ``prediction`` or ``maps``.
+    title : str
+        What a layer is called, such as ``nuclei``.
+    array : array, shape as ``axes``, float32, numpy, zarr or dask
+    axes : str
+        Letters of TCZYX in order.
+    channel_names : tuple of str
+        One per channel, also where the array has no C axis (then one).
+    unit : str
+        Unit of the values.
+    limits : tuple of float
+        Contrast limits (low, high) for display, in ``unit``.
+    colormap : str
+        Name of the colour map the quantity always has.
+    """
+
+    kind: str
+    title: str
+    array: Any
+    axes: str
+    channel_names: tuple[str, ...]
+    unit: str = ""
+    limits: tuple[float, float] = (0.0, 1.0)
+    colormap: str = "viridis"
+
+
+@dataclass(frozen=True)
+class LabelsOutput:
+    """Objects on the input's grid, with their measurements.
+
+    Parameters
+    ----------
+    kind : str
+        Folder it is written to, such as ``labels``.
+    title : str
+        What a layer is called, such as ``nuclei masks``.
+    array : array of uint32, shape as ``axes``
+        0 is background, objects are 1…N.
+    axes : str
+        Letters of TCZYX in order; never C.
+    table : DataFrame, N rows
+        Column ``label`` holds 1…N, then the measurements, units in the names.
+    """
+
+    kind: str
+    title: str
+    array: Any
+    axes: str
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far to rely on the numbers.
+
+    Parameters
+    ----------
+    level : {"fits", "unsure", "outside", "unknown"}
+        Against the domain of the model's card.
+    reasons : tuple of str
+        Sentences with numbers.
+    """
+
+    level: TrustLevel = "unknown"
+    reasons: tuple[str, ...] = ()
+
+
+class Provenance(BaseModel):
+    """Where a number comes from; enough to repeat the run to the bit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str
+    model: str
+    model_sha256: str
+    params: dict[str, Any]
+    device: str
+    precision: str
+    inputs: list[dict[str, Any]]
+    versions: dict[str, str]
+    started: str
+    seconds: float
+    trust: str = "unknown"
+    flags: list[str] = []
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that one run gives.
+
+    Parameters
+    ----------
+    outputs : tuple of ImageOutput and LabelsOutput
+    rows : tuple of mapping
+        One row of numbers per time point (one in all for a single image); same keys in each.
+    unit : str
+        Unit of the main number.
+    place : Place
+        Where the image was taken.
+    name : str
+        Name of the image.
+    status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
+    flags : tuple of str
+        Words of :data:`vitascope.core.flags.FLAGS`.
+    message : str
+        The sentence behind REJECTED, FAILED or a warning.
+    trust : Trust
+    interval_level : float or None
+        Nominal level of the interval, 0.9 for 90 %; None where there is none.
+    tables : mapping of str to DataFrame
+        Further tables, such as ``agreement``.
+    provenance : Provenance or None
+    scratch : object or None
+        Keeps the temporary folder of lazily stored outputs alive as long as the result.
+    """
+
+    outputs: tuple[ImageOutput | LabelsOutput, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    unit: str
+    place: Place
+    name: str
+    status: str = "OK"
+    flags: tuple[str, ...] = ()
+    message: str = ""
+    trust: Trust = Trust()
+    interval_level: float | None = None
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    provenance: Provenance | None = None
+    scratch: object | None = None
+
+    def output(self, kind: str) -> ImageOutput | LabelsOutput:
+        """Return the first output of a kind, such as ``"labels"``.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        for output in self.outputs:
+            if output.kind == kind:
+                return output
+        raise KeyError(f"There is no '{kind}' here, only {[o.kind for o in self.outputs]}.")

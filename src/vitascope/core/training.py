@@ -1,0 +1,89 @@
+"""How to train: the parameters of the one training loop."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingParams(BaseModel):
+    """Settings of the training loop, frozen and recorded with the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(40, ge=1, le=100_000, title="Epochs", description="Rounds of training.")
+    steps_per_epoch: int = Field(50, ge=1, title="Steps", description="Batches in a round.")
+    batch_size: int = Field(8, ge=1, le=4096, title="Batch", description="Crops or images at once.")
+    optimizer: Literal["adam", "adadelta", "sgd"] = Field("adam", title="Optimiser", description="Method of descent.")
+    learning_rate: float = Field(1e-3, gt=0, title="Learning rate", description="Size of a step.")
+    momentum: float = Field(0.9, ge=0, lt=1, title="Momentum", description="Of SGD.")
+    weight_decay: float = Field(0.0, ge=0, title="Weight decay", description="Pull of the weights towards 0 (L2).")
+    l1: float = Field(0.0, ge=0, title="L1", description="Penalty on the sum of absolute weights.")
+    clip_norm: float | None = Field(None, gt=0, title="Gradient clip", description="Longest gradient; empty for none.")
+    schedule: Literal["constant", "cosine", "steps"] = Field(
+        "constant", title="Schedule", description="How the learning rate falls."
+    )
+    warmup_steps: int = Field(0, ge=0, title="Warm-up", description="Steps over which the learning rate rises.")
+    decay_factor: float = Field(0.9, gt=0, le=1, title="Decay", description="For 'steps': factor at each stage.")
+    decay_epochs: int = Field(10, ge=1, title="Decay every", description="For 'steps': epochs between stages.")
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, title="Averaging", description="Decay of the running average of the weights; 0 for none."
+    )
+    patience: int = Field(
+        0, ge=0, title="Patience", description="Epochs without a better score until the end; 0 never."
+    )
+    seed: int = Field(0, ge=0, title="Seed", description="Start of all random numbers.")
+    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+        "auto", title="Precision", description="Number format of the forward pass."
+    )
+
+
+class AugmentParams(BaseModel):
+    """How training crops are varied, frozen; chances are per crop.
+
+    The defaults are those of Pankova 2022 (seed 004), section 3.1.4: flips 30 % each way, rotation by any angle, the
+    three zooms, contrast halved or tripled and defocus of severity 4 (a disk of radius 2 px, Table 9), each in 20 % of
+    crops.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip_vertical: float = Field(0.3, ge=0, le=1, description="Chance to turn top and bottom over.")
+    flip_horizontal: float = Field(0.3, ge=0, le=1, description="Chance to swap left and right.")
+    rotation_degrees: float = Field(180.0, ge=0, le=180, description="Largest angle of rotation, either way.")
+    zoom: Literal["thesis", "range", "none"] = Field(
+        "thesis",
+        description="thesis: 100 px (20 %), 50 px (20 %) or 20 px (60 %) taken off each side of the crop, then "
+        "enlarged to its size; range: between zoom_low and zoom_high.",
+    )
+    zoom_low: float = Field(0.8, gt=0, description="For 'range': least enlargement.")
+    zoom_high: float = Field(1.25, gt=0, description="For 'range': greatest enlargement.")
+    elastic_px: float = Field(0.0, ge=0, description="Standard deviation of a smooth random bend.")
+    contrast: float = Field(0.2, ge=0, le=1, description="Chance to halve or triple the contrast.")
+    defocus: float = Field(0.2, ge=0, le=1, description="Chance of a defocus blur.")
+    defocus_radius_px: float = Field(2.0, ge=0, description="Radius of the blurring disk.")
+    brightness: float = Field(0.0, ge=0, description="Standard deviation of an added constant.")
+    gain: float = Field(0.0, ge=0, description="Standard deviation of the logarithm of a factor.")
+    plane_gain: float = Field(0.0, ge=0, description="The same for each plane on its own, with an added constant.")
+    noise: float = Field(0.0, ge=0, description="Largest typical standard deviation of added noise.")
+    cutout: int = Field(0, ge=0, description="Number of squares blanked in half of the crops.")
+    cutout_px: int = Field(40, ge=1, description="Largest side of a blanked square.")
+    plane_dropout: float = Field(0.0, ge=0, lt=1, description="Chance to blank each plane.")
+
+
+class CropFilter(BaseModel):
+    """Which crops are worth training on, judged by the target in [0, 1] (Pankova 2022, section 3.2.1).
+
+    The thesis names the faults - mostly background, over-exposed, under-exposed - and gives no numbers; these are ours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    foreground_above: float = Field(0.15, ge=0, le=1, description="Target above this is foreground.")
+    min_foreground: float = Field(0.0, ge=0, le=1, description="Least share of foreground in a crop; 0 keeps all.")
+    max_saturated: float = Field(1.0, ge=0, le=1, description="Largest share of pixels at the top of the scale.")
+    min_peak: float = Field(0.0, ge=0, le=1, description="The brightest pixel must reach this (under-exposure).")
+    keep_anyway: float = Field(
+        0.0, ge=0, le=1, description="Chance to keep a crop that fails, so that background is seen."
+    )

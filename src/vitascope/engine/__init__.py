@@ -1,0 +1,1 @@
+"""torch and OpenVINO at run time: devices, loading, preparing, predicting, training."""

@@ -1,0 +1,88 @@
+"""What this machine can compute on, and with which numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from vitascope.core.errors import ParameterError
+from vitascope.engine.openvino_runtime import cpu_precisions
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as the picker shows it.
+
+    Parameters
+    ----------
+    id : str
+        ``cpu``, ``cuda:0``, ``mps``.
+    label : str
+        Name and memory, for people.
+    memory_bytes : int
+    precisions : tuple of str
+        Number formats it computes natively, ``f32`` first.
+    """
+
+    id: str
+    label: str
+    memory_bytes: int
+    precisions: tuple[str, ...]
+
+
+def list_devices() -> list[Device]:
+    """List the devices, the fastest kind first, the processor last."""
+    devices = []
+    for index in range(torch.cuda.device_count()) if torch.cuda.is_available() else []:
+        properties = torch.cuda.get_device_properties(index)
+        formats = ("f32", "bf16", "f16") if properties.major >= 8 else ("f32", "f16")
+        devices.append(
+            Device(
+                f"cuda:{index}",
+                f"{properties.name} ({properties.total_memory / 2**30:.0f} GiB)",
+                properties.total_memory,
+                formats,
+            )
+        )
+    memory = psutil.virtual_memory().total
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", f"Apple GPU ({memory / 2**30:.0f} GiB shared)", memory, ("f32", "f16")))
+    devices.append(
+        Device("cpu", f"Processor, {core_count()} cores ({memory / 2**30:.0f} GiB)", memory, cpu_precisions())
+    )
+    return devices
+
+
+def core_count() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+
+
+def pick_device(wanted: str, devices: list[Device] | None = None) -> tuple[Device, bool]:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps`` into a device of this machine.
+
+    Returns
+    -------
+    tuple of Device and bool
+        The device, and whether it stands in for one that is not there.
+
+    Raises
+    ------
+    ParameterError
+        If the text names no kind of device.
+    """
+    devices = list_devices() if devices is None else devices
+    if wanted == "auto":
+        return devices[0], False
+    kind = wanted.split(":")[0]
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ParameterError(f"'{wanted}' is no device.", "Choose auto, cpu, cuda, cuda:1 or mps.")
+    for device in devices:
+        if wanted in (device.id, device.id.split(":")[0]):
+            return device, False
+    return devices[-1], True

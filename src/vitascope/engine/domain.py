@@ -1,0 +1,176 @@
+"""Does an image look like those a model was trained on? Reference for the card, and the judgement at run time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import Domain
+from vitascope.core.errors import ModelError
+from vitascope.core.result import Trust
+from vitascope.ops.geometry import Reader
+from vitascope.ops.quality import crop_statistics
+
+MAX_CROPS = 64
+SIGNIFICANT = 4
+
+WORDS = {
+    "mean": "brightness",
+    "contrast": "contrast",
+    "focus": "sharpness",
+    "skewness": "balance of bright and dark",
+}
+
+
+def crop_windows(shape_yx: tuple[int, int], crop_px: int, most: int = MAX_CROPS) -> list[tuple[slice, slice]]:
+    """Spread up to ``most`` square windows evenly over a picture; one that reaches beyond it if it is smaller."""
+    counts = [max(1, n // crop_px) for n in shape_yx]
+    while counts[0] * counts[1] > most:
+        counts[int(np.argmax(counts))] -= 1
+    starts = [
+        np.linspace(0, max(0, n - crop_px), c).astype(int) if c > 1 else [max(0, (n - crop_px) // 2)]
+        for n, c in zip(shape_yx, counts, strict=True)
+    ]
+    sides = [min(n, crop_px) for n in shape_yx]
+    return [(slice(y, y + sides[0]), slice(x, x + sides[1])) for y in starts[0] for x in starts[1]]
+
+
+def image_statistics(read: Reader, shape_yx: tuple[int, int], crop_px: int) -> list[dict[str, float]]:
+    """Measure brightness, contrast, sharpness and skewness of crops of a prepared image (its middle plane)."""
+    found = []
+    for window in crop_windows(shape_yx, crop_px):
+        planes = read(window)
+        found.append(crop_statistics(planes[len(planes) // 2]))
+    return found
+
+
+def feature_distances(
+    features: NDArray[np.float64], mean: NDArray[np.float64], spread: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Root mean square of standardised features, shape (crops,)."""
+    return np.asarray(np.sqrt((((features - mean) / spread) ** 2).mean(axis=1)))
+
+
+def make_domain(
+    crop_px: int, statistics: Sequence[Mapping[str, float]], features: NDArray[np.float64], groups: Sequence[object]
+) -> Domain:
+    """Describe the training images for the card.
+
+    Parameters
+    ----------
+    crop_px : int
+    statistics : sequence of mapping
+        One per crop.
+    features : array, shape (crops, F)
+        Pooled deepest features.
+    groups : sequence
+        Image or region of each crop; distances are taken from groups left out of the reference, each in turn. With one
+        group there is nothing to take them from: the card then has no distance.
+
+    Returns
+    -------
+    Domain
+    """
+    quantiles = {}
+    for name in statistics[0]:
+        if known := _finite(statistics, name):
+            low, middle, high = _rounded(np.quantile(known, (0.01, 0.5, 0.99)))
+            quantiles[name] = (low, middle, high)
+    mean, spread = _reference(features)
+    held_out = []
+    ids = np.array([groups.index(g) for g in groups])
+    for group in np.unique(ids):
+        rest = features[ids != group]
+        if len(rest) >= 2:
+            held_out.append(feature_distances(features[ids == group], *_reference(rest)))
+    return Domain(
+        crop_px=crop_px,
+        crops=len(features),
+        statistics=quantiles,
+        feature_mean=_rounded(mean),
+        feature_spread=_rounded(spread),
+        distance_99=_rounded(np.quantile(np.concatenate(held_out), [0.99]))[0] if held_out else None,
+    )
+
+
+def _finite(statistics: Sequence[Mapping[str, float]], name: str) -> list[float]:
+    """Return one statistic of the crops that have it: a constant crop has no sharpness."""
+    return [s[name] for s in statistics if math.isfinite(s[name])]
+
+
+def _reference(features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    spread = features.std(axis=0)
+    # Features that hardly vary would turn rounding into distance.
+    return features.mean(axis=0), np.maximum(spread, 0.1 * np.median(spread) + 1e-6)
+
+
+def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(float(f"{v:.{SIGNIFICANT}g}") for v in np.asarray(values))
+
+
+def judge(
+    domain: Domain | None, statistics: Sequence[Mapping[str, float]], features: NDArray[np.float64]
+) -> tuple[Trust, tuple[str, ...]]:
+    """Judge an image against the card.
+
+    The image counts by the median over its crops: outside the 1-99 % range of a statistic it is "unsure", beyond the
+    distance it is "outside".
+
+    Returns
+    -------
+    tuple of Trust and flags
+
+    Raises
+    ------
+    ModelError
+        If the card describes other features than its network has.
+    """
+    if domain is None:
+        return Trust("unknown", ("The model's card says nothing of the images it was trained on.",)), ()
+    reasons: list[str] = []
+    flags: list[str] = []
+    level = "fits"
+    for name, (low, _, high) in domain.statistics.items():
+        known = _finite(statistics, name) if name in WORDS else []
+        if not known:
+            continue
+        value = float(np.median(known))
+        if not low <= value <= high:
+            level = "unsure"
+            reasons.append(f"The {WORDS[name]} is {value:.3g}; training images lie between {low:.3g} and {high:.3g}.")
+            flags.extend(_named_flag(name, value, low, high))
+    if domain.distance_99 is not None and features.size:
+        if features.shape[1] != len(domain.feature_mean):
+            raise ModelError("The model's card describes other features than its network has.", "Ask for both again.")
+        distance = float(
+            np.median(feature_distances(features, np.array(domain.feature_mean), np.array(domain.feature_spread)))
+        )
+        if distance > domain.distance_99:
+            level = "outside"
+            reasons.insert(
+                0,
+                f"The image looks unlike the training images: distance {distance:.2f}, of which 99 % of held-out "
+                f"training crops stay below {domain.distance_99:.2f}.",
+            )
+    if level != "fits":
+        flags.insert(0, "outside_model" if level == "outside" else "unsure")
+    return Trust(level, tuple(reasons)), tuple(flags)  # type: ignore[arg-type]
+
+
+def _named_flag(name: str, value: float, low: float, high: float) -> tuple[str, ...]:
+    if name == "contrast" and value < low:
+        return ("low_contrast",)
+    if name == "focus" and value < low:
+        return ("out_of_focus",)
+    if name == "skewness" and low <= -value <= high:
+        return ("inverted_contrast",)  # it would fit, were bright dark and dark bright
+    return ()
+
+
+def worst(first: Trust, second: Trust) -> Trust:
+    """Return the less trusting of two judgements, of a series of pictures."""
+    order = ("unknown", "fits", "unsure", "outside")
+    return second if order.index(second.level) > order.index(first.level) else first

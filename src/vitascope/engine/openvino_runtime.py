@@ -1,0 +1,124 @@
+"""Networks on the processor through OpenVINO, the only module that imports it.
+
+OpenVINO's telemetry would start processes that post to an analytics host and write to the home folder on import; it is
+made unimportable first, which OpenVINO takes as "not installed".
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+
+def _openvino() -> Any:
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    return _openvino().Core()
+
+
+def cpu_precisions() -> tuple[str, ...]:
+    """Return the number formats this processor computes natively, ``f32`` first."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("f32", "bf16") if "BF16" in capabilities else ("f32",)
+
+
+def cpu_name() -> str:
+    """Return the processor's name."""
+    return str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+class OpenVinoBackend:
+    """A network compiled for the processor.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode; its outputs are a tuple of tensors.
+    channels : int
+        Channels of the input.
+    precision : {"f32", "bf16"}
+        Set explicitly: OpenVINO's own default on a processor with bf16 is bf16.
+    threads : int, >= 1
+    """
+
+    _kept_shapes = 2
+
+    def __init__(self, network: nn.Module, channels: int, precision: str, threads: int) -> None:
+        self._options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
+        }
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # tracing warns about its own internals
+            self._model = _openvino().convert_model(network, example_input=torch.zeros(1, channels, 64, 64))
+        self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+
+    def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run one window.
+
+        Parameters
+        ----------
+        x : array, shape (C, h, w), float32
+
+        Returns
+        -------
+        tuple of array
+            The network's outputs without the batch axis, float32, valid until the next call.
+
+        Raises
+        ------
+        MemoryError
+            If memory does not suffice for this window.
+        """
+        shape = (1, *x.shape)
+        try:
+            request = self._requests.get(shape) or self._compile(shape)
+            request.infer([np.ascontiguousarray(x[None])], share_inputs=True)
+        except RuntimeError as error:
+            if is_memory_error(error):
+                raise MemoryError(str(error)) from error
+            raise
+        return tuple(np.asarray(tensor.data)[0] for tensor in request.output_tensors)
+
+    def _compile(self, shape: tuple[int, ...]) -> Any:
+        while len(self._requests) >= self._kept_shapes:
+            self._requests.popitem(last=False)
+        openvino = _openvino()
+        self._model.reshape({0: openvino.PartialShape(list(shape))})
+        compiled = _core().compile_model(self._model, "CPU", self._options)
+        self._requests[shape] = compiled.create_infer_request()
+        return self._requests[shape]
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Tell a shortage of memory from another error, whichever library reports it."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        sign in text
+        for sign in (
+            "out of memory",
+            "bad alloc",
+            "bad_alloc",
+            "can't allocate",
+            "cannot allocate",
+            "failed to allocate",
+        )
+    )

@@ -1,0 +1,149 @@
+"""Which channel and which planes of an image a network gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError, ModelError
+from vitascope.core.micrograph import Micrograph
+
+LABEL_FREE = ("phase", "bright", "bf", "dic", "trans", "label-free", "labelfree", "tl ", "tl_", "contrast")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to run a network on.
+
+    Parameters
+    ----------
+    planes : list of array, each (Y, X)
+        One per network channel.
+    t : int
+        Time point.
+    z : int or None
+        Plane, where the network takes one at a time out of several.
+    """
+
+    planes: list[Any]
+    t: int
+    z: int | None
+
+
+def select_pictures(
+    image: Micrograph, spec: InputSpec, channel: str | None, planes: Sequence[int] | None
+) -> tuple[list[Picture], tuple[str, ...]]:
+    """Cut an image into the pictures that a network of one-channel stacks takes, one per time point.
+
+    Parameters
+    ----------
+    image : Micrograph
+    spec : InputSpec
+        Of a model with one channel and n planes.
+    channel : str or None
+        Name or number of the label-free channel; None takes the only one, or the one that names tell.
+    planes : sequence of int or None
+        Planes to use, from 0; None takes all (or spread evenly, where the stack has more than the model wants). A
+        single-plane model runs on every plane.
+
+    Returns
+    -------
+    tuple of list of Picture, and flags
+
+    Raises
+    ------
+    InputError
+        If the channel cannot be told, or planes are too few or out of range.
+    ModelError
+        If the model takes several channels.
+    """
+    if len(spec.channels) != 1:
+        raise ModelError(
+            f"The model takes {len(spec.channels)} channels ({', '.join(spec.channels)}); models of one are run here.",
+            "Choose another model.",
+        )
+    c = find_channel(image, channel, spec.channels[0])
+    count = image.sizes["Z"]
+    chosen, flags = choose_planes(count, spec.planes, planes)
+    pictures = []
+    for t in range(image.sizes["T"]):
+        if spec.planes == 1:
+            for z in chosen:
+                pictures.append(Picture([image.plane(t, c, z)], t, z if count > 1 else None))
+        else:
+            pictures.append(Picture([image.plane(t, c, z) for z in chosen], t, None))
+    return pictures, flags
+
+
+def find_channel(image: Micrograph, channel: str | None, wanted: str) -> int:
+    """Return the index of the label-free channel.
+
+    Raises
+    ------
+    InputError
+        If there are several and neither the caller nor their names tell which, or there is none of this name or number.
+    """
+    names, count = image.channel_names, image.sizes["C"]
+    listed = ", ".join(f"{i}: {n}" for i, n in enumerate(names)) or f"numbers 0 to {count - 1}"
+    if channel is not None:
+        lowered = [n.lower() for n in names]
+        if channel.lower() in lowered:
+            return lowered.index(channel.lower())
+        if channel.isdecimal() and int(channel) < count:
+            return int(channel)
+        raise InputError(f"The image has no channel '{channel}'.", f"It has {listed}.", flag="wrong_channels")
+    if count == 1:
+        return 0
+    told = [i for i, n in enumerate(names) if n.lower() == wanted.lower()]
+    told = told or [i for i, n in enumerate(names) if any(word in f"{n.lower()} " for word in LABEL_FREE)]
+    if len(told) == 1:
+        return told[0]
+    raise InputError(
+        f"The image has {count} channels, and their names do not tell which one is label-free.",
+        f"Name it: channel = one of {listed} (on the command line --set channel=0).",
+        flag="wrong_channels",
+    )
+
+
+def choose_planes(count: int, wanted: int, planes: Sequence[int] | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the planes to use, and flags.
+
+    Raises
+    ------
+    InputError
+        If the stack has fewer planes than the model wants, or named planes are none, out of range or of another number.
+
+    Examples
+    --------
+    >>> choose_planes(13, 7, None)
+    ((0, 2, 4, 6, 8, 10, 12), ())
+    """
+    if planes is not None:
+        missing = [z for z in planes if not 0 <= z < count]
+        if missing or not planes:
+            raise InputError(
+                f"Plane {missing[0]} is not there." if missing else "No plane is named.",
+                f"The stack has planes 0 to {count - 1}.",
+                flag="wrong_planes",
+            )
+        if wanted > 1 and len(planes) != wanted:
+            raise InputError(
+                f"The model takes {wanted} planes; {len(planes)} are named.", f"Name {wanted}.", flag="wrong_planes"
+            )
+        distinct = tuple(dict.fromkeys(planes))
+        if wanted == 1:
+            return distinct, ()
+        return tuple(planes), ("planes_missing",) if len(distinct) < len(planes) else ()
+    if wanted == 1:
+        return tuple(range(count)), ()
+    if count < wanted:
+        raise InputError(
+            f"The model takes a stack of {wanted} planes; the image has {count}.",
+            "Choose a model for single planes, or open all planes as one stack.",
+            flag="wrong_planes",
+        )
+    return tuple(round(v) for v in np.linspace(0, count - 1, wanted).tolist()), ()

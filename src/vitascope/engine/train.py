@@ -1,0 +1,367 @@
+"""The one training loop, for every task: a generator that can be stopped anywhere and resumed to the bit.
+
+Nothing random outlives a step: crops and dropout of step n are drawn from a seed made of (seed, n). A run resumed from
+step n therefore goes on exactly as the uninterrupted run did.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vitascope.core.errors import TrainingError
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import TrainingParams
+from vitascope.engine.checkpoint import PREVIOUS, load_state, save_state
+from vitascope.engine.openvino_runtime import is_memory_error
+from vitascope.engine.torch_runtime import DTYPES
+
+Batch = Mapping[str, Tensor]
+
+MAX_BAD_STEPS = 3
+MAX_ROLLBACKS = 3
+
+
+class TrainingJob(Protocol):
+    """What a task brings to the loop."""
+
+    network: nn.Module
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Return the batch of a step: the same one whenever it is asked for."""
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the scalar to make small, in float32."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Measure the network; ``score`` is what the best has most of. Empty without a validation part."""
+
+
+@dataclass(frozen=True)
+class EpochProgress(Progress):
+    """Progress of training, with what was measured.
+
+    Parameters
+    ----------
+    epoch : int
+    loss : float
+        Mean training loss of the epoch so far.
+    metrics : mapping
+        Of the last validation; empty before the first.
+    preview : bool
+        Whether an epoch just ended, so that pictures may be refreshed.
+    """
+
+    epoch: int = 0
+    loss: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    preview: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The best network, in evaluation mode.
+    history : list of dict
+        One entry an epoch: epoch, loss, learning_rate, and the validation metrics.
+    best_epoch : int
+    stopped : str
+        Why it ended: "finished", "early stop", "diverged".
+    flags : tuple of str
+    """
+
+    network: nn.Module
+    history: list[dict[str, float]]
+    best_epoch: int
+    stopped: str
+    notes: tuple[str, ...]
+
+
+def make_optimizer(network: nn.Module, params: TrainingParams) -> torch.optim.Optimizer:
+    """Build the optimiser over the parameters that are not frozen.
+
+    Weight decay is decoupled for Adam (AdamW; equation 31 of Pankova 2022), part of the gradient for Adadelta and SGD.
+    """
+    weights = [p for p in network.parameters() if p.requires_grad]
+    rate, decay = params.learning_rate, params.weight_decay
+    if params.optimizer == "adam":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
+    if params.optimizer == "adadelta":
+        return torch.optim.Adadelta(weights, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=params.momentum)
+
+
+def learning_rate_factor(step: int, total: int, params: TrainingParams) -> float:
+    """Return the factor on the learning rate at a step: warm-up, then constant, cosine to 0, or decay by stages."""
+    warm = min(1.0, (step + 1) / max(1, params.warmup_steps))
+    if params.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
+    if params.schedule == "steps":
+        return warm * params.decay_factor ** (step // (params.decay_epochs * params.steps_per_epoch))
+    return warm
+
+
+class _State:
+    """Everything that a step changes; saved and restored whole."""
+
+    def __init__(self, job: TrainingJob, params: TrainingParams, device: torch.device) -> None:
+        self.network = job.network.to(device)
+        if _is_2d(self.network):
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average: nn.Module | None = copy.deepcopy(self.network) if params.average_decay else None
+        self.optimizer = make_optimizer(self.network, params)
+        self.step = 0
+        self.losses: list[float] = []
+        self.history: list[dict[str, float]] = []
+        self.best_score, self.best_epoch = -math.inf, -1
+        self.best = self._weights(self.evaluated)
+        self.bad_steps, self.rollbacks, self.rate = 0, 0, 1.0
+        self.micro_batch = params.batch_size
+        self.good: dict[str, Any] | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and kept: the running average where there is one."""
+        return self.average if self.average is not None else self.network
+
+    @staticmethod
+    def _weights(network: nn.Module) -> dict[str, Tensor]:
+        return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+
+    def keep_best(self, score: float, epoch: int) -> None:
+        self.best_score, self.best_epoch = score, epoch
+        self.best = self._weights(self.evaluated)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is needed to go on from here."""
+        return {
+            "network": self._weights(self.network),
+            "average": self._weights(self.average) if self.average is not None else None,
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.network.load_state_dict(saved["network"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+
+    _numbers = (
+        "step",
+        "losses",
+        "history",
+        "best_score",
+        "best_epoch",
+        "bad_steps",
+        "rollbacks",
+        "rate",
+        "micro_batch",
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        numbers = {name: getattr(self, name) for name in self._numbers}
+        return {**self.snapshot(), "best": self.best, "good": self.good, "numbers": numbers}
+
+    def from_dict(self, saved: dict[str, Any]) -> None:
+        self.restore(saved)
+        self.best, self.good = saved["best"], saved["good"]
+        for name in self._numbers:
+            setattr(self, name, saved["numbers"][name])
+
+
+def _is_2d(network: nn.Module) -> bool:
+    return any(isinstance(m, nn.Conv2d) for m in network.modules())
+
+
+def train(
+    job: TrainingJob,
+    params: TrainingParams,
+    *,
+    device: str = "cpu",
+    precision: str = "f32",
+    folder: Path | None = None,
+    fingerprint: str = "",
+) -> Steps[Trained]:
+    """Train a network.
+
+    Parameters
+    ----------
+    job : TrainingJob
+    params : TrainingParams
+    device : str
+        ``cpu``, ``cuda:0``, ``mps``.
+    precision : {"f32", "bf16", "f16"}
+        Of the forward pass; weights and losses stay float32.
+    folder : Path, optional
+        Where checkpoints go; an interrupted run there is resumed.
+    fingerprint : str
+        Names data and parameters; a checkpoint of another run is refused.
+
+    Yields
+    ------
+    EpochProgress
+        After each step; ``preview`` is set after each epoch.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    TrainingError
+        If the checkpoint in ``folder`` is of another run.
+    OutputError
+        If a checkpoint cannot be written; earlier ones stay.
+    """
+    state = _State(job, params, torch.device(device))
+    notes = _resume(state, folder, fingerprint) if folder is not None else []
+    total = params.epochs * params.steps_per_epoch
+    stopped = "finished"
+    try:
+        while state.step < total:
+            if not _step(job, state, params, precision, total):
+                stopped = "diverged"
+                break
+            epoch, within = divmod(state.step, params.steps_per_epoch)
+            ended = within == 0
+            if ended:
+                _end_epoch(job, state, epoch)
+                if folder is not None:
+                    save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
+            loss = state.history[-1]["loss"] if ended else _mean(state.losses)
+            metrics = state.history[-1] if state.history else {}
+            yield EpochProgress(
+                state.step, total, f"epoch {epoch + (not ended)} of {params.epochs}", epoch, loss, metrics, ended
+            )
+            if ended and params.patience and epoch - state.best_epoch >= params.patience:
+                stopped = "early stop"
+                break
+    except GeneratorExit:
+        if folder is not None:
+            save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
+        raise
+    state.network.load_state_dict(state.best)
+    if stopped == "diverged":
+        notes.append("The loss was not a number three times in a row, after halving the learning rate too.")
+    return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes))
+
+
+def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
+    loaded = load_state(folder)
+    if loaded is None:
+        return []
+    saved, name = loaded
+    if saved.get("fingerprint") != fingerprint:
+        raise TrainingError(
+            f"The folder {folder.name} holds the checkpoint of another training run.",
+            "Choose another folder, or delete it to start anew.",
+        )
+    state.from_dict(saved)
+    return ["The latest checkpoint was damaged; the one before it was used."] if name == PREVIOUS else []
+
+
+def _end_epoch(job: TrainingJob, state: _State, epoch: int) -> None:
+    network = state.evaluated
+    network.eval()
+    with torch.inference_mode():
+        metrics = job.validate(network)
+    network.train()
+    rate = state.optimizer.param_groups[0]["lr"]
+    state.history.append({"epoch": epoch, "loss": _mean(state.losses), "learning_rate": rate, **metrics})
+    state.losses = []
+    score = metrics.get("score", math.inf)  # without a validation part the latest weights are the ones to keep
+    if score >= state.best_score:
+        state.keep_best(score, epoch)
+    state.good = state.snapshot()
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _step(job: TrainingJob, state: _State, params: TrainingParams, precision: str, total: int) -> bool:
+    """Take one step; False when the loss stayed no number after all roll-backs."""
+    for group in state.optimizer.param_groups:
+        group["lr"] = params.learning_rate * state.rate * learning_rate_factor(state.step, total, params)
+    with seeded(params.seed, state.step):
+        loss = _backward(job, state, params, precision)
+    state.step += 1
+    if not math.isfinite(loss):
+        state.optimizer.zero_grad(set_to_none=True)
+        state.bad_steps += 1
+        if state.bad_steps >= MAX_BAD_STEPS:
+            state.bad_steps = 0
+            state.rollbacks += 1
+            state.rate /= 2
+            if state.good is not None:
+                state.restore(state.good)
+        return state.rollbacks < MAX_ROLLBACKS
+    if params.clip_norm is not None:
+        nn.utils.clip_grad_norm_(state.network.parameters(), params.clip_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.bad_steps = 0
+    state.losses.append(loss)
+    if state.average is not None:
+        _update_average(state.average, state.network, min(params.average_decay, state.step / (state.step + 10)))
+    return True
+
+
+def _backward(job: TrainingJob, state: _State, params: TrainingParams, precision: str) -> float:
+    """Add up gradients over the batch, in smaller parts when memory runs short; return the loss."""
+    batch = job.batch(state.step, params.batch_size)
+    device = next(state.network.parameters()).device
+    while True:
+        try:
+            state.optimizer.zero_grad(set_to_none=True)
+            loss = 0.0
+            for part in _parts(batch, state.micro_batch):
+                share = len(next(iter(part.values()))) / params.batch_size
+                moved = {k: v.to(device) for k, v in part.items()}
+                low = precision != "f32"
+                with torch.autocast(device.type, DTYPES[precision]) if low else nullcontext():
+                    value = job.loss(state.network, moved) * share
+                if params.l1:
+                    value = value + params.l1 * share * sum(p.abs().sum() for p in state.network.parameters())
+                value.backward()  # type: ignore[no-untyped-call]
+                loss += float(value.detach())
+            return loss
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_error(error) or state.micro_batch == 1:
+                raise
+            state.micro_batch = max(1, state.micro_batch // 2)
+
+
+def _parts(batch: Batch, size: int) -> Iterator[Batch]:
+    length = len(next(iter(batch.values())))
+    for start in range(0, length, size):
+        yield {k: v[start : start + size] for k, v in batch.items()}
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
+    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point:
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+@contextmanager
+def seeded(seed: int, step: int) -> Iterator[None]:
+    """Draw torch's random numbers from (seed, step) within, and leave the caller's as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed((seed * 1_000_003 + step) % 2**63)
+        yield

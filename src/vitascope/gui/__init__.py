@@ -1,0 +1,1 @@
+"""The napari docks: the only place that knows Qt, napari and magicgui."""

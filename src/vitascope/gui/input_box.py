@@ -1,0 +1,357 @@
+"""The first part of every dock: which layers to run on, and what their dimensions, channels and pixels are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+
+from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.flags import FLAGS
+from vitascope.gui.form import WRONG_STYLE, parse_numbers
+from vitascope.gui.layers import OWN, Snapshot, guess_axes, is_label_free, is_result, possible_axes, remember, take
+from vitascope.gui.parts import add_row, make_form, make_note, narrow
+from vitascope.io.names import natural
+from vitascope.tasks.spec import Role, TaskSpec
+
+EMPTY = "Open a label-free image, or File ▸ Open Sample ▸ vitascope."
+AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a layer box offers: one layer, or several as planes or channels of one image.
+
+    Parameters
+    ----------
+    text : str
+    layers : tuple of Image
+    stacked : {"", "Z", "C"}
+    """
+
+    text: str
+    layers: tuple[Image, ...]
+    stacked: Literal["", "Z", "C"] = ""
+
+
+def list_choices(layers: Sequence[Any], selected: Sequence[Any]) -> list[Choice]:
+    """List what can be run on: image layers, the uppermost first and results last, then the selected ones together."""
+    images = [layer for layer in reversed(layers) if isinstance(layer, Image)]
+    images.sort(key=is_result)
+    choices = [Choice(layer.name, (layer,)) for layer in images]
+    together = [layer for layer in layers if layer in selected and isinstance(layer, Image) and layer.ndim == 2]
+    if len(together) > 1:
+        together.sort(key=lambda layer: natural(layer.name))
+        choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
+        choices.append(Choice(f"{len(together)} selected layers as channels", tuple(together), "C"))
+    return choices
+
+
+class LayerBox(QComboBox):  # type: ignore[misc]
+    """Chooses a layer, and keeps it while others come and go."""
+
+    def __init__(self, role: Role, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.role = role
+        self.setToolTip(role.description)
+        self.setAccessibleName(role.title)
+        narrow(self)
+
+    def set_choices(self, choices: Sequence[Choice], preferred: Any = None) -> None:
+        """Offer other layers; the chosen one stays if it is still there, else ``preferred`` is taken."""
+        before = self.choice()
+        self.blockSignals(True)
+        self.clear()
+        if self.role.optional:
+            self.addItem("none", None)
+        for choice in choices:
+            self.addItem(choice.text, choice)
+        self.setCurrentIndex(self._find(before, preferred))
+        self.blockSignals(False)
+
+    def _find(self, before: Choice | None, preferred: Any) -> int:
+        offered = [self.itemData(i) for i in range(self.count())]
+        for i, choice in enumerate(offered):
+            if before is None or choice is None or choice.stacked != before.stacked:
+                continue
+            if before.stacked or choice.layers == before.layers:
+                return i
+        if self.role.optional:
+            return 0
+        for i, choice in enumerate(offered):
+            if choice.layers == (preferred,) and not is_result(preferred):
+                return i
+        fresh = [i for i, choice in enumerate(offered) if not is_result(choice.layers[0])]
+        return fresh[0] if fresh else -1
+
+    def choice(self) -> Choice | None:
+        """Return what is chosen; None for nothing."""
+        found: Choice | None = self.currentData()
+        return found
+
+    def choose(self, layer: Any) -> None:
+        """Choose a layer, if it is offered."""
+        for i in range(self.count()):
+            choice = self.itemData(i)
+            if choice is not None and choice.layers == (layer,):
+                self.setCurrentIndex(i)
+
+
+class InputBox(QWidget):  # type: ignore[misc]
+    """Layers, and how to read them.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+        Its roles become layer boxes; ``channel`` and ``planes`` are asked for where its parameters have them.
+    """
+
+    valueChanged = Signal()  # noqa: N815, as Qt's editors are called
+
+    def __init__(self, spec: TaskSpec, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._spec = spec
+        self.layer_boxes = {role.name: LayerBox(role) for role in spec.roles}
+        self.main = self.layer_boxes[spec.roles[0].name]
+        self.axes = QComboBox()
+        self.channel = QComboBox()
+        self.planes = QLineEdit()
+        self.pixel_size = QLineEdit()
+        self.note = make_note()
+        self._lay_out()
+        for box in self.layer_boxes.values():
+            box.currentIndexChanged.connect(self._layer_changed)
+        self.axes.activated.connect(self._axes_chosen)
+        self.channel.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
+        self.planes.textChanged.connect(lambda _: self._check())
+        self.pixel_size.editingFinished.connect(self._pixel_size_given)
+        self.pixel_size.textEdited.connect(lambda _: self._check())
+        self._layer_changed()
+
+    def _lay_out(self) -> None:
+        self.form = make_form()
+        add_row(self.form, self._spec.roles[0].title, self.main, self._spec.roles[0].description)
+        add_row(
+            self.form, "Dimensions", self.axes, "What the layer's dimensions are, from the first slider to the picture."
+        )
+        add_row(self.form, "Channel", self.channel, "The channel with the label-free image.")
+        add_row(
+            self.form,
+            "Planes",
+            self.planes,
+            "Planes of the z-stack to use, from 0, such as 0-6 or 0, 2, 4; empty takes all of them.",
+        )
+        size_row = QWidget()
+        across = QHBoxLayout(size_row)
+        across.setContentsMargins(0, 0, 0, 0)
+        across.addWidget(self.pixel_size)
+        across.addWidget(QLabel("µm"))
+        add_row(
+            self.form,
+            "Pixel size",
+            size_row,
+            "Side of a pixel in micrometres, kept with the layer. Empty: not known; sizes are then given in pixels.",
+            self.pixel_size,
+        )
+        for role in self._spec.roles[1:]:
+            add_row(self.form, role.title, self.layer_boxes[role.name], role.description)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self.form)
+        layout.addWidget(self.note)
+        for box in (self.axes, self.channel):
+            narrow(box)
+        others = [box for box in self.layer_boxes.values() if box is not self.main]
+        in_order = [self.main, self.axes, self.channel, self.planes, self.pixel_size, *others]
+        for first, second in pairwise(in_order):
+            QWidget.setTabOrder(first, second)
+
+    def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
+        """Take note of the viewer's layers, which are selected, and which one is active."""
+        choices = list_choices(layers, selected)
+        before = {name: box.choice() for name, box in self.layer_boxes.items()}
+        for box in self.layer_boxes.values():
+            box.set_choices(choices, active)
+        if any(not _same(before[name], box.choice()) for name, box in self.layer_boxes.items()):
+            self._layer_changed()
+
+    def _layer_changed(self) -> None:
+        choice = self.main.choice()
+        layer = choice.layers[0] if choice else None
+        self._show_axes(layer, choice)
+        self._read_layer()
+
+    def _show_axes(self, layer: Image | None, choice: Choice | None) -> None:
+        self.axes.blockSignals(True)
+        self.axes.clear()
+        ways = possible_axes(layer.ndim) if layer is not None and choice is not None and not choice.stacked else ()
+        shape = (layer.data[0] if layer.multiscale else layer.data).shape if layer is not None else ()
+        for way in ways:
+            words = [f"{n} {AXIS_WORDS[a]}" for a, n in zip(way, shape, strict=False) if a in AXIS_WORDS]
+            self.axes.addItem(" × ".join(words), way)
+        if layer is not None and ways:
+            self.axes.setCurrentIndex(max(0, self.axes.findData(guess_axes(layer))))
+        self.axes.blockSignals(False)
+        self._show_row(self.axes, len(ways) > 1)
+
+    def _axes_chosen(self) -> None:
+        choice = self.main.choice()
+        if choice is not None:
+            remember(choice.layers[0], axes=self.axes.currentData())
+        self._read_layer()
+
+    def _read_layer(self) -> None:
+        """Show channels, planes and pixel size of the chosen layer, read along the chosen axes."""
+        snapshot = self._snapshot(self.main)
+        sizes = snapshot.sizes if snapshot is not None else {"C": 1, "Z": 1}
+        fields = self._spec.params.model_fields
+        self._show_row(self.channel, "channel" in fields and sizes["C"] > 1)
+        self._show_row(self.planes, "planes" in fields and sizes["Z"] > 1)
+        self._show_row(self.pixel_size, snapshot is not None)
+        self.planes.setPlaceholderText(f"all {sizes['Z']}")
+        if snapshot is not None:
+            self._show_channels(snapshot)
+            self._show_pixel_size(snapshot)
+        self._show_note(snapshot)
+        self._check()
+
+    def _show_channels(self, snapshot: Snapshot) -> None:
+        names = snapshot.scale.channel_names or tuple(str(i) for i in range(snapshot.sizes["C"]))
+        if names == tuple(self.channel.itemData(i) for i in range(self.channel.count()) if self.channel.itemData(i)):
+            return
+        told = [name for name in names if is_label_free(name)]
+        self.channel.blockSignals(True)
+        self.channel.clear()
+        if len(told) != 1:
+            self.channel.addItem("choose …", None)
+        for name in names:
+            self.channel.addItem(name, name)
+        self.channel.setCurrentIndex(self.channel.findData(told[0]) if len(told) == 1 else 0)
+        self.channel.blockSignals(False)
+
+    def _show_pixel_size(self, snapshot: Snapshot) -> None:
+        size = snapshot.scale.pixel_size_um
+        self.pixel_size.setText("" if size is None else f"{size:g}" if float(f"{size:g}") == size else repr(size))
+        self.pixel_size.setPlaceholderText("not known")
+
+    def _show_note(self, snapshot: Snapshot | None) -> None:
+        choice = self.main.choice()
+        if snapshot is None or choice is None:
+            self.note.setText(EMPTY)
+        else:
+            words = [FLAGS[flag] for flag in snapshot.scale.flags]
+            own = choice.layers[0].metadata.get(OWN, {})
+            self.note.setText(" ".join([*words, own.get("note", "")]).strip())
+        self.note.setVisible(bool(self.note.text()))
+
+    def commit(self) -> None:
+        """Take over a pixel size that is typed but not yet confirmed."""
+        self._pixel_size_given()
+
+    def _pixel_size_given(self) -> None:
+        choice = self.main.choice()
+        if choice is None or not self.pixel_size.isModified():
+            return
+        self.pixel_size.setModified(False)
+        try:
+            size = self._typed_pixel_size()
+        except ParameterError:
+            return
+        for layer in choice.layers:
+            remember(layer, pixel_size_um=size)
+        self._read_layer()
+
+    def _typed_pixel_size(self) -> float | None:
+        text = self.pixel_size.text().strip().replace(",", ".")
+        if not text:
+            return None
+        try:
+            size = float(text)
+        except ValueError:
+            size = float("nan")
+        if not 0 < size < float("inf"):
+            raise ParameterError(
+                f"The pixel size '{text}' is no length.", "Type micrometres per pixel, such as 0.65, or leave it empty."
+            )
+        return size
+
+    def _typed_planes(self) -> tuple[int, ...] | None:
+        if not self.form.isRowVisible(self.planes) or not self.planes.text().strip():
+            return None
+        found = parse_numbers(self.planes.text())
+        if not found or not all(isinstance(n, int) for n in found):
+            raise ParameterError(f"The planes '{self.planes.text()}' cannot be read.", "Type 0-6, or 0, 2, 4.")
+        return found
+
+    def _check(self) -> None:
+        for edit, read in ((self.pixel_size, self._typed_pixel_size), (self.planes, self._typed_planes)):
+            try:
+                read()
+            except ParameterError:
+                edit.setStyleSheet(WRONG_STYLE)
+            else:
+                edit.setStyleSheet("")
+        self.valueChanged.emit()
+
+    def _snapshot(self, box: LayerBox) -> Snapshot | None:
+        choice = box.choice()
+        if choice is None:
+            return None
+        axes = self.axes.currentData() if box is self.main and not choice.stacked else None
+        return take(choice.layers, axes, choice.stacked)
+
+    def _show_row(self, widget: QWidget, visible: bool) -> None:
+        row = widget.parentWidget() if widget is self.pixel_size else widget
+        self.form.setRowVisible(row, visible)
+
+    def problem(self) -> str:
+        """Say what keeps a run from starting; empty if nothing does."""
+        try:
+            self.value()
+        except (InputError, ParameterError) as error:
+            return str(error)
+        return ""
+
+    def value(self) -> tuple[dict[str, Snapshot], dict[str, Any]]:
+        """Return the layers by role as they are now, and the parameters that are asked for here.
+
+        Raises
+        ------
+        InputError
+            If a layer is missing.
+        ParameterError
+            If the pixel size or the planes cannot be read, or the channel is not chosen.
+        """
+        found: dict[str, Snapshot] = {}
+        for name, box in self.layer_boxes.items():
+            snapshot = self._snapshot(box)
+            if snapshot is not None:
+                found[name] = snapshot
+            elif not box.role.optional:
+                raise InputError(EMPTY if box is self.main else f"Choose the layer with: {box.role.title}.")
+        values: dict[str, Any] = {}
+        self._typed_pixel_size()
+        if "planes" in self._spec.params.model_fields:
+            values["planes"] = self._typed_planes()
+        if "channel" in self._spec.params.model_fields:
+            values["channel"] = self._chosen_channel()
+        return found, values
+
+    def _chosen_channel(self) -> str | None:
+        if not self.form.isRowVisible(self.channel):
+            return None
+        channel: str | None = self.channel.currentData()
+        if channel is None:
+            raise ParameterError("The image has several channels.", "Choose the label-free one.")
+        return channel
+
+
+def _same(a: Choice | None, b: Choice | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.layers == b.layers and a.stacked == b.stacked

@@ -1,0 +1,60 @@
+"""Plots of results by task; matplotlib is loaded when the first one is drawn.
+
+A plot is a function of a matplotlib figure, a result and the colour of text; :data:`PLOTS` names it by task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vitascope.core.result import LabelsOutput, Result
+from vitascope.core.wording import quantity_text
+from vitascope.io.figures import PREDICTED, draw_agreement, violins
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Plot = Callable[[Any, Result], int]
+"""Draws into a figure, and returns how many rows of axes it drew; 0 for nothing."""
+
+
+def draw_stain(figure: Any, result: Result) -> int:
+    """Draw what a predicted stain gave: agreement with the real one if there is one, else the objects.
+
+    Parameters
+    ----------
+    figure : matplotlib figure
+        Empty; axes are put in.
+    result : Result
+
+    Returns
+    -------
+    int
+        Rows of axes; 0 where there was nothing to draw.
+
+    References
+    ----------
+    Pankova 2022 (seed 004), section 3.1.6: distributions as violins, predicted against real as scatter.
+    """
+    crops = result.tables.get("crops")
+    if crops is not None and len(crops):
+        return draw_agreement(figure, crops)
+    tables = [output.table for output in result.outputs if isinstance(output, LabelsOutput)]
+    return _draw_objects(figure, tables[0]) if tables and len(tables[0]) else 0
+
+
+def _draw_objects(figure: Any, table: pd.DataFrame) -> int:
+    """Draw the sizes of the objects, and their mean predicted signal."""
+    size = "area_um2" if table["area_um2"].notna().any() else "area_px"
+    names = [size, *[c for c in map(str, table) if c.startswith("mean_")][:1]]
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        values = table[name].to_numpy(float)
+        violins(axes, [values[np.isfinite(values)]], [f"{len(table)} objects"], [PREDICTED])
+        axes.set_title(quantity_text(name), fontsize="small")
+    return 1
+
+
+PLOTS: dict[str, Plot] = {"stain": draw_stain}

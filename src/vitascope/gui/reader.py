@@ -1,0 +1,101 @@
+"""Open images and result folders in napari with their scale, units and channel names, which its own reader drops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vitascope.core.result import LabelsOutput
+from vitascope.gui.show import LayerData, image_layers, result_layers
+
+Paths = str | Sequence[str]
+Read = Callable[[Paths], list[LayerData]]
+
+SUFFIXES = (".tif", ".tiff", ".png")
+
+
+def get_reader(path: Paths) -> Read | None:
+    """Say whether we can read a path, by its name and, for a folder, by the names inside; no file is opened.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        File, folder, quoted glob, or the files of a stack.
+
+    Returns
+    -------
+    callable or None
+        None where other readers should try.
+    """
+    paths = [path] if isinstance(path, str) else list(path)
+    return read if paths and all(_known(one) for one in paths) else None
+
+
+def _known(path: str) -> bool:
+    lowered = path.lower().rstrip("/\\")
+    if lowered.endswith((*SUFFIXES, ".zarr")):
+        return True
+    return Path(path).is_dir() and _folder_known(path)
+
+
+def _folder_known(path: str) -> bool:
+    """Tell whether a folder is a zarr, a result folder, or holds images, from one look at its names."""
+    with os.scandir(path) as entries:
+        names = {entry.name.lower() for entry in entries}
+    if names & {"zarr.json", ".zarray", ".zgroup", "results.csv"}:
+        return True
+    return any(name.endswith((*SUFFIXES, ".zarr")) and not name.startswith(".") for name in names)
+
+
+def read(path: Paths) -> list[LayerData]:
+    """Read images or a result folder.
+
+    Files that differ only in z are planes of one image, only in channel its channels.
+
+    Raises
+    ------
+    ReaderError
+        If a file cannot be read.
+    """
+    from vitascope.io.images import read_images  # readers are loaded with the first file, not with napari
+    from vitascope.io.results_read import is_results_folder
+
+    paths = [path] if isinstance(path, str) else list(path)
+    if len(paths) == 1 and is_results_folder(Path(paths[0])):
+        return results_layers(Path(paths[0]))
+    return [layer for image in read_images(paths) for layer in image_layers(image)]
+
+
+def results_layers(folder: Path) -> list[LayerData]:
+    """Open a result folder as the run showed it: pictures, labels with their table, scale and provenance.
+
+    Raises
+    ------
+    ReaderError
+        If a picture or table cannot be read.
+    """
+    from vitascope.gui.frame import Frame
+    from vitascope.io.results_read import read_results
+
+    run = read_results(folder)
+    by_name = {_input_name(one): one for one in run.provenance.get("images", ())}
+    made: list[LayerData] = []
+    for picture in run.pictures:
+        image = picture.micrograph
+        axes = image.axes.replace("C", "")
+        um = {"Y": image.pixel_size_um, "X": image.pixel_size_um, "Z": image.z_step_um}
+        frame = Frame.of_scale(picture.image, axes, [image.sizes[a] for a in axes], um)
+        output = picture.output
+        if isinstance(output, LabelsOutput) and "time" in output.table:
+            output = replace(output, table=output.table.assign(time=output.table["time"].astype(float)))
+        made += result_layers([output], frame, by_name.get(picture.image, {}))
+    # Labels lie on top, as after a run.
+    return sorted(made, key=lambda layer: layer[2] == "labels")
+
+
+def _input_name(provenance: dict[str, Any]) -> str:
+    inputs = provenance.get("inputs") or [{}]
+    return str(inputs[0].get("name", ""))

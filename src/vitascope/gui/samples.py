@@ -1,0 +1,39 @@
+"""Real images in File ▸ Open Sample: small, in the package, with credit; see ``samples/LICENSES.md``."""
+
+from __future__ import annotations
+
+from vitascope.core.folders import SAMPLES
+from vitascope.gui.show import LayerData, image_layers
+
+PHASE, STAINS = "isl_phase.ome.tif", "isl_stains.ome.tif"
+BRIGHTFIELD, DNA = "jurkat_brightfield.ome.tif", "jurkat_dna.ome.tif"
+
+ISL_NOTE = (
+    "Sample: Christiansen et al. 2018 (CC-BY-4.0). The bundled nuclei and neurite models were trained on this field: "
+    "agreement here is optimistic."
+)
+JURKAT_NOTE = (
+    "Sample: Jurkat cells, Blasi et al. 2016, from MLCP (BSD-3-Clause). The bundled model dna-brightfield was trained "
+    "on these cells: agreement here is optimistic."
+)
+
+
+def isl_phase() -> list[LayerData]:
+    """Open the phase-contrast stack of a field of human neurons: 7 planes of 512 x 512 px."""
+    return _open(PHASE, ISL_NOTE)
+
+
+def isl_stains() -> list[LayerData]:
+    """Open the real stains of the same field: DAPI, MAP2 and NFH."""
+    return _open(STAINS, ISL_NOTE)
+
+
+def jurkat_cells() -> list[LayerData]:
+    """Open a montage of single Jurkat cells: their DNA stain below, bright-field on top."""
+    return [*_open(DNA, JURKAT_NOTE), *_open(BRIGHTFIELD, JURKAT_NOTE)]
+
+
+def _open(name: str, note: str) -> list[LayerData]:
+    from vitascope.io.images import read_image  # readers are loaded with the first image, not with napari
+
+    return image_layers(read_image(SAMPLES / name), note)

@@ -1,0 +1,118 @@
+"""A result in words: the headline, the flags and a short table, for people who do not read column names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, TypeGuard
+
+from vitascope.core.flags import FLAGS
+from vitascope.core.result import ImageOutput, Result
+from vitascope.core.wording import quantity_text
+from vitascope.tasks.spec import TaskSpec
+
+PLACES = ("time", "z")
+REAL = "real_"
+SAID_BY_BADGE = ("unsure", "outside_model")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer of a run.
+
+    Parameters
+    ----------
+    number : str
+        To be shown large.
+    unit : str
+    detail : str
+        Interval, or what the number was made from; empty where there is neither.
+    """
+
+    number: str
+    unit: str
+    detail: str = ""
+
+
+def headline(spec: TaskSpec, result: Result) -> Headline:
+    """Put the main number first: one image's with its interval, or the range over several pictures."""
+    values = [v for row in result.rows if _is_number(v := row.get(spec.headline))]
+    unit = result.unit
+    if not values:
+        shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
+        return Headline(shown or "No number", "predicted" if shown else "")
+    if len(values) > 1:
+        least, most = number_text(min(values)), number_text(max(values))
+        return Headline(least if least == most else f"{least} to {most}", unit, f"in {len(values)} pictures")
+    row = next(row for row in result.rows if _is_number(row.get(spec.headline)))
+    low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
+    detail = ""
+    if _is_number(low) and _is_number(high):
+        level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
+        detail = f"{level}{number_text(low)} to {number_text(high)}"
+    return Headline(number_text(values[0]), unit, detail)
+
+
+def flag_sentences(result: Result) -> list[str]:
+    """Return what the flags of a result mean, without those that the trust badge says."""
+    return [FLAGS[flag] for flag in dict.fromkeys(result.flags) if flag not in SAID_BY_BADGE]
+
+
+def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Lay the numbers of a result out as a table.
+
+    Returns
+    -------
+    tuple of list of str and list of list of str
+        Header and cells: for one picture a line for each quantity, for several a column for each picture. Sizes in
+        pixels are left out where they are known in µm. What was measured in a real stain too stands beside.
+    """
+    rows = list(result.rows)
+    names = [n for n in _ordered(rows) if n not in PLACES and any(_is_number(row.get(n)) for row in rows)]
+    names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names)]
+    if len(rows) == 1 and any(n.startswith(REAL) for n in names):
+        row = rows[0]
+        names = [n for n in names if not n.startswith(REAL)]
+        return ["", "Predicted", "Real"], [
+            [quantity_text(n), number_text(row.get(n)), number_text(row[REAL + n]) if REAL + n in row else ""]
+            for n in names
+        ]
+    header = ["", *(_place(row, i) if len(rows) > 1 else "Value" for i, row in enumerate(rows))]
+    return header, [[quantity_text(n), *(number_text(row.get(n)) for row in rows)] for n in names]
+
+
+def _um_name(name: str) -> str:
+    stem = name.removesuffix("_px")
+    return f"{stem}_um2" if "area" in stem else f"{stem}_um"
+
+
+def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _place(row: Mapping[str, Any], number: int) -> str:
+    told = [f"{word} {row[key]}" for key, word in (("time", "t"), ("z", "z")) if row.get(key) is not None]
+    return " ".join(told) or str(number)
+
+
+def number_text(value: Any) -> str:
+    """Write a number as people do; a dash where there is none.
+
+    Examples
+    --------
+    >>> number_text(82000), number_text(0.03217), number_text(123.456), number_text(None)
+    ('82,000', '0.0322', '123.5', '–')
+    """
+    if not _is_number(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 100:
+        return f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.2e}"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""Files to the vocabulary and back: images, names, results, models."""

@@ -1,0 +1,157 @@
+"""The one grouping rule: files that differ only in z are planes of one image, only in channel its channels.
+
+All other files are images of their own. Every path ends up in exactly one image, or an error names it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vitascope.core.errors import IncompleteError, ReaderError
+from vitascope.core.plate import Place
+from vitascope.io.files import expand
+from vitascope.io.names import NameParts, natural, parse_name, split_suffix, step_folders
+from vitascope.io.patterns import compile_pattern
+from vitascope.io.stems import Naming, name_images
+
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """The files of one image.
+
+    Parameters
+    ----------
+    name : str
+        Stem that outputs are called after; unique among the groups of one call.
+    grid : tuple of tuple of Path
+        Files by channel (outer) and z (inner); one file alone is ``((path,),)``.
+    channels : tuple of str
+        What the names say of each channel; empty where they say nothing.
+    planes : tuple of str
+        What the names say of each z; empty where they say nothing.
+    place : Place
+        Plate, well, field and time, where the names tell.
+    """
+
+    name: str
+    grid: tuple[tuple[Path, ...], ...]
+    channels: tuple[str, ...] = ()
+    planes: tuple[str, ...] = ()
+    place: Place = field(default_factory=Place)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files, channel by channel, each in the order of z."""
+        return tuple(path for row in self.grid for path in row)
+
+
+@dataclass(frozen=True)
+class _Member:
+    path: Path
+    parts: NameParts
+
+
+def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
+    """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
+
+    Parameters
+    ----------
+    paths : iterable of path
+    group : str, optional
+        Pattern that overrides the layouts known by name, see :func:`vitascope.io.patterns.compile_pattern`.
+
+    Returns
+    -------
+    list of ImageGroup
+        In the order of folder, plate, well, field, time and name, numbers compared as numbers.
+
+    Raises
+    ------
+    ReaderError
+        If a path does not exist or is no image, or if two files claim the same plane of one image.
+    IncompleteError
+        If a plane of one channel is missing that another channel has.
+    ParameterError
+        If the pattern cannot be used or does not fit a name.
+    """
+    pattern = compile_pattern(group) if group else None
+    bundles: dict[object, list[_Member]] = {}
+    for path in expand(paths):
+        member = _Member(path, parse_name(path, pattern))
+        bundles.setdefault(_key(member), []).append(member)
+    groups = [_lay_out(members) for members in bundles.values()]
+    names = name_images([_naming(g, members) for g, members in zip(groups, bundles.values(), strict=True)])
+    return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+
+
+_Natural = tuple[tuple[int, str], ...]
+
+
+def _key(member: _Member) -> object:
+    """What files share that are planes or channels of one image."""
+    parts = member.parts
+    if not parts.layout:
+        return os.path.abspath(member.path)  # noqa: PTH100, resolve() would follow links
+    suffix = split_suffix(member.path.name)[1].replace("tiff", "tif")
+    place = tuple(natural(text) for text in (parts.plate, parts.well, parts.field, parts.time))
+    return _home(member.path), suffix, place, parts.rest.casefold(), bool(parts.z), bool(parts.channel)
+
+
+def _home(path: Path) -> Path:
+    """Folder of the image: above those that stand for its z-steps and time points."""
+    return path.parents[len(step_folders(path))]
+
+
+def _lay_out(members: list[_Member]) -> ImageGroup:
+    cells: dict[tuple[_Natural, _Natural], Path] = {}
+    channels: dict[_Natural, str] = {}
+    planes: dict[_Natural, str] = {}
+    for member in members:
+        c, z = natural(member.parts.channel), natural(member.parts.z)
+        if (c, z) in cells:
+            raise ReaderError(
+                f"'{cells[c, z]}' and '{member.path}' claim to be the same image or plane.",
+                "Leave one of them out, or tell them apart with --group.",
+            )
+        cells[c, z] = member.path
+        channels.setdefault(c, member.parts.channel)
+        planes.setdefault(z, member.parts.z)
+    grid = [[(c, z) for z in sorted(planes)] for c in sorted(channels)]
+    missing = [cell for row in grid for cell in row if cell not in cells]
+    if missing:
+        channel, plane = channels[missing[0][0]], planes[missing[0][1]]
+        raise IncompleteError(
+            f"{len(missing)} of {len(channels) * len(planes)} planes of the image of '{members[0].path}' are missing: "
+            f"there is no file for channel '{channel}' at z '{plane}'.",
+            "Add the missing files, or give the channels one at a time.",
+        )
+    return ImageGroup(
+        "",
+        tuple(tuple(cells[cell] for cell in row) for row in grid),
+        tuple(name for _, name in sorted(channels.items()) if name),
+        tuple(name for _, name in sorted(planes.items()) if name),
+        members[0].parts.place,
+    )
+
+
+def _naming(group: ImageGroup, members: list[_Member]) -> Naming:
+    first = members[0]
+    stem, suffix = split_suffix(first.path.name)
+    folder = _home(first.path)
+    return Naming(
+        full=stem if len(members) == 1 else first.parts.common or folder.name or "image",
+        place=group.place,
+        complete=all(member.parts.complete for member in members),
+        channel=group.channels[0] if len(group.channels) == 1 else "",
+        suffix=suffix.lstrip("."),
+        folder=folder,
+    )
+
+
+def _order(group: ImageGroup) -> tuple[object, ...]:
+    place = group.place
+    parts = (str(group.paths[0].parent), place.plate, place.well, place.field, place.time, group.name)
+    return tuple(natural(part) for part in parts)

@@ -1,0 +1,207 @@
+"""What a file name tells: plate, well, field, time, z and channel, by the layouts of common instruments.
+
+Pure functions on text; nothing here looks at the disk.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from vitascope.core.errors import ParameterError
+from vitascope.core.plate import Place, Well
+from vitascope.io.layouts import LAYOUTS
+from vitascope.io.tokens import SEPARATORS, Token, find_keys, find_tokens
+
+SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".png", ".jpeg", ".jpg", ".bmp")
+PARTS = ("plate", "field", "time", "channel", "z")
+_STEP = re.compile(r"TimePoint[_ ]?(?P<time>\d+)|ZStep[_ ]?(?P<z>\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class NameParts:
+    """What one name tells; empty text where it tells nothing.
+
+    Parameters
+    ----------
+    layout : str
+        Name of the layout that was recognised; empty where none was.
+    plate, well, field, time, channel, z : str
+        As written, but the well always as ``B07``.
+    rest : str
+        Text of the name outside these parts: names with different rests are different images.
+    common : str
+        The name without its z and channel parts and one separator for each.
+    complete : bool
+        Whether plate, well and field say all that the name says beside time, z and channel.
+    """
+
+    layout: str = ""
+    plate: str = ""
+    well: str = ""
+    field: str = ""
+    time: str = ""
+    channel: str = ""
+    z: str = ""
+    rest: str = ""
+    common: str = ""
+    complete: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Plate, well, field and time."""
+        return Place(self.plate, self.well, self.field, self.time)
+
+
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """Turn text into what it is compared by: numbers as numbers (z2 before z10), letters without case.
+
+    Examples
+    --------
+    >>> sorted(["z10", "z2"], key=natural)
+    ['z2', 'z10']
+    >>> natural("w01") == natural("W1")
+    True
+    """
+    pieces = re.findall(r"(\d+)|(\D+)", text.casefold())
+    return tuple((int(digits), "") if digits else (-1, letters) for digits, letters in pieces)
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a name into stem and image suffix (small letters); the suffix is empty where it is no image's.
+
+    Examples
+    --------
+    >>> split_suffix("phase.OME.TIF")
+    ('phase', '.ome.tif')
+    >>> split_suffix("notes.txt")
+    ('notes.txt', '')
+    """
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)], suffix
+    return name, ""
+
+
+def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> NameParts:
+    """Read what a file's name tells, and folders such as ``TimePoint_1`` and ``ZStep_2`` right above it.
+
+    Parameters
+    ----------
+    path : path
+    pattern : compiled pattern, optional
+        From :func:`vitascope.io.patterns.compile_pattern`; it replaces all known layouts.
+
+    Returns
+    -------
+    NameParts
+
+    Raises
+    ------
+    ParameterError
+        If the pattern does not fit the name.
+
+    Examples
+    --------
+    >>> parts = parse_name("Week1_B02_s1_w2.tif")
+    >>> parts.plate, parts.well, parts.field, parts.channel
+    ('Week1', 'B02', '1', 'w2')
+    """
+    path = PurePath(path)
+    stem, _ = split_suffix(path.name)
+    if pattern is not None:
+        return _parts("pattern", stem, _tokens_of_pattern(path.name, stem, pattern))
+    parts = _parse_stem(stem)
+    for folder in step_folders(path):
+        for part, text in folder.items():
+            if not getattr(parts, part):
+                found: dict[str, Any] = {part: text, "layout": parts.layout or "folders"}
+                parts = replace(parts, **found)
+    return parts
+
+
+def step_folders(path: PurePath) -> list[dict[str, str]]:
+    """Read the folders right above a file that stand for a time point or a z-step, the innermost first."""
+    found = []
+    for parent in path.parents:
+        match = _STEP.fullmatch(parent.name)
+        if match is None:
+            break
+        found.append({part: text for part, text in match.groupdict().items() if text})
+    return found
+
+
+def read_well(row: str, column: str = "") -> str:
+    """Write a well as ``B07``, from ``b7``, ``B - 07``, ``B_7``, or from row and column (``02`` and ``07``).
+
+    Raises
+    ------
+    ParameterError
+        If it is no well.
+
+    Examples
+    --------
+    >>> read_well("B - 7"), read_well("02", "07")
+    ('B07', 'B07')
+    """
+    if row.isdigit():
+        return str(Well(int(row) - 1, int(column or 0) - 1))
+    return str(Well.parse(re.sub(r"[\s_-]+", "", row + column)))
+
+
+def _parse_stem(stem: str) -> NameParts:
+    if stem.count(",") > 1 and (keys := find_keys(stem)):
+        return _parts("keys", stem, keys)
+    for name, layout in LAYOUTS:
+        match = layout.fullmatch(stem)
+        tokens = _tokens_of_match(match) if match else None
+        if tokens is not None:
+            return _parts(name, stem, tokens)
+    tokens = find_tokens(stem)
+    parts = _parts("tokens" if tokens else "", stem, tokens)
+    return replace(parts, complete=bool(tokens) and not parts.rest)
+
+
+def _tokens_of_match(match: re.Match[str]) -> list[Token] | None:
+    """Turn named groups into tokens; None where what looked like a well is none."""
+    groups = {name: text for name, text in match.groupdict().items() if text}
+    tokens = [Token(name if name in PARTS else "", text, *match.span(name)) for name, text in groups.items()]
+    tokens = [token for token in tokens if token.start < token.end]
+    where = "well" if "well" in groups else "row"
+    if where in groups:
+        try:
+            well = read_well(groups[where], groups.get("column", ""))
+        except ParameterError:
+            return None
+        tokens.append(Token("well", well, *match.span(where)))
+    return tokens
+
+
+def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[Token]:
+    match = pattern.search(stem) or pattern.search(name)
+    tokens = _tokens_of_match(match) if match else None
+    if tokens is None:
+        raise ParameterError(
+            f"The pattern '{pattern.pattern}' does not fit the name '{name}'.",
+            "Change --group so that it fits every file, or give only the files it is meant for.",
+        )
+    return tokens
+
+
+def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
+    values = {token.part: token.text for token in tokens if token.part}
+    planes = [token for token in tokens if token.part in ("z", "channel", "")]
+    return NameParts(layout=layout, rest=_without(stem, tokens), common=_without(stem, planes), complete=True, **values)
+
+
+def _without(stem: str, tokens: list[Token]) -> str:
+    """Cut tokens out of a stem, and one separator with each."""
+    text = stem
+    for start, end in sorted({(token.start, token.end) for token in tokens}, reverse=True):
+        before, after = text[:start], text[end:]
+        left, right = before.rstrip(SEPARATORS), after.lstrip(SEPARATORS)
+        joint = (before[len(left) :] or after[: len(after) - len(right)])[:1] if left and right else ""
+        text = left + joint + right
+    return text

@@ -1,0 +1,171 @@
+"""Pictures and labels as OME-TIFF and OME-Zarr, band by band, with bounded memory."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import zarr
+from numpy.typing import NDArray
+
+from vitascope.io.lazy import iter_bands
+from vitascope.io.limits import count_bytes
+from vitascope.io.tiff import quiet_tifffile
+from vitascope.io.writing import whole_file, whole_folder
+from vitascope.io.zarrs import OWN_NOTES
+
+TILE_PX = 512
+CHUNK_PX = 1024
+_CLASSIC_BYTES = 2**32 - 2**25
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is written to one file.
+
+    Parameters
+    ----------
+    array : numpy, dask or zarr array, shape as ``axes``
+    axes : str
+        Letters of TCZYX in order.
+    dtype : str
+        ``float32`` for pictures, ``uint32`` for labels.
+    name : str
+    channel_names : tuple of str
+    pixel_size_um, z_step_um : float or None, > 0, micrometre
+    notes : mapping of str to str
+        What our own reader needs to show it as it was: kind, title, unit, limits, colour map.
+    """
+
+    array: Any
+    axes: str
+    dtype: str
+    name: str
+    channel_names: tuple[str, ...] = ()
+    pixel_size_um: float | None = None
+    z_step_um: float | None = None
+    notes: Mapping[str, str] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels, uncompressed."""
+        return count_bytes(self.array.shape, self.dtype)
+
+
+def write_ome_tiff(path: Path, picture: Picture) -> None:
+    """Write an OME-TIFF, tiled and deflated, BigTIFF where it needs to be.
+
+    Parameters
+    ----------
+    path : Path
+    picture : Picture
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing is left then.
+    """
+    shape = tuple(int(side) for side in picture.array.shape)
+    tile = (_tile_side(shape[-2]), _tile_side(shape[-1]))
+    big = picture.nbytes > _CLASSIC_BYTES
+    with whole_file(path) as file, quiet_tifffile(), tifffile.TiffWriter(file, ome=True, bigtiff=big) as tif:
+        tif.write(
+            _tiles(picture, tile),
+            shape=shape,
+            dtype=picture.dtype,
+            tile=tile,
+            compression="zlib",
+            photometric="minisblack",
+            software=OWN_NOTES,
+            metadata=_ome_metadata(picture),
+        )
+
+
+def _tile_side(side: int) -> int:
+    return min(TILE_PX, -(-side // 16) * 16)
+
+
+def _tiles(picture: Picture, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
+    for _, _, band in iter_bands(picture.array, picture.dtype, tile[0]):
+        for y in range(0, band.shape[0], tile[0]):
+            for x in range(0, band.shape[1], tile[1]):
+                yield np.ascontiguousarray(band[y : y + tile[0], x : x + tile[1]])
+
+
+def _ome_metadata(picture: Picture) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "axes": picture.axes,
+        "Name": picture.name,
+        # the same picture gives the same file: tifffile would take a random number with this machine's address in it
+        "UUID": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{OWN_NOTES}:{picture.name}:{picture.array.shape}")),
+    }
+    if picture.channel_names:
+        found["Channel"] = {"Name": list(picture.channel_names)}
+    for axes, size in (("XY", picture.pixel_size_um), ("Z", picture.z_step_um if "Z" in picture.axes else None)):
+        for axis in axes if size else "":
+            found |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    if picture.notes:
+        found["MapAnnotation"] = {"Namespace": OWN_NOTES, "Value": dict(picture.notes)}
+    return found
+
+
+def write_ome_zarr(path: Path, picture: Picture) -> None:
+    """Write an OME-Zarr image (NGFF 0.5) of one resolution, in chunks of one plane; empty chunks are written too.
+
+    Parameters
+    ----------
+    path : Path
+    picture : Picture
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; nothing is left then.
+
+    References
+    ----------
+    NGFF 0.5, https://ngff.openmicroscopy.org/0.5/
+    """
+    shape = tuple(int(side) for side in picture.array.shape)
+    chunks = (1,) * (len(shape) - 2) + tuple(min(CHUNK_PX, side) for side in shape[-2:])
+    with whole_folder(path) as folder:
+        group = zarr.open_group(str(folder), mode="w", zarr_format=3, attributes=_ngff_attributes(picture))
+        array = group.create_array(
+            "0",
+            shape=shape,
+            chunks=chunks,
+            dtype=picture.dtype,
+            dimension_names=list(picture.axes.lower()),
+            config={"write_empty_chunks": True},
+        )
+        for index, start, band in iter_bands(picture.array, picture.dtype, chunks[-2]):
+            array[(*index, slice(start, start + band.shape[0]))] = band
+
+
+def _ngff_attributes(picture: Picture) -> dict[str, Any]:
+    sizes = {"Y": picture.pixel_size_um, "X": picture.pixel_size_um, "Z": picture.z_step_um}
+    axes = []
+    for letter in picture.axes:
+        axis = {"name": letter.lower(), "type": {"T": "time", "C": "channel"}.get(letter, "space")}
+        axes.append({**axis, "unit": "micrometer"} if sizes.get(letter) else axis)
+    scale = [sizes.get(letter) or 1.0 for letter in picture.axes]
+    ome: dict[str, Any] = {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": picture.name,
+                "axes": axes,
+                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
+            }
+        ],
+    }
+    if picture.channel_names:
+        ome["omero"] = {"channels": [{"label": name, "active": True} for name in picture.channel_names]}
+    if picture.dtype == "uint32":
+        ome["image-label"] = {"version": "0.5"}
+    return {"ome": ome, OWN_NOTES: dict(picture.notes or {})}

@@ -1,0 +1,193 @@
+"""Tables as people save them: commas or semicolons, decimal commas, any encoding, or XLSX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitascope.core.errors import InputError, ReaderError
+from vitascope.io.files import unreadable
+
+_MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "–")
+_MAX_BYTES = 2**30
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table as text cells; :func:`to_numbers` turns columns into numbers.
+
+    Parameters
+    ----------
+    path : path
+        CSV, TSV or XLSX (first sheet). Delimiter and encoding are found out; spaces around cells and empty lines are
+        dropped.
+
+    Returns
+    -------
+    DataFrame of str
+        One column for each name in the first line.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read.
+    InputError
+        If it is empty or has a header only, if a name is missing or stands twice, or a line has too many cells.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ReaderError(f"'{path.name}' is too long for a table.", "Check that it is the right file.")
+        rows = _read_xlsx(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_text(path.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error) from error
+    numbered = [(number, [cell.strip() for cell in row]) for number, row in rows]
+    filled = [(number, row) for number, row in numbered if any(row)]
+    if not filled:
+        raise InputError(
+            f"The table '{path.name}' is empty.", "Fill it in, the names of the columns in the first line."
+        )
+    header = _header(path, filled[0][1])
+    if len(filled) == 1:
+        raise InputError(f"The table '{path.name}' has a header but no rows.", "Add a line for each well or image.")
+    cells = [_row(path, number, row, len(header)) for number, row in filled[1:]]
+    table = pd.DataFrame(cells, columns=header, dtype=object)
+    table.attrs["lines"] = [number for number, _ in filled[1:]]
+    return table
+
+
+def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> pd.Series[float]:
+    """Turn a column of text into numbers; a decimal comma counts where no cell of the column has a point.
+
+    Parameters
+    ----------
+    table : DataFrame of str
+    column : str
+    required : bool
+        Whether every cell must hold a number; otherwise empty cells, ``NA`` and ``-`` become NaN.
+
+    Returns
+    -------
+    Series of float
+
+    Raises
+    ------
+    InputError
+        If there is no such column, or naming the cells that are no numbers.
+
+    Examples
+    --------
+    >>> to_numbers(pd.DataFrame({"dose": ["0,5", "10", ""]}), "dose").tolist()
+    [0.5, 10.0, nan]
+    """
+    if column not in table:
+        raise InputError(f"The table has no column '{column}'.", f"It has: {', '.join(map(str, table.columns))}.")
+    cells = [str(cell).strip() for cell in table[column]]
+    decimal_comma = not any("." in cell for cell in cells)
+    lines = table.attrs.get("lines", ())
+    if len(lines) != len(cells):  # rows were added or left out since the table was read
+        lines = range(2, len(cells) + 2)
+    numbers, bad = [], []
+    for line, cell in zip(lines, cells, strict=True):
+        number = _number(cell, decimal_comma)
+        if number is None or (required and np.isnan(number)):
+            bad.append(f"'{cell}' in line {line}")
+        numbers.append(np.nan if number is None else number)
+    if bad:
+        shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise InputError(
+            f"The column '{column}' holds what is no number: {shown}.",
+            "Write plain numbers, and units in the column's name.",
+        )
+    return pd.Series(numbers, index=table.index, name=column, dtype=float)
+
+
+def _number(cell: str, decimal_comma: bool) -> float | None:
+    if cell.casefold() in _MISSING:
+        return float("nan")
+    text = cell.replace(",", ".") if decimal_comma and cell.count(",") == 1 else cell
+    try:
+        number = float(text) if "_" not in text else None
+    except ValueError:
+        return None
+    return number if number is not None and np.isfinite(number) else None
+
+
+def _header(path: Path, names: list[str]) -> list[str]:
+    while names and not names[-1]:
+        names = names[:-1]
+    if not all(names):
+        raise InputError(
+            f"The table '{path.name}' has a column without a name.", "Name every column in the first line."
+        )
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"The table '{path.name}' has the column '{repeated[0]}' twice.", "Name each column once.")
+    return names
+
+
+def _row(path: Path, number: int, cells: list[str], width: int) -> list[str]:
+    if any(cells[width:]):
+        raise InputError(
+            f"Line {number} of '{path.name}' has {len(cells)} cells for {width} columns.",
+            "Put text that holds the delimiter in quotes.",
+        )
+    return (cells + [""] * width)[:width]
+
+
+def _read_text(data: bytes) -> list[tuple[int, list[str]]]:
+    text = _decode(data)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
+    try:
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(f"The table is broken: {error}.", "Save it again as CSV.") from error
+
+
+def _decode(data: bytes) -> str:
+    """Decode UTF-8 and UTF-16 with and without mark, otherwise what Windows writes in Europe."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    zeros = data[:400].count(0)
+    if zeros > len(data[:400]) // 4:
+        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", "replace")
+    if zeros:
+        raise InputError("The table is no text: it holds bytes of zero.", "Save it as CSV.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def _delimiter(text: str) -> str:
+    """Take the delimiter of the first line: a tab, a semicolon, or else a comma."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    outside = "".join(first.split('"')[::2])
+    return next((mark for mark in ("\t", ";") if mark in outside), ",")
+
+
+def _read_xlsx(path: Path) -> list[tuple[int, list[str]]]:
+    try:
+        import openpyxl  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ReaderError(
+            f"'{path.name}' is an Excel file, and openpyxl is not installed.",
+            "Save it as CSV, or run: pip install openpyxl",
+        ) from error
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        rows = [[_cell_text(value) for value in row] for row in book.worksheets[0].iter_rows(values_only=True)]
+        book.close()
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return list(enumerate(rows, start=1))
+
+
+def _cell_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,1 @@
+"""Networks: tensors in, named tuples of tensors out; no files, no devices."""

@@ -1,0 +1,159 @@
+"""The U-Net of in-silico labelling.
+
+Read from Pankova 2022 (seed 004), section 3.1.1, Definitions 2.19 and 2.22 and section 3.2.2.2: five levels with 16,
+32, 64, 128 and 256 filters (Definition 2.22: a 16 x 16 x 256 encoding of 256 x 256 pixels), two 3 x 3 convolutions a
+level, ELU, 2 x 2 max-pooling, 2 x 2 transposed convolutions, skip connections, a 1 x 1 last convolution and a sigmoid.
+Batch normalisation stands after the first convolution that follows each max-pooling (encoder levels 2 to 5) and nowhere
+else. Definition 2.19 names ReLU in the decoder; section 2.2.1 says ELU is used throughout, which is taken here.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+HALO_PX = 96
+"""How far an output pixel sees, counted from an edge on a multiple of 16 pixels (the five levels' reach is 92)."""
+
+MULTIPLE_PX = 16
+"""Sides of the input are multiples of this: four max-poolings."""
+
+
+class UNetOutput(NamedTuple):
+    """What the network answers.
+
+    ``image``: (B, K, H, W) in (0, 1) with the sigmoid; ``encoding``: (B, 16 width, H/16, W/16), the deepest features.
+    """
+
+    image: Tensor
+    encoding: Tensor
+
+
+class ConvPair(nn.Module):
+    """Two 3 x 3 convolutions with ELU; optional batch normalisation after the first, dropout after the second."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, norm: bool, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels_out) if norm else nn.Identity()
+        self.second = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.dropout = nn.Dropout2d(dropout) if dropout else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C_in, H, W) to (B, C_out, H, W)."""
+        x = F.elu(self.norm(self.first(x)))
+        return self.dropout(F.elu(self.second(x)))  # type: ignore[no-any-return]
+
+
+class UNet(nn.Module):
+    """Five-level U-Net, label-free planes in, fluorescence out.
+
+    Parameters
+    ----------
+    in_channels : int, >= 1
+        Planes and channels of the input, stacked.
+    out_channels : int, >= 1
+        Targets.
+    width : float, > 0
+        Factor on the filters 16, 32, 64, 128, 256; 4 is the thesis's larger model (section 3.2.2.2).
+    dropout : float, in [0, 1)
+        Chance to drop a feature map after each pair of convolutions (section 3.1.5.2 uses 0.1); 0 is the default
+        architecture.
+    final_sigmoid : bool
+        Whether ``image`` is squashed to (0, 1); the thesis does.
+
+    References
+    ----------
+    Pankova 2022 (seed 004), section 3.1.1; Ronneberger et al. 2015.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: float = 1.0,
+        dropout: float = 0.0,
+        final_sigmoid: bool = True,
+    ) -> None:
+        super().__init__()
+        filters = [round(16 * width) * 2**level for level in range(5)]
+        if min(in_channels, out_channels, filters[0]) < 1:
+            raise ValueError("inputs, targets and filters must each be at least one")
+        self.final_sigmoid = final_sigmoid
+        ends = [in_channels, *filters]
+        self.encoder = nn.ModuleList(ConvPair(ends[k], ends[k + 1], norm=k > 0, dropout=dropout) for k in range(5))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(filters[k], filters[k - 1], 2, stride=2) for k in (4, 3, 2, 1))
+        self.decoder = nn.ModuleList(
+            ConvPair(2 * filters[k], filters[k], norm=False, dropout=dropout) for k in (3, 2, 1, 0)
+        )
+        self.last = nn.Conv2d(filters[0], out_channels, 1)
+        initialise(self)
+
+    def forward(self, x: Tensor) -> UNetOutput:
+        """Predict fluorescence.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, H, W), float
+            H and W multiples of 16.
+
+        Returns
+        -------
+        UNetOutput
+        """
+        skips: list[Tensor] = []
+        for level, pair in enumerate(self.encoder):
+            x = pair(F.max_pool2d(x, 2) if level else x)  # (B, 16 w 2^level, H/2^level, W/2^level)
+            skips.append(x)
+        encoding = skips.pop()
+        for up, pair in zip(self.up, self.decoder, strict=True):
+            x = pair(torch.cat([skips.pop(), up(x)], dim=1))
+        image = self.last(x)  # (B, K, H, W)
+        return UNetOutput(torch.sigmoid(image) if self.final_sigmoid else image, encoding)
+
+
+def fan_in(layer: nn.Conv2d | nn.ConvTranspose2d) -> int:
+    """Return how many inputs one output of a convolution adds up.
+
+    A transposed convolution whose stride equals its kernel adds one pixel of each input channel.
+    """
+    weight = layer.weight
+    if isinstance(layer, nn.ConvTranspose2d):
+        taps = [max(1, k // s) for k, s in zip(layer.kernel_size, layer.stride, strict=True)]
+        return int(weight.shape[0] * math.prod(taps))
+    return int(weight[0].numel())
+
+
+def he_normal_(weight: Tensor, fan: int, generator: torch.Generator | None = None) -> Tensor:
+    """Fill a tensor from a normal distribution truncated at two standard deviations, of variance 2 / fan.
+
+    Cutting at two standard deviations shrinks the spread to 0.8796 of the parent's; the parent is widened by as much,
+    so that the variance is that of the equation, truly.
+
+    Parameters
+    ----------
+    weight : Tensor
+        Filled in place.
+    fan : int, >= 1
+        Inputs that one output adds up.
+    generator : torch.Generator, optional
+
+    References
+    ----------
+    Pankova 2022 (seed 004), equation 26; He et al. 2015.
+    """
+    std = math.sqrt(2.0 / fan) / 0.87962566103423978
+    return nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std, generator=generator)
+
+
+def initialise(network: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Start all convolutions by truncated He normal weights and zero biases, in place."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            he_normal_(layer.weight, fan_in(layer), generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

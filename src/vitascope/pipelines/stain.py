@@ -1,0 +1,317 @@
+"""Run the task ``stain``: label-free image in, predicted fluorescence, masks and measurements out."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vitascope.core.card import ModelCard
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.steps import Steps
+from vitascope.core.versions import versions
+from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.load import LoadedModel, load_model
+from vitascope.engine.plan import Plan, resolve_plan
+from vitascope.engine.predict import FeaturePool, Stitching, predict_picture
+from vitascope.engine.prepare import Prepared, prepare_picture, rescale_factor
+from vitascope.engine.select import Picture, select_pictures
+from vitascope.io.inputs import describe_input
+from vitascope.io.models import find_cards, read_card
+from vitascope.io.scratch import Scratch, plane_of
+from vitascope.ops.chunks import chunk_slices, read_piece
+from vitascope.ops.geometry import array_reader, resampled_reader
+from vitascope.ops.measure import empty_table, summarise_objects
+from vitascope.ops.segment import SegmentParams, segment_blocks
+from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.tasks.stain import StainParams
+
+DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
+"""What ``auto`` takes: the first for stacks with planes enough, the second otherwise."""
+
+
+def run(inputs: Mapping[str, Micrograph], params: StainParams) -> Steps[Result]:
+    """Predict a stain, find the objects in it and measure them.
+
+    Parameters
+    ----------
+    inputs : mapping
+        ``image``: the label-free image, 2-D to 5-D; ``reference`` (optional): the real stain of the same field.
+    params : StainParams
+        ``auto`` values are resolved before the run and recorded.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+        ``prediction`` (float32, 0 to 1, one channel per target of the card), ``labels`` (uint32) with a table where the
+        model has a target with masks, one row of numbers per picture, on the grid of the input.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be judged by this model.
+    ParameterError, ModelError, MemoryShortageError
+        See their messages.
+
+    References
+    ----------
+    Pankova 2022 (seed 004), chapter 3.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    image = inputs["image"]
+    model = load_model(choose_model(image, params), "stain")
+    work = _Work(inputs, params, model)
+    for number, picture in enumerate(work.pictures):
+        yield from work.do(number, picture)
+    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+def choose_model(image: Micrograph, params: StainParams) -> str:
+    """Return the model to run: the one named, or for ``auto`` the bundled one that fits the number of planes."""
+    if params.model != "auto":
+        return params.model
+    known = find_cards("stain")
+    stack, single = DEFAULT_MODELS
+    wanted = len(params.planes) if params.planes is not None else image.sizes["Z"]
+    if stack in known and wanted >= read_card(known[stack]).input.planes:
+        return stack
+    return single
+
+
+class _Work:
+    """What one run holds: the arrays it fills and what it learned on the way."""
+
+    def __init__(self, inputs: Mapping[str, Micrograph], params: StainParams, model: LoadedModel) -> None:
+        self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
+        card = model.card
+        self.pictures, flags = select_pictures(self.image, card.input, params.channel, params.planes)
+        self.scale, scale_flags = rescale_factor(
+            self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
+        )
+        self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
+        self.stain = find_stain(inputs.get("reference"), self.image, card)
+        self.segment_params = make_segment_params(card, params, self.scale)
+        self.scratch = Scratch()
+        self.axes = self._leading_axes()
+        shape = tuple(self._lengths()[a] for a in self.axes)
+        self.prediction = self.scratch.zeros("prediction", (*shape, *self.image.shape_yx), np.float32)
+        self.masked = next((k for k, t in enumerate(card.targets) if t.masks), None) if params.masks else None
+        self.label_axes = self.axes.replace("C", "")
+        label_shape = tuple(self._lengths()[a] for a in self.label_axes)
+        self.labels = (
+            self.scratch.zeros("labels", (*label_shape, *self.image.shape_yx), np.uint32)
+            if self.masked is not None
+            else None
+        )
+        self.table = empty_table([t.name for t in self.model.card.targets])
+        self.found: pd.DataFrame | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.trust = Trust()
+        self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+        self.plan: Plan | None = None
+
+    def _leading_axes(self) -> str:
+        z_kept = any(p.z is not None for p in self.pictures)
+        several = len(self.model.card.targets) > 1
+        return "".join(
+            a for a in "TCZ" if (a == "T" and "T" in self.image.axes) or (a == "C" and several) or (a == "Z" and z_kept)
+        )
+
+    def _lengths(self) -> dict[str, int]:
+        return {"T": self.image.sizes["T"], "C": len(self.model.card.targets), "Z": self.image.sizes["Z"]}
+
+    def index(self, picture: Picture, k: int, axes: str) -> tuple[int, ...]:
+        """Return where target ``k`` of a picture lies in an array with these leading axes."""
+        where = {"T": picture.t, "C": k, "Z": picture.z or 0}
+        return tuple(where[a] for a in axes)
+
+    def do(self, number: int, picture: Picture) -> Steps[None]:
+        """Predict one picture, then find and measure its objects."""
+        of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
+        prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
+        self.flags += prepared.flags
+        planes = [
+            plane_of(self.prediction, self.index(picture, k, self.axes)) for k in range(len(self.model.card.targets))
+        ]
+        if "constant" not in prepared.flags:
+            yield from self._predict(prepared, planes, f"Predicting{of}")
+        row: dict[str, Any] = {}
+        if self.masked is not None:
+            row |= yield from self._find_objects(picture, planes)
+        else:
+            row |= {f"mean_{n}": v for n, v in mean_signal(self.model.card, planes).items()}
+        if self.stain is not None:
+            found = self.found if self.masked == self.stain.k else None
+            numbers, agreement, crops = yield from compare_with_stain(
+                self.stain, picture, planes, found, self.segment_params, self.image.pixel_size_um
+            )
+            row |= numbers
+            self.compared.append((agreement, crops))
+        self.rows.append({**self._where(picture), **row})
+
+    def _where(self, picture: Picture) -> dict[str, int]:
+        """Say which of several pictures it is; nothing for a single one."""
+        where = {"time": picture.t} if "T" in self.axes else {}
+        return where if picture.z is None else {**where, "z": picture.z}
+
+    def _predict(self, prepared: Prepared, planes: list[Any], stage: str) -> Steps[None]:
+        card = self.model.card
+        if self.plan is None:
+            self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
+        rescaled = prepared.shape_yx != prepared.source_yx
+        if rescaled:
+            network_grid = self.scratch.zeros(
+                f"network-{len(self.rows)}", (len(planes), *prepared.shape_yx), np.float32
+            )
+            targets = [plane_of(network_grid, (k,)) for k in range(len(planes))]
+        else:
+            targets = planes
+
+        def sink(where: tuple[slice, slice], piece: NDArray[np.float32]) -> None:
+            if not rescaled and prepared.finite is not None:
+                piece = piece * prepared.finite(where)
+            for plane, part in zip(targets, piece, strict=True):
+                plane[where] = part
+
+        stride = self.model.family.multiple_px
+        pool = FeaturePool(prepared.shape_yx, card.domain.crop_px, stride) if card.domain else None
+        self.plan = yield from predict_picture(
+            self.model,
+            prepared.read,
+            prepared.shape_yx,
+            self.plan,
+            sink,
+            pool=pool,
+            stitching=Stitching(self.params.blend, self.params.border_px),
+            flip=self.params.flips,
+            stage=stage,
+        )
+        if rescaled:
+            back = resampled_reader(array_reader(network_grid), prepared.shape_yx, prepared.source_yx)
+            for window in chunk_slices(planes[0]):
+                where = (window[0], window[1])
+                mask = 1 if prepared.finite is None else prepared.finite(where)
+                for plane, part in zip(planes, back(where), strict=True):
+                    plane[where] = part * mask
+        if card.domain is not None and pool is not None:
+            statistics = image_statistics(prepared.read, prepared.shape_yx, card.domain.crop_px)
+            trust, flags = judge(card.domain, statistics, pool.features())
+            self.trust = worst(self.trust, trust)
+            self.flags += flags
+
+    def _find_objects(self, picture: Picture, planes: list[Any]) -> Steps[dict[str, Any]]:
+        pictures = {t.name: plane for t, plane in zip(self.model.card.targets, planes, strict=True)}
+        labels = plane_of(self.labels, self.index(picture, 0, self.label_axes))
+        assert self.masked is not None
+        found = yield from segment_blocks(
+            planes[self.masked],
+            self.segment_params,
+            pictures=pictures,
+            labels=labels,
+            pixel_size_um=self.image.pixel_size_um,
+        )
+        self.flags += found.flags
+        self.found = found.table
+        summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
+        table, first = found.table, len(self.table)
+        if first and len(table):
+            _raise_labels(labels, first)
+            table = table.assign(label=table["label"] + first)
+        for column, value in reversed(self._where(picture).items()):
+            table.insert(1, column, value)
+        self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
+        return {"objects": summary.pop("count"), **summary}
+
+    def result(self, started: str, seconds: float) -> Result:
+        """Put everything together."""
+        card, image = self.model.card, self.image
+        names = tuple(t.name for t in card.targets)
+        outputs: list[ImageOutput | LabelsOutput] = [
+            ImageOutput(
+                "prediction", "predicted", self.prediction, self.axes + "YX", names, card.targets[0].unit, (0.0, 1.0)
+            )
+        ]
+        if self.masked is not None:
+            outputs.append(LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table))
+        plan_flags = self.plan.flags if self.plan is not None else ()
+        flags = tuple(dict.fromkeys([*self.flags, *plan_flags]))
+        provenance = Provenance(
+            task="stain",
+            model=card.id,
+            model_sha256=card.weights.sha256,
+            params=self._resolved(card),
+            device=self.plan.device if self.plan else "none",
+            precision=self.plan.precision if self.plan else "none",
+            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
+            versions=versions(),
+            started=started,
+            seconds=round(seconds, 3),
+            trust=self.trust.level,
+            flags=list(flags),
+        )
+        return Result(
+            tuple(outputs),
+            tuple(self.rows),
+            "nuclei" if self.masked is not None else card.targets[0].unit,
+            image.place,
+            image.name,
+            "WARN" if flags else "OK",
+            flags,
+            " ".join(self.trust.reasons),
+            self.trust,
+            tables={
+                name: pd.concat(tables, ignore_index=True)
+                for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
+            },
+            provenance=provenance,
+            scratch=self.scratch,
+        )
+
+    def _resolved(self, card: ModelCard) -> dict[str, Any]:
+        resolved = self.params.model_dump(mode="json")
+        if self.params.model == "auto":
+            resolved["model"] = card.id
+        return {**resolved, **self.plan.resolved()} if self.plan is not None else resolved
+
+
+def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:
+    """Translate the task's parameters; the typical diameter comes from the user, else from the card."""
+    diameter = params.object_diameter_px
+    if diameter is None and card.input.object_diameter_px is not None:
+        diameter = card.input.object_diameter_px / scale
+    return SegmentParams(
+        threshold=params.threshold,
+        diameter_px=diameter,
+        block_diameters=params.block_diameters,
+        min_contrast=params.min_contrast,
+        split=params.split_touching,
+        min_area=params.min_area,
+        max_area=params.max_area,
+        min_solidity=params.min_solidity,
+    )
+
+
+def mean_signal(card: ModelCard, planes: list[Any]) -> dict[str, float]:
+    """Return the mean predicted signal of each target over the whole picture, by column name."""
+    found = {}
+    for target, plane in zip(card.targets, planes, strict=True):
+        total = sum(float(read_piece(plane, w).sum(dtype=np.float64)) for w in chunk_slices(plane))
+        found[target.name.lower()] = total / (plane.shape[0] * plane.shape[1])
+    return found
+
+
+def _raise_labels(labels: Any, by: int) -> None:
+    """Add a constant to all labels of a plane, so that numbers run on from plane to plane."""
+    for window in chunk_slices(labels):
+        block = np.asarray(labels[window])
+        labels[window] = np.where(block > 0, block + np.uint32(by), block)

@@ -1,0 +1,375 @@
+"""Train and evaluate models of the task ``stain`` from a recipe."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitascope.core.card import DataSource, Domain, Metric, ModelCard, Target, Weights
+from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.crops import CropSampler, Pair
+from vitascope.engine.device import Device, pick_device
+from vitascope.engine.domain import crop_windows, image_statistics, make_domain
+from vitascope.engine.load import LoadedModel, build_network, check_channels, export_tensors, load_model
+from vitascope.engine.losses import check_losses, weighted_sum
+from vitascope.engine.plan import Plan, open_backend
+from vitascope.engine.predict import predict_picture
+from vitascope.engine.train import Batch, Trained, train
+from vitascope.io.models import read_card, write_card
+from vitascope.io.weights import write_weights
+from vitascope.io.writing import check_writable
+from vitascope.models.unet import initialise
+from vitascope.ops.geometry import array_reader
+from vitascope.pipelines.stain_data import Corpus, load_corpus
+from vitascope.stats.agreement import pcc
+from vitascope.stats.bootstrap import Interval, pcc_interval
+from vitascope.tasks.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+DOMAIN_CROP_PX = 128
+BOOTSTRAP_BLOCK_PX = 64
+BOOTSTRAP_LEVEL = 0.95
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Maps a whole prepared image (C, H, W) to its prediction (K, H, W)."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Prediction and truth of one pair, cut to one of its areas: (K, h, w), and what counts (1, h, w)."""
+
+    prediction: NDArray[np.float32]
+    target: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+class StainJob:
+    """What the training loop needs to know of the task ``stain``."""
+
+    def __init__(self, recipe: Recipe, corpus: Corpus, network: nn.Module) -> None:
+        self.network = network
+        self._recipe = recipe
+        self._validation = corpus.validation
+        self._sampler = CropSampler(corpus.train, recipe.crop_px, recipe.augment, recipe.keep, recipe.training.seed)
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Return the crops of a step."""
+        return self._sampler.batch(step, size)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the weighted sum of the recipe's losses."""
+        return weighted_sum(self._recipe.loss, network(batch["image"]).image, batch["target"], batch["weight"])
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the correlation of each target over all validation pixels, and their mean as the score."""
+        if not self._validation:
+            return {}
+        compared = compare(self._validation, lambda image: torch_predict(network, image))
+        found = {f"pcc_{t.name}": correlation(compared, k) for k, t in enumerate(self._recipe.targets)}
+        return {**found, "score": float(np.mean(list(found.values())))}
+
+
+def torch_predict(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Predict a whole prepared image (C, H, W) in one pass; returns (K, H, W)."""
+    answer = _whole_pass(network, image).image[0].float().cpu().numpy()
+    return answer[:, : image.shape[1], : image.shape[2]]  # type: ignore[no-any-return]
+
+
+def torch_encode(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean deepest features (F,) of a prepared crop (C, H, W)."""
+    return _whole_pass(network, image).encoding[0].double().mean((1, 2)).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def _whole_pass(network: nn.Module, image: NDArray[np.float32]) -> Any:
+    """Run a network on an image padded once by reflection to a multiple of 16."""
+    height, width = image.shape[1:]
+    padded = array_reader(image)((slice(0, height + -height % 16), slice(0, width + -width % 16)))
+    weight = next(network.parameters())
+    tensor = torch.from_numpy(np.ascontiguousarray(padded))[None].to(weight.device, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return network(tensor)
+
+
+def compare(pairs: list[Pair], predict: Predict) -> list[Compared]:
+    """Predict pairs whole and cut prediction and truth to their areas."""
+    found = []
+    for pair in pairs:
+        prediction = predict(pair.image)
+        for area in pair.training_areas():
+            window = (slice(None), slice(area.top, area.bottom), slice(area.left, area.right))
+            found.append(Compared(prediction[window], pair.target[window], pair.weight[window]))
+    return found
+
+
+def pooled(compared: list[Compared], k: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return all pixels of one target that count: prediction and truth, flat."""
+    counts = [c.weight[0] > 0 for c in compared]
+    return (
+        np.concatenate([c.prediction[k][m] for c, m in zip(compared, counts, strict=True)]),
+        np.concatenate([c.target[k][m] for c, m in zip(compared, counts, strict=True)]),
+    )
+
+
+def run_training(
+    recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
+) -> Steps[Path]:
+    """Train a model and write its card and weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    recipe_folder : Path
+        Where relative data folders start.
+    out : Path
+        Folder that gets ``<id>.json`` and ``<id>.safetensors``; checkpoints lie in ``<id>.training`` until it ends.
+    start_from : str, optional
+        Model whose weights training starts from.
+    device : str
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Path
+        Of the card.
+
+    Raises
+    ------
+    VitascopeError
+        If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
+    """
+    _check_new(recipe, out)
+    check_writable(out)
+    check_channels(recipe.network, recipe.input, recipe.targets)
+    check_losses(recipe.loss)
+    chosen, precision = _choose_device(recipe, device)
+    network, parent = _start_network(recipe, start_from)
+    corpus = yield from load_corpus(recipe, recipe_folder)
+    checkpoints = out / f"{recipe.id}.training"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    trained = yield from train(
+        StainJob(recipe, corpus, network),
+        recipe.training,
+        device=chosen.id,
+        precision=precision,
+        folder=checkpoints,
+        fingerprint=f"{recipe.fingerprint()} {parent}".strip(),
+    )
+    _check_new(recipe, out)
+    path = yield from _write_model(recipe, corpus, trained, parent, precision, out)
+    for file in checkpoints.iterdir():
+        file.unlink()
+    checkpoints.rmdir()
+    return path
+
+
+def _check_new(recipe: Recipe, out: Path) -> None:
+    if (out / f"{recipe.id}.json").exists():
+        raise ParameterError(
+            f"There is a model '{recipe.id}' already.", "Choose another name; models are never replaced."
+        )
+
+
+def _choose_device(recipe: Recipe, device: str) -> tuple[Device, str]:
+    chosen, fallback = pick_device(device)
+    if fallback:
+        logger.warning("There is no device '%s' here: training on %s.", device, chosen.label)
+    precision = recipe.training.precision
+    if precision == "auto":
+        return chosen, "bf16" if "bf16" in chosen.precisions else "f32"
+    if precision not in chosen.precisions:
+        raise ParameterError(
+            f"{chosen.label} does not compute in {precision}.", f"It takes {', '.join(chosen.precisions)}."
+        )
+    return chosen, precision
+
+
+def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, str]:
+    network = build_network(recipe.network)
+    initialise(network, torch.Generator().manual_seed(recipe.training.seed))
+    if start_from is None:
+        return network, ""
+    parent = load_model(start_from, recipe.task)
+    if parent.card.architecture.arguments != recipe.network.arguments:
+        raise ModelError(
+            f"The model {start_from} is built otherwise than the recipe's network.",
+            f"Set the recipe's network to {parent.card.architecture.arguments}.",
+        )
+    network.load_state_dict(parent.network.state_dict())
+    return network, f"{parent.card.id} {parent.card.weights.sha256}"
+
+
+def _write_model(
+    recipe: Recipe, corpus: Corpus, trained: Trained, parent: str, precision: str, out: Path
+) -> Steps[Path]:
+    yield Progress(0, 2, "measuring the model")
+    metrics = [
+        metric for metric in test_metrics(recipe, corpus.test, lambda image: torch_predict(trained.network, image))
+    ]
+    domain = measure_domain(corpus, trained.network)
+    yield Progress(1, 2, "measuring the model")
+    weights_file = f"{recipe.id}.safetensors"
+    sha256 = write_weights(out / weights_file, export_tensors(trained.network, "float16"))
+    card = ModelCard(
+        id=recipe.id,
+        task=recipe.task,
+        title=recipe.title,
+        summary=recipe.summary,
+        architecture=recipe.network,
+        input=recipe.input,
+        targets=tuple(
+            Target(**{**t.model_dump(), "source_low": low, "source_high": high})
+            for t, (low, high) in zip(recipe.targets, corpus.scales, strict=True)
+        ),
+        data=tuple(DataSource(**d.model_dump(exclude={"folder", "pairs"})) for d in recipe.data),
+        split=corpus.words,
+        metrics=tuple(metrics) or twin_metrics(recipe, out),
+        distrust=recipe.distrust,
+        licence=recipe.licence,
+        credit=recipe.credit,
+        weights=Weights(
+            file=weights_file,
+            sha256=sha256,
+            dtype="float16",
+            parameters=sum(p.numel() for p in trained.network.parameters()),
+        ),
+        domain=domain,
+        parent=parent,
+        training={
+            **recipe.training.model_dump(),
+            "precision": precision,
+            "loss": recipe.loss,
+            "best_epoch": trained.best_epoch,
+            "stopped": trained.stopped,
+        },
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=versions(),
+    )
+    try:
+        path = write_card(card, out)
+    except OutputError:
+        (out / weights_file).unlink(missing_ok=True)
+        raise
+    yield Progress(2, 2, "measuring the model")
+    return path
+
+
+def test_metrics(recipe: Recipe, pairs: list[Pair], predict: Predict) -> list[Metric]:
+    """Measure the correlation of each target on pairs, with a block-bootstrap interval over squares of 64 px."""
+    if not pairs:
+        return []
+    compared = compare(pairs, predict)
+    metrics = []
+    for k, target in enumerate(recipe.targets):
+        interval = correlation_interval(compared, k)
+        low, high = (round(end, 4) if math.isfinite(end) else None for end in (interval.low, interval.high))
+        metrics.append(
+            Metric(
+                name=f"PCC {target.name}",
+                value=round(correlation(compared, k), 4),
+                low=low,
+                high=high,
+                level=BOOTSTRAP_LEVEL if low is not None else None,
+                on="test part of the split",
+                n=pooled(compared, k)[0].size,
+            )
+        )
+    return metrics
+
+
+def correlation(compared: list[Compared], k: int) -> float:
+    """Return the correlation of one target over all pixels that count; 0 for a flat prediction, as in the loss."""
+    return float(np.nan_to_num(pcc(*pooled(compared, k))))
+
+
+def correlation_interval(compared: list[Compared], k: int) -> Interval:
+    """Bootstrap the correlation of one target over squares of 64 px, those of all pairs side by side."""
+    rows = max(c.target.shape[1] for c in compared)
+
+    def side_by_side(pictures: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.concatenate(
+            [np.pad(p, ((0, rows - len(p)), (0, 0)), constant_values=np.nan) for p in pictures], axis=1
+        )
+
+    counted = [np.where(c.weight[0] > 0, c.target[k], np.nan).astype(np.float32) for c in compared]
+    predicted = side_by_side([c.prediction[k] for c in compared])
+    return pcc_interval(side_by_side(counted), predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
+
+
+def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
+    """Return the test figures of the recipe's twin, marked as its, where its card lies beside."""
+    path = out / f"{recipe.twin_metrics}.json"
+    if not recipe.twin_metrics or not path.is_file():
+        return ()
+    return tuple(m.model_copy(update={"of_twin": True}) for m in read_card(path).metrics)
+
+
+def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:
+    """Describe the training images for the card; halves of an image (or whole images) serve as held-out groups."""
+    statistics, features, groups = [], [], []
+    for number, pair in enumerate(corpus.train):
+        for area in pair.training_areas():
+            image = pair.image[:, area.top : area.bottom, area.left : area.right]
+            read, shape = array_reader(image), (image.shape[1], image.shape[2])
+            statistics += image_statistics(read, shape, DOMAIN_CROP_PX)
+            windows = crop_windows(shape, DOMAIN_CROP_PX)
+            features += [torch_encode(network, read(w)) for w in windows]
+            groups += [(number, int(w[1].start * 4 / shape[1])) for w in windows]
+    return make_domain(DOMAIN_CROP_PX, statistics, np.array(features), groups)
+
+
+def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+    """Measure a model on the test part of a recipe's data, as users run it (32 bit).
+
+    Raises
+    ------
+    ModelError
+        If the recipe keeps no test part, or the model does not fit the recipe's input or targets.
+    """
+    loaded = load_model(model, recipe.task)
+    check_channels(loaded.card.architecture, recipe.input, recipe.targets)
+    names, wanted = ([t.name for t in targets] for targets in (loaded.card.targets, recipe.targets))
+    if names != wanted:
+        raise ModelError(
+            f"The model {loaded.card.id} predicts {', '.join(names)}, the recipe measures {', '.join(wanted)}.",
+            "Take the recipe that the model was made with.",
+        )
+    corpus = yield from load_corpus(recipe, recipe_folder)
+    if not corpus.test:
+        raise ModelError(
+            f"The recipe {recipe.id} keeps no test part.", "Name test rows or a test fraction in its split."
+        )
+    chosen, _ = _choose_device(recipe, device)
+    yield Progress(0, 1, "measuring the model")
+    metrics = test_metrics(recipe, corpus.test, lambda image: _run_time_predict(loaded, image, chosen.id))
+    yield Progress(1, 1, "measuring the model")
+    return metrics
+
+
+def _run_time_predict(model: LoadedModel, image: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+    shape = (image.shape[1], image.shape[2])
+    out = np.zeros((len(model.card.targets), *shape), np.float32)
+
+    def sink(where: tuple[slice, slice], piece: NDArray[np.float32]) -> None:
+        out[(slice(None), *where)] = piece
+
+    for _ in predict_picture(
+        model, array_reader(image), shape, Plan(device, "f32", 1024, 1), sink, open_with=open_backend
+    ):
+        pass
+    return out

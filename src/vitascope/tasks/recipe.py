@@ -1,0 +1,203 @@
+"""A recipe: everything that makes a model, in one YAML file that can be run again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vitascope.core.card import Architecture, InputSpec, ModelId, Target
+from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.folders import training_data
+from vitascope.core.params import describe_validation
+from vitascope.core.training import AugmentParams, CropFilter, TrainingParams
+from vitascope.io.yaml_text import read_yaml
+
+MAX_BYTES = 1 << 20
+
+
+class RecipePart(BaseModel):
+    """A part of a recipe: frozen, and without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImagePair(RecipePart):
+    """One image with its truth.
+
+    ``image`` and ``targets`` are file names, or globs for planes, inside the data set's folder. ``montage`` names rows,
+    columns and side in px of a picture that is a grid of single cells.
+    """
+
+    image: str
+    targets: dict[str, str]
+    montage: tuple[int, int, int] | None = None
+    group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
+
+
+class DataSet(RecipePart):
+    """Where the data come from: by name, URL and hash; never fetched without being asked."""
+
+    name: str
+    url: str
+    licence: str
+    credit: str
+    description: str = ""
+    folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
+    sha256: dict[str, str] = Field(description="Hash of every file that is used.")
+    pairs: tuple[ImagePair, ...]
+
+
+class Split(RecipePart):
+    """What is trained on and what is kept apart.
+
+    ``region``: rows ``[first, last + 1]`` of every image; between training rows and those kept apart lies a gap, best
+    as wide as the network's reach (the card says so where it is narrower). ``group``: whole groups (image, well,
+    plate, patient; of montages single cells), a share drawn by ``seed``.
+    """
+
+    by: Literal["region", "group"]
+    train_rows: tuple[tuple[int, int], ...] = ()
+    validation_rows: tuple[tuple[int, int], ...] = ()
+    test_rows: tuple[tuple[int, int], ...] = ()
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    test_fraction: float = Field(0.0, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Split:
+        rows = (*self.train_rows, *self.validation_rows, *self.test_rows)
+        if any(not 0 <= first < end for first, end in rows):
+            raise ValueError("rows go from a first one to behind the last one, as in [0, 576]")
+        if self.by == "region" and not self.train_rows:
+            raise ValueError("a split by region names rows to train on")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("the shares kept apart leave nothing to train on")
+        return self
+
+
+class Recipe(RecipePart):
+    """How to make one model."""
+
+    task: str
+    id: ModelId
+    title: str
+    summary: str
+    distrust: str
+    licence: str
+    credit: str
+    data: tuple[DataSet, ...] = Field(min_length=1)
+    split: Split
+    input: InputSpec
+    targets: tuple[Target, ...] = Field(min_length=1)
+    target_percentiles: tuple[float, float] = Field(
+        (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
+    )
+    network: Architecture
+    loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
+    crop_px: int = Field(256, ge=32, multiple_of=16)
+    augment: AugmentParams = AugmentParams()
+    keep: CropFilter = CropFilter()
+    training: TrainingParams = TrainingParams()
+    twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
+
+    def changed(self, values: dict[str, Any]) -> Recipe:
+        """Return a copy with fields replaced by dotted name, for instance ``training.learning_rate``: for a search.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or a value out of bounds.
+        """
+        tree = self.model_dump()
+        for name, value in values.items():
+            *path, last = name.split(".")
+            branch = tree
+            for key in path:
+                branch = branch.get(key) if isinstance(branch, dict) else None  # type: ignore[assignment]
+            if not isinstance(branch, dict) or last not in branch:
+                raise InputError(f"A recipe has no field '{name}'.", f"Known at the top: {', '.join(tree)}.")
+            branch[last] = value
+        return parse_recipe(tree, self.id)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from YAML.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read or is no YAML.
+    InputError
+        Naming the fields that are missing, unknown or wrong.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ReaderError("It is too large for a recipe.")
+        tree = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReaderError(f"The recipe {path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ReaderError(f"The recipe {path.name} is no text.", "Check that it is YAML text.") from error
+    except ReaderError as error:
+        raise ReaderError(
+            f"The recipe {path.name} cannot be read. {error.message}", "Compare it with a bundled recipe."
+        ) from error
+    return parse_recipe(tree, path.name)
+
+
+def parse_recipe(tree: Any, source: str) -> Recipe:
+    """Validate plain values as a recipe."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(
+            f"The recipe {source} is not valid: {describe_validation(error)}", "Compare it with a bundled recipe."
+        ) from error
+
+
+def find_data(data: DataSet, recipe_folder: Path) -> Path:
+    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe.
+
+    Raises
+    ------
+    ReaderError
+        If it is in neither place; the sentence says where to get it.
+    """
+    places = [p / data.folder for p in (training_data(), recipe_folder) if p is not None]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise ReaderError(
+        f"The data set '{data.name}' is not on this machine.",
+        f"Get it from {data.url} ({data.licence}), and set VITASCOPE_DATA to the folder that holds '{data.folder}'.",
+    )
+
+
+def check_files(data: DataSet, folder: Path) -> None:
+    """Check every file of a data set against its hash.
+
+    Raises
+    ------
+    ReaderError
+        Naming the first file that is missing or differs.
+    """
+    for name, expected in data.sha256.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ReaderError(
+                f"{name} of the data set '{data.name}' is missing or cannot be read.", f"Get it from {data.url}."
+            ) from error
+        if found != expected:
+            raise ReaderError(
+                f"{name} is not the file the recipe was written for (SHA-256 differs).", f"Get it from {data.url}."
+            )

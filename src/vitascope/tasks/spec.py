@@ -1,0 +1,119 @@
+"""One definition of a task, from which its dock, command, batch and Python call are made."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vitascope.core.errors import MissingPackageError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.params import RunParams
+from vitascope.core.result import Result
+from vitascope.core.steps import Steps
+
+RunFunction = Callable[..., Steps[Result]]
+
+
+@dataclass(frozen=True)
+class Role:
+    """An input of a task.
+
+    Parameters
+    ----------
+    name : str
+        Key of the input, also the name of the keyword and the command's option.
+    title : str
+        What the form calls it.
+    description : str
+        What it is for, in a biologist's words.
+    optional : bool
+        Whether the task runs without it.
+    """
+
+    name: str
+    title: str
+    description: str
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What a task is; free of torch, Qt and napari.
+
+    Parameters
+    ----------
+    name : str
+        One word, the same in every folder, file, class, test and page.
+    title : str
+        What docks and menus call it.
+    verb : str
+        What the run button says.
+    summary : str
+        One sentence for menus and ``--help``.
+    params : type of RunParams
+        The frozen parameter model.
+    pipeline : str
+        Module whose ``run`` does the work, loaded only when it is wanted.
+    training : str
+        Module whose ``run_training`` and ``run_evaluation`` make and measure models.
+    roles : tuple of Role
+        Inputs; the first is the image.
+    headline : str
+        Column of the result rows that the dock shows large.
+    headline_title : str
+        What that number is.
+    """
+
+    name: str
+    title: str
+    verb: str
+    summary: str
+    params: type[RunParams]
+    pipeline: str
+    training: str
+    roles: tuple[Role, ...]
+    headline: str
+    headline_title: str
+
+    def load(self) -> RunFunction:
+        """Import the pipeline and return its ``run``."""
+        run: RunFunction = self._import(self.pipeline).run
+        return run
+
+    def load_training(self) -> Any:
+        """Import the module that trains and evaluates models of this task."""
+        return self._import(self.training)
+
+    @staticmethod
+    def _import(module: str) -> Any:
+        """Import by name: the only way from here to torch, so that menus and docks open without it.
+
+        Raises
+        ------
+        MissingPackageError
+            If a package that it needs is not there.
+        """
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise MissingPackageError(
+                f"The package '{error.name}' is not installed here: nothing can be computed without it.",
+                "Install vitascope again, with all it depends on: pip install vitascope.",
+            ) from error
+
+    def start(self, inputs: Mapping[str, Micrograph], params: RunParams) -> Steps[Result]:
+        """Load the pipeline and start a run on images by role."""
+        return self.load()(inputs, params)
+
+    def make_params(self, **values: Any) -> RunParams:
+        """Build the task's parameters from plain values.
+
+        Raises
+        ------
+        ParameterError
+            Naming each field that is unknown or out of bounds.
+        """
+        params: RunParams = self.params.make(**values)
+        return params

@@ -1,0 +1,107 @@
+"""2136 x 2136 px through the base network: ours against MONAI's sliding window, same weights, interleaved."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from tests.benchmarks.machine import describe, interleaved
+
+from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
+from vitascope.core.params import RunParams
+from vitascope.core.steps import finish
+from vitascope.engine.device import core_count
+from vitascope.engine.load import FAMILIES, LoadedModel, build_network
+from vitascope.engine.plan import resolve_plan
+from vitascope.engine.predict import predict_picture
+from vitascope.ops.geometry import array_reader
+
+SIDE = 2136
+ROUNDS = 5
+
+
+def base_model() -> LoadedModel:
+    """The thesis's base network with random weights; speed does not depend on them."""
+    torch.manual_seed(0)
+    architecture = Architecture(name="unet", arguments={"in_channels": 1, "out_channels": 1, "width": 1.0})
+    card = ModelCard(
+        id="base",
+        task="stain",
+        title="base",
+        summary="",
+        architecture=architecture,
+        input=InputSpec(modality="any", channels=("any",), normalisation=Normalisation(method="standard")),
+        targets=(Target(name="any"),),
+        data=(),
+        split="",
+        distrust="",
+        licence="",
+        weights=Weights(file="base.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
+    )
+    network = build_network(architecture)
+    with torch.no_grad():
+        network.last.weight.mul_(5)
+    network.eval().requires_grad_(False)
+    return LoadedModel(card, network, FAMILIES["unet"])
+
+
+def main(arguments: list[str]) -> None:
+    torch.set_num_threads(core_count())
+    model = base_model()
+    picture = np.random.default_rng(0).standard_normal((1, SIDE, SIDE), np.float32)
+    read = array_reader(picture)
+    plan = resolve_plan(model, RunParams(), (SIDE, SIDE))
+    out = np.zeros((1, SIDE, SIDE), np.float32)
+
+    def sink(where, piece) -> None:
+        out[(slice(None), *where)] = piece
+
+    def ours() -> None:
+        finish(predict_picture(model, read, (SIDE, SIDE), plan, sink))
+
+    inferer = SlidingWindowInferer((256, 256), sw_batch_size=4, overlap=0.25, mode="gaussian")
+    tensor = torch.from_numpy(picture)[None]
+
+    def monai() -> None:
+        with torch.inference_mode():
+            inferer(tensor, lambda x: model.network(x).image)
+
+    print(describe())
+    print(f"plan: {plan}")
+    ours()
+    seconds = interleaved({"ours": ours, "monai": monai}, ROUNDS)
+    with torch.inference_mode():
+        whole = model.network(torch.from_numpy(read((slice(0, 2144), slice(0, 2144))))[None])
+        expected = whole.image[0, 0, :SIDE, :SIDE].numpy()
+    for name, times in seconds.items():
+        print(f"{name:6} median {np.median(times):.3f} s, each {[round(t, 3) for t in times]}")
+    ratios = np.array(seconds["monai"]) / np.array(seconds["ours"])
+    print(f"ratio MONAI / ours: median {np.median(ratios):.2f}, each {[round(float(r), 2) for r in ratios]}")
+    print(f"PCC to the 32-bit whole-image output: {np.corrcoef(out.ravel(), expected.ravel())[0, 1]:.6f}")
+    print(f"largest difference: {np.abs(out[0] - expected).max():.2e}")
+    peak = matmul_flops(plan.precision)
+    done = network_flops() * SIDE**2 / float(np.median(seconds["ours"]))
+    print(
+        f"matrix-product limit here ({plan.precision}): {peak / 1e9:.0f} GFLOP/s; ours: {done / 1e9:.0f}, {done / peak:.0%}"
+    )
+    print(describe())
+
+
+def network_flops() -> float:
+    """Multiply-adds of the base network per pixel, counted twice, from its layers."""
+    network = base_model().network
+    total = 0.0
+    for k, pair in enumerate(network.encoder):
+        total += sum(2 * c.weight.numel() for c in (pair.first, pair.second)) / 4**k
+    for k, (up, pair) in zip((3, 2, 1, 0), zip(network.up, network.decoder, strict=True), strict=True):
+        total += sum(2 * c.weight.numel() for c in (pair.first, pair.second)) / 4**k
+        total += 2 * up.weight.numel() / 4 / 4**k
+    return total + 2 * network.last.weight.numel()
+
+
+def matmul_flops(precision: str) -> float:
+    """The best of a few large matrix products, FLOP/s."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(2048, 2048).to(dtype), torch.randn(2048, 2048).to(dtype)
+    times = interleaved({"matmul": lambda: a @ b}, 12)["matmul"]
+    return 2 * 2048**3 / min(times)

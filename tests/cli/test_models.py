@@ -1,0 +1,110 @@
+import pytest
+from typer.testing import CliRunner
+
+from tests_support import make_model, save_model
+from vitascope.cli.main import app
+from vitascope.cli.models import describe
+from vitascope.core.card import Metric
+from vitascope.io.models import find_cards, find_model, read_card, write_card
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    monkeypatch.chdir(tmp_path)
+    save_model(make_model(width=0.25, object_diameter_px=18), tmp_path / "models")
+    return tmp_path / "models"
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, ["models", *words], env={"COLUMNS": "200"})
+
+
+def test_models_are_listed_one_line_each():
+    done = invoke("list")
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert len(lines) == len(find_cards())
+    assert any(line.split() == ["test-model", "stain", "Random", "weights."] for line in lines)
+    assert invoke("list", "--task", "stain").output == done.output
+
+
+def test_a_broken_card_does_not_break_the_list(folder):
+    (folder / "bad.json").write_text("{")
+    assert "test-model" in invoke("list").output
+
+
+def test_a_card_is_shown_with_all_that_matters(folder):
+    path = folder / "test-model.json"
+    card = read_card(path)
+    metrics = (
+        Metric(name="PCC DNA", value=0.81, low=0.78, high=0.84, level=0.95, on="test part of the split", of_twin=True),
+        Metric(name="PCC all", value=0.7, on="elsewhere"),
+    )
+    write_card(card.model_copy(update={"metrics": metrics, "parent": "older 00ff"}), folder)
+    text = invoke("show", "test-model").output
+    for word in (
+        card.title,
+        "phase contrast, 1 plane(s) of phase; pixel size unknown",
+        "DNA (normalised)",
+        "0.81 (0.78 to 0.84)",
+        "twin trained without the test part",
+        "PCC all 0.7 , elsewhere",
+        card.distrust,
+        "CC0-1.0",
+        card.weights.sha256,
+        "older 00ff",
+    ):
+        assert word in text, word
+
+
+def test_a_known_pixel_size_is_shown(folder):
+    save_model(make_model(model_id="sized", width=0.25, pixel_size_um=0.325), folder)
+    assert "pixel size 0.325 µm" in describe(find_model("sized")[0])
+
+
+def test_a_model_goes_out_and_comes_back(folder, tmp_path):
+    done = invoke("export", "test-model", "-o", str(tmp_path))
+    assert done.exit_code == 0
+    assert done.output.strip().endswith("test-model.vitascope")
+    assert invoke("delete", "test-model").exit_code == 0
+    assert "test-model" not in find_cards()
+    done = invoke("import", str(tmp_path / "test-model.vitascope"))
+    assert done.output == "Imported test-model (CC0-1.0).\n"
+    assert "test-model" in find_cards()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["show", "nothing"], "no model 'nothing'"),
+        (["delete", "nothing"], "no model 'nothing'"),
+        (["export", "nothing"], "no model 'nothing'"),
+        (["import", "gone.vitascope"], "is no model package"),
+        (["list", "--task", "nothing"], "no task 'nothing'"),
+        (["show"], "Missing argument"),
+        (["eat"], "No such command"),
+    ],
+)
+@pytest.mark.fault("I11")
+def test_wrong_usage_ends_with_code_2_and_a_sentence(words, told):
+    done = invoke(*words)
+    assert done.exit_code == 2
+    assert told in done.output
+    assert "Traceback" not in done.output
+
+
+def test_nothing_is_replaced(folder, tmp_path):
+    assert invoke("export", "test-model", "-o", str(tmp_path / "a.vitascope")).exit_code == 0
+    assert "exists already" in invoke("export", "test-model", "-o", str(tmp_path / "a.vitascope")).output
+    done = invoke("import", str(tmp_path / "a.vitascope"))
+    assert done.exit_code == 2
+    assert "already" in done.output
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "export", "import", "delete"])
+def test_every_verb_has_help(verb):
+    assert verb in invoke("--help").output
+    done = invoke(verb, "--help")
+    assert done.exit_code == 0
+    assert "Usage: " in done.output

@@ -1,0 +1,30 @@
+"""Fixtures for all tests: a small model with random weights, and no network."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+# Before torch is imported: the networks of the tests are so small that threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory, monkeypatch):
+    """Keep caches and models of the tests out of the user's folders."""
+    folder = tmp_path_factory.getbasetemp() / "vitascope"
+    monkeypatch.setenv("VITASCOPE_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("VITASCOPE_MODELS", str(folder / "models"))
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Let every attempt to reach another machine fail the test."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"the network was used: {args}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)

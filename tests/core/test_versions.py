@@ -1,0 +1,24 @@
+import importlib.metadata
+import platform
+
+import numpy
+
+from vitascope.core.versions import PACKAGES, versions
+
+
+def test_what_shapes_results_is_told_with_its_version():
+    found = versions()
+    assert found["python"] == platform.python_version()
+    assert found["numpy"] == numpy.__version__
+
+
+def test_a_package_that_is_not_there_is_left_out(monkeypatch):
+    real = importlib.metadata.version
+
+    def absent(name):
+        if name == "monai":
+            raise importlib.metadata.PackageNotFoundError
+        return real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+    assert set(versions()) == {"python", *PACKAGES} - {"monai"}

@@ -1,0 +1,36 @@
+"""Menus and docks open without what computes."""
+
+import subprocess
+import sys
+
+import pytest
+
+OPEN = """
+import os, sys, time
+if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+import importlib, pkgutil
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+viewer = ViewerModel()
+import vitascope.gui
+for module in pkgutil.iter_modules(vitascope.gui.__path__, "vitascope.gui."):
+    importlib.import_module(module.name)
+from vitascope.gui.docks import StainDock
+import numpy as np
+viewer.add_image(np.zeros((8, 8)))
+dock = StainDock(viewer)
+dock.show()
+app.processEvents()
+print(sorted(n for n in ("torch", "monai", "openvino", "matplotlib.pyplot") if n in sys.modules))
+dock.close_down()
+app.processEvents()
+"""
+
+
+@pytest.mark.fault("H11")
+def test_importing_all_of_the_gui_and_building_the_dock_loads_nothing_that_computes():
+    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,58 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitascope.core.errors import ParameterError
+from vitascope.ops.tiling import crop_to, gaussian_window, plan_axis, plan_tiles, reflect_index
+
+LENGTHS = st.integers(1, 300).map(lambda n: 16 * n)
+
+
+@given(length=LENGTHS, tile=st.integers(14, 60).map(lambda n: 16 * n))
+def test_cores_cover_the_axis_once_and_keep_their_distance(length, tile):
+    halo = 96
+    plan = plan_axis(length, tile, halo, 16)
+    edges = [(c0, c1) for _, _, c0, c1 in plan]
+    assert edges[0][0] == 0
+    assert edges[-1][1] == length
+    assert all(a[1] == b[0] for a, b in pairwise(edges))
+    for start, stop, low, high in plan:
+        assert 0 <= start <= low < high <= stop <= length
+        assert start % 16 == low % 16 == 0
+        assert start == 0 or low - start >= halo
+        assert stop == length or stop - high >= halo
+    assert len({stop - start for start, stop, _, _ in plan}) == 1
+
+
+def test_a_halo_that_leaves_nothing_is_refused_with_the_least_tile():
+    with pytest.raises(ParameterError, match="208"):
+        plan_axis(1000 * 16, 192, 96, 16)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (17, 17), (100, 40), (2136, 513)])
+@pytest.mark.fault("A07")
+def test_stitching_the_identity_returns_the_picture(shape):
+    picture = np.random.default_rng(0).random(shape)
+    out = np.full(shape, np.nan)
+    for tile in plan_tiles(shape, 320, 96):
+        window = picture[np.ix_(*(reflect_index(w.start, w.stop, n) for w, n in zip(tile.window, shape, strict=True)))]
+        where, inside = crop_to(tile, shape)
+        out[where] = window[inside]
+    np.testing.assert_array_equal(out, picture)
+
+
+@given(n=st.integers(2, 12), before=st.integers(0, 20), after=st.integers(0, 20))
+def test_reflection_is_numpys(n, before, after):
+    expected = np.pad(np.arange(n), (before, after), mode="reflect")
+    np.testing.assert_array_equal(reflect_index(-before, n + after, n), expected)
+
+
+def test_gaussian_window_is_the_bell_of_the_formula():
+    weights = gaussian_window((9, 5))
+    sigma = 0.125 * 9
+    assert weights[4, 2] == 1
+    assert weights[3, 2] == pytest.approx(np.exp(-0.5 / sigma**2))
+    np.testing.assert_allclose(weights, weights[::-1, ::-1])

@@ -1,0 +1,99 @@
+"""The house as a whole: every task is complete, rooms keep to themselves, importing has no effect."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import vitascope
+from vitascope.tasks.registry import TASKS
+
+PACKAGE = Path(vitascope.__file__).parent
+ROOT = PACKAGE.parent.parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("spec", TASKS, ids=lambda s: s.name)
+def test_a_task_is_complete(spec):
+    manifest = (PACKAGE / "napari.yaml").read_text()
+    docks = (PACKAGE / "gui" / "docks.py").read_text()
+    assert (PACKAGE / "tasks" / f"{spec.name}.py").is_file()
+    assert spec.pipeline == f"vitascope.pipelines.{spec.name}"
+    assert (PACKAGE / "pipelines" / f"{spec.name}.py").is_file()
+    assert f"{spec.name}." in docks or f'"{spec.name}"' in docks
+    assert spec.title in manifest
+    if (ROOT / "docs").is_dir():
+        assert f"tasks/{spec.name}.md" in (ROOT / "mkdocs.yml").read_text()
+        assert f"{{{{ parameters {spec.name} }}}}" in (ROOT / "docs" / "tasks" / f"{spec.name}.md").read_text()
+
+
+@pytest.mark.parametrize("spec", TASKS, ids=lambda s: s.name)
+def test_every_parameter_tells_a_user_what_it_is(spec):
+    for name, field in spec.params.model_fields.items():
+        assert field.title, name
+        assert field.description.endswith(".") or field.description.endswith(")"), name
+    assert spec.make_params() == spec.params.model_validate_json(spec.make_params().model_dump_json())
+
+
+def test_only_one_place_imports_by_name():
+    found = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "__import__")
+    ]
+    assert found == ["tasks/spec.py"]
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    assert not {p.stem for p in SOURCES} & {"utils", "helpers", "misc", "common"}
+
+
+LIGHT = """
+import importlib, pkgutil, sys, warnings
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", category=DeprecationWarning)
+import vitascope
+for room in {rooms!r}:
+    package = importlib.import_module("vitascope." + room)
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+names = ("torch", "monai", "openvino", "napari", "qtpy", "magicgui", "matplotlib.pyplot")
+print(",".join(m for m in names if m in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("rooms", "allowed"),
+    [
+        (("core", "ops", "stats", "io", "tasks", "batch", "cli"), set()),
+        (("gui",), {"napari", "qtpy", "magicgui", "matplotlib.pyplot"}),
+    ],
+)
+@pytest.mark.fault("H11")
+def test_importing_a_room_loads_nothing_heavy(rooms, allowed):
+    if rooms == ("gui",):
+        pytest.importorskip("napari")
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(rooms=rooms)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert set(filter(None, done.stdout.strip().split(","))) <= allowed
+
+
+def test_the_manifest_is_the_packages_own():
+    manifest = yaml.safe_load((PACKAGE / "napari.yaml").read_text())
+    assert manifest["name"] == "vitascope"
+    link = ROOT / "napari.yaml"
+    if link.is_symlink():
+        assert link.resolve() == PACKAGE / "napari.yaml"
+
+
+@pytest.mark.skipif(not (ROOT / "docs" / "flags.md").is_file(), reason="the documentation is not here")
+def test_the_flags_page_is_read_from_the_code():
+    assert "{{ flags }}" in (ROOT / "docs" / "flags.md").read_text()
