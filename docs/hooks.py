@@ -1,4 +1,4 @@
-"""Tables of the documentation that are read from the code: ``{{ parameters stain }}``, ``{{ flags }}``, ``{{ models }}``."""
+"""Tables that the documentation reads from the code: ``{{ parameters stain }}``, ``{{ flags }}``, ``{{ models }}``."""
 
 from __future__ import annotations
 

@@ -38,9 +38,8 @@ class FieldEditor:
     def __init__(self, name: str, field: FieldInfo) -> None:
         self.name, self.field = name, field
         self.kinds, self.optional = _kinds(field.annotation)
-        self._adapter: TypeAdapter[Any] = TypeAdapter(
-            Annotated[field.annotation, name, *field.metadata], config=ConfigDict(allow_inf_nan=False)
-        )
+        bounded: Any = Annotated[field.annotation, name, *field.metadata]
+        self._adapter: TypeAdapter[Any] = TypeAdapter(bounded, config=ConfigDict(allow_inf_nan=False))
         self.is_text = False
         self.widget: ValueWidget[Any] = self._make()
         self.native: QWidget = self.widget.native
