@@ -105,7 +105,7 @@ def plan_tiles(shape_yx: tuple[int, int], tile_px: int, halo_px: int, multiple: 
     Examples
     --------
     >>> [t.core[0].stop for t in plan_tiles((100, 40), 64, 16)]
-    [48, 80, 112]
+    [48, 64, 112]
     """
     axes = [plan_axis(padded_length(n, multiple), tile_px, halo_px, multiple) for n in shape_yx]
     return [
