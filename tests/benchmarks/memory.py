@@ -23,7 +23,7 @@ def make_image(path: Path, side: int) -> None:
     from vitascope.core.folders import SAMPLES
     from vitascope.io.images import read_image
 
-    sample = np.asarray(read_image(str(SAMPLES / "isl-phase-stack.ome.tif")).plane(z=3)).astype(np.float32)
+    sample = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(z=3)).astype(np.float32)
     array = zarr.create_array(str(path), shape=(side, side), chunks=(1024, 1024), dtype="u2")
     repeats = -(-1024 // min(sample.shape)) + 1
     tile = np.tile(sample, (repeats, repeats))[:1024, :1024]

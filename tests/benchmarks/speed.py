@@ -7,48 +7,33 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from tests.benchmarks.machine import describe, interleaved
 
-from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
 from vitascope.core.params import RunParams
 from vitascope.core.steps import finish
 from vitascope.engine.device import core_count
-from vitascope.engine.load import FAMILIES, LoadedModel, build_network
+from vitascope.engine.load import load_model
 from vitascope.engine.plan import resolve_plan
 from vitascope.engine.predict import predict_picture
 from vitascope.ops.geometry import array_reader
 
+MODEL = "nuclei-phase"
 SIDE = 2136
 ROUNDS = 5
 
 
-def base_model() -> LoadedModel:
-    """The thesis's base network with random weights; speed does not depend on them."""
-    torch.manual_seed(0)
-    architecture = Architecture(name="unet", arguments={"in_channels": 1, "out_channels": 1, "width": 1.0})
-    card = ModelCard(
-        id="base",
-        task="stain",
-        title="base",
-        summary="",
-        architecture=architecture,
-        input=InputSpec(modality="any", channels=("any",), normalisation=Normalisation(method="standard")),
-        targets=(Target(name="any"),),
-        data=(),
-        split="",
-        distrust="",
-        licence="",
-        weights=Weights(file="base.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
-    )
-    network = build_network(architecture)
-    with torch.no_grad():
-        network.last.weight.mul_(5)
-    network.eval().requires_grad_(False)
-    return LoadedModel(card, network, FAMILIES["unet"])
+def sample_field() -> np.ndarray:
+    """The bundled phase-contrast field, mirrored on and on to the side wanted: (Y, X) in network units."""
+    from vitascope.core.folders import SAMPLES
+    from vitascope.io.images import read_image
+
+    plane = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(z=3)).astype(np.float32)
+    plane = (plane - plane.min()) / (plane.max() - plane.min())
+    return np.pad(plane, [(0, SIDE - n) for n in plane.shape], mode="reflect")
 
 
 def main(arguments: list[str]) -> None:
     torch.set_num_threads(core_count())
-    model = base_model()
-    picture = np.random.default_rng(0).standard_normal((1, SIDE, SIDE), np.float32)
+    model = load_model(MODEL, "stain")
+    picture = sample_field()[None]
     read = array_reader(picture)
     plan = resolve_plan(model, RunParams(), (SIDE, SIDE))
     out = np.zeros((1, SIDE, SIDE), np.float32)
@@ -89,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 def network_flops() -> float:
     """Multiply-adds of the base network per pixel, counted twice, from its layers."""
-    network = base_model().network
+    network = load_model(MODEL, "stain").network
     total = 0.0
     for k, pair in enumerate(network.encoder):
         total += sum(2 * c.weight.numel() for c in (pair.first, pair.second)) / 4**k
