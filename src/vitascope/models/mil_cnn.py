@@ -5,7 +5,8 @@ conv5 3x3 128, pool4 3x3, conv6 1x1 1000, conv7 1x1 K, MIL pool, fully connected
 
 The paper gives neither strides nor padding. Here every layer pads by half its kernel ("same"), pool1 to pool4 have
 stride 2 and ave_pool0 has a stride of 1 to 3, so that instance (i, j) is centred on pixel (16 s i, 16 s j), s the
-stride of ave_pool0, and sees 33 s + 1 px to every side. Any image gives a map; its sides are padded to multiples of 16 s.
+stride of ave_pool0, and sees 33 s + 1 px to every side. Any image gives a map: its sides are padded to multiples of
+16 s.
 """
 
 from __future__ import annotations
@@ -20,19 +21,14 @@ from torch import Tensor, nn
 
 from vitascope.models.pooling import LogProbability, Pooling
 
-MULTIPLE = 16
-REACH = 33
+MULTIPLE_PX = 16
+"""Distance of two instances, times the stride of ave_pool0; sides of the input are multiples of it."""
+
+HALO_PX = 68
+"""How far a pixel of a Jacobian map reaches, times that stride: to the instances that see it (33 s + 1), and to what
+those see in turn."""
+
 FILTERS = (32, 64, 64, 128, 128, 1000)
-
-
-def multiple_px(stride0: int) -> int:
-    """Return the distance of two instances; sides of the input are multiples of it (px)."""
-    return MULTIPLE * stride0
-
-
-def reach_px(stride0: int) -> int:
-    """Return how far an instance sees to every side of its centre (px)."""
-    return REACH * stride0 + 1
 
 
 class MilOutput(NamedTuple):

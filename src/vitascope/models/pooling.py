@@ -149,10 +149,11 @@ def lse(logits: Tensor, mask: Tensor | None = None, *, r: float = 2.5) -> LogPro
 def mean(logits: Tensor, mask: Tensor | None = None) -> LogProbability:
     """Mean of the instances' probabilities. Parameters and returns as :func:`noisy_or`."""
     bag = _bag(logits, mask)
-    log_p, log_not = (
-        torch.logsumexp(bag.masked(F.logsigmoid(sign * bag.logits), -FAR), -1) - torch.log(bag.total) for sign in (1, -1)
-    )
-    return LogProbability(log_p, log_not)
+
+    def log_mean(logarithms: Tensor) -> Tensor:
+        return torch.logsumexp(bag.masked(logarithms, -FAR), -1) - torch.log(bag.total)
+
+    return LogProbability(log_mean(F.logsigmoid(bag.logits)), log_mean(F.logsigmoid(-bag.logits)))
 
 
 def maximum(logits: Tensor, mask: Tensor | None = None) -> LogProbability:
