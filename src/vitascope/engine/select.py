@@ -70,7 +70,10 @@ def select_pictures(
     """
     if len(spec.channels) > 1:
         return _several_channels(image, spec, planes, find_channels(image, channels, spec))
-    c = find_channel(image, channel, spec.channels[0])
+    if channels is not None:
+        c = find_channels(image, channels, spec)[0]
+    else:
+        c = find_channel(image, channel, spec.channels[0])
     count = image.sizes["Z"]
     chosen, flags = choose_planes(count, spec.planes, planes)
     pictures = []

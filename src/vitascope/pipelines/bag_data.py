@@ -313,6 +313,8 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
             raise TrainingError(f"There is no cell of '{name}' to train on.", "Add cells, or keep fewer apart.")
         for part, rows in kept.items():
             parts[part].append(cells[rows])
+    middle = recipe.mosaic.cell_px if recipe.mosaic is not None else None
+    parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
     spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
     scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
     words = "by cell, repeats and padding dropped: " + "; ".join(
@@ -327,6 +329,15 @@ def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) 
     fresh = [i for i, cell in enumerate(cells) if cell.tobytes() not in seen]
     seen.update(cell.tobytes() for cell in cells)
     return np.asarray(cells[fresh])
+
+
+def _middle(cells: NDArray[Any], side_px: int | None) -> NDArray[Any]:
+    """Cut the middle out of each cell's tile (n, C, side, side)."""
+    first = (cells.shape[-1] - side_px) // 2 if side_px is not None else 0
+    if first <= 0:
+        return cells
+    inner = slice(first, first + (side_px or 0))
+    return cells[:, :, inner, inner]
 
 
 def _scaled(cells: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:

@@ -64,6 +64,7 @@ class MosaicBags(RecipePart):
 
     rows: tuple[int, int] = Field((6, 10), description="Least and greatest rows and columns of cells.")
     thresholds: dict[str, float]
+    cell_px: int | None = Field(None, ge=8, description="Side of the middle of each tile that is laid out; all of it.")
     validation_bags: int = Field(60, ge=1)
     test_bags: int = Field(200, ge=1)
     one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
