@@ -21,6 +21,7 @@ from vitascope.engine.train import Batch
 from vitascope.models.mil_cnn import MilCnn, joint_loss
 from vitascope.ops import instances
 from vitascope.pipelines.bag_data import BagCorpus, CellCorpus, balanced, load_bags, load_cells
+from vitascope.pipelines.map_settings import choose_settings
 from vitascope.pipelines.training import Trainee, choose_device, describe_pairs, make_model
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.classification import (
@@ -133,6 +134,14 @@ class ImageJob(_Job):
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images: accuracy, mean class accuracy, mean average precision, and over treatments."""
         return image_metrics(self.corpus, score(network, self.corpus.pairs["test"]).last)
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Choose the maps' threshold and smoothing on the training images, where the recipe names a channel."""
+        if not self.recipe.map_truth:
+            return {}
+        assert isinstance(network, MilCnn)
+        channel = self.input.channels.index(self.recipe.map_truth)
+        return choose_settings(network, self.corpus.pairs["train"], channel)
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
@@ -332,6 +341,11 @@ def check_recipe(recipe: Recipe) -> None:
     step = find_family(recipe.network).multiple_px
     if recipe.mosaic is None and recipe.crop_px % step:
         raise ParameterError(f"Crops of {recipe.crop_px} px do not fit the network.", f"Take a multiple of {step} px.")
+    if recipe.map_truth and recipe.map_truth not in recipe.input.channels:
+        raise ParameterError(
+            f"There is no channel '{recipe.map_truth}' to choose the maps' threshold by.",
+            f"Channels: {', '.join(recipe.input.channels)}.",
+        )
     if recipe.split.by != "group":
         raise ParameterError("Images under one label are split by group, not by rows.", "Set 'by: group'.")
     if recipe.mosaic is not None:

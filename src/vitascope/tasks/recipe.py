@@ -143,6 +143,9 @@ class Recipe(RecipePart):
     )
     network: Architecture
     mosaic: MosaicBags | None = None
+    map_truth: str = Field(
+        "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
+    )
     loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
     crop_px: int = Field(256, ge=32, multiple_of=16)
     augment: AugmentParams = AugmentParams()
