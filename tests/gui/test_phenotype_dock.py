@@ -76,7 +76,7 @@ def test_the_answer_is_a_class_and_only_its_map_shows(viewer, open_dock):
     assert visible == [f"A01 · map {predicted} (tiny-phenotype)", "A01 · regions (tiny-phenotype)"]
     hidden = [layer.name for layer in viewer.layers if not layer.visible]
     assert len(hidden) == 3
-    assert sum("place" in name for name in hidden) == 2
+    assert sum("· probability" in name for name in hidden) == 2
 
 
 def test_sliders_change_regions_and_opacity_without_a_new_run(viewer, open_dock):

@@ -159,15 +159,20 @@ def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], fa
         ]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 
-    possible = [t for t in TILES_PX if t >= 2 * family.halo_px + 3 * family.multiple_px]
+    possible = [t for t in TILES_PX if t >= least_tile(family)]
     fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
     return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
 
 
-def smaller_plan(plan: Plan, shape_yx: tuple[int, int]) -> Plan | None:
+def least_tile(family: Family) -> int:
+    """Return the smallest tile that leaves something of itself between its halos (px)."""
+    return 2 * padded_length(family.halo_px, family.multiple_px) + family.multiple_px
+
+
+def smaller_plan(plan: Plan, shape_yx: tuple[int, int], least_px: int = 0) -> Plan | None:
     """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape_yx))
-    smaller = [t for t in TILES_PX if t < longest]
+    smaller = [t for t in TILES_PX if least_px <= t < longest]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":

@@ -13,7 +13,7 @@ from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.load import LoadedModel
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import Backend, Plan, open_backend, smaller_plan
+from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan
 from vitascope.ops.geometry import Reader
 from vitascope.ops.tiling import Tile, crop_to, gaussian_window, padded_length, plan_border, plan_tiles
 
@@ -152,7 +152,8 @@ def predict_picture(
                 raise ModelError(f"The model {model.card.id} gives numbers that are not finite.") from error
             plan = replace(plan, precision="f32", flags=(*plan.flags, "precision_raised"))
         except (MemoryError, RuntimeError) as error:
-            smaller = smaller_plan(plan, shape_yx) if is_memory_error(error) else None
+            least = least_tile(model.family)
+            smaller = smaller_plan(plan, shape_yx, least) if is_memory_error(error) else None
             if smaller is None:
                 raise _final(error, plan) from error
             plan = smaller
