@@ -56,7 +56,8 @@ def run(task: str, image: Any, *, reference: Any = None, **params: Any) -> Resul
     reference : Micrograph, array or path, optional
         The real stain or other truth to compare with, where the task takes one.
     **params
-        Fields of the task's parameters, plus ``pixel_size_um`` and ``axes`` for arrays.
+        Further images by role, such as ``region``, and fields of the task's parameters, plus ``pixel_size_um`` and
+        ``axes`` for arrays.
 
     Returns
     -------
@@ -71,7 +72,8 @@ def run(task: str, image: Any, *, reference: Any = None, **params: Any) -> Resul
     from vitascope.core.steps import finish
     from vitascope.tasks.start import start
 
-    return finish(start(task, image, reference=reference, **params))
+    given = params if reference is None else {**params, "reference": reference}
+    return finish(start(task, image, **given))
 
 
 def list_models(task: str | None = None) -> list[ModelCard]:

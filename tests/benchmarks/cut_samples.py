@@ -16,6 +16,8 @@ from vitascope.ops.montage import cut_montage, distinct_cells
 
 ISL = "1_insilico_labelling/isl_conditionB_wellA4"
 JURKAT = "1_insilico_labelling/mlcp_flow_bf_dna"
+BBBC013 = "4_mil_hcs/bbbc013_sbs_plate"
+WELLS = {"bbbc013_negative": "50-E-02", "bbbc013_positive": "49-E-01"}
 ROWS, COLUMNS = slice(0, 512), slice(512, 1024)
 PLANES = (0, 2, 4, 6, 8, 10, 12)
 STAINS = ("DAPI", "MAP2", "NFH")
@@ -52,6 +54,20 @@ def jurkat_pictures(data: Path) -> dict[str, Picture]:
     }
 
 
+def translocation_pictures(data: Path) -> dict[str, Picture]:
+    """Two control wells of the plate, whole: GFP and DNA."""
+    return {
+        name: Picture(
+            np.stack([open_file(data / BBBC013 / f"Channel{c}-{well}.tif").array for c in (1, 2)]),
+            "CYX",
+            "uint8",
+            name,
+            ("GFP", "DNA"),
+        )
+        for name, well in WELLS.items()
+    }
+
+
 def _grid(cells):
     tiles = cells.reshape(GRID, GRID, SIDE_PX, SIDE_PX).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(tiles.reshape(GRID * SIDE_PX, GRID * SIDE_PX))
@@ -62,7 +78,7 @@ def main(arguments):
     if data is None:
         sys.exit("Set VITASCOPE_DATA to the folder that holds 1_insilico_labelling.")
     folder = Path(arguments[0]) if arguments else SAMPLES
-    for name, picture in {**isl_pictures(data), **jurkat_pictures(data)}.items():
+    for name, picture in {**isl_pictures(data), **jurkat_pictures(data), **translocation_pictures(data)}.items():
         path = folder / f"{name}.ome.tif"
         write_ome_tiff(path, picture)
         print(f"{path.name}: {path.stat().st_size / 2**20:.2f} MiB")

@@ -2,11 +2,13 @@ import json
 
 import pytest
 
+from vitascope.core.card import Architecture
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import cache
 from vitascope.core.params import RunParams
 from vitascope.engine import plan as planning
 from vitascope.engine.device import Device, core_count, pick_device
+from vitascope.engine.load import find_family
 from vitascope.engine.openvino_runtime import OpenVinoBackend
 from vitascope.engine.plan import (
     TILE_MEMORY_BYTES,
@@ -27,6 +29,7 @@ from vitascope.ops.tiling import plan_tiles
 CPU = Device("cpu", "Processor", 16 << 30, ("f32", "bf16"))
 GPU = Device("cuda:0", "GPU", 12 << 30, ("f32", "bf16", "f16"))
 MPS = Device("mps", "Apple", 16 << 30, ("f32", "f16"))
+FAMILY = find_family(Architecture(name="unet"))
 
 
 def speeds(f32=1.0, bf16=0.5, bytes_per_px=100.0):
@@ -80,12 +83,12 @@ def test_the_tile_is_the_one_whose_windows_take_least_time(shape):
     for cap in (1 << 40, 100 * 1100**2, 100 * 400**2, 1):
         fitting = [t for t in TILES_PX if pixels(t)[1] * 100 <= cap] or [TILES_PX[0]]
         expected = min(fitting, key=lambda t: (pixels(t)[0], t))
-        assert best_tile(speeds(), "bf16", shape, 96, cap) == expected
+        assert best_tile(speeds(), "bf16", shape, FAMILY, cap) == expected
 
 
 def test_a_tile_that_was_measured_slow_is_passed_over():
     slow = [Speed("f32", 512, 1.0, 1.0), Speed("f32", 1024, 9.0, 1.0), Speed("f32", 2144, 9.0, 1.0)]
-    assert best_tile(slow, "f32", (2000, 2000), 96, 1 << 40) == 512
+    assert best_tile(slow, "f32", (2000, 2000), FAMILY, 1 << 40) == 512
 
 
 def test_a_tile_takes_no_more_than_its_share_of_memory():
@@ -97,7 +100,7 @@ def test_what_the_user_fixed_is_kept_and_the_rest_chosen(model, measuring):
     chosen = resolve_plan(model, RunParams(threads=1, tile_px=640), (700, 700))
     assert chosen == Plan("cpu", "bf16", 640, 1)
     chosen = resolve_plan(model, RunParams(threads=1, precision="f32"), (100, 100))
-    assert chosen == Plan("cpu", "f32", best_tile(speeds(), "f32", (100, 100), 96, 1 << 30), 1)
+    assert chosen == Plan("cpu", "f32", best_tile(speeds(), "f32", (100, 100), FAMILY, 1 << 30), 1)
     assert len(measuring) == 1
 
 

@@ -28,9 +28,6 @@ class Line:
         y = 2 * x - 1
         return {"x": x, "y": y * math.nan if step in self.bad_steps else y}
 
-    def plain_batch(self, step, size):
-        return {"image": 3 + torch.rand(size, 1, generator=torch.Generator().manual_seed(1000 + step))}
-
     def loss(self, network, batch):
         if len(batch["x"]) > self.most:
             raise MemoryError
@@ -39,6 +36,11 @@ class Line:
     def validate(self, network):
         x = torch.linspace(0, 1, 11)[:, None]
         return {"score": -float(((network(x) - (2 * x - 1)) ** 2).mean())}
+
+
+class Settling(Line):
+    def plain_batch(self, step, size):
+        return {"image": 3 + torch.rand(size, 1, generator=torch.Generator().manual_seed(1000 + step))}
 
 
 def weights(trained):
@@ -182,7 +184,7 @@ def test_l1_pulls_weights_to_zero():
 
 
 def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights():
-    job, before = Line(), finish(train(Line(), PARAMS))
+    job, before = Settling(), finish(train(Line(), PARAMS))
     trained = finish(train(job, PARAMS.model_copy(update={"settle_steps": 6})))
     first, norm = trained.network[0], trained.network[1]
     assert torch.equal(first.weight, before.network[0].weight)
@@ -194,8 +196,6 @@ def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights()
     assert norm.momentum == before.network[1].momentum
 
 
-def test_nothing_to_settle_without_batch_normalisation():
-    job = Line()
-    job.network = nn.Linear(1, 1)
-    job.plain_batch = None
-    assert finish(train(job, PARAMS.model_copy(update={"settle_steps": 6}))).stopped == "finished"
+def test_settling_wants_plain_images():
+    with pytest.raises(TrainingError, match="plain images"):
+        finish(train(Line(), PARAMS.model_copy(update={"settle_steps": 6})))

@@ -16,7 +16,7 @@ from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
 from vitascope.io.models import read_card
 from vitascope.io.weights import read_weights
-from vitascope.pipelines import stain_training
+from vitascope.pipelines import training
 from vitascope.pipelines.stain_data import load_corpus
 from vitascope.pipelines.stain_training import (
     compare,
@@ -371,7 +371,7 @@ def test_a_full_disk_at_the_end_leaves_no_half_model_and_the_next_run_finishes(t
         raise OutputError("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(stain_training, "write_card", full)
+        patched.setattr(training, "write_card", full)
         with pytest.raises(OutputError):
             finish(run_training(read, folder, out))
     assert {p.name for p in out.iterdir()} == {"tiny.training"}

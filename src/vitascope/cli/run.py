@@ -45,7 +45,10 @@ def run(
     model: Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")] = "auto",
     reference: Annotated[
         list[str] | None,
-        typer.Option(help="The real stain of the same field, to compare with; once for each image, in order."),
+        typer.Option(
+            help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
+            "or where the image counts (phenotype)."
+        ),
     ] = None,
     group: Annotated[
         str | None,
@@ -144,6 +147,8 @@ def tell(report: Report, spec: TaskSpec) -> None:
     table = result_table(report)
     for row in table.to_dict("records"):
         number = row.get(spec.headline)
-        main = "" if number is None or number != number else f"{spec.headline_title}: {number:g}  "
+        main = "" if number is None or number != number else f"{spec.headline_title}: {round(number, 4):g}  "
+        if spec.headline_text and row.get(spec.headline_text):
+            main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         typer.echo(f"{row['status']:10} {row['image']}  {main}{row['message']}".rstrip())
     typer.echo(f"Results: {report.out}")

@@ -46,20 +46,28 @@ class Normalisation(CardPart):
     """How pixels become network input: one linear map for the whole image, never per tile.
 
     ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
-    2022), ``standard`` subtracts the median and divides by the standard deviation. ``clip`` bounds the result.
+    2022), ``standard`` subtracts the median and divides by the standard deviation. ``dataset`` does not look at the
+    image: it subtracts the mean of the training set and divides by its standard deviation, channel by channel (Kraus
+    2016, section 4.3). ``clip`` bounds the result.
     """
 
-    method: Literal["percentile", "minmax", "standard"]
+    method: Literal["percentile", "minmax", "standard", "dataset"]
     low: float = Field(0.1, ge=0, le=100)
     high: float = Field(99.9, ge=0, le=100)
     clip: tuple[float, float] | None = None
     per: Literal["image", "plane"] = "image"
+    means: tuple[float, ...] = Field((), description="For 'dataset': grey value that becomes 0, of each channel.")
+    spreads: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (), description="For 'dataset': standard deviation of each channel, in grey values."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Normalisation:
         # The other way round every pixel would become the same number, without a word.
         if self.low >= self.high or (self.clip is not None and self.clip[0] >= self.clip[1]):
             raise ValueError("the lower limit must lie below the upper one")
+        if len(self.means) != len(self.spreads):
+            raise ValueError("as many spreads as means are wanted")
         return self
 
 
@@ -68,6 +76,7 @@ class InputSpec(CardPart):
 
     modality: str = Field(description="Such as phase contrast, bright-field, DIC.")
     channels: tuple[str, ...] = Field(min_length=1, description="Names of the channels, in order.")
+    also_called: dict[str, tuple[str, ...]] = Field({}, description="Other names that a channel has in files.")
     planes: int = Field(1, ge=1, description="Planes of a z-stack taken as network channels.")
     spatial_dims: Literal[2, 3] = 2
     pixel_size_um: float | None = Field(None, gt=0, description="None where the training data do not tell.")
@@ -182,6 +191,7 @@ class ModelCard(CardPart):
     weights: Weights
     domain: Domain | None = None
     intervals: Intervals | None = None
+    settings: dict[str, float] = Field({}, description="What parameters of the task take where they are left empty.")
     parent: str = Field("", description="Model it was fine-tuned from: id and sha256.")
     recipe: str = ""
     training: dict[str, Any] = {}

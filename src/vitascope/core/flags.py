@@ -19,6 +19,7 @@ FLAGS: dict[str, str] = {
     "inverted_contrast": "Contrast looks inverted against the training images.",
     "precision_lost": "Whole numbers above 2^53 cannot be told apart in this calculation.",
     "planes_missing": "The model wants more planes than the stack has, or a plane was taken twice.",
+    "smaller_than_cell": "The image is smaller than one cell of the model.",
     "fewer_channels_used": "The image has more channels than the model: the others were left out.",
     "unsure": "The image lies at the edge of what the model was trained on (outside the 1-99 % range).",
     "outside_model": "The image lies outside what the model was trained on: do not rely on the numbers.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -50,12 +50,18 @@ class Pair:
         0 where a pixel is to be ignored.
     areas : tuple of Area
         Where crops may lie; empty for all of the image.
+    numbers : array, shape (L,), float32
+        Truth of the image as a whole, such as its classes; empty where the truth is a picture.
+    chance : float, > 0
+        How often crops are drawn from it, against others of the same size.
     """
 
     image: NDArray[np.float32]
     target: NDArray[np.float32]
     weight: NDArray[np.float32]
     areas: tuple[Area, ...] = ()
+    numbers: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    chance: float = 1.0
 
     def training_areas(self) -> tuple[Area, ...]:
         """Return the areas, or the whole image where none is named."""
@@ -88,29 +94,31 @@ class CropSampler:
             raise TrainingError(
                 f"No training image is as large as a crop ({crop_px} px).", "Take smaller crops or larger images."
             )
-        sizes = np.array([a.size for _, a in self._places], float)
+        sizes = np.array([a.size * p.chance for p, a in self._places], float)
         self._chances = sizes / sizes.sum()
         self._crop_px, self._augment, self._keep, self._seed = crop_px, augment, keep, seed
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """Return ``image`` (B, C, h, w), ``target`` (B, K, h, w) and ``weight`` (B, 1, h, w) of a step."""
+        """Return ``image`` (B, C, h, w), ``target`` (B, K, h, w), ``weight`` (B, 1, h, w), ``numbers`` (B, L)."""
         crops = [self.draw(np.random.default_rng((self._seed, step, i))) for i in range(size)]
         stacked = [torch.stack(parts) for parts in zip(*crops, strict=True)]
         image = stacked[0].contiguous(memory_format=torch.channels_last)
-        return {"image": image, "target": stacked[1], "weight": stacked[2]}
+        return {"image": image, "target": stacked[1], "weight": stacked[2], "numbers": stacked[3]}
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw one crop: image (C, h, w), target (K, h, w), weight (1, h, w)."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw one crop: image (C, h, w), target (K, h, w), weight (1, h, w), numbers (L,)."""
         for _ in range(TRIES):
             pair, area = self._places[rng.choice(len(self._places), p=self._chances)]
             image, target, weight = self._cut(pair, area, rng)
             if self._worth(target, weight) or rng.random() < self._keep.keep_anyway:
                 break
-        return vary(image, self._augment, rng), target, weight
+        return vary(image, self._augment, rng), target, weight, torch.from_numpy(pair.numbers)
 
     def _worth(self, target: Tensor, weight: Tensor) -> bool:
         keep = self._keep
         counted = target[:, weight[0] > 0]
+        if not len(target):
+            return bool(weight.any())
         if counted.numel() == 0:
             return False
         foreground = float((counted > keep.foreground_above).float().mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError
 from vitascope.io.models import find_model
 from vitascope.io.weights import read_weights
-from vitascope.models import unet
+from vitascope.models import mil_cnn, unet
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,20 @@ class Family:
         Reach of an output pixel, from an edge on a multiple.
     multiple_px : int
         Sides of the input are multiples of this.
+    per : str
+        Argument of the network that both of them scale with; empty for none.
     """
 
     build: type[nn.Module]
     halo_px: int
     multiple_px: int
+    per: str = ""
 
 
-FAMILIES = {"unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX)}
+FAMILIES = {
+    "unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
+    "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,11 @@ def find_family(architecture: Architecture) -> Family:
             f"The architecture '{architecture.name}' is not known.",
             f"This version knows {', '.join(FAMILIES)}; a newer vitascope may know more.",
         )
-    return FAMILIES[architecture.name]
+    family = FAMILIES[architecture.name]
+    factor = architecture.arguments.get(family.per, 1)
+    if not family.per or not isinstance(factor, int) or factor < 1:  # what cannot be is refused when it is built
+        return family
+    return replace(family, halo_px=family.halo_px * factor, multiple_px=family.multiple_px * factor)
 
 
 def build_network(architecture: Architecture) -> nn.Module:

@@ -19,7 +19,7 @@ from vitascope.core.errors import OutputError, ParameterError
 from vitascope.core.folders import cache
 from vitascope.core.params import RunParams
 from vitascope.engine.device import Device, core_count, pick_device
-from vitascope.engine.load import LoadedModel
+from vitascope.engine.load import Family, LoadedModel
 from vitascope.engine.openvino_runtime import OpenVinoBackend, cpu_name
 from vitascope.engine.torch_runtime import TorchBackend
 from vitascope.io.weights import write_bytes
@@ -125,7 +125,7 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape_yx: tuple[int, int
     if precision is None or tile_px is None:
         speeds = measured_speeds(model, device, threads)
         precision = precision or best_precision(speeds)
-        tile_px = tile_px or best_tile(speeds, precision, shape_yx, model.family.halo_px, memory_cap(device))
+        tile_px = tile_px or best_tile(speeds, precision, shape_yx, model.family, memory_cap(device))
     return Plan(device.id, precision, tile_px, threads, flags)
 
 
@@ -143,7 +143,7 @@ def best_precision(speeds: list[Speed]) -> str:
     return best if fastest["f32"] >= WORTHWHILE * fastest[best] else "f32"
 
 
-def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], halo_px: int, cap_bytes: int) -> int:
+def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], family: Family, cap_bytes: int) -> int:
     """Return the tile that is estimated fastest for a picture, among those whose memory fits the cap.
 
     Halos count: a picture takes as long as all its windows together.
@@ -155,18 +155,24 @@ def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], ha
         speed = by_tile.get(tile, largest)
         windows = [
             (t.window[0].stop - t.window[0].start) * (t.window[1].stop - t.window[1].start)
-            for t in plan_tiles(shape_yx, tile, halo_px)
+            for t in plan_tiles(shape_yx, padded_length(tile, family.multiple_px), family.halo_px, family.multiple_px)
         ]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 
-    fitting = [t for t in TILES_PX if cost(t)[1] <= cap_bytes]
-    return min(fitting or TILES_PX[:1], key=lambda t: (cost(t)[0], t))
+    possible = [t for t in TILES_PX if t >= least_tile(family)]
+    fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
+    return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
 
 
-def smaller_plan(plan: Plan, shape_yx: tuple[int, int]) -> Plan | None:
+def least_tile(family: Family) -> int:
+    """Return the smallest tile that leaves something of itself between its halos (px)."""
+    return 2 * padded_length(family.halo_px, family.multiple_px) + family.multiple_px
+
+
+def smaller_plan(plan: Plan, shape_yx: tuple[int, int], least_px: int = 0) -> Plan | None:
     """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape_yx))
-    smaller = [t for t in TILES_PX if t < longest]
+    smaller = [t for t in TILES_PX if least_px <= t < longest]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":
@@ -176,7 +182,8 @@ def smaller_plan(plan: Plan, shape_yx: tuple[int, int]) -> Plan | None:
 
 def measured_speeds(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
     """Return this machine's speed for a network, from the cache or by measuring now (a few seconds)."""
-    key = f"{cpu_name()}|{device.label}|{threads}|{model.card.architecture.model_dump_json()}"
+    kind = f"{type(model.network).__name__} {model.card.architecture.model_dump_json()}"
+    key = f"{cpu_name()}|{device.label}|{threads}|{kind}"
     known = _read_cache()
     if key not in known:
         known[key] = [asdict(s) for s in measure(model, device, threads)]

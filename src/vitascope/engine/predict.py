@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.load import LoadedModel
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import Backend, Plan, open_backend, smaller_plan
+from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan
 from vitascope.ops.geometry import Reader
-from vitascope.ops.tiling import Tile, crop_to, gaussian_window, plan_border, plan_tiles
+from vitascope.ops.tiling import Tile, crop_to, gaussian_window, padded_length, plan_border, plan_tiles
 
 Sink = Callable[[tuple[slice, slice], NDArray[np.float32]], None]
 """Takes a (K, h, w) piece of the answer for (y, x) slices of the picture."""
@@ -29,6 +30,16 @@ class Stitching:
 
     mode: str = "exact"
     border_px: int = 32
+
+
+class Gatherer(Protocol):
+    """Takes what the network answers besides the picture, tile by tile."""
+
+    def reset(self) -> None:
+        """Forget what was gathered: the picture is begun again."""
+
+    def add(self, tile: Tile, encoding: NDArray[np.float32]) -> None:
+        """Take the (F, h, w) encoding of a tile's window."""
 
 
 class FeaturePool:
@@ -83,7 +94,7 @@ def predict_picture(
     plan: Plan,
     sink: Sink,
     *,
-    pool: FeaturePool | None = None,
+    pool: Gatherer | None = None,
     stitching: Stitching = Stitching(),
     flip: bool = False,
     stage: str = "predict",
@@ -101,7 +112,7 @@ def predict_picture(
     plan : Plan
     sink : Sink
         Takes the answer piece by piece, float32; may be called again for the same pixels after memory ran out.
-    pool : FeaturePool, optional
+    pool : Gatherer, optional
         Gathers the deepest features.
     stitching : Stitching
     flip : bool
@@ -141,7 +152,8 @@ def predict_picture(
                 raise ModelError(f"The model {model.card.id} gives numbers that are not finite.") from error
             plan = replace(plan, precision="f32", flags=(*plan.flags, "precision_raised"))
         except (MemoryError, RuntimeError) as error:
-            smaller = smaller_plan(plan, shape_yx) if is_memory_error(error) else None
+            least = least_tile(model.family)
+            smaller = smaller_plan(plan, shape_yx, least) if is_memory_error(error) else None
             if smaller is None:
                 raise _final(error, plan) from error
             plan = smaller
@@ -163,7 +175,7 @@ def _final(error: Exception, plan: Plan) -> Exception:
 Answer = Callable[[Tile, NDArray[np.float32]], NDArray[np.float32]]
 
 
-def _answerer(backend: Backend, pool: FeaturePool | None, flip: bool) -> Answer:
+def _answerer(backend: Backend, pool: Gatherer | None, flip: bool) -> Answer:
     def answer(tile: Tile, x: NDArray[np.float32]) -> NDArray[np.float32]:
         image, encoding, *_ = backend(x)
         image = np.array(image)  # the backend's buffer is valid until its next call only
@@ -183,7 +195,7 @@ def _tiles(model: LoadedModel, shape_yx: tuple[int, int], plan: Plan, stitching:
     multiple = model.family.multiple_px
     if stitching.mode == "border":
         return plan_border(shape_yx, WINDOW_PX, stitching.border_px, multiple)
-    return plan_tiles(shape_yx, plan.tile_px, model.family.halo_px, multiple)
+    return plan_tiles(shape_yx, padded_length(plan.tile_px, multiple), model.family.halo_px, multiple)
 
 
 def _stitch(

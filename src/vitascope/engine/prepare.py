@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec, Normalisation
-from vitascope.core.errors import InputError
+from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import Steps
 from vitascope.ops.geometry import Reader, read_reflected, resampled_reader
@@ -107,14 +107,17 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Steps[P
         If more than 10 % of the pixels are not finite.
     """
     histograms: list[Histogram] = []
-    if spec.normalisation.per == "plane":
+    if spec.normalisation.per == "plane" or spec.normalisation.method == "dataset":
         for plane in planes:
             histograms.append((yield from count_values(plane)))
     else:
         stack = stack_lazily(planes)
         histograms = [(yield from count_values(stack))] * len(planes)
     flags = [flag for h in dict.fromkeys(histograms) for flag in check_histogram(h)]
-    maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)
+    if spec.normalisation.method == "dataset":
+        maps = dataset_maps(histograms, spec.normalisation)
+    else:
+        maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)
     source_yx = (int(planes[0].shape[0]), int(planes[0].shape[1]))
     shape_yx = (max(1, round(source_yx[0] * scale)), max(1, round(source_yx[1] * scale)))
 
@@ -174,6 +177,27 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
         offset, spread = low, high - low
     gain = 1.0 / spread if spread > 0 else 0.0
     return LinearMap(offset, gain if np.isfinite(gain) else 0.0, median, how.clip)
+
+
+def dataset_maps(histograms: list[Histogram], how: Normalisation) -> tuple[LinearMap, ...]:
+    """Return the normalisation by the training set's mean and standard deviation, one for each network channel.
+
+    A pixel that is not finite becomes the median of its channel.
+
+    Raises
+    ------
+    ModelError
+        If the card has no mean and standard deviation for each channel.
+    """
+    if len(how.means) != len(histograms):
+        raise ModelError(
+            f"The card knows the grey values of {len(how.means)} channel(s), the network takes {len(histograms)}.",
+            "Ask whoever made the model for a whole card.",
+        )
+    return tuple(
+        LinearMap(mean, 1.0 / spread, h.percentiles(50)[0], how.clip)
+        for h, mean, spread in zip(histograms, how.means, how.spreads, strict=True)
+    )
 
 
 def standard_deviation(histogram: Histogram) -> float:

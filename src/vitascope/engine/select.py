@@ -35,20 +35,27 @@ class Picture:
 
 
 def select_pictures(
-    image: Micrograph, spec: InputSpec, channel: str | None, planes: Sequence[int] | None
+    image: Micrograph,
+    spec: InputSpec,
+    channel: str | None,
+    planes: Sequence[int] | None,
+    channels: Sequence[str] | None = None,
 ) -> tuple[list[Picture], tuple[str, ...]]:
-    """Cut an image into the pictures that a network of one-channel stacks takes, one per time point.
+    """Cut an image into the pictures that a network takes, one per time point.
 
     Parameters
     ----------
     image : Micrograph
     spec : InputSpec
-        Of a model with one channel and n planes.
+        Of a model with one channel and n planes, or n channels and one plane.
     channel : str or None
         Name or number of the label-free channel; None takes the only one, or the one that names tell.
     planes : sequence of int or None
         Planes to use, from 0; None takes all (or spread evenly, where the stack has more than the model wants). A
         single-plane model runs on every plane.
+    channels : sequence of str or None
+        For a model of several channels: their names or numbers in the image, in the model's order; None takes those
+        whose names tell.
 
     Returns
     -------
@@ -57,16 +64,16 @@ def select_pictures(
     Raises
     ------
     InputError
-        If the channel cannot be told, or planes are too few or out of range.
+        If a channel cannot be told, or planes are too few or out of range.
     ModelError
-        If the model takes several channels.
+        If the model takes several planes of several channels.
     """
-    if len(spec.channels) != 1:
-        raise ModelError(
-            f"The model takes {len(spec.channels)} channels ({', '.join(spec.channels)}); models of one are run here.",
-            "Choose another model.",
-        )
-    c = find_channel(image, channel, spec.channels[0])
+    if len(spec.channels) > 1:
+        return _several_channels(image, spec, planes, find_channels(image, channels, spec))
+    if channels is not None:
+        c = find_channels(image, channels, spec)[0]
+    else:
+        c = find_channel(image, channel, spec.channels[0])
     count = image.sizes["Z"]
     chosen, flags = choose_planes(count, spec.planes, planes)
     pictures = []
@@ -77,6 +84,59 @@ def select_pictures(
         else:
             pictures.append(Picture([image.plane(t, c, z) for z in chosen], t, None))
     return pictures, flags
+
+
+def _several_channels(
+    image: Micrograph, spec: InputSpec, planes: Sequence[int] | None, found: tuple[int, ...]
+) -> tuple[list[Picture], tuple[str, ...]]:
+    if spec.planes != 1:
+        raise ModelError("The model takes several planes of several channels, which is not known here.")
+    count = image.sizes["Z"]
+    chosen, flags = choose_planes(count, 1, planes)
+    pictures = [
+        Picture([image.plane(t, c, z) for c in found], t, z if count > 1 else None)
+        for t in range(image.sizes["T"])
+        for z in chosen
+    ]
+    more = image.sizes["C"] > len(found)
+    return pictures, (*flags, "fewer_channels_used") if more else flags
+
+
+def find_channels(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec) -> tuple[int, ...]:
+    """Return the indices of the channels that a model of several takes, in its order.
+
+    Raises
+    ------
+    InputError
+        If a channel is missing, or neither the caller nor the names tell which is which.
+    """
+    names, wanted, count = image.channel_names, spec.channels, image.sizes["C"]
+    listed = ", ".join(f"{i}: {n}" for i, n in enumerate(names)) or f"numbers 0 to {count - 1}, without names"
+    told = f"The model takes {len(wanted)} channels ({', '.join(wanted)})"
+    if channels is not None:
+        if len(channels) != len(wanted) or len(set(channels)) < len(channels):
+            raise InputError(
+                f"{told}; {len(channels)} are named.", "Name each once, in that order.", flag="wrong_channels"
+            )
+        return tuple(find_channel(image, c, "") for c in channels)
+    if count < len(wanted):
+        raise InputError(
+            f"{told}; the image has {count}.",
+            "Give the files of all channels; name their parts with --group if they are not put together.",
+            flag="wrong_channels",
+        )
+    lowered = [n.lower() for n in names]
+    found = []
+    for name in wanted:
+        known = {n.lower() for n in (name, *spec.also_called.get(name, ()))}
+        found.append([i for i, n in enumerate(lowered) if n in known])
+    if all(len(f) == 1 for f in found) and len({f[0] for f in found}) == len(wanted):
+        return tuple(f[0] for f in found)
+    raise InputError(
+        f"{told}, and the names of the image's channels do not tell which is which.",
+        f"Name them in that order, out of {listed} (on the command line --set 'channels=[0, 1]').",
+        flag="wrong_channels",
+    )
 
 
 def find_channel(image: Micrograph, channel: str | None, wanted: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -38,14 +38,19 @@ class TrainingJob(Protocol):
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of a step: the same one whenever it is asked for."""
 
-    def plain_batch(self, step: int, size: int) -> Batch:
-        """Return a batch of images as they are, without augmentation, under ``image``."""
-
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the scalar to make small, in float32."""
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Measure the network; ``score`` is what the best has most of. Empty without a validation part."""
+
+
+@runtime_checkable
+class SettlingJob(Protocol):
+    """What a task brings in addition so that batch normalisation can be settled."""
+
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return a batch of images as they are, without augmentation, under ``image``."""
 
 
 @dataclass(frozen=True)
@@ -224,10 +229,12 @@ def train(
     Raises
     ------
     TrainingError
-        If the checkpoint in ``folder`` is of another run.
+        If the checkpoint in ``folder`` is of another run, or the job cannot settle.
     OutputError
         If a checkpoint cannot be written; earlier ones stay.
     """
+    if params.settle_steps and not isinstance(job, SettlingJob):
+        raise TrainingError("This training has no plain images to settle on.", "Set settle_steps to 0.")
     state = _State(job, params, torch.device(device))
     notes = _resume(state, folder, fingerprint) if folder is not None else []
     total = params.epochs * params.steps_per_epoch
@@ -256,7 +263,8 @@ def train(
             save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
         raise
     state.network.load_state_dict(state.best)
-    settle(job, state.network, params)
+    if params.settle_steps and isinstance(job, SettlingJob):
+        settle(job, state.network, params)
     if stopped == "diverged":
         notes.append("The loss was not a number three times in a row, after halving the learning rate too.")
     return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes))
@@ -292,15 +300,13 @@ def _end_epoch(job: TrainingJob, state: _State, epoch: int) -> None:
 
 
 @torch.no_grad()
-def settle(job: TrainingJob, network: nn.Module, params: TrainingParams) -> None:
+def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> None:
     """Measure the averages of batch normalisation anew, on images as they are.
 
     During training they are averages over augmented images (and, where weights are averaged, over networks that are no
     more): both shift what the network answers on a real image.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if not norms or not params.settle_steps:
-        return
     momenta = [m.momentum for m in norms]
     for norm in norms:
         norm.reset_running_stats()

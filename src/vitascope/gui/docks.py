@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from vitascope.gui.phenotype_dock import PhenotypeDock
 from vitascope.gui.task_dock import TaskDock
 from vitascope.tasks import stain
+
+__all__ = ["PhenotypeDock", "StainDock"]
 
 
 class StainDock(TaskDock):

@@ -19,7 +19,7 @@ from vitascope.gui.parts import add_row, make_form, make_note, narrow
 from vitascope.io.names import natural
 from vitascope.tasks.spec import Role, TaskSpec
 
-EMPTY = "Open a label-free image, or File ▸ Open Sample ▸ vitascope."
+EMPTY = "Open an image, or File ▸ Open Sample ▸ vitascope."
 AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
 
 
@@ -32,23 +32,46 @@ class Choice:
     text : str
     layers : tuple of Image
     stacked : {"", "Z", "C"}
+    whole : bool
+        Whether the layers are all channels of an image that our reader opened.
     """
 
     text: str
     layers: tuple[Image, ...]
     stacked: Literal["", "Z", "C"] = ""
+    whole: bool = False
 
 
-def list_choices(layers: Sequence[Any], selected: Sequence[Any]) -> list[Choice]:
-    """List what can be run on: image layers, the uppermost first and results last, then the selected ones together."""
+def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = False) -> list[Choice]:
+    """List what can be run on: image layers, the uppermost first and results last, then the selected ones together.
+
+    With ``whole``, images whose channels lie in several layers come first.
+    """
     images = [layer for layer in reversed(layers) if isinstance(layer, Image)]
     images.sort(key=is_result)
-    choices = [Choice(layer.name, (layer,)) for layer in images]
+    choices = [*whole_images(images), *(Choice(layer.name, (layer,)) for layer in images)]
+    if not whole:
+        choices = [choice for choice in choices if not choice.whole]
     together = [layer for layer in layers if layer in selected and isinstance(layer, Image) and layer.ndim == 2]
     if len(together) > 1:
         together.sort(key=lambda layer: natural(layer.name))
         choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
         choices.append(Choice(f"{len(together)} selected layers as channels", tuple(together), "C"))
+    return choices
+
+
+def whole_images(images: Sequence[Image]) -> list[Choice]:
+    """List the images whose channels our reader put into several layers, each with all of them in their order."""
+    found: dict[tuple[Any, ...], list[Image]] = {}
+    for layer in images:
+        own = layer.metadata.get(OWN, {})
+        if own.get("channel") is not None and layer.ndim == 2 and not is_result(layer):
+            found.setdefault((own.get("image"), own.get("sources")), []).append(layer)
+    choices = []
+    for (name, _), layers in found.items():
+        layers.sort(key=lambda layer: layer.metadata[OWN]["channel"])
+        if [layer.metadata[OWN]["channel"] for layer in layers] == list(range(len(layers))) and len(layers) > 1:
+            choices.append(Choice(f"{name}, {len(layers)} channels", tuple(layers), "C", whole=True))
     return choices
 
 
@@ -79,10 +102,13 @@ class LayerBox(QComboBox):  # type: ignore[misc]
         for i, choice in enumerate(offered):
             if before is None or choice is None or choice.stacked != before.stacked:
                 continue
-            if before.stacked or choice.layers == before.layers:
+            if choice.layers == before.layers or (before.stacked and not before.whole and not choice.whole):
                 return i
         if self.role.optional:
             return 0
+        for i, choice in enumerate(offered):
+            if choice.whole and any(layer is preferred for layer in choice.layers):
+                return i
         for i, choice in enumerate(offered):
             if choice.layers == (preferred,) and not is_result(preferred):
                 return i
@@ -108,7 +134,8 @@ class InputBox(QWidget):  # type: ignore[misc]
     Parameters
     ----------
     spec : TaskSpec
-        Its roles become layer boxes; ``channel`` and ``planes`` are asked for where its parameters have them.
+        Its roles become layer boxes; ``channel``, ``channels`` and ``planes`` are asked for where its parameters have
+        them.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
@@ -120,7 +147,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.main = self.layer_boxes[spec.roles[0].name]
         self.axes = QComboBox()
         self.channel = QComboBox()
-        self.planes = QLineEdit()
+        self.channels, self.planes = QLineEdit(), QLineEdit()
         self.pixel_size = QLineEdit()
         self.note = make_note()
         self._lay_out()
@@ -128,7 +155,8 @@ class InputBox(QWidget):  # type: ignore[misc]
             box.currentIndexChanged.connect(self._layer_changed)
         self.axes.activated.connect(self._axes_chosen)
         self.channel.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
-        self.planes.textChanged.connect(lambda _: self._check())
+        for edit in (self.planes, self.channels):
+            edit.textChanged.connect(lambda _: self._check())
         self.pixel_size.editingFinished.connect(self._pixel_size_given)
         self.pixel_size.textEdited.connect(lambda _: self._check())
         self._layer_changed()
@@ -140,6 +168,13 @@ class InputBox(QWidget):  # type: ignore[misc]
             self.form, "Dimensions", self.axes, "What the layer's dimensions are, from the first slider to the picture."
         )
         add_row(self.form, "Channel", self.channel, "The channel with the label-free image.")
+        add_row(
+            self.form,
+            "Channels",
+            self.channels,
+            "Channels of the image in the order of the model's, by name or by number from 0, such as DNA, GFP; empty "
+            "takes those whose names tell.",
+        )
         add_row(
             self.form,
             "Planes",
@@ -167,13 +202,13 @@ class InputBox(QWidget):  # type: ignore[misc]
         for box in (self.axes, self.channel):
             narrow(box)
         others = [box for box in self.layer_boxes.values() if box is not self.main]
-        in_order = [self.main, self.axes, self.channel, self.planes, self.pixel_size, *others]
+        in_order = [self.main, self.axes, self.channel, self.channels, self.planes, self.pixel_size, *others]
         for first, second in pairwise(in_order):
             QWidget.setTabOrder(first, second)
 
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers, which are selected, and which one is active."""
-        choices = list_choices(layers, selected)
+        choices = list_choices(layers, selected, "channels" in self._spec.params.model_fields)
         before = {name: box.choice() for name, box in self.layer_boxes.items()}
         for box in self.layer_boxes.values():
             box.set_choices(choices, active)
@@ -211,6 +246,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         sizes = snapshot.sizes if snapshot is not None else {"C": 1, "Z": 1}
         fields = self._spec.params.model_fields
         self._show_row(self.channel, "channel" in fields and sizes["C"] > 1)
+        self._show_row(self.channels, "channels" in fields and sizes["C"] > 1)
         self._show_row(self.planes, "planes" in fields and sizes["Z"] > 1)
         self._show_row(self.pixel_size, snapshot is not None)
         self.planes.setPlaceholderText(f"all {sizes['Z']}")
@@ -222,6 +258,7 @@ class InputBox(QWidget):  # type: ignore[misc]
 
     def _show_channels(self, snapshot: Snapshot) -> None:
         names = snapshot.scale.channel_names or tuple(str(i) for i in range(snapshot.sizes["C"]))
+        self.channels.setPlaceholderText(f"by name, out of {', '.join(names)}")
         if names == tuple(self.channel.itemData(i) for i in range(self.channel.count()) if self.channel.itemData(i)):
             return
         told = [name for name in names if is_label_free(name)]
@@ -288,6 +325,11 @@ class InputBox(QWidget):  # type: ignore[misc]
             raise ParameterError(f"The planes '{self.planes.text()}' cannot be read.", "Type 0-6, or 0, 2, 4.")
         return found
 
+    def _typed_channels(self) -> tuple[str, ...] | None:
+        if not self.form.isRowVisible(self.channels):
+            return None
+        return tuple(c.strip() for c in self.channels.text().split(",") if c.strip()) or None
+
     def _check(self) -> None:
         for edit, read in ((self.pixel_size, self._typed_pixel_size), (self.planes, self._typed_planes)):
             try:
@@ -338,6 +380,8 @@ class InputBox(QWidget):  # type: ignore[misc]
         self._typed_pixel_size()
         if "planes" in self._spec.params.model_fields:
             values["planes"] = self._typed_planes()
+        if "channels" in self._spec.params.model_fields:
+            values["channels"] = self._typed_channels()
         if "channel" in self._spec.params.model_fields:
             values["channel"] = self._chosen_channel()
         return found, values

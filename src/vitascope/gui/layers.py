@@ -128,10 +128,10 @@ def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", 
     known = first.metadata.get(OWN, {})
     names = tuple(known.get("channel_names", ()))
     if stacked == "C":
-        names = tuple(layer.name for layer in layers)
+        names = tuple(own_name(layer) for layer in layers)
     arrays = tuple(sliceable(layer.data[0] if layer.multiscale else layer.data) for layer in layers)
     channels = len(layers) if stacked == "C" else arrays[0].shape[axes.index("C")] if "C" in axes else 1
-    alone = len(layers) == 1
+    alone = len(layers) == 1 or is_whole(layers, stacked)
     return Snapshot(
         arrays,
         axes + "S" if first.rgb else axes,
@@ -141,9 +141,22 @@ def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", 
         known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
         known.get("place", Place()),
         tuple(known.get("sources", ())) if alone else (),
-        known.get("channel"),
+        known.get("channel") if len(layers) == 1 else None,
         known.get("checksum"),
     )
+
+
+def own_name(layer: Layer) -> str:
+    """Return what a layer that shows one channel is called: the channel's name in its file, else the layer's."""
+    names = layer.metadata.get(OWN, {}).get("channel_names", ())
+    return str(names[0]) if len(names) == 1 else str(layer.name)
+
+
+def is_whole(layers: Sequence[Layer], stacked: str) -> bool:
+    """Tell whether layers are the channels of one image that our reader opened, in order from the first."""
+    known = [layer.metadata.get(OWN, {}) for layer in layers]
+    alike = {(k.get("image"), k.get("sources")) for k in known}
+    return stacked == "C" and len(alike) == 1 and [k.get("channel") for k in known] == list(range(len(layers)))
 
 
 def guess_axes(layer: Image) -> str:

@@ -57,4 +57,26 @@ def _draw_objects(figure: Any, table: pd.DataFrame) -> int:
     return 1
 
 
-PLOTS: dict[str, Plot] = {"stain": draw_stain}
+def draw_phenotype(figure: Any, result: Result) -> int:
+    """Draw the probability of each class, and of each region where there are several classes in them.
+
+    Parameters and returns as :func:`draw_stain`.
+    """
+    rows = [row for row in result.rows if row.get("predicted")]
+    names = [name for name in (rows[0] if rows else {}) if name.startswith("prob_")]
+    if not names:
+        return 0
+    axes = figure.subplots()
+    values = np.array([[row[name] for name in names] for row in rows])
+    axes.barh(range(len(names)), values.mean(0), color=PREDICTED)
+    for row in values if len(values) > 1 else ():
+        axes.plot(row, range(len(names)), "o", color="gray", markersize=3)
+    axes.set_yticks(range(len(names)), [name.removeprefix("prob_") for name in names])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.axvline(0.5, color="gray", linewidth=0.8)
+    axes.set_xlabel("probability", fontsize="small")
+    return 1
+
+
+PLOTS: dict[str, Plot] = {"stain": draw_stain, "phenotype": draw_phenotype}

@@ -6,6 +6,7 @@ from vitascope.core.folders import SAMPLES
 from vitascope.gui.show import LayerData, image_layers
 
 PHASE, STAINS = "isl_phase.ome.tif", "isl_stains.ome.tif"
+NEGATIVE, POSITIVE = "bbbc013_negative.ome.tif", "bbbc013_positive.ome.tif"
 BRIGHTFIELD, DNA = "jurkat_brightfield.ome.tif", "jurkat_dna.ome.tif"
 
 ISL_NOTE = (
@@ -15,6 +16,11 @@ ISL_NOTE = (
 JURKAT_NOTE = (
     "Sample: Jurkat cells, Blasi et al. 2016, from MLCP (BSD-3-Clause). The bundled model dna-brightfield was trained "
     "on these cells: agreement here is optimistic."
+)
+TRANSLOCATION_NOTE = (
+    "Sample: U2OS cells, image set BBBC013v1 (I. Ravkin; Broad Bioimage Benchmark Collection), from CellProfiler "
+    "(BSD-3-Clause). A control well that translocation-bbbc013 was not trained on, of the plate it was trained on: "
+    "agreement on other plates may be less; this is optimistic."
 )
 
 
@@ -31,6 +37,11 @@ def isl_stains() -> list[LayerData]:
 def jurkat_cells() -> list[LayerData]:
     """Open a montage of single Jurkat cells: their DNA stain below, bright-field on top."""
     return [*_open(DNA, JURKAT_NOTE), *_open(BRIGHTFIELD, JURKAT_NOTE)]
+
+
+def translocation() -> list[LayerData]:
+    """Open two control wells of 640 x 640 px, GFP and DNA: a positive one below, a negative one on top."""
+    return [*_open(POSITIVE, TRANSLOCATION_NOTE), *_open(NEGATIVE, TRANSLOCATION_NOTE)]
 
 
 def _open(name: str, note: str) -> list[LayerData]:

@@ -101,7 +101,7 @@ def find_files(run: Run, role: str) -> FileInput:
     read = read_image(list(paths))
     axes = None
     channel = snapshot.channel
-    if channel is None and read.axes != snapshot.axes and read.array.ndim == image.array.ndim:
+    if channel is None and not snapshot.stacked and read.axes != snapshot.axes and read.array.ndim == image.array.ndim:
         axes = snapshot.axes
         read = read_image(list(paths), axes=axes)
     same = read if channel is None else one_channel(read, channel)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Labels
@@ -110,7 +110,8 @@ class TaskDock(QWidget):  # type: ignore[misc]
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.bar.hide()
-        for part in (self.run_button, self.bar, self.status, self.answer, self.take_away):
+        after = self.parts_after_answer()
+        for part in (self.run_button, self.bar, self.status, self.answer, *after, self.take_away):
             column.addWidget(part)
         column.addStretch(1)
         area = QScrollArea()
@@ -123,6 +124,13 @@ class TaskDock(QWidget):  # type: ignore[misc]
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(area)
         self.setMinimumWidth(WIDTH_PX)
+
+    def parts_after_answer(self) -> Sequence[QWidget]:
+        """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
+        return ()
+
+    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+        """Take note of the layers of a run, for docks that go on with them; nothing by default."""
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self._run_or_cancel)
@@ -352,6 +360,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
         card = self.model.card_of(result.provenance.model) if result.provenance else None
         colours = {t.name: t.colormap for t in card.targets} if card else {}
         layers = add_result(self._viewer, result, _frame_of(run), colours)
+        self.layers_added(run, layers)
         labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
         if labels is None and active is not None:
             self._viewer.layers.selection.active = active

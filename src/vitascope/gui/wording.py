@@ -40,6 +40,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     """Put the main number first: one image's with its interval, or the range over several pictures."""
     values = [v for row in result.rows if _is_number(v := row.get(spec.headline))]
     unit = result.unit
+    if spec.headline_text:
+        return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
@@ -53,6 +55,16 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
         detail = f"{level}{number_text(low)} to {number_text(high)}"
     return Headline(number_text(values[0]), unit, detail)
+
+
+def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headline:
+    """Put a text first, such as the predicted class, and the number behind it; of several pictures, how many each."""
+    texts = [str(row[spec.headline_text]) for row in result.rows if row.get(spec.headline_text)]
+    if len(values) == 1:
+        return Headline(texts[0], f"{result.unit} {values[0]:.2f}".strip())
+    counts = {text: texts.count(text) for text in dict.fromkeys(texts)}
+    told = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=lambda item: -item[1]))
+    return Headline(max(counts, key=counts.__getitem__), f"in {max(counts.values())} of {len(texts)} pictures", told)
 
 
 def flag_sentences(result: Result) -> list[str]:

@@ -9,26 +9,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.steps import Steps
 from vitascope.core.versions import versions
-from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.domain import worst
 from vitascope.engine.load import LoadedModel, load_model
 from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.predict import FeaturePool, Stitching, predict_picture
+from vitascope.engine.predict import Stitching
 from vitascope.engine.prepare import Prepared, prepare_picture, rescale_factor
 from vitascope.engine.select import Picture, select_pictures
 from vitascope.io.inputs import describe_input
 from vitascope.io.models import find_cards, read_card
 from vitascope.io.scratch import Scratch, plane_of
 from vitascope.ops.chunks import chunk_slices, read_piece
-from vitascope.ops.geometry import array_reader, resampled_reader
 from vitascope.ops.measure import empty_table, summarise_objects
 from vitascope.ops.segment import SegmentParams, segment_blocks
+from vitascope.pipelines.grid import Grid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
 from vitascope.tasks.stain import StainParams
 
@@ -102,14 +101,12 @@ class _Work:
         self.stain = find_stain(inputs.get("reference"), self.image, card)
         self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = Scratch()
-        self.axes = self._leading_axes()
-        shape = tuple(self._lengths()[a] for a in self.axes)
-        self.prediction = self.scratch.zeros("prediction", (*shape, *self.image.shape_yx), np.float32)
+        self.grid = Grid(self.image, self.pictures, len(card.targets))
+        self.axes, self.label_axes = self.grid.axes, self.grid.label_axes
+        self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.axes), np.float32)
         self.masked = next((k for k, t in enumerate(card.targets) if t.masks), None) if params.masks else None
-        self.label_axes = self.axes.replace("C", "")
-        label_shape = tuple(self._lengths()[a] for a in self.label_axes)
         self.labels = (
-            self.scratch.zeros("labels", (*label_shape, *self.image.shape_yx), np.uint32)
+            self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
             if self.masked is not None
             else None
         )
@@ -120,28 +117,14 @@ class _Work:
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self.plan: Plan | None = None
 
-    def _leading_axes(self) -> str:
-        z_kept = any(p.z is not None for p in self.pictures)
-        several = len(self.model.card.targets) > 1
-        return "".join(
-            a for a in "TCZ" if (a == "T" and "T" in self.image.axes) or (a == "C" and several) or (a == "Z" and z_kept)
-        )
-
-    def _lengths(self) -> dict[str, int]:
-        return {"T": self.image.sizes["T"], "C": len(self.model.card.targets), "Z": self.image.sizes["Z"]}
-
-    def index(self, picture: Picture, k: int, axes: str) -> tuple[int, ...]:
-        """Return where target ``k`` of a picture lies in an array with these leading axes."""
-        where = {"T": picture.t, "C": k, "Z": picture.z or 0}
-        return tuple(where[a] for a in axes)
-
     def do(self, number: int, picture: Picture) -> Steps[None]:
         """Predict one picture, then find and measure its objects."""
         of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
         self.flags += prepared.flags
         planes = [
-            plane_of(self.prediction, self.index(picture, k, self.axes)) for k in range(len(self.model.card.targets))
+            plane_of(self.prediction, self.grid.index(picture, k, self.axes))
+            for k in range(len(self.model.card.targets))
         ]
         if "constant" not in prepared.flags:
             yield from self._predict(prepared, planes, f"Predicting{of}")
@@ -157,61 +140,31 @@ class _Work:
             )
             row |= numbers
             self.compared.append((agreement, crops))
-        self.rows.append({**self._where(picture), **row})
-
-    def _where(self, picture: Picture) -> dict[str, int]:
-        """Say which of several pictures it is; nothing for a single one."""
-        where = {"time": picture.t} if "T" in self.axes else {}
-        return where if picture.z is None else {**where, "z": picture.z}
+        self.rows.append({**self.grid.where(picture), **row})
 
     def _predict(self, prepared: Prepared, planes: list[Any], stage: str) -> Steps[None]:
-        card = self.model.card
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
-        rescaled = prepared.shape_yx != prepared.source_yx
-        if rescaled:
-            network_grid = self.scratch.zeros(
-                f"network-{len(self.rows)}", (len(planes), *prepared.shape_yx), np.float32
-            )
-            targets = [plane_of(network_grid, (k,)) for k in range(len(planes))]
-        else:
-            targets = planes
-
-        def sink(where: tuple[slice, slice], piece: NDArray[np.float32]) -> None:
-            if not rescaled and prepared.finite is not None:
-                piece = piece * prepared.finite(where)
-            for plane, part in zip(targets, piece, strict=True):
-                plane[where] = part
-
-        stride = self.model.family.multiple_px
-        pool = FeaturePool(prepared.shape_yx, card.domain.crop_px, stride) if card.domain else None
-        self.plan = yield from predict_picture(
+        pool = make_pool(self.model, prepared)
+        self.plan = yield from predict_onto(
             self.model,
-            prepared.read,
-            prepared.shape_yx,
+            prepared,
+            planes,
             self.plan,
-            sink,
+            self.scratch,
+            name=f"network-{len(self.rows)}",
             pool=pool,
             stitching=Stitching(self.params.blend, self.params.border_px),
             flip=self.params.flips,
             stage=stage,
         )
-        if rescaled:
-            back = resampled_reader(array_reader(network_grid), prepared.shape_yx, prepared.source_yx)
-            for window in chunk_slices(planes[0]):
-                where = (window[0], window[1])
-                mask = 1 if prepared.finite is None else prepared.finite(where)
-                for plane, part in zip(planes, back(where), strict=True):
-                    plane[where] = part * mask
-        if card.domain is not None and pool is not None:
-            statistics = image_statistics(prepared.read, prepared.shape_yx, card.domain.crop_px)
-            trust, flags = judge(card.domain, statistics, pool.features())
-            self.trust = worst(self.trust, trust)
-            self.flags += flags
+        trust, flags = judge_picture(self.model.card, prepared, pool)
+        self.trust = worst(self.trust, trust)
+        self.flags += flags
 
     def _find_objects(self, picture: Picture, planes: list[Any]) -> Steps[dict[str, Any]]:
         pictures = {t.name: plane for t, plane in zip(self.model.card.targets, planes, strict=True)}
-        labels = plane_of(self.labels, self.index(picture, 0, self.label_axes))
+        labels = plane_of(self.labels, self.grid.index(picture, 0, self.label_axes))
         assert self.masked is not None
         found = yield from segment_blocks(
             planes[self.masked],
@@ -227,7 +180,7 @@ class _Work:
         if first and len(table):
             _raise_labels(labels, first)
             table = table.assign(label=table["label"] + first)
-        for column, value in reversed(self._where(picture).items()):
+        for column, value in reversed(self.grid.where(picture).items()):
             table.insert(1, column, value)
         self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
         return {"objects": summary.pop("count"), **summary}

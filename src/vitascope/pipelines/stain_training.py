@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,32 +13,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitascope.core.card import DataSource, Domain, Metric, ModelCard, Target, Weights
-from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.card import Domain, Metric, Target
+from vitascope.core.errors import ModelError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import PLAIN
-from vitascope.core.versions import versions
 from vitascope.engine.crops import CropSampler, Pair
-from vitascope.engine.device import Device, pick_device
-from vitascope.engine.domain import crop_windows, image_statistics, make_domain
-from vitascope.engine.load import LoadedModel, build_network, check_channels, export_tensors, load_model
+from vitascope.engine.load import LoadedModel, check_channels, load_model
 from vitascope.engine.losses import check_losses, weighted_sum
 from vitascope.engine.plan import Plan, open_backend
 from vitascope.engine.predict import predict_picture
-from vitascope.engine.train import Batch, Trained, train
-from vitascope.io.models import read_card, write_card
-from vitascope.io.weights import write_weights
-from vitascope.io.writing import check_writable
-from vitascope.models.unet import initialise
+from vitascope.engine.train import Batch
 from vitascope.ops.geometry import array_reader
 from vitascope.pipelines.stain_data import Corpus, load_corpus
+from vitascope.pipelines.training import choose_device, describe_pairs, make_model
 from vitascope.stats.agreement import pcc
 from vitascope.stats.bootstrap import Interval, pcc_interval
 from vitascope.tasks.recipe import Recipe
 
-logger = logging.getLogger(__name__)
-
-DOMAIN_CROP_PX = 128
 BOOTSTRAP_BLOCK_PX = 64
 BOOTSTRAP_LEVEL = 0.95
 
@@ -58,11 +47,17 @@ class Compared:
 
 
 class StainJob:
-    """What the training loop needs to know of the task ``stain``."""
+    """What training needs to know of the task ``stain``, see :class:`vitascope.pipelines.training.Trainee`."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, network: nn.Module) -> None:
         self.network = network
-        self._recipe = recipe
+        self.input, self.words = recipe.input, corpus.words
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.targets = tuple(
+            Target(**{**t.model_dump(), "source_low": low, "source_high": high})
+            for t, (low, high) in zip(recipe.targets, corpus.scales, strict=True)
+        )
+        self._recipe, self._corpus = recipe, corpus
         self._validation = corpus.validation
         self._sampler, self._plain = (
             CropSampler(corpus.train, recipe.crop_px, augment, recipe.keep, recipe.training.seed)
@@ -88,6 +83,18 @@ class StainJob:
         compared = compare(self._validation, lambda image: torch_predict(network, image))
         found = {f"pcc_{t.name}": correlation(compared, k) for k, t in enumerate(self._recipe.targets)}
         return {**found, "score": float(np.mean(list(found.values())))}
+
+    def metrics(self, network: nn.Module) -> list[Metric]:
+        """Measure the correlation of each target on the test part."""
+        return test_metrics(self._recipe, self._corpus.test, lambda image: torch_predict(network, image))
+
+    def domain(self, network: nn.Module) -> Domain:
+        """Describe the training images."""
+        return measure_domain(self._corpus, network)
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Return nothing: the parameters' own defaults hold for all models."""
+        return {}
 
 
 def torch_predict(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -161,120 +168,13 @@ def run_training(
     VitascopeError
         If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
     """
-    _check_new(recipe, out)
-    check_writable(out)
-    check_channels(recipe.network, recipe.input, recipe.targets)
     check_losses(recipe.loss)
-    chosen, precision = _choose_device(recipe, device)
-    network, parent = _start_network(recipe, start_from)
-    corpus = yield from load_corpus(recipe, recipe_folder)
-    checkpoints = out / f"{recipe.id}.training"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    trained = yield from train(
-        StainJob(recipe, corpus, network),
-        recipe.training,
-        device=chosen.id,
-        precision=precision,
-        folder=checkpoints,
-        fingerprint=f"{recipe.fingerprint()} {parent}".strip(),
-    )
-    _check_new(recipe, out)
-    path = yield from _write_model(recipe, corpus, trained, parent, precision, out)
-    for file in checkpoints.iterdir():
-        file.unlink()
-    checkpoints.rmdir()
-    return path
+    return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def _check_new(recipe: Recipe, out: Path) -> None:
-    if (out / f"{recipe.id}.json").exists():
-        raise ParameterError(
-            f"There is a model '{recipe.id}' already.", "Choose another name; models are never replaced."
-        )
-
-
-def _choose_device(recipe: Recipe, device: str) -> tuple[Device, str]:
-    chosen, fallback = pick_device(device)
-    if fallback:
-        logger.warning("There is no device '%s' here: training on %s.", device, chosen.label)
-    precision = recipe.training.precision
-    if precision == "auto":
-        return chosen, "bf16" if "bf16" in chosen.precisions else "f32"
-    if precision not in chosen.precisions:
-        raise ParameterError(
-            f"{chosen.label} does not compute in {precision}.", f"It takes {', '.join(chosen.precisions)}."
-        )
-    return chosen, precision
-
-
-def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, str]:
-    network = build_network(recipe.network)
-    initialise(network, torch.Generator().manual_seed(recipe.training.seed))
-    if start_from is None:
-        return network, ""
-    parent = load_model(start_from, recipe.task)
-    if parent.card.architecture.arguments != recipe.network.arguments:
-        raise ModelError(
-            f"The model {start_from} is built otherwise than the recipe's network.",
-            f"Set the recipe's network to {parent.card.architecture.arguments}.",
-        )
-    network.load_state_dict(parent.network.state_dict())
-    return network, f"{parent.card.id} {parent.card.weights.sha256}"
-
-
-def _write_model(
-    recipe: Recipe, corpus: Corpus, trained: Trained, parent: str, precision: str, out: Path
-) -> Steps[Path]:
-    yield Progress(0, 2, "measuring the model")
-    metrics = [
-        metric for metric in test_metrics(recipe, corpus.test, lambda image: torch_predict(trained.network, image))
-    ]
-    domain = measure_domain(corpus, trained.network)
-    yield Progress(1, 2, "measuring the model")
-    weights_file = f"{recipe.id}.safetensors"
-    sha256 = write_weights(out / weights_file, export_tensors(trained.network, "float16"))
-    card = ModelCard(
-        id=recipe.id,
-        task=recipe.task,
-        title=recipe.title,
-        summary=recipe.summary,
-        architecture=recipe.network,
-        input=recipe.input,
-        targets=tuple(
-            Target(**{**t.model_dump(), "source_low": low, "source_high": high})
-            for t, (low, high) in zip(recipe.targets, corpus.scales, strict=True)
-        ),
-        data=tuple(DataSource(**d.model_dump(exclude={"folder", "pairs"})) for d in recipe.data),
-        split=corpus.words,
-        metrics=tuple(metrics) or twin_metrics(recipe, out),
-        distrust=recipe.distrust,
-        licence=recipe.licence,
-        credit=recipe.credit,
-        weights=Weights(
-            file=weights_file,
-            sha256=sha256,
-            dtype="float16",
-            parameters=sum(p.numel() for p in trained.network.parameters()),
-        ),
-        domain=domain,
-        parent=parent,
-        training={
-            **recipe.training.model_dump(),
-            "precision": precision,
-            "loss": recipe.loss,
-            "best_epoch": trained.best_epoch,
-            "stopped": trained.stopped,
-        },
-        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        versions=versions(),
-    )
-    try:
-        path = write_card(card, out)
-    except OutputError:
-        (out / weights_file).unlink(missing_ok=True)
-        raise
-    yield Progress(2, 2, "measuring the model")
-    return path
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[StainJob]:
+    """Read the data of a recipe."""
+    return StainJob(recipe, (yield from load_corpus(recipe, recipe_folder)), network)
 
 
 def test_metrics(recipe: Recipe, pairs: list[Pair], predict: Predict) -> list[Metric]:
@@ -319,26 +219,9 @@ def correlation_interval(compared: list[Compared], k: int) -> Interval:
     return pcc_interval(side_by_side(counted), predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
 
 
-def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
-    """Return the test figures of the recipe's twin, marked as its, where its card lies beside."""
-    path = out / f"{recipe.twin_metrics}.json"
-    if not recipe.twin_metrics or not path.is_file():
-        return ()
-    return tuple(m.model_copy(update={"of_twin": True}) for m in read_card(path).metrics)
-
-
 def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:
-    """Describe the training images for the card; halves of an image (or whole images) serve as held-out groups."""
-    statistics, features, groups = [], [], []
-    for number, pair in enumerate(corpus.train):
-        for area in pair.training_areas():
-            image = pair.image[:, area.top : area.bottom, area.left : area.right]
-            read, shape = array_reader(image), (image.shape[1], image.shape[2])
-            statistics += image_statistics(read, shape, DOMAIN_CROP_PX)
-            windows = crop_windows(shape, DOMAIN_CROP_PX)
-            features += [torch_encode(network, read(w)) for w in windows]
-            groups += [(number, int(w[1].start * 4 / shape[1])) for w in windows]
-    return make_domain(DOMAIN_CROP_PX, statistics, np.array(features), groups)
+    """Describe the training images for the card."""
+    return describe_pairs(corpus.train, lambda crop: torch_encode(network, crop))
 
 
 def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
@@ -362,7 +245,7 @@ def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str 
         raise ModelError(
             f"The recipe {recipe.id} keeps no test part.", "Name test rows or a test fraction in its split."
         )
-    chosen, _ = _choose_device(recipe, device)
+    chosen, _ = choose_device(recipe, device)
     yield Progress(0, 1, "measuring the model")
     metrics = test_metrics(recipe, corpus.test, lambda image: _run_time_predict(loaded, image, chosen.id))
     yield Progress(1, 1, "measuring the model")

@@ -25,16 +25,49 @@ class RecipePart(BaseModel):
 
 
 class ImagePair(RecipePart):
-    """One image with its truth.
+    """One image with its truth: pictures (``targets``), or numbers of the whole image (``labels``).
 
-    ``image`` and ``targets`` are file names, or globs for planes, inside the data set's folder. ``montage`` names rows,
-    columns and side in px of a picture that is a grid of single cells.
+    ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
+    ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
+    picture: what is 0 in it does not count.
     """
 
     image: str
-    targets: dict[str, str]
+    targets: dict[str, str] = {}
+    labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
+    regions: str = ""
     montage: tuple[int, int, int] | None = None
     group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
+    treatment: str = Field("", description="What replicates share, such as compound and dose.")
+
+
+class BagSource(RecipePart):
+    """Images with numbers that are found, not listed: by folder, or in a table.
+
+    Without a table the folders are the classes. A table (CSV) names each image by ``image``, or by ``plate``, ``well``
+    and ``field`` as its file name tells them; ``label`` is its class, or the targets have columns of their names.
+    """
+
+    table: str = ""
+    label: str = Field("label", description="Column of the class.")
+    classes: dict[str, str] = Field({}, description="Target that a cell of that column means; empty where they agree.")
+    group: tuple[str, ...] = Field((), description="Columns that make a group: well, plate, replicate.")
+    treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
+    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+
+
+class MosaicBags(RecipePart):
+    """Bags made of single cells: as many as fit, laid out side by side, each cell once.
+
+    A bag has class i when the share of its cells that are of class i exceeds ``thresholds[i]``.
+    """
+
+    rows: tuple[int, int] = Field((6, 10), description="Least and greatest rows and columns of cells.")
+    thresholds: dict[str, float]
+    cell_px: int | None = Field(None, ge=8, description="Side of the middle of each tile that is laid out; all of it.")
+    validation_bags: int = Field(60, ge=1)
+    test_bags: int = Field(200, ge=1)
+    one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
 
 
 class DataSet(RecipePart):
@@ -46,8 +79,15 @@ class DataSet(RecipePart):
     credit: str
     description: str = ""
     folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
-    sha256: dict[str, str] = Field(description="Hash of every file that is used.")
-    pairs: tuple[ImagePair, ...]
+    sha256: dict[str, str] = Field({}, description="Hash of every file that is used; with 'bags' it may be left out.")
+    pairs: tuple[ImagePair, ...] = ()
+    bags: BagSource | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> DataSet:
+        if bool(self.pairs) == (self.bags is not None):
+            raise ValueError("a data set lists 'pairs', or says under 'bags' where its images are found")
+        return self
 
 
 class Split(RecipePart):
@@ -55,13 +95,16 @@ class Split(RecipePart):
 
     ``region``: rows ``[first, last + 1]`` of every image; between training rows and those kept apart lies a gap, best
     as wide as the network's reach (the card says so where it is narrower). ``group``: whole groups (image, well,
-    plate, patient; of montages single cells), a share drawn by ``seed``.
+    plate, patient; of montages single cells), named, or a share drawn by ``seed``.
     """
 
     by: Literal["region", "group"]
     train_rows: tuple[tuple[int, int], ...] = ()
     validation_rows: tuple[tuple[int, int], ...] = ()
     test_rows: tuple[tuple[int, int], ...] = ()
+    train_groups: tuple[str, ...] = Field((), description="Groups to train on; empty for all that are not kept apart.")
+    validation_groups: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] = ()
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     test_fraction: float = Field(0.0, ge=0, lt=1)
     seed: int = Field(0, ge=0)
@@ -73,6 +116,9 @@ class Split(RecipePart):
             raise ValueError("rows go from a first one to behind the last one, as in [0, 576]")
         if self.by == "region" and not self.train_rows:
             raise ValueError("a split by region names rows to train on")
+        named = [*self.train_groups, *self.validation_groups, *self.test_groups]
+        if twice := sorted({g for g in named if named.count(g) > 1}):
+            raise ValueError(f"the group {twice[0]} stands on both sides of the split")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("the shares kept apart leave nothing to train on")
         return self
@@ -96,6 +142,10 @@ class Recipe(RecipePart):
         (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
     )
     network: Architecture
+    mosaic: MosaicBags | None = None
+    map_truth: str = Field(
+        "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
+    )
     loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
     crop_px: int = Field(256, ge=32, multiple_of=16)
     augment: AugmentParams = AugmentParams()

@@ -64,6 +64,8 @@ class TaskSpec:
         Column of the result rows that the dock shows large.
     headline_title : str
         What that number is.
+    headline_text : str
+        Column whose text stands before that number, such as the predicted class; empty for none.
     """
 
     name: str
@@ -76,6 +78,7 @@ class TaskSpec:
     roles: tuple[Role, ...]
     headline: str
     headline_title: str
+    headline_text: str = ""
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""

@@ -1,0 +1,352 @@
+"""Training data with numbers of the whole image: from a recipe to images in network units, split without leakage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError, TrainingError
+from vitascope.core.steps import Progress, Steps
+from vitascope.engine.crops import Pair
+from vitascope.engine.prepare import prepare_picture
+from vitascope.engine.select import select_pictures
+from vitascope.io.hashing import sha256_of
+from vitascope.io.images import open_group, read_image
+from vitascope.ops.montage import cut_montage, distinct_cells
+from vitascope.tasks.bags import Bag, find_bags, one_class
+from vitascope.tasks.recipe import Recipe, Split, check_files, find_data
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image as it was read, and what is known of it.
+
+    Parameters
+    ----------
+    planes : list of array, each (H, W)
+        One per network channel, as they lie in the file.
+    weight : array, shape (1, H, W), float32
+        0 where a pixel does not count.
+    numbers : array, shape (K,), float32
+    bag : Bag
+    """
+
+    planes: list[NDArray[Any]]
+    weight: NDArray[np.float32]
+    numbers: NDArray[np.float32]
+    bag: Bag
+
+
+@dataclass(frozen=True)
+class BagCorpus:
+    """Images with numbers for training, validation and test; no group stands in two of them.
+
+    ``input`` is the recipe's, with what was measured in the training part; ``samples`` are the bags behind the pairs.
+    """
+
+    pairs: dict[str, list[Pair]]
+    samples: dict[str, list[Sample]]
+    input: InputSpec
+    words: str
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CellCorpus:
+    """Single cells of each class, (n, C, side, side) in network units, for training, validation and test."""
+
+    cells: dict[str, list[NDArray[np.float32]]]
+    input: InputSpec
+    words: str
+
+
+def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
+    """Read, check, split and normalise images with numbers.
+
+    Raises
+    ------
+    ReaderError
+        If data are absent or altered.
+    InputError
+        If an image does not fit the recipe's input, or has no number of a target.
+    TrainingError
+        If the split leaves nothing to train on or lets it leak.
+    """
+    samples: list[Sample] = []
+    hashes: dict[str, dict[str, str]] = {}
+    names = tuple(t.name for t in recipe.targets)
+    for data in recipe.data:
+        folder = find_data(data, recipe_folder)
+        check_files(data, folder)
+        bags = find_bags(data, names, folder)
+        for number, bag in enumerate(bags):
+            yield Progress(number, len(bags), f"reading {data.name}")
+            samples += read_bag(recipe, bag, names, folder)
+        if data.bags is not None and not data.sha256:
+            files = [p for bag in bags for p in bag.images.paths]
+            hashes[data.name] = {one["name"]: one["sha256"] for one in sha256_of(files)}
+    parts = split_samples(samples, recipe.split)
+    spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
+    pairs: dict[str, list[Pair]] = {}
+    for part in PARTS:
+        pairs[part] = []
+        for sample in parts[part]:
+            pairs[part].append((yield from _pair(sample, spec)))
+    return BagCorpus(pairs, parts, spec, words_of_split(parts), hashes)
+
+
+def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> list[Sample]:
+    """Read the image of a bag; one with labelled regions is a bag for each class that was painted in it."""
+    image = open_group(bag.images)
+    pictures, _ = select_pictures(image, recipe.input, None, None)
+    if len(pictures) != 1:
+        raise InputError(f"{bag.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
+    planes = [np.asarray(p) for p in pictures[0].planes]
+    if not bag.source.regions:
+        return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(bag, names), bag)]
+    regions = np.asarray(read_image(folder / bag.source.regions).plane())
+    if regions.shape != planes[0].shape:
+        raise InputError(
+            f"{bag.source.regions} is {regions.shape[0]} x {regions.shape[1]} px, its image {planes[0].shape[0]} x "
+            f"{planes[0].shape[1]} px.",
+            "Image and regions must lie on the same pixels.",
+        )
+    return labelled_bags(planes, regions, bag, names)
+
+
+def labelled_bags(planes: list[NDArray[Any]], regions: NDArray[Any], bag: Bag, names: tuple[str, ...]) -> list[Sample]:
+    """Turn a labels layer into bags.
+
+    Parameters
+    ----------
+    planes : list of array, each (H, W)
+    regions : array, shape (H, W), integer
+        Where the bag has numbers of its own, all that is not 0 counts for it. Where it has none, k stands for the k-th
+        class: each class that occurs makes a bag of the image, of which only its region counts.
+    bag : Bag
+    names : tuple of str
+        Of the targets.
+
+    Raises
+    ------
+    InputError
+        If nothing is labelled, or a label stands for no class.
+    """
+    values = [int(v) for v in np.unique(regions) if v != 0]
+    if not values:
+        raise InputError(f"Nothing is labelled in the regions of {bag.images.name}.", "Paint the regions that count.")
+    if bag.labels:
+        return [Sample(planes, (regions != 0)[None].astype(np.float32), _numbers(bag, names), bag)]
+    if not 1 <= min(values) <= max(values) <= len(names):
+        raise InputError(
+            f"The regions of {bag.images.name} hold the labels {values}; there are {len(names)} classes.",
+            f"Paint with {', '.join(f'{k} for {n}' for k, n in enumerate(names, 1))}.",
+        )
+    found = []
+    for k in values:
+        own = replace(bag, labels=one_class(names[k - 1], names))
+        found.append(Sample(planes, (regions == k)[None].astype(np.float32), _numbers(own, names), own))
+    return found
+
+
+def _numbers(bag: Bag, names: tuple[str, ...]) -> NDArray[np.float32]:
+    missing = [n for n in names if n not in bag.labels]
+    if missing:
+        raise InputError(f"{bag.images.name} has no number for '{missing[0]}'.", "Name one for each target.")
+    return np.array([bag.labels[n] for n in names], np.float32)
+
+
+def split_samples(samples: Sequence[Sample], split: Split) -> dict[str, list[Sample]]:
+    """Split by group: those named, else a share of the groups of each class, drawn by the split's seed.
+
+    Raises
+    ------
+    TrainingError
+        If a group is named that is not there, the same picture stands in two groups, or nothing is left to train on.
+    """
+    owner: dict[bytes, str] = {}
+    for sample in samples:
+        digest = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in sample.planes)).digest()
+        if owner.setdefault(digest, sample.bag.group) != sample.bag.group:
+            raise TrainingError(
+                f"{sample.bag.images.name} is the picture of the group {owner[digest]} too.",
+                "A replicate must not stand on both sides of a split: name one group for both.",
+            )
+    classes = {s.bag.group: tuple(s.numbers.tolist()) for s in samples}
+    part_of = (
+        named_parts(split, list(classes)) if split.train_groups or split.test_groups else drawn_parts(split, classes)
+    )
+    parts = {part: [s for s in samples if part_of.get(s.bag.group) == part] for part in PARTS}
+    if not parts["train"]:
+        raise TrainingError(f"{len(classes)} group(s) are too few: none is left to train on.", "Add groups.")
+    return parts
+
+
+def named_parts(split: Split, groups: Sequence[str]) -> dict[str, str]:
+    """Return the part of each group that the split names; those not named are trained on, if none is named for it."""
+    named = {
+        g: part
+        for part, names in zip(PARTS, (split.train_groups, split.validation_groups, split.test_groups), strict=True)
+        for g in names
+    }
+    missing = sorted(set(named) - set(groups))
+    if missing:
+        raise TrainingError(f"There is no group '{missing[0]}'.", f"Groups: {', '.join(groups)}.")
+    rest = "" if split.train_groups else "train"
+    return {g: named.get(g, rest) for g in groups}
+
+
+def drawn_parts(split: Split, classes: dict[str, tuple[float, ...]]) -> dict[str, str]:
+    """Draw the groups kept apart, the same share of each class (at least one where the share is not 0)."""
+    rng = np.random.default_rng(split.seed)
+    found: dict[str, str] = {}
+    kinds = dict.fromkeys(classes.values())
+    together = len(kinds) > len(classes) / 2  # numbers, not classes: there is nothing to keep the shares of
+    for kind in [None] if together else kinds:
+        own = [g for g, k in classes.items() if kind is None or k == kind]
+        order = [own[i] for i in rng.permutation(len(own))]
+        test, validation = (
+            max(round(share * len(order)), 1 if share else 0)
+            for share in (split.test_fraction, split.validation_fraction)
+        )
+        for i, g in enumerate(order):
+            found[g] = "test" if i < test else "validation" if i < test + validation else "train"
+    return found
+
+
+def words_of_split(parts: dict[str, list[Sample]]) -> str:
+    """Say in words which groups stand where."""
+    verbs = dict(zip(PARTS, ("trained on", "validated on", "tested on"), strict=True))
+    told = []
+    for part in PARTS:
+        groups = sorted({s.bag.group for s in parts[part]})
+        if groups:
+            told.append(f"{verbs[part]} {', '.join(groups)}")
+    return "by group: " + "; ".join(told)
+
+
+def measured_input(spec: InputSpec, images: Iterable[Sequence[NDArray[Any]]]) -> InputSpec:
+    """Complete a normalisation by data set: mean and standard deviation of each channel over the training images."""
+    if spec.normalisation.method != "dataset" or spec.normalisation.means:
+        return spec
+    sums: NDArray[np.float64] | None = None
+    for planes in images:
+        found = np.array([_moments(p) for p in planes])  # (C, 3)
+        sums = found if sums is None else sums + found
+    assert sums is not None
+    count, first, second = sums.T
+    spreads = np.sqrt(second / count - (first / count) ** 2)
+    if not (spreads > 0).all():
+        channel = spec.channels[int(np.argmin(spreads > 0))]
+        raise TrainingError(f"The channel '{channel}' is constant: there is nothing to learn.", "Check its files.")
+    means = tuple(float(f"{v:.6g}") for v in first / count)
+    how = spec.normalisation.model_copy(update={"means": means, "spreads": tuple(float(f"{v:.6g}") for v in spreads)})
+    return spec.model_copy(update={"normalisation": how})
+
+
+def _moments(plane: NDArray[Any]) -> tuple[float, float, float]:
+    values = plane[np.isfinite(plane)].astype(np.float64)
+    return float(values.size), float(values.sum()), float(values @ values)
+
+
+def _pair(sample: Sample, spec: InputSpec) -> Steps[Pair]:
+    prepared = yield from prepare_picture(list(sample.planes), spec, 1.0)
+    height, width = prepared.shape_yx
+    pixels = prepared.read((slice(0, height), slice(0, width)))
+    return Pair(pixels, np.zeros((0, height, width), np.float32), sample.weight, (), sample.numbers)
+
+
+def balanced(pairs: Sequence[Pair]) -> list[Pair]:
+    """Let images of each combination of labels be drawn equally often, however many there are."""
+    kinds = Counter(p.numbers.tobytes() for p in pairs)
+    return [replace(p, chance=1 / kinds[p.numbers.tobytes()]) for p in pairs]
+
+
+def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
+    """Read montages of single cells, drop repeats and padding, and split them by cell, in each class the same shares.
+
+    Raises
+    ------
+    ReaderError
+        If data are absent or altered.
+    InputError
+        If a montage has no class, or more than one.
+    TrainingError
+        If the split leaves no cells of a class to train on.
+    """
+    names = [t.name for t in recipe.targets]
+    raw: list[list[NDArray[Any]]] = [[] for _ in names]
+    seen: set[bytes] = set()
+    for data in recipe.data:
+        folder = find_data(data, recipe_folder)
+        check_files(data, folder)
+        for number, bag in enumerate(find_bags(data, tuple(names), folder)):
+            yield Progress(number, len(data.pairs), f"reading {data.name}")
+            own = [k for k, name in enumerate(names) if bag.labels.get(name)]
+            if bag.source.montage is None or len(own) != 1:
+                raise InputError(f"{bag.images.name} is no montage of cells of one class.", "Name its class and grid.")
+            raw[own[0]].append(_new_cells(read_bag(recipe, bag, (), folder)[0], bag.source.montage, seen))
+    rng = np.random.default_rng(recipe.split.seed)
+    parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS}
+    for name, found in zip(names, raw, strict=True):
+        cells = np.concatenate(found) if found else np.zeros((0, 1, 1, 1))
+        order = rng.permutation(len(cells))
+        test, validation = (
+            round(share * len(cells)) for share in (recipe.split.test_fraction, recipe.split.validation_fraction)
+        )
+        kept = {
+            "test": order[:test],
+            "validation": order[test : test + validation],
+            "train": order[test + validation :],
+        }
+        if not len(kept["train"]):
+            raise TrainingError(f"There is no cell of '{name}' to train on.", "Add cells, or keep fewer apart.")
+        for part, rows in kept.items():
+            parts[part].append(cells[rows])
+    middle = recipe.mosaic.cell_px if recipe.mosaic is not None else None
+    parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
+    spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
+    scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
+    words = "by cell, repeats and padding dropped: " + "; ".join(
+        f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
+    )
+    return CellCorpus(scaled, spec, words)
+
+
+def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:
+    tiles = np.stack([cut_montage(p, *montage) for p in sample.planes], axis=1)  # (N, C, side, side)
+    cells = tiles[distinct_cells(tiles[:, 0])]
+    fresh = [i for i, cell in enumerate(cells) if cell.tobytes() not in seen]
+    seen.update(cell.tobytes() for cell in cells)
+    return np.asarray(cells[fresh])
+
+
+def _middle(cells: NDArray[Any], side_px: int | None) -> NDArray[Any]:
+    """Cut the middle out of each cell's tile (n, C, side, side)."""
+    first = (cells.shape[-1] - side_px) // 2 if side_px is not None else 0
+    if first <= 0:
+        return cells
+    inner = slice(first, first + (side_px or 0))
+    return cells[:, :, inner, inner]
+
+
+def _scaled(cells: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
+    """Normalise cells (n, C, side, side) by the data set's mean and standard deviation."""
+    how = spec.normalisation
+    if how.method != "dataset":
+        raise TrainingError(
+            "Cells are normalised by their data set.", "Set the method of the normalisation to 'dataset'."
+        )
+    mean, spread = (np.array(v)[None, :, None, None] for v in (how.means, how.spreads))
+    scaled = (cells - mean) / spread
+    return np.asarray(scaled if how.clip is None else np.clip(scaled, *how.clip), np.float32)

@@ -1,0 +1,244 @@
+"""Make a model from a recipe: what is alike for all tasks. A task brings a :class:`Trainee`."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitascope.core.card import DataSource, Domain, InputSpec, Metric, ModelCard, Target, Weights
+from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.crops import Pair
+from vitascope.engine.device import Device, pick_device
+from vitascope.engine.domain import crop_windows, image_statistics, make_domain
+from vitascope.engine.load import build_network, check_channels, export_tensors, load_model
+from vitascope.engine.train import Trained, TrainingJob, train
+from vitascope.io.models import read_card, write_card
+from vitascope.io.weights import write_weights
+from vitascope.io.writing import check_writable
+from vitascope.models.unet import initialise
+from vitascope.ops.geometry import array_reader
+from vitascope.tasks.recipe import Recipe
+
+logger = logging.getLogger(__name__)
+
+DOMAIN_CROP_PX = 128
+
+
+class Trainee(TrainingJob, Protocol):
+    """What a task brings to training: data and loss for the loop, then what the card says of them.
+
+    ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split;
+    ``hashes`` holds the files of data sets whose recipe lists none.
+    """
+
+    input: InputSpec
+    targets: tuple[Target, ...]
+    words: str
+    hashes: dict[str, dict[str, str]]
+
+    def metrics(self, network: nn.Module) -> list[Metric]:
+        """Measure the trained network on what was kept apart; empty where nothing was."""
+
+    def domain(self, network: nn.Module) -> Domain | None:
+        """Describe the training images."""
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Choose values of the task's parameters that hold for this model, on training data."""
+
+
+Prepare = Callable[[Recipe, Path, nn.Module], Steps[Trainee]]
+"""Reads the data of a recipe and returns the trainee."""
+
+
+def make_model(
+    recipe: Recipe,
+    recipe_folder: Path,
+    out: Path,
+    prepare: Prepare,
+    start_from: str | None = None,
+    device: str = "auto",
+) -> Steps[Path]:
+    """Train a model and write its card and weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    recipe_folder : Path
+        Where relative data folders start.
+    out : Path
+        Folder that gets ``<id>.json`` and ``<id>.safetensors``; checkpoints lie in ``<id>.training`` until it ends.
+    prepare : callable
+        Of the task.
+    start_from : str, optional
+        Model whose weights training starts from.
+    device : str
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Path
+        Of the card.
+
+    Raises
+    ------
+    VitascopeError
+        If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
+    """
+    _check_new(recipe, out)
+    check_writable(out)
+    check_channels(recipe.network, recipe.input, recipe.targets)
+    chosen, precision = choose_device(recipe, device)
+    network, parent = _start_network(recipe, start_from)
+    trainee = yield from prepare(recipe, recipe_folder, network)
+    checkpoints = out / f"{recipe.id}.training"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    trained = yield from train(
+        trainee,
+        recipe.training,
+        device=chosen.id,
+        precision=precision,
+        folder=checkpoints,
+        fingerprint=f"{recipe.fingerprint()} {parent}".strip(),
+    )
+    _check_new(recipe, out)
+    path = yield from _write_model(recipe, trainee, trained, parent, precision, out)
+    for file in checkpoints.iterdir():
+        file.unlink()
+    checkpoints.rmdir()
+    return path
+
+
+def _check_new(recipe: Recipe, out: Path) -> None:
+    if (out / f"{recipe.id}.json").exists():
+        raise ParameterError(
+            f"There is a model '{recipe.id}' already.", "Choose another name; models are never replaced."
+        )
+
+
+def choose_device(recipe: Recipe, device: str) -> tuple[Device, str]:
+    """Return the device and the number format to train in."""
+    chosen, fallback = pick_device(device)
+    if fallback:
+        logger.warning("There is no device '%s' here: training on %s.", device, chosen.label)
+    precision = recipe.training.precision
+    if precision == "auto":
+        return chosen, "bf16" if "bf16" in chosen.precisions else "f32"
+    if precision not in chosen.precisions:
+        raise ParameterError(
+            f"{chosen.label} does not compute in {precision}.", f"It takes {', '.join(chosen.precisions)}."
+        )
+    return chosen, precision
+
+
+def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, str]:
+    network = build_network(recipe.network)
+    initialise(network, torch.Generator().manual_seed(recipe.training.seed))
+    if start_from is None:
+        return network, ""
+    parent = load_model(start_from, recipe.task)
+    if parent.card.architecture.arguments != recipe.network.arguments:
+        raise ModelError(
+            f"The model {start_from} is built otherwise than the recipe's network.",
+            f"Set the recipe's network to {parent.card.architecture.arguments}.",
+        )
+    network.load_state_dict(parent.network.state_dict())
+    return network, f"{parent.card.id} {parent.card.weights.sha256}"
+
+
+def _write_model(
+    recipe: Recipe, trainee: Trainee, trained: Trained, parent: str, precision: str, out: Path
+) -> Steps[Path]:
+    yield Progress(0, 2, "measuring the model")
+    metrics = trainee.metrics(trained.network)
+    domain, settings = trainee.domain(trained.network), trainee.settings(trained.network)
+    yield Progress(1, 2, "measuring the model")
+    weights_file = f"{recipe.id}.safetensors"
+    sha256 = write_weights(out / weights_file, export_tensors(trained.network, "float16"))
+    card = ModelCard(
+        id=recipe.id,
+        task=recipe.task,
+        title=recipe.title,
+        summary=recipe.summary,
+        architecture=recipe.network,
+        input=trainee.input,
+        targets=trainee.targets,
+        data=tuple(
+            DataSource(
+                **d.model_dump(exclude={"folder", "pairs", "bags", "sha256"}),
+                sha256=d.sha256 or trainee.hashes.get(d.name, {}),
+            )
+            for d in recipe.data
+        ),
+        split=trainee.words,
+        metrics=tuple(metrics) or twin_metrics(recipe, out),
+        distrust=recipe.distrust,
+        licence=recipe.licence,
+        credit=recipe.credit,
+        weights=Weights(
+            file=weights_file,
+            sha256=sha256,
+            dtype="float16",
+            parameters=sum(p.numel() for p in trained.network.parameters()),
+        ),
+        domain=domain,
+        settings=settings,
+        parent=parent,
+        training={
+            **recipe.training.model_dump(),
+            "precision": precision,
+            "loss": recipe.loss,
+            "best_epoch": trained.best_epoch,
+            "stopped": trained.stopped,
+        },
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=versions(),
+    )
+    try:
+        path = write_card(card, out)
+    except OutputError:
+        (out / weights_file).unlink(missing_ok=True)
+        raise
+    yield Progress(2, 2, "measuring the model")
+    return path
+
+
+def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
+    """Return the test figures of the recipe's twin, marked as its, where its card lies beside."""
+    path = out / f"{recipe.twin_metrics}.json"
+    if not recipe.twin_metrics or not path.is_file():
+        return ()
+    return tuple(m.model_copy(update={"of_twin": True}) for m in read_card(path).metrics)
+
+
+def describe_pairs(pairs: Sequence[Pair], encode: Callable[[NDArray[np.float32]], NDArray[np.float64]]) -> Domain:
+    """Describe training images for the card; quarters of an image (or whole images) serve as held-out groups.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    encode : callable
+        Gives the mean deepest features (F,) of a prepared crop (C, H, W).
+    """
+    statistics, features, groups = [], [], []
+    for number, pair in enumerate(pairs):
+        for area in pair.training_areas():
+            image = pair.image[:, area.top : area.bottom, area.left : area.right]
+            read, shape = array_reader(image), (image.shape[1], image.shape[2])
+            statistics += image_statistics(read, shape, DOMAIN_CROP_PX)
+            windows = crop_windows(shape, DOMAIN_CROP_PX)
+            features += [encode(read(w)) for w in windows]
+            groups += [(number, int(w[1].start * 4 / shape[1])) for w in windows]
+    return make_domain(DOMAIN_CROP_PX, statistics, np.array(features), groups)
