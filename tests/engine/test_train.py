@@ -28,6 +28,9 @@ class Line:
         y = 2 * x - 1
         return {"x": x, "y": y * math.nan if step in self.bad_steps else y}
 
+    def plain_batch(self, step, size):
+        return {"image": 3 + torch.rand(size, 1, generator=torch.Generator().manual_seed(1000 + step))}
+
     def loss(self, network, batch):
         if len(batch["x"]) > self.most:
             raise MemoryError
@@ -176,3 +179,23 @@ def test_l1_pulls_weights_to_zero():
     plain = finish(train(Line(), PARAMS)).network[0].weight.abs().sum()
     pulled = finish(train(Line(), PARAMS.model_copy(update={"l1": 0.1}))).network[0].weight.abs().sum()
     assert pulled < plain
+
+
+def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights():
+    job, before = Line(), finish(train(Line(), PARAMS))
+    trained = finish(train(job, PARAMS.model_copy(update={"settle_steps": 6})))
+    first, norm = trained.network[0], trained.network[1]
+    assert torch.equal(first.weight, before.network[0].weight)
+    with torch.no_grad():
+        seen = [first(job.plain_batch(k, PARAMS.batch_size)["image"]) for k in range(6)]
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in seen]).mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x.var(0) for x in seen]).mean(0))
+    assert not trained.network.training
+    assert norm.momentum == before.network[1].momentum
+
+
+def test_nothing_to_settle_without_batch_normalisation():
+    job = Line()
+    job.network = nn.Linear(1, 1)
+    job.plain_batch = None
+    assert finish(train(job, PARAMS.model_copy(update={"settle_steps": 6}))).stopped == "finished"

@@ -30,6 +30,12 @@ class TrainingParams(BaseModel):
     average_decay: float = Field(
         0.0, ge=0, lt=1, title="Averaging", description="Decay of the running average of the weights; 0 for none."
     )
+    settle_steps: int = Field(
+        0,
+        ge=0,
+        title="Settling",
+        description="Batches of plain crops by which batch normalisation is measured anew at the end; 0 for none.",
+    )
     patience: int = Field(
         0, ge=0, title="Patience", description="Epochs without a better score until the end; 0 never."
     )
@@ -70,6 +76,12 @@ class AugmentParams(BaseModel):
     cutout: int = Field(0, ge=0, description="Number of squares blanked in half of the crops.")
     cutout_px: int = Field(40, ge=1, description="Largest side of a blanked square.")
     plane_dropout: float = Field(0.0, ge=0, lt=1, description="Chance to blank each plane.")
+
+
+PLAIN = AugmentParams(
+    flip_vertical=0, flip_horizontal=0, rotation_degrees=0, zoom="none", contrast=0, defocus=0, defocus_radius_px=0
+)
+"""Crops as they lie in the image."""
 
 
 class CropFilter(BaseModel):

@@ -38,6 +38,9 @@ class TrainingJob(Protocol):
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of a step: the same one whenever it is asked for."""
 
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return a batch of images as they are, without augmentation, under ``image``."""
+
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the scalar to make small, in float32."""
 
@@ -253,6 +256,7 @@ def train(
             save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
         raise
     state.network.load_state_dict(state.best)
+    settle(job, state.network, params)
     if stopped == "diverged":
         notes.append("The loss was not a number three times in a row, after halving the learning rate too.")
     return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes))
@@ -285,6 +289,31 @@ def _end_epoch(job: TrainingJob, state: _State, epoch: int) -> None:
     if score >= state.best_score:
         state.keep_best(score, epoch)
     state.good = state.snapshot()
+
+
+@torch.no_grad()
+def settle(job: TrainingJob, network: nn.Module, params: TrainingParams) -> None:
+    """Measure the averages of batch normalisation anew, on images as they are.
+
+    During training they are averages over augmented images (and, where weights are averaged, over networks that are no
+    more): both shift what the network answers on a real image.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms or not params.settle_steps:
+        return
+    momenta = [m.momentum for m in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+    network.eval()
+    for norm in norms:
+        norm.train()
+    device = next(network.parameters()).device
+    for step in range(params.settle_steps):
+        network(job.plain_batch(step, params.batch_size)["image"].to(device))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
 
 
 def _mean(values: list[float]) -> float:

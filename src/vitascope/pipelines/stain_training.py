@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Metric, Target
 from vitascope.core.errors import ModelError
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import PLAIN
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import LoadedModel, check_channels, load_model
 from vitascope.engine.losses import check_losses, weighted_sum
@@ -58,11 +59,18 @@ class StainJob:
         )
         self._recipe, self._corpus = recipe, corpus
         self._validation = corpus.validation
-        self._sampler = CropSampler(corpus.train, recipe.crop_px, recipe.augment, recipe.keep, recipe.training.seed)
+        self._sampler, self._plain = (
+            CropSampler(corpus.train, recipe.crop_px, augment, recipe.keep, recipe.training.seed)
+            for augment in (recipe.augment, PLAIN)
+        )
 
     def batch(self, step: int, size: int) -> Batch:
         """Return the crops of a step."""
         return self._sampler.batch(step, size)
+
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return crops as they lie in the images."""
+        return self._plain.batch(step, size)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the weighted sum of the recipe's losses."""
