@@ -51,8 +51,8 @@ def test_the_command_gives_what_python_gives(wells):
     assert invoke("Channel1-01-A-02.tif", "Channel2-01-A-02.tif", "-o", "out").exit_code == 0
     result = finish(
         start(
-            "phenotype", cells(True, seed=2), channels=[0, 1], model="tiny-phenotype", precision="f32", tile_px=512,
-            threads=1,
+            "phenotype", cells(True, seed=2), axes="CYX", channels=[0, 1], model="tiny-phenotype", precision="f32",
+            tile_px=512, threads=1,
         )
     )  # fmt: skip
     row = pd.read_csv("out/results.csv").iloc[0]

@@ -131,12 +131,14 @@ def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", 
         names = tuple(own_name(layer) for layer in layers)
     arrays = tuple(sliceable(layer.data[0] if layer.multiscale else layer.data) for layer in layers)
     channels = len(layers) if stacked == "C" else arrays[0].shape[axes.index("C")] if "C" in axes else 1
-    alone = len(layers) == 1 or is_whole(layers, stacked)
+    whole = is_whole(layers, stacked)
+    alone = len(layers) == 1 or whole
+    frame = Frame.of_layer(first, axes)
     return Snapshot(
         arrays,
         axes + "S" if first.rgb else axes,
         stacked,
-        Frame.of_layer(first, axes),
+        replace(frame, name=known["image"]) if whole else frame,
         replace(scale, channel_names=names if len(names) == channels else ()),
         known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
         known.get("place", Place()),

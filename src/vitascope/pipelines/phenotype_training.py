@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, InputSpec, Metric
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import PLAIN, AugmentParams
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import check_channels, find_family, load_model
 from vitascope.engine.mosaics import Mosaic, MosaicSampler, padded_pair
@@ -114,13 +115,19 @@ class ImageJob(_Job):
         super().__init__(recipe, corpus.input, corpus.words, network)
         self.corpus, self.hashes = corpus, corpus.hashes
         check_classes(corpus.pairs["train"], self._names)
-        self._sampler = CropSampler(
-            balanced(corpus.pairs["train"]), recipe.crop_px, recipe.augment, recipe.keep, recipe.training.seed
+        pairs = balanced(corpus.pairs["train"])
+        self._sampler, self._plain = (
+            CropSampler(pairs, recipe.crop_px, augment, recipe.keep, recipe.training.seed)
+            for augment in (recipe.augment, PLAIN)
         )
 
     def batch(self, step: int, size: int) -> Batch:
         """Return the crops of a step."""
         return self._sampler.batch(step, size)
+
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return crops as they lie in the images."""
+        return self._plain.batch(step, size)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return mean average precision and accuracy over the validation images."""
@@ -154,10 +161,13 @@ class MosaicJob(_Job):
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.words, network)
         self.corpus = corpus
-        self._sampler = self.sampler("train", recipe.training.seed, one_cell=True)
+        self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
+        self._plain = self.sampler("train", recipe.training.seed)
         self._validation = [m.pair for m in self.bags("validation")]
 
-    def sampler(self, part: str, seed: int, one_cell: bool = False) -> MosaicSampler:
+    def sampler(
+        self, part: str, seed: int, augment: AugmentParams | None = None, one_cell: bool = False
+    ) -> MosaicSampler:
         """Return what draws the bags of a part."""
         bags = self.recipe.mosaic
         assert bags is not None
@@ -171,7 +181,7 @@ class MosaicJob(_Job):
             rows,
             self._step,
             seed,
-            self.recipe.augment if part == "train" else None,
+            augment,
             one_cell and bags.one_cell,
         )
 
@@ -187,6 +197,10 @@ class MosaicJob(_Job):
     def batch(self, step: int, size: int) -> Batch:
         """Return the bags of a step."""
         return self._sampler.batch(step, size)
+
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return bags of cells as they are."""
+        return self._plain.batch(step, size)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return mean average precision over the validation bags."""
