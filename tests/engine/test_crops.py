@@ -22,7 +22,7 @@ def draw(pair, augment=STILL, crop=64, seed=0, keep=KEEP):
 
 
 def test_without_augmentation_a_crop_is_a_cut():
-    image, target, _ = draw(coordinates_pair())
+    image, target, *_ = draw(coordinates_pair())
     y = image[0].numpy()
     np.testing.assert_allclose(np.diff(y, axis=0), 1, atol=1e-4)
     np.testing.assert_allclose(np.diff(image[1].numpy(), axis=1), 1, atol=1e-4)
@@ -32,7 +32,7 @@ def test_without_augmentation_a_crop_is_a_cut():
 def test_image_and_target_are_bent_alike():
     augment = AugmentParams(zoom="range", elastic_px=3, contrast=0, defocus=0)
     for seed in range(5):
-        image, target, _ = draw(coordinates_pair(), augment, seed=seed)
+        image, target, *_ = draw(coordinates_pair(), augment, seed=seed)
         assert torch.equal(image, target)
 
 
@@ -41,7 +41,7 @@ def test_rotated_corners_are_real_pixels(degrees):
     """Section 3.1.4.1: coordinates stay an affine map up to the corners; padding would break it."""
     augment = AugmentParams(rotation_degrees=degrees, zoom="none", contrast=0, defocus=0)
     for seed in range(10):
-        image, _, _ = draw(coordinates_pair(), augment, seed=seed)
+        image, *_ = draw(coordinates_pair(), augment, seed=seed)
         y, x = image.numpy()
         steps = [np.diff(a, axis=k) for a in (y, x) for k in (0, 1)]
         assert all(np.ptp(s) < 1e-3 for s in steps)
@@ -52,7 +52,7 @@ def test_crops_never_leave_their_area():
     area = Area(50, 150, 20, 140)
     augment = AugmentParams(zoom="range", contrast=0, defocus=0, elastic_px=4)
     for seed in range(20):
-        image, _, _ = draw(coordinates_pair(areas=(area,)), augment, seed=seed)
+        image, *_ = draw(coordinates_pair(areas=(area,)), augment, seed=seed)
         y, x = image.numpy()
         assert y.min() >= 50 - 1e-3
         assert y.max() <= 149 + 1e-3
@@ -118,7 +118,7 @@ def test_the_filter_drops_background_overexposure_and_underexposure():
 def test_ignored_pixels_stay_ignored():
     pair = coordinates_pair()
     pair.weight[:, :, :100] = 0
-    _, target, weight = draw(pair, AugmentParams(zoom="range", contrast=0, defocus=0))
+    _, target, weight, _ = draw(pair, AugmentParams(zoom="range", contrast=0, defocus=0))
     assert (target[1][weight[0] > 0] >= 99.5).all()
 
 

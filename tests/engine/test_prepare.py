@@ -4,7 +4,7 @@ import pytest
 
 from tests_support import make_card
 from vitascope.core.card import Normalisation
-from vitascope.core.errors import InputError
+from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import finish
 from vitascope.engine.prepare import LinearMap, fit_normalisation, prepare_picture, rescale_factor
@@ -44,6 +44,15 @@ def test_percentiles_map_to_0_and_1(planes):
     both = np.stack(planes).astype(float)
     low, high = np.percentile(both, (2, 90))
     np.testing.assert_allclose(found, (both - low) / (high - low), rtol=1e-5, atol=1e-6)
+
+
+def test_the_training_set_normalises_each_channel_whatever_the_image(planes):
+    how = {"method": "dataset", "means": (100.0, 900.0), "spreads": (50.0, 200.0), "clip": (-2, 9)}
+    _, found = prepare(planes, spec(**how))
+    expected = np.stack([(planes[0] - 100.0) / 50, (planes[1] - 900.0) / 200])
+    np.testing.assert_allclose(found, np.clip(expected, -2, 9), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ModelError, match="2 channel"):
+        prepare(planes[:1], spec(**how))
 
 
 def test_each_plane_can_have_its_own(planes):

@@ -86,10 +86,44 @@ def test_a_channel_that_is_not_there_is_refused_with_those_that_are(channel):
     assert caught.value.hint == "It has 0: DAPI, 1: phase."
 
 
+@pytest.mark.fault("A17")
+@pytest.mark.parametrize("names", [("green", "DNA"), ("dna", "GFP"), ("Channel1", "Channel2", "GFP", "DNA")])
+def test_the_channels_of_a_model_are_found_by_name_in_its_order(names):
+    image = Micrograph.from_array(numbered("C", len(names)).array, axes="CYX", channel_names=names)
+    both = spec(channels=("GFP", "DNA")).model_copy(update={"also_called": {"GFP": ("green",)}})
+    (picture,), flags = select_pictures(image, both, None, None)
+    lowered = [n.lower() for n in names]
+    assert values(picture) == [lowered.index("green" if "green" in names else "gfp"), lowered.index("dna")]
+    assert flags == (("fewer_channels_used",) if len(names) > 2 else ())
+
+
+@pytest.mark.fault("A18")
+@pytest.mark.parametrize("names", [(), ("x", "y"), ("GFP", "y"), ("GFP", "green")])
+def test_channels_that_names_do_not_tell_are_asked_for(names):
+    image = Micrograph.from_array(numbered("C", 2).array, axes="CYX", channel_names=names)
+    both = spec(channels=("GFP", "DNA")).model_copy(update={"also_called": {"GFP": ("green",)}})
+    with pytest.raises(InputError, match="do not tell which is which"):
+        select_pictures(image, both, None, None)
+    (picture,), _ = select_pictures(image, both, None, None, ("1", "0"))
+    assert values(picture) == [1, 0]
+
+
 @pytest.mark.fault("A16")
-def test_a_model_of_several_channels_is_refused():
-    with pytest.raises(ModelError, match=r"takes 2 channels \(phase, DIC\)"):
-        select_pictures(numbered("C", 2), spec(channels=("phase", "DIC")), None, None)
+def test_an_image_with_fewer_channels_than_the_model_is_refused_with_both():
+    with pytest.raises(InputError, match=r"takes 2 channels \(phase, DIC\); the image has 1"):
+        select_pictures(numbered("Z", 2), spec(channels=("phase", "DIC")), None, None)
+
+
+def test_a_model_of_several_planes_of_several_channels_is_refused():
+    image = Micrograph.from_array(numbered("CZ", 2, 3).array, axes="CZYX", channel_names=("phase", "DIC"))
+    with pytest.raises(ModelError, match="several planes of several channels"):
+        select_pictures(image, spec(planes=3, channels=("phase", "DIC")), None, None)
+
+
+def test_each_plane_of_several_channels_is_a_picture():
+    image = Micrograph.from_array(numbered("CZ", 2, 3).array, axes="CZYX", channel_names=("DIC", "phase"))
+    pictures, _ = select_pictures(image, spec(channels=("phase", "DIC")), None, (0, 2))
+    assert [(values(p), p.z) for p in pictures] == [([3, 0], 0), ([5, 2], 2)]
 
 
 @pytest.mark.parametrize("count", [7, 8, 13, 50])

@@ -6,7 +6,7 @@ from napari.layers import Layer
 
 from vitascope.core.folders import SAMPLES, training_data
 from vitascope.gui.layers import take
-from vitascope.gui.samples import isl_phase, isl_stains, jurkat_cells
+from vitascope.gui.samples import isl_phase, isl_stains, jurkat_cells, translocation
 
 MOST_BYTES = 8 << 20
 
@@ -18,6 +18,11 @@ MOST_BYTES = 8 << 20
         (isl_phase, ["isl_phase"], (7, 512, 512)),
         (isl_stains, ["isl_stains DAPI", "isl_stains MAP2", "isl_stains NFH"], (512, 512)),
         (jurkat_cells, ["jurkat_dna", "jurkat_brightfield"], (480, 480)),
+        (
+            translocation,
+            [f"bbbc013_{kind} {channel}" for kind in ("positive", "negative") for channel in ("GFP", "DNA")],
+            (640, 640),
+        ),
     ],
 )
 def test_samples_open_without_a_network_and_tell_where_they_are_from(no_network, open_sample, names, shape):
@@ -35,7 +40,7 @@ def test_samples_open_without_a_network_and_tell_where_they_are_from(no_network,
 
 def test_the_samples_are_small_and_each_has_its_licence():
     files = sorted(SAMPLES.glob("*.tif"))
-    assert len(files) == 4
+    assert len(files) == 6
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
     text = (SAMPLES / "LICENSES.md").read_text()
     for path in files:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,16 @@ def test_without_the_number_what_was_predicted_is_named():
     head = headline(make_spec(), result({"mean_map2": 0.5}, outputs=(output,)))
     assert (head.number, head.unit) == ("MAP2, NFH", "predicted")
     assert headline(make_spec(), result()).number == "No number"
+
+
+def test_a_class_comes_first_and_its_probability_behind_it():
+    spec = replace(make_spec(), headline="probability", headline_text="predicted")
+    rows = [{"predicted": p, "probability": v} for p, v in (("a", 0.913), ("b", 0.6), ("a", 0.7))]
+    head = headline(spec, result(rows[0], unit="probability"))
+    assert (head.number, head.unit) == ("a", "probability 0.91")
+    head = headline(spec, result(*rows, unit="probability"))
+    assert (head.number, head.unit, head.detail) == ("a", "in 2 of 3 pictures", "2 a, 1 b")
+    assert headline(spec, result({"predicted": "", "probability": math.nan})).number == "No answer"
 
 
 def test_flags_are_said_in_sentences_without_what_the_badge_says():

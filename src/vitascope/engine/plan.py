@@ -178,15 +178,25 @@ def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], famil
         windows = [math.prod(s.stop - s.start for s in t.window) for t in tiles]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 
-    possible = [t for t in tiles_of(family) if t >= 2 * family.halo_px + 3 * family.multiple_px]
+    possible = [t for t in tiles_of(family) if t >= least_tile(family)]
     fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
     return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
 
 
-def smaller_plan(plan: Plan, shape: tuple[int, ...], tiles: tuple[int, ...] = TILES_PX) -> Plan | None:
+def least_tile(family: Family) -> int:
+    """Return the smallest tile that leaves something of itself between its halos (px)."""
+    return max(
+        -(-(2 * padded_length(halo, m) + m) * family.multiple_px // m)
+        for halo, m in zip(family.halo, family.multiple, strict=True)
+    )
+
+
+def smaller_plan(
+    plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
+) -> Plan | None:
     """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
-    smaller = [t for t in tiles if t < longest]
+    smaller = [t for t in tiles if least_px <= t < longest]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":

@@ -13,7 +13,7 @@ from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.load import LoadedModel
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import Backend, Plan, open_backend, smaller_plan, tiles_of, window_sides
+from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan, tiles_of, window_sides
 from vitascope.ops.geometry import Reader
 from vitascope.ops.tiling import Tile, crop_to, gaussian_window, plan_border, plan_tiles
 
@@ -153,7 +153,10 @@ def predict_picture(
                 raise ModelError(f"The model {model.card.id} gives numbers that are not finite.") from error
             plan = replace(plan, precision="f32", flags=(*plan.flags, "precision_raised"))
         except (MemoryError, RuntimeError) as error:
-            smaller = smaller_plan(plan, shape, tiles_of(model.family)) if is_memory_error(error) else None
+            family = model.family
+            smaller = None
+            if is_memory_error(error):
+                smaller = smaller_plan(plan, shape, least_tile(family), tiles_of(family))
             if smaller is None:
                 raise _final(error, plan) from error
             plan = smaller

@@ -58,7 +58,7 @@ class ValueSlider(QWidget):  # type: ignore[misc]
 
     def value(self) -> float:
         """Return the number."""
-        return self.slider.value() * self._highest / STEPS
+        return float(self.slider.value() * self._highest / STEPS)
 
     def setValue(self, value: float) -> None:  # noqa: N802, as Qt's editors are called
         """Show a number; beyond the range, the end of it."""

@@ -40,8 +40,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     """Put the main number first: one image's with its interval, or the range over several pictures."""
     values = [v for row in result.rows if _is_number(v := row.get(spec.headline))]
     unit = result.unit
-    if spec.headline_text and values:
-        return _in_text(spec, result, values)
+    if spec.headline_text:
+        return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")

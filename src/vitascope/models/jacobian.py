@@ -52,7 +52,7 @@ class JacobianMaps(nn.Module):
         one = torch.eye(classes, dtype=start.dtype, device=start.device)
         each = (start[:, None] * one[None, :, :, None, None]).flatten(0, 1)  # (B K, K, h, w)
         maps = rectified_backward([*self.features, self.classes], [*inputs, encoding], each)
-        summed = maps.sum(1).unflatten(0, (-1, classes))  # (B, K, H, W)
+        summed = maps.sum(1).reshape(-1, classes, *maps.shape[2:])  # (B, K, H, W)
         return MapsOutput(summed, torch.cat([encoding, logits], 1))
 
 
@@ -165,7 +165,7 @@ def _times(g: Tensor, factor: Tensor) -> Tensor:
     """Multiply (B M, C, H, W) by (B, C, H, W)."""
     if factor.shape[0] == 1:
         return g * factor
-    return (g.unflatten(0, (factor.shape[0], -1)) * factor[:, None]).flatten(0, 1)
+    return (g.reshape(factor.shape[0], -1, *g.shape[1:]) * factor[:, None]).flatten(0, 1)
 
 
 def _through_convolution(layer: nn.Conv2d, g: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def _through_convolution(layer: nn.Conv2d, g: Tensor) -> Tensor:
 def _through_average_pooling(layer: nn.AvgPool2d, x: Tensor, g: Tensor) -> Tensor:
     if (layer.kernel_size, layer.padding, layer.count_include_pad) != (3, 1, True):
         raise TypeError("average pooling is gone back through where it is 3 x 3, padded by 1")
-    stride = int(layer.stride)
+    stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
     channels = g.shape[1]
     weight = g.new_full((channels, 1, 3, 3), 1 / 9)
     height, width = x.shape[-2:]

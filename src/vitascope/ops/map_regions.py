@@ -147,7 +147,7 @@ def add_regions(
             own = np.asarray(labels[block])
             labels[block] = np.where(own > 0, own + np.uint32(first), own)
         table["label"] += first
-    for column, value in reversed(where.items()):
+    for column, value in reversed(list(where.items())):
         table.insert(1, column, value)
     tables.append(table)
     return table

@@ -55,10 +55,10 @@ def log_odds(mask: Mask, weight: float, rounds: int = ROUNDS) -> NDArray[np.floa
     moves = ((0, 1), (0, -1), (1, 1), (1, -1))  # axis and direction that a message travels
     inbox = [np.zeros_like(own) for _ in moves]
     for _ in range(rounds):
-        total = own + sum(inbox)
+        total = np.add.reduce([own, *inbox])
         # What a pixel tells its neighbour leaves out what that neighbour told it.
         inbox = [_delivered(_message(total - inbox[i ^ 1], weight), axis, way) for i, (axis, way) in enumerate(moves)]
-    return np.asarray(own + sum(inbox), np.float32)
+    return np.asarray(np.add.reduce([own, *inbox]), np.float32)
 
 
 def _message(odds: NDArray[np.float32], weight: float) -> NDArray[np.float32]:

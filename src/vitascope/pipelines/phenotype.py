@@ -218,17 +218,15 @@ class _Work:
             counts = central(prepared.shape_yx, cell or min(prepared.shape_yx) / 2, step)
         else:
             counts = np.ones([-(-n // step) for n in prepared.shape_yx], np.float32)
-        sampled = [
+        rows, columns = (
             np.minimum((np.arange(n) * step + 0.5) * source / own, source - 1).astype(int)
             for n, own, source in zip(counts.shape, prepared.shape_yx, prepared.source_yx, strict=True)
-        ]
-        whole = (slice(0, prepared.source_yx[0]), slice(0, prepared.source_yx[1]))
-        for plane in (
-            self.region[whole] if self.region is not None else None,
-            prepared.finite and prepared.finite(whole),
-        ):
-            if plane is not None:
-                counts = counts * (np.asarray(plane)[np.ix_(*sampled)] > 0)
+        )
+        across = slice(0, prepared.source_yx[1])
+        for read in (self.region.__getitem__ if self.region is not None else None, prepared.finite):
+            if read is not None:
+                lines = [np.asarray(read((slice(y, y + 1), across)))[0, columns] for y in rows]
+                counts = counts * (np.stack(lines) > 0)
         if not counts.any():
             raise InputError("No place of the image counts.", "Check the region: it is above 0 where the image counts.")
         return counts.astype(np.float32), single
@@ -306,7 +304,7 @@ class _Work:
         axes, names = self.grid.axes + "YX", tuple(self.names)
         table = pd.concat(self.tables, ignore_index=True) if self.tables else self._no_regions()
         return (
-            ImageOutput("instances", "place", self.arrays["instances"], axes, names, "probability", (0.0, 1.0)),
+            ImageOutput("instances", "probability", self.arrays["instances"], axes, names, "probability", (0.0, 1.0)),
             ImageOutput("maps", "map", self.arrays["maps"], axes, names, "", (0.0, self.highest or 1.0), "magma"),
             LabelsOutput("labels", "regions", self.arrays["labels"], self.grid.label_axes + "YX", table),
         )
