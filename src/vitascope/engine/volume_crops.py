@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ class VolumeSampler:
         names = ("image", "truth", "density", "density_weight")
         return {n: torch.from_numpy(np.stack(parts)) for n, parts in zip(names, zip(*crops, strict=True), strict=True)}
 
-    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.generic], ...]:
+    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         number = int(rng.integers(len(self._volumes)))
         volume = self._volumes[number]
         where = self._place(number, rng)
@@ -103,7 +104,7 @@ class VolumeSampler:
         ]
         return tuple(slice(a, a + n) for a, n in zip(starts, self._crop, strict=True))
 
-    def _turn(self, parts: list[NDArray[np.generic]], rng: np.random.Generator) -> list[NDArray[np.generic]]:
+    def _turn(self, parts: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:
         chances = rng.random(3)
         if chances[0] < self._augment.flip_vertical:
             parts = [p[:, :, ::-1] for p in parts]
@@ -113,7 +114,7 @@ class VolumeSampler:
             parts = [p.swapaxes(2, 3) for p in parts]
         return parts
 
-    def _vary(self, image: NDArray[np.generic], rng: np.random.Generator) -> None:
+    def _vary(self, image: NDArray[Any], rng: np.random.Generator) -> None:
         augment, channels = self._augment, (len(image), 1, 1, 1)
         gain = np.exp(rng.normal(0, augment.gain, channels)) if augment.gain else 1.0
         shift = rng.normal(0, augment.brightness, channels) if augment.brightness else 0.0

@@ -116,11 +116,12 @@ class UNet3d(nn.Module):
     def forward(self, x: Tensor) -> VolumeOutput:
         """Segment volumes; the stages are merged by a weighted average of their probabilities (section 2.7)."""
         found = self.stages(x)
-        merged, total = 0.0, sum(self.merge_weights)
+        total = sum(self.merge_weights)
+        shares: list[Tensor] = []
         for stage, (weight, logits) in enumerate(zip(self.merge_weights, found.logits, strict=True)):
             p = torch.softmax(logits, 1)[:, 1:]
-            merged = merged + weight / total * _enlarge(p, self.poolings[:stage])
-        return VolumeOutput(torch.cat([torch.as_tensor(merged), found.density], 1), found.encoding)
+            shares.append(weight / total * _enlarge(p, self.poolings[:stage]))
+        return VolumeOutput(torch.cat([torch.stack(shares).sum(0), found.density], 1), found.encoding)
 
 
 class ViabilityHead(nn.Module):

@@ -116,7 +116,7 @@ def separate(share: NDArray[np.float64], grid: CoarseGrid, least_diameter_um: fl
     kept = sorted((n for n in range(1, count + 1) if volumes[n] >= least), key=lambda n: (-volumes[n], n))
     renumber = np.zeros(count + 1, np.int32)
     renumber[kept] = np.arange(1, len(kept) + 1)
-    labels = renumber[pieces]
+    labels: NDArray[np.int32] = renumber[pieces]
     if not kept:
         return labels
     far, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)

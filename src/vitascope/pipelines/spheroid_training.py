@@ -126,7 +126,8 @@ def viability_loss(network: UNet3d, live: Tensor, truth: Tensor) -> Tensor:
     counts = slab_counts(live, (truth > 0).float(), SLABS) / cells.clamp_min(1)[:, None]
     with torch.autocast(live.device.type, enabled=False):
         found = network.viability(counts.float())
-    return (((found - reference) ** 2) * enough).sum() / enough.sum()
+    loss: Tensor = (((found - reference) ** 2) * enough).sum() / enough.sum()
+    return loss
 
 
 def classify(image: Tensor) -> NDArray[np.uint8]:

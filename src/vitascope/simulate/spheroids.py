@@ -118,8 +118,8 @@ def simulate_spheroid(
     for stained in (alive, ~alive):
         signal = np.concatenate([[0.0], shine * np.where(stained, 1.0, params.leak)]).astype(np.float32)
         pictures.append(image_volume(signal[cells], tissue, voxel_zyx_um, optics, rng))
-    live, total = np.count_nonzero(classes == LIVE), np.count_nonzero(cells)
-    control = np.count_nonzero(np.concatenate([[False], fit])[cells])
+    live, total = int(np.count_nonzero(classes == LIVE)), int(np.count_nonzero(cells))
+    control = int(np.count_nonzero(np.concatenate([[False], fit])[cells]))
     return Spheroid(np.stack(pictures), classes, cells, voxel_zyx_um, live / max(total, 1), live / max(control, 1))
 
 
