@@ -49,7 +49,7 @@ class PreparedVolume:
 
 
 def prepare_volume(
-    channels: Sequence[Any], spec: InputSpec, scale_zyx: tuple[float, float, float], scratch: Scratch, name: str = ""
+    channels: Sequence[Any], spec: InputSpec, scale_zyx: tuple[float, float, float], scratch: Scratch
 ) -> Steps[PreparedVolume]:
     """Make one volume ready.
 
@@ -65,8 +65,7 @@ def prepare_volume(
     scale_zyx : tuple of float, > 0
         Network voxels per image voxel.
     scratch : Scratch
-    name : str
-        Unique within ``scratch``.
+        Of this volume alone.
 
     Yields
     ------
@@ -91,7 +90,7 @@ def prepare_volume(
         raw = yield from count_values(channel)
         flags += check_histogram(raw)
         masked |= raw.range.not_finite_fraction > 0
-        stored = scratch.zeros(f"median-{name}-{number}", tuple(channel.shape), _native(channel.dtype))
+        stored = scratch.zeros(f"median-{number}", tuple(channel.shape), _native(channel.dtype))
         yield from filter_median(channel, stored, raw.percentiles(50)[0])
         maps.append(fit_normalisation((yield from count_values(stored)), spec.normalisation))
         filtered.append(stored)

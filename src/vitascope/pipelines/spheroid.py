@@ -119,10 +119,11 @@ class _Work:
         """Segment and measure one time."""
         of = f" ({t + 1} of {self.image.sizes['T']})" if self.leading else ""
         stacks = [volume_of(self.image, t, c) for c in self.channels]
-        prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, self.scratch, str(t))
+        scratch = Scratch()  # what only this time needs
+        prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
         self.flags += prepared.flags
         if any(m.gain > 0 for m in prepared.maps):
-            answer = yield from self._predict(prepared, t, f"Segmenting{of}")
+            answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)
         where = (t,) if self.leading else ()
         measured = yield from measure_spheroids(
@@ -144,10 +145,10 @@ class _Work:
         self.tables.append(with_place(measured.table, place))
         self.shells.append(with_place(measured.shells, place))
 
-    def _predict(self, prepared: PreparedVolume, t: int, stage: str) -> Steps[Any]:
+    def _predict(self, prepared: PreparedVolume, scratch: Scratch, stage: str) -> Steps[Any]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape)
-        answer = self.scratch.zeros(f"network-{t}", (len(self.names), *prepared.shape), np.float32)
+        answer = scratch.zeros("network", (len(self.names), *prepared.shape), np.float32)
 
         def sink(where: tuple[slice, ...], piece: NDArray[np.float32]) -> None:
             answer[(slice(None), *where)] = piece
