@@ -99,3 +99,10 @@ def test_the_whole_volume_full_of_cells_is_one_spheroid():
     table = finish(measure_spheroids(live, np.zeros_like(live), VOXEL)).table
     assert table["viability_percent"][0] == 100.0
     assert table["live_voxels"][0] == live.size
+
+
+def test_labels_may_skip_numbers():
+    live, dead = ball()
+    table = finish(measure_spheroids(live * 7, dead, VOXEL)).table
+    assert table["label"].tolist() == [7]
+    assert table["live_voxels"][0] == live.sum()

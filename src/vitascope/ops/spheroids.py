@@ -32,6 +32,8 @@ CORE_DEPTH = 0.25
 FROM_REFERENCES = ("viability_low", "viability_high", "viability_of_control_percent")
 """Numbers that more than the masks are needed for."""
 
+FORMS = ("equivalent_diameter_um", "sphericity", "core_um3", "depth_um")
+
 COLUMNS = (
     "label", "live_um3", "dead_um3", "total_um3", "viability_percent", "equivalent_diameter_um", "sphericity",
     "core_um3", "depth_um", "mean_density", "mean_live_intensity", "mean_dead_intensity", "live_voxels", "dead_voxels",
@@ -256,6 +258,9 @@ class _Outlines:
         voxel = float(np.prod(grid.voxel_um))
         for label in range(1, count + 1):
             own = np.where(owner == label, share, 0.0)
+            if not own.any():  # a user's label may skip numbers
+                self.forms.append(dict.fromkeys(FORMS, float("nan")))
+                continue
             inside = np.pad(outline(own), 1)
             depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_um)[1:-1, 1:-1, 1:-1]
             self.depth = np.maximum(self.depth, depth)
@@ -279,13 +284,11 @@ def mesh(share: NDArray[np.float64], voxel_um: Voxel) -> tuple[float, float]:
 
     Holes are filled; 0 and 0 where there is no outline.
     """
-    smooth = np.pad(np.where(outline(share), np.maximum(smooth_share(share), 0.0), smooth_share(share)), 2)
-    inside = np.pad(outline(share), 2)
-    holes = inside & (smooth <= OUTLINE_SHARE)
-    smooth[holes] = 2 * OUTLINE_SHARE
-    if not (smooth > OUTLINE_SHARE).any():
+    smooth, inside = smooth_share(share), outline(share)
+    if not inside.any():
         return 0.0, 0.0
-    vertices, faces, _, _ = marching_cubes(smooth, OUTLINE_SHARE, spacing=voxel_um)
+    filled = np.pad(np.where(inside & (smooth <= OUTLINE_SHARE), 2 * OUTLINE_SHARE, smooth), 2)
+    vertices, faces, _, _ = marching_cubes(filled, OUTLINE_SHARE, spacing=voxel_um)
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     volume = abs(float((a * np.cross(b, c)).sum()) / 6)
     return volume, float(mesh_surface_area(vertices, faces))
@@ -295,6 +298,8 @@ def _table(sums: _Sums, outlines: _Outlines, volume: float, sized: bool) -> pd.D
     rows = []
     for label, form in enumerate(outlines.forms, start=1):
         live, dead = sums.live[label], sums.dead[label]
+        if not live + dead:
+            continue
         form = form if sized else dict.fromkeys(form, float("nan"))
         rows.append(
             {
