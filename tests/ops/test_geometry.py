@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vitascope.ops.geometry import array_reader, resampled_reader
+from vitascope.ops.geometry import array_reader, resampled_reader, volume_reader
 
 RNG = np.random.default_rng(1)
 
@@ -44,3 +44,21 @@ def test_constant_stays_constant_at_any_size():
     picture = np.full((1, 31, 17), 3.25, np.float32)
     out = resampled_reader(array_reader(picture), (31, 17), (50, 9))((slice(-7, 60), slice(-4, 16)))
     np.testing.assert_allclose(out, 3.25, rtol=1e-6)
+
+
+def test_a_volume_read_by_windows_is_the_volume_resampled_at_once():
+    volume = np.random.default_rng(0).random((2, 11, 20, 17)).astype(np.float32)
+    read = resampled_reader(volume_reader(volume), (11, 20, 17), (5, 20, 40))
+    whole = read((slice(0, 5), slice(0, 20), slice(0, 40)))
+    part = read((slice(2, 4), slice(3, 19), slice(7, 25)))
+    np.testing.assert_array_equal(part, whole[:, 2:4, 3:19, 7:25])
+    expected = np.stack([ndimage.zoom(c, (1, 1, 40 / 17), order=1, grid_mode=True, mode="nearest") for c in volume])
+    same_z = resampled_reader(volume_reader(volume), (11, 20, 17), (11, 20, 40))
+    found = same_z((slice(0, 11), slice(0, 20), slice(0, 40)))
+    np.testing.assert_allclose(found[..., 4:-4], expected[..., 4:-4], atol=1e-5)
+
+
+def test_a_volume_goes_on_by_reflection():
+    volume = np.random.default_rng(1).random((1, 4, 5, 6)).astype(np.float32)
+    found = volume_reader(volume)((slice(-2, 6), slice(0, 5), slice(-1, 8)))
+    np.testing.assert_array_equal(found, np.pad(volume, [(0, 0), (2, 2), (0, 0), (1, 2)], mode="reflect"))

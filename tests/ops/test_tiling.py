@@ -56,3 +56,14 @@ def test_gaussian_window_is_the_bell_of_the_formula():
     assert weights[4, 2] == 1
     assert weights[3, 2] == pytest.approx(np.exp(-0.5 / sigma**2))
     np.testing.assert_allclose(weights, weights[::-1, ::-1])
+
+
+def test_tiles_of_a_volume_cover_it_once_and_keep_their_halo():
+    shape, halo, multiple = (37, 130, 90), (12, 24, 24), (2, 4, 4)
+    seen = np.zeros((38, 132, 92), int)
+    for tile in plan_tiles(shape, (32, 64, 64), halo, multiple):
+        seen[tile.core] += 1
+        for window, core, side, h in zip(tile.window, tile.core, seen.shape, halo, strict=True):
+            assert window.start == 0 or core.start - window.start >= h
+            assert window.stop == side or window.stop - core.stop >= h
+    assert (seen == 1).all()

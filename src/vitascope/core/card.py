@@ -46,12 +46,13 @@ class Normalisation(CardPart):
     """How pixels become network input: one linear map for the whole image, never per tile.
 
     ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
-    2022), ``standard`` subtracts the median and divides by the standard deviation. ``dataset`` does not look at the
-    image: it subtracts the mean of the training set and divides by its standard deviation, channel by channel (Kraus
-    2016, section 4.3). ``clip`` bounds the result.
+    2022), ``standard`` subtracts the median and divides by the standard deviation. ``zscore`` cuts what lies beyond
+    the ``low`` and ``high`` percentile, subtracts the mean and divides by the standard deviation of what is left
+    (SIM-spheroid, section 2.2). ``dataset`` does not look at the image: it subtracts the mean of the training set and
+    divides by its standard deviation, channel by channel (Kraus 2016, section 4.3). ``clip`` bounds the result.
     """
 
-    method: Literal["percentile", "minmax", "standard", "dataset"]
+    method: Literal["percentile", "minmax", "standard", "zscore", "dataset"]
     low: float = Field(0.1, ge=0, le=100)
     high: float = Field(99.9, ge=0, le=100)
     clip: tuple[float, float] | None = None
@@ -80,6 +81,7 @@ class InputSpec(CardPart):
     planes: int = Field(1, ge=1, description="Planes of a z-stack taken as network channels.")
     spatial_dims: Literal[2, 3] = 2
     pixel_size_um: float | None = Field(None, gt=0, description="None where the training data do not tell.")
+    z_step_um: float | None = Field(None, gt=0, description="For volumes: distance of planes on the network's grid.")
     pixel_size_note: str = ""
     object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
     normalisation: Normalisation

@@ -9,6 +9,7 @@ FLAGS: dict[str, str] = {
     # the input, carried through
     "pixel_size_unknown": "No usable pixel size: the image was run unscaled, sizes are in px, µm columns are empty.",
     "pixel_size_mismatch": "The image's pixel size differs from the model's and rescaling was off.",
+    "z_step_unknown": "The distance of the planes is not known: depth was not scaled, sizes in µm are empty.",
     "unit_unknown": "The unit of the pixel size is not a length: it was ignored.",
     "pixels_not_square": "Height and width of a pixel differ by more than 1 %: no pixel size was taken from the file.",
     "nan_masked": "Up to 10 % of the pixels are not finite; they were treated as background.",

@@ -16,7 +16,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError
 from vitascope.io.models import find_model
 from vitascope.io.weights import read_weights
-from vitascope.models import mil_cnn, unet
+from vitascope.models import mil_cnn, unet, unet3d
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,47 @@ class Family:
     build : type of nn.Module
         Called with the card's arguments.
     halo_px : int
-        Reach of an output pixel, from an edge on a multiple.
+        Reach of an output pixel, from an edge on a multiple; of a 3-D network across.
     multiple_px : int
-        Sides of the input are multiples of this.
+        Sides of the input are multiples of this; of a 3-D network across.
     per : str
         Argument of the network that both of them scale with; empty for none.
+    halo_z, multiple_z : int
+        The same along z; 0 for networks of pictures.
     """
 
     build: type[nn.Module]
     halo_px: int
     multiple_px: int
     per: str = ""
+    halo_z: int = 0
+    multiple_z: int = 0
+
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Reach along each axis, (z,) y, x."""
+        return (self.halo_z,) * self.is_3d + (self.halo_px, self.halo_px)
+
+    @property
+    def multiple(self) -> tuple[int, ...]:
+        """What sides are multiples of, along each axis, (z,) y, x."""
+        return (self.multiple_z,) * self.is_3d + (self.multiple_px, self.multiple_px)
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether the network takes volumes."""
+        return self.multiple_z > 0
 
 
 FAMILIES = {
     "unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
+    "unet3d": Family(
+        unet3d.UNet3d,
+        unet3d.HALO_ZYX[1],
+        unet3d.MULTIPLE_ZYX[1],
+        halo_z=unet3d.HALO_ZYX[0],
+        multiple_z=unet3d.MULTIPLE_ZYX[0],
+    ),
     "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
 }
 

@@ -53,11 +53,15 @@ class OpenVinoBackend:
     precision : {"f32", "bf16"}
         Set explicitly: OpenVINO's own default on a processor with bf16 is bf16.
     threads : int, >= 1
+    sides : tuple of int
+        Of a small window, (depth,) height and width, to trace the network with.
     """
 
     _kept_shapes = 2
 
-    def __init__(self, network: nn.Module, channels: int, precision: str, threads: int) -> None:
+    def __init__(
+        self, network: nn.Module, channels: int, precision: str, threads: int, sides: tuple[int, ...] = (64, 64)
+    ) -> None:
         self._options = {
             "INFERENCE_PRECISION_HINT": precision,
             "INFERENCE_NUM_THREADS": threads,
@@ -66,7 +70,7 @@ class OpenVinoBackend:
         }
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # tracing warns about its own internals
-            self._model = _openvino().convert_model(network, example_input=torch.zeros(1, channels, 64, 64))
+            self._model = _openvino().convert_model(network, example_input=torch.zeros(1, channels, *sides))
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -74,7 +78,7 @@ class OpenVinoBackend:
 
         Parameters
         ----------
-        x : array, shape (C, h, w), float32
+        x : array, shape (C, h, w) or (C, d, h, w), float32
 
         Returns
         -------

@@ -28,6 +28,9 @@ from vitascope.ops.tiling import padded_length, plan_tiles
 TILES_PX = (320, 512, 1024, 1536, 2144)
 """Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
 
+VOLUME_TILES_PX = (64, 96, 128, 192, 256)
+"""The same for volumes: sides across, each window being half as deep."""
+
 TILE_MEMORY_BYTES = 1 << 30
 """What one tile may take of memory on the processor, however much there is."""
 
@@ -66,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured: seconds and bytes a pixel of the window, by format and tile."""
+    """What was measured: seconds and bytes a pixel (voxel) of the window, by format and tile."""
 
     precision: str
     tile_px: int
@@ -75,6 +78,23 @@ class Speed:
 
 
 _opened: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], Backend]] = WeakKeyDictionary()
+
+
+def tiles_of(family: Family) -> tuple[int, ...]:
+    """Return the tiles to choose from for a kind of network."""
+    return VOLUME_TILES_PX if family.is_3d else TILES_PX
+
+
+def window_sides(family: Family, tile_px: int) -> tuple[int, ...]:
+    """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
+
+    Examples
+    --------
+    >>> from vitascope.engine.load import FAMILIES
+    >>> window_sides(FAMILIES["unet"], 500), window_sides(FAMILIES["unet3d"], 128)
+    ((512, 512), (64, 128, 128))
+    """
+    return tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
 
 
 def open_backend(model: LoadedModel, plan: Plan) -> Backend:
@@ -89,11 +109,12 @@ def open_backend(model: LoadedModel, plan: Plan) -> Backend:
 
 def _open(model: LoadedModel, plan: Plan) -> Backend:
     if plan.device == "cpu":
-        return OpenVinoBackend(model.network, model.card.network_channels, plan.precision, plan.threads)
+        sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
+        return OpenVinoBackend(model.network, model.card.network_channels, plan.precision, plan.threads, sides)
     return TorchBackend(model.network, plan.device, plan.precision)
 
 
-def resolve_plan(model: LoadedModel, params: RunParams, shape_yx: tuple[int, int]) -> Plan:
+def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) -> Plan:
     """Choose device, precision and tile for pictures of one size.
 
     What the parameters fix is kept; what they leave open is chosen by time measured on this machine (once for each
@@ -103,8 +124,8 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape_yx: tuple[int, int
     ----------
     model : LoadedModel
     params : RunParams
-    shape_yx : tuple of int
-        Height and width on the network's grid.
+    shape : tuple of int
+        (Depth,) height and width on the network's grid.
 
     Raises
     ------
@@ -125,7 +146,7 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape_yx: tuple[int, int
     if precision is None or tile_px is None:
         speeds = measured_speeds(model, device, threads)
         precision = precision or best_precision(speeds)
-        tile_px = tile_px or best_tile(speeds, precision, shape_yx, model.family, memory_cap(device))
+        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
     return Plan(device.id, precision, tile_px, threads, flags)
 
 
@@ -143,7 +164,7 @@ def best_precision(speeds: list[Speed]) -> str:
     return best if fastest["f32"] >= WORTHWHILE * fastest[best] else "f32"
 
 
-def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], family: Family, cap_bytes: int) -> int:
+def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], family: Family, cap_bytes: int) -> int:
     """Return the tile that is estimated fastest for a picture, among those whose memory fits the cap.
 
     Halos count: a picture takes as long as all its windows together.
@@ -153,30 +174,33 @@ def best_tile(speeds: list[Speed], precision: str, shape_yx: tuple[int, int], fa
 
     def cost(tile: int) -> tuple[float, float]:
         speed = by_tile.get(tile, largest)
-        windows = [
-            (t.window[0].stop - t.window[0].start) * (t.window[1].stop - t.window[1].start)
-            for t in plan_tiles(shape_yx, padded_length(tile, family.multiple_px), family.halo_px, family.multiple_px)
-        ]
+        tiles = plan_tiles(shape, window_sides(family, tile), family.halo, family.multiple)
+        windows = [math.prod(s.stop - s.start for s in t.window) for t in tiles]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 
-    possible = [t for t in TILES_PX if t >= least_tile(family)]
+    possible = [t for t in tiles_of(family) if t >= least_tile(family)]
     fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
     return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
 
 
 def least_tile(family: Family) -> int:
     """Return the smallest tile that leaves something of itself between its halos (px)."""
-    return 2 * padded_length(family.halo_px, family.multiple_px) + family.multiple_px
+    return max(
+        -(-(2 * padded_length(halo, m) + m) * family.multiple_px // m)
+        for halo, m in zip(family.halo, family.multiple, strict=True)
+    )
 
 
-def smaller_plan(plan: Plan, shape_yx: tuple[int, int], least_px: int = 0) -> Plan | None:
+def smaller_plan(
+    plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
+) -> Plan | None:
     """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
-    longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape_yx))
-    smaller = [t for t in TILES_PX if least_px <= t < longest]
+    longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
+    smaller = [t for t in tiles if least_px <= t < longest]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":
-        return replace(plan, device="cpu", precision="f32", tile_px=TILES_PX[1], flags=(*plan.flags, "device_fallback"))
+        return replace(plan, device="cpu", precision="f32", tile_px=tiles[1], flags=(*plan.flags, "device_fallback"))
     return None
 
 
@@ -193,11 +217,12 @@ def measured_speeds(model: LoadedModel, device: Device, threads: int) -> list[Sp
 
 
 def measure(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
-    """Time each number format at 512 px, and larger tiles in the fastest one while memory allows."""
-    speeds = [_time(model, Plan(device.id, p, 512, threads)) for p in device.precisions]
+    """Time each number format at 512 px (volumes: 96), and larger tiles in the fastest one while memory allows."""
+    first, *larger = (96, 192) if model.family.is_3d else (512, 1024, 2144)
+    speeds = [_time(model, Plan(device.id, p, first, threads)) for p in device.precisions]
     best = best_precision(speeds)
-    for tile in (1024, 2144):
-        needed = max(s.bytes_per_px for s in speeds) * tile**2
+    for tile in larger:
+        needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
         if needed > memory_cap(device) * 1.5:
             break
         speeds.append(_time(model, Plan(device.id, best, tile, threads)))
@@ -207,7 +232,8 @@ def measure(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
 def _time(model: LoadedModel, plan: Plan) -> Speed:
     before = psutil.Process().memory_info().rss
     backend = _open(model, plan)
-    x = np.random.default_rng(0).standard_normal((model.card.network_channels, plan.tile_px, plan.tile_px), np.float32)
+    sides = window_sides(model.family, plan.tile_px)
+    x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
     backend(x)
     seconds = []
     for _ in range(2):
@@ -215,7 +241,7 @@ def _time(model: LoadedModel, plan: Plan) -> Speed:
         backend(x)
         seconds.append(time.perf_counter() - start)
     grown = psutil.Process().memory_info().rss - before
-    pixels = plan.tile_px**2
+    pixels = math.prod(sides)
     return Speed(plan.precision, plan.tile_px, min(seconds) / pixels, max(grown / pixels, _least_bytes_per_px(model)))
 
 

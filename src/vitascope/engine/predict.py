@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.load import LoadedModel
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan
+from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan, tiles_of, window_sides
 from vitascope.ops.geometry import Reader
-from vitascope.ops.tiling import Tile, crop_to, gaussian_window, padded_length, plan_border, plan_tiles
+from vitascope.ops.tiling import Tile, crop_to, gaussian_window, plan_border, plan_tiles
 
-Sink = Callable[[tuple[slice, slice], NDArray[np.float32]], None]
-"""Takes a (K, h, w) piece of the answer for (y, x) slices of the picture."""
+Sink = Callable[[Any, NDArray[np.float32]], None]
+"""Takes a (K, h, w) piece of the answer for (y, x) slices of the picture; of a volume (K, d, h, w) for (z, y, x)."""
 
 WINDOW_PX = 256
 """Window of the thesis's border stitching and of Gaussian blending."""
@@ -90,7 +90,7 @@ class FeaturePool:
 def predict_picture(
     model: LoadedModel,
     read: Reader,
-    shape_yx: tuple[int, int],
+    shape: tuple[int, ...],
     plan: Plan,
     sink: Sink,
     *,
@@ -100,15 +100,16 @@ def predict_picture(
     stage: str = "predict",
     open_with: Callable[[LoadedModel, Plan], Backend] = open_backend,
 ) -> Steps[Plan]:
-    """Predict one picture.
+    """Predict one picture, or one volume.
 
     Parameters
     ----------
     model : LoadedModel
         Its network's first output is the picture, its second the deepest features.
     read : Reader
-        Gives (C, h, w) float32 of a window in network units, reflecting beyond the edges.
-    shape_yx : tuple of int
+        Gives (C, h, w) or (C, d, h, w) float32 of a window in network units, reflecting beyond the edges.
+    shape : tuple of int
+        (Depth,) height and width; volumes are stitched exactly.
     plan : Plan
     sink : Sink
         Takes the answer piece by piece, float32; may be called again for the same pixels after memory ran out.
@@ -143,17 +144,19 @@ def predict_picture(
         try:
             answer = _answerer(open_with(model, plan), pool, flip)
             if stitching.mode == "gaussian":
-                yield from _blend(answer, plan_blend(shape_yx, stitching), read, shape_yx, sink, stage)
+                yield from _blend(answer, plan_blend(shape, stitching), read, shape, sink, stage)
             else:
-                yield from _stitch(answer, _tiles(model, shape_yx, plan, stitching), read, shape_yx, sink, stage)
+                yield from _stitch(answer, _tiles(model, shape, plan, stitching), read, shape, sink, stage)
             return plan
         except _NotFiniteError as error:
             if plan.precision == "f32":
                 raise ModelError(f"The model {model.card.id} gives numbers that are not finite.") from error
             plan = replace(plan, precision="f32", flags=(*plan.flags, "precision_raised"))
         except (MemoryError, RuntimeError) as error:
-            least = least_tile(model.family)
-            smaller = smaller_plan(plan, shape_yx, least) if is_memory_error(error) else None
+            family = model.family
+            smaller = None
+            if is_memory_error(error):
+                smaller = smaller_plan(plan, shape, least_tile(family), tiles_of(family))
             if smaller is None:
                 raise _final(error, plan) from error
             plan = smaller
@@ -182,7 +185,7 @@ def _answerer(backend: Backend, pool: Gatherer | None, flip: bool) -> Answer:
         if pool is not None:
             pool.add(tile, encoding)
         if flip:
-            image += backend(x[:, :, ::-1])[0][:, :, ::-1]
+            image += backend(x[..., ::-1])[0][..., ::-1]
             image *= 0.5
         if not np.isfinite(image).all():
             raise _NotFiniteError
@@ -191,25 +194,25 @@ def _answerer(backend: Backend, pool: Gatherer | None, flip: bool) -> Answer:
     return answer
 
 
-def _tiles(model: LoadedModel, shape_yx: tuple[int, int], plan: Plan, stitching: Stitching) -> list[Tile]:
-    multiple = model.family.multiple_px
+def _tiles(model: LoadedModel, shape: tuple[int, ...], plan: Plan, stitching: Stitching) -> list[Tile]:
+    family = model.family
     if stitching.mode == "border":
-        return plan_border(shape_yx, WINDOW_PX, stitching.border_px, multiple)
-    return plan_tiles(shape_yx, padded_length(plan.tile_px, multiple), model.family.halo_px, multiple)
+        return plan_border(shape, WINDOW_PX, stitching.border_px, family.multiple_px)
+    return plan_tiles(shape, window_sides(family, plan.tile_px), family.halo, family.multiple)
 
 
 def _stitch(
-    answer: Answer, tiles: list[Tile], read: Reader, shape_yx: tuple[int, int], sink: Sink, stage: str
+    answer: Answer, tiles: list[Tile], read: Reader, shape: tuple[int, ...], sink: Sink, stage: str
 ) -> Steps[None]:
     for done, tile in enumerate(tiles):
         yield Progress(done, len(tiles), stage)
         image = answer(tile, read(tile.window))
-        in_picture, in_window = crop_to(tile, shape_yx)
-        sink(in_picture, image[:, in_window[0], in_window[1]])
+        in_picture, in_window = crop_to(tile, shape)
+        sink(in_picture, image[(slice(None), *in_window)])
     yield Progress(len(tiles), len(tiles), stage)
 
 
-def plan_blend(shape_yx: tuple[int, int], stitching: Stitching) -> list[list[Tile]]:
+def plan_blend(shape_yx: tuple[int, ...], stitching: Stitching) -> list[list[Tile]]:
     """Plan rows of windows that overlap by twice the border; each core is its whole window."""
     tiles = plan_border(shape_yx, WINDOW_PX, stitching.border_px)
     rows: dict[int, list[Tile]] = {}
@@ -219,7 +222,7 @@ def plan_blend(shape_yx: tuple[int, int], stitching: Stitching) -> list[list[Til
 
 
 def _blend(
-    answer: Answer, rows: list[list[Tile]], read: Reader, shape_yx: tuple[int, int], sink: Sink, stage: str
+    answer: Answer, rows: list[list[Tile]], read: Reader, shape_yx: tuple[int, ...], sink: Sink, stage: str
 ) -> Steps[None]:
     # Windows are added up one row at a time; what no later row reaches is divided by its weight and given away.
     total, done = sum(map(len, rows)), 0

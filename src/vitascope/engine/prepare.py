@@ -157,7 +157,7 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
     histogram : Histogram
         Of all the planes that share the normalisation.
     how : Normalisation
-        ``percentile``, ``minmax`` (equation 24) or ``standard`` (median and standard deviation).
+        ``percentile``, ``minmax`` (equation 24), ``standard`` (median and standard deviation) or ``zscore``.
 
     Returns
     -------
@@ -169,6 +169,8 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
     Pankova 2022 (seed 004), equation 24.
     """
     low, median, high = histogram.percentiles(how.low, 50, how.high)
+    if how.method == "zscore":
+        return _zscore(histogram, low, median, high)
     if how.method == "standard":
         offset, spread = median, standard_deviation(histogram)
     elif how.method == "minmax":
@@ -177,6 +179,17 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
         offset, spread = low, high - low
     gain = 1.0 / spread if spread > 0 else 0.0
     return LinearMap(offset, gain if np.isfinite(gain) else 0.0, median, how.clip)
+
+
+def _zscore(histogram: Histogram, low: float, median: float, high: float) -> LinearMap:
+    """Return the map that cuts at ``low`` and ``high``, then gives mean 0 and standard deviation 1."""
+    weights = histogram.counts / histogram.counts.sum()
+    cut = np.clip(histogram.centres, low, high)
+    mean = float(weights @ cut)
+    spread = float(np.sqrt(weights @ (cut - mean) ** 2))
+    if not (np.isfinite(spread) and spread > 0):
+        return LinearMap(mean, 0.0, median, None)
+    return LinearMap(mean, 1.0 / spread, median, ((low - mean) / spread, (high - mean) / spread))
 
 
 def dataset_maps(histograms: list[Histogram], how: Normalisation) -> tuple[LinearMap, ...]:

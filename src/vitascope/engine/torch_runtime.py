@@ -28,17 +28,19 @@ class TorchBackend:
     def __init__(self, network: nn.Module, device: str, precision: str) -> None:
         self._device = torch.device(device)
         self._dtype = DTYPES[precision]
-        self._network = copy.deepcopy(network).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        volumes = any(isinstance(m, nn.Conv3d) for m in network.modules())
+        self._format = torch.channels_last_3d if volumes else torch.channels_last
+        self._network = copy.deepcopy(network).to(self._device, memory_format=self._format)  # type: ignore[call-overload]
 
     def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Run one window (C, h, w) and return the outputs without the batch axis, float32.
+        """Run one window (C, h, w) or (C, d, h, w) and return the outputs without the batch axis, float32.
 
         Raises
         ------
         torch.OutOfMemoryError
             If memory does not suffice for this window.
         """
-        tensor = torch.from_numpy(np.ascontiguousarray(x)[None]).to(self._device, memory_format=torch.channels_last)
+        tensor = torch.from_numpy(np.ascontiguousarray(x)[None]).to(self._device, memory_format=self._format)
         low = self._dtype is not torch.float32
         with torch.inference_mode():
             with torch.autocast(self._device.type, self._dtype) if low else nullcontext():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vitascope.gui.phenotype_dock import PhenotypeDock
+from vitascope.gui.spheroid_dock import SpheroidDock
 from vitascope.gui.task_dock import TaskDock
 from vitascope.tasks import stain
 
-__all__ = ["PhenotypeDock", "StainDock"]
+__all__ = ["PhenotypeDock", "SpheroidDock", "StainDock"]
 
 
 class StainDock(TaskDock):

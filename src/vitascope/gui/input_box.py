@@ -52,10 +52,11 @@ def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = F
     choices = [*whole_images(images), *(Choice(layer.name, (layer,)) for layer in images)]
     if not whole:
         choices = [choice for choice in choices if not choice.whole]
-    together = [layer for layer in layers if layer in selected and isinstance(layer, Image) and layer.ndim == 2]
-    if len(together) > 1:
+    together = [layer for layer in layers if layer in selected and isinstance(layer, Image) and layer.ndim < 4]
+    if len(together) > 1 and len({layer.ndim for layer in together}) == 1:
         together.sort(key=lambda layer: natural(layer.name))
-        choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
+        if together[0].ndim == 2:
+            choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
         choices.append(Choice(f"{len(together)} selected layers as channels", tuple(together), "C"))
     return choices
 
@@ -65,7 +66,7 @@ def whole_images(images: Sequence[Image]) -> list[Choice]:
     found: dict[tuple[Any, ...], list[Image]] = {}
     for layer in images:
         own = layer.metadata.get(OWN, {})
-        if own.get("channel") is not None and layer.ndim == 2 and not is_result(layer):
+        if own.get("channel") is not None and layer.ndim < 5 and not is_result(layer):
             found.setdefault((own.get("image"), own.get("sources")), []).append(layer)
     choices = []
     for (name, _), layers in found.items():

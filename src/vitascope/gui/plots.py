@@ -79,4 +79,23 @@ def draw_phenotype(figure: Any, result: Result) -> int:
     return 1
 
 
-PLOTS: dict[str, Plot] = {"stain": draw_stain, "phenotype": draw_phenotype}
+def draw_spheroid(figure: Any, result: Result) -> int:
+    """Draw the live share of every spheroid by depth below its surface.
+
+    Parameters and returns as :func:`draw_stain`.
+    """
+    shells = result.tables.get("shells")
+    if shells is None or not len(shells):
+        return 0
+    axes = figure.subplots()
+    known = shells["from_um"].notna().all()
+    for label, part in shells.groupby("label"):
+        depth = (part["from_um"] + part["to_um"]) / 2 if known else part["shell"]
+        axes.plot(depth, 100 * part["live_fraction"], "o-", markersize=3, label=f"spheroid {label}")
+    axes.set_ylim(0, 105)
+    axes.set_ylabel("live (%)", fontsize="small")
+    axes.set_xlabel("depth below the surface (µm)" if known else "shell below the surface", fontsize="small")
+    return 1
+
+
+PLOTS: dict[str, Plot] = {"stain": draw_stain, "phenotype": draw_phenotype, "spheroid": draw_spheroid}

@@ -116,13 +116,16 @@ class UNet(nn.Module):
         return UNetOutput(torch.sigmoid(image) if self.final_sigmoid else image, encoding)
 
 
-def fan_in(layer: nn.Conv2d | nn.ConvTranspose2d) -> int:
+Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d
+
+
+def fan_in(layer: Convolution) -> int:
     """Return how many inputs one output of a convolution adds up.
 
     A transposed convolution whose stride equals its kernel adds one pixel of each input channel.
     """
     weight = layer.weight
-    if isinstance(layer, nn.ConvTranspose2d):
+    if isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
         taps = [max(1, k // s) for k, s in zip(layer.kernel_size, layer.stride, strict=True)]
         return int(weight.shape[0] * math.prod(taps))
     return int(weight[0].numel())
@@ -153,7 +156,7 @@ def he_normal_(weight: Tensor, fan: int, generator: torch.Generator | None = Non
 def initialise(network: nn.Module, generator: torch.Generator | None = None) -> None:
     """Start all convolutions by truncated He normal weights and zero biases, in place."""
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, Convolution):
             he_normal_(layer.weight, fan_in(layer), generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,19 +82,22 @@ def resample_axis(
     return np.moveaxis(out, 0, axis)
 
 
-Reader = Callable[[tuple[slice, slice]], NDArray[np.float32]]
-"""Reads a (y, x) window that may reach beyond the picture, as (C, h, w) float32."""
+Window = tuple[slice, ...]
+"""Slices (y, x) of a picture or (z, y, x) of a volume; may reach beyond it."""
+
+Reader = Callable[[Any], NDArray[np.float32]]
+"""Reads a :data:`Window`, as (C, h, w) or (C, d, h, w) float32."""
 
 
-def resampled_reader(read: Reader, shape_in: tuple[int, int], shape_out: tuple[int, int]) -> Reader:
-    """Wrap a reader of a picture so that it reads the picture at another size.
+def resampled_reader(read: Reader, shape_in: tuple[int, ...], shape_out: tuple[int, ...]) -> Reader:
+    """Wrap a reader of a picture or volume so that it reads it at another size.
 
     Parameters
     ----------
     read : Reader
         Of the picture of ``shape_in``; continues by reflection beyond its edges.
     shape_in, shape_out : tuple of int
-        Height and width before and after.
+        (Depth,) height and width before and after.
 
     Returns
     -------
@@ -103,48 +107,63 @@ def resampled_reader(read: Reader, shape_in: tuple[int, int], shape_out: tuple[i
         return read
     maps = [AxisMap(a, b) for a, b in zip(shape_in, shape_out, strict=True)]
 
-    def read_resampled(window: tuple[slice, slice]) -> NDArray[np.float32]:
+    def read_resampled(window: Window) -> NDArray[np.float32]:
         inside = [(reflect_index(w.start, w.stop, m.length_out), m) for w, m in zip(window, maps, strict=True)]
         ranges = [(int(i.min()), int(i.max()) + 1) for i, _ in inside]
         spans = [m.span(*r) for r, (_, m) in zip(ranges, inside, strict=True)]
-        block = read((slice(*spans[0]), slice(*spans[1])))
+        block = read(tuple(slice(*s) for s in spans))
         for axis, (r, (_, m)) in enumerate(zip(ranges, inside, strict=True)):
-            block = resample_axis(block, m, r[0], r[1], axis + 1)
-        rows, columns = (i - r[0] for r, (i, _) in zip(ranges, inside, strict=True))
-        return block[:, rows][:, :, columns]
+            if m.length_in == m.length_out:
+                block = block[(slice(None),) * (axis + 1) + (slice(r[0] - spans[axis][0], r[1] - spans[axis][0]),)]
+            else:
+                block = resample_axis(block, m, r[0], r[1], axis + 1)
+        return _take(block, [i - r[0] for r, (i, _) in zip(ranges, inside, strict=True)])
 
     return read_resampled
 
 
 def array_reader(array: NDArray[np.float32]) -> Reader:
     """Read windows of a (C, H, W) array, lazy or not, continued by reflection."""
-    height, width = array.shape[-2:]
+    return _reader(array, tuple(array.shape[-2:]))
 
-    def fetch(window: tuple[slice, slice]) -> NDArray[np.float32]:
+
+def volume_reader(array: Any) -> Reader:
+    """Read windows of a (C, D, H, W) array, lazy or not, continued by reflection."""
+    return _reader(array, tuple(array.shape[-3:]))
+
+
+def _reader(array: Any, shape: tuple[int, ...]) -> Reader:
+    def fetch(window: Window) -> NDArray[np.float32]:
         return np.asarray(array[(slice(None), *window)])
 
-    def read(window: tuple[slice, slice]) -> NDArray[np.float32]:
-        return read_reflected(fetch, (height, width), window)
+    def read(window: Window) -> NDArray[np.float32]:
+        return read_reflected(fetch, shape, window)
 
     return read
 
 
-def read_reflected(fetch: Reader, shape: tuple[int, int], window: tuple[slice, slice]) -> NDArray[np.float32]:
-    """Fetch a window of a picture, reflecting at its edges what lies outside.
+def read_reflected(fetch: Reader, shape: tuple[int, ...], window: Window) -> NDArray[np.float32]:
+    """Fetch a window of a picture or volume, reflecting at its edges what lies outside.
 
     Parameters
     ----------
     fetch : Reader
         Called once, for slices inside the picture.
     shape : tuple of int
-        Height and width of the picture.
+        (Depth,) height and width of the picture.
     window : tuple of slices
         May reach beyond the picture on any side.
     """
     index = [reflect_index(w.start, w.stop, n) for w, n in zip(window, shape, strict=True)]
     low = [int(i.min()) for i in index]
-    block = fetch((slice(low[0], int(index[0].max()) + 1), slice(low[1], int(index[1].max()) + 1)))
-    inside = all(w.start >= 0 and w.stop <= n for w, n in zip(window, shape, strict=True))
-    if inside:
+    block = fetch(tuple(slice(a, int(i.max()) + 1) for a, i in zip(low, index, strict=True)))
+    if all(w.start >= 0 and w.stop <= n for w, n in zip(window, shape, strict=True)):
         return block
-    return block[..., index[0] - low[0], :][..., index[1] - low[1]]
+    return _take(block, [i - a for a, i in zip(low, index, strict=True)])
+
+
+def _take(block: NDArray[np.float32], index: list[NDArray[np.intp]]) -> NDArray[np.float32]:
+    """Take places along the last axes, one list for each."""
+    for axis, places in enumerate(index, start=block.ndim - len(index)):
+        block = block[(slice(None),) * axis + (places,)]
+    return block

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +20,23 @@ from vitascope.core.errors import ParameterError
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile; all in pixels of the padded image, (y, x).
+    """One tile; all in pixels of the padded image, (y, x), or voxels of the padded volume, (z, y, x).
 
     Parameters
     ----------
-    window : tuple of two slices
+    window : tuple of slices
         What the network reads.
-    core : tuple of two slices
+    core : tuple of slices
         What is kept; the cores of a plan cover the padded image once.
     """
 
-    window: tuple[slice, slice]
-    core: tuple[slice, slice]
+    window: tuple[slice, ...]
+    core: tuple[slice, ...]
 
     @property
-    def core_in_window(self) -> tuple[slice, slice]:
+    def core_in_window(self) -> tuple[slice, ...]:
         """The core, counted from the window's corner."""
-        y, x = (slice(c.start - w.start, c.stop - w.start) for c, w in zip(self.core, self.window, strict=True))
-        return y, x
+        return tuple(slice(c.start - w.start, c.stop - w.start) for c, w in zip(self.core, self.window, strict=True))
 
 
 def padded_length(length: int, multiple: int) -> int:
@@ -88,14 +87,18 @@ def plan_axis(length: int, tile_px: int, halo_px: int, multiple: int) -> list[tu
     return [(s, s + tile_px, edges[i], edges[i + 1]) for i, s in enumerate(starts)]
 
 
-def plan_tiles(shape_yx: tuple[int, int], tile_px: int, halo_px: int, multiple: int = 16) -> list[Tile]:
-    """Plan tiles over a picture, row by row.
+Sides = int | tuple[int, ...]
+"""A length for all axes, or one for each."""
+
+
+def plan_tiles(shape: tuple[int, ...], tile_px: Sides, halo_px: Sides, multiple: Sides = 16) -> list[Tile]:
+    """Plan tiles over a picture, row by row, or over a volume.
 
     Parameters
     ----------
-    shape_yx : tuple of int, px
-        Shape of the picture; it is thought padded at the far edges to multiples of ``multiple``.
-    tile_px, halo_px, multiple : int, px
+    shape : tuple of int, px
+        Of the picture; it is thought padded at the far edges to multiples of ``multiple``.
+    tile_px, halo_px, multiple : int, or tuple of int, px
         See :func:`plan_axis`.
 
     Returns
@@ -105,17 +108,16 @@ def plan_tiles(shape_yx: tuple[int, int], tile_px: int, halo_px: int, multiple: 
     Examples
     --------
     >>> [t.core[0].stop for t in plan_tiles((100, 40), 64, 16)]
-    [48, 64, 112]
+    [48, 80, 112]
     """
-    axes = [plan_axis(padded_length(n, multiple), tile_px, halo_px, multiple) for n in shape_yx]
+    sides = [(s,) * len(shape) if isinstance(s, int) else s for s in (tile_px, halo_px, multiple)]
+    axes = [plan_axis(padded_length(n, m), t, h, m) for n, t, h, m in zip(shape, *sides, strict=True)]
     return [
-        Tile((slice(y[0], y[1]), slice(x[0], x[1])), (slice(y[2], y[3]), slice(x[2], x[3])))
-        for y in axes[0]
-        for x in axes[1]
+        Tile(tuple(slice(a[0], a[1]) for a in way), tuple(slice(a[2], a[3]) for a in way)) for way in product(*axes)
     ]
 
 
-def plan_border(shape_yx: tuple[int, int], window_px: int, border_px: int, multiple: int = 16) -> list[Tile]:
+def plan_border(shape_yx: tuple[int, ...], window_px: int, border_px: int, multiple: int = 16) -> list[Tile]:
     """Plan the thesis's sliding window: step s = w - 2 b, of each window only the centre is kept.
 
     Windows at the image border keep their outer edge; the last ones are moved back into the image.
@@ -150,17 +152,17 @@ def reflect_index(start: int, stop: int, length: int) -> NDArray[np.intp]:
     return np.where(index < length, index, period - index)
 
 
-def crop_to(tile: Tile, shape_yx: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def crop_to(tile: Tile, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Cut the padding off a core: slices in the picture, and the matching slices in the window.
 
     Returns
     -------
     tuple
-        (y, x) slices of the unpadded picture and of the window's answer.
+        Slices of the unpadded picture and of the window's answer.
     """
-    in_picture = tuple(slice(c.start, min(c.stop, n)) for c, n in zip(tile.core, shape_yx, strict=True))
+    in_picture = tuple(slice(c.start, min(c.stop, n)) for c, n in zip(tile.core, shape, strict=True))
     in_window = tuple(slice(p.start - w.start, p.stop - w.start) for p, w in zip(in_picture, tile.window, strict=True))
-    return (in_picture[0], in_picture[1]), (in_window[0], in_window[1])
+    return in_picture, in_window
 
 
 def gaussian_window(window_px: tuple[int, int], sigma_fraction: float = 0.125) -> NDArray[np.float32]:

@@ -70,6 +70,29 @@ class MosaicBags(RecipePart):
     one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
 
 
+class VolumeTraining(RecipePart):
+    """For the task ``spheroid``: what volumes are trained on, and the shares of the losses (seed 003, section 2.4).
+
+    Pairs of the data sets have a target ``classes`` (a volume with 0 not labelled, 1 background, 2 live, 3 dead), or
+    are stacks of one colour with ``live`` or ``dead`` cells numbered; each live one is composed with each dead one.
+    """
+
+    simulated: tuple[int, int, int] = Field(
+        (0, 0, 0), description="Simulated spheroids for training, validation and test."
+    )
+    diameters_um: tuple[float, float] = Field((120.0, 220.0), description="Of the simulated ones, least and greatest.")
+    sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
+    pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
+    z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
+    crop_planes: int = Field(12, ge=4, multiple_of=4)
+    dice_share: float = Field(0.5, ge=0)
+    focal_share: float = Field(0.5, ge=0)
+    gamma: float = Field(2.0, ge=0)
+    viability_share: float = Field(0.1, ge=0)
+    density_share: float = Field(0.1, ge=0, description="Of the density branch; the paper names none.")
+    density_sigma_um: float = Field(8.0, gt=0)
+
+
 class DataSet(RecipePart):
     """Where the data come from: by name, URL and hash; never fetched without being asked."""
 
@@ -134,7 +157,7 @@ class Recipe(RecipePart):
     distrust: str
     licence: str
     credit: str
-    data: tuple[DataSet, ...] = Field(min_length=1)
+    data: tuple[DataSet, ...] = ()
     split: Split
     input: InputSpec
     targets: tuple[Target, ...] = Field(min_length=1)
@@ -143,6 +166,7 @@ class Recipe(RecipePart):
     )
     network: Architecture
     mosaic: MosaicBags | None = None
+    volumes: VolumeTraining | None = None
     map_truth: str = Field(
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )
@@ -152,6 +176,12 @@ class Recipe(RecipePart):
     keep: CropFilter = CropFilter()
     training: TrainingParams = TrainingParams()
     twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Recipe:
+        if not self.data and (self.volumes is None or not self.volumes.simulated[0]):
+            raise ValueError("a recipe names data")
+        return self
 
     def changed(self, values: dict[str, Any]) -> Recipe:
         """Return a copy with fields replaced by dotted name, for instance ``training.learning_rate``: for a search.

@@ -1,0 +1,382 @@
+"""Spheroids in a stack: which voxels belong together, and what a biologist asks of each.
+
+Outlines are found on a coarse grid, so that a stack of any size is two passes over its voxels. A spheroid's outline is
+where the share of cells, smoothed, exceeds a quarter; holes are filled. Depth is the distance from that outline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import marching_cubes, mesh_surface_area
+
+from vitascope.core.steps import Progress, Steps
+from vitascope.ops.chunks import chunk_slices, read_piece
+
+OUTLINE_SHARE = 0.25
+UNKNOWN_VOXEL_UM = (4.0, 1.0, 1.0)
+"""Voxel (z, y, x) that stands in where the size is not known; numbers that depend on it are left empty."""
+
+CORE_SHARE = 0.5
+"""In a necrotic core more than this share of the cells is dead."""
+
+CORE_DEPTH = 0.25
+"""A core lies deeper than this share of the greatest depth."""
+
+FROM_REFERENCES = ("viability_low", "viability_high", "viability_of_control_percent")
+"""Numbers that more than the masks are needed for."""
+
+FORMS = ("equivalent_diameter_um", "sphericity", "core_um3", "depth_um")
+
+COLUMNS = (
+    "label", "live_um3", "dead_um3", "total_um3", "viability_percent", "equivalent_diameter_um", "sphericity",
+    "core_um3", "depth_um", "mean_density", "mean_live_intensity", "mean_dead_intensity", "live_voxels", "dead_voxels",
+)  # fmt: skip
+
+Voxel = tuple[float, float, float]
+Shape3 = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CoarseGrid:
+    """A grid of about cubic voxels over a volume.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the volume, (Z, Y, X).
+    coarse : tuple of int
+        Of the grid.
+    voxel_um : tuple of float
+        Of the grid, (z, y, x).
+    """
+
+    shape: Shape3
+    coarse: Shape3
+    voxel_um: Voxel
+
+    @classmethod
+    def over(cls, shape: Shape3, voxel_zyx_um: Voxel, side_um: float) -> CoarseGrid:
+        """Make a grid of voxels of about ``side_um``, no finer than the volume's own."""
+        coarse = tuple(max(1, min(n, round(n * v / side_um))) for n, v in zip(shape, voxel_zyx_um, strict=True))
+        z, y, x = (n * v / c for n, v, c in zip(shape, voxel_zyx_um, coarse, strict=True))
+        return cls(tuple(shape), coarse, (z, y, x))
+
+    def places(self, piece: Sequence[slice]) -> list[NDArray[np.intp]]:
+        """Return the coarse index of every voxel of a piece, by axis."""
+        return [
+            np.minimum(((np.arange(s.start, s.stop) + 0.5) * c / n).astype(np.intp), c - 1)
+            for s, c, n in zip(piece, self.coarse, self.shape, strict=True)
+        ]
+
+    def flat(self, piece: Sequence[slice]) -> NDArray[np.intp]:
+        """Return the flat coarse index of every voxel of a piece, in the piece's shape."""
+        z, y, x = self.places(piece)
+        index = (z[:, None, None] * self.coarse[1] + y[:, None]) * self.coarse[2] + x
+        return np.asarray(index, np.intp)
+
+    def look_up(self, values: NDArray[Any], piece: Sequence[slice]) -> NDArray[Any]:
+        """Return the value of a coarse array at every voxel of a piece."""
+        return np.asarray(values[np.ix_(*self.places(piece))])
+
+    def mean(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn sums over voxels, flat, into means over the voxels of each coarse one."""
+        counts = [np.bincount(p, minlength=c) for p, c in zip(self.places(self._whole), self.coarse, strict=True)]
+        sizes = counts[0][:, None, None] * counts[1][:, None] * counts[2]
+        return np.asarray(sums.reshape(self.coarse) / np.maximum(sizes, 1))
+
+    @property
+    def _whole(self) -> list[slice]:
+        return [slice(0, n) for n in self.shape]
+
+
+def separate(share: NDArray[np.float64], grid: CoarseGrid, least_diameter_um: float) -> NDArray[np.int32]:
+    """Number the spheroids of a volume on its coarse grid.
+
+    Parameters
+    ----------
+    share : array, coarse
+        Share of cells, 0 to 1.
+    grid : CoarseGrid
+    least_diameter_um : float
+        What is smaller than a ball of this diameter is debris.
+
+    Returns
+    -------
+    array of int32, coarse
+        Numbers from 1, the largest spheroid first; grown by two voxels, so that cells at the rim belong.
+    """
+    pieces, count = ndimage.label(outline(share))
+    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * np.prod(grid.voxel_um)
+    least = np.pi / 6 * least_diameter_um**3
+    kept = sorted((n for n in range(1, count + 1) if volumes[n] >= least), key=lambda n: (-volumes[n], n))
+    renumber = np.zeros(count + 1, np.int32)
+    renumber[kept] = np.arange(1, len(kept) + 1)
+    labels: NDArray[np.int32] = renumber[pieces]
+    if not kept:
+        return labels
+    far, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return np.asarray(np.where(far <= 2, labels[tuple(nearest)], 0), np.int32)
+
+
+def smooth_share(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smooth a coarse share over about a voxel; beyond the volume there is nothing."""
+    return np.asarray(ndimage.gaussian_filter(share, 0.8, mode="constant"))
+
+
+def outline(share: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a spheroid is: smoothed share above :data:`OUTLINE_SHARE`, holes filled."""
+    return np.asarray(ndimage.binary_fill_holes(smooth_share(share) > OUTLINE_SHARE))
+
+
+@dataclass
+class _Sums:
+    """What the passes over the voxels add up, by label."""
+
+    count: int
+    live: NDArray[np.float64] = field(init=False)
+    dead: NDArray[np.float64] = field(init=False)
+    further: dict[str, NDArray[np.float64]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.live, self.dead = np.zeros(self.count + 1), np.zeros(self.count + 1)
+        self.further = {n: np.zeros(self.count + 1) for n in ("density", "live_intensity", "dead_intensity")}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured: a row for each spheroid, and a row for each of their depth shells."""
+
+    table: pd.DataFrame
+    shells: pd.DataFrame
+    live_by_plane: NDArray[np.float64]
+
+
+def measure_spheroids(
+    live: Any,
+    dead: Any,
+    voxel_zyx_um: Voxel,
+    *,
+    sized: bool = True,
+    shell_um: float = 20.0,
+    coarse_um: float = 8.0,
+    density: Any = None,
+    intensities: tuple[Any, Any] | None = None,
+) -> Steps[Measured]:
+    """Measure the spheroids of a labelled stack.
+
+    Parameters
+    ----------
+    live, dead : array of int, shape (Z, Y, X)
+        Number of the spheroid in live and in dead voxels, 0 elsewhere; numpy, zarr or dask.
+    voxel_zyx_um : tuple of float
+    sized : bool
+        Whether the voxel size is known; otherwise numbers with µm are empty.
+    shell_um : float, > 0
+        Thickness of a depth shell.
+    coarse_um : float, > 0
+        Side of the coarse voxels that outlines are found on.
+    density : array, shape (Z, Y, X), optional
+    intensities : pair of arrays, optional
+        The live and the dead dye, raw.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Measured
+    """
+    shape = tuple(int(n) for n in live.shape)
+    grid = CoarseGrid.over(shape, voxel_zyx_um, coarse_um)
+    pieces = chunk_slices(live)
+    size = int(np.prod(grid.coarse))
+    cells, deads, owner = np.zeros(size), np.zeros(size), np.zeros(size, np.int64)
+    planes = np.zeros(shape[0])
+    for done, piece in enumerate(pieces):
+        yield Progress(done, 2 * len(pieces), "Measuring")
+        a, d, flat = read_piece(live, piece), read_piece(dead, piece), grid.flat(piece)
+        either = np.maximum(a, d)
+        there = either > 0
+        cells += np.bincount(flat[there], minlength=size)
+        deads += np.bincount(flat[d > 0], minlength=size)
+        np.maximum.at(owner, flat[there], either[there].astype(np.int64))
+        planes[piece[0]] += (a > 0).sum((1, 2))
+    count = int(owner.max(initial=0))
+    shares, dead_shares = grid.mean(cells), grid.mean(deads)
+    outlines = _Outlines(count, shares, dead_shares, owner.reshape(grid.coarse), grid)
+    sums = _Sums(count)
+    bins = max(1, int(np.ceil(outlines.depth.max(initial=0.0) / shell_um)))
+    shells = np.zeros((2, count + 1, bins))
+    for done, piece in enumerate(pieces, start=len(pieces)):
+        yield Progress(done, 2 * len(pieces), "Measuring")
+        a, d = read_piece(live, piece), read_piece(dead, piece)
+        shell = np.minimum(grid.look_up((outlines.depth / shell_um).astype(np.intp), piece), bins - 1)
+        for k, labels in enumerate((a, d)):
+            index = labels.astype(np.intp) * bins + shell
+            shells[k] += np.bincount(index.ravel(), minlength=(count + 1) * bins).reshape(count + 1, bins)
+        _add_means(sums, a, d, piece, density, intensities)
+    sums.live, sums.dead = shells[0].sum(1), shells[1].sum(1)
+    yield Progress(2 * len(pieces), 2 * len(pieces), "Measuring")
+    volume = float(np.prod(voxel_zyx_um)) if sized else float("nan")
+    table = _table(sums, outlines, volume, sized)
+    return Measured(table, _shell_table(shells, shell_um, volume, sized), planes)
+
+
+def _add_means(sums: _Sums, live: NDArray[Any], dead: NDArray[Any], piece: Any, density: Any, intensities: Any) -> None:
+    count = sums.count + 1
+    either = np.maximum(live, dead)
+    sources = [("density", density, either)]
+    if intensities is not None:
+        sources += [("live_intensity", intensities[0], live), ("dead_intensity", intensities[1], dead)]
+    for name, source, labels in sources:
+        if source is not None:
+            values = np.nan_to_num(read_piece(source, piece).astype(np.float64), posinf=0.0, neginf=0.0)
+            sums.further[name] += np.bincount(labels.ravel().astype(np.intp), values.ravel(), count)
+
+
+class _Outlines:
+    """Outline, depth, form and core of every spheroid, on the coarse grid."""
+
+    def __init__(
+        self,
+        count: int,
+        share: NDArray[np.float64],
+        dead_share: NDArray[np.float64],
+        owner: NDArray[np.int64],
+        grid: CoarseGrid,
+    ) -> None:
+        self.depth = np.zeros(grid.coarse)
+        self.forms: list[dict[str, float]] = []
+        voxel = float(np.prod(grid.voxel_um))
+        for label in range(1, count + 1):
+            own = np.where(owner == label, share, 0.0)
+            if not own.any():  # a user's label may skip numbers
+                self.forms.append(dict.fromkeys(FORMS, float("nan")))
+                continue
+            inside = np.pad(outline(own), 1)
+            depth = ndimage.distance_transform_edt(inside, sampling=grid.voxel_um)[1:-1, 1:-1, 1:-1]
+            self.depth = np.maximum(self.depth, depth)
+            volume, area = mesh(own, grid.voxel_um)
+            inside_share = smooth_share(np.where(owner == label, dead_share, 0.0)) / np.maximum(smooth_share(own), 1e-6)
+            core = (inside_share > CORE_SHARE) & (depth > CORE_DEPTH * depth.max(initial=0.0))
+            parts, found = ndimage.label(core)
+            largest = int(np.bincount(parts.ravel())[1:].max()) if found else 0
+            self.forms.append(
+                {
+                    "equivalent_diameter_um": (6 * volume / np.pi) ** (1 / 3) if volume else np.nan,
+                    "sphericity": np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area if area else np.nan,
+                    "core_um3": largest * voxel,
+                    "depth_um": float(depth.max(initial=0.0)),
+                }
+            )
+
+
+def mesh(share: NDArray[np.float64], voxel_um: Voxel) -> tuple[float, float]:
+    """Return volume (µm³) and surface (µm²) of the outline of a coarse share, below the size of its voxels.
+
+    Holes are filled; 0 and 0 where there is no outline.
+    """
+    smooth, inside = smooth_share(share), outline(share)
+    if not inside.any():
+        return 0.0, 0.0
+    filled = np.pad(np.where(inside & (smooth <= OUTLINE_SHARE), 2 * OUTLINE_SHARE, smooth), 2)
+    vertices, faces, _, _ = marching_cubes(filled, OUTLINE_SHARE, spacing=voxel_um)
+    a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
+    volume = abs(float((a * np.cross(b, c)).sum()) / 6)
+    return volume, float(mesh_surface_area(vertices, faces))
+
+
+def _table(sums: _Sums, outlines: _Outlines, volume: float, sized: bool) -> pd.DataFrame:
+    rows = []
+    for label, form in enumerate(outlines.forms, start=1):
+        live, dead = sums.live[label], sums.dead[label]
+        if not live + dead:
+            continue
+        form = form if sized else dict.fromkeys(form, float("nan"))
+        rows.append(
+            {
+                "label": label,
+                "live_um3": live * volume,
+                "dead_um3": dead * volume,
+                "total_um3": (live + dead) * volume,
+                "viability_percent": viability_percent(live, dead),
+                **form,
+                "mean_density": _mean(sums.further["density"][label], live + dead),
+                "mean_live_intensity": _mean(sums.further["live_intensity"][label], live),
+                "mean_dead_intensity": _mean(sums.further["dead_intensity"][label], dead),
+                "live_voxels": int(live),
+                "dead_voxels": int(dead),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def viability_percent(live: float, dead: float) -> float:
+    """Return live / (live + dead) in percent; NaN where there is neither.
+
+    Examples
+    --------
+    >>> viability_percent(30, 10)
+    75.0
+    """
+    return float(100 * live / (live + dead)) if live + dead else float("nan")
+
+
+def _mean(total: float, count: float) -> float:
+    return float(total / count) if count else float("nan")
+
+
+def _shell_table(shells: NDArray[np.float64], shell_um: float, volume: float, sized: bool) -> pd.DataFrame:
+    rows = []
+    for label in range(1, shells.shape[1]):
+        for number in range(shells.shape[2]):
+            live, dead = shells[0, label, number], shells[1, label, number]
+            if not live + dead:
+                continue
+            rows.append(
+                {
+                    "label": label,
+                    "from_um": number * shell_um if sized else np.nan,
+                    "to_um": (number + 1) * shell_um if sized else np.nan,
+                    "shell": number + 1,
+                    "live_um3": live * volume,
+                    "dead_um3": dead * volume,
+                    "live_fraction": live / (live + dead),
+                }
+            )
+    columns = ["label", "from_um", "to_um", "shell", "live_um3", "dead_um3", "live_fraction"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def with_place(table: pd.DataFrame, place: Mapping[str, int]) -> pd.DataFrame:
+    """Return a table with the time that it belongs to, where there are several."""
+    table = table.copy()
+    for column, value in place.items():
+        table.insert(1, column, value)
+    return table
+
+
+def summarise_spheroids(table: pd.DataFrame) -> dict[str, float]:
+    """Add the spheroids of a stack up: the numbers of its row in the results."""
+    live, dead = float(table["live_voxels"].sum()), float(table["dead_voxels"].sum())
+    sums = {n: float(table[n].sum(min_count=1)) for n in ("live_um3", "dead_um3", "total_um3", "core_um3")}
+    means = {n: float(table[n].mean()) for n in ("equivalent_diameter_um", "sphericity", "mean_density")}
+    core = sums.pop("core_um3")
+    return {
+        **sums,
+        "viability_percent": viability_percent(live, dead),
+        **dict.fromkeys(FROM_REFERENCES, float("nan")),
+        "spheroids": len(table),
+        **means,
+        "core_um3": core,
+        "live_voxels": int(live),
+        "dead_voxels": int(dead),
+    }

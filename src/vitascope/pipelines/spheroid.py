@@ -1,0 +1,367 @@
+"""Run the task ``spheroid``: live / dead stained stack in; live and dead voxels, viability and form out."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError
+from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.load import LoadedModel, load_model
+from vitascope.engine.plan import Plan, resolve_plan
+from vitascope.engine.predict import predict_picture
+from vitascope.engine.prepare import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
+from vitascope.engine.prepare_volume import PreparedVolume, prepare_volume
+from vitascope.engine.select import find_channels
+from vitascope.io.inputs import describe_input
+from vitascope.io.scratch import Scratch
+from vitascope.models.unet3d import UNet3d
+from vitascope.ops.chunks import chunk_slices
+from vitascope.ops.geometry import resampled_reader, volume_reader
+from vitascope.ops.spheroids import (
+    UNKNOWN_VOXEL_UM,
+    CoarseGrid,
+    measure_spheroids,
+    separate,
+    summarise_spheroids,
+    with_place,
+)
+from vitascope.tasks.spheroid import SpheroidParams
+
+DEFAULT_MODEL = "spheroid-live-dead"
+LEAST_PLANES = 3
+COARSE_UM = 8.0
+SLABS = 8
+"""Slabs of depth that live voxels are counted in, as in training."""
+
+Voxel = tuple[float, float, float]
+
+
+def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> Steps[Result]:
+    """Segment the spheroids of a stack and measure them.
+
+    Parameters
+    ----------
+    inputs : mapping
+        ``image``: a stack of at least 3 planes with a live and a dead dye; with a time axis each time by itself.
+    params : SpheroidParams
+        ``auto`` values are resolved before the run and recorded.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+        ``labels`` and ``dead`` (uint32: the spheroid's number in its live and its dead voxels), ``probability`` and
+        ``density`` (float32), on the grid of the input; a row of numbers for each time; tables of the spheroids and of
+        their depth shells.
+
+    Raises
+    ------
+    InputError
+        If the stack cannot be judged by this model.
+    ParameterError, ModelError, MemoryShortageError
+        See their messages.
+
+    References
+    ----------
+    SIM-spheroid (seed 003), sections 2.2 to 2.7.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "spheroid")
+    work = _Work(inputs, params, model)
+    for t in range(work.image.sizes["T"]):
+        yield from work.do(t)
+    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+class _Work:
+    """What one run holds: the arrays it fills and what it learned on the way."""
+
+    def __init__(self, inputs: Mapping[str, Micrograph], params: SpheroidParams, model: LoadedModel) -> None:
+        self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
+        check_stack(self.image)
+        spec = model.card.input
+        self.channels = find_channels(self.image, params.channels, spec)
+        self.z_step_um = params.z_step_um or self.image.z_step_um
+        self.scale, flags = volume_scale(self.image, self.z_step_um, spec, rescale=params.rescale)
+        self.sized = self.z_step_um is not None and self.image.pixel_size_um is not None
+        self.voxel_um = voxel_size(self.image, self.z_step_um)
+        self.flags: list[str] = [*self.image.flags, *flags]
+        self.scratch = Scratch()
+        self.leading = "T" if "T" in self.image.axes else ""
+        self.names = [t.name for t in model.card.targets]
+        classes = len(self.names) - 1
+        shape = (*([self.image.sizes["T"]] if self.leading else []), self.image.sizes["Z"], *self.image.shape_yx)
+        self.probability = self.scratch.zeros("probability", (*shape[:-3], classes, *shape[-3:]), np.float32)
+        self.density = self.scratch.zeros("density", shape, np.float32)
+        self.live = self.scratch.zeros("labels", shape, np.uint32)
+        self.dead = self.scratch.zeros("dead", shape, np.uint32)
+        self.tables: list[pd.DataFrame] = []
+        self.shells: list[pd.DataFrame] = []
+        self.rows: list[dict[str, Any]] = []
+        self.plan: Plan | None = None
+
+    def do(self, t: int) -> Steps[None]:
+        """Segment and measure one time."""
+        of = f" ({t + 1} of {self.image.sizes['T']})" if self.leading else ""
+        stacks = [volume_of(self.image, t, c) for c in self.channels]
+        scratch = Scratch()  # what only this time needs
+        prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
+        self.flags += prepared.flags
+        if any(m.gain > 0 for m in prepared.maps):
+            answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
+            yield from self._write(prepared, answer, t)
+        where = (t,) if self.leading else ()
+        measured = yield from measure_spheroids(
+            _View(self.live, where),
+            _View(self.dead, where),
+            self.voxel_um,
+            sized=self.sized,
+            shell_um=self.params.shell_um,
+            coarse_um=COARSE_UM,
+            density=_View(self.density, where),
+            intensities=(stacks[0], stacks[-1]),
+        )
+        row = summarise_spheroids(measured.table)
+        if not len(measured.table):
+            self.flags.append("no_objects")
+        self._add_references(row, measured.live_by_plane)
+        place = {"time": t} if self.leading else {}
+        self.rows.append({**place, **row})
+        self.tables.append(with_place(measured.table, place))
+        self.shells.append(with_place(measured.shells, place))
+
+    def _predict(self, prepared: PreparedVolume, scratch: Scratch, stage: str) -> Steps[Any]:
+        if self.plan is None:
+            self.plan = resolve_plan(self.model, self.params, prepared.shape)
+        answer = scratch.zeros("network", (len(self.names), *prepared.shape), np.float32)
+
+        def sink(where: tuple[slice, ...], piece: NDArray[np.float32]) -> None:
+            answer[(slice(None), *where)] = piece
+
+        self.plan = yield from predict_picture(self.model, prepared.read, prepared.shape, self.plan, sink, stage=stage)
+        return answer
+
+    def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> Steps[None]:
+        """Bring the answer back to the image's grid, tell the classes, and number the spheroids."""
+        grid = CoarseGrid.over(prepared.source, self.voxel_um, COARSE_UM)
+        spheroids = separate(coarse_share(answer, grid), grid, self.params.least_diameter_um)
+        back = resampled_reader(volume_reader(answer), prepared.shape, prepared.source)
+        where = (t,) if self.leading else ()
+        live, dead, density = (_View(a, where) for a in (self.live, self.dead, self.density))
+        pieces = chunk_slices(live)
+        for done, piece in enumerate(pieces):
+            yield Progress(done, len(pieces), "Putting together")
+            found = back(piece)
+            if prepared.finite is not None:
+                found = found * prepared.finite(piece)
+            classes, own = classify(found), grid.look_up(spheroids, piece).astype(np.uint32)
+            live[piece] = np.where(classes == 1, own, 0)
+            dead[piece] = np.where(classes == 2, own, 0)
+            density[piece] = found[-1]
+            for k, picture in enumerate(found[:-1]):
+                _View(self.probability, (*where, k))[piece] = picture
+        yield Progress(len(pieces), len(pieces), "Putting together")
+
+    def _add_references(self, row: dict[str, Any], live_by_plane: NDArray[np.float64]) -> None:
+        """Add the interval, and the viability relative to the control, where the card and the user give them."""
+        value, intervals = row["viability_percent"], self.model.card.intervals
+        if intervals is not None and np.isfinite(value):
+            row["viability_low"] = max(0.0, value - intervals.half_width)
+            row["viability_high"] = min(100.0, value + intervals.half_width)
+        control = self.params.control_live_um3
+        if control is not None and self.sized:
+            voxels = control / float(np.prod(self.voxel_um))
+            row["viability_of_control_percent"] = viability_of_control(self.model, live_by_plane / voxels)
+
+    def result(self, started: str, seconds: float) -> Result:
+        """Put everything together."""
+        card, image = self.model.card, self.image
+        table = _joined(self.tables)
+        axes = self.leading + "ZYX"
+        outputs = (
+            ImageOutput(
+                "probability",
+                "probability",
+                self.probability,
+                f"{self.leading}CZYX",
+                tuple(self.names[:-1]),
+                "probability",
+            ),
+            ImageOutput(
+                "density", "density", self.density, axes, ("density",), card.targets[-1].unit, (0.0, 1.5), "magma"
+            ),
+            LabelsOutput("labels", "live", self.live, axes, table),
+            LabelsOutput("dead", "dead", self.dead, axes, table.iloc[:0]),
+        )
+        plan_flags = self.plan.flags if self.plan is not None else ()
+        flags = tuple(dict.fromkeys([*self.flags, *plan_flags]))
+        provenance = Provenance(
+            task="spheroid",
+            model=card.id,
+            model_sha256=card.weights.sha256,
+            params=self._resolved(),
+            device=self.plan.device if self.plan else "none",
+            precision=self.plan.precision if self.plan else "none",
+            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
+            versions=versions(),
+            started=started,
+            seconds=round(seconds, 3),
+            flags=list(flags),
+        )
+        return Result(
+            outputs,
+            tuple(self.rows),
+            "%",
+            image.place,
+            image.name,
+            "WARN" if flags else "OK",
+            flags,
+            "",
+            Trust(),
+            interval_level=card.intervals.level if card.intervals is not None else None,
+            tables={"shells": _joined(self.shells)},
+            provenance=provenance,
+            scratch=self.scratch,
+        )
+
+    def _resolved(self) -> dict[str, Any]:
+        resolved = self.params.model_dump(mode="json")
+        if self.params.model == "auto":
+            resolved["model"] = self.model.card.id
+        return {**resolved, **self.plan.resolved()} if self.plan is not None else resolved
+
+
+class _View:
+    """One volume of an array of more axes, read and written by slices."""
+
+    def __init__(self, array: Any, leading: tuple[int, ...]) -> None:
+        self._array, self._leading = array, leading
+        self.shape, self.dtype = tuple(array.shape[len(leading) :]), array.dtype
+        chunks = getattr(array, "chunks", None)
+        self.chunks = tuple(chunks[len(leading) :]) if chunks else None
+
+    def __getitem__(self, key: tuple[slice, ...]) -> Any:
+        """Read a window."""
+        return self._array[(*self._leading, *key)]
+
+    def __setitem__(self, key: tuple[slice, ...], value: Any) -> None:
+        """Write a window."""
+        self._array[(*self._leading, *key)] = value
+
+
+def check_stack(image: Micrograph) -> None:
+    """Refuse what is no stack.
+
+    Raises
+    ------
+    InputError
+    """
+    if image.sizes["Z"] < LEAST_PLANES:
+        raise InputError(
+            f"The image has {image.sizes['Z']} plane(s); a spheroid is judged in 3-D, from {LEAST_PLANES} planes up.",
+            "Open the whole z-stack, or tell which axis is z (--axes CZYX).",
+            flag="wrong_planes",
+        )
+
+
+def volume_of(image: Micrograph, t: int, c: int) -> Any:
+    """Return the (Z, Y, X) stack of one time and channel, lazy if the image is."""
+    where = tuple({"T": t, "C": c}.get(a, slice(None)) for a in image.axes)
+    return sliceable(image.array)[where]
+
+
+def volume_scale(
+    image: Micrograph, z_step_um: float | None, spec: InputSpec, *, rescale: bool
+) -> tuple[Voxel, tuple[str, ...]]:
+    """Return how many network voxels an image voxel becomes along z, y and x, and flags.
+
+    Axes whose size is not known are left as they are.
+
+    Raises
+    ------
+    InputError
+        If the sizes are too far apart.
+    """
+    across, flags = rescale_factor(image, spec, rescale=rescale, object_diameter_px=None)
+    along = 1.0
+    if z_step_um is None:
+        flags = (*flags, "z_step_unknown")
+    elif spec.z_step_um is not None and rescale:
+        along = z_step_um / spec.z_step_um
+        if not 1 / (2 * MAX_RESCALE) <= along <= 2 * MAX_RESCALE:
+            raise InputError(
+                f"The planes are {z_step_um:.4g} µm apart, the model's {spec.z_step_um:.4g}: too far to be brought "
+                "together.",
+                "Check the plane distance.",
+                flag="pixel_size_mismatch",
+            )
+        if abs(along - 1) <= SAME_SIZE_FRACTION:
+            along = 1.0
+    return (along, across, across), flags
+
+
+def voxel_size(image: Micrograph, z_step_um: float | None) -> Voxel:
+    """Return the voxel (z, y, x) in µm; what is not known is taken as that of :data:`UNKNOWN_VOXEL_UM`."""
+    z, y, _ = UNKNOWN_VOXEL_UM
+    across = image.pixel_size_um or y
+    return z_step_um or z, across, across
+
+
+def classify(found: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the likeliest class of every voxel: 0 background, then in the order of the targets.
+
+    Parameters
+    ----------
+    found : array, shape (K, d, h, w)
+        Probabilities of the classes, and the density last.
+    """
+    p = found[:-1]
+    background = 1 - p.sum(0, keepdims=True)
+    return np.asarray(np.concatenate([background, p]).argmax(0))
+
+
+def coarse_share(answer: Any, grid: CoarseGrid) -> NDArray[np.float64]:
+    """Return the share of cells on the coarse grid, from an answer on the network's."""
+    shape = tuple(int(n) for n in answer.shape[1:])
+    own = CoarseGrid(shape, grid.coarse, grid.voxel_um)
+    sums = np.zeros(int(np.prod(grid.coarse)))
+    for piece in chunk_slices(_View(answer, (0,))):
+        cells = classify(np.asarray(answer[(slice(None), *piece)])) > 0
+        sums += np.bincount(own.flat(piece)[cells], minlength=len(sums))
+    return own.mean(sums)
+
+
+def viability_of_control(model: LoadedModel, live_share_by_plane: NDArray[np.float64]) -> float:
+    """Return the regression's viability relative to the control, in percent (section 2.5).
+
+    Parameters
+    ----------
+    model : LoadedModel
+    live_share_by_plane : array, shape (Z,)
+        Live voxels of each plane over those of the whole control.
+    """
+    assert isinstance(model.network, UNet3d)
+    slabs = np.add.reduceat(live_share_by_plane, np.unique(np.arange(SLABS) * len(live_share_by_plane) // SLABS))
+    with torch.inference_mode():
+        value = model.network.viability(torch.from_numpy(slabs.astype(np.float32))[None])
+    return float(100 * value[0])
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [t for t in tables if len(t)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]

@@ -1,0 +1,203 @@
+"""Train and evaluate models of the task ``spheroid`` from a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitascope.core.card import Domain, Metric
+from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.steps import Progress, Steps
+from vitascope.engine.load import check_channels, load_model
+from vitascope.engine.train import Batch
+from vitascope.engine.volume_crops import PLAIN, LabelledVolume, VolumeSampler
+from vitascope.engine.volume_losses import density_loss, segmentation_loss, slab_counts
+from vitascope.models.unet3d import STAGE_WEIGHTS, UNet3d
+from vitascope.ops.tiling import padded_length
+from vitascope.pipelines.spheroid_data import describe_split, load_volumes
+from vitascope.pipelines.training import Trainee, choose_device, make_model
+from vitascope.stats.overlap import Overlap, count_overlap
+from vitascope.tasks.recipe import Recipe
+
+VALIDATION_CROPS = 16
+SLABS = 8
+"""Slabs of depth that live voxels are counted in, for the viability head."""
+
+LEAST_CELL_VOXELS = 200
+"""A crop with fewer voxels of cells has no viability."""
+
+
+class SpheroidJob:
+    """Training on crops of labelled volumes, see :class:`vitascope.pipelines.training.Trainee`."""
+
+    def __init__(self, recipe: Recipe, volumes: dict[str, list[LabelledVolume]], network: nn.Module) -> None:
+        assert isinstance(network, UNet3d)
+        assert recipe.volumes is not None
+        self.network: nn.Module = network
+        self.input, self.targets = recipe.input, recipe.targets
+        self.words = describe_split(dict(volumes))
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.volumes, self._shares = volumes, recipe.volumes
+        self._crop = (recipe.volumes.crop_planes, recipe.crop_px, recipe.crop_px)
+        self._sampler = VolumeSampler(volumes["train"], self._crop, recipe.augment, recipe.training.seed)
+        self._plain = VolumeSampler(volumes["train"], self._crop, PLAIN, recipe.training.seed)
+        kept = volumes["validation"]
+        self._validation = VolumeSampler(kept, self._crop, PLAIN, 1).batch(0, VALIDATION_CROPS) if kept else None
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Return the crops of a step."""
+        return self._sampler.batch(step, size)
+
+    def plain_batch(self, step: int, size: int) -> Batch:
+        """Return crops as they are, without augmentation."""
+        return self._plain.batch(step, size)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the joint loss of segmentation, density and viability (sections 2.4 and 2.5)."""
+        assert isinstance(network, UNet3d)
+        shares, truth = self._shares, batch["truth"]
+        found = network.stages(batch["image"])
+        total = segmentation_loss(
+            found.logits,
+            truth,
+            STAGE_WEIGHTS,
+            dice_share=shares.dice_share,
+            focal_share=shares.focal_share,
+            gamma=shares.gamma,
+        )
+        total = total + shares.density_share * density_loss(found.density, batch["density"], batch["density_weight"])
+        if len(self.targets) < 3:
+            return total
+        live = torch.softmax(found.logits[0].float(), 1)[:, 1]
+        return total + shares.viability_share * viability_loss(network, live, truth)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the Dice coefficient of each class over crops of the validation volumes."""
+        if self._validation is None:
+            return {}
+        device = next(network.parameters()).device
+        image, truth = self._validation["image"].to(device), self._validation["truth"].numpy()
+        found = np.concatenate([classify(network(image[i : i + 4]).image) for i in range(0, len(image), 4)])
+        names = [t.name for t in self.targets[:-1]]
+        dice = {f"dice_{n}": count_overlap(found, truth, k + 2).dice for k, n in enumerate(names)}
+        known = [v for v in dice.values() if np.isfinite(v)]
+        return {**dice, "score": float(np.mean(known)) if known else 0.0}
+
+    def metrics(self, network: nn.Module) -> list[Metric]:
+        """Measure whole test volumes: Dice, IoU, precision and recall of each class, for each kind of volume."""
+        found: list[Metric] = []
+        for kind in dict.fromkeys(v.kind for v in self.volumes["test"]):
+            volumes = [v for v in self.volumes["test"] if v.kind == kind]
+            overlaps = [volume_overlaps(network, v, len(self.targets) - 1) for v in volumes]
+            for k, target in enumerate(self.targets[:-1]):
+                found += overlap_metrics([o[k] for o in overlaps], target.name, f"{kind} test volumes")
+        return found
+
+    def domain(self, network: nn.Module) -> Domain | None:
+        """Return nothing: the domain is described for pictures only."""
+        return None
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Return nothing: classes are told by the greatest probability."""
+        return {}
+
+
+def viability_loss(network: UNet3d, live: Tensor, truth: Tensor) -> Tensor:
+    """Return the squared error of the viability head on crops, whose cells stand for those of the control.
+
+    Parameters
+    ----------
+    network : UNet3d
+    live : Tensor, shape (B, D, H, W)
+        Probability of live.
+    truth : Tensor of int, shape (B, D, H, W)
+        See :class:`vitascope.engine.volume_crops.LabelledVolume`.
+    """
+    cells = (truth > 1).float().sum((1, 2, 3))
+    enough = cells >= LEAST_CELL_VOXELS
+    if not enough.any():
+        return live.sum() * 0.0
+    reference = (truth == 2).float().sum((1, 2, 3)) / cells.clamp_min(1)
+    counts = slab_counts(live, (truth > 0).float(), SLABS) / cells.clamp_min(1)[:, None]
+    with torch.autocast(live.device.type, enabled=False):
+        found = network.viability(counts.float())
+    loss: Tensor = (((found - reference) ** 2) * enough).sum() / enough.sum()
+    return loss
+
+
+def classify(image: Tensor) -> NDArray[np.uint8]:
+    """Return the class of each voxel of a network's answer: 1 background, 2 live, 3 dead; shape (B, D, H, W)."""
+    p = image[:, :-1].float()
+    background = 1 - p.sum(1, keepdim=True)
+    return np.asarray((torch.cat([background, p], 1).argmax(1) + 1).cpu().numpy(), np.uint8)
+
+
+def volume_overlaps(network: nn.Module, volume: LabelledVolume, classes: int) -> list[Overlap]:
+    """Compare a whole volume with its truth: the overlap of each class but the background."""
+    shape = volume.classes.shape
+    missing = [(0, padded_length(n, m) - n) for n, m in zip(shape, (2, 4, 4), strict=True)]
+    image = torch.from_numpy(np.pad(volume.image, [(0, 0), *missing], mode="reflect"))[None]
+    with torch.inference_mode():
+        answer = network(image.to(next(network.parameters()).device)).image
+    found = classify(answer)[0][tuple(slice(0, n) for n in shape)]
+    return [count_overlap(found, volume.classes, k + 2) for k in range(classes)]
+
+
+def overlap_metrics(overlaps: Sequence[Overlap], name: str, on: str) -> list[Metric]:
+    """Return mean Dice, IoU, precision and recall over volumes."""
+    found = []
+    for what in ("dice", "iou", "precision", "recall"):
+        values = np.array([getattr(o, what) for o in overlaps])
+        values = values[np.isfinite(values)]
+        if len(values):
+            found.append(Metric(name=f"{what} {name}", value=round(float(values.mean()), 4), on=on, n=len(values)))
+    return found
+
+
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+    """Make the volumes of a recipe ready.
+
+    Raises
+    ------
+    ParameterError
+        If the recipe does not say what volumes it trains on, or is no recipe for volumes.
+    """
+    if recipe.volumes is None:
+        raise ParameterError("The recipe does not say what volumes to train on.", "Give it a part 'volumes'.")
+    if recipe.input.spatial_dims != 3 or recipe.split.by != "group":
+        raise ParameterError("Spheroids are volumes, split by group.", "Set spatial_dims: 3 and 'by: group'.")
+    return SpheroidJob(recipe, (yield from load_volumes(recipe, recipe_folder)), network)
+
+
+def run_training(
+    recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
+) -> Steps[Path]:
+    """Train a model and write its card and weights; see :func:`vitascope.pipelines.training.make_model`."""
+    return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
+
+
+def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+    """Measure a model on the test part of a recipe's volumes (32 bit).
+
+    Raises
+    ------
+    ModelError
+        If the recipe keeps no test part, or the model does not fit the recipe's input.
+    """
+    loaded = load_model(model, recipe.task)
+    check_channels(loaded.card.architecture, recipe.input, recipe.targets)
+    chosen, _ = choose_device(recipe, device)
+    recipe = recipe.model_copy(update={"input": loaded.card.input})
+    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
+    yield Progress(0, 1, "measuring the model")
+    metrics = trainee.metrics(loaded.network.to(chosen.id))
+    loaded.network.cpu()
+    if not metrics:
+        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name simulated or other volumes to test on.")
+    yield Progress(1, 1, "measuring the model")
+    return metrics

@@ -1,0 +1,1 @@
+"""Images with known truth, for training, tests and benchmarks."""

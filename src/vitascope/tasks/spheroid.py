@@ -1,0 +1,95 @@
+"""The task ``spheroid``: calcein / PI stack in, live and dead voxels, viability and response out, in 3-D."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic.config import JsonDict
+
+from vitascope.core.params import RunParams
+from vitascope.tasks.spec import Role, TaskSpec
+
+ADVANCED: JsonDict = {"advanced": True}
+
+
+class SpheroidParams(RunParams):
+    """What can be set for "Segment spheroid"."""
+
+    channels: tuple[str, ...] | None = Field(
+        None,
+        title="Channels",
+        description="The live and the dead dye, in this order, by name or by number from 0; empty takes those whose "
+        "names tell.",
+    )
+    z_step_um: float | None = Field(
+        None,
+        title="Plane distance",
+        description="Distance of two planes of the stack; empty takes the file's.",
+        gt=0,
+        le=1000,
+        json_schema_extra={"unit": "µm"},
+    )
+    control_live_um3: float | None = Field(
+        None,
+        title="Live volume of the control",
+        description="Mean live volume of untreated control spheroids; with it the viability relative to the control is "
+        "given too.",
+        gt=0,
+        json_schema_extra={"unit": "µm³"},
+    )
+    least_diameter_um: float = Field(
+        40.0,
+        title="Smallest spheroid",
+        description="What is smaller than a ball of this diameter is left out as debris.",
+        gt=0,
+        le=5000,
+        json_schema_extra={"unit": "µm"},
+    )
+    shell_um: float = Field(
+        20.0,
+        title="Depth shells",
+        description="Thickness of the shells, counted from the surface, that the live share is given for.",
+        gt=0,
+        le=1000,
+        json_schema_extra={"advanced": True, "unit": "µm"},
+    )
+    rescale: bool = Field(
+        True,
+        title="Match voxel size",
+        description="Bring the stack to the voxel size of the model first; results come back on its own voxels.",
+        json_schema_extra=ADVANCED,
+    )
+    tile_px: int | None = Field(
+        None,
+        title="Tile",
+        description="Side of the piece computed at once, half as deep; empty measures what is fastest and fits memory. "
+        "It never changes the result.",
+        ge=64,
+        le=1024,
+        multiple_of=4,
+        json_schema_extra={"advanced": True, "unit": "px"},
+    )
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        if isinstance(value, str | int):
+            value = (value,)
+        return tuple(str(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+SPEC = TaskSpec(
+    name="spheroid",
+    title="Segment spheroid",
+    verb="Segment",
+    summary="Find live and dead voxels of live / dead stained spheroids in 3-D, and measure viability and form.",
+    params=SpheroidParams,
+    pipeline="vitascope.pipelines.spheroid",
+    training="vitascope.pipelines.spheroid_training",
+    roles=(
+        Role("image", "Stack", "Stack of planes with a live and a dead dye, such as calcein and propidium iodide."),
+    ),
+    headline="viability_percent",
+    headline_title="Viability",
+)

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from spheroid_support import SPHEROID, VOXEL, save_by_brightness, stack
+from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.steps import finish
+from vitascope.pipelines.spheroid import run
+from vitascope.simulate.spheroids import DEAD, LIVE
+from vitascope.tasks.spheroid import SPEC
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(save_by_brightness(tmp_path_factory.mktemp("model")))
+
+
+def start(model, image, **values):
+    params = SPEC.make_params(model=model, device="cpu", precision="f32", threads=1, **{"tile_px": 256, **values})
+    return run({"image": image}, params)
+
+
+@pytest.fixture(scope="module")
+def result(model):
+    return finish(start(model, stack()))
+
+
+def test_masks_and_viability_are_those_of_the_simulated_voxels(result):
+    live, dead = result.output("labels").array, result.output("dead").array
+    for found, truth in ((live, SPHEROID.classes == LIVE), (dead, SPHEROID.classes == DEAD)):
+        dice = 2 * ((found > 0) & truth).sum() / ((found > 0).sum() + truth.sum())
+        assert dice > 0.8
+    assert set(np.unique(live)) == {0, 1}
+    assert result.rows[0]["viability_percent"] == pytest.approx(100 * SPHEROID.viability, abs=4)
+    assert result.rows[0]["live_um3"] == (live > 0).sum() * 16
+    assert result.rows[0]["equivalent_diameter_um"] == pytest.approx(72, abs=6)  # centres reach 34 µm
+
+
+def test_there_is_a_row_for_each_spheroid_and_one_for_the_stack(result):
+    assert result.rows[0]["spheroids"] == len(result.output("labels").table) == 1
+    assert len(result.output("dead").table) == 0
+    assert np.isnan(result.rows[0]["viability_of_control_percent"])
+    assert result.output("probability").array.shape == SPHEROID.image.shape
+    assert result.provenance.params["tile_px"] == 256
+
+
+def test_swapped_channels_give_the_same_as_in_order(model, result):
+    swapped = finish(start(model, stack(SPHEROID.image[::-1], ("PI", "calcein"))))
+    np.testing.assert_array_equal(swapped.output("labels").array, result.output("labels").array)
+    named = finish(start(model, stack(SPHEROID.image[::-1], ()), channels=("1", "0")))
+    np.testing.assert_array_equal(named.output("dead").array, result.output("dead").array)
+
+
+def test_the_tile_and_the_second_run_change_nothing(model, result):
+    again = finish(start(model, stack(), tile_px=64))
+    np.testing.assert_array_equal(again.output("labels").array, result.output("labels").array)
+    np.testing.assert_allclose(again.output("probability").array, result.output("probability").array, atol=1e-4)
+    assert again.rows[0] == pytest.approx(result.rows[0], nan_ok=True)
+
+
+def test_the_control_gives_a_relative_viability(model, result):
+    found = finish(start(model, stack(), control_live_um3=result.rows[0]["live_um3"] * 2)).rows[0]
+    assert found["viability_of_control_percent"] == pytest.approx(50, abs=5)
+
+
+def test_without_a_plane_distance_the_run_is_flagged_and_sizes_are_empty(model):
+    found = finish(start(model, stack(z_step_um=None)))
+    assert "z_step_unknown" in found.flags
+    assert np.isnan(found.rows[0]["live_um3"])
+    assert found.rows[0]["viability_percent"] > 0
+    told = finish(start(model, stack(z_step_um=None), z_step_um=4.0))
+    assert told.rows[0]["live_um3"] > 0
+
+
+@pytest.mark.parametrize("value", [0, 500])
+def test_an_empty_stack_has_no_number(model, value):
+    found = finish(start(model, stack(np.full((2, 8, 40, 40), value))))
+    assert {"constant", "no_objects"} <= set(found.flags)
+    assert np.isnan(found.rows[0]["viability_percent"])
+    assert not found.output("labels").array.any()
+
+
+def test_times_are_judged_one_by_one(model, result):
+    both = np.stack([SPHEROID.image, SPHEROID.image]).astype(np.uint16)
+    image = Micrograph.from_array(
+        both, axes="TCZYX", channel_names=("calcein", "PI"), pixel_size_um=VOXEL[1], z_step_um=VOXEL[0]
+    )
+    found = finish(start(model, image))
+    assert [row["time"] for row in found.rows] == [0, 1]
+    np.testing.assert_array_equal(found.output("labels").array[1], result.output("labels").array)
+    assert list(found.output("labels").table["time"]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (lambda: stack(SPHEROID.image[:, :1]), "1 plane"),
+        (lambda: stack(SPHEROID.image[:1], ("calcein",)), "2 channels"),
+        (lambda: stack(SPHEROID.image, ("a", "b")), "do not tell"),
+        (lambda: stack(pixel_size_um=60.0), "far apart"),
+        (lambda: stack(z_step_um=200.0), "far"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_a_sentence(model, image, told):
+    with pytest.raises(InputError, match=told) as caught:
+        finish(start(model, image()))
+    assert caught.value.hint
+
+
+def test_a_model_that_is_not_there_is_named():
+    with pytest.raises(ParameterError, match="nothing-of-it"):
+        finish(start("nothing-of-it", stack()))
