@@ -1,0 +1,64 @@
+"""Open a plate, however it is stored: what the library, the command line and the viewer call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vitascope.core.errors import ReaderError
+from vitascope.io.plate_folder import folder_plates
+from vitascope.io.plates import Plate
+
+
+def find_plates(
+    path: str | os.PathLike[str], *, group: str | None = None, size: int | None = None
+) -> tuple[Plate, ...]:
+    """List the plates that a path holds; no image is read.
+
+    Parameters
+    ----------
+    path : path
+        Folder of images.
+    group : str, optional
+        Pattern with named parts that overrides the layouts known by name.
+    size : int, optional
+        Number of wells of the plates, from 6 to 1536; otherwise the smallest common plate that holds all wells.
+
+    Returns
+    -------
+    tuple of Plate
+        In the order of their names; several where several plates lie in one folder.
+
+    Raises
+    ------
+    ReaderError
+        If there is no plate.
+    ParameterError
+        If the pattern or the size cannot be used.
+    """
+    return folder_plates(Path(path), group, size)
+
+
+def open_plate(
+    path: str | os.PathLike[str], *, group: str | None = None, plate: str | None = None, size: int | None = None
+) -> Plate:
+    """Open one plate; parameters as in :func:`find_plates`.
+
+    Parameters
+    ----------
+    plate : str, optional
+        Its name, where the path holds several.
+
+    Raises
+    ------
+    ReaderError
+        If there is no plate, or there are several and none is named.
+    """
+    found = find_plates(path, group=group, size=size)
+    if plate is not None:
+        found = tuple(one for one in found if one.name == plate)
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"'{one.name}'" for one in find_plates(path, group=group, size=size)[:6])
+    what = f"holds no plate '{plate}'" if plate is not None else f"holds {len(found)} plates"
+    raise ReaderError(f"'{path}' {what}; there are {names}.", "Name one of them with --plate.")
