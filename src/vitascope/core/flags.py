@@ -38,6 +38,7 @@ FLAGS: dict[str, str] = {
     "wrong_channels": "The channels do not fit the model, or cannot be told apart.",
     "wrong_planes": "The number of planes does not fit the model.",
     "colour_image": "The image is a colour picture, not a micrograph with one value per pixel.",
+    "duplicate": "Two files claim to be the same image.",
     "too_large": "The image declares more pixels than the cap allows.",
     # failed: the run could not be finished
     "error": "Something went wrong that has no word of its own; the message says what.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
@@ -55,6 +56,7 @@ class NameParts:
         return Place(self.plate, self.well, self.field, self.time)
 
 
+@lru_cache(maxsize=4096)
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """Turn text into what it is compared by: numbers as numbers (z2 before z10), letters without case.
 
@@ -112,7 +114,10 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
     path = PurePath(path)
     stem, _ = split_suffix(path.name)
     if pattern is not None:
-        return _parts("pattern", stem, _tokens_of_pattern(path.name, stem, pattern))
+        levels = pattern.pattern.replace("[^/]", "").count("/")
+        folders = path.parts[-1 - levels : -1]
+        name, stem = ("/".join((*folders, end)) for end in (path.name, stem))
+        return _parts("pattern", stem, _tokens_of_pattern(name, stem, pattern))
     parts = _parse_stem(stem)
     for folder in step_folders(path):
         for part, text in folder.items():

@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 from vitascope.core.errors import ReaderError
+from vitascope.io.files import is_zarr
+from vitascope.io.names import natural
 from vitascope.io.plate_folder import folder_plates
+from vitascope.io.plate_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates import Plate
 
 
@@ -18,7 +21,7 @@ def find_plates(
     Parameters
     ----------
     path : path
-        Folder of images.
+        Folder of images, OME-Zarr plate, or folder of such plates.
     group : str, optional
         Pattern with named parts that overrides the layouts known by name.
     size : int, optional
@@ -36,7 +39,16 @@ def find_plates(
     ParameterError
         If the pattern or the size cannot be used.
     """
-    return folder_plates(Path(path), group, size)
+    path = Path(path)
+    if is_plate_zarr(path):
+        return (zarr_plate(path, size),)
+    if path.is_dir() and not is_zarr(path):
+        inside = sorted((one for one in path.glob("*.zarr") if is_plate_zarr(one)), key=lambda one: natural(one.name))
+        if inside:
+            return tuple(zarr_plate(one, size) for one in inside)
+        return folder_plates(path, group, size)
+    what = "is no plate" if path.exists() else "does not exist"
+    raise ReaderError(f"'{path}' {what}.", "Give a folder of images, or an OME-Zarr plate.")
 
 
 def open_plate(
