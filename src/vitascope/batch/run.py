@@ -33,8 +33,9 @@ from vitascope.io.grouping import ImageGroup
 from vitascope.io.growing_table import GrowingTable
 from vitascope.io.images import open_group
 from vitascope.io.models import find_model
+from vitascope.io.picture_folder import Format
 from vitascope.io.provenance import describe_run
-from vitascope.io.results import Format, ResultsFolder
+from vitascope.io.results import ResultsFolder
 from vitascope.stats.agreement import LEAST_IMAGES, agreement_table
 from vitascope.tasks.spec import TaskSpec
 
