@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 from vitascope.core.errors import ReaderError
-from vitascope.io.files import is_zarr
+from vitascope.io.files import is_zarr, unreadable
+from vitascope.io.metaxpress import find_descriptions, metaxpress_plate
 from vitascope.io.names import natural
+from vitascope.io.operetta import INDEX_NAMES, find_index, operetta_plate
 from vitascope.io.plate_folder import folder_plates
 from vitascope.io.plate_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates import Plate
@@ -21,7 +23,8 @@ def find_plates(
     Parameters
     ----------
     path : path
-        Folder of images, OME-Zarr plate, or folder of such plates.
+        Folder of images, OME-Zarr plate or folder of such plates, ``Index.idx.xml`` of an Operetta or Opera Phenix, or
+        ``.HTD`` of MetaXpress. In a folder, index and description are found and read before the names.
     group : str, optional
         Pattern with named parts that overrides the layouts known by name.
     size : int, optional
@@ -43,12 +46,29 @@ def find_plates(
     if is_plate_zarr(path):
         return (zarr_plate(path, size),)
     if path.is_dir() and not is_zarr(path):
-        inside = sorted((one for one in path.glob("*.zarr") if is_plate_zarr(one)), key=lambda one: natural(one.name))
-        if inside:
-            return tuple(zarr_plate(one, size) for one in inside)
-        return folder_plates(path, group, size)
+        return _in_folder(path, group, size)
+    if path.name.lower() in INDEX_NAMES and path.is_file():
+        return (operetta_plate(path, size),)
+    if path.suffix.lower() == ".htd" and path.is_file():
+        return (metaxpress_plate(path, size),)
     what = "is no plate" if path.exists() else "does not exist"
-    raise ReaderError(f"'{path}' {what}.", "Give a folder of images, or an OME-Zarr plate.")
+    raise ReaderError(f"'{path}' {what}.", "Give a folder of images, an OME-Zarr plate, Index.idx.xml or .HTD.")
+
+
+def _in_folder(folder: Path, group: str | None, size: int | None) -> tuple[Plate, ...]:
+    """Read what an instrument's index says of a folder, else the names in it."""
+    try:
+        zarrs = [one for one in folder.iterdir() if one.name.lower().endswith(".zarr") and is_plate_zarr(one)]
+        index, descriptions = find_index(folder), find_descriptions(folder)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    if zarrs:
+        return tuple(zarr_plate(one, size) for one in sorted(zarrs, key=lambda one: natural(one.name)))
+    if group is None and index is not None:
+        return (operetta_plate(index, size),)
+    if group is None and descriptions:
+        return tuple(metaxpress_plate(one, size) for one in descriptions)
+    return folder_plates(folder, group, size)
 
 
 def open_plate(

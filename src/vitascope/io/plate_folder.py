@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vitascope.core.errors import IncompleteError, InputError, ParameterError, ReaderError
-from vitascope.core.plate import Place, Well
+from vitascope.core.plate import PLATE_SHAPES, Place, Well
 from vitascope.io.files import is_image_name, is_zarr, unreadable
 from vitascope.io.grouping import ImageGroup, Member, bundle, lay_out
 from vitascope.io.names import NameParts, natural, parse_name
 from vitascope.io.patterns import compile_pattern
-from vitascope.io.plates import Plate, Site, plate_shape
+from vitascope.io.plates import Plate, Site, plate_shape, site_order
 from vitascope.io.writing import file_name
 
 MOST_LEVELS = 4
@@ -51,7 +51,7 @@ def folder_plates(folder: Path, group: str | None = None, size: int | None = Non
         members, strangers = _members(folder, group)
     except OSError as error:
         raise unreadable(folder, error) from error
-    warnings = [_left_out("tells no well", strangers)] if strangers and members else []
+    warnings = (_left_out("tells no well", strangers),) if strangers else ()
     by_plate: dict[tuple[Path, object], list[Member]] = {}
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
@@ -60,20 +60,41 @@ def folder_plates(folder: Path, group: str | None = None, size: int | None = Non
         raise ReaderError(f"No image in '{folder}' tells its well.", hint)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
-        plate_of_members(name, folder, plate, size, warnings=warnings)
+        plate_of_members(name, folder, plate, size, Known(warnings=warnings))
         for name, plate in zip(names, by_plate.values(), strict=True)
     ]
     return tuple(sorted(plates, key=lambda plate: natural(plate.name)))
 
 
+@dataclass(frozen=True)
+class Known:
+    """What an instrument's index says beside the files.
+
+    Parameters
+    ----------
+    layout : str
+        Empty for that of most files.
+    shape : tuple of int or None
+        Rows and columns of the plate.
+    channels : mapping of str to str
+        What the channels of the names are called.
+    absent : set of Path
+        Files that are listed, but not there.
+    pixel_size_um, z_step_um : float or None, micrometre
+    warnings : tuple of str
+    """
+
+    layout: str = ""
+    shape: tuple[int, int] | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[Path] = frozenset()
+    pixel_size_um: float | None = None
+    z_step_um: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
 def plate_of_members(
-    name: str,
-    path: Path,
-    members: Sequence[Member],
-    size: int | None = None,
-    *,
-    layout: str = "",
-    warnings: Iterable[str] = (),
+    name: str, path: Path, members: Sequence[Member], size: int | None = None, known: Known | None = None
 ) -> Plate:
     """Make a plate of files whose places are known.
 
@@ -88,9 +109,8 @@ def plate_of_members(
         At least one; each tells its well.
     size : int, optional
         Number of wells.
-    layout : str
-        By default that of most files.
-    warnings : iterable of str
+    known : Known, optional
+        What an index says.
 
     Raises
     ------
@@ -98,14 +118,31 @@ def plate_of_members(
         If a well lies outside a plate of this size.
     """
     layouts = Counter(member.parts.layout for member in members)
-    noticed = list(warnings)
+    known = known or Known()
+    noticed = list(known.warnings)
     if len(layouts) > 1:
         noticed.append(f"Files are named in {len(layouts)} ways: {_counted(layouts)}.")
-    sites = _with_all_channels(_told_apart([(_site(name, one), one[0].parts.rest) for one in bundle(members)]))
-    sites.sort(key=lambda site: (site.well, natural(site.place.field), natural(site.place.time), site.id))
+    found = [(_site(name, one), one[0].parts.rest) for one in bundle(members)]
+    sites = [_completed(site, known) for site in _with_all_channels(_told_apart(found))]
+    sites.sort(key=site_order)
     noticed += _gaps(sites)
-    rows, columns = plate_shape([site.well for site in sites], size)
-    return Plate(name, path, layout or layouts.most_common(1)[0][0], rows, columns, tuple(sites), tuple(noticed))
+    wells = [site.well for site in sites]
+    if size is None and known.shape is not None and known.shape in PLATE_SHAPES.values():
+        wells.append(Well(known.shape[0] - 1, known.shape[1] - 1))
+    rows, columns = plate_shape(wells, size)
+    layout = known.layout or layouts.most_common(1)[0][0]
+    return Plate(name, path, layout, rows, columns, tuple(sites), tuple(noticed))
+
+
+def _completed(site: Site, known: Known) -> Site:
+    """Add what an index knows of an image."""
+    group = replace(site.group, channels=tuple(known.channels.get(one, one) for one in site.group.channels))
+    absent = [path for path in site.paths if path in known.absent] if known.absent else []
+    problem = site.problem
+    if absent:
+        message = f"{len(absent)} of {len(site.paths)} files of {site.id} are missing, such as '{absent[0].name}'."
+        problem = IncompleteError(message, "The plate's index lists them: copy the plate again from its source.")
+    return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
 def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]:

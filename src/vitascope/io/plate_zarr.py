@@ -18,7 +18,7 @@ from vitascope.io.files import is_zarr
 from vitascope.io.grouping import ImageGroup
 from vitascope.io.names import natural, split_suffix
 from vitascope.io.plate_folder import site_name
-from vitascope.io.plates import Plate, Site, plate_shape
+from vitascope.io.plates import Plate, Site, plate_shape, site_order
 from vitascope.io.zarrs import NGFF_VERSIONS, channel_names, inside, read_attributes
 
 _AGAIN = "Copy it again from its source, or export it again as OME-Zarr 0.4 or 0.5."
@@ -81,7 +81,7 @@ def zarr_plate(folder: Path, size: int | None = None) -> Plate:
         sites += _sites_of(folder, name, well, path, acquisitions)
     if not sites:
         raise ReaderError(f"No entry in the list of wells of '{folder.name}' is a well.", _AGAIN)
-    sites.sort(key=lambda site: (site.well, natural(site.place.field), natural(site.place.time)))
+    sites.sort(key=site_order)
     extra = _unlisted(folder, {str(entry.get("path", "")).strip("/") for entry in wells if isinstance(entry, dict)})
     if extra:
         warnings.append(f"{len(extra)} wells lie in the folder but are not listed, and are left out: {extra[0]} …")

@@ -160,6 +160,11 @@ class Plate:
         return {well: tuple(sites) for well, sites in found.items()}
 
 
+def site_order(site: Site) -> tuple[object, ...]:
+    """Key to sort images by: well, field, time and id, numbers compared as numbers."""
+    return site.well, natural(site.place.field), natural(site.place.time), site.id
+
+
 def plate_shape(wells: Sequence[Well], size: int | None = None) -> tuple[int, int]:
     """Return rows and columns of the smallest common plate that holds the wells, or of the one with ``size`` wells.
 
