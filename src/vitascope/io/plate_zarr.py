@@ -19,7 +19,7 @@ from vitascope.io.grouping import ImageGroup
 from vitascope.io.names import natural, split_suffix
 from vitascope.io.plate_folder import site_name
 from vitascope.io.plates import Plate, Site, plate_shape, site_order
-from vitascope.io.zarrs import NGFF_VERSIONS, channel_names, inside, read_attributes
+from vitascope.io.zarrs import NGFF_VERSIONS, OWN_NOTES, channel_names, inside, read_attributes
 
 _AGAIN = "Copy it again from its source, or export it again as OME-Zarr 0.4 or 0.5."
 
@@ -103,7 +103,8 @@ def _sites_of(folder: Path, name: str, well: Well, path: str, acquisitions: Mapp
         home = _real(folder, path)
         if not home.is_dir():
             raise IncompleteError(f"The well {well} is listed, but '{path}' is missing.", _AGAIN)
-        listed = read_attributes(home).get("well")
+        attributes = read_attributes(home)
+        listed = attributes.get("well")
         images = listed.get("images") if isinstance(listed, dict) else None
         if not isinstance(images, list) or not all(isinstance(one, dict) and one.get("path") for one in images):
             raise ReaderError(f"The well {well} lists no images.", _AGAIN)
@@ -111,13 +112,25 @@ def _sites_of(folder: Path, name: str, well: Well, path: str, acquisitions: Mapp
         place = Place(name, str(well))
         problem = error if isinstance(error, VitascopeError) else ReaderError(f"The well {well}: {error}.", _AGAIN)
         return [_site(well, place, folder / "missing", problem)]
-    return [_image(folder, f"{path}/{one['path']}", name, well, one, acquisitions) for one in images]
+    return [
+        _image(folder, f"{path}/{one['path']}", _place(name, well, one, acquisitions, attributes), well)
+        for one in images
+    ]
 
 
-def _image(
-    folder: Path, path: str, name: str, well: Well, entry: Mapping[str, Any], acquisitions: Mapping[Any, str]
-) -> Site:
-    place = Place(name, str(well), str(entry["path"]), acquisitions.get(entry.get("acquisition"), ""))
+def _place(
+    name: str, well: Well, entry: Mapping[str, Any], acquisitions: Mapping[Any, str], attributes: Mapping[str, Any]
+) -> Place:
+    """Tell field and time: as we noted them when we wrote the plate, else by path and acquisition."""
+    notes = attributes.get(OWN_NOTES)
+    places = notes.get("places") if isinstance(notes, dict) else None
+    noted = places.get(str(entry["path"])) if isinstance(places, dict) else None
+    if isinstance(noted, dict):
+        return Place(name, str(well), str(noted.get("field", "")), str(noted.get("time", "")))
+    return Place(name, str(well), str(entry["path"]), acquisitions.get(entry.get("acquisition"), ""))
+
+
+def _image(folder: Path, path: str, place: Place, well: Well) -> Site:
     try:
         home = _real(folder, path)
     except VitascopeError as error:
