@@ -8,7 +8,7 @@ NGFF specification 0.4 and 0.5, "plate" and "well" metadata, https://ngff.openmi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,7 +89,7 @@ def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> Steps[Ex
                 continue
             in_well = written.setdefault(site.well, [])
             name = _field_path(site, [other for _, other in in_well])
-            fill_ome_zarr(folder / _well_path(site.well) / name, picture, version, labels=False)
+            fill_ome_zarr(folder / well_path(site.well) / name, picture, version, labels=False)
             in_well.append((site, name))
         if not written:
             raise InputError(f"No image of '{plate.name}' can be read.", failed[0][1] if failed else "")
@@ -110,7 +110,8 @@ def _picture(site: Site) -> Picture:
     )
 
 
-def _well_path(well: Well) -> str:
+def well_path(well: Well) -> str:
+    """Return where a well lies in a plate."""
     row = str(well)[:-2]
     return f"{row}/{well.column + 1}"
 
@@ -129,7 +130,23 @@ def _field_path(site: Site, taken: Sequence[str]) -> str:
 
 def _describe(folder: Path, plate: Plate, written: dict[Well, list[tuple[Site, str]]], version: Version) -> None:
     """Write the metadata of the plate, its rows and its wells."""
-    zarr_format = 2 if version == "0.4" else 3
+    zarr_format: Literal[2, 3] = 2 if version == "0.4" else 3
+    for path, attributes in plate_groups(plate, written, version):
+        zarr.open_group(str(folder / path), mode="a", zarr_format=zarr_format).update_attributes(attributes)
+
+
+def plate_groups(
+    plate: Plate, written: Mapping[Well, Sequence[tuple[Site, str]]], version: Version
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the metadata of a plate, its rows and its wells, by path inside the plate.
+
+    Parameters
+    ----------
+    plate : Plate
+    written : mapping of Well to sequence of (Site, str)
+        The images that are there, each with the name of its folder.
+    version : {"0.4", "0.5"}
+    """
     times = {time: number for number, time in enumerate(plate.times)}
     rows = [str(Well(row, 0))[:-2] for row in range(plate.rows)]
     about: dict[str, Any] = {
@@ -137,7 +154,7 @@ def _describe(folder: Path, plate: Plate, written: dict[Well, list[tuple[Site, s
         "rows": [{"name": row} for row in rows],
         "columns": [{"name": str(column + 1)} for column in range(plate.columns)],
         "wells": [
-            {"path": _well_path(well), "rowIndex": well.row, "columnIndex": well.column} for well in sorted(written)
+            {"path": well_path(well), "rowIndex": well.row, "columnIndex": well.column} for well in sorted(written)
         ],
         "field_count": max(len(sites) for sites in written.values()),
     }
@@ -145,12 +162,11 @@ def _describe(folder: Path, plate: Plate, written: dict[Well, list[tuple[Site, s
         about["acquisitions"] = [{"id": number, "name": time or "0"} for time, number in times.items()]
     if version == "0.4":
         about["version"] = version
-    for path, attributes in [
+    return [
         ("", ngff_group({"plate": about}, version, {})),
         *((row, {}) for row in sorted({str(well)[:-2] for well in written})),
-        *((_well_path(well), _well_attributes(sites, times, version)) for well, sites in written.items()),
-    ]:
-        zarr.open_group(str(folder / path), mode="a", zarr_format=zarr_format).update_attributes(attributes)  # type: ignore[arg-type]
+        *((well_path(well), _well_attributes(sites, times, version)) for well, sites in written.items()),
+    ]
 
 
 def _well_attributes(sites: Sequence[tuple[Site, str]], times: dict[str, int], version: Version) -> dict[str, Any]:
