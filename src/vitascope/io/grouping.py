@@ -14,7 +14,7 @@ from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.plate import Place
 from vitascope.io.files import expand
 from vitascope.io.names import NameParts, natural, parse_name, split_suffix, step_folders
-from vitascope.io.patterns import compile_pattern
+from vitascope.io.patterns import compile_pattern, folder_levels
 from vitascope.io.stems import Naming, name_images
 
 
@@ -50,15 +50,24 @@ class ImageGroup:
 
 @dataclass(frozen=True)
 class Member:
-    """One file, and what its name or an index tells of it."""
+    """One file, and what its name or an index tells of it.
+
+    Parameters
+    ----------
+    path : Path
+    parts : NameParts
+    levels : int
+        Folders above the file that a pattern has read.
+    """
 
     path: Path
     parts: NameParts
+    levels: int = 0
 
     @property
     def home(self) -> Path:
-        """Folder of the image: above those that stand for its z-steps and time points."""
-        return self.path.parents[len(step_folders(self.path))]
+        """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
+        return self.path.parents[self.levels or len(step_folders(self.path))]
 
 
 def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
@@ -85,7 +94,8 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = Non
         If the pattern cannot be used or does not fit a name.
     """
     pattern = compile_pattern(group) if group else None
-    bundles = bundle(Member(path, parse_name(path, pattern)) for path in expand(paths))
+    levels = folder_levels(pattern) if pattern else 0
+    bundles = bundle(Member(path, parse_name(path, pattern), levels) for path in expand(paths))
     groups = [lay_out(members) for members in bundles]
     names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)

@@ -6,6 +6,7 @@ Pure functions on text; nothing here looks at the disk.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePath
@@ -13,7 +14,8 @@ from typing import Any
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.plate import Place, Well
-from vitascope.io.layouts import LAYOUTS
+from vitascope.io.layouts import LATE_LAYOUTS, LAYOUTS
+from vitascope.io.patterns import folder_levels
 from vitascope.io.tokens import SEPARATORS, Token, find_keys, find_tokens
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".png", ".jpeg", ".jpg", ".bmp")
@@ -114,17 +116,53 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
     path = PurePath(path)
     stem, _ = split_suffix(path.name)
     if pattern is not None:
-        levels = pattern.pattern.replace("[^/]", "").count("/")
-        folders = path.parts[-1 - levels : -1]
+        folders = path.parts[-1 - folder_levels(pattern) : -1]
         name, stem = ("/".join((*folders, end)) for end in (path.name, stem))
         return _parts("pattern", stem, _tokens_of_pattern(name, stem, pattern))
-    parts = _parse_stem(stem)
+    return _with_folders(_parse_stem(stem), path)
+
+
+def _with_folders(parts: NameParts, path: PurePath) -> NameParts:
     for folder in step_folders(path):
         for part, text in folder.items():
             if not getattr(parts, part):
                 found: dict[str, Any] = {part: text, "layout": parts.layout or "folders"}
                 parts = replace(parts, **found)
     return parts
+
+
+def parse_among(path: PurePath, layouts: Collection[str]) -> NameParts:
+    """Read a name that tells no well by itself, but does among others that are named alike.
+
+    ``c3`` is short for channel 3 and ``Z01`` for plane 1; beside ``b3`` and ``Y01`` they are wells.
+
+    Parameters
+    ----------
+    path : path
+    layouts : collection of str
+        Of the other names.
+
+    Returns
+    -------
+    NameParts
+        Without a well where the name is not alike.
+
+    Examples
+    --------
+    >>> parse_among(PurePath("P_Z01_s1_w1.tif"), {"imagexpress"}).well
+    'Z01'
+    """
+    stem, _ = split_suffix(path.name)
+    for name in layouts:
+        match = LATE_LAYOUTS[name].fullmatch(stem) if name in LATE_LAYOUTS else None
+        tokens = _tokens_of_match(match) if match else None
+        if tokens is not None:
+            return _with_folders(_parts(name, stem, tokens), path)
+    match = re.match(r"([A-Za-z])(?=\d{1,2}(?![A-Za-z0-9]))", stem)
+    if "tokens" not in layouts or match is None:
+        return NameParts()
+    parts = parse_name(path.with_name("A" + path.name[1:]))
+    return replace(parts, well=match[1].upper() + parts.well[1:]) if parts.well else NameParts()
 
 
 def step_folders(path: PurePath) -> list[dict[str, str]]:

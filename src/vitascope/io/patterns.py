@@ -64,6 +64,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
+def folder_levels(pattern: re.Pattern[str]) -> int:
+    """Count the folders above a file that a pattern reads too."""
+    return pattern.pattern.replace("[^/]", "").count("/")
+
+
 def _from_braces(pattern: str) -> str:
     pieces = re.split(r"(\{[^{}]*\}|\*)", pattern)
     text = ""

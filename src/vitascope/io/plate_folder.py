@@ -14,8 +14,8 @@ from vitascope.core.errors import IncompleteError, InputError, ParameterError, R
 from vitascope.core.plate import PLATE_SHAPES, Place, Well
 from vitascope.io.files import is_image_name, is_zarr, unreadable
 from vitascope.io.grouping import ImageGroup, Member, bundle, lay_out
-from vitascope.io.names import NameParts, natural, parse_name
-from vitascope.io.patterns import compile_pattern
+from vitascope.io.names import NameParts, natural, parse_among, parse_name
+from vitascope.io.patterns import compile_pattern, folder_levels
 from vitascope.io.plates import Plate, Site, plate_shape, site_order
 from vitascope.io.writing import file_name
 
@@ -148,6 +148,7 @@ def _completed(site: Site, known: Known) -> Site:
 def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]:
     """List the files that tell their well, and the others."""
     pattern = compile_pattern(group) if group else None
+    levels = folder_levels(pattern) if pattern else 0
     members: list[Member] = []
     strangers: list[Path] = []
     for path in list_images(folder):
@@ -156,9 +157,14 @@ def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]
         except ParameterError:  # the pattern does not fit the name
             parts = NameParts()
         if parts.well:
-            members.append(Member(path, parts))
+            members.append(Member(path, parts, levels))
         else:
             strangers.append(path)
+    layouts = {member.parts.layout for member in members}
+    if pattern is None and strangers and members:
+        among = [(path, parse_among(path, layouts)) for path in strangers]
+        members += [Member(path, parts) for path, parts in among if parts.well]
+        strangers = [path for path, parts in among if not parts.well]
     return members, strangers
 
 

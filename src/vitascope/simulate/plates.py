@@ -58,7 +58,7 @@ class Compound:
         >>> Compound("x", 2.0, 1.0).viable(2.0)
         0.5
         """
-        return self.floor + (1 - self.floor) / (1 + (dose_um / self.ec50_um) ** self.slope)
+        return float(self.floor + (1 - self.floor) / (1 + (dose_um / self.ec50_um) ** self.slope))
 
 
 COMPOUNDS = (Compound("compound A", 0.3, 1.2), Compound("compound B", 5.0, 2.0, 0.2))
