@@ -21,6 +21,7 @@ from vitascope.io.zarrs import OWN_NOTES
 
 TILE_PX = 512
 CHUNK_PX = 1024
+CHANNEL_COLOURS = ("FFFFFF", "3366FF", "FF8800", "BB44FF")
 _CLASSIC_BYTES = 2**32 - 2**25
 
 
@@ -183,10 +184,29 @@ def _ngff_attributes(picture: Picture, version: str, labels: bool) -> dict[str, 
     }
     ome: dict[str, Any] = {"multiscales": [multiscale]}
     if picture.channel_names:
-        ome["omero"] = {"channels": [{"label": name, "active": True} for name in picture.channel_names]}
+        window = _window(picture.dtype)
+        ome["omero"] = {
+            "channels": [
+                {
+                    "label": name,
+                    "active": True,
+                    "color": CHANNEL_COLOURS[number % len(CHANNEL_COLOURS)],
+                    "window": window,
+                }
+                for number, name in enumerate(picture.channel_names)
+            ]
+        }
     if labels:
         ome["image-label"] = {"version": version}
     return ngff_group(ome, version, dict(picture.notes or {}))
+
+
+def _window(dtype: str) -> dict[str, float]:
+    """Give the range a viewer may show: that of the number type, 0 to 1 for others."""
+    low, high = (0.0, 1.0)
+    if np.dtype(dtype).kind in "iu":
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    return {"min": low, "max": high, "start": low, "end": high}
 
 
 def ngff_group(ome: Mapping[str, Any], version: str, notes: Mapping[str, Any]) -> dict[str, Any]:
