@@ -22,6 +22,8 @@ FLAGS: dict[str, str] = {
     "fewer_channels_used": "The image has more channels than the model: the others were left out.",
     "unsure": "The image lies at the edge of what the model was trained on (outside the 1-99 % range).",
     "outside_model": "The image lies outside what the model was trained on: do not rely on the numbers.",
+    "focus_outlier": "The image is far blurrier than the others of its plate.",
+    "contrast_outlier": "Contrast lies far below that of the other images of the plate: the well may be empty.",
     "trained_on_this": "The image was part of the model's training data: agreement is optimistic.",
     # the run
     "device_fallback": "The wanted device was not there or gave up: the run went on with another one.",

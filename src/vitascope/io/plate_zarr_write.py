@@ -174,8 +174,6 @@ def _well_attributes(sites: Sequence[tuple[Site, str]], times: dict[str, int], v
         {"path": name, "acquisition": times[site.place.time]} if len(times) > 1 else {"path": name}
         for site, name in sites
     ]
-    about: dict[str, Any] = {"images": images}
-    if version == "0.4":
-        about["version"] = version
+    about: dict[str, Any] = {"images": images, "version": version}
     places = {name: {"field": site.place.field, "time": site.place.time} for site, name in sites}
     return ngff_group({"well": about}, version, {"places": places})

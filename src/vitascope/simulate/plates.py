@@ -26,7 +26,7 @@ ROWS, COLUMNS = 8, 12
 PIXEL_SIZE_UM = 1.3
 BACKGROUND, GAIN = 9000.0, 3500.0
 CELL_RADIUS_PX = 5.0
-DEFOCUS_PX = 6.0
+DEFOCUS_PX = 9.0
 MAP_FILE, TRUTH_FILE = "plate_map.csv", "truth.csv"
 FLAWS = {"C05": "out_of_focus", "F09": "overexposed", "G03": "empty"}
 """Wells made to be found by a check of focus and exposure."""
