@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vitascope.core.errors import ReaderError
+from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.io.files import is_zarr, unreadable
 from vitascope.io.metaxpress import find_descriptions, metaxpress_plate
 from vitascope.io.names import natural
 from vitascope.io.operetta import INDEX_NAMES, find_index, operetta_plate
-from vitascope.io.plate_folder import folder_plates
+from vitascope.io.plate_folder import folder_plates, list_images
 from vitascope.io.plate_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates import Plate
 
@@ -53,6 +53,37 @@ def find_plates(
         return (metaxpress_plate(path, size),)
     what = "is no plate" if path.exists() else "does not exist"
     raise ReaderError(f"'{path}' {what}.", "Give a folder of images, an OME-Zarr plate, Index.idx.xml or .HTD.")
+
+
+def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
+    """Tell whether a path is a plate rather than a folder of images; no file is opened but an index.
+
+    Parameters
+    ----------
+    path : path
+    least_wells : int
+        That the names of a folder must tell.
+
+    Returns
+    -------
+    bool
+        True for an OME-Zarr plate, an index, a folder with one, and a folder in which at least half of the images tell
+        their wells.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path.is_file() and (path.name.lower() in INDEX_NAMES or path.suffix.lower() == ".htd")
+    if is_zarr(path):
+        return is_plate_zarr(path)
+    try:
+        if any(is_plate_zarr(one) for one in path.glob("*.zarr")) or find_index(path) or find_descriptions(path):
+            return True
+        plates = folder_plates(path)
+        images = sum(1 for _ in list_images(path))
+    except (VitascopeError, OSError):
+        return False
+    wells = sum(len(plate.wells) for plate in plates)
+    return wells >= least_wells and 2 * sum(len(site.paths) for plate in plates for site in plate) >= images
 
 
 def _in_folder(folder: Path, group: str | None, size: int | None) -> tuple[Plate, ...]:
