@@ -231,6 +231,20 @@ class Journal:
         for (text,) in self._each(query):
             yield Provenance.model_validate_json(text)
 
+    def provenance_of(self, image: str) -> Provenance | None:
+        """Return the provenance of one image; None where it has none."""
+        text = self._one_cell("provenance", image)
+        return None if text is None else Provenance.model_validate_json(text)
+
+    def pictures_of(self, image: str) -> tuple[str, ...]:
+        """Return the pictures of one image, as paths inside the results folder."""
+        return tuple(json.loads(self._one_cell("pictures", image) or "[]"))
+
+    def _one_cell(self, column: str, image: str) -> str | None:
+        with self._said():
+            found = self._db.execute(f"SELECT {column} FROM images WHERE name = ?", (image,)).fetchone()
+        return None if found is None else found[0]
+
     def table_names(self) -> tuple[str, ...]:
         """Return the names of the further tables."""
         with self._said():

@@ -53,6 +53,8 @@ class PlateJob:
     pixel_size_um : float or None
         Of all images, where the files do not tell it.
     axes : str or None
+    group : str or None
+        Pattern that the plate was opened with, to open it again from its results.
     redo : bool
         Whether to run again what failed or was incomplete.
     command : str
@@ -68,6 +70,7 @@ class PlateJob:
     workers: int | None = None
     pixel_size_um: float | None = None
     axes: str | None = None
+    group: str | None = None
     redo: bool = False
     command: str = ""
 
@@ -181,7 +184,9 @@ class _Run:
         check_same(journal.get("asked"), asked(job))
         if journal.get("asked") is None:
             journal.set(asked=asked(job), started=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()))
-        journal.set(command=job.command, starts=(journal.get("starts") or 0) + 1)
+        source = {"path": str(job.plate.path.absolute()), "group": job.group}
+        journal.set(command=job.command, source=source, shape=[job.plate.rows, job.plate.columns])
+        journal.set(starts=(journal.get("starts") or 0) + 1)
         journal.expect([(site.id, site.place) for site in job.plate])
         if job.plate_map is not None:
             job.plate_map.save(job.out / MAP)

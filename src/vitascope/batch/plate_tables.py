@@ -55,7 +55,7 @@ def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | No
         write_csv(folder / name, journal.pieces(name), ("image", "label") if name == OBJECTS else ("image",))
         write_parquet((folder / name).with_suffix(".parquet"), journal.pieces(name))
     if plate_map is not None:
-        quality = quality_table(results, plate)
+        quality = quality_table(results, plate.rows, plate.columns)
         if len(quality):
             write_csv(folder / QUALITY, iter([quality]))
     write_provenance(journal)
@@ -122,12 +122,11 @@ def by_well(frame: pd.DataFrame, column: str, how: str = "mean") -> pd.DataFrame
     return pd.concat([grouped[known].first(), values.rename(column)], axis=1).reset_index()
 
 
-def quality_table(results: pd.DataFrame, plate: Plate) -> pd.DataFrame:
+def quality_table(results: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
     """Judge the plate by each number that was measured; empty where the map names no controls."""
     if "role" not in results or not results["role"].isin(["negative", "positive"]).any():
         return pd.DataFrame()
-    wells = plate.rows * plate.columns
-    size = wells if wells in PLATE_SHAPES else None
+    size = rows * columns if PLATE_SHAPES.get(rows * columns) == (rows, columns) else None
     found = []
     for column in number_columns(results):
         table = by_well(results, column)

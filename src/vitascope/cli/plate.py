@@ -86,6 +86,7 @@ def plate(
             scheduler,
             workers,
             pixel_size_um,
+            group=group,
             redo=redo,
             command=shlex.join(["vitascope", *sys.argv[1:]]),
         )
