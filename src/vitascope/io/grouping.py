@@ -34,6 +34,8 @@ class ImageGroup:
         What the names say of each z; empty where they say nothing.
     place : Place
         Plate, well, field and time, where the names tell.
+    scene : int or None
+        Number of the image, in a file of a microscope that holds several.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ImageGroup:
     channels: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
     place: Place = field(default_factory=Place)
+    scene: int | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -13,6 +13,8 @@ from vitascope.io.operetta import INDEX_NAMES, find_index, operetta_plate
 from vitascope.io.plate_folder import folder_plates, list_images
 from vitascope.io.plate_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates import Plate
+from vitascope.io.vendor import is_vendor_file
+from vitascope.io.vendor_plate import vendor_plate
 
 
 def find_plates(
@@ -24,7 +26,8 @@ def find_plates(
     ----------
     path : path
         Folder of images, OME-Zarr plate or folder of such plates, ``Index.idx.xml`` of an Operetta or Opera Phenix, or
-        ``.HTD`` of MetaXpress. In a folder, index and description are found and read before the names.
+        ``.HTD`` of MetaXpress; CZI, ND2 or LIF whose images are called after wells. In a folder, index and
+        description are found and read before the names.
     group : str, optional
         Pattern with named parts that overrides the layouts known by name.
     size : int, optional
@@ -51,6 +54,8 @@ def find_plates(
         return (operetta_plate(path, size),)
     if path.suffix.lower() == ".htd" and path.is_file():
         return (metaxpress_plate(path, size),)
+    if is_vendor_file(path) and path.is_file():
+        return (vendor_plate(path, size),)
     what = "is no plate" if path.exists() else "does not exist"
     raise ReaderError(f"'{path}' {what}.", "Give a folder of images, an OME-Zarr plate, Index.idx.xml or .HTD.")
 
