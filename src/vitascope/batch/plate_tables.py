@@ -24,9 +24,10 @@ from vitascope.io.plates import Plate
 from vitascope.io.provenance import SHARED
 from vitascope.io.results import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
 from vitascope.io.writing import TEMPORARY, whole_file
+from vitascope.stats.plate_normalise import normalise
 from vitascope.stats.plate_quality import plate_quality
 
-PARQUET, QUALITY, MAP = "results.parquet", "plate_quality.csv", "plate_map.csv"
+PARQUET, WELLS, QUALITY, MAP = "results.parquet", "wells.csv", "plate_quality.csv", "plate_map.csv"
 ROWS_AT_ONCE = 100_000
 
 
@@ -51,6 +52,9 @@ def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | No
     results = results_frame(journal, plate_map)
     write_csv(folder / RESULTS, iter([results]))
     write_parquet(folder / PARQUET, iter([results]))
+    wells = wells_frame(results)
+    write_csv(folder / WELLS, iter([wells]))
+    write_parquet((folder / WELLS).with_suffix(".parquet"), iter([wells]))
     for name in journal.table_names():
         write_csv(folder / name, journal.pieces(name), ("image", "label") if name == OBJECTS else ("image",))
         write_parquet((folder / name).with_suffix(".parquet"), journal.pieces(name))
@@ -122,9 +126,45 @@ def by_well(frame: pd.DataFrame, column: str, how: str = "mean") -> pd.DataFrame
     return pd.concat([grouped[known].first(), values.rename(column)], axis=1).reset_index()
 
 
+def wells_frame(results: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each well and time: number of fields judged, the mean of every number, and these normalised.
+
+    Normalised columns (percent of control, percent inhibition, robust z, B-score) are there where the map names
+    controls; the raw ones are kept. Wells in which nothing could be judged keep their row.
+
+    Parameters
+    ----------
+    results : DataFrame
+        See :func:`results_frame`.
+
+    Returns
+    -------
+    DataFrame
+    """
+    if not len(results):
+        return pd.DataFrame()
+    keys = ["plate", "well", "time"]
+    known = [name for name in results.columns if name in MAP_COLUMNS and name not in keys]
+    grouped = results.groupby(keys, sort=False, dropna=False)
+    judged = results["status"].isin(["OK", "WARN"]).groupby([results[key] for key in keys], sort=False, dropna=False)
+    numbers = number_columns(results)
+    table = pd.concat([grouped[known].first(), judged.sum().rename("fields"), grouped[numbers].mean()], axis=1)
+    table = table.reset_index()
+    if has_controls(results):
+        table["role"] = table["role"].fillna("").replace("", "other")
+        for column in numbers:
+            table = normalise(table, column, by=("plate", "time"))
+    return table
+
+
+def has_controls(results: pd.DataFrame) -> bool:
+    """Tell whether the map names positive or negative controls."""
+    return "role" in results and bool(results["role"].isin(["negative", "positive"]).any())
+
+
 def quality_table(results: pd.DataFrame, rows: int, columns: int) -> pd.DataFrame:
     """Judge the plate by each number that was measured; empty where the map names no controls."""
-    if "role" not in results or not results["role"].isin(["negative", "positive"]).any():
+    if not has_controls(results):
         return pd.DataFrame()
     size = rows * columns if PLATE_SHAPES.get(rows * columns) == (rows, columns) else None
     found = []

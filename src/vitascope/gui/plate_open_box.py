@@ -21,14 +21,12 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.errors import VitascopeError
 from vitascope.gui.parts import Fold, add_row, make_form, make_note, narrow
-from vitascope.io.names import parse_name
 from vitascope.io.open_plate import find_plates
-from vitascope.io.patterns import compile_pattern
+from vitascope.io.plate_preview import PARTS, preview_pattern
 from vitascope.io.plates import Plate
 
 MOST_LOOKED_AT, MOST_SHOWN = 2000, 8
 PAUSE_MS = 250
-PARTS = ("plate", "well", "field", "time", "channel", "z")
 
 
 class PlateOpenBox(QWidget):  # type: ignore[misc]
@@ -169,26 +167,11 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         if self.path is None or not self.path.is_dir():
             self.matched.setText("Open a folder to see what its names tell.")
             return
-        try:
-            pattern = compile_pattern(self.group() or "") if self.group() else None
-        except VitascopeError as error:
-            self.matched.setText(str(error))
-            return
-        names = first_names(self.path)
-        fitting = 0
-        for name in names:
-            try:
-                parts = parse_name(self.path / name, pattern)
-            except VitascopeError:
-                parts = None
-            fits = parts is not None and bool(parts.well)
-            fitting += fits
-            if self.preview.topLevelItemCount() < MOST_SHOWN:
-                values = (
-                    [str(getattr(parts, part)) for part in PARTS] if parts is not None and fits else ["-"] * len(PARTS)
-                )
-                self.preview.addTopLevelItem(QTreeWidgetItem([name, *values]))
-        self.matched.setText(f"{fitting} of {len(names)} names tell a well.")
+        found = preview_pattern([self.path / name for name in first_names(self.path)], self.group() or "")
+        for match in found.matches[:MOST_SHOWN]:
+            told = [match.told.get(part, "") for part in PARTS]
+            self.preview.addTopLevelItem(QTreeWidgetItem([match.path.name, *told]))
+        self.matched.setText(found.summary)
 
 
 def first_names(folder: Path) -> list[str]:
