@@ -1,5 +1,6 @@
 """Worker processes: these tests start some, and are the slow ones of plate runs."""
 
+import dataclasses
 import os
 import signal
 from collections import Counter
@@ -9,7 +10,7 @@ import pytest
 
 from plate_support import make_job, make_plate, tables
 from vitascope.batch.plate import run_plate
-from vitascope.core.errors import OutputError, ParameterError
+from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.steps import finish
 
 pytestmark = [
@@ -99,6 +100,25 @@ def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_pat
         monkeypatch.setattr("vitascope.batch.cluster.look_around", blind)
         with pytest.raises(OutputError, match="does not see"):
             finish(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
+
+
+@pytest.mark.fault("G09")
+def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plate, tmp_path):
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    )
+    job = make_job(plate, tmp_path / "out", scheduler=cluster.scheduler_address, seconds=0.1)
+    steps = run_plate(job)
+    while next(steps).done < 3:
+        pass
+    cluster.close()
+    with pytest.raises(VitascopeError, match="scheduler is gone"):
+        finish(steps)
+    report = finish(run_plate(dataclasses.replace(job, scheduler=None)))
+    assert report.complete
+    assert 0 < report.computed <= 21
 
 
 def other_versions(paths):

@@ -45,6 +45,7 @@ def test_what_was_recorded_comes_back_in_the_order_of_the_plate(journal, tmp_pat
     assert journal.table_names() == ("objects.csv",)
 
 
+@pytest.mark.fault("G22")
 def test_images_are_numbered_as_they_end_whatever_the_clock_says(journal, tmp_path):
     assert journal.latest() == 0
     journal.record([done("p_A02_1", tmp_path), done("p_A01_1", tmp_path)])

@@ -77,13 +77,8 @@ class ClusterWorkers:
             tempfile.TemporaryDirectory(prefix="vitascope-", ignore_cleanup_errors=True)
         )
         self._stack.enter_context(
-            dask.config.set(
-                {
-                    "distributed.scheduler.allowed-failures": 0,
-                    # a worker is not stopped for long calls into libraries, and memory is bounded by what it holds
-                    "distributed.admin.tick.limit": "1h",
-                }
-            )
+            # who killed a worker is found out by running it alone, see batch.plate
+            dask.config.set({"distributed.scheduler.allowed-failures": 0})
         )
         self._cores, self._workers = usable_cores(), workers
         self.threads = threads_each(self._cores, workers)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work, failed, sign
-from vitascope.batch.journal import Journal, has_journal
+from vitascope.batch.journal import JOURNAL, Journal, has_journal
 from vitascope.batch.lock import LOCK, locked
 from vitascope.batch.plate_tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers, open_workers
@@ -181,9 +181,12 @@ class _Run:
         job, journal = self.job, self.journal
         for leftover in job.out.rglob(f"{TEMPORARY}*"):
             remove(leftover)
-        check_same(journal.get("asked"), asked(job))
-        if journal.get("asked") is None:
-            journal.set(asked=asked(job), started=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()))
+        finished = journal.finished()
+        if finished:
+            check_same(journal.get("asked"), asked(job))
+        else:
+            now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+            journal.set(asked=asked(job), started=now, plan=None, model_sha256=None)
         source = {"path": str(job.plate.path.absolute()), "group": job.group}
         journal.set(command=job.command, source=source, shape=[job.plate.rows, job.plate.columns])
         journal.set(starts=(journal.get("starts") or 0) + 1)
@@ -193,7 +196,6 @@ class _Run:
         plan = journal.get("plan")
         if plan is not None:
             self.params = job.spec.make_params(**plan)
-        finished = journal.finished()
         again = [
             site.id for site in job.plate if site.id in finished and self._is_stale(*finished[site.id], site.paths)
         ]
@@ -344,7 +346,7 @@ def asked(job: PlateJob) -> dict[str, Any]:
     }
 
 
-def check_same(before: dict[str, Any] | None, now: dict[str, Any]) -> None:
+def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to mix two runs in one folder.
 
     Raises
@@ -352,8 +354,6 @@ def check_same(before: dict[str, Any] | None, now: dict[str, Any]) -> None:
     ParameterError
         Naming what differs.
     """
-    if before is None:
-        return
     flat = [{**one, **one["params"]} for one in (before, now)]
     names = [name for name in dict.fromkeys([*flat[0], *flat[1]]) if name != "params"]
     differing = [
@@ -375,7 +375,7 @@ def _leave_nothing(out: Path, new: bool) -> None:
     with Journal(out, read_only=True) as journal:
         if journal.finished():
             return
-    if {path.name for path in out.iterdir()} <= {"journal.sqlite", LOCK}:
+    if {path.name for path in out.iterdir()} <= {JOURNAL, LOCK, MAP}:
         for path in out.iterdir():
             path.unlink()
         out.rmdir()

@@ -58,7 +58,9 @@ class PlateResults:
 
     def category_columns(self) -> list[str]:
         """Return the columns that can be drawn as kinds."""
-        return [name for name in CATEGORIES if name in self.frame and self.frame[name].fillna("").astype(str).any()]
+        return [
+            name for name in CATEGORIES if name in self.frame and (self.frame[name].fillna("").astype(str) != "").any()
+        ]
 
     def times(self) -> list[str]:
         """Return the times, in the order of the plate."""

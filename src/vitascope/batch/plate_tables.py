@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from vitascope.io.plate_pictures import describe_pictures
 from vitascope.io.plates import Plate
 from vitascope.io.provenance import SHARED
 from vitascope.io.results import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
-from vitascope.io.writing import TEMPORARY, whole_file
+from vitascope.io.writing import TEMPORARY, output_error, whole_file
 from vitascope.stats.plate_normalise import normalise
 from vitascope.stats.plate_quality import plate_quality
 
@@ -50,18 +52,20 @@ def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | No
     pictures = [(sites[e.name], path) for e in journal.entries() for path in e.pictures if e.name in sites]
     describe_pictures(folder, plate, pictures)
     results = results_frame(journal, plate_map)
-    write_csv(folder / RESULTS, iter([results]))
-    write_parquet(folder / PARQUET, iter([results]))
+    map_columns = [name for name in plate_map.table if name not in FIRST_COLUMNS] if plate_map is not None else []
+    rows = batched(result_rows(journal, plate_map), ROWS_AT_ONCE)
+    write_csv(folder / RESULTS, rows, (*FIRST_COLUMNS, *map_columns), LAST_COLUMNS)
+    write_parquet(folder / PARQUET, [results])
     wells = wells_frame(results)
-    write_csv(folder / WELLS, iter([wells]))
-    write_parquet((folder / WELLS).with_suffix(".parquet"), iter([wells]))
+    write_csv(folder / WELLS, [wells])
+    write_parquet((folder / WELLS).with_suffix(".parquet"), [wells])
     for name in journal.table_names():
         write_csv(folder / name, journal.pieces(name), ("image", "label") if name == OBJECTS else ("image",))
         write_parquet((folder / name).with_suffix(".parquet"), journal.pieces(name))
     if plate_map is not None:
         quality = quality_table(results, plate.rows, plate.columns)
         if len(quality):
-            write_csv(folder / QUALITY, iter([quality]))
+            write_csv(folder / QUALITY, [quality])
     write_provenance(journal)
 
 
@@ -79,16 +83,25 @@ def results_frame(journal: Journal, plate_map: PlateMap | None = None) -> pd.Dat
     DataFrame
         Texts and names as text, everything else as numbers; NaN where there is none.
     """
-    rows = []
+    frame = pd.DataFrame(list(result_rows(journal, plate_map)))
+    last = [name for name in LAST_COLUMNS if name in frame]
+    return frame[[name for name in frame.columns if name not in last] + last]
+
+
+def result_rows(journal: Journal, plate_map: PlateMap | None = None) -> Iterator[dict[str, Any]]:
+    """Give the rows of ``results.csv`` one by one, in the order of the plate."""
     for entry in journal.entries():
         known = plate_map.row(entry.place.plate, entry.place.well) if plate_map is not None else {}
         known = {name: value for name, value in known.items() if name not in ("plate", "well")}
         for row in entry.rows:
             first = {name: row.get(name) for name in FIRST_COLUMNS}
-            rows.append({**first, **known, **{k: v for k, v in row.items() if k not in first and k not in known}})
-    frame = pd.DataFrame(rows)
-    last = [name for name in LAST_COLUMNS if name in frame]
-    return frame[[name for name in frame.columns if name not in last] + last]
+            yield {**first, **known, **{k: v for k, v in row.items() if k not in first and k not in known}}
+
+
+def batched(rows: Iterator[dict[str, Any]], count: int) -> Iterator[list[dict[str, Any]]]:
+    """Put rows together, so many at a time."""
+    while some := list(islice(rows, count)):
+        yield some
 
 
 def number_columns(frame: pd.DataFrame) -> list[str]:
@@ -175,7 +188,12 @@ def quality_table(results: pd.DataFrame, rows: int, columns: int) -> pd.DataFram
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
-def write_csv(path: Path, pieces: Iterator[pd.DataFrame], first: tuple[str, ...] = ()) -> None:
+def write_csv(
+    path: Path,
+    pieces: Iterable[pd.DataFrame | list[dict[str, Any]]],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> None:
     """Write a table piece by piece, and give it its name when it is whole.
 
     Raises
@@ -183,14 +201,21 @@ def write_csv(path: Path, pieces: Iterator[pd.DataFrame], first: tuple[str, ...]
     OutputError
         If it cannot be written.
     """
-    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first)
-    for piece in pieces:
-        growing.append(piece)
-    if growing.path.exists():
-        growing.path.replace(path)
+    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
+    try:
+        for piece in pieces:
+            growing.append(piece)
+        if growing.path.exists():
+            with growing.path.open("r+b") as file:
+                os.fsync(file.fileno())
+            growing.path.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        growing.path.unlink(missing_ok=True)
 
 
-def write_parquet(path: Path, pieces: Iterator[pd.DataFrame]) -> None:
+def write_parquet(path: Path, pieces: Iterable[pd.DataFrame]) -> None:
     """Write a table as Parquet, whole; columns that some pieces lack are empty there.
 
     Raises

@@ -152,15 +152,16 @@ class PlateGrid(QWidget):  # type: ignore[misc]
 
     def mousePressEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
         """Begin a click or a frame."""
-        self._from = event.pos()
+        self._from = event.position().toPoint()
 
     def mouseMoveEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
         """Say what lies below the mouse; draw the frame."""
-        well = self.well_at(event.pos())
+        here = event.position().toPoint()
+        well = self.well_at(here)
         if well is not None:
-            QToolTip.showText(event.globalPos(), self.describe(well), self)
+            QToolTip.showText(event.globalPosition().toPoint(), self.describe(well), self)
         if self._from is not None and self.several:
-            self.wells = self._framed(self._from, event.pos())
+            self.wells = self._framed(self._from, here)
             self.update()
 
     def mouseReleaseEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
@@ -168,12 +169,13 @@ class PlateGrid(QWidget):  # type: ignore[misc]
         start, self._from = self._from, None
         if start is None:
             return
+        here = event.position().toPoint()
         if self.several:
-            framed = self._framed(start, event.pos())
+            framed = self._framed(start, here)
             more = bool(event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier))
             self.wells = self.wells | framed if more else framed
             self.chosen.emit(set(self.wells))
-        well = self.well_at(event.pos())
+        well = self.well_at(here)
         if well is not None:
             self._go(well)
         self.update()
