@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPoint, Qt
 
 from gui_support import at_once, settle
@@ -18,6 +18,7 @@ from vitascope.core.plate import Well
 from vitascope.core.steps import finish
 from vitascope.gui.heat_map import colour_amounts, fade, kind_colours, limits
 from vitascope.gui.plate_dock import PlateDock
+from vitascope.gui.reader import read
 from vitascope.gui.runner import Runner, failure
 from vitascope.io.open_plate import open_plate
 from vitascope.io.plate_map import PlateMap
@@ -266,3 +267,17 @@ def test_the_dock_opens_from_the_menu(make_napari_viewer, out):
         settle()
         time.sleep(0.01)
     assert len(viewer.layers) == 3
+
+
+def test_a_results_folder_opens_as_layers_and_the_dock_takes_it_up(viewer, out, qtbot):
+    for layer in read(str(out)):
+        viewer.add_layer(Layer.create(*layer))
+    assert [type(layer) for layer in viewer.layers] == [Image, Image, Labels]
+    made = PlateDock(viewer, Runner(at_once, activity=False), now)
+    assert made.results[0].folder == out
+    assert made.input.value().name == "p"
+    before = list(viewer.layers)
+    made.heat.panels[0].grid._go(Well(0, 1))
+    assert list(viewer.layers) == before
+    made.close_down()
+    settle()

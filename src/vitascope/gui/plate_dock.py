@@ -15,14 +15,16 @@ from vitascope.batch.plate_results import PlateResults, open_plate_results
 from vitascope.core.errors import VitascopeError
 from vitascope.core.plate import Well
 from vitascope.gui.heat_box import HeatBox
+from vitascope.gui.layers import OWN
 from vitascope.gui.parts import make_note, make_title
 from vitascope.gui.plate_map_box import PlateMapBox
 from vitascope.gui.plate_open_box import PlateOpenBox
+from vitascope.gui.plate_reader import PLATE
 from vitascope.gui.plate_run_box import PlateRunBox
 from vitascope.gui.quality_box import QualityBox
 from vitascope.gui.runner import Runner
 from vitascope.gui.thumb_box import ThumbBox
-from vitascope.gui.well_view import Launch, WellView, in_background
+from vitascope.gui.well_view import RESULTS, Launch, WellView, in_background
 from vitascope.io.plates import Plate
 
 if TYPE_CHECKING:
@@ -60,8 +62,10 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self._out: Path | None = None
         self._looked_s = 0.0
         self._open = True
+        self._viewer = viewer
         self._lay_out()
         self._connect()
+        self._look_at_layers()
 
     def _guarded(self, launch: Launch) -> Launch:
         """Let nothing arrive at a dock that is gone."""
@@ -107,6 +111,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.run.progressed.connect(self._look_again)
         self.run.ended.connect(lambda: self._look_again(at_once=True))
         self.destroyed.connect(self.runner.cancel)
+        self._viewer.layers.events.inserted.connect(self._look_at_layers)
 
     def _say(self, text: str) -> None:
         self.note.setText(text)
@@ -124,12 +129,26 @@ class PlateDock(QWidget):  # type: ignore[misc]
     def close_down(self) -> None:
         """Cancel the run, which can be gone on with, and go."""
         self._open = False
+        self._viewer.layers.events.inserted.disconnect(self._look_at_layers)
         self.runner.cancel()
         self.view.close()
         self.thumbs.stop()
         self.deleteLater()
 
     # -- plate, map, results ----------------------------------------------------------------------------------------
+
+    def _look_at_layers(self, event: Any = None) -> None:
+        """Take the plate, or the results, that a layer was opened from; what is open already stays."""
+        if not self._open or self.input.value() is not None or self.results:
+            return
+        for layer in self._viewer.layers:
+            if RESULTS in layer.metadata:
+                self.open_results(Path(layer.metadata[RESULTS]))
+                return
+            known = layer.metadata.get(OWN, {}).get(PLATE)
+            if known:
+                self.input.open(Path(known["path"]), known["name"])
+                return
 
     def _plate_changed(self) -> None:
         plate = self.input.value()

@@ -64,11 +64,16 @@ def read(path: Paths) -> list[LayerData]:
     ReaderError
         If a file cannot be read.
     """
+    from vitascope.batch.journal import has_journal
     from vitascope.io.images import read_images  # readers are loaded with the first file, not with napari
     from vitascope.io.results_read import is_results_folder
 
     paths = [path] if isinstance(path, str) else list(path)
     if len(paths) == 1 and is_results_folder(Path(paths[0])):
+        if has_journal(Path(paths[0])):
+            from vitascope.gui.well_view import first_layers
+
+            return first_layers(Path(paths[0]))
         return results_layers(Path(paths[0]))
     if len(paths) == 1 and (plates := plates_at(Path(paths[0]))):
         return plate_layers(plates)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer
 from napari.qt.threading import create_worker
 
-from vitascope.batch.plate_results import PlateResults, sort_labels_last
+from vitascope.batch.plate_results import PlateResults, open_plate_results, sort_labels_last
+from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
 from vitascope.gui.frame import Frame
 from vitascope.gui.runner import Outcome, failure
 from vitascope.gui.show import OUTLINE_PX, LayerData, image_layers, result_layers
 from vitascope.io.plates import Plate
 
-KEY = "vitascope_well"
+KEY, RESULTS = "vitascope_well", "vitascope_results"
 AT_ONCE_BYTES = 1 << 27
 """Pictures up to this size are read before they are shown, so that the viewer never waits for a disk."""
 
@@ -79,6 +81,34 @@ def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown
             for number, one in enumerate(result_layers([picture.output], frame, provenance)):
                 layers[f"{kind} {picture.output.title} {number}"] = _at_hand(one)
     return Shown(image, layers)
+
+
+def first_layers(folder: Path) -> list[LayerData]:
+    """Open the first image of a plate run that has pictures; the dock Plate steps through the others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+
+    Raises
+    ------
+    ReaderError
+        If there is none.
+    """
+    results = open_plate_results(folder)
+    image = next((name for name in dict.fromkeys(results.frame["image"]) if results.pictures(name)), None)
+    if image is None:
+        raise ReaderError(f"No image of the plate run in '{folder}' has a picture yet.", "Its tables say why.")
+    try:
+        plate: Plate | None = results.open_plate()
+    except VitascopeError:
+        plate = None  # it was moved; what was predicted is here
+    made = []
+    for key, (data, options, kind) in load(image, plate, results).layers.items():
+        metadata = {**options.get("metadata", {}), KEY: key, RESULTS: str(folder)}
+        made.append((data, {**options, "metadata": metadata}, kind))
+    return made
 
 
 def _at_hand(layer: LayerData) -> LayerData:
