@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from vitascope.core.errors import IncompleteError, ReaderError
@@ -67,10 +68,11 @@ class Member:
     parts: NameParts
     levels: int = 0
 
-    @property
+    @cached_property
     def home(self) -> Path:
         """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
-        return self.path.parents[self.levels or len(step_folders(self.path))]
+        levels = self.levels or len(step_folders(self.path))
+        return self.path.parents[levels] if levels else self.path.parent
 
 
 def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:

@@ -83,9 +83,11 @@ def split_suffix(name: str) -> tuple[str, str]:
     >>> split_suffix("notes.txt")
     ('notes.txt', '')
     """
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)], suffix
+    lowered = name.lower()
+    if lowered.endswith(SUFFIXES):
+        for suffix in SUFFIXES:
+            if lowered.endswith(suffix) and len(name) > len(suffix):
+                return name[: -len(suffix)], suffix
     return name, ""
 
 
@@ -113,7 +115,7 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
     >>> parts.plate, parts.well, parts.field, parts.channel
     ('Week1', 'B02', '1', 'w2')
     """
-    path = PurePath(path)
+    path = path if isinstance(path, PurePath) else PurePath(path)
     stem, _ = split_suffix(path.name)
     if pattern is not None:
         folders = path.parts[-1 - folder_levels(pattern) : -1]
@@ -168,14 +170,21 @@ def parse_among(path: PurePath, layouts: Collection[str]) -> NameParts:
 def step_folders(path: PurePath) -> list[dict[str, str]]:
     """Read the folders right above a file that stand for a time point or a z-step, the innermost first."""
     found = []
-    for parent in path.parents:
-        match = _STEP.fullmatch(parent.name)
-        if match is None:
+    for part in path.parts[-2::-1]:
+        step = _step_of(part)
+        if not step:
             break
-        found.append({part: text for part, text in match.groupdict().items() if text})
+        found.append(dict(step))
     return found
 
 
+@lru_cache(maxsize=1024)
+def _step_of(folder: str) -> tuple[tuple[str, str], ...]:
+    match = _STEP.fullmatch(folder)
+    return tuple((part, text) for part, text in match.groupdict().items() if text) if match else ()
+
+
+@lru_cache(maxsize=4096)
 def read_well(row: str, column: str = "") -> str:
     """Write a well as ``B07``, from ``b7``, ``B - 07``, ``B_7``, or from row and column (``02`` and ``07``).
 

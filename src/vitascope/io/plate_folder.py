@@ -177,7 +177,7 @@ def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
         If the folder cannot be listed.
     """
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: natural(entry.name))
+        entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         path = folder / entry.name
         if entry.is_dir(follow_symlinks=False):
