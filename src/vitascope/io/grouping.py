@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from vitascope.core.errors import IncompleteError, ReaderError
@@ -72,7 +72,7 @@ class Member:
     def home(self) -> Path:
         """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
         levels = self.levels or len(step_folders(self.path))
-        return self.path.parents[levels] if levels else self.path.parent
+        return _folder(self.path.parts[: -1 - levels])
 
 
 def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
@@ -104,6 +104,12 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = Non
     groups = [lay_out(members) for members in bundles]
     names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+
+
+@lru_cache(maxsize=1024)
+def _folder(parts: tuple[str, ...]) -> Path:
+    """Give all files of a folder one object for it, which is hashed once."""
+    return Path(*parts)
 
 
 _Natural = tuple[tuple[int, str], ...]

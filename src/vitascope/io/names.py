@@ -35,10 +35,12 @@ class NameParts:
         As written, but the well always as ``B07``.
     rest : str
         Text of the name outside these parts: names with different rests are different images.
-    common : str
-        The name without its z and channel parts and one separator for each.
     complete : bool
         Whether plate, well and field say all that the name says beside time, z and channel.
+    stem : str
+        The name without its suffix.
+    planes : tuple of (int, int)
+        Where z and channel stand in the stem.
     """
 
     layout: str = ""
@@ -49,8 +51,14 @@ class NameParts:
     channel: str = ""
     z: str = ""
     rest: str = ""
-    common: str = ""
     complete: bool = False
+    stem: str = ""
+    planes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def common(self) -> str:
+        """The name without its z and channel parts and one separator for each."""
+        return _without(self.stem, self.planes)
 
     @property
     def place(self) -> Place:
@@ -244,14 +252,15 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
 
 def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
     values = {token.part: token.text for token in tokens if token.part}
-    planes = [token for token in tokens if token.part in ("z", "channel", "")]
-    return NameParts(layout=layout, rest=_without(stem, tokens), common=_without(stem, planes), complete=True, **values)
+    planes = tuple((token.start, token.end) for token in tokens if token.part in ("z", "channel", ""))
+    rest = _without(stem, [(token.start, token.end) for token in tokens])
+    return NameParts(layout=layout, rest=rest, complete=True, stem=stem, planes=planes, **values)
 
 
-def _without(stem: str, tokens: list[Token]) -> str:
-    """Cut tokens out of a stem, and one separator with each."""
+def _without(stem: str, spans: Collection[tuple[int, int]]) -> str:
+    """Cut parts out of a stem, and one separator with each."""
     text = stem
-    for start, end in sorted({(token.start, token.end) for token in tokens}, reverse=True):
+    for start, end in sorted(set(spans), reverse=True):
         before, after = text[:start], text[end:]
         left, right = before.rstrip(SEPARATORS), after.lstrip(SEPARATORS)
         joint = (before[len(left) :] or after[: len(after) - len(right)])[:1] if left and right else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,10 +29,10 @@ Record = dict[str, str]
 def find_index(folder: Path) -> Path | None:
     """Find the index in a measurement's folder or in its folder of images; None where there is none."""
     for home in (folder, *(one for name in ("Images", "images") if (one := folder / name).is_dir())):
-        by_name = {one.name.lower(): one for one in home.glob("[Ii]ndex*.xml")}
+        by_name = {name.lower(): name for name in os.listdir(home) if name[:5].lower() == "index"}  # noqa: PTH208
         for name in INDEX_NAMES:
             if name in by_name:
-                return by_name[name]
+                return home / by_name[name]
     return None
 
 

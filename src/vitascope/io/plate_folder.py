@@ -136,6 +136,8 @@ def plate_of_members(
 
 def _completed(site: Site, known: Known) -> Site:
     """Add what an index knows of an image."""
+    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um):
+        return site
     group = replace(site.group, channels=tuple(known.channels.get(one, one) for one in site.group.channels))
     absent = [path for path in site.paths if path in known.absent] if known.absent else []
     problem = site.problem
