@@ -15,7 +15,8 @@ import tifffile
 import vitascope
 from tests_support import blobs, make_model, save_model
 from vitascope.batch import run as batch
-from vitascope.batch.run import ImageProgress, Job, result_table, run_images, trail
+from vitascope.batch.items import trail
+from vitascope.batch.run import ImageProgress, Job, result_table, run_images
 from vitascope.core.errors import (
     IncompleteError,
     InputError,
@@ -125,7 +126,10 @@ def test_numbers_and_pictures_are_those_of_a_run_from_python(images, tmp_path):
             np.testing.assert_array_equal(written, result.output(kind).array)
         row = table(tmp_path / "out").loc[f"field{i}"]
         for name, value in result.rows[0].items():
-            assert row[name] == ("" if value is None or np.isnan(value) else pytest.approx(value, rel=1e-12))
+            if value is None or np.isnan(value):
+                assert row[name] == ""
+            else:
+                assert float(row[name]) == pytest.approx(value, rel=1e-12)
 
 
 def test_the_provenance_holds_what_all_images_share_and_each_on_its_own(images, tmp_path):
@@ -186,7 +190,7 @@ def test_a_bad_image_never_stops_the_rest_and_keeps_its_row(images, tmp_path, er
 def test_an_error_nobody_foresaw_is_logged_with_lines_and_without_folders(images, tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
         finish(run_images(job(images, tmp_path / "out", spec=failing({"field1": KeyError("width")}))))
-    assert "field1 failed: KeyError at run.py:" in caplog.text
+    assert "field1 failed: KeyError at items.py:" in caplog.text
     assert " > test_run.py:" in caplog.text
     assert str(Path(__file__).parent) not in caplog.text
     assert "KeyError: 'width'" in table(tmp_path / "out").loc["field1", "message"]
@@ -258,19 +262,19 @@ def test_closing_a_run_keeps_what_is_finished_and_nothing_half_done(images, tmp_
 @pytest.mark.fault("G14")
 def test_a_full_disk_ends_the_run_and_what_was_finished_stays_whole(images, tmp_path, monkeypatch):
     written = []
-    real = batch.ResultsFolder.add
+    real = batch.ResultsFolder.add_rows
 
-    def add(self, result, **sizes):
+    def add(self, stem, tables, pictures):
         if len(written) == 2:
             raise OutputError("The disk is full.")
-        written.append(result.name)
-        return real(self, result, **sizes)
+        written.append(stem)
+        return real(self, stem, tables, pictures)
 
-    monkeypatch.setattr(batch.ResultsFolder, "add", add)
+    monkeypatch.setattr(batch.ResultsFolder, "add_rows", add)
     with pytest.raises(OutputError, match="full"):
         finish(run_images(job(images, tmp_path / "out", spec=failing({}))))
     assert table(tmp_path / "out").index.tolist() == ["field0", "field1"]
-    monkeypatch.setattr(batch.ResultsFolder, "add", real)
+    monkeypatch.setattr(batch.ResultsFolder, "add_rows", real)
     assert finish(run_images(job(images, tmp_path / "out", spec=failing({})))).complete
     assert len(table(tmp_path / "out")) == 4
 

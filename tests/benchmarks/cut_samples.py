@@ -13,8 +13,10 @@ from vitascope.core.folders import SAMPLES, training_data
 from vitascope.io.images import open_file
 from vitascope.io.ome_write import Picture, write_ome_tiff
 from vitascope.ops.montage import cut_montage, distinct_cells
+from vitascope.ops.quality import bin_pixels
 
 ISL = "1_insilico_labelling/isl_conditionB_wellA4"
+ORGANOIDS = "2_organoid_atp/deepOrganoid_plate23997_rowA"
 JURKAT = "1_insilico_labelling/mlcp_flow_bf_dna"
 BBBC013 = "4_mil_hcs/bbbc013_sbs_plate"
 WELLS = {"bbbc013_negative": "50-E-02", "bbbc013_positive": "49-E-01"}
@@ -68,6 +70,17 @@ def translocation_pictures(data: Path) -> dict[str, Picture]:
     }
 
 
+def organoid_pictures(data: Path) -> dict[str, Picture]:
+    """The 24 wells of row A, the mean of every 4 x 4 pixels of the upper left 680 x 680."""
+    found = {}
+    for column in range(1, 25):
+        whole = open_file(data / ORGANOIDS / f"ch01_A{column:02}_t1.tif").array[:680, :680]
+        small = np.rint(bin_pixels(whole, 4)).astype(np.uint16)
+        name = f"ch01_A_{column}_t1"
+        found[name] = Picture(small, "YX", "uint16", name, ("bright field",))
+    return found
+
+
 def _grid(cells):
     tiles = cells.reshape(GRID, GRID, SIDE_PX, SIDE_PX).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(tiles.reshape(GRID * SIDE_PX, GRID * SIDE_PX))
@@ -78,6 +91,8 @@ def main(arguments):
     if data is None:
         sys.exit("Set VITASCOPE_DATA to the folder that holds 1_insilico_labelling.")
     folder = Path(arguments[0]) if arguments else SAMPLES
+    for name, picture in organoid_pictures(data).items():
+        write_ome_tiff(folder / "plate23997_rowA" / f"{name}.ome.tif", picture)
     for name, picture in {**isl_pictures(data), **jurkat_pictures(data), **translocation_pictures(data)}.items():
         path = folder / f"{name}.ome.tif"
         write_ome_tiff(path, picture)

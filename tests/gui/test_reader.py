@@ -134,3 +134,57 @@ def test_a_result_folder_opens_with_labels_on_top_and_their_table(tmp_path):
     assert nuclei.features["area_um2"].tolist()[1:] == [1.0, 1.5]
     assert nuclei.features["time"].tolist()[1:] == [0, 1]
     assert shown.metadata["provenance"]["model"] == "a-model"
+
+
+def make_plate(folder, wells=("B02", "B03", "C11")):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, well in enumerate(wells):
+        for channel in (1, 2):
+            tifffile.imwrite(folder / f"P_{well}_s1_w{channel}.tif", np.full((8, 9), 10 * number + channel, np.uint16))
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "Images", "TimePoint_1"])
+def test_a_plate_opens_at_its_first_well_and_its_layers_know_the_plate(tmp_path, inside):
+    make_plate(tmp_path / "study" / inside)
+    one, two = layers(str(tmp_path / "study"))
+    assert (one.data.max(), two.data.max()) == (1, 2)
+    for layer in (one, two):
+        own = layer.metadata["vitascope"]
+        assert own["place"].well == "B02"
+        assert own["plate"]["name"] == "P"
+        assert own["plate"]["path"] == str(tmp_path / "study")
+        assert own["plate"]["site"].startswith("P_B02_1")
+
+
+def test_a_plate_whose_first_well_is_missing_opens_at_the_next(tmp_path):
+    make_plate(tmp_path / "p")
+    (tmp_path / "p" / "P_B02_s1_w2.tif").unlink()
+    assert layers(str(tmp_path / "p"))[0].metadata["vitascope"]["place"].well == "B03"
+
+
+def test_two_plates_in_a_folder_are_both_opened(tmp_path):
+    make_plate(tmp_path / "both" / "one")
+    make_plate(tmp_path / "both" / "two")
+    (tmp_path / "both" / "Images").mkdir()
+    names = [layer.metadata["vitascope"]["plate"]["name"] for layer in layers(str(tmp_path / "both"))]
+    assert names == ["one_P", "one_P", "two_P", "two_P"]
+
+
+def test_a_few_wells_among_other_images_are_no_plate(tmp_path):
+    make_plate(tmp_path / "p", ("B02", "B03"))
+    for name in ("left", "right", "top", "bottom", "far"):
+        tifffile.imwrite(tmp_path / "p" / f"{name}.tif", np.zeros((8, 9), np.uint16))
+    assert len(layers(str(tmp_path / "p"))) == 2 * 2 + 5
+    assert len(layers(str(make_plate(tmp_path / "q", ("B02",))))) == 2
+
+
+def test_a_plate_of_ome_zarr_opens_at_its_first_well(tmp_path):
+    from vitascope.core.steps import finish
+    from vitascope.io.open_plate import open_plate
+    from vitascope.io.plate_zarr_write import export_plate
+
+    finish(export_plate(open_plate(make_plate(tmp_path / "p")), tmp_path / "p.zarr"))
+    one, two = layers(str(tmp_path / "p.zarr"))
+    assert (np.asarray(one.data).max(), np.asarray(two.data).max()) == (1, 2)
+    assert one.metadata["vitascope"]["plate"]["site"] == "P_B02_1"

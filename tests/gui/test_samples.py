@@ -6,7 +6,7 @@ from napari.layers import Layer
 
 from vitascope.core.folders import SAMPLES, training_data
 from vitascope.gui.layers import take
-from vitascope.gui.samples import isl_phase, isl_stains, jurkat_cells, translocation
+from vitascope.gui.samples import dose_plate, isl_phase, isl_stains, jurkat_cells, organoid_row, translocation
 
 MOST_BYTES = 8 << 20
 
@@ -62,8 +62,36 @@ def test_the_jurkat_cells_are_cells_and_no_two_are_one():
 
 @pytest.mark.skipif(training_data() is None, reason="VITASCOPE_DATA does not say where the sources are")
 def test_the_samples_are_the_pixels_of_their_sources():
-    from benchmarks.cut_samples import isl_pictures, jurkat_pictures
+    from benchmarks.cut_samples import isl_pictures, jurkat_pictures, organoid_pictures
     from vitascope.io.images import read_image
 
     for name, picture in {**isl_pictures(training_data()), **jurkat_pictures(training_data())}.items():
         np.testing.assert_array_equal(read_image(SAMPLES / f"{name}.ome.tif").array, picture.array)
+    for name, picture in organoid_pictures(training_data()).items():
+        np.testing.assert_array_equal(read_image(SAMPLES / "plate23997_rowA" / f"{name}.ome.tif").array, picture.array)
+
+
+@pytest.mark.parametrize(
+    ("open_sample", "name", "wells", "shape"),
+    [(organoid_row, "plate23997_rowA", 24, (170, 170)), (dose_plate, "Dose", 96, (128, 128))],
+)
+def test_plates_open_at_their_first_well_and_know_the_others(no_network, open_sample, name, wells, shape):
+    from vitascope.io.open_plate import open_plate
+
+    (layer,) = (Layer.create(*one) for one in open_sample())
+    own = layer.metadata["vitascope"]
+    plate = open_plate(own["plate"]["path"])
+    assert (plate.name, len(plate.wells)) == (name, wells)
+    assert own["plate"]["site"] == plate.sites[0].id
+    assert layer.data.shape == shape
+    np.testing.assert_array_equal(layer.data, plate.sites[0].open().array)
+    assert re.search("MIT|simulated", own["note"])
+
+
+def test_the_plate_sample_is_small_and_has_its_licence():
+    files = list((SAMPLES / "plate23997_rowA").iterdir())
+    assert len(files) == 24
+    assert sum(path.stat().st_size for path in files) < 2 << 20
+    text = (SAMPLES / "LICENSES.md").read_text()
+    assert "deepOrganoid" in text
+    assert "Copyright (c) 2021, Texas A&M" in text

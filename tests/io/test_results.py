@@ -203,7 +203,7 @@ def test_another_format_replaces_the_picture(tmp_path):
 
 
 def test_large_pictures_become_zarr(tmp_path, monkeypatch):
-    monkeypatch.setattr("vitascope.io.results.ZARR_BYTES", LABELS.nbytes)
+    monkeypatch.setattr("vitascope.io.picture_folder.ZARR_BYTES", LABELS.nbytes)
     with ResultsFolder(tmp_path, "stain") as folder:
         paths = folder.add(result())
     assert [p.name for p in paths] == ["a.ome.zarr", "a.ome.tif"]

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import logging
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vitascope.core.errors import (
-    IncompleteError,
-    InputError,
-    MemoryShortageError,
-    MissingPackageError,
-    ModelError,
-    OutputError,
-    ParameterError,
-    ReaderError,
-    VitascopeError,
-)
-from vitascope.core.micrograph import Micrograph
+from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work, do_item
+from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
-from vitascope.core.result import Provenance, Result
+from vitascope.core.result import Provenance
 from vitascope.core.steps import Progress, Steps
 from vitascope.io.figures import save_agreement
 from vitascope.io.grouping import ImageGroup
 from vitascope.io.growing_table import GrowingTable
 from vitascope.io.images import open_group
 from vitascope.io.models import find_model
+from vitascope.io.picture_folder import Format
 from vitascope.io.provenance import describe_run
-from vitascope.io.results import Format, ResultsFolder
+from vitascope.io.results import ResultsFolder
 from vitascope.stats.agreement import LEAST_IMAGES, agreement_table
 from vitascope.tasks.spec import TaskSpec
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -154,17 +142,15 @@ def run_images(job: Job) -> Steps[Report]:
     folder = ResultsFolder(job.out, job.spec.name, job.format)
     report = Report(job.out)
     provenances: list[Provenance] = []
-    for number, group in enumerate(job.groups):
-        result, image = yield from _one(job, number, group)
-        folder.add(
-            result,
-            pixel_size_um=image.pixel_size_um if image else None,
-            z_step_um=image.z_step_um if image else None,
-        )
-        report.outcomes.append(Outcome(group.name, result.status, result.message, result.rows))
-        if result.provenance is not None:
-            provenances.append(result.provenance)
-        del result, image  # or two images lie in memory while the next one runs
+    work = Work(job.spec, folder)
+    for number, item in enumerate(_items(job)):
+        stem = folder.new_stem(item.name)
+        steps = do_item(work, item, job.params, stem, _ending(job, number))
+        done = yield from _counted(steps, number, len(job.groups), item.name)
+        folder.add_rows(stem, done.tables, done.pictures)
+        report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows))
+        if done.provenance is not None:
+            provenances.append(done.provenance)
     if job.references:
         write_agreement(report)
     seconds = time.perf_counter() - clock
@@ -172,55 +158,36 @@ def run_images(job: Job) -> Steps[Report]:
     return report
 
 
-def _one(job: Job, number: int, group: ImageGroup) -> Steps[tuple[Result, Micrograph | None]]:
-    image: Micrograph | None = None
+def _counted(steps: Steps[Done], image: int, images: int, name: str) -> Steps[Done]:
+    """Say with every step which image of how many it is."""
     try:
-        yield ImageProgress(0, 1, "Reading", number, len(job.groups), group.name)
-        image = open_group(group, job.pixel_size_um, job.axes)
-        inputs = {job.spec.roles[0].name: image}
-        if job.references:
-            inputs[job.spec.roles[1].name] = open_group(job.references[number], job.pixel_size_um)
-        steps = job.spec.start(inputs, job.params)
         while True:
             try:
                 at = next(steps)
             except StopIteration as stop:
-                return stop.value, image
-            yield ImageProgress(at.done, at.total, at.stage, number, len(job.groups), group.name)
-    except Exception as error:
-        if _concerns_all(error, job, number):
-            raise
-        return _ended(group, error), image
+                done: Done = stop.value
+                return done
+            yield ImageProgress(at.done, at.total, at.stage, image, images, name)
+    finally:
+        steps.close()
 
 
-def _concerns_all(error: Exception, job: Job, number: int) -> bool:
-    """Tell whether an error ends the run: it is not that of one image among many."""
-    if isinstance(error, ReaderError):
-        return len(job.groups) == 1
-    if isinstance(error, ParameterError | ModelError):
-        return number == 0
-    return isinstance(error, OutputError | MissingPackageError)
+def _items(job: Job) -> list[Item]:
+    image = job.spec.roles[0].name
+    items = []
+    for number, group in enumerate(job.groups):
+        inputs = {image: partial(open_group, group, job.pixel_size_um, job.axes)}
+        if job.references:
+            inputs[job.spec.roles[1].name] = partial(open_group, job.references[number], job.pixel_size_um)
+        items.append(Item(group.name, group.place, inputs, group.paths))
+    return items
 
 
-def _ended(group: ImageGroup, error: Exception) -> Result:
-    """Turn an error into the result of its image: a status, a flag and a sentence."""
-    if isinstance(error, MemoryError):
-        error = MemoryShortageError("Memory ran out.", "Close other programs, or crop the image.")
-    if not isinstance(error, VitascopeError):
-        logger.error("%s failed: %s at %s", group.name, type(error).__name__, trail(error))
-        error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
-    status = "FAILED"
-    if isinstance(error, InputError):
-        status = "REJECTED"
-    elif isinstance(error, IncompleteError):
-        status = "INCOMPLETE"
-    return Result((), (), "", group.place, group.name, status, (error.flag,), str(error))
-
-
-def trail(error: BaseException) -> str:
-    """Say where an error happened, by file names and lines; no folders, which tell of the user's computer."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+def _ending(job: Job, number: int) -> tuple[type[Exception], ...]:
+    """Return the errors that end the run: those that are not of one image among many."""
+    alone: tuple[type[Exception], ...] = (ReaderError,) if len(job.groups) == 1 else ()
+    first: tuple[type[Exception], ...] = (ParameterError, ModelError) if number == 0 else ()
+    return ENDS_THE_RUN + alone + first
 
 
 def write_agreement(report: Report) -> None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import demo, models, run, train
+from vitascope.cli import demo, models, plate, run, train
 
 app = typer.Typer(
     name="vitascope",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
+app.command("plate")(plate.plate)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.add_typer(models.app, name="models")

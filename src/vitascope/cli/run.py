@@ -80,8 +80,7 @@ def run(
         spec = find_task(task)
         if format not in ("auto", "tif", "zarr"):
             raise ParameterError(f"'{format}' is no format.", "Choose auto, tif or zarr.")
-        if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
-            raise ParameterError(f"A pixel size of {pixel_size_um} µm is not possible.", "Give a positive number.")
+        check_pixel_size(pixel_size_um)
         if axes is not None:
             letters = axes.upper().replace("S", "", 1)  # the samples of a colour picture
             check_axes(letters, (1,) * len(letters))
@@ -102,6 +101,17 @@ def run(
         tell(report, spec)
     if not report.complete:
         raise typer.Exit(PARTIAL)
+
+
+def check_pixel_size(pixel_size_um: float | None) -> None:
+    """Refuse what is no length.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise ParameterError(f"A pixel size of {pixel_size_um} µm is not possible.", "Give a positive number.")
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:

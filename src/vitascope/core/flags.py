@@ -24,6 +24,8 @@ FLAGS: dict[str, str] = {
     "fewer_channels_used": "The image has more channels than the model: the others were left out.",
     "unsure": "The image lies at the edge of what the model was trained on (outside the 1-99 % range).",
     "outside_model": "The image lies outside what the model was trained on: do not rely on the numbers.",
+    "focus_outlier": "The image is far blurrier than the others of its plate.",
+    "contrast_outlier": "Contrast lies far below that of the other images of the plate: the well may be empty.",
     "trained_on_this": "The image was part of the model's training data: agreement is optimistic.",
     # the run
     "device_fallback": "The wanted device was not there or gave up: the run went on with another one.",
@@ -40,6 +42,7 @@ FLAGS: dict[str, str] = {
     "wrong_channels": "The channels do not fit the model, or cannot be told apart.",
     "wrong_planes": "The number of planes does not fit the model.",
     "colour_image": "The image is a colour picture, not a micrograph with one value per pixel.",
+    "duplicate": "Two files claim to be the same image.",
     "too_large": "The image declares more pixels than the cap allows.",
     # failed: the run could not be finished
     "error": "Something went wrong that has no word of its own; the message says what.",
@@ -49,6 +52,7 @@ FLAGS: dict[str, str] = {
     "not_written": "The result could not be written.",
     "model_refused": "The model was refused.",
     "memory": "Memory ran out at the smallest tile too.",
+    "worker_died": "The worker process died with this image, twice: memory ran out, or a library failed.",
     "training_stopped": "Training could not go on.",
     "cancelled": "The run was cancelled.",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,6 +84,7 @@ class LoadedModel:
 
 
 _KEPT = 4
+_LOADING = threading.Lock()
 _loaded: OrderedDict[str, LoadedModel] = OrderedDict()
 
 
@@ -104,12 +106,13 @@ def load_model(model: str, task: str) -> LoadedModel:
     """
     card, weights = find_model(model, task)
     key = card.model_dump_json()
-    if key not in _loaded:
-        _loaded[key] = load_files(card, weights)
-        while len(_loaded) > _KEPT:
-            _loaded.popitem(last=False)
-    _loaded.move_to_end(key)
-    return _loaded[key]
+    with _LOADING:
+        if key not in _loaded:
+            _loaded[key] = load_files(card, weights)
+            while len(_loaded) > _KEPT:
+                _loaded.popitem(last=False)
+        _loaded.move_to_end(key)
+        return _loaded[key]
 
 
 def load_files(card: ModelCard, weights: Path) -> LoadedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from vitascope.engine.openvino_runtime import is_memory_error
 from vitascope.engine.plan import Backend, Plan, least_tile, open_backend, smaller_plan, tiles_of, window_sides
 from vitascope.ops.geometry import Reader
 from vitascope.ops.tiling import Tile, crop_to, gaussian_window, plan_border, plan_tiles
+
+_NETWORK = threading.Lock()
+"""Held while a network computes: images that are run at once in one process take turns, and share its buffers."""
 
 Sink = Callable[[Any, NDArray[np.float32]], None]
 """Takes a (K, h, w) piece of the answer for (y, x) slices of the picture; of a volume (K, d, h, w) for (z, y, x)."""
@@ -142,7 +146,9 @@ def predict_picture(
         if pool is not None:
             pool.reset()
         try:
-            answer = _answerer(open_with(model, plan), pool, flip)
+            with _NETWORK:
+                backend = open_with(model, plan)
+            answer = _answerer(backend, pool, flip)
             if stitching.mode == "gaussian":
                 yield from _blend(answer, plan_blend(shape, stitching), read, shape, sink, stage)
             else:
@@ -180,12 +186,14 @@ Answer = Callable[[Tile, NDArray[np.float32]], NDArray[np.float32]]
 
 def _answerer(backend: Backend, pool: Gatherer | None, flip: bool) -> Answer:
     def answer(tile: Tile, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        image, encoding, *_ = backend(x)
-        image = np.array(image)  # the backend's buffer is valid until its next call only
-        if pool is not None:
-            pool.add(tile, encoding)
+        with _NETWORK:
+            image, encoding, *_ = backend(x)
+            image = np.array(image)  # the backend's buffer is valid until its next call only
+            if pool is not None:
+                pool.add(tile, encoding)
         if flip:
-            image += backend(x[..., ::-1])[0][..., ::-1]
+            with _NETWORK:
+                image += backend(x[..., ::-1])[0][..., ::-1]
             image *= 0.5
         if not np.isfinite(image).all():
             raise _NotFiniteError

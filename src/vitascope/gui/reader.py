@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.result import LabelsOutput
+from vitascope.gui.plate_reader import INDEX_SUFFIXES, plate_layers, plates_at
 from vitascope.gui.show import LayerData, image_layers, result_layers
 
 Paths = str | Sequence[str]
@@ -36,36 +37,46 @@ def get_reader(path: Paths) -> Read | None:
 
 def _known(path: str) -> bool:
     lowered = path.lower().rstrip("/\\")
-    if lowered.endswith((*SUFFIXES, ".zarr")):
+    if lowered.endswith((*SUFFIXES, ".zarr", *INDEX_SUFFIXES)):
         return True
     return Path(path).is_dir() and _folder_known(path)
 
 
 def _folder_known(path: str) -> bool:
-    """Tell whether a folder is a zarr, a result folder, or holds images, from one look at its names."""
+    """Tell whether a folder is a zarr, a result folder, a plate, or holds images, from one look at its names."""
     with os.scandir(path) as entries:
         names = {entry.name.lower() for entry in entries}
     if names & {"zarr.json", ".zarray", ".zgroup", "results.csv"}:
         return True
-    return any(name.endswith((*SUFFIXES, ".zarr")) and not name.startswith(".") for name in names)
+    if any(name.endswith((*SUFFIXES, ".zarr", *INDEX_SUFFIXES)) and not name.startswith(".") for name in names):
+        return True
+    return any(name == "images" or name.startswith("timepoint_") for name in names)
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Read images or a result folder.
+    """Read images, a plate or a result folder.
 
-    Files that differ only in z are planes of one image, only in channel its channels.
+    Files that differ only in z are planes of one image, only in channel its channels. Of a plate the first image is
+    opened; its layers know the plate.
 
     Raises
     ------
     ReaderError
         If a file cannot be read.
     """
+    from vitascope.batch.journal import has_journal
     from vitascope.io.images import read_images  # readers are loaded with the first file, not with napari
     from vitascope.io.results_read import is_results_folder
 
     paths = [path] if isinstance(path, str) else list(path)
     if len(paths) == 1 and is_results_folder(Path(paths[0])):
+        if has_journal(Path(paths[0])):
+            from vitascope.gui.well_view import first_layers
+
+            return first_layers(Path(paths[0]))
         return results_layers(Path(paths[0]))
+    if len(paths) == 1 and (plates := plates_at(Path(paths[0]))):
+        return plate_layers(plates)
     return [layer for image in read_images(paths) for layer in image_layers(image)]
 
 

@@ -88,7 +88,7 @@ def failure(error: Exception) -> Outcome:
     """Say what went wrong: our own errors in their words, others by name with the details in the log."""
     if isinstance(error, VitascopeError):
         return Outcome("failed", error, error.message, error.hint)
-    from vitascope.batch.run import trail  # readers come with it, and opening a dock shall not wait for them
+    from vitascope.batch.items import trail  # readers come with it, and opening a dock shall not wait for them
 
     logger.error("A run ended unexpectedly: %s at %s", type(error).__name__, trail(error))
     if isinstance(error, MemoryError):

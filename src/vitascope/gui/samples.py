@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from vitascope.core.folders import SAMPLES
+from pathlib import Path
+
+from vitascope.core.folders import SAMPLES, cache
+from vitascope.gui.plate_reader import plate_layers
 from vitascope.gui.show import LayerData, image_layers
 
 PHASE, STAINS = "isl_phase.ome.tif", "isl_stains.ome.tif"
 NEGATIVE, POSITIVE = "bbbc013_negative.ome.tif", "bbbc013_positive.ome.tif"
 BRIGHTFIELD, DNA = "jurkat_brightfield.ome.tif", "jurkat_dna.ome.tif"
 
+ORGANOIDS, DOSE_PLATE = "plate23997_rowA", "dose_plate_1"
+ORGANOID_WELLS = 384
+
+ORGANOID_NOTE = "Sample: row A of a plate of tumour organoids, deepOrganoid (MIT), a quarter of its width and height."
+DOSE_NOTE = "Sample: simulated; plate_map.csv and truth.csv lie beside the images."
 ISL_NOTE = (
     "Sample: Christiansen et al. 2018 (CC-BY-4.0). The bundled nuclei and neurite models were trained on this field: "
     "agreement here is optimistic."
@@ -42,6 +50,28 @@ def jurkat_cells() -> list[LayerData]:
 def translocation() -> list[LayerData]:
     """Open two control wells of 640 x 640 px, GFP and DNA: a positive one below, a negative one on top."""
     return [*_open(POSITIVE, TRANSLOCATION_NOTE), *_open(NEGATIVE, TRANSLOCATION_NOTE)]
+
+
+def organoid_row() -> list[LayerData]:
+    """Open row A of a plate of tumour organoids in bright field: 24 wells."""
+    return _open_plate(SAMPLES / ORGANOIDS, ORGANOID_NOTE)
+
+
+def dose_plate() -> list[LayerData]:
+    """Open a simulated plate of 96 wells, two compounds in ten doses; it is drawn when it is first asked for."""
+    from vitascope.core.steps import finish
+    from vitascope.simulate.plates import make_dose_plate, write_dose_plate
+
+    folder = cache() / "samples" / DOSE_PLATE
+    if not folder.is_dir():
+        finish(write_dose_plate(folder, make_dose_plate()))
+    return _open_plate(folder, DOSE_NOTE)
+
+
+def _open_plate(folder: Path, note: str) -> list[LayerData]:
+    from vitascope.io.open_plate import open_plate  # readers are loaded with the first plate, not with napari
+
+    return plate_layers([open_plate(folder, size=ORGANOID_WELLS if folder.name == ORGANOIDS else None)], note)
 
 
 def _open(name: str, note: str) -> list[LayerData]:

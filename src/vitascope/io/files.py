@@ -84,11 +84,14 @@ def _glob(text: str) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    name = path.name
+    return is_image_name(path.name) and path.is_dir() == path.name.lower().endswith(".zarr")
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a name is that of an image: not hidden, no thumbnail, with a suffix that can be read."""
     if name.startswith(".") or "_thumb" in name.lower() or name.lower().startswith("thumb"):
         return False
-    suffix = split_suffix(name)[1]
-    return bool(suffix) and path.is_dir() == suffix.endswith(".zarr")
+    return bool(split_suffix(name)[1])
 
 
 def _checked(path: Path) -> Path:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.plate import Place
 from vitascope.io.files import expand
 from vitascope.io.names import NameParts, natural, parse_name, split_suffix, step_folders
-from vitascope.io.patterns import compile_pattern
+from vitascope.io.patterns import compile_pattern, folder_levels
 from vitascope.io.stems import Naming, name_images
 
 
@@ -34,6 +35,8 @@ class ImageGroup:
         What the names say of each z; empty where they say nothing.
     place : Place
         Plate, well, field and time, where the names tell.
+    scene : int or None
+        Number of the image, in a file of a microscope that holds several.
     """
 
     name: str
@@ -41,6 +44,7 @@ class ImageGroup:
     channels: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
     place: Place = field(default_factory=Place)
+    scene: int | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -49,9 +53,26 @@ class ImageGroup:
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
+    """One file, and what its name or an index tells of it.
+
+    Parameters
+    ----------
+    path : Path
+    parts : NameParts
+    levels : int
+        Folders above the file that a pattern has read.
+    """
+
     path: Path
     parts: NameParts
+    levels: int = 0
+
+    @cached_property
+    def home(self) -> Path:
+        """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
+        levels = self.levels or len(step_folders(self.path))
+        return _folder(self.path.parts[: -1 - levels])
 
 
 def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
@@ -78,34 +99,50 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = Non
         If the pattern cannot be used or does not fit a name.
     """
     pattern = compile_pattern(group) if group else None
-    bundles: dict[object, list[_Member]] = {}
-    for path in expand(paths):
-        member = _Member(path, parse_name(path, pattern))
-        bundles.setdefault(_key(member), []).append(member)
-    groups = [_lay_out(members) for members in bundles.values()]
-    names = name_images([_naming(g, members) for g, members in zip(groups, bundles.values(), strict=True)])
+    levels = folder_levels(pattern) if pattern else 0
+    bundles = bundle(Member(path, parse_name(path, pattern), levels) for path in expand(paths))
+    groups = [lay_out(members) for members in bundles]
+    names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+
+
+@lru_cache(maxsize=1024)
+def _folder(parts: tuple[str, ...]) -> Path:
+    """Give all files of a folder one object for it, which is hashed once."""
+    return Path(*parts)
 
 
 _Natural = tuple[tuple[int, str], ...]
 
 
-def _key(member: _Member) -> object:
+def bundle(members: Iterable[Member]) -> list[list[Member]]:
+    """Put files together that are planes or channels of one image."""
+    bundles: dict[object, list[Member]] = {}
+    for member in members:
+        bundles.setdefault(_key(member), []).append(member)
+    return list(bundles.values())
+
+
+def _key(member: Member) -> object:
     """What files share that are planes or channels of one image."""
     parts = member.parts
     if not parts.layout:
         return os.path.abspath(member.path)  # noqa: PTH100, resolve() would follow links
     suffix = split_suffix(member.path.name)[1].replace("tiff", "tif")
     place = tuple(natural(text) for text in (parts.plate, parts.well, parts.field, parts.time))
-    return _home(member.path), suffix, place, parts.rest.casefold(), bool(parts.z), bool(parts.channel)
+    return member.home, suffix, place, parts.rest.casefold(), bool(parts.z), bool(parts.channel)
 
 
-def _home(path: Path) -> Path:
-    """Folder of the image: above those that stand for its z-steps and time points."""
-    return path.parents[len(step_folders(path))]
+def lay_out(members: list[Member]) -> ImageGroup:
+    """Order the files of one image by channel and z; the name is left empty.
 
-
-def _lay_out(members: list[_Member]) -> ImageGroup:
+    Raises
+    ------
+    ReaderError
+        If two files claim the same plane.
+    IncompleteError
+        If a plane of one channel is missing that another channel has.
+    """
     cells: dict[tuple[_Natural, _Natural], Path] = {}
     channels: dict[_Natural, str] = {}
     planes: dict[_Natural, str] = {}
@@ -137,10 +174,10 @@ def _lay_out(members: list[_Member]) -> ImageGroup:
     )
 
 
-def _naming(group: ImageGroup, members: list[_Member]) -> Naming:
+def _naming(group: ImageGroup, members: list[Member]) -> Naming:
     first = members[0]
     stem, suffix = split_suffix(first.path.name)
-    folder = _home(first.path)
+    folder = first.home
     return Naming(
         full=stem if len(members) == 1 else first.parts.common or folder.name or "image",
         place=group.place,

@@ -19,6 +19,7 @@ from vitascope.io.limits import EAGER_BYTES
 from vitascope.io.names import split_suffix
 from vitascope.io.raster import open_raster
 from vitascope.io.tiff import open_tiff
+from vitascope.io.vendor import open_scene
 from vitascope.io.zarrs import open_zarr
 
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
@@ -142,7 +143,12 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         raise ParameterError(
             f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
         )
-    image = put_together(group, pixel_size_um, axes) if len(group.paths) > 1 else open_file(group.paths[0], axes)
+    if group.scene is not None:
+        image = open_scene(group.paths[0], group.scene)
+    elif len(group.paths) > 1:
+        image = put_together(group, pixel_size_um, axes)
+    else:
+        image = open_file(group.paths[0], axes)
     names = image.channel_names
     if not names and len(group.channels) == image.sizes["C"]:
         names = group.channels

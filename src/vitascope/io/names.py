@@ -6,13 +6,16 @@ Pure functions on text; nothing here looks at the disk.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.plate import Place, Well
-from vitascope.io.layouts import LAYOUTS
+from vitascope.io.layouts import LATE_LAYOUTS, LAYOUTS
+from vitascope.io.patterns import folder_levels
 from vitascope.io.tokens import SEPARATORS, Token, find_keys, find_tokens
 
 SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".png", ".jpeg", ".jpg", ".bmp")
@@ -32,10 +35,12 @@ class NameParts:
         As written, but the well always as ``B07``.
     rest : str
         Text of the name outside these parts: names with different rests are different images.
-    common : str
-        The name without its z and channel parts and one separator for each.
     complete : bool
         Whether plate, well and field say all that the name says beside time, z and channel.
+    stem : str
+        The name without its suffix.
+    planes : tuple of (int, int)
+        Where z and channel stand in the stem.
     """
 
     layout: str = ""
@@ -46,8 +51,14 @@ class NameParts:
     channel: str = ""
     z: str = ""
     rest: str = ""
-    common: str = ""
     complete: bool = False
+    stem: str = ""
+    planes: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def common(self) -> str:
+        """The name without its z and channel parts and one separator for each."""
+        return _without(self.stem, self.planes)
 
     @property
     def place(self) -> Place:
@@ -55,6 +66,7 @@ class NameParts:
         return Place(self.plate, self.well, self.field, self.time)
 
 
+@lru_cache(maxsize=4096)
 def natural(text: str) -> tuple[tuple[int, str], ...]:
     """Turn text into what it is compared by: numbers as numbers (z2 before z10), letters without case.
 
@@ -79,9 +91,11 @@ def split_suffix(name: str) -> tuple[str, str]:
     >>> split_suffix("notes.txt")
     ('notes.txt', '')
     """
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)], suffix
+    lowered = name.lower()
+    if lowered.endswith(SUFFIXES):
+        for suffix in SUFFIXES:
+            if lowered.endswith(suffix) and len(name) > len(suffix):
+                return name[: -len(suffix)], suffix
     return name, ""
 
 
@@ -109,11 +123,16 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
     >>> parts.plate, parts.well, parts.field, parts.channel
     ('Week1', 'B02', '1', 'w2')
     """
-    path = PurePath(path)
+    path = path if isinstance(path, PurePath) else PurePath(path)
     stem, _ = split_suffix(path.name)
     if pattern is not None:
-        return _parts("pattern", stem, _tokens_of_pattern(path.name, stem, pattern))
-    parts = _parse_stem(stem)
+        folders = path.parts[-1 - folder_levels(pattern) : -1]
+        name, stem = ("/".join((*folders, end)) for end in (path.name, stem))
+        return _parts("pattern", stem, _tokens_of_pattern(name, stem, pattern))
+    return _with_folders(_parse_stem(stem), path)
+
+
+def _with_folders(parts: NameParts, path: PurePath) -> NameParts:
     for folder in step_folders(path):
         for part, text in folder.items():
             if not getattr(parts, part):
@@ -122,17 +141,58 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
     return parts
 
 
+def parse_among(path: PurePath, layouts: Collection[str]) -> NameParts:
+    """Read a name that tells no well by itself, but does among others that are named alike.
+
+    ``c3`` is short for channel 3 and ``Z01`` for plane 1; beside ``b3`` and ``Y01`` they are wells.
+
+    Parameters
+    ----------
+    path : path
+    layouts : collection of str
+        Of the other names.
+
+    Returns
+    -------
+    NameParts
+        Without a well where the name is not alike.
+
+    Examples
+    --------
+    >>> parse_among(PurePath("P_Z01_s1_w1.tif"), {"imagexpress"}).well
+    'Z01'
+    """
+    stem, _ = split_suffix(path.name)
+    for name in layouts:
+        match = LATE_LAYOUTS[name].fullmatch(stem) if name in LATE_LAYOUTS else None
+        tokens = _tokens_of_match(match) if match else None
+        if tokens is not None:
+            return _with_folders(_parts(name, stem, tokens), path)
+    match = re.match(r"([A-Za-z])(?=\d{1,2}(?![A-Za-z0-9]))", stem)
+    if "tokens" not in layouts or match is None:
+        return NameParts()
+    parts = parse_name(path.with_name("A" + path.name[1:]))
+    return replace(parts, well=match[1].upper() + parts.well[1:]) if parts.well else NameParts()
+
+
 def step_folders(path: PurePath) -> list[dict[str, str]]:
     """Read the folders right above a file that stand for a time point or a z-step, the innermost first."""
     found = []
-    for parent in path.parents:
-        match = _STEP.fullmatch(parent.name)
-        if match is None:
+    for part in path.parts[-2::-1]:
+        step = _step_of(part)
+        if not step:
             break
-        found.append({part: text for part, text in match.groupdict().items() if text})
+        found.append(dict(step))
     return found
 
 
+@lru_cache(maxsize=1024)
+def _step_of(folder: str) -> tuple[tuple[str, str], ...]:
+    match = _STEP.fullmatch(folder)
+    return tuple((part, text) for part, text in match.groupdict().items() if text) if match else ()
+
+
+@lru_cache(maxsize=4096)
 def read_well(row: str, column: str = "") -> str:
     """Write a well as ``B07``, from ``b7``, ``B - 07``, ``B_7``, or from row and column (``02`` and ``07``).
 
@@ -192,14 +252,15 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
 
 def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
     values = {token.part: token.text for token in tokens if token.part}
-    planes = [token for token in tokens if token.part in ("z", "channel", "")]
-    return NameParts(layout=layout, rest=_without(stem, tokens), common=_without(stem, planes), complete=True, **values)
+    planes = tuple((token.start, token.end) for token in tokens if token.part in ("z", "channel", ""))
+    rest = _without(stem, [(token.start, token.end) for token in tokens])
+    return NameParts(layout=layout, rest=rest, complete=True, stem=stem, planes=planes, **values)
 
 
-def _without(stem: str, tokens: list[Token]) -> str:
-    """Cut tokens out of a stem, and one separator with each."""
+def _without(stem: str, spans: Collection[tuple[int, int]]) -> str:
+    """Cut parts out of a stem, and one separator with each."""
     text = stem
-    for start, end in sorted({(token.start, token.end) for token in tokens}, reverse=True):
+    for start, end in sorted(set(spans), reverse=True):
         before, after = text[:start], text[end:]
         left, right = before.rstrip(SEPARATORS), after.lstrip(SEPARATORS)
         joint = (before[len(left) :] or after[: len(after) - len(right)])[:1] if left and right else ""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -21,6 +21,7 @@ from vitascope.io.zarrs import OWN_NOTES
 
 TILE_PX = 512
 CHUNK_PX = 1024
+CHANNEL_COLOURS = ("FFFFFF", "3366FF", "FF8800", "BB44FF")
 _CLASSIC_BYTES = 2**32 - 2**25
 
 
@@ -131,41 +132,89 @@ def write_ome_zarr(path: Path, picture: Picture) -> None:
     ----------
     NGFF 0.5, https://ngff.openmicroscopy.org/0.5/
     """
+    with whole_folder(path) as folder:
+        fill_ome_zarr(folder, picture)
+
+
+def fill_ome_zarr(
+    folder: Path, picture: Picture, version: Literal["0.4", "0.5"] = "0.5", labels: bool | None = None
+) -> None:
+    """Write an OME-Zarr image into a folder; see :func:`write_ome_zarr`.
+
+    Parameters
+    ----------
+    folder : Path
+    picture : Picture
+    version : {"0.4", "0.5"}
+        Of NGFF.
+    labels : bool, optional
+        Whether the pixels are labels; by default those of 32-bit whole numbers are.
+    """
     shape = tuple(int(side) for side in picture.array.shape)
     chunks = (1,) * (len(shape) - 2) + tuple(min(CHUNK_PX, side) for side in shape[-2:])
-    with whole_folder(path) as folder:
-        group = zarr.open_group(str(folder), mode="w", zarr_format=3, attributes=_ngff_attributes(picture))
-        array = group.create_array(
-            "0",
-            shape=shape,
-            chunks=chunks,
-            dtype=picture.dtype,
-            dimension_names=list(picture.axes.lower()),
-            config={"write_empty_chunks": True},
-        )
-        for index, start, band in iter_bands(picture.array, picture.dtype, chunks[-2]):
-            array[(*index, slice(start, start + band.shape[0]))] = band
+    layout: dict[str, Any] = {"zarr_format": 3, "dimension_names": list(picture.axes.lower())}
+    if version == "0.4":
+        layout = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    labels = picture.dtype == "uint32" if labels is None else labels
+    attributes = _ngff_attributes(picture, version, labels)
+    zarr.open_group(str(folder), mode="w", zarr_format=layout["zarr_format"], attributes=attributes)
+    array = zarr.create_array(
+        str(folder / "0"),
+        shape=shape,
+        chunks=chunks,
+        dtype=picture.dtype,
+        config={"write_empty_chunks": True},
+        **layout,
+    )
+    for index, start, band in iter_bands(picture.array, picture.dtype, chunks[-2]):
+        array[(*index, slice(start, start + band.shape[0]))] = band
 
 
-def _ngff_attributes(picture: Picture) -> dict[str, Any]:
+def _ngff_attributes(picture: Picture, version: str, labels: bool) -> dict[str, Any]:
     sizes = {"Y": picture.pixel_size_um, "X": picture.pixel_size_um, "Z": picture.z_step_um}
     axes = []
     for letter in picture.axes:
         axis = {"name": letter.lower(), "type": {"T": "time", "C": "channel"}.get(letter, "space")}
         axes.append({**axis, "unit": "micrometer"} if sizes.get(letter) else axis)
     scale = [sizes.get(letter) or 1.0 for letter in picture.axes]
-    ome: dict[str, Any] = {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": picture.name,
-                "axes": axes,
-                "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
-            }
-        ],
+    multiscale: dict[str, Any] = {
+        "name": picture.name,
+        "axes": axes,
+        "datasets": [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
     }
+    ome: dict[str, Any] = {"multiscales": [multiscale]}
     if picture.channel_names:
-        ome["omero"] = {"channels": [{"label": name, "active": True} for name in picture.channel_names]}
-    if picture.dtype == "uint32":
-        ome["image-label"] = {"version": "0.5"}
-    return {"ome": ome, OWN_NOTES: dict(picture.notes or {})}
+        window = _window(picture.dtype)
+        ome["omero"] = {
+            "channels": [
+                {
+                    "label": name,
+                    "active": True,
+                    "color": CHANNEL_COLOURS[number % len(CHANNEL_COLOURS)],
+                    "window": window,
+                }
+                for number, name in enumerate(picture.channel_names)
+            ]
+        }
+    if labels:
+        ome["image-label"] = {"version": version}
+    return ngff_group(ome, version, dict(picture.notes or {}))
+
+
+def _window(dtype: str) -> dict[str, float]:
+    """Give the range a viewer may show: that of the number type, 0 to 1 for others."""
+    low, high = (0.0, 1.0)
+    if np.dtype(dtype).kind in "iu":
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+    return {"min": low, "max": high, "start": low, "end": high}
+
+
+def ngff_group(ome: Mapping[str, Any], version: str, notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Put attributes where a version of NGFF has them: under ``ome`` since 0.5, beside all others before."""
+    if version == "0.4":
+        parts = {
+            key: [{**one, "version": version} for one in part] if key == "multiscales" else part
+            for key, part in ome.items()
+        }
+        return {**parts, OWN_NOTES: dict(notes)}
+    return {"ome": {"version": version, **ome}, OWN_NOTES: dict(notes)}

@@ -7,14 +7,14 @@ import re
 from vitascope.core.errors import ParameterError
 
 GROUPS = {
-    "plate": r".+?",
+    "plate": r"[^/]+?",
     "well": r"[A-Za-z]{1,2}[ _-]*\d{1,2}",
     "row": r"[A-Za-z]{1,2}|\d{1,2}",
     "column": r"\d{1,2}",
     "field": r"[A-Za-z0-9]+?",
     "z": r"\d+(?:\.\d+)?",
-    "channel": r".+?",
-    "time": r".+?",
+    "channel": r"[^/]+?",
+    "time": r"[^/]+?",
 }
 _EXAMPLE = (
     "Write for instance '{plate}_{well}_s{field}_w{channel}', "
@@ -30,7 +30,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     pattern : str
         Either text with the parts in braces, ``*`` standing for anything, that fits the whole name with or without
         its suffix; or a regular expression with named groups, searched in the name. Parts: plate, well (or row and
-        column), field, z, channel, time. What lies outside the parts tells images apart.
+        column), field, z, channel, time. What lies outside the parts tells images apart. With ``/``, the folders above
+        the file count too: ``{plate}/{well}/{channel}``.
 
     Returns
     -------
@@ -63,12 +64,17 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
+def folder_levels(pattern: re.Pattern[str]) -> int:
+    """Count the folders above a file that a pattern reads too."""
+    return pattern.pattern.replace("[^/]", "").count("/")
+
+
 def _from_braces(pattern: str) -> str:
     pieces = re.split(r"(\{[^{}]*\}|\*)", pattern)
     text = ""
     for piece in pieces:
         if piece == "*":
-            text += ".*?"
+            text += "[^/]*?"
         elif piece.startswith("{") and piece.endswith("}"):
             part = piece[1:-1].strip()
             if part not in GROUPS:

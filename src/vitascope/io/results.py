@@ -6,28 +6,24 @@ are replaced one by one, each written whole; those of images that the new run do
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
+import pandas as pd
 from pydantic import BaseModel
 
-from vitascope.core.errors import VitascopeError
 from vitascope.core.flags import join_flags
-from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.core.result import LabelsOutput, Result
 from vitascope.io.growing_table import GrowingTable
-from vitascope.io.ome_write import Picture, write_ome_tiff, write_ome_zarr
+from vitascope.io.picture_folder import Format, PictureFolder, Sizes, remove
 from vitascope.io.writing import check_writable, file_name, output_error, write_json
-
-Format = Literal["auto", "tif", "zarr"]
 
 RESULTS, OBJECTS, PROVENANCE = "results.csv", "objects.csv", "provenance.json"
 FIRST_COLUMNS = ("image", "plate", "well", "field", "time", "status", "flags")
 LAST_COLUMNS = ("unit", "interval_level", "model", "model_sha256", "message")
-ZARR_BYTES = 2**31
 
 
 class ResultsFolder:
@@ -60,8 +56,7 @@ class ResultsFolder:
         self.folder, self.task, self.format = Path(folder), task, format
         check_writable(self.folder, expected_bytes)
         self._results = GrowingTable(self.folder / RESULTS, FIRST_COLUMNS, LAST_COLUMNS)
-        self._objects = GrowingTable(self.folder / OBJECTS, ("image", "label"))
-        self._further: dict[str, GrowingTable] = {}
+        self._others: dict[str, GrowingTable] = {}
         self._stems: set[str] = set()
 
     def __enter__(self) -> ResultsFolder:
@@ -94,27 +89,53 @@ class ResultsFolder:
         OutputError
             If something cannot be written; nothing of this result is left then.
         """
-        if not self._stems:
-            self._clear_tables()
-        stem = self._stem(result.name)
-        written: list[Path] = []
-        tables: list[GrowingTable] = []
+        stem = self.new_stem(result.name)
+        written = self.write(result, stem, (pixel_size_um, z_step_um))
+        self.add_rows(stem, result_tables(result, stem), written)
+        return written
+
+    def write(self, result: Result, stem: str, sizes_um: Sizes = (None, None)) -> tuple[Path, ...]:
+        """Write the pictures of one result, see :meth:`PictureFolder.write`; before the first, old tables go."""
         try:
-            for output, name in zip(result.outputs, _names(result, stem), strict=True):
-                written.append(self._write_picture(output, name, stem, (pixel_size_um, z_step_um)))
-            for table, rows in self._tables(result, stem):
-                table.append(rows)
-                tables.append(table)
+            if not self._stems:
+                self._clear_tables()
+            return PictureFolder(self.folder, self.task, self.format).write(result, stem, sizes_um)
         except BaseException:
-            for path in written:
-                _remove(path)
-            for table in tables:
+            self._drop_empty_folders(())
+            raise
+
+    def add_rows(self, stem: str, tables: Mapping[str, Any], pictures: Sequence[Path] = ()) -> None:
+        """Write the rows of one image whose pictures are there already.
+
+        Parameters
+        ----------
+        stem : str
+            What the image is called in the tables.
+        tables : mapping of str to DataFrame or list of dict
+            See :func:`result_tables`.
+        pictures : sequence of Path
+            Taken away again where the rows cannot be written.
+
+        Raises
+        ------
+        OutputError
+            If something cannot be written; nothing of this result is left then.
+        """
+        grown: list[GrowingTable] = []
+        try:
+            for name, rows in tables.items():
+                table = self._results if name == RESULTS else self._table(name)
+                table.append(rows)
+                grown.append(table)
+        except BaseException:
+            for path in pictures:
+                remove(path)
+            for table in grown:
                 with suppress(OSError):
                     table.roll_back()
-            self._drop_empty_folders(result)
+            self._drop_empty_folders(pictures)
             raise
         self._stems.add(stem.casefold())
-        return tuple(written)
 
     def close(self, provenance: BaseModel | Mapping[str, Any]) -> Path:
         """Write ``provenance.json``.
@@ -138,8 +159,8 @@ class ResultsFolder:
         write_json(path, {"task": self.task, **value})
         return path
 
-    def _drop_empty_folders(self, result: Result) -> None:
-        for folder in (*(self.folder / file_name(output.kind) for output in result.outputs), self.folder):
+    def _drop_empty_folders(self, pictures: Sequence[Path]) -> None:
+        for folder in (*{path.parent for path in pictures}, self.folder):
             with suppress(OSError):
                 folder.rmdir()
 
@@ -150,51 +171,48 @@ class ResultsFolder:
             except OSError as error:
                 raise output_error(self.folder / name, error) from error
 
-    def _stem(self, name: str) -> str:
+    def new_stem(self, name: str) -> str:
+        """Return what an image is called here: a name that every disk takes, and that no other image has yet."""
         stem, count = file_name(name), 1
         while (unique := stem if count == 1 else f"{stem}_{count}").casefold() in self._stems:
             count += 1
         return unique
 
-    def _write_picture(
-        self, output: ImageOutput | LabelsOutput, name: str, stem: str, sizes_um: tuple[float | None, float | None]
-    ) -> Path:
-        notes = {"task": self.task, "image": stem, "kind": output.kind, "title": output.title}
-        channel_names: tuple[str, ...] = (output.title,)
-        if isinstance(output, ImageOutput):
-            channel_names = output.channel_names
-            low, high = (float(limit) for limit in output.limits)
-            notes |= {"unit": output.unit, "limits": f"{low!r} {high!r}", "colormap": output.colormap}
-        dtype = "float32" if isinstance(output, ImageOutput) else "uint32"
-        picture = Picture(output.array, output.axes, dtype, name, channel_names, *sizes_um, notes)
-        as_zarr = self.format == "zarr" or (self.format == "auto" and picture.nbytes > ZARR_BYTES)
-        base = self.folder / file_name(output.kind) / name
-        path, other = (base.with_name(f"{name}.ome.{'zarr' if zarr else 'tif'}") for zarr in (as_zarr, not as_zarr))
-        try:
-            (write_ome_zarr if as_zarr else write_ome_tiff)(path, picture)
-        except VitascopeError:
-            raise
-        except OSError as error:
-            raise output_error(path, error) from error
-        _remove(other)
-        return path
+    def _table(self, name: str) -> GrowingTable:
+        first = ("image", "label") if name == OBJECTS else ("image",)
+        return self._others.setdefault(name, GrowingTable(self.folder / name, first))
 
-    def _tables(self, result: Result, stem: str) -> list[tuple[GrowingTable, Any]]:
-        found: list[tuple[GrowingTable, Any]] = []
-        labels = [output for output in result.outputs if isinstance(output, LabelsOutput)]
-        for output in labels:
-            rows = output.table.copy()
-            rows.insert(0, "image", stem)
-            if len(labels) > 1:
-                rows["objects"] = output.title
-            found.append((self._objects, rows))
-        for name, frame in result.tables.items():
-            rows = frame.copy()
-            rows.insert(0, "image", stem)
-            table = self._further.setdefault(name, GrowingTable(self.folder / f"{file_name(name)}.csv", ("image",)))
-            found.append((table, rows))
-        found.append((self._results, results_rows(result, stem)))
-        return found
+
+def result_tables(result: Result, stem: str) -> dict[str, Any]:
+    """Turn a result into rows of its tables, by file name; ``results.csv`` comes last.
+
+    Parameters
+    ----------
+    result : Result
+    stem : str
+        What the image is called in the tables.
+
+    Returns
+    -------
+    dict of str to DataFrame or list of dict
+    """
+    found: dict[str, Any] = {}
+    labels = [output for output in result.outputs if isinstance(output, LabelsOutput)]
+    objects = []
+    for output in labels:
+        rows = output.table.copy()
+        rows.insert(0, "image", stem)
+        if len(labels) > 1:
+            rows["objects"] = output.title
+        objects.append(rows)
+    if objects:
+        found[OBJECTS] = objects[0] if len(objects) == 1 else pd.concat(objects, ignore_index=True)
+    for name, frame in result.tables.items():
+        rows = frame.copy()
+        rows.insert(0, "image", stem)
+        found[f"{file_name(name)}.csv"] = rows
+    found[RESULTS] = results_rows(result, stem)
+    return found
 
 
 def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
@@ -227,22 +245,3 @@ def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
         middle = {name: None if refused else value for name, value in numbers.items() if name not in {*first, *last}}
         rows.append({**first, **middle, **last})
     return rows
-
-
-def _names(result: Result, stem: str) -> list[str]:
-    """Name the files: the stem, with the title added to all but the first picture of one kind."""
-    seen: set[str] = set()
-    names = []
-    for output in result.outputs:
-        name = stem if output.kind not in seen else file_name(f"{stem}_{output.title}")
-        seen.add(output.kind)
-        names.append(name)
-    return names
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)

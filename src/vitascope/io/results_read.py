@@ -97,7 +97,7 @@ def read_results(folder: str | Path) -> SavedRun:
     results = _read_csv(folder / RESULTS)
     objects = _read_csv(folder / OBJECTS, TEXT_COLUMNS - {"time"}) if (folder / OBJECTS).is_file() else pd.DataFrame()
     images = set(results["image"])
-    found = [picture for path in _picture_files(folder) if (picture := _read_picture(path, objects, images))]
+    found = [picture for path in _picture_files(folder) if (picture := read_picture(path, objects, images))]
     return SavedRun(folder, results, objects, tuple(found), _read_provenance(folder))
 
 
@@ -132,7 +132,14 @@ def _read_provenance(folder: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPicture | None:
+def read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPicture | None:
+    """Open one picture of a run, labels with their rows of the object table; None if it is not of these images.
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be read.
+    """
     notes = read_notes(path)
     image = notes.get("image", "")
     if image not in images:

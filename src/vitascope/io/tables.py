@@ -39,18 +39,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
         If it is empty or has a header only, if a name is missing or stands twice, or a line has too many cells.
     """
     path = Path(path)
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ReaderError(f"'{path.name}' is too long for a table.", "Check that it is the right file.")
-        rows = _read_xlsx(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _read_text(path.read_bytes())
-    except OSError as error:
-        raise unreadable(path, error) from error
-    numbered = [(number, [cell.strip() for cell in row]) for number, row in rows]
-    filled = [(number, row) for number, row in numbered if any(row)]
-    if not filled:
-        raise InputError(
-            f"The table '{path.name}' is empty.", "Fill it in, the names of the columns in the first line."
-        )
+    filled = next(iter(read_sheets(path, first_only=True).values()))
     header = _header(path, filled[0][1])
     if len(filled) == 1:
         raise InputError(f"The table '{path.name}' has a header but no rows.", "Add a line for each well or image.")
@@ -58,6 +47,54 @@ def read_table(path: str | Path) -> pd.DataFrame:
     table = pd.DataFrame(cells, columns=header, dtype=object)
     table.attrs["lines"] = [number for number, _ in filled[1:]]
     return table
+
+
+Line = tuple[int, list[str]]
+
+
+def read_sheets(path: str | Path, *, first_only: bool = False) -> dict[str, list[Line]]:
+    """Read the filled lines of a table, cell by cell, for layouts without a header.
+
+    Parameters
+    ----------
+    path : path
+        CSV, TSV or XLSX.
+    first_only : bool
+        Whether the delimiter is that of the first line, and only the first sheet is read; otherwise the delimiter is
+        the one that most lines have.
+
+    Returns
+    -------
+    dict of list of (int, list of str)
+        Number of the line, from 1, and its cells, by the name of the sheet; a CSV is one sheet without a name.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read.
+    InputError
+        If it is empty.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ReaderError(f"'{path.name}' is too long for a table.", "Check that it is the right file.")
+        if path.suffix.lower() in (".xlsx", ".xlsm"):
+            sheets = _read_xlsx(path, first_only)
+        else:
+            sheets = {"": _read_text(path.read_bytes(), first_only)}
+    except OSError as error:
+        raise unreadable(path, error) from error
+    found = {}
+    for name, rows in sheets.items():
+        stripped = [(number, [cell.strip() for cell in row]) for number, row in rows]
+        if filled := [(number, row) for number, row in stripped if any(row)]:
+            found[name] = filled
+    if not found:
+        raise InputError(
+            f"The table '{path.name}' is empty.", "Fill it in, the names of the columns in the first line."
+        )
+    return found
 
 
 def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> pd.Series[float]:
@@ -139,9 +176,10 @@ def _row(path: Path, number: int, cells: list[str], width: int) -> list[str]:
     return (cells + [""] * width)[:width]
 
 
-def _read_text(data: bytes) -> list[tuple[int, list[str]]]:
+def _read_text(data: bytes, first_only: bool) -> list[Line]:
     text = _decode(data)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
+    delimiter = _delimiter(text) if first_only else _usual_delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -170,7 +208,14 @@ def _delimiter(text: str) -> str:
     return next((mark for mark in ("\t", ";") if mark in outside), ",")
 
 
-def _read_xlsx(path: Path) -> list[tuple[int, list[str]]]:
+def _usual_delimiter(text: str) -> str:
+    """Take the first of tab, semicolon and comma that a third of the lines hold."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    held = {mark: sum(mark in "".join(line.split('"')[::2]) for line in lines) for mark in ("\t", ";")}
+    return next((mark for mark, number in held.items() if 3 * number > len(lines)), ",")
+
+
+def _read_xlsx(path: Path, first_only: bool) -> dict[str, list[Line]]:
     try:
         import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
@@ -180,11 +225,17 @@ def _read_xlsx(path: Path) -> list[tuple[int, list[str]]]:
         ) from error
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = [[_cell_text(value) for value in row] for row in book.worksheets[0].iter_rows(values_only=True)]
+        sheets = {
+            str(sheet.title): [
+                (number, [_cell_text(value) for value in row])
+                for number, row in enumerate(sheet.iter_rows(values_only=True), start=1)
+            ]
+            for sheet in book.worksheets[: 1 if first_only else None]
+        }
         book.close()
     except Exception as error:
         raise unreadable(path, error) from error
-    return list(enumerate(rows, start=1))
+    return sheets
 
 
 def _cell_text(value: Any) -> str:

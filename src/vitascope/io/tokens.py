@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.plate import Well
@@ -47,8 +47,7 @@ _KEYS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A part found in a name.
 
     Parameters

@@ -60,7 +60,7 @@ def _open(folder: Path, axes: str | None) -> Micrograph:
         return _open(series, axes)
     image = _multiscale(folder, attributes)
     sparse = "image-label" in attributes and OWN_NOTES not in attributes  # ours are written with all their chunks
-    source = ZarrSource(_inside(folder, image["datasets"][0]["path"]), sparse=sparse)
+    source = ZarrSource(inside(folder, image["datasets"][0]["path"]), sparse=sparse)
     letters = _letters(folder, image["axes"])
     if len(letters) != source.ndim:
         raise ReaderError(f"'{folder.name}' names {len(letters)} axes for {source.ndim} dimensions.", _AGAIN)
@@ -145,8 +145,14 @@ def _multiscale(folder: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any
     return image
 
 
-def _inside(folder: Path, path: Any) -> Path:
-    """Join a path from metadata, which may not lead out of the folder."""
+def inside(folder: Path, path: Any) -> Path:
+    """Join a path from metadata, which may not lead out of the folder.
+
+    Raises
+    ------
+    ReaderError
+        If it does.
+    """
     parts = PurePosixPath(str(path)).parts
     if not parts or str(path).startswith("/") or ".." in parts or "\\" in str(path) or ":" in str(path):
         raise ReaderError(f"The metadata of '{folder.name}' point outside it: '{path}'.", "Do not trust this file.")
@@ -179,10 +185,11 @@ def _scale(image: Mapping[str, Any], letters: str, attributes: Mapping[str, Any]
         if factor == 1.0 and not unit:  # what is written where nothing is known
             size[axis] = (None, "")
     y, x, z = (size.get(axis, (None, "")) for axis in "YXZ")
-    return scale_from((y[0], x[0], z[0]), (y[1], x[1], z[1]), _channel_names(attributes))
+    return scale_from((y[0], x[0], z[0]), (y[1], x[1], z[1]), channel_names(attributes))
 
 
-def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+def channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the channels' labels from an image's attributes; empty where there are none."""
     omero = attributes.get("omero")
     channels = omero.get("channels") if isinstance(omero, dict) else None
     if not isinstance(channels, list):

@@ -92,3 +92,62 @@ def saturated_fraction(picture: NDArray[Any], low: float = 0.0, high: float = 1.
     """
     values = picture[np.isfinite(picture)]
     return float(((values <= low) | (values >= high)).mean()) if values.size else math.nan
+
+
+def bin_pixels(picture: NDArray[Any], side: int) -> NDArray[np.float64]:
+    """Average squares of pixels; rows and columns left over at the far edges are dropped.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real, at least ``side`` px wide and high
+    side : int, >= 1, px
+
+    Returns
+    -------
+    array, shape (Y // side, X // side), float64
+
+    Examples
+    --------
+    >>> bin_pixels(np.array([[1, 3, 9], [5, 7, 9]]), 2).tolist()
+    [[4.0]]
+    """
+    height, width = (n // side for n in picture.shape)
+    cut = np.asarray(picture[: height * side, : width * side], np.float64)
+    binned: NDArray[np.float64] = cut.reshape(height, side, width, side).mean((1, 3))
+    return binned
+
+
+def look(picture: NDArray[Any], low: float, high: float, binning: int = 4) -> dict[str, float]:
+    """Measure focus, contrast and exposure of a raw image, to compare it with others taken alike.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+    low, high : float
+        Ends of the camera's scale, such as 0 and 65535.
+    binning : int, px
+        Focus and contrast are taken over squares of so many pixels, so that the camera's noise, which looks sharp,
+        counts little; 1 for pictures smaller than eight squares.
+
+    Returns
+    -------
+    dict
+        - ``focus``: see :func:`focus`.
+        - ``contrast_percent``: standard deviation over mean.
+        - ``brightness_percent``: median, of the scale.
+        - ``saturated_percent``, ``black_percent``: pixels at or beyond the ends of the scale.
+
+        NaN where it is not defined.
+    """
+    side = binning if min(picture.shape) >= 8 * binning else 1
+    coarse = bin_pixels(picture, side)
+    values = coarse[np.isfinite(coarse)]
+    finite = picture[np.isfinite(picture)]
+    mean = float(values.mean()) if values.size else math.nan
+    return {
+        "focus": focus(coarse),
+        "contrast_percent": 100 * float(values.std()) / mean if mean > 0 else math.nan,
+        "brightness_percent": 100 * (float(np.median(finite)) - low) / (high - low) if finite.size else math.nan,
+        "saturated_percent": 100 * float((finite >= high).mean()) if finite.size else math.nan,
+        "black_percent": 100 * float((finite <= low).mean()) if finite.size else math.nan,
+    }

@@ -1,1 +1,1 @@
-"""Images with known truth, for training, tests and benchmarks."""
+"""Images with known truth, for samples, training, tests and benchmarks."""

@@ -1,0 +1,252 @@
+"""The dock of plates: open one, say what is in its wells, run it whole, and see it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import getexistingdirectory, isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from vitascope.batch.journal import has_journal
+from vitascope.batch.plate_results import PlateResults, open_plate_results
+from vitascope.core.errors import VitascopeError
+from vitascope.core.plate import Well
+from vitascope.gui.heat_box import HeatBox
+from vitascope.gui.layers import OWN
+from vitascope.gui.parts import make_note, make_title
+from vitascope.gui.plate_map_box import PlateMapBox
+from vitascope.gui.plate_open_box import PlateOpenBox
+from vitascope.gui.plate_reader import PLATE
+from vitascope.gui.plate_run_box import PlateRunBox
+from vitascope.gui.quality_box import QualityBox
+from vitascope.gui.runner import Runner
+from vitascope.gui.thumb_box import ThumbBox
+from vitascope.gui.well_view import RESULTS, Launch, WellView, in_background
+from vitascope.io.plates import Plate
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+LOOK_AGAIN_S = 1.0
+WIDTH_PX = 420
+
+
+class PlateDock(QWidget):  # type: ignore[misc]
+    """Plates.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    runner : Runner, optional
+        Runs in a thread by default; tests give one that runs at once.
+    launch : Launch, optional
+        Reads pictures in a thread by default.
+    """
+
+    def __init__(
+        self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None, launch: Launch = in_background
+    ) -> None:
+        super().__init__()
+        viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.runner = runner or Runner(activity=hasattr(viewer, "window"))
+        self.note = make_note()
+        self.view = WellView(viewer, self._say, self._guarded(launch))
+        self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatBox()
+        self.run, self.thumbs, self.quality = PlateRunBox(self.runner), ThumbBox(self._guarded(launch)), QualityBox()
+        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add results beside …")
+        self.results: list[PlateResults] = []
+        self._plates: dict[Path, Plate | None] = {}
+        self._out: Path | None = None
+        self._looked_s = 0.0
+        self._open = True
+        self._viewer = viewer
+        self._lay_out()
+        self._connect()
+        self._look_at_layers()
+
+    def _guarded(self, launch: Launch) -> Launch:
+        """Let nothing arrive at a dock that is gone."""
+
+        def guarded(work: Any, then: Any) -> None:
+            launch(work, lambda value: then(value) if isalive(self) and self._open else None)
+
+        return guarded
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        self.open_results_button.setToolTip("The folder of a plate run, finished or not.")
+        self.add_button.setToolTip("Another plate or day, with the same limits of colour.")
+        buttons.addWidget(self.open_results_button)
+        buttons.addWidget(self.add_button)
+        self.tabs = QTabWidget()
+        for part, name in (
+            (self.run, "Run"),
+            (self.map, "Map"),
+            (self.heat, "Heat map"),
+            (self.thumbs, "Thumbnails"),
+            (self.quality, "Quality"),
+        ):
+            self.tabs.addTab(part, name)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 8, 8)
+        column.addWidget(make_title("Plate"))
+        column.addWidget(self.input)
+        column.addLayout(buttons)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(self.note)
+        self.note.hide()
+        self.setMinimumWidth(WIDTH_PX)
+
+    def _connect(self) -> None:
+        self.input.valueChanged.connect(self._plate_changed)
+        self.map.valueChanged.connect(self._map_changed)
+        self.heat.opened.connect(self._open_well)
+        self.thumbs.opened.connect(self._open_thumb)
+        self.open_results_button.clicked.connect(lambda: self._ask_results(False))
+        self.add_button.clicked.connect(lambda: self._ask_results(True))
+        self.run.began.connect(self._run_began)
+        self.run.progressed.connect(self._look_again)
+        self.run.ended.connect(lambda: self._look_again(at_once=True))
+        self.destroyed.connect(self.runner.cancel)
+        self._viewer.layers.events.inserted.connect(self._look_at_layers)
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+    # -- going away -------------------------------------------------------------------------------------------------
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was closed: napari then takes the widget out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
+            self.close_down()
+        handled: bool = super().event(event)
+        return handled
+
+    def close_down(self) -> None:
+        """Cancel the run, which can be gone on with, and go."""
+        self._open = False
+        self._viewer.layers.events.inserted.disconnect(self._look_at_layers)
+        self.runner.cancel()
+        self.view.close()
+        self.thumbs.stop()
+        self.deleteLater()
+
+    # -- plate, map, results ----------------------------------------------------------------------------------------
+
+    def _look_at_layers(self, event: Any = None) -> None:
+        """Take the plate, or the results, that a layer was opened from; what is open already stays."""
+        if not self._open or self.input.value() is not None or self.results:
+            return
+        for layer in self._viewer.layers:
+            if RESULTS in layer.metadata:
+                self.open_results(Path(layer.metadata[RESULTS]))
+                return
+            known = layer.metadata.get(OWN, {}).get(PLATE)
+            if known:
+                self.input.open(Path(known["path"]), known["name"])
+                return
+
+    def _plate_changed(self) -> None:
+        plate = self.input.value()
+        self.map.set_plate(plate)
+        self.run.set_plate(plate, self.input.group())
+        self.thumbs.set_plate(plate)
+
+    def _map_changed(self) -> None:
+        try:
+            self.run.plate_map = self.map.value()
+        except VitascopeError as error:
+            self._say(str(error))
+            return
+        self._say("")
+
+    def _ask_results(self, beside: bool) -> None:
+        name = getexistingdirectory(self, "Open the results of a plate")
+        if name:
+            self.open_results(Path(name), beside)
+
+    def open_results(self, folder: Path, beside: bool = False) -> None:
+        """Show the results of a plate, alone or beside those that are shown, and open the plate where it still lies."""
+        try:
+            found = open_plate_results(folder)
+        except VitascopeError as error:
+            self._say(str(error))
+            return
+        self._say("")
+        kept = [one for one in self.results if one.folder != folder] if beside else []
+        self._show_results([*kept, found])
+        if not beside:
+            self._out = folder
+            self._show_plate_of(found)
+        self.tabs.setCurrentWidget(self.heat)
+
+    def _show_plate_of(self, results: PlateResults) -> None:
+        plate = self._plate_of(results)
+        if plate is not None and (self.input.value() is None or self.input.value().path != plate.path):
+            self.input.open(plate.path, plate.name)
+        if (results.folder / "plate_map.csv").is_file():
+            self.map.load(results.folder / "plate_map.csv")
+
+    def _show_results(self, results: list[PlateResults]) -> None:
+        self.results = results
+        self.heat.set_results(results)
+        self.quality.set_results(results)
+        self.thumbs.set_results(results[-1] if results else None)
+
+    def _run_began(self, out: Path) -> None:
+        self._out = out
+        self._plates[out] = self.input.value()
+
+    def _look_again(self, at_once: bool = False) -> None:
+        """Show what the run has given so far."""
+        if not self._open or self._out is None or not has_journal(self._out):
+            return
+        now = time.monotonic()
+        if not at_once and now - self._looked_s < LOOK_AGAIN_S:
+            return
+        self._looked_s = now
+        try:
+            found = open_plate_results(self._out)
+        except VitascopeError:
+            return  # it is just being made
+        if len(found.frame):
+            self._show_results([*(one for one in self.results if one.folder != self._out), found])
+
+    # -- wells ------------------------------------------------------------------------------------------------------
+
+    def _plate_of(self, results: PlateResults) -> Plate | None:
+        """Return the plate that results belong to; None where it is gone."""
+        if results.folder not in self._plates:
+            try:
+                self._plates[results.folder] = results.open_plate()
+            except VitascopeError as error:
+                self._plates[results.folder] = None
+                self._say(f"Only what was predicted can be shown. {error}")
+        return self._plates[results.folder]
+
+    def _open_well(self, results: PlateResults, at: str, well: Well) -> None:
+        plate = self._plate_of(results)
+        images = results.images(well, at)
+        if not images and plate is not None:
+            self._open_site(plate, well)
+        elif images:
+            self.view.open(images[0], plate, results)
+
+    def _open_thumb(self, well: Well) -> None:
+        plate = self.input.value()
+        if plate is None:
+            return
+        mine = [one for one in self.results if self._plates.get(one.folder) is plate or one.name == plate.name]
+        if mine and mine[-1].images(well):
+            self.view.open(mine[-1].images(well)[0], plate, mine[-1])
+        else:
+            self._open_site(plate, well)
+
+    def _open_site(self, plate: Plate, well: Well) -> None:
+        sites = plate.in_well(well)
+        if sites:
+            self.view.open(sites[0].id, plate, None)

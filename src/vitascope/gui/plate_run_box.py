@@ -1,0 +1,202 @@
+"""Running a whole plate: task, model, where the results go, who computes, and how far it is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from qtpy.compat import getexistingdirectory
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from vitascope.batch.plate import PlateJob, PlateReport, run_plate
+from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.steps import Progress
+from vitascope.gui.form import ParamsForm
+from vitascope.gui.model_box import ModelBox
+from vitascope.gui.parts import Fold, add_row, make_form, make_note
+from vitascope.gui.runner import Outcome, Runner, in_words
+from vitascope.io.plate_map import PlateMap
+from vitascope.io.plates import Plate
+from vitascope.tasks.registry import TASKS, find_task
+
+HIDDEN = ("model", "device", "planes", "channel", "threads")
+MOST_WORKERS = 64
+
+
+class PlateRunBox(QWidget):  # type: ignore[misc]
+    """Starts a plate run, shows how far it is, and cancels it."""
+
+    began = Signal(object)
+    """Folder of the results."""
+
+    progressed = Signal()
+    ended = Signal()
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self.runner = runner
+        self._plate: Plate | None = None
+        self._group: str | None = None
+        self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
+        self.workers, self.scheduler = QSpinBox(), QLineEdit()
+        self.channel = QLineEdit()
+        self.run_button, self.bar, self.status = QPushButton("Run the plate"), QProgressBar(), make_note()
+        self.model: ModelBox
+        self.settings: ParamsForm
+        self._lay_out()
+        for spec in TASKS:
+            self.task.addItem(spec.title, spec.name)
+        self._task_changed()
+        self.task.currentIndexChanged.connect(self._task_changed)
+        self.browse.clicked.connect(self._ask_folder)
+        self.run_button.clicked.connect(self._run_or_cancel)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        self.plate_map: PlateMap | None = None
+        self._refresh()
+
+    def _lay_out(self) -> None:
+        form = make_form()
+        add_row(form, "Task", self.task, "What to do with every image.")
+        self.channel.setPlaceholderText("the only one, or the label-free one")
+        add_row(form, "Channel", self.channel, "Label-free channel, by name or by number from 0.")
+        folder = QWidget()
+        across = QHBoxLayout(folder)
+        across.setContentsMargins(0, 0, 0, 0)
+        across.addWidget(self.out, 1)
+        across.addWidget(self.browse)
+        add_row(form, "Results", folder, "Folder for the results; one that was begun is gone on with.", self.out)
+        self.workers.setRange(0, MOST_WORKERS)
+        self.workers.setSpecialValueText("in this window")
+        self.scheduler.setPlaceholderText("tcp://node17:8786")
+        more = make_form()
+        add_row(more, "Workers", self.workers, "Processes of their own on this machine; 0 computes in this window.")
+        add_row(more, "Cluster", self.scheduler, "Address of a dask scheduler; its workers are used instead.")
+        self.fold = Fold("Who computes", more)
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.bar.hide()
+        self.inside = QVBoxLayout()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addLayout(form)
+        column.addLayout(self.inside)
+        column.addWidget(self.fold)
+        for part in (self.run_button, self.bar, self.status):
+            column.addWidget(part)
+        column.addStretch(1)
+
+    def _task_changed(self, *_: object) -> None:
+        while self.inside.count():
+            self.inside.takeAt(0).widget().deleteLater()
+        spec = find_task(self.task.currentData())
+        self.model = ModelBox(spec.name)
+        self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
+        self.inside.addWidget(self.model)
+        self.inside.addWidget(self.settings)
+        self.channel.setEnabled("channel" in spec.params.model_fields)
+
+    def set_plate(self, plate: Plate | None, group: str | None = None) -> None:
+        """Run this plate next; results are proposed beside it."""
+        self._plate, self._group = plate, group
+        if plate is not None and not self.runner.running:
+            self.out.setText(str(plate.path.parent / f"{plate.name}_results"))
+        self._refresh()
+
+    def _ask_folder(self) -> None:
+        name = getexistingdirectory(self, "Folder for the results")
+        if name:
+            self.out.setText(name)
+
+    def _refresh(self) -> None:
+        if not self.runner.running:
+            self.run_button.setEnabled(self._plate is not None)
+            if self._plate is None:
+                self.status.setText("Open a plate first.")
+            elif self.status.text() == "Open a plate first.":
+                self.status.setText("")
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def job(self) -> PlateJob:
+        """Return what would be run.
+
+        Raises
+        ------
+        VitascopeError
+            Naming what is missing or cannot be used.
+        """
+        if self._plate is None:
+            raise ParameterError("There is no plate.", "Open one first.")
+        if not self.out.text().strip():
+            raise ParameterError("There is no folder for the results.", "Choose one.")
+        spec = find_task(self.task.currentData())
+        asked = self.model.value()
+        if self.channel.isEnabled() and self.channel.text().strip():
+            asked["channel"] = self.channel.text().strip()
+        params = self.settings.value().changed(**asked)
+        out, scheduler = Path(self.out.text().strip()), self.scheduler.text().strip() or None
+        workers = self.workers.value() or None
+        command = ["vitascope", "plate", str(self._plate.path), "--task", spec.name, "-o", str(out)]
+        return PlateJob(
+            spec,
+            self._plate,
+            params,
+            out,
+            self.plate_map,
+            scheduler,
+            None if scheduler else workers,
+            group=self._group,
+            command=shlex.join(command),
+        )
+
+    def _run_or_cancel(self) -> None:
+        if self.runner.running:
+            self.runner.cancel()
+            self.run_button.setText("Cancelling …")
+            self.run_button.setEnabled(False)
+            return
+        self.run()
+
+    def run(self) -> None:
+        """Start; a problem is said in a sentence."""
+        try:
+            job = self.job()
+            self.run_button.setText("Cancel")
+            self.bar.setRange(0, 0)
+            self.bar.show()
+            self.status.setText("Starting")
+            self.began.emit(job.out)
+            self.runner.start(f"{job.spec.title}: {job.plate.name}", lambda: run_plate(job))
+        except VitascopeError as error:
+            self._unlock()
+            self.status.setText(str(error))
+
+    def _unlock(self) -> None:
+        self.bar.hide()
+        self.run_button.setText("Run the plate")
+        self.run_button.setEnabled(self._plate is not None)
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        if not self.runner.cancelling:
+            self.status.setText(in_words(progress, seconds_left))
+        self.progressed.emit()
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._unlock()
+        if outcome.kind == "done":
+            self.status.setText(said(outcome.value))
+        elif outcome.kind == "cancelled":
+            self.status.setText("Cancelled. What is done is kept; Run goes on from there.")
+        else:
+            self.status.setText(f"{outcome.message} {outcome.hint}".strip())
+        self.ended.emit()
+
+
+def said(report: PlateReport) -> str:
+    """Say how a plate ended."""
+    told = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
+    return f"Done: {told}. {report.computed} computed now. Results: {report.out}"

@@ -1,0 +1,157 @@
+"""The words that plate maps are written in: names of columns, roles of wells, units of doses."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+ROLES = ("treated", "negative", "positive", "blank", "other")
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "plate": ("plate", "plate id", "plate name", "plate number", "barcode", "plate barcode"),
+    "well": ("well", "well id", "well name", "well position", "position", "pos", "well number"),
+    "row": ("row", "well row", "plate row"),
+    "column": ("column", "col", "well column", "plate column"),
+    "treatment": (
+        "treatment",
+        "compound",
+        "compound name",
+        "compound id",
+        "drug",
+        "substance",
+        "agent",
+        "perturbation",
+    ),
+    "dose": ("dose", "concentration", "conc", "final concentration", "drug concentration"),
+    "dose_unit": ("dose unit", "unit", "units", "dose units", "concentration unit", "conc unit"),
+    "role": ("role", "control", "controls", "control type", "well type", "welltype", "type", "content", "sample type"),
+    "replicate": ("replicate", "rep", "repeat", "replica"),
+    "patient": ("patient", "patient id", "donor", "donor id", "subject"),
+}
+_KNOWN = {name: column for column, names in COLUMNS.items() for name in names}
+
+_ROLE_WORDS = {
+    "treated": ("treated", "treatment", "sample", "test", "compound", "cmpd", "unknown", "0"),
+    "negative": (
+        "negative", "neg", "negative control", "neg control", "negcon", "nc", "vehicle", "vehicle control", "dmso",
+        "solvent", "medium", "media", "untreated", "control", "ctrl", "-1", "min",
+    ),
+    "positive": ("positive", "pos", "positive control", "pos control", "poscon", "pc", "1", "+1", "max"),
+    "blank": ("blank", "empty", "background", "no cells", "none"),
+    "other": ("other", "cont", "contaminated", "excluded", "not used", "flagged"),
+}  # fmt: skip
+_ROLE_OF = {word: role for role, words in _ROLE_WORDS.items() for word in words}
+_VEHICLES = ("dmso", "vehicle", "medium", "media", "untreated", "solvent", "water", "pbs", "control", "none")
+
+_LITRE = {"l": 1.0, "ml": 1e3, "ul": 1e6, "dl": 10.0}
+_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+_UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
+_NAME_AND_UNIT = re.compile(r"(?P<name>[^\[(,]+?)\s*(?:\[(?P<a>[^]]+)\]|\((?P<b>[^)]+)\)|[,_ ]\s*(?P<c>\S+))")
+_SHOWN = {"u": "µ"}
+_DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
+
+
+@dataclass(frozen=True)
+class DoseUnit:
+    """A unit of dose.
+
+    Parameters
+    ----------
+    name : str
+        As tables show it: ``µM``, ``µg/ml``, ``%``.
+    kind : {"molar", "mass", "percent"}
+        Units of one kind can be converted into each other.
+    factor : float
+        To mol/l, g/l or per cent.
+    """
+
+    name: str
+    kind: str
+    factor: float
+
+
+def read_unit(text: str) -> DoseUnit | None:
+    """Read a unit of dose; None where it is none.
+
+    Examples
+    --------
+    >>> read_unit("uM").name, read_unit("ng/mL").name, read_unit("parsec")
+    ('µM', 'ng/ml', None)
+    """
+    plain = text.strip().strip("()[]").strip().replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
+    if plain in ("%", "% v/v", "%v/v", "% w/v", "percent"):
+        return DoseUnit("%", "percent", 1.0)
+    match = _UNIT.fullmatch(plain.replace(" ", "").replace("umol/l", "uM") if plain != "M" else "M")
+    if match is None:
+        return None
+    prefix = match["prefix"].lower()
+    shown = _SHOWN.get(prefix, prefix)
+    if match["volume"] is None:
+        return DoseUnit(f"{shown}M", "molar", _PREFIX[prefix])
+    volume = match["volume"].lower()
+    return DoseUnit(
+        f"{shown}g/{_SHOWN.get(volume[0], volume[0])}{volume[1:]}", "mass", _PREFIX[prefix] * _LITRE[volume]
+    )
+
+
+def read_column(header: str) -> tuple[str, str]:
+    """Read what a column holds: one of :data:`COLUMNS` and, for a dose, its unit; empty text where it is not known.
+
+    Examples
+    --------
+    >>> read_column("Concentration [uM]"), read_column("dose_nm"), read_column("Gene")
+    (('dose', 'µM'), ('dose', 'nM'), ('', ''))
+    """
+    words = re.sub(r"[\s_.-]+", " ", header.strip()).casefold()
+    if words in _KNOWN:
+        return _KNOWN[words], ""
+    match = re.fullmatch(
+        r"(?P<name>[^\[(,]+?)\s*(?:\[(?P<a>[^]]+)\]|\((?P<b>[^)]+)\)|[,_ ]\s*(?P<c>\S+))", header.strip()
+    )
+    if match is None:
+        return "", ""
+    name = re.sub(r"[\s_.-]+", " ", match["name"]).strip().casefold()
+    unit = read_unit(match["a"] or match["b"] or match["c"])
+    return ("dose", unit.name) if _KNOWN.get(name) == "dose" and unit is not None else ("", "")
+
+
+def read_role(text: str) -> str:
+    """Read the role of a well; ``other`` for a word that is not known, empty for none.
+
+    Examples
+    --------
+    >>> read_role("DMSO"), read_role("pos"), read_role("Barcode1"), read_role("")
+    ('negative', 'positive', 'other', '')
+    """
+    words = re.sub(r"[\s_.]+", " ", text.strip()).casefold()
+    return _ROLE_OF.get(words, "other") if words else ""
+
+
+def is_vehicle(treatment: str) -> bool:
+    """Tell whether a treatment is none: the solvent or the medium alone."""
+    return treatment.strip().casefold() in _VEHICLES
+
+
+def read_dose(cell: str, decimal_comma: bool) -> tuple[float, str] | None:
+    """Read ``10``, ``0,5`` or ``10 uM``; None where it is no dose, NaN where there is none.
+
+    Examples
+    --------
+    >>> read_dose("0,5 uM", True), read_dose("ten", False)
+    ((0.5, 'µM'), None)
+    """
+    if cell.strip().casefold() in ("", "na", "n/a", "nan", "none", "-", "–"):
+        return math.nan, ""
+    match = _DOSE.fullmatch(cell)
+    if match is None:
+        return None
+    text = match["number"].replace(",", ".") if decimal_comma and match["number"].count(",") == 1 else match["number"]
+    unit = read_unit(match["unit"]) if match["unit"] else None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    if not math.isfinite(number) or (match["unit"] and unit is None):
+        return None
+    return number, unit.name if unit else ""

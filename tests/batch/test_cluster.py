@@ -1,0 +1,133 @@
+"""Worker processes: these tests start some, and are the slow ones of plate runs."""
+
+import dataclasses
+import os
+import signal
+from collections import Counter
+
+import psutil
+import pytest
+
+from plate_support import make_job, make_plate, tables
+from vitascope.batch.plate import run_plate
+from vitascope.core.errors import OutputError, ParameterError, VitascopeError
+from vitascope.core.steps import finish
+
+pytestmark = [
+    pytest.mark.slow,
+    # of distributed, which closes its event loop when the last process has gone
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def plate(tmp_path):
+    return make_plate(tmp_path / "plate", 24)
+
+
+@pytest.mark.fault("G02")
+@pytest.mark.fault("G21")
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+def test_two_workers_killed_cost_no_well_and_change_no_number(plate, tmp_path):
+    finish(run_plate(make_job(plate, tmp_path / "whole")))
+    log = tmp_path / "log"
+    steps = run_plate(make_job(plate, tmp_path / "out", log=str(log), seconds=0.3, workers=2))
+    killed: list[int] = []
+    while True:
+        try:
+            at = next(steps)
+        except StopIteration as stop:
+            report = stop.value
+            break
+        if at.done >= 4 * (len(killed) + 1) and len(killed) < 2:
+            workers = [p for p in psutil.Process().children(recursive=True) if is_worker(p) and p.pid not in killed]
+            if workers:
+                os.kill(workers[0].pid, signal.SIGKILL)
+                killed.append(workers[0].pid)
+    assert len(killed) == 2
+    assert report.counts == {"OK": 24}
+    assert report.computed == 24
+    assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+    again = sum(count - 1 for count in Counter(log.read_text().split()).values())
+    assert again <= 2 * 2, "a worker's death costs what it had in hand, and no more"
+
+
+def is_worker(process):
+    try:
+        return "spawn_main" in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.fault("G19")
+def test_local_workers_listen_on_this_machine_only_and_leave_nothing(plate, tmp_path):
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    seen = set()
+    steps = run_plate(make_job(plate, tmp_path / "out", seconds=0.05, workers=2))
+    for at in steps:
+        if at.done >= 2 and not seen:
+            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+                for connection in process.net_connections("inet"):
+                    if connection.status == psutil.CONN_LISTEN:
+                        seen.add(connection.laddr.ip)
+    assert seen == {"127.0.0.1"}
+    assert {p.pid for p in psutil.Process().children(recursive=True) if is_worker(p)} <= before
+
+
+def test_an_address_without_a_scheduler_is_said(plate, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitascope.batch.cluster.CONNECT_S", 0.5)
+    with pytest.raises(ParameterError, match="no dask scheduler at"):
+        finish(run_plate(make_job(plate, tmp_path / "out", scheduler="tcp://127.0.0.1:9")))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.fault("G18")
+def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    finish(run_plate(make_job(plate, tmp_path / "whole")))
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert finish(run_plate(make_job(plate, tmp_path / "out", scheduler=address))).complete
+        assert tables(tmp_path / "out") == tables(tmp_path / "whole")
+        monkeypatch.setattr("vitascope.batch.cluster.look_around", other_versions)
+        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
+            finish(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
+        monkeypatch.setattr("vitascope.batch.cluster.look_around", blind)
+        with pytest.raises(OutputError, match="does not see"):
+            finish(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
+
+
+@pytest.mark.fault("G09")
+def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plate, tmp_path):
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    )
+    job = make_job(plate, tmp_path / "out", scheduler=cluster.scheduler_address, seconds=0.1)
+    steps = run_plate(job)
+    while next(steps).done < 3:
+        pass
+    cluster.close()
+    with pytest.raises(VitascopeError, match="scheduler is gone"):
+        finish(steps)
+    report = finish(run_plate(dataclasses.replace(job, scheduler=None)))
+    assert report.complete
+    assert 0 < report.computed <= 21
+
+
+def other_versions(paths):
+    from vitascope.core.versions import versions
+
+    return {**versions(), "numpy": "0.1"}, []
+
+
+def blind(paths):
+    from vitascope.core.versions import versions
+
+    return versions(), paths[:1]

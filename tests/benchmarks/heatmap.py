@@ -1,0 +1,64 @@
+"""The heat map of 1536 wells: redraw in ms, and from a click on a 2048 x 2048 px well to its image on the screen."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from tests.benchmarks.machine import describe
+
+ROUNDS = 20
+
+
+def main(arguments: list[str]) -> None:
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    from vitascope.batch.plate import run_plate
+    from vitascope.core.plate import Well
+    from vitascope.core.steps import finish
+
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from plate_support import make_job
+
+    print(describe())
+    with tempfile.TemporaryDirectory(prefix="vitascope-heatmap-") as folder:
+        plate = Path(folder) / "plate"
+        plate.mkdir()
+        small = np.ones((8, 8), np.uint16)
+        large = np.random.default_rng(0).integers(0, 4000, (2048, 2048)).astype(np.uint16)
+        for row in range(32):
+            for column in range(48):
+                picture = large if row == 0 and column < 10 else small + row
+                tifffile.imwrite(plate / f"p_{Well(row, column)}_s1_w1.tif", picture)
+        out = Path(folder) / "out"
+        finish(run_plate(make_job(plate, out)))
+        viewer = napari.Viewer()
+        _, dock = viewer.window.add_plugin_dock_widget("vitascope", "Plate")
+        dock.open_results(out)
+        QApplication.processEvents()
+        grid = dock.heat.panels[0].grid
+        redraws, clicks = [], []
+        for i in range(ROUNDS):
+            start = time.perf_counter()
+            dock.heat.robust.setChecked(i % 2 == 0)  # colours and paints all wells anew
+            grid.repaint()
+            redraws.append(1000 * (time.perf_counter() - start))
+        for i in range(10):
+            before = dock.view.shown
+            start = time.perf_counter()
+            grid._go(Well(0, i))
+            while dock.view.shown == before:
+                QApplication.processEvents()
+                time.sleep(0.001)
+            viewer.screenshot(canvas_only=True, flash=False)
+            clicks.append(time.perf_counter() - start)
+        shape = f"{grid.shape[0]} x {grid.shape[1]} wells on {grid.width()} x {grid.height()} px"
+        print(f"redraw, {shape}: median {np.median(redraws):.1f} ms, worst {max(redraws):.1f} ms of {ROUNDS}")
+        print(f"click to image, prediction and objects drawn: first {clicks[0]:.3f} s, then median "
+              f"{np.median(clicks[1:]):.3f} s, worst {max(clicks[1:]):.3f} s")  # fmt: skip
+        viewer.close()

@@ -1,0 +1,94 @@
+"""kill -9 of a 96-well run at 40 random moments, and of 2 of 4 workers: wells lost, done twice, and equal tables."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+from tests.benchmarks.machine import describe
+
+SUPPORT = Path(__file__).parent.parent / "plate_support.py"
+KILLS, SECONDS = 40, 0.25
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SUPPORT.parent), *sys.path])}
+    return subprocess.Popen([sys.executable, str(SUPPORT), *map(str, arguments)], env=environment)
+
+
+def main(arguments: list[str]) -> None:
+    sys.path.insert(0, str(SUPPORT.parent))
+    from plate_support import make_plate, tables
+    from vitascope.batch.journal import Journal, has_journal
+
+    kills = int(arguments[0]) if arguments else KILLS
+    print(describe())
+    folder = Path(tempfile.mkdtemp(prefix="vitascope-kill-"))
+    try:
+        plate = make_plate(folder / "plate", 96)
+        whole = folder / "whole"
+        assert start(plate, whole, folder / "log0", 0, 0).wait() == 0
+        wanted = tables(whole)
+
+        def done(out: Path) -> set[str]:
+            if not has_journal(out):
+                return set()
+            with Journal(out, read_only=True) as journal:
+                return set(journal.finished())
+
+        rng = random.Random(0)
+        out, log = folder / "killed", folder / "log1"
+        lost = twice = made = 0
+        before: set[str] = set()
+        counted: Counter[str] = Counter()
+        while made < kills:
+            run = start(plate, out, log, SECONDS, 0)
+            first = len(before)
+            while run.poll() is None and len(done(out)) <= first:  # killed while it computes, not while it starts
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, SECONDS * 2))
+            if run.poll() is not None:
+                shutil.rmtree(out)
+                before, counted = set(), Counter()
+                log.unlink()
+                continue
+            run.kill()
+            run.wait()
+            made += 1
+            now, journal = Counter(log.read_text().split()), done(out)
+            lost += len(before - journal)
+            twice += sum(now[name] - counted[name] for name in before)
+            before, counted = journal, now
+        assert start(plate, out, log, SECONDS, 0).wait() == 0
+        now = Counter(log.read_text().split())
+        twice += sum(now[name] - counted[name] for name in before)
+        equal = tables(out) == wanted
+        print(
+            f"{made} kills of the run: {lost} wells lost, {twice} computed again after they were journalled, tables equal: {equal}"
+        )
+
+        out, log = folder / "workers", folder / "log2"
+        run = start(plate, out, log, SECONDS, 4)
+        killed: list[int] = []
+        while run.poll() is None:
+            if len(killed) < 2 and len(done(out)) >= 10 * (len(killed) + 1):
+                for child in psutil.Process(run.pid).children(recursive=True):
+                    if "spawn_main" in " ".join(child.cmdline()) and child.pid not in killed:
+                        os.kill(child.pid, signal.SIGKILL)
+                        killed.append(child.pid)
+                        break
+            time.sleep(0.05)
+        again = sum(count - 1 for count in Counter(log.read_text().split()).values())
+        print(f"{len(killed)} of 4 workers killed: exit {run.returncode}, {96 - len(done(out))} wells lost, "
+              f"{again} computed again (what the workers had in hand), tables equal: {tables(out) == wanted}")  # fmt: skip
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,56 @@
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from plate_support import SPEC, make_plate
+from vitascope.cli import plate as command
+from vitascope.cli.main import app
+
+
+@pytest.fixture(autouse=True)
+def fake_task(monkeypatch):
+    monkeypatch.setattr(command, "find_task", lambda name: SPEC)
+
+
+@pytest.fixture
+def plate(tmp_path):
+    return make_plate(tmp_path / "plate", 6)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["plate", *map(str, arguments)])
+
+
+def test_a_plate_with_its_map_is_run_and_gone_on_with(plate, tmp_path):
+    (tmp_path / "map.csv").write_text("well;treatment;dose (µM)\nA1;DMSO;\na02;X;0,5\n", encoding="utf-8")
+    first = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv")
+    assert first.exit_code == 0, first.output
+    assert "6 OK; 6 computed now" in first.output
+    assert "the map leaves it out" in first.output
+    found = pd.read_csv(tmp_path / "out" / "results.csv").set_index("well")
+    assert found.loc["A02", ["treatment", "dose"]].tolist() == ["X", 0.5]
+    again = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv")
+    assert "0 computed now" in again.output
+
+
+@pytest.mark.fault("I11")
+def test_exit_codes_tell_wrong_usage_from_wells_that_failed(plate, tmp_path):
+    out = tmp_path / "out"
+    assert call(tmp_path / "nothing", "--task", "fake", "-o", out).exit_code == 2
+    both = call(plate, "--task", "fake", "-o", out, "--workers", 2, "--scheduler", "tcp://x:1")
+    assert both.exit_code == 2
+    assert "leave one out" in both.output
+    assert call(plate, "--task", "fake", "-o", out, "--set", "gain=none").exit_code == 2
+    assert not out.exists()
+    (plate / "p_A02_s1_w1.tif").write_bytes(b"")
+    failed = call(plate, "--task", "fake", "-o", out)
+    assert failed.exit_code == 3
+    assert "1 FAILED, 5 OK" in failed.output
+
+
+def test_a_map_with_a_well_twice_stops_before_anything_is_run(plate, tmp_path):
+    (tmp_path / "map.csv").write_text("well,treatment\nA1,DMSO\nA01,X\n")
+    done = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv")
+    assert done.exit_code == 2
+    assert "A01" in done.output
+    assert not (tmp_path / "out").exists()
