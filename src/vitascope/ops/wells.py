@@ -20,6 +20,9 @@ LEAST_DROP = 0.2
 LEAST_SIDE, ROUND = 0.35, 0.85
 """Least side of a well, as a share of the picture's shorter side, and least ratio of its sides unless cut off."""
 
+LEAST_FILLED, LEAST_ACTIVE = 0.8, 0.6
+"""A well on an even ground is full of things, and takes most of the picture: scattered organoids are no well."""
+
 DARKER = 0.12
 """Share by which something seen stands off from its neighbourhood."""
 
@@ -188,7 +191,10 @@ def active_well(small: NDArray[np.float64]) -> Box | None:
     # A row or column belongs to the well when a good part of it does: fibres that stick out do not count.
     rows, columns = (np.flatnonzero(mask.mean(axis) > 0.25 * mask.mean(axis).max()) for axis in (1, 0))
     box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-    return box if _is_large(box, small.shape) else None
+    filled = float(mask[box[0] : box[1], box[2] : box[3]].mean())
+    sides = sorted((box[1] - box[0], box[3] - box[2]))
+    even = filled >= LEAST_FILLED and sides[0] >= ROUND * sides[1] and sides[0] >= LEAST_ACTIVE * min(small.shape)
+    return box if even else None
 
 
 def _is_large(box: Box, shape: tuple[int, ...]) -> bool:
