@@ -36,7 +36,7 @@ class Framed:
     flags: tuple[str, ...]
 
 
-def frame_picture(planes: Sequence[Any], spec: InputSpec) -> Framed:
+def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None = None) -> Framed:
     """Find what a model looks at and cut it out; the same in training and in a run.
 
     Parameters
@@ -45,6 +45,8 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec) -> Framed:
         One per network channel; the middle one is looked at.
     spec : InputSpec
         With ``find`` and ``side_px``.
+    region : Region, optional
+        To cut out instead of what is found.
 
     Raises
     ------
@@ -57,8 +59,9 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec) -> Framed:
         array, found = _finite(np.asarray(plane))
         arrays.append(array)
         flags += found
-    finder = find_well if spec.find == "well" else find_spheroid
-    region = finder(arrays[len(arrays) // 2])
+    if region is None:
+        finder = find_well if spec.find == "well" else find_spheroid
+        region = finder(arrays[len(arrays) // 2])
     cut = [cut_square(a, region, spec.side_px) for a in arrays]
     inside = np.isfinite(cut[0])
     shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside

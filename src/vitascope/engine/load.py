@@ -16,7 +16,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError
 from vitascope.io.models import find_model
 from vitascope.io.weights import read_weights
-from vitascope.models import mil_cnn, unet
+from vitascope.models import ins_atp, mil_cnn, unet
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,21 @@ class Family:
         Sides of the input are multiples of this.
     per : str
         Argument of the network that both of them scale with; empty for none.
+    fitted : tuple of str
+        Arguments that are fitted to a data set, such as its range: fine-tuning may change them.
     """
 
     build: type[nn.Module]
     halo_px: int
     multiple_px: int
     per: str = ""
+    fitted: tuple[str, ...] = ()
 
 
 FAMILIES = {
     "unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
     "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
+    "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top")),
 }
 
 

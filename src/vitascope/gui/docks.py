@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from vitascope.gui.phenotype_dock import PhenotypeDock
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import stain
+from vitascope.tasks import atp, stain
 
-__all__ = ["PhenotypeDock", "StainDock"]
+__all__ = ["AtpDock", "PhenotypeDock", "StainDock"]
 
 
 class StainDock(TaskDock):
     """Predict nuclei."""
 
     spec = stain.SPEC
+
+
+class AtpDock(TaskDock):
+    """Estimate ATP."""
+
+    spec = atp.SPEC

@@ -19,6 +19,8 @@ FUSIONS = ("attention", "gated", "sum", "concat", "additive")
 HEADS = ("code", "value")
 CONCAT_FEATURES = 8
 MAX_BITS = 32
+START = 2.0
+"""Shifts contributions so that training starts at about an eighth of the range, where most wells lie."""
 
 
 class AtpOutput(NamedTuple):
@@ -129,7 +131,7 @@ class InsAtp(nn.Module):
         """Estimate the ATP of wells (B, C, H, W); H and W are multiples of the grid and of the extractor's stride."""
         encoding = self.encode(x)  # (B, F, g, g)
         if self.fusion == "additive":
-            contribution = F.softplus(self.share(encoding)) * (self.top / self.grid**2)  # (B, 1, g, g)
+            contribution = F.softplus(self.share(encoding) - START) * (self.top / self.grid**2)  # (B, 1, g, g)
             value = contribution.flatten(1).sum(1, keepdim=True)
             return AtpOutput(value, encoding, self._uniform(encoding), contribution, value / self.top)
         attention = self.attention(encoding)
