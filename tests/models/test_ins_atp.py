@@ -114,5 +114,5 @@ def test_a_whole_image_network_has_no_maps():
 
 @pytest.mark.parametrize("wrong", [{"fusion": "mean"}, {"instances": "x"}, {"grid": 0}, {"bits": 40}, {"top": 0.0}])
 def test_what_cannot_be_built_is_refused(wrong):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"none of|above 0"):
         small(**wrong)

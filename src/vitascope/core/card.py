@@ -46,10 +46,10 @@ class Normalisation(CardPart):
     """How pixels become network input: one linear map for the whole image, never per tile.
 
     ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
-    2022), ``standard`` subtracts the median and divides by the standard deviation. ``background`` divides by the median
-    and subtracts 1: the light that is missing or too much against the ground, whatever the exposure. ``dataset`` does not
-    look at the image: it subtracts the mean of the training set and divides by its standard deviation, channel by channel (Kraus
-    2016, section 4.3). ``clip`` bounds the result.
+    2022), ``standard`` subtracts the median and divides by the standard deviation. ``background`` divides by the
+    median and subtracts 1: the light that is missing or too much against the ground, whatever the exposure.
+    ``dataset`` does not look at the image: it subtracts the mean of the training set and divides by its standard
+    deviation, channel by channel (Kraus 2016, section 4.3). ``clip`` bounds the result.
     """
 
     method: Literal["percentile", "minmax", "standard", "background", "dataset"]

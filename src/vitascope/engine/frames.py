@@ -78,7 +78,9 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
         finite = np.isfinite(plane)
         share = 1 - float(finite.mean())
         if share == 1:
-            raise InputError("No pixel of the image is a finite number.", "Check how it was saved.", flag="no_finite_pixels")
+            raise InputError(
+                "No pixel of the image is a finite number.", "Check how it was saved.", flag="no_finite_pixels"
+            )
         if share > MAX_NAN_FRACTION:
             raise InputError(
                 f"{share:.0%} of the pixels are not finite numbers; up to 10 % can be treated as background.",

@@ -45,8 +45,8 @@ class Amounts:
 def read_amounts(path: Path, column: str = "", group: tuple[str, ...] = ()) -> Amounts:
     """Read amounts from CSV or XLSX.
 
-    A grid has the numbers of the plate's columns in one line, and its row letters under the cell before them; a list has
-    a column ``well`` (or ``row`` and ``column``; ``plate`` may stand beside) or ``image``, and one for the amount.
+    A grid has the numbers of the plate's columns in one line, and its row letters under the cell before them; a list
+    has a column ``well`` (or ``row`` and ``column``; ``plate`` may stand beside) or ``image``, and one for the amount.
 
     Parameters
     ----------
@@ -123,8 +123,7 @@ def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> 
     places = {n: header.index(n) for n in ("plate", "well", "row", "column", "image") if n in header}
     if value_at is None or not ({"well", "image"} & set(places) or {"row", "column"} <= set(places)):
         raise InputError(
-            f"'{path.name}' is neither a plate's grid nor a list of wells or images with a column "
-            f"'{column or 'atp'}'.",
+            f"'{path.name}' is neither a plate's grid nor a list of wells or images with a column '{column or 'atp'}'.",
             f"Its first line is: {', '.join(filter(None, rows[0][1]))}.",
         )
     missing = [g for g in group if g.casefold() not in header]

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitascope.models.resnet import ResNet18
+
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Build a convolution with batch normalisation and ReLU, padded by half its kernel."""
@@ -65,6 +67,21 @@ class _VggBlock(nn.Sequential):
 BLOCKS: dict[str, type[nn.Module]] = {"residual": ResidualBlock, "vgg": _VggBlock, "inception": InceptionBlock}
 
 
+class ResnetBackbone(ResNet18):
+    """ResNet18 as an extractor, of stride 32."""
+
+    stride = 32
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__(in_channels, width / 64)
+        self.features = self.filters
+
+
+def make_backbone(kind: str, in_channels: int, width: int, stages: int) -> Backbone | ResnetBackbone:
+    """Build an extractor by name; ``resnet18`` has stages of its own."""
+    return ResnetBackbone(in_channels, width) if kind == "resnet18" else Backbone(kind, in_channels, width, stages)
+
+
 class Backbone(nn.Sequential):
     """A stem of stride 2, then stages that each halve the side and double the filters.
 
@@ -80,7 +97,7 @@ class Backbone(nn.Sequential):
 
     def __init__(self, kind: str, in_channels: int, width: int, stages: int) -> None:
         if kind not in BLOCKS:
-            raise ValueError(f"'{kind}' is no extractor; there are {', '.join(BLOCKS)}")
+            raise ValueError(f"'{kind}' is none of {', '.join(BLOCKS)}, resnet18")
         if not 1 <= stages <= 5 or width < 4 or in_channels < 1:
             raise ValueError("stages are 1 to 5, filters at least 4, channels at least 1")
         filters = [width * 2**n for n in range(stages)]

@@ -1,7 +1,7 @@
 """Ins-ATP: a well as a bag of instances, and its ATP as a code, a number, or a sum of contributions.
 
-MeshIns cuts the image into a grid of patches, each through a shared extractor; DeepIns takes the whole image through the
-extractor and the cells of its feature map as instances. ``whole`` has no instances: plain regression, for comparison.
+MeshIns cuts the image into a grid of patches, each through a shared extractor; DeepIns takes the whole image through
+the extractor and the cells of its feature map as instances. ``whole`` has no instances: plain regression, to compare.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vitascope.models.backbones import Backbone
+from vitascope.models.backbones import make_backbone
 
 INSTANCES = ("deep", "mesh", "whole")
 FUSIONS = ("attention", "gated", "sum", "concat", "additive")
@@ -28,8 +28,8 @@ class AtpOutput(NamedTuple):
 
     ``value``: ATP in target units, (B, 1), >= 0; ``encoding``: features of the instances, (B, F, g, g); ``attention``:
     weights a_n that sum to 1, (B, 1, g, g), uniform where there is no attention; ``contribution``: of each instance in
-    target units, (B, 1, g, g), summing to ``value``, 0 where the fusion is not additive; ``code``: logits of the bits and
-    the fraction (B, n_bits + 1), or for a value head the number in shares of the range (B, 1).
+    target units, (B, 1, g, g), summing to ``value``, 0 where the fusion is not additive; ``code``: logits of the bits
+    and the fraction (B, n_bits + 1), or for a value head the number in shares of the range (B, 1).
     """
 
     value: Tensor
@@ -59,7 +59,7 @@ class InsAtp(nn.Module):
         Width R of a bin, and the largest value of the range the network was fitted to.
     decode : {"soft", "hard"}
         Whether bits count by their probability, or by being above a half.
-    backbone : {"residual", "vgg", "inception"}
+    backbone : {"residual", "vgg", "inception", "resnet18"}
     width, stages : int
         Of the extractor.
     hidden : int
@@ -98,7 +98,7 @@ class InsAtp(nn.Module):
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top
         self.decode = decode
-        self.extractor = Backbone(backbone, in_channels, width, stages)
+        self.extractor = make_backbone(backbone, in_channels, width, stages)
         features = self.extractor.features
         if fusion == "additive":
             self.share = nn.Conv2d(features, 1, 1)

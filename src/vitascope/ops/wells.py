@@ -104,7 +104,7 @@ def find_spheroid(picture: NDArray[Any], margin: float = 1.8) -> Region:
     whole = Region((picture.shape[0] - side) / 2, (picture.shape[1] - side) / 2, side)
     if ground <= 0 or smooth.min() >= (1 - DARKER) * ground:
         return whole
-    labels, count = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
+    labels, _ = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
     middle = (np.array(small.shape) - 1) / 2
     best, most = None, 0.0
     for number, place in enumerate(ndimage.find_objects(labels), start=1):

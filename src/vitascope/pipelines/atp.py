@@ -99,7 +99,7 @@ class _Work:
         framed = frame_picture(picture.planes, self.card.input)
         self.flags += framed.flags
         outputs, trust = yield from self._predict(framed)
-        value, encoding, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
+        value, _, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
         weights = contribution[0] if self.network.has_contribution else attention[0]
         atp = float(value[0])
         if self.network.has_contribution:

@@ -66,9 +66,7 @@ class AtpJob:
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return equation 2."""
         assert isinstance(network, InsAtp)
-        return atp_loss(
-            network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss
-        )
+        return atp_loss(network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return mean absolute error and Pearson correlation over the validation wells."""

@@ -1,8 +1,8 @@
 """Organoid wells in bright field with known ATP: the sum over what lives, and nothing of what only looks like it.
 
-Organoids are spheres that absorb light along their thickness: compact ones darken the middle, cystic ones the rim around
-a bright lumen, dying ones fade, roughen and fall apart. Debris, fibres, bubbles and shading carry no ATP. Lengths are
-shares of the well's side; numbers stand beside those measured in real wells in ``docs/tasks/atp.md``.
+Organoids are spheres that absorb light along their thickness: compact ones darken the middle, cystic ones the rim
+around a bright lumen, dying ones fade, roughen and fall apart. Debris, fibres, bubbles and shading carry no ATP.
+Lengths are shares of the well's side; numbers stand beside those measured in real wells in ``docs/tasks/atp.md``.
 """
 
 from __future__ import annotations

@@ -30,13 +30,13 @@ class AtpParams(RunParams):
     maps: bool = Field(
         True,
         title="Show what it rests on",
-        description="Make the maps: attention, its percentile, and what each place contributes, where the model has it.",
+        description="Make the maps: attention or what each place contributes, as the model has it, and its percentile.",
     )
     refine: Literal[1, 2, 4] = Field(
         1,
         title="Refine maps",
-        description="Average maps over this many shifts of the grid each way, instead of blurring them; takes the square "
-        "of it in time. The number stays that of the grid in place.",
+        description="Average maps over this many shifts of the grid each way, instead of blurring them; takes the "
+        "square of it in time. The number stays that of the grid in place.",
         json_schema_extra=ADVANCED,
     )
     listed: int = Field(
@@ -50,7 +50,7 @@ class AtpParams(RunParams):
     abstain: bool = Field(
         True,
         title="No number outside the model",
-        description="Give no number for a well that looks unlike all the model knows; otherwise it is given and flagged.",
+        description="Give no number for a well that looks unlike all the model knows; else it is given and flagged.",
         json_schema_extra=ADVANCED,
     )
 

@@ -127,7 +127,7 @@ class DataSet(RecipePart):
     def _of_one_kind(self) -> DataSet:
         if bool(self.pairs) + sum(kind is not None for kind in (self.bags, self.amounts, self.simulated)) != 1:
             raise ValueError(
-                "a data set lists 'pairs', or says under 'bags' or 'amounts' where its images are found, or is 'simulated'"
+                "a data set lists 'pairs', or says under 'bags' or 'amounts' where they are found, or is 'simulated'"
             )
         return self
 
