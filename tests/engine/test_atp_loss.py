@@ -45,8 +45,8 @@ def test_the_loss_is_that_of_the_paper_in_loops(margin):
             weight = (1 / (1 + math.exp(math.log(1 / 0.8 - 1) - 12 / 30))) ** (j + 1)
             if j < 5:
                 counts = abs(p[i, j] - y[i, j]) > margin if margin else True
-                classification += weight * counts * -(
-                    y[i, j] * math.log(p[i, j]) + (1 - y[i, j]) * math.log(1 - p[i, j])
+                classification += (
+                    weight * counts * -(y[i, j] * math.log(p[i, j]) + (1 - y[i, j]) * math.log(1 - p[i, j]))
                 )
             else:
                 classification += weight * (p[i, j] - y[i, j]) ** 2

@@ -120,8 +120,8 @@ class WellMaps:
             title, unit = "contribution", f"{self._unit}/px"
             even = self._network.top / g2 / self._most_px
         return (
-            ImageOutput("maps", title, self._weights, axes, ("",), unit, (0.0, HIGHEST_SHARE * even), "magma"),
-            ImageOutput("maps", "percentile", self._ranks, axes, ("",), "%", (0.0, 100.0), "viridis"),
+            ImageOutput("maps", title, self._weights, axes, ("map",), unit, (0.0, HIGHEST_SHARE * even), "magma"),
+            ImageOutput("maps", "percentile", self._ranks, axes, ("map",), "%", (0.0, 100.0), "viridis"),
             LabelsOutput("instances", "instances", self._labels, axes, self.table()),
         )
 
