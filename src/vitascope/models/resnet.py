@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -125,7 +126,7 @@ class Nvir(nn.Module):
         self.trunk = ResNet18(in_channels // 2 if pair else in_channels, width)
         ends = [self.trunk.filters * (2 if pair else 1), *HEAD]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(ends, ends[1:], strict=False):
+        for inputs, outputs in pairwise(ends):
             # fully connected layers, as convolutions of one place
             layers += [nn.Conv2d(inputs, outputs, 1), nn.ReLU(), nn.Dropout(dropout)]
         self.head = nn.Sequential(*layers, nn.Conv2d(ends[-1], 1, 1))
@@ -143,8 +144,8 @@ class Nvir(nn.Module):
 def grey_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn torchvision's weights for colour pictures into those of :class:`ResNet18` for grey ones.
 
-    The first convolution is summed over red, green and blue: a grey picture gives what it would as a colour picture with
-    three equal channels. The last, fully connected layer is left out.
+    The first convolution is summed over red, green and blue: a grey picture gives what it would as a colour picture
+    with three equal channels. The last, fully connected layer is left out.
 
     Parameters
     ----------
@@ -164,7 +165,9 @@ def grey_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, value in wanted.items():
         if key.endswith("num_batches_tracked"):
             found.setdefault(key, value)
-    wrong = sorted(k for k in {*wanted, *found} if k not in wanted or k not in found or wanted[k].shape != found[k].shape)
+    wrong = sorted(
+        k for k in {*wanted, *found} if k not in wanted or k not in found or wanted[k].shape != found[k].shape
+    )
     if wrong:
         raise ValueError(f"these are not the weights of a ResNet18: {', '.join(wrong[:3])}")
     return found
