@@ -1,8 +1,8 @@
 """Spheroids in bright field over days under rising doses, with known ATP and viability.
 
 A spheroid absorbs along its thickness. Under a toxic dose it stops growing, loosens, pales, roughens, and sheds dead
-cells; size, exposure, focus and debris also vary without any harm. ATP is the living volume; viability is ATP divided by
-the median ATP of the control wells of the same plate and day. Numbers stand beside those measured in real spheroids in
+cells; size, exposure, focus and debris also vary without any harm. ATP is the living volume; viability is ATP divided
+by the median ATP of the control wells of the same plate and day. Numbers stand beside those of real spheroids in
 ``docs/simulate.md``. Lengths are shares of the image's side.
 """
 
