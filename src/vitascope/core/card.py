@@ -84,8 +84,10 @@ class InputSpec(CardPart):
     pixel_size_note: str = ""
     object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
     normalisation: Normalisation
-    find: Literal["none", "well", "spheroid"] = Field(
-        "none", description="What is found in the image, cut out as a square and brought to side_px first."
+    find: Literal["none", "well", "spheroid", "centre"] = Field(
+        "none",
+        description="What is found in the image, cut out as a square and brought to side_px first; 'centre' takes the "
+        "largest square in the middle.",
     )
     side_px: int | None = Field(None, ge=16, le=4096, description="Side of that square on the network's grid.")
 

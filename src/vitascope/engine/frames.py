@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.engine.prepare import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
-from vitascope.ops.wells import Region, cut_square, find_spheroid, find_well, well_mask
+from vitascope.ops.wells import Region, central_square, cut_square, find_spheroid, find_well, well_mask
+
+FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_square}
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,7 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
         arrays.append(array)
         flags += found
     if region is None:
-        finder = find_well if spec.find == "well" else find_spheroid
-        region = finder(arrays[len(arrays) // 2])
+        region = FINDERS[spec.find](arrays[len(arrays) // 2])
     cut = [cut_square(a, region, spec.side_px) for a in arrays]
     inside = np.isfinite(cut[0])
     shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside

@@ -16,7 +16,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError
 from vitascope.io.models import find_model
 from vitascope.io.weights import read_weights
-from vitascope.models import ins_atp, mil_cnn, unet
+from vitascope.models import ins_atp, mil_cnn, resnet, unet
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Family:
 FAMILIES = {
     "unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
     "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
+    "nvir": Family(resnet.Nvir, 0, resnet.STRIDE),
     "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top")),
 }
 

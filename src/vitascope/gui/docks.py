@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from vitascope.gui.phenotype_dock import PhenotypeDock
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import atp, stain
+from vitascope.tasks import atp, stain, viability
 
-__all__ = ["AtpDock", "PhenotypeDock", "StainDock"]
+__all__ = ["AtpDock", "PhenotypeDock", "StainDock", "ViabilityDock"]
 
 
 class StainDock(TaskDock):
@@ -19,3 +19,9 @@ class AtpDock(TaskDock):
     """Estimate ATP."""
 
     spec = atp.SPEC
+
+
+class ViabilityDock(TaskDock):
+    """Viability."""
+
+    spec = viability.SPEC

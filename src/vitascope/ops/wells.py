@@ -83,14 +83,20 @@ def find_well(picture: NDArray[Any]) -> Region:
     return Region(region.top, region.left, region.side, flags)
 
 
-def find_spheroid(picture: NDArray[Any], margin: float = 1.8) -> Region:
-    """Find the largest dark body near the middle of a bright-field picture.
+def central_square(picture: NDArray[Any]) -> Region:
+    """Return the largest square in the middle of a picture."""
+    side = float(min(picture.shape))
+    return Region((picture.shape[0] - side) / 2, (picture.shape[1] - side) / 2, side)
+
+
+def find_spheroid(picture: NDArray[Any]) -> Region:
+    """Find the largest dark body near the middle of a bright-field picture, and put it in the middle of a square.
+
+    The square has the shorter side of the picture, whatever the size of the body: size tells of growth and shrinking.
 
     Parameters
     ----------
     picture : array, shape (Y, X), real
-    margin : float, >= 1
-        Side of the square against the body's diameter.
 
     Returns
     -------
@@ -100,8 +106,7 @@ def find_spheroid(picture: NDArray[Any], margin: float = 1.8) -> Region:
     small, factor = shrink(picture)
     smooth = ndimage.gaussian_filter(small, 2)
     ground = float(np.median(smooth))
-    side = float(min(picture.shape))
-    whole = Region((picture.shape[0] - side) / 2, (picture.shape[1] - side) / 2, side)
+    whole = central_square(picture)
     if ground <= 0 or smooth.min() >= (1 - DARKER) * ground:
         return whole
     labels, _ = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
@@ -113,12 +118,11 @@ def find_spheroid(picture: NDArray[Any], margin: float = 1.8) -> Region:
         off = float(np.hypot(*((centre - middle) / middle)))
         score = float(mask.sum()) * max(0.0, 1 - off)
         if score > most:
-            best, most = (centre, float(mask.sum())), score
+            best, most = centre, score
     if best is None:
         return whole
-    (y, x), area = best
-    cut = min(2 * margin * np.sqrt(area / np.pi) * factor, side)
-    return Region((y + 0.5) * factor - cut / 2, (x + 0.5) * factor - cut / 2, cut)
+    y, x = best
+    return Region((y + 0.5) * factor - whole.side / 2, (x + 0.5) * factor - whole.side / 2, whole.side)
 
 
 def shrink(picture: NDArray[Any], side_px: int = SMALL_PX) -> tuple[NDArray[np.float64], int]:
@@ -249,7 +253,7 @@ def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[n
         first, last = int(np.floor(edges[0])), max(int(np.ceil(edges[-1])), int(np.floor(edges[0])) + 1)
         window.append(slice(first, last))
         axes.append(edges - first)
-    block = np.asarray(picture[tuple(window)], np.float32)
+    block: NDArray[np.floating[Any]] = np.asarray(picture[tuple(window)], np.float32)
     for axis, edges in enumerate(axes):
         block = _area_sums(block, edges, axis)
     areas = np.outer(*(np.diff(edges) for edges in axes))

@@ -25,7 +25,7 @@ from vitascope.io.hashing import sha256_of
 from vitascope.io.images import open_group, read_image
 from vitascope.ops.duplicates import near_duplicates, thumbnail
 from vitascope.ops.montage import cut_montage, distinct_cells
-from vitascope.pipelines.simulated import draw
+from vitascope.pipelines.simulated import draw, draw_control
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import Bag, find_bags, one_class
 from vitascope.tasks.recipe import Recipe, SimulatedSource, Split, check_files, find_data
@@ -126,8 +126,7 @@ def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> 
     if len(pictures) != 1:
         raise InputError(f"{bag.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
     planes = [np.asarray(p) for p in pictures[0].planes]
-    if recipe.input.find != "none":
-        planes = list(frame_picture(planes, recipe.input).planes)
+    planes = _framed(planes, recipe)
     if not bag.source.regions:
         return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(bag, names), bag)]
     regions = np.asarray(read_image(folder / bag.source.regions).plane())
@@ -149,10 +148,16 @@ def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Step
             yield Progress(number, source.count, f"drawing {name}")
         plane, amount, plate = draw(source, number)
         group = ImageGroup(f"{plate}_{number:05d}", ((Path(f"{plate}_{number:05d}.tif"),),), place=Place(plate=plate))
-        planes = list(frame_picture([plane], recipe.input).planes) if recipe.input.find != "none" else [plane]
+        shown = [plane, draw_control(source, number)] if recipe.network.arguments.get("pair") else [plane]
+        planes = [p for s in shown for p in _framed([s], recipe)]
         weight = np.ones((1, *planes[0].shape), np.float32)
         samples.append(Sample(planes, weight, np.array([amount], np.float32), Bag(group, {target: amount}, plate)))
     return samples
+
+
+def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
+    """Cut out what the recipe says is found in an image."""
+    return list(frame_picture(planes, recipe.input).planes) if recipe.input.find != "none" else planes
 
 
 def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:

@@ -51,7 +51,12 @@ class BagSource(RecipePart):
     table: str = ""
     label: str = Field("label", description="Column of the class.")
     classes: dict[str, str] = Field({}, description="Target that a cell of that column means; empty where they agree.")
+    image: str = Field("image", description="Column of the images' file names.")
     group: tuple[str, ...] = Field((), description="Columns that make a group: well, plate, replicate.")
+    control: dict[str, str] = Field(
+        {},
+        description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
+    )
     treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
     pattern: str = Field("", description="Pattern for file names, as --group takes it.")
 
@@ -72,7 +77,7 @@ class AmountSource(RecipePart):
 class SimulatedSource(RecipePart):
     """Images drawn when the recipe runs, with known truth; the same seed gives the same images."""
 
-    kind: Literal["wells"]
+    kind: Literal["wells", "spheroids"]
     count: int = Field(ge=1, le=100_000)
     seed: int = Field(0, ge=0)
     side_px: int = Field(ge=32, le=4096)
@@ -90,6 +95,16 @@ class AmountFit(RecipePart):
     sampling: Literal["balanced", "random"] = Field(
         "balanced", description="Whether training images are drawn from all bins equally often."
     )
+
+
+class TrunkWeights(RecipePart):
+    """Weights that the extractor of a network starts from, such as ImageNet's, in a file of the user's.
+
+    A safetensors file with the names of torchvision's ``resnet18``, beside the recipe or under ``VITASCOPE_DATA``.
+    """
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class MosaicBags(RecipePart):
@@ -187,6 +202,7 @@ class Recipe(RecipePart):
         (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
     )
     network: Architecture
+    trunk: TrunkWeights | None = None
     mosaic: MosaicBags | None = None
     amounts: AmountFit = AmountFit()
     map_truth: str = Field(

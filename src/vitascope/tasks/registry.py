@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vitascope.core.errors import ParameterError
-from vitascope.tasks import atp, phenotype, stain
+from vitascope.tasks import atp, phenotype, stain, viability
 from vitascope.tasks.spec import TaskSpec
 
-TASKS: tuple[TaskSpec, ...] = (stain.SPEC, phenotype.SPEC, atp.SPEC)
+TASKS: tuple[TaskSpec, ...] = (stain.SPEC, phenotype.SPEC, atp.SPEC, viability.SPEC)
 
 
 def find_task(name: str) -> TaskSpec:
