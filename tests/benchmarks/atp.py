@@ -6,6 +6,7 @@ Cells that are not asked for print "not run": ``python -m tests.benchmarks atp t
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from vitascope.core.steps import finish
 from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
-from vitascope.pipelines.atp_training import fitted, predict, prepare, truth_of, within_groups
+from vitascope.pipelines.atp_training import AtpJob, fitted, predict, truth_of, within_groups
+from vitascope.pipelines.bag_data import BagCorpus, load_bags
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.tasks.recipe import read_recipe
+from vitascope.tasks.recipe import Recipe, read_recipe
 
 RECIPE = BUNDLED_MODELS / "recipes" / "atp-organoid-sim.yaml"
 ATTENDS = {"fusion": "attention"}
@@ -47,28 +49,36 @@ TABLE3 = {
 PAPER3 = "one factor at a time; the paper's best 10926 to 19152"
 
 
+def sized(side: int) -> Recipe:
+    """The frozen recipe with wells of another size."""
+    recipe = read_recipe(RECIPE)
+    data = recipe.data[0].model_dump()
+    data["simulated"]["side_px"] = side
+    return recipe.changed({"data": (data,), "input.side_px": side})
+
+
+@lru_cache(maxsize=1)
+def corpus(side: int) -> BagCorpus:
+    """The wells of a size, drawn once."""
+    return finish(load_bags(sized(side), RECIPE.parent))
+
+
 class Cell:
     """One network trained and tested: predictions of the test wells, the same wells in every cell."""
 
     def __init__(self, arguments: dict[str, object], changes: dict[str, object], seeds: int, side: int = 128) -> None:
-        recipe = read_recipe(RECIPE)
+        recipe = sized(side)
         merged = {**recipe.network.arguments, **arguments}
         recipe = recipe.changed({"network.arguments": merged, **changes})
-        if side != 128:
-            data = recipe.data[0].model_dump()
-            data["simulated"]["side_px"] = side
-            recipe = recipe.changed({"data": (data,), "input.side_px": side})
-        recipe = fitted(recipe, RECIPE.parent)
-        found = []
+        wells, found = corpus(side), []
         for seed in range(seeds):
-            own = recipe.changed({"training.seed": seed})
+            own = fitted(recipe.changed({"training.seed": seed}), RECIPE.parent)
             network = build_network(own.network)
             initialise(network, torch.Generator().manual_seed(seed))
-            job = finish(prepare(own, RECIPE.parent, network))
-            trained = finish(train(job, own.training))
-            found.append(predict(trained.network, job.corpus.pairs["test"])[0])
-        self.truth = truth_of(job.corpus.pairs["test"])
-        self.groups = [s.bag.group for s in job.corpus.samples["test"]]
+            trained = finish(train(AtpJob(own, wells, network), own.training))
+            found.append(predict(trained.network, wells.pairs["test"])[0])
+        self.truth = truth_of(wells.pairs["test"])
+        self.groups = [s.bag.group for s in wells.samples["test"]]
         self.predicted = np.mean(found, 0)
         self.error = np.mean([np.abs(p - self.truth) for p in found], 0)
 

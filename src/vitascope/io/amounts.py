@@ -120,7 +120,7 @@ def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> 
     header = [c.casefold() for c in rows[0][1]]
     wanted = (column.casefold(),) if column else VALUE_NAMES
     value_at = next((header.index(n) for n in wanted if n in header), None)
-    places = {n: header.index(n) for n in ("plate", "well", "row", "column", "image") if n in header}
+    places: dict[str, int] = {n: header.index(n) for n in ("plate", "well", "row", "column", "image") if n in header}
     if value_at is None or not ({"well", "image"} & set(places) or {"row", "column"} <= set(places)):
         raise InputError(
             f"'{path.name}' is neither a plate's grid nor a list of wells or images with a column '{column or 'atp'}'.",

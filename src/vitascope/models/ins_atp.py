@@ -145,7 +145,7 @@ class InsAtp(nn.Module):
         g = self.grid
         rows = torch.cat(torch.chunk(x, g, 2), 0)  # (g B, C, H / g, W), the row of patches outermost
         patches = torch.cat(torch.chunk(rows, g, 3), 0)  # (g g B, C, H / g, W / g), column, then row outermost
-        features = self.extractor(patches).mean((2, 3))  # (g g B, F)
+        features: Tensor = self.extractor(patches).mean((2, 3))  # (g g B, F)
         return features.view(g, g, -1, features.shape[1]).permute(2, 3, 1, 0)  # (B, F, row, column)
 
     def attention(self, encoding: Tensor) -> Tensor:
@@ -161,7 +161,8 @@ class InsAtp(nn.Module):
     def fuse(self, encoding: Tensor, attention: Tensor) -> Tensor:
         """Put instances together: weighted sum z of equation 1, plain sum, or side by side."""
         if self.fusion == "concat":
-            return self.squeeze(encoding).flatten(1)
+            squeezed: Tensor = self.squeeze(encoding)
+            return squeezed.flatten(1)
         if self.fusion == "sum":
             return encoding.sum((2, 3))
         return (attention * encoding).sum((2, 3))

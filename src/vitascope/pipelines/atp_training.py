@@ -27,7 +27,7 @@ from vitascope.pipelines.simulated import truths
 from vitascope.pipelines.training import Trainee, choose_device, make_model
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.stats.conformal import calibrate
+from vitascope.stats.conformal import calibrate, interval
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import find_bags
 from vitascope.tasks.recipe import DataSet, Recipe, find_data
@@ -99,12 +99,30 @@ class AtpJob:
         return {}
 
     def intervals(self, network: nn.Module) -> Intervals | None:
-        """Calibrate on the validation wells, group by group."""
+        """Calibrate on the validation wells, plate by plate: in RLU or as a factor, whichever is narrower on average."""
         pairs, samples = self.corpus.pairs["validation"], self.corpus.samples["validation"]
         if not pairs:
             return None
-        groups = [s.bag.group for s in samples]
-        return calibrate(truth_of(pairs), predict(network, pairs)[0], groups, INTERVAL_LEVEL, on="validation wells")
+        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        return narrowest(truth, predicted, [s.bag.group for s in samples])
+
+
+def narrowest(truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
+    """Calibrate intervals as differences, and as factors where all numbers are above 0; keep the narrower ones.
+
+    None where there are too few wells to calibrate on.
+    """
+    if len(truth) * (1 - INTERVAL_LEVEL) < INTERVAL_LEVEL:
+        return None
+    on = "validation wells"
+    found = [calibrate(truth, predicted, groups, INTERVAL_LEVEL, "linear", on)]
+    if (truth > 0).all() and (predicted > 0).all():
+        found.append(calibrate(truth, predicted, groups, INTERVAL_LEVEL, "log", on))
+    widths = []
+    for one in found:
+        low, high = interval(predicted, one)
+        widths.append(float((high - np.maximum(low, 0)).mean()))
+    return found[int(np.argmin(widths))]
 
 
 def truth_of(pairs: Sequence[Pair]) -> Floats:

@@ -106,7 +106,9 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
             samples += read_bag(recipe, bag, names, folder)
         if not data.pairs and not data.sha256:
             files = [p for bag in bags for p in bag.images.paths]
-            hashes[data.name] = {one["name"]: one["sha256"] for one in sha256_of(files)}
+            names_there = [p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in files]
+            found = zip(names_there, sha256_of(files), strict=True)
+            hashes[data.name] = {name: one["sha256"] for name, one in found}
     if recipe.split.near_duplicates:
         samples = keep_together(samples, recipe.split.near_duplicates)
     parts = split_samples(samples, recipe.split)

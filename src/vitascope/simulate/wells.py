@@ -155,18 +155,20 @@ def _add_debris(absorbed: NDArray[np.float64], rng: np.random.Generator) -> None
     """Draw specks, fibres and bubbles, which carry no ATP."""
     side = len(absorbed)
     for _ in range(rng.poisson(25)):
-        window, d = _window(side, *rng.uniform(-0.9, 0.9, 2), 4.0, 1.0)
+        y, x = rng.uniform(-0.9, 0.9, 2)
+        window, d = _window(side, y, x, 4.0, 1.0)
         absorbed[window] += rng.uniform(0.1, 0.6) * np.exp(-((d / rng.uniform(0.4, 1.0)) ** 2))
     for _ in range(rng.poisson(0.5)):
         start, angle, bend = rng.uniform(-0.7, 0.7, 2), rng.uniform(0, 2 * np.pi), rng.normal(0, 1.5)
         t = np.linspace(0, rng.uniform(0.15, 0.6), 3 * side)
-        y, x = start[0] + t * np.sin(angle + bend * t), start[1] + t * np.cos(angle + bend * t)
+        path = start[0] + t * np.sin(angle + bend * t), start[1] + t * np.cos(angle + bend * t)
         fibre = np.zeros_like(absorbed)
-        rows, columns = (np.floor((v + 1) / 2 * side).astype(int) for v in (y, x))
+        rows, columns = (np.floor((v + 1) / 2 * side).astype(int) for v in path)
         kept = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
         fibre[rows[kept], columns[kept]] = 1
         absorbed += rng.uniform(0.3, 0.9) * ndimage.gaussian_filter(fibre, 0.5) * 1.5
     for _ in range(rng.poisson(0.6)):
         radius = rng.uniform(0.02, 0.07) * side
-        window, d = _window(side, *rng.uniform(-0.8, 0.8, 2), radius + 3, 1.0)
+        y, x = rng.uniform(-0.8, 0.8, 2)
+        window, d = _window(side, y, x, radius + 3, 1.0)
         absorbed[window] += 0.7 * np.exp(-(((d - radius) / (0.12 * radius + 0.4)) ** 2)) - 0.05 * (d < radius)
