@@ -41,7 +41,8 @@ def models() -> str:
             f"{' (its twin, trained without the test part)' if m.of_twin else ''} |"
             for m in card.metrics
         ]
-        credit = "; ".join(f"[{d.name}]({d.url}), {d.licence}. {d.credit}" for d in card.data)
+        named = [f"[{d.name}]({d.url})" if d.url.startswith("http") else d.name for d in card.data]
+        credit = "; ".join(f"{name}, {d.licence}. {d.credit}" for name, d in zip(named, card.data, strict=True))
         parts += [
             f"## `{card.id}`",
             f"{card.title}. {card.summary}",

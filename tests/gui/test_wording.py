@@ -115,3 +115,22 @@ def test_numbers_are_written_as_people_do(value, text):
 )
 def test_columns_become_words_with_units(column, text):
     assert quantity_text(column) == text
+
+
+def test_an_interval_is_rounded_to_what_it_tells():
+    row = {"objects": 82345.6, "objects_low": 61210.0, "objects_high": 103960.0}
+    head = headline(make_spec(), result(row))
+    assert head.number == "82,000"
+    assert head.detail.endswith("61,000 to 104,000")
+
+
+def test_a_number_that_is_not_given_is_not_made_up():
+    head = headline(make_spec(), result({"objects": math.nan}))
+    assert (head.number, head.unit) == ("No number", "")
+
+
+def test_many_pictures_have_a_line_each():
+    header, cells = summary_table(result(*({"time": t, "objects": t * 10} for t in range(6))))
+    assert len(header) == 2
+    assert [c[0] for c in cells] == [f"t {t}" for t in range(6)]
+    assert [c[1] for c in cells] == ["0", "10", "20", "30", "40", "50"]

@@ -47,7 +47,7 @@ def run(
         list[str] | None,
         typer.Option(
             help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
-            "or where the image counts (phenotype)."
+            "where the image counts (phenotype), or the control (viability)."
         ),
     ] = None,
     group: Annotated[

@@ -46,13 +46,15 @@ class Normalisation(CardPart):
     """How pixels become network input: one linear map for the whole image, never per tile.
 
     ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
-    2022), ``standard`` subtracts the median and divides by the standard deviation. ``zscore`` cuts what lies beyond
-    the ``low`` and ``high`` percentile, subtracts the mean and divides by the standard deviation of what is left
-    (SIM-spheroid, section 2.2). ``dataset`` does not look at the image: it subtracts the mean of the training set and
-    divides by its standard deviation, channel by channel (Kraus 2016, section 4.3). ``clip`` bounds the result.
+    2022), ``standard`` subtracts the median and divides by the standard deviation. ``background`` divides by the
+    median and subtracts 1: the light that is missing or too much against the ground, whatever the exposure. ``zscore``
+    cuts what lies beyond the ``low`` and ``high`` percentile, subtracts the mean and divides by the standard deviation
+    of what is left (SIM-spheroid, section 2.2). ``dataset`` does not look at the image: it subtracts the mean of the
+    training set and divides by its standard deviation, channel by channel (Kraus 2016, section 4.3). ``clip`` bounds
+    the result.
     """
 
-    method: Literal["percentile", "minmax", "standard", "zscore", "dataset"]
+    method: Literal["percentile", "minmax", "standard", "background", "zscore", "dataset"]
     low: float = Field(0.1, ge=0, le=100)
     high: float = Field(99.9, ge=0, le=100)
     clip: tuple[float, float] | None = None
@@ -85,6 +87,18 @@ class InputSpec(CardPart):
     pixel_size_note: str = ""
     object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
     normalisation: Normalisation
+    find: Literal["none", "well", "spheroid", "centre"] = Field(
+        "none",
+        description="What is found in the image, cut out as a square and brought to side_px first; 'centre' takes the "
+        "largest square in the middle.",
+    )
+    side_px: int | None = Field(None, ge=16, le=4096, description="Side of that square on the network's grid.")
+
+    @model_validator(mode="after")
+    def _square_has_a_side(self) -> InputSpec:
+        if self.find != "none" and self.side_px is None:
+            raise ValueError("what is cut out needs a side_px")
+        return self
 
 
 class Target(CardPart):

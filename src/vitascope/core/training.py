@@ -21,12 +21,17 @@ class TrainingParams(BaseModel):
     weight_decay: float = Field(0.0, ge=0, title="Weight decay", description="Pull of the weights towards 0 (L2).")
     l1: float = Field(0.0, ge=0, title="L1", description="Penalty on the sum of absolute weights.")
     clip_norm: float | None = Field(None, gt=0, title="Gradient clip", description="Longest gradient; empty for none.")
-    schedule: Literal["constant", "cosine", "steps"] = Field(
+    schedule: Literal["constant", "cosine", "steps", "plateau"] = Field(
         "constant", title="Schedule", description="How the learning rate falls."
     )
     warmup_steps: int = Field(0, ge=0, title="Warm-up", description="Steps over which the learning rate rises.")
-    decay_factor: float = Field(0.9, gt=0, le=1, title="Decay", description="For 'steps': factor at each stage.")
-    decay_epochs: int = Field(10, ge=1, title="Decay every", description="For 'steps': epochs between stages.")
+    decay_factor: float = Field(0.9, gt=0, le=1, title="Decay", description="Factor at each stage.")
+    decay_epochs: int = Field(
+        10,
+        ge=1,
+        title="Decay every",
+        description="For 'steps': epochs between stages; for 'plateau': epochs without a better score.",
+    )
     average_decay: float = Field(
         0.0, ge=0, lt=1, title="Averaging", description="Decay of the running average of the weights; 0 for none."
     )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-ABBREVIATIONS = {"pcc": "Pearson of pixels", "ssim": "Structural similarity", "nrmse": "Error (NRMSE)"}
+ABBREVIATIONS = {
+    "atp": "ATP",
+    "atp_low": "ATP, lower end",
+    "atp_high": "ATP, upper end",
+    "pcc": "Pearson of pixels",
+    "ssim": "Structural similarity",
+    "nrmse": "Error (NRMSE)",
+}
 
 UNITS = {
     "_per_mm2": "per mm²",

@@ -17,7 +17,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError
 from vitascope.io.models import find_model
 from vitascope.io.weights import read_weights
-from vitascope.models import mil_cnn, unet, unet3d
+from vitascope.models import ins_atp, mil_cnn, resnet, unet, unet3d
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Family:
         Argument of the network that both of them scale with; empty for none.
     halo_z, multiple_z : int
         The same along z; 0 for networks of pictures.
+    fitted : tuple of str
+        Arguments that are fitted to a data set, such as its range: fine-tuning may change them.
     """
 
     build: type[nn.Module]
@@ -44,6 +46,7 @@ class Family:
     per: str = ""
     halo_z: int = 0
     multiple_z: int = 0
+    fitted: tuple[str, ...] = ()
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -71,6 +74,8 @@ FAMILIES = {
         multiple_z=unet3d.MULTIPLE_ZYX[0],
     ),
     "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
+    "nvir": Family(resnet.Nvir, 0, resnet.STRIDE),
+    "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top")),
 }
 
 

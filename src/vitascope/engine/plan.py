@@ -150,6 +150,35 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
     return Plan(device.id, precision, tile_px, threads, flags)
 
 
+def fixed_plan(params: RunParams, side_px: int) -> Plan:
+    """Return the plan for a network that sees one whole square: nothing is timed, and ``auto`` is 32 bit.
+
+    Parameters
+    ----------
+    params : RunParams
+    side_px : int
+        Of the square.
+
+    Raises
+    ------
+    ParameterError
+        If the device or precision is not one of this machine's.
+    """
+    precision = "f32" if params.precision == "auto" else params.precision
+    device, fallback = pick_device(params.device)
+    if precision not in device.precisions and not fallback:
+        raise ParameterError(
+            f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
+        )
+    return Plan(
+        device.id,
+        precision if precision in device.precisions else "f32",
+        side_px,
+        params.threads or core_count(),
+        ("device_fallback",) if fallback else (),
+    )
+
+
 def memory_cap(device: Device) -> int:
     """Bytes that a tile may take on a device."""
     if device.id == "cpu":

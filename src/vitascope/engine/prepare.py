@@ -157,7 +157,8 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
     histogram : Histogram
         Of all the planes that share the normalisation.
     how : Normalisation
-        ``percentile``, ``minmax`` (equation 24), ``standard`` (median and standard deviation) or ``zscore``.
+        ``percentile``, ``minmax`` (equation 24), ``standard`` (median and standard deviation), ``background`` (median
+        as ground and as unit) or ``zscore``.
 
     Returns
     -------
@@ -175,6 +176,8 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
         offset, spread = median, standard_deviation(histogram)
     elif how.method == "minmax":
         offset, spread = histogram.range.minimum, histogram.range.maximum - histogram.range.minimum
+    elif how.method == "background":
+        offset, spread = median, abs(median)
     else:
         offset, spread = low, high - low
     gain = 1.0 / spread if spread > 0 else 0.0

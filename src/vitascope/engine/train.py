@@ -135,7 +135,7 @@ class _State:
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_epoch = -math.inf, -1
         self.best = self._weights(self.evaluated)
-        self.bad_steps, self.rollbacks, self.rate = 0, 0, 1.0
+        self.bad_steps, self.rollbacks, self.rate, self.lowered = 0, 0, 1.0, -1
         self.micro_batch = params.batch_size
         self.good: dict[str, Any] | None = None
 
@@ -175,6 +175,7 @@ class _State:
         "bad_steps",
         "rollbacks",
         "rate",
+        "lowered",
         "micro_batch",
     )
 
@@ -247,7 +248,7 @@ def train(
             epoch, within = divmod(state.step, params.steps_per_epoch)
             ended = within == 0
             if ended:
-                _end_epoch(job, state, epoch)
+                _end_epoch(job, state, params, epoch)
                 if folder is not None:
                     save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
             loss = state.history[-1]["loss"] if ended else _mean(state.losses)
@@ -284,7 +285,7 @@ def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
     return ["The latest checkpoint was damaged; the one before it was used."] if name == PREVIOUS else []
 
 
-def _end_epoch(job: TrainingJob, state: _State, epoch: int) -> None:
+def _end_epoch(job: TrainingJob, state: _State, params: TrainingParams, epoch: int) -> None:
     network = state.evaluated
     network.eval()
     with torch.inference_mode():
@@ -296,6 +297,9 @@ def _end_epoch(job: TrainingJob, state: _State, epoch: int) -> None:
     score = metrics.get("score", math.inf)  # without a validation part the latest weights are the ones to keep
     if score >= state.best_score:
         state.keep_best(score, epoch)
+    if params.schedule == "plateau" and epoch - max(state.best_epoch, state.lowered) >= params.decay_epochs:
+        state.rate *= params.decay_factor
+        state.lowered = epoch
     state.good = state.snapshot()
 
 

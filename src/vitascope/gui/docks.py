@@ -5,12 +5,24 @@ from __future__ import annotations
 from vitascope.gui.phenotype_dock import PhenotypeDock
 from vitascope.gui.spheroid_dock import SpheroidDock
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import stain
+from vitascope.tasks import atp, stain, viability
 
-__all__ = ["PhenotypeDock", "SpheroidDock", "StainDock"]
+__all__ = ["AtpDock", "PhenotypeDock", "SpheroidDock", "StainDock", "ViabilityDock"]
 
 
 class StainDock(TaskDock):
     """Predict nuclei."""
 
     spec = stain.SPEC
+
+
+class AtpDock(TaskDock):
+    """Estimate ATP."""
+
+    spec = atp.SPEC
+
+
+class ViabilityDock(TaskDock):
+    """Viability."""
+
+    spec = viability.SPEC

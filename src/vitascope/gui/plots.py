@@ -98,4 +98,29 @@ def draw_spheroid(figure: Any, result: Result) -> int:
     return 1
 
 
-PLOTS: dict[str, Plot] = {"stain": draw_stain, "phenotype": draw_phenotype, "spheroid": draw_spheroid}
+def draw_atp(figure: Any, result: Result) -> int:
+    """Draw the estimate of each well with its interval, in the order of the stack.
+
+    Parameters and returns as :func:`draw_stain`.
+    """
+    values = np.array([[row[n] for n in ("atp", "atp_low", "atp_high")] for row in result.rows], float)
+    known = np.flatnonzero(np.isfinite(values[:, 0]))
+    if not known.size:
+        return 0
+    axes = figure.subplots()
+    at = values[known]
+    if np.isfinite(at).all():
+        axes.vlines(known, at[:, 1], at[:, 2], color=PREDICTED, alpha=0.5, linewidth=2)
+    axes.plot(known, at[:, 0], "o", color=PREDICTED, markersize=4)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("well of the stack" if len(values) > 1 else "", fontsize="small")
+    axes.set_ylabel(f"ATP ({result.unit})", fontsize="small")
+    return 1
+
+
+PLOTS: dict[str, Plot] = {
+    "stain": draw_stain,
+    "phenotype": draw_phenotype,
+    "spheroid": draw_spheroid,
+    "atp": draw_atp,
+}

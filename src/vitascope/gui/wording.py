@@ -15,6 +15,7 @@ from vitascope.tasks.spec import TaskSpec
 
 PLACES = ("time", "z")
 REAL = "real_"
+MANY = 4
 SAID_BY_BADGE = ("unsure", "outside_model")
 
 
@@ -42,6 +43,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     unit = result.unit
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
+    if not values and any(spec.headline in row for row in result.rows):
+        return Headline("No number", "", result.message)
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
@@ -52,9 +55,28 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
     detail = ""
     if _is_number(low) and _is_number(high):
+        value, low_text, high_text = interval_texts(values[0], low, high)
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
-        detail = f"{level}{number_text(low)} to {number_text(high)}"
+        return Headline(value, unit, f"{level}{low_text} to {high_text}")
     return Headline(number_text(values[0]), unit, detail)
+
+
+def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """Write a number and the ends of its interval, rounded to two digits of the interval's half-width.
+
+    Examples
+    --------
+    >>> interval_texts(82345.6, 61210.0, 103960.0)
+    ('82,000', '61,000', '104,000')
+    >>> interval_texts(0.5, 0.5, 0.5)
+    ('0.5', '0.5', '0.5')
+    """
+    half = (high - low) / 2
+    if half <= 0:
+        return number_text(value), number_text(low), number_text(high)
+    digits = 1 - math.floor(math.log10(half))
+    texts = [number_text(round(v, digits)) for v in (value, low, high)]
+    return texts[0], texts[1], texts[2]
 
 
 def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headline:
@@ -78,8 +100,9 @@ def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
     Returns
     -------
     tuple of list of str and list of list of str
-        Header and cells: for one picture a line for each quantity, for several a column for each picture. Sizes in
-        pixels are left out where they are known in µm. What was measured in a real stain too stands beside.
+        Header and cells: for one picture a line for each quantity, for several a column for each picture, for many a
+        line for each. Sizes in pixels are left out where they are known in µm. What was measured in a real stain too
+        stands beside.
     """
     rows = list(result.rows)
     names = [n for n in _ordered(rows) if n not in PLACES and any(_is_number(row.get(n)) for row in rows)]
@@ -91,6 +114,9 @@ def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
             [quantity_text(n), number_text(row.get(n)), number_text(row[REAL + n]) if REAL + n in row else ""]
             for n in names
         ]
+    if len(rows) > MANY:
+        cells = [[_place(row, i), *(number_text(row.get(n)) for n in names)] for i, row in enumerate(rows)]
+        return ["", *(quantity_text(n) for n in names)], cells
     header = ["", *(_place(row, i) if len(rows) > 1 else "Value" for i, row in enumerate(rows))]
     return header, [[quantity_text(n), *(number_text(row.get(n)) for row in rows)] for n in names]
 

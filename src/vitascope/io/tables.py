@@ -97,6 +97,25 @@ def read_sheets(path: str | Path, *, first_only: bool = False) -> dict[str, list
     return found
 
 
+def read_cells(path: Path) -> tuple[list[tuple[int, list[str]]], tuple[str, ...]]:
+    """Read the cells of a table as they stand, with the number of each line, and the merged ranges of a sheet.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read.
+    InputError
+        If it is no text.
+    """
+    if path.suffix.lower() in (".xlsx", ".xlsm"):
+        (lines,) = _read_xlsx(path, True).values()
+        return lines, _merged(path)
+    try:
+        return _read_text(path.read_bytes(), True), ()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> pd.Series[float]:
     """Turn a column of text into numbers; a decimal comma counts where no cell of the column has a point.
 
@@ -130,7 +149,7 @@ def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> p
         lines = range(2, len(cells) + 2)
     numbers, bad = [], []
     for line, cell in zip(lines, cells, strict=True):
-        number = _number(cell, decimal_comma)
+        number = parse_number(cell, decimal_comma)
         if number is None or (required and np.isnan(number)):
             bad.append(f"'{cell}' in line {line}")
         numbers.append(np.nan if number is None else number)
@@ -143,7 +162,14 @@ def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> p
     return pd.Series(numbers, index=table.index, name=column, dtype=float)
 
 
-def _number(cell: str, decimal_comma: bool) -> float | None:
+def parse_number(cell: str, decimal_comma: bool) -> float | None:
+    """Read one cell: a number, NaN for an empty one or ``NA``, None for what is no number.
+
+    Examples
+    --------
+    >>> parse_number("0,5", True), parse_number("<LOD", False), parse_number("1e5", False)
+    (0.5, None, 100000.0)
+    """
     if cell.casefold() in _MISSING:
         return float("nan")
     text = cell.replace(",", ".") if decimal_comma and cell.count(",") == 1 else cell
@@ -236,6 +262,19 @@ def _read_xlsx(path: Path, first_only: bool) -> dict[str, list[Line]]:
     except Exception as error:
         raise unreadable(path, error) from error
     return sheets
+
+
+def _merged(path: Path) -> tuple[str, ...]:
+    """Return the merged ranges of the first sheet, such as ``B2:C3``."""
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+        found = tuple(sorted(str(r) for r in book.worksheets[0].merged_cells.ranges))
+        book.close()
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return found
 
 
 def _cell_text(value: Any) -> str:

@@ -14,15 +14,21 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
+from vitascope.core.plate import Place
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.crops import Pair
+from vitascope.engine.frames import frame_picture
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import select_pictures
+from vitascope.io.grouping import ImageGroup
 from vitascope.io.hashing import sha256_of
 from vitascope.io.images import open_group, read_image
+from vitascope.ops.duplicates import near_duplicates, thumbnail
 from vitascope.ops.montage import cut_montage, distinct_cells
+from vitascope.pipelines.simulated import draw, draw_control
+from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import Bag, find_bags, one_class
-from vitascope.tasks.recipe import Recipe, Split, check_files, find_data
+from vitascope.tasks.recipe import Recipe, SimulatedSource, Split, check_files, find_data
 
 PARTS = ("train", "validation", "test")
 
@@ -86,15 +92,25 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
     hashes: dict[str, dict[str, str]] = {}
     names = tuple(t.name for t in recipe.targets)
     for data in recipe.data:
+        if data.simulated is not None:
+            samples += yield from simulate_samples(recipe, data.simulated, data.name)
+            continue
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        bags = find_bags(data, names, folder)
+        if data.amounts is not None:
+            bags = list(find_amounts(data.amounts, names[0], folder).bags)
+        else:
+            bags = find_bags(data, names, folder)
         for number, bag in enumerate(bags):
             yield Progress(number, len(bags), f"reading {data.name}")
             samples += read_bag(recipe, bag, names, folder)
-        if data.bags is not None and not data.sha256:
+        if not data.pairs and not data.sha256:
             files = [p for bag in bags for p in bag.images.paths]
-            hashes[data.name] = {one["name"]: one["sha256"] for one in sha256_of(files)}
+            names_there = [p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in files]
+            found = zip(names_there, sha256_of(files), strict=True)
+            hashes[data.name] = {name: one["sha256"] for name, one in found}
+    if recipe.split.near_duplicates:
+        samples = keep_together(samples, recipe.split.near_duplicates)
     parts = split_samples(samples, recipe.split)
     spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
     pairs: dict[str, list[Pair]] = {}
@@ -112,6 +128,7 @@ def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> 
     if len(pictures) != 1:
         raise InputError(f"{bag.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
     planes = [np.asarray(p) for p in pictures[0].planes]
+    planes = _framed(planes, recipe)
     if not bag.source.regions:
         return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(bag, names), bag)]
     regions = np.asarray(read_image(folder / bag.source.regions).plane())
@@ -122,6 +139,46 @@ def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> 
             "Image and regions must lie on the same pixels.",
         )
     return labelled_bags(planes, regions, bag, names)
+
+
+def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Steps[list[Sample]]:
+    """Draw the images of a simulated data set; the plate is the group."""
+    samples = []
+    target = recipe.targets[0].name
+    for number in range(source.count):
+        if number % 10 == 0:
+            yield Progress(number, source.count, f"drawing {name}")
+        plane, amount, plate = draw(source, number)
+        group = ImageGroup(f"{plate}_{number:05d}", ((Path(f"{plate}_{number:05d}.tif"),),), place=Place(plate=plate))
+        shown = [plane, draw_control(source, number)] if recipe.network.arguments.get("pair") else [plane]
+        planes = [p for s in shown for p in _framed([s], recipe)]
+        weight = np.ones((1, *planes[0].shape), np.float32)
+        samples.append(Sample(planes, weight, np.array([amount], np.float32), Bag(group, {target: amount}, plate)))
+    return samples
+
+
+def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
+    """Cut out what the recipe says is found in an image."""
+    return list(frame_picture(planes, recipe.input).planes) if recipe.input.find != "none" else planes
+
+
+def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:
+    """Give images that nearly are one picture the group of the first of them.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Squares of one size.
+    r : float
+        Correlation above which two are one.
+    """
+    ids = near_duplicates(np.stack([thumbnail(np.asarray(s.planes[0], np.float64)) for s in samples]), r)
+    names = [s.bag.group for s in samples]
+    for k in np.unique(ids):
+        joined = {names[i] for i in np.flatnonzero(ids == k)}
+        first = names[int(np.flatnonzero(ids == k)[0])]
+        names = [first if n in joined else n for n in names]
+    return [replace(s, bag=replace(s.bag, group=n)) for s, n in zip(samples, names, strict=True)]
 
 
 def labelled_bags(planes: list[NDArray[Any]], regions: NDArray[Any], bag: Bag, names: tuple[str, ...]) -> list[Sample]:

@@ -107,6 +107,10 @@ class _Job:
         """Return nothing: there are no masks to choose by."""
         return {}
 
+    def intervals(self, network: nn.Module) -> None:
+        """Return nothing: there is no number to give an interval to."""
+        return
+
 
 class ImageJob(_Job):
     """Training on crops of whole images, each under the labels of its image."""

@@ -96,6 +96,10 @@ class StainJob:
         """Return nothing: the parameters' own defaults hold for all models."""
         return {}
 
+    def intervals(self, network: nn.Module) -> None:
+        """Return nothing: there is no number to give an interval to."""
+        return
+
 
 def torch_predict(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Predict a whole prepared image (C, H, W) in one pass; returns (K, H, W)."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vitascope.core.card import DataSource, Domain, InputSpec, Metric, ModelCard, Target, Weights
+from vitascope.core.card import DataSource, Domain, InputSpec, Intervals, Metric, ModelCard, Target, Weights
 from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
@@ -54,6 +54,9 @@ class Trainee(TrainingJob, Protocol):
 
     def settings(self, network: nn.Module) -> dict[str, float]:
         """Choose values of the task's parameters that hold for this model, on training data."""
+
+    def intervals(self, network: nn.Module) -> Intervals | None:
+        """Calibrate the intervals of the model's numbers on what it was not trained on; None where it gives none."""
 
 
 Prepare = Callable[[Recipe, Path, nn.Module], Steps[Trainee]]
@@ -149,7 +152,11 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
     if start_from is None:
         return network, ""
     parent = load_model(start_from, recipe.task)
-    if parent.card.architecture.arguments != recipe.network.arguments:
+    fitted = parent.family.fitted
+    own, wanted = (
+        {k: v for k, v in a.arguments.items() if k not in fitted} for a in (parent.card.architecture, recipe.network)
+    )
+    if own != wanted or parent.card.architecture.name != recipe.network.name:
         raise ModelError(
             f"The model {start_from} is built otherwise than the recipe's network.",
             f"Set the recipe's network to {parent.card.architecture.arguments}.",
@@ -164,6 +171,7 @@ def _write_model(
     yield Progress(0, 2, "measuring the model")
     metrics = trainee.metrics(trained.network)
     domain, settings = trainee.domain(trained.network), trainee.settings(trained.network)
+    intervals = trainee.intervals(trained.network)
     yield Progress(1, 2, "measuring the model")
     weights_file = f"{recipe.id}.safetensors"
     sha256 = write_weights(out / weights_file, export_tensors(trained.network, "float16"))
@@ -177,7 +185,7 @@ def _write_model(
         targets=trainee.targets,
         data=tuple(
             DataSource(
-                **d.model_dump(exclude={"folder", "pairs", "bags", "sha256"}),
+                **d.model_dump(exclude={"folder", "pairs", "bags", "amounts", "simulated", "sha256"}),
                 sha256=d.sha256 or trainee.hashes.get(d.name, {}),
             )
             for d in recipe.data
@@ -194,6 +202,7 @@ def _write_model(
             parameters=sum(p.numel() for p in trained.network.parameters()),
         ),
         domain=domain,
+        intervals=intervals,
         settings=settings,
         parent=parent,
         training={

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
@@ -96,7 +97,8 @@ def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list
     table = read_table(folder / source.table)
     table.columns = [str(c).strip().lower() for c in table.columns]
     groups = find_groups([folder], source.pattern or None)
-    finder = _Finder(groups)
+    finder = _Finder(groups, source.image.strip().lower())
+    marks: list[bool] = []
     bags = []
     for _, row in table.iterrows():
         labels = _labels(source, targets, row)
@@ -106,12 +108,40 @@ def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list
         group = " ".join(_cell(row, c) for c in source.group)
         treatment = " ".join(_cell(row, c) for c in source.treatment)
         bags += [Bag(one, labels, group or own_group(one), treatment) for one in found]
+        marks += [all(_cell(row, c) == v for c, v in source.control.items())] * len(found)
     if not bags:
         raise InputError(
             f"No row of {source.table} has both an image here and one of the classes {', '.join(targets)}.",
             "Name the images in a column 'image', or by 'well' (and 'plate', 'field') as their file names do.",
         )
-    return bags
+    return to_controls(bags, marks) if source.control else bags
+
+
+def to_controls(bags: list[Bag], is_control: list[bool]) -> list[Bag]:
+    """Divide the numbers of bags by the median of the controls of their group.
+
+    Raises
+    ------
+    InputError
+        If a group has no control, or the median of its controls is not above 0.
+
+    References
+    ----------
+    NViR (seed 001): viability is ATP over the median ATP of the untreated wells of the same plate and day.
+    """
+    found = []
+    for bag in bags:
+        controls = [b.labels for b, mark in zip(bags, is_control, strict=True) if mark and b.group == bag.group]
+        if not controls:
+            raise InputError(
+                f"The group '{bag.group}' has no control well.",
+                "Mark its controls in the table, or leave it out.",
+            )
+        medians = {t: float(np.median([c[t] for c in controls])) for t in bag.labels}
+        if any(not m > 0 for m in medians.values()):
+            raise InputError(f"The controls of the group '{bag.group}' have no median above 0.", "Check their numbers.")
+        found.append(replace(bag, labels={t: v / medians[t] for t, v in bag.labels.items()}))
+    return found
 
 
 def _labels(source: BagSource, targets: tuple[str, ...], row: pd.Series) -> dict[str, float] | None:
@@ -146,13 +176,13 @@ def _cell(row: pd.Series, column: str) -> str:
 class _Finder:
     """Finds the images of a table's row."""
 
-    def __init__(self, groups: list[ImageGroup]) -> None:
-        self._groups = groups
+    def __init__(self, groups: list[ImageGroup], column: str) -> None:
+        self._groups, self._column = groups, column
         self._by_name = {name.lower(): g for g in groups for name in (g.name, *(p.name for p in g.paths))}
 
     def find(self, row: pd.Series) -> list[ImageGroup]:
-        if "image" in row.index:
-            group = self._by_name.get(Path(str(row["image"]).strip()).name.lower())
+        if self._column in row.index:
+            group = self._by_name.get(Path(str(row[self._column]).strip()).name.lower())
             return [group] if group is not None else []
         wanted = {c: str(row[c]).strip() for c in PLACE_COLUMNS if c in row.index and str(row[c]).strip()}
         try:

@@ -51,9 +51,60 @@ class BagSource(RecipePart):
     table: str = ""
     label: str = Field("label", description="Column of the class.")
     classes: dict[str, str] = Field({}, description="Target that a cell of that column means; empty where they agree.")
+    image: str = Field("image", description="Column of the images' file names.")
     group: tuple[str, ...] = Field((), description="Columns that make a group: well, plate, replicate.")
+    control: dict[str, str] = Field(
+        {},
+        description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
+    )
     treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
     pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+
+
+class AmountSource(RecipePart):
+    """Images whose amount stands in a table: CSV or XLSX, a plate's grid or a list of wells or images.
+
+    ``table`` names it inside the data set's folder, or a glob such as ``*/ATP_*.xlsx``: then each table speaks for the
+    images in its own folder, which is its plate.
+    """
+
+    table: str
+    column: str = Field("", description="Column of the amount in a list; empty takes atp, value, rlu or luminescence.")
+    group: tuple[str, ...] = Field((), description="Columns that make a group; empty for the plate.")
+    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+
+
+class SimulatedSource(RecipePart):
+    """Images drawn when the recipe runs, with known truth; the same seed gives the same images."""
+
+    kind: Literal["wells", "spheroids"]
+    count: int = Field(ge=1, le=100_000)
+    seed: int = Field(0, ge=0)
+    side_px: int = Field(ge=32, le=4096)
+    groups: int = Field(10, ge=1, description="Plates that the images are spread over.")
+
+
+class AmountFit(RecipePart):
+    """How the range of amounts is cut into bins; the range itself is that of the data set.
+
+    Ins-ATP (seed 000), sections 3.2.3 and 3.3.
+    """
+
+    bins: int = Field(20, ge=1, le=1 << 20, description="Bins of the range, where no width is given.")
+    bin_width: float | None = Field(None, gt=0, description="Width R of a bin in the target's unit.")
+    sampling: Literal["balanced", "random"] = Field(
+        "balanced", description="Whether training images are drawn from all bins equally often."
+    )
+
+
+class TrunkWeights(RecipePart):
+    """Weights that the extractor of a network starts from, such as ImageNet's, in a file of the user's.
+
+    A safetensors file with the names of torchvision's ``resnet18``, beside the recipe or under ``VITASCOPE_DATA``.
+    """
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class MosaicBags(RecipePart):
@@ -102,14 +153,20 @@ class DataSet(RecipePart):
     credit: str
     description: str = ""
     folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
-    sha256: dict[str, str] = Field({}, description="Hash of every file that is used; with 'bags' it may be left out.")
+    sha256: dict[str, str] = Field(
+        {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
+    )
     pairs: tuple[ImagePair, ...] = ()
     bags: BagSource | None = None
+    amounts: AmountSource | None = None
+    simulated: SimulatedSource | None = None
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> DataSet:
-        if bool(self.pairs) == (self.bags is not None):
-            raise ValueError("a data set lists 'pairs', or says under 'bags' where its images are found")
+        if bool(self.pairs) + sum(kind is not None for kind in (self.bags, self.amounts, self.simulated)) != 1:
+            raise ValueError(
+                "a data set lists 'pairs', or says under 'bags' or 'amounts' where they are found, or is 'simulated'"
+            )
         return self
 
 
@@ -131,6 +188,9 @@ class Split(RecipePart):
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     test_fraction: float = Field(0.0, ge=0, lt=1)
     seed: int = Field(0, ge=0)
+    near_duplicates: float = Field(
+        0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Split:
@@ -165,8 +225,10 @@ class Recipe(RecipePart):
         (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
     )
     network: Architecture
+    trunk: TrunkWeights | None = None
     mosaic: MosaicBags | None = None
     volumes: VolumeTraining | None = None
+    amounts: AmountFit = AmountFit()
     map_truth: str = Field(
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )

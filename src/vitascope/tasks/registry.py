@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vitascope.core.errors import ParameterError
-from vitascope.tasks import phenotype, spheroid, stain
+from vitascope.tasks import atp, phenotype, spheroid, stain, viability
 from vitascope.tasks.spec import TaskSpec
 
-TASKS: tuple[TaskSpec, ...] = (stain.SPEC, phenotype.SPEC, spheroid.SPEC)
+TASKS: tuple[TaskSpec, ...] = (stain.SPEC, atp.SPEC, viability.SPEC, phenotype.SPEC, spheroid.SPEC)
 
 
 def find_task(name: str) -> TaskSpec:

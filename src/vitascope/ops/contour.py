@@ -1,0 +1,82 @@
+"""Shape and light of a spheroid by classic means: what was judged by before there were networks."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.measure import find_contours, label
+
+MAX_POINTS = 360
+"""Points that a contour is brought to; curvature is taken between them."""
+
+
+class Contour(NamedTuple):
+    """Measures of a spheroid.
+
+    Parameters
+    ----------
+    roundness : float, 0 to 1
+        Circumference of the circle of equal area over the length of the outline; 1 for a circle.
+    curvature : float, >= 0
+        Mean absolute curvature of the outline times the radius of the circle of equal area; 1 for a circle.
+    light : float, >= 0
+        Light in the spheroid's middle over that in the corners of the picture.
+    """
+
+    roundness: float
+    curvature: float
+    light: float
+
+
+def measure_contour(picture: NDArray[Any], smoothing_px: float = 2.0) -> Contour | None:
+    """Measure the largest dark body of a bright-field picture; None where there is none.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+    smoothing_px : float, >= 0
+        Blur before the outline is taken.
+
+    References
+    ----------
+    The classic baseline (CVE) of the public code of NViR (seed 001).
+    """
+    smooth = ndimage.gaussian_filter(np.asarray(picture, np.float64), smoothing_px)
+    if smooth.min() == smooth.max():
+        return None
+    labels = label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
+    counts = np.bincount(labels.ravel())[1:]
+    body = np.pad(labels == 1 + int(np.argmax(counts)), 2).astype(float)
+    outline = max(find_contours(ndimage.gaussian_filter(body, 1), 0.5), key=len, default=None)
+    if outline is None or len(outline) < 8:
+        return None
+    points = _evenly(outline)
+    steps = np.roll(points, -1, 0) - points
+    lengths = np.hypot(*steps.T)
+    y, x = points.T
+    area = abs(float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())) / 2
+    radius = np.sqrt(area / np.pi)
+    angles = np.arctan2(steps[:, 0], steps[:, 1])
+    turns = (np.diff(np.append(angles, angles[0])) + np.pi) % (2 * np.pi) - np.pi
+    middle = ndimage.center_of_mass(body)
+    cy, cx = (int(v) - 2 for v in middle)
+    reach = max(1, int(radius / 3))
+    inner = smooth[max(0, cy - reach) : cy + reach + 1, max(0, cx - reach) : cx + reach + 1]
+    edge = max(1, min(smooth.shape) // 10)
+    corners = [smooth[r, c] for r in (slice(edge), slice(-edge, None)) for c in (slice(edge), slice(-edge, None))]
+    return Contour(
+        float(2 * np.pi * radius / lengths.sum()),
+        float(np.abs(turns).sum() / lengths.sum() * radius),
+        float(inner.mean() / np.median(np.concatenate([c.ravel() for c in corners]))),
+    )
+
+
+def _evenly(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring a closed outline to points of even spacing, (n, 2)."""
+    run = np.append(0, np.cumsum(np.hypot(*np.diff(outline, axis=0).T)))
+    at = np.linspace(0, run[-1], min(MAX_POINTS, len(outline) // 2), endpoint=False)
+    return np.stack([np.interp(at, run, outline[:, k]) for k in (0, 1)], 1)

@@ -1,0 +1,43 @@
+"""Pictures that are nearly the same: the same well twice, or the next moment of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+THUMB_PX = 48
+
+
+def thumbnail(picture: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return a small version of a square picture with its shading taken out, shape (48, 48) or smaller."""
+    factor = max(1, picture.shape[0] // THUMB_PX)
+    side = picture.shape[0] // factor
+    small = picture[: side * factor, : side * factor].reshape(side, factor, side, factor).mean((1, 3))
+    return np.asarray(small - ndimage.gaussian_filter(small, side / 8), np.float64)
+
+
+def near_duplicates(thumbnails: NDArray[np.floating], r: float = 0.98) -> NDArray[np.intp]:
+    """Group pictures whose correlation lies above ``r``, directly or through others.
+
+    Parameters
+    ----------
+    thumbnails : array, shape (N, h, w)
+    r : float, below 1
+
+    Returns
+    -------
+    array, shape (N,)
+        Number of each picture's group, from 0 in the order they come.
+    """
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
+    flat = flat - flat.mean(1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    unit = np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+    near = unit @ unit.T > r
+    group = np.arange(len(flat))
+    for i in range(len(flat)):
+        joined = group[np.flatnonzero(near[i, : i + 1])]
+        if len(joined):
+            group[np.isin(group, joined)] = joined.min()
+    return np.unique(group, return_inverse=True)[1]

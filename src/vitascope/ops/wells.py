@@ -1,0 +1,281 @@
+"""Find the well, or the spheroid, in a picture, and cut out a square around it.
+
+Everything is found in a small version of the picture; the cut averages the full resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+SMALL_PX = 128
+LEAST_DROP = 0.2
+"""A rim is seen where the surroundings are darker than the well by this share."""
+
+LEAST_SIDE, ROUND = 0.35, 0.85
+"""Least side of a well, as a share of the picture's shorter side, and least ratio of its sides unless cut off."""
+
+LEAST_FILLED, LEAST_ACTIVE = 0.8, 0.6
+"""A well on an even ground is full of things, and takes most of the picture: scattered organoids are no well."""
+
+DARKER = 0.12
+"""Share by which something seen stands off from its neighbourhood."""
+
+LEAST_CONTENT = 0.01
+TILES = 8
+"""Neighbourhoods along a side of a well."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square part of a picture, which may reach beyond it.
+
+    Parameters
+    ----------
+    top, left : float
+        Corner, px of the picture; may be negative.
+    side : float, > 0, px
+    flags : tuple of str
+        Words of :data:`vitascope.core.flags.FLAGS`.
+    """
+
+    top: float
+    left: float
+    side: float
+    flags: tuple[str, ...] = ()
+
+
+def find_well(picture: NDArray[Any]) -> Region:
+    """Find the well in a bright-field picture.
+
+    A well that is brighter than its surroundings is found by its brightness; one on an even ground by where there is
+    something to see. Where neither shows an edge the whole picture is the well.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real, finite or not
+
+    Returns
+    -------
+    Region
+        Flags: ``no_well``, ``well_cut_off``, ``several_wells``, ``empty_well``.
+
+    References
+    ----------
+    Ins-ATP (seed 000), section 3.3: only the part that covers the well is retained.
+    """
+    small, factor = shrink(picture)
+    found, flags = bright_well(small)
+    if found is None:
+        found = active_well(small)
+    if found is None:
+        side = float(min(picture.shape))
+        region = Region((picture.shape[0] - side) / 2, (picture.shape[1] - side) / 2, side, ("no_well",))
+        rows = slice(0, small.shape[0]), slice(0, small.shape[1])
+    else:
+        region, rows = _square(found, small.shape, factor)
+    flags = (*flags, *region.flags, *(("empty_well",) if content(small[rows]) < LEAST_CONTENT else ()))
+    return Region(region.top, region.left, region.side, flags)
+
+
+def central_square(picture: NDArray[Any]) -> Region:
+    """Return the largest square in the middle of a picture."""
+    side = float(min(picture.shape))
+    return Region((picture.shape[0] - side) / 2, (picture.shape[1] - side) / 2, side)
+
+
+def find_spheroid(picture: NDArray[Any]) -> Region:
+    """Find the largest dark body near the middle of a bright-field picture, and put it in the middle of a square.
+
+    The square has the shorter side of the picture, whatever the size of the body: size tells of growth and shrinking.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+
+    Returns
+    -------
+    Region
+        The largest centred square where no body is seen.
+    """
+    small, factor = shrink(picture)
+    smooth = ndimage.gaussian_filter(small, 2)
+    ground = float(np.median(smooth))
+    whole = central_square(picture)
+    if ground <= 0 or smooth.min() >= (1 - DARKER) * ground:
+        return whole
+    labels, _ = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
+    middle = (np.array(small.shape) - 1) / 2
+    best, most = None, 0.0
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        mask = labels[place] == number
+        centre = np.array(ndimage.center_of_mass(mask)) + [s.start for s in place]
+        off = float(np.hypot(*((centre - middle) / middle)))
+        score = float(mask.sum()) * max(0.0, 1 - off)
+        if score > most:
+            best, most = centre, score
+    if best is None:
+        return whole
+    y, x = best
+    return Region((y + 0.5) * factor - whole.side / 2, (x + 0.5) * factor - whole.side / 2, whole.side)
+
+
+def shrink(picture: NDArray[Any], side_px: int = SMALL_PX) -> tuple[NDArray[np.float64], int]:
+    """Average blocks of a picture until its longer side is about ``side_px``; what is not finite is filled.
+
+    Returns
+    -------
+    tuple of array and int
+        The small picture, and the side of a block.
+    """
+    factor = max(1, -(-max(picture.shape) // side_px))
+    height, width = (max(1, n // factor) for n in picture.shape)
+    part = np.asarray(picture[: height * factor, : width * factor])
+    if part.dtype.kind == "f" and not np.isfinite(part).all():
+        known = part[np.isfinite(part)]
+        part = np.where(np.isfinite(part), part, np.median(known) if known.size else 0)
+    blocks = part.reshape(height, min(factor, part.shape[0]), width, min(factor, part.shape[1]))
+    return blocks.mean((1, 3), dtype=np.float64), factor
+
+
+Box = tuple[int, int, int, int]
+
+
+def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]]:
+    """Find a well that is brighter than its surroundings: rows and columns (top, bottom, left, right), and flags."""
+    if small.min() == small.max() or min(small.shape) < 16:
+        return None, ()
+    smooth = ndimage.median_filter(small, max(3, min(small.shape) // 20))
+    mask = smooth > threshold_otsu(smooth)
+    inside, outside = smooth[mask], smooth[~mask]
+    if not outside.size or outside.mean() > (1 - LEAST_DROP) * inside.mean():
+        return None, ()
+    mask = ndimage.binary_opening(ndimage.binary_fill_holes(mask), iterations=2)
+    labels, count = ndimage.label(mask)
+    if not count:
+        return None, ()
+    areas = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
+    order = np.argsort(areas)[::-1]
+    place = ndimage.find_objects(labels)[order[0]]
+    box = (place[0].start, place[0].stop, place[1].start, place[1].stop)
+    filled = areas[order[0]] / ((box[1] - box[0]) * (box[3] - box[2]))
+    # Organoids leave no solid bright blob with dark surroundings at the picture's rim; wells do.
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if filled < 0.6 or rim.mean() > 0.75 or not _is_large(box, small.shape):
+        return None, ()
+    several = count > 1 and areas[order[1]] > 0.3 * areas[order[0]]
+    return box, ("several_wells",) if several else ()
+
+
+def active_well(small: NDArray[np.float64]) -> Box | None:
+    """Find a well on an even ground: where there is something to see, against a quiet surrounding."""
+    if min(small.shape) < 16:
+        return None
+    window = max(3, min(small.shape) // 24)
+    mean = ndimage.uniform_filter(small, window)
+    spread = np.sqrt(np.maximum(ndimage.uniform_filter(small**2, window) - mean**2, 0))
+    level = np.log(spread + 1e-3 * max(float(np.median(spread)), 1e-12))
+    if level.min() == level.max():
+        return None
+    threshold = threshold_otsu(level)
+    mask = level > threshold
+    if level[mask].mean() - level[~mask].mean() < np.log(2.5):
+        return None
+    mask = ndimage.binary_closing(np.pad(mask, window), iterations=window)[window:-window, window:-window]
+    labels, count = ndimage.label(ndimage.binary_opening(mask, iterations=2))
+    if not count:
+        return None
+    areas = ndimage.sum_labels(labels > 0, labels, np.arange(1, count + 1))
+    mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(areas)))
+    # A row or column belongs to the well when a good part of it does: fibres that stick out do not count.
+    rows, columns = (np.flatnonzero(mask.mean(axis) > 0.25 * mask.mean(axis).max()) for axis in (1, 0))
+    box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    filled = float(mask[box[0] : box[1], box[2] : box[3]].mean())
+    sides = sorted((box[1] - box[0], box[3] - box[2]))
+    even = filled >= LEAST_FILLED and sides[0] >= ROUND * sides[1] and sides[0] >= LEAST_ACTIVE * min(small.shape)
+    return box if even else None
+
+
+def _is_large(box: Box, shape: tuple[int, ...]) -> bool:
+    return max(box[1] - box[0], box[3] - box[2]) >= LEAST_SIDE * min(shape)
+
+
+def _square(box: Box, shape: tuple[int, ...], factor: int) -> tuple[Region, tuple[slice, slice]]:
+    """Make a square of a box; one that a picture's edge cuts off reaches beyond that edge."""
+    top, bottom, left, right = box
+    height, width = bottom - top, right - left
+    side = max(height, width)
+    flags: tuple[str, ...] = ()
+    corner = [0.0, 0.0]
+    for axis, (first, last, length) in enumerate(((top, bottom, shape[0]), (left, right, shape[1]))):
+        corner[axis] = (first + last - side) / 2
+        at_edge = first <= 1, last >= length - 1
+        if last - first < ROUND * side and at_edge[0] != at_edge[1]:
+            flags = ("well_cut_off",)
+            corner[axis] = last - side if at_edge[0] else first
+    region = Region(corner[0] * factor, corner[1] * factor, side * factor, flags)
+    return region, (slice(top, bottom), slice(left, right))
+
+
+def content(small: NDArray[np.float64]) -> float:
+    """Return the share of a well's pixels that are darker than their neighbourhood by :data:`DARKER`, its rim left out.
+
+    Bright halos alone do not count: bubbles and a meniscus have them too.
+    """
+    rows, columns = (np.array_split(np.arange(n), TILES)[1:-1] for n in small.shape)
+    tiles = [small[np.ix_(r, c)] for r in rows for c in columns if r.size and c.size]
+    dark = sum(int((t < (1 - DARKER) * np.percentile(t, 70)).sum()) for t in tiles)
+    return dark / max(1, sum(t.size for t in tiles))
+
+
+def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[np.float32]:
+    """Cut a square out and bring it to ``side_px`` by averaging; what lies outside the picture is NaN.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+    region : Region
+    side_px : int, >= 1
+
+    Returns
+    -------
+    array, shape (side_px, side_px), float32
+        Enlarged squares are interpolated by the nearest pixel's share, as any average over areas is.
+    """
+    window, axes = [], []
+    for start, length in zip((region.top, region.left), picture.shape, strict=True):
+        edges = np.clip(start + region.side * np.arange(side_px + 1) / side_px, 0, length)
+        first, last = int(np.floor(edges[0])), max(int(np.ceil(edges[-1])), int(np.floor(edges[0])) + 1)
+        window.append(slice(first, last))
+        axes.append(edges - first)
+    block: NDArray[np.floating[Any]] = np.asarray(picture[tuple(window)], np.float32)
+    for axis, edges in enumerate(axes):
+        block = _area_sums(block, edges, axis)
+    areas = np.outer(*(np.diff(edges) for edges in axes))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(areas > 1e-9, block / areas, np.nan), np.float32)
+
+
+def _area_sums(block: NDArray[Any], edges: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Integrate along an axis between edges (pixels are constant): differences of the interpolated running sum."""
+    moved = np.moveaxis(block, axis, 0)
+    running = np.zeros((moved.shape[0] + 1, *moved.shape[1:]))
+    np.cumsum(moved, axis=0, dtype=np.float64, out=running[1:])
+    low = np.minimum(np.floor(edges).astype(int), moved.shape[0] - 1)
+    part = (edges - low).reshape(-1, *([1] * (moved.ndim - 1)))
+    at = running[low] + part * moved[low]
+    return np.moveaxis(np.diff(at, axis=0), 0, axis)
+
+
+def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:
+    """Return the inside of a well within its square, shape (side_px, side_px): a square with round corners.
+
+    Points with ``|y|^p + |x|^p <= 1``, p being the roundness: 2 is a circle; wells of 384 plates are nearer to 4.
+    """
+    at = np.abs((np.arange(side_px) + 0.5) / side_px * 2 - 1) ** roundness
+    return np.asarray(at[:, None] + at[None] <= 1)

@@ -1,0 +1,206 @@
+"""Run the task ``atp``: bright-field image of a well in, its ATP with an interval and maps out."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vitascope.core.errors import MemoryShortageError, ModelError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.frames import Framed, frame_picture
+from vitascope.engine.load import LoadedModel, load_model
+from vitascope.engine.openvino_runtime import is_memory_error
+from vitascope.engine.plan import fixed_plan, open_backend
+from vitascope.engine.prepare import prepare_picture
+from vitascope.engine.select import Picture, select_pictures
+from vitascope.io.inputs import describe_input
+from vitascope.models.ins_atp import InsAtp
+from vitascope.ops.wells import Region
+from vitascope.pipelines.grid import Grid
+from vitascope.pipelines.instance_maps import WellMaps, shifted
+from vitascope.stats.conformal import interval
+from vitascope.tasks.atp import AtpParams
+
+DEFAULT_MODEL = "atp-organoid-sim"
+
+
+def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> Steps[Result]:
+    """Estimate the ATP of a well, or of each well of a stack.
+
+    Parameters
+    ----------
+    inputs : mapping
+        ``image``: bright-field, 2-D to 5-D; each plane and time point is a well of its own.
+    params : AtpParams
+        ``auto`` values are resolved before the run and recorded.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+        Rows with ``atp``, ``atp_low`` and ``atp_high`` in the unit of the model; ``maps`` (float32) and ``instances``
+        (uint32, with a table) on the grid of the input. Contributions over all pixels sum to ``atp``.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be judged by this model.
+    ParameterError, ModelError, MemoryShortageError
+        See their messages.
+
+    References
+    ----------
+    Ins-ATP (seed 000).
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "atp")
+    work = _Work(inputs, params, model)
+    for number, picture in enumerate(work.grid.pictures):
+        yield Progress(number, len(work.grid.pictures), "Estimating ATP")
+        yield from work.do(number, picture)
+    yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating ATP")
+    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+class _Work:
+    """What one run holds: the maps it fills and what it learned on the way."""
+
+    def __init__(self, inputs: Mapping[str, Micrograph], params: AtpParams, model: LoadedModel) -> None:
+        self.image, self.params, self.inputs, self.model, self.card = inputs["image"], params, inputs, model, model.card
+        assert isinstance(model.network, InsAtp)
+        self.network, spec = model.network, self.card.input
+        if spec.find == "none" or spec.side_px is None:
+            raise ModelError(f"The card of {self.card.id} does not say which square of a well the network sees.")
+        pictures, flags = select_pictures(self.image, spec, params.channel, params.planes)
+        self.grid = Grid(self.image, pictures, 1)
+        self.flags: list[str] = [*self.image.flags, *flags]
+        self.plan = fixed_plan(params, spec.side_px)
+        self.backend = open_backend(model, self.plan)
+        explained = self.network.has_attention or self.network.has_contribution
+        self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
+        self.rows: list[dict[str, Any]] = []
+        self.trust = Trust()
+
+    def do(self, number: int, picture: Picture) -> Steps[None]:
+        """Estimate one well."""
+        framed = frame_picture(picture.planes, self.card.input)
+        self.flags += framed.flags
+        outputs, trust = yield from self._predict(framed)
+        value, _, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
+        weights = contribution[0] if self.network.has_contribution else attention[0]
+        atp = float(value[0])
+        if self.network.has_contribution:
+            weights = weights * self._seen(framed)
+            atp = float(weights.sum())
+        if not np.isfinite(atp):
+            raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
+        known = not (self.params.abstain and trust.level == "outside")
+        low, high = self._interval(atp)
+        self.rows.append(
+            {
+                **self.grid.where(picture),
+                "atp": atp if known else np.nan,
+                "atp_low": low if known else np.nan,
+                "atp_high": high if known else np.nan,
+            }
+        )
+        if self.maps is not None:
+            finer = yield from self._refined(picture, framed.region)
+            self.maps.add(picture, framed.region, weights, finer)
+
+    def _predict(self, framed: Framed) -> Steps[tuple[tuple[NDArray[np.float32], ...], Trust]]:
+        """Run the network on a square; its outputs, and whether the well looks like those it knows."""
+        spec = self.card.input
+        prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
+        x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
+        try:
+            outputs = tuple(np.array(o) for o in self.backend(x))
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_error(error):
+                raise
+            raise MemoryShortageError("Memory ran out on one well.", "Close other programs.") from error
+        statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
+        trust, flags = judge(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
+        self.trust = worst(self.trust, trust)
+        self.flags += flags
+        return outputs, trust
+
+    def _seen(self, framed: Framed) -> NDArray[np.bool_]:
+        """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
+        g = self.network.grid
+        cells = np.array_split(np.arange(len(framed.inside)), g)
+        return np.array([[framed.inside[np.ix_(r, c)].any() for c in cells] for r in cells])
+
+    def _interval(self, atp: float) -> tuple[float, float]:
+        if self.card.intervals is None:
+            return np.nan, np.nan
+        low, high = interval(np.array([atp]), self.card.intervals)
+        return max(0.0, float(low[0])), float(high[0])
+
+    def _refined(self, picture: Picture, region: Region) -> Steps[list[tuple[Region, NDArray[np.float64]]]]:
+        """Run the network on shifted squares, for maps finer than the grid."""
+        found = []
+        for moved in shifted(region, self.network.grid, self.params.refine):
+            framed = frame_picture(picture.planes, self.card.input, moved)
+            prepared = yield from prepare_picture(list(framed.planes), self.card.input, 1.0)
+            outputs = self.backend(prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1]))))
+            values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
+            found.append((moved, values * self._seen(framed) if self.network.has_contribution else values))
+        return found
+
+    def result(self, started: str, seconds: float) -> Result:
+        """Put everything together."""
+        card, image = self.card, self.image
+        flags = tuple(dict.fromkeys([*self.flags, *self.plan.flags]))
+        refused = all(np.isnan(row["atp"]) for row in self.rows)
+        reasons = " ".join(self.trust.reasons)
+        provenance = Provenance(
+            task="atp",
+            model=card.id,
+            model_sha256=card.weights.sha256,
+            params={**self.params.model_dump(mode="json"), "model": card.id, **self._plan()},
+            device=self.plan.device,
+            precision=self.plan.precision,
+            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
+            versions=versions(),
+            started=started,
+            seconds=round(seconds, 3),
+            trust=self.trust.level,
+            flags=list(flags),
+        )
+        outputs: tuple[ImageOutput | LabelsOutput, ...] = self.maps.outputs() if self.maps is not None else ()
+        listed: dict[str, pd.DataFrame] = {}
+        if self.maps is not None and self.params.listed:
+            listed["places"] = self.maps.highest(self.params.listed)
+        return Result(
+            outputs,
+            tuple(self.rows),
+            card.targets[0].unit,
+            image.place,
+            image.name,
+            "REJECTED" if refused else "WARN" if flags else "OK",
+            flags,
+            f"Outside what the model knows: no number is given. {reasons}" if refused else reasons,
+            self.trust,
+            interval_level=card.intervals.level if card.intervals else None,
+            tables=listed,
+            provenance=provenance,
+            scratch=self.maps,
+        )
+
+    def _plan(self) -> dict[str, Any]:
+        """Return the resolved plan; the tile is the model's square and no setting."""
+        return {k: v for k, v in self.plan.resolved().items() if k != "tile_px"}

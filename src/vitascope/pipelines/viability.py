@@ -1,0 +1,214 @@
+"""Run the task ``viability``: bright-field image of a spheroid in, its viability with an interval and a map out."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.errors import InputError, MemoryShortageError, ModelError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.result import ImageOutput, Provenance, Result, Trust
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.explain import CELLS, integrated_gradients, occlusion
+from vitascope.engine.frames import Framed, back_on_image, frame_picture
+from vitascope.engine.load import LoadedModel, load_model
+from vitascope.engine.openvino_runtime import is_memory_error
+from vitascope.engine.plan import fixed_plan, open_backend
+from vitascope.engine.prepare import prepare_picture
+from vitascope.engine.select import Picture, select_pictures
+from vitascope.io.inputs import describe_input
+from vitascope.io.scratch import Scratch, plane_of
+from vitascope.models.resnet import Nvir
+from vitascope.ops.geometry import array_reader
+from vitascope.pipelines.grid import Grid
+from vitascope.stats.conformal import interval
+from vitascope.tasks.viability import ViabilityParams
+
+DEFAULT_MODEL = "viability-ldc"
+
+SHOWN = 0.2
+"""Maps are shown from minus to plus this change of viability, always: pictures compare."""
+
+
+def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> Steps[Result]:
+    """Estimate the viability in an image, or in each image of a series.
+
+    Parameters
+    ----------
+    inputs : mapping
+        ``image``: bright-field, 2-D to 5-D; each plane and time point is judged on its own. ``control`` (optional): an
+        untreated one of the same plate and day, for models that see both; one for all, or one for each time point.
+    params : ViabilityParams
+        ``auto`` values are resolved before the run and recorded.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+        Rows with ``viability``, ``viability_low`` and ``viability_high``; ``maps`` (float32) on the grid of the input:
+        how much each place raises (above 0) or lowers the number.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be judged by this model, or the control is missing or not wanted.
+    ParameterError, ModelError, MemoryShortageError
+        See their messages.
+
+    References
+    ----------
+    NViR (seed 001).
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "viability")
+    work = _Work(inputs, params, model)
+    for number, picture in enumerate(work.grid.pictures):
+        yield Progress(number, len(work.grid.pictures), "Estimating viability")
+        yield from work.do(picture)
+    yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating viability")
+    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+class _Work:
+    """What one run holds: the map it fills and what it learned on the way."""
+
+    def __init__(self, inputs: Mapping[str, Micrograph], params: ViabilityParams, model: LoadedModel) -> None:
+        self.image, self.params, self.inputs, self.card = inputs["image"], params, inputs, model.card
+        assert isinstance(model.network, Nvir)
+        self.network, spec = model.network, self.card.input
+        if spec.find == "none" or spec.side_px is None:
+            raise ModelError(f"The card of {self.card.id} does not say which square of an image the network sees.")
+        # A model that sees the control too names it as its second channel; each image is selected by the first.
+        self.spec = spec.model_copy(update={"channels": spec.channels[:1]}) if self.network.pair else spec
+        pictures, flags = select_pictures(self.image, self.spec, params.channel, params.planes)
+        self.grid = Grid(self.image, pictures, 1)
+        self.flags: list[str] = [*self.image.flags, *flags]
+        self.controls = self._controls(inputs.get("control"))
+        self.plan = fixed_plan(params, spec.side_px)
+        self.backend = open_backend(model, self.plan)
+        self.scratch = Scratch()
+        self.map: Any = None
+        if params.maps:
+            self.map = self.scratch.zeros("map", self.grid.shape(self.grid.label_axes), np.float32)
+        self.rows: list[dict[str, Any]] = []
+        self.trust = Trust()
+
+    def _controls(self, control: Micrograph | None) -> list[Picture]:
+        if not self.network.pair:
+            if control is not None:
+                raise InputError(f"The model {self.card.id} does not look at a control.", "Leave the control out.")
+            return []
+        if control is None:
+            raise InputError(
+                f"The model {self.card.id} looks at the image beside its control.",
+                "Give an untreated spheroid of the same plate and day as the control.",
+            )
+        pictures, _ = select_pictures(control, self.spec, self.params.channel, None)
+        if len(pictures) not in (1, len(self.grid.pictures)):
+            raise InputError(
+                f"There are {len(pictures)} controls for {len(self.grid.pictures)} images.",
+                "Give one control, or one for each time point.",
+            )
+        return pictures * (1 if len(pictures) > 1 else len(self.grid.pictures))
+
+    def do(self, picture: Picture) -> Steps[None]:
+        """Judge one image."""
+        framed = frame_picture(picture.planes, self.spec)
+        self.flags += framed.flags
+        x = yield from self._prepared(framed)
+        if self.controls:
+            control = yield from self._prepared(frame_picture(self.controls[len(self.rows)].planes, self.spec))
+            x = np.concatenate([x, control])
+        value, encoding = self._predict(x)
+        side = x.shape[-1]
+        statistics = image_statistics(array_reader(x[:1]), (side, side), side)
+        trust, flags = judge(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
+        self.trust = worst(self.trust, trust)
+        self.flags += flags
+        known = not (self.params.abstain and trust.level == "outside")
+        low, high = self._interval(value)
+        numbers = (value, low, high) if known else (np.nan, np.nan, np.nan)
+        names = ("viability", "viability_low", "viability_high")
+        self.rows.append({**self.grid.where(picture), **dict(zip(names, numbers, strict=True))})
+        if self.map is not None:
+            shares = yield from self._explained(x, value)
+            plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))
+            plane[slice(None), slice(None)] = back_on_image(shares, framed.region, self.image.shape_yx, 0.0)
+
+    def _prepared(self, framed: Framed) -> Steps[NDArray[np.float32]]:
+        """Return a square as the network takes it, (C, side, side)."""
+        prepared = yield from prepare_picture(list(framed.planes), self.spec, 1.0)
+        return prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
+
+    def _predict(self, x: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+        try:
+            value, encoding = (np.array(o) for o in self.backend(x))
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_error(error):
+                raise
+            raise MemoryShortageError("Memory ran out on one image.", "Close other programs.") from error
+        if not np.isfinite(value).all():
+            raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
+        return max(0.0, float(value.ravel()[0])), encoding
+
+    def _explained(self, x: NDArray[np.float32], value: float) -> Steps[NDArray[np.float64]]:
+        if self.params.explain == "integrated_gradients":
+            return (yield from integrated_gradients(self.network, x))
+        hide = slice(0, len(x) // 2 if self.network.pair else len(x))
+        return (yield from occlusion(lambda h: self._predict(h)[0], x, value, hide, CELLS))
+
+    def _interval(self, value: float) -> tuple[float, float]:
+        if self.card.intervals is None:
+            return np.nan, np.nan
+        low, high = interval(np.array([value]), self.card.intervals)
+        return max(0.0, float(low[0])), float(high[0])
+
+    def result(self, started: str, seconds: float) -> Result:
+        """Put everything together."""
+        card, image = self.card, self.image
+        flags = tuple(dict.fromkeys([*self.flags, *self.plan.flags]))
+        refused = all(np.isnan(row["viability"]) for row in self.rows)
+        reasons = " ".join(self.trust.reasons)
+        plan = {k: v for k, v in self.plan.resolved().items() if k != "tile_px"}
+        provenance = Provenance(
+            task="viability",
+            model=card.id,
+            model_sha256=card.weights.sha256,
+            params={**self.params.model_dump(mode="json"), "model": card.id, **plan},
+            device=self.plan.device,
+            precision=self.plan.precision,
+            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
+            versions=versions(),
+            started=started,
+            seconds=round(seconds, 3),
+            trust=self.trust.level,
+            flags=list(flags),
+        )
+        unit = card.targets[0].unit
+        axes = self.grid.label_axes + "YX"
+        return Result(
+            ()
+            if self.map is None
+            else (ImageOutput("maps", "map", self.map, axes, ("",), unit, (-SHOWN, SHOWN), "PiYG"),),
+            tuple(self.rows),
+            unit,
+            image.place,
+            image.name,
+            "REJECTED" if refused else "WARN" if flags else "OK",
+            flags,
+            f"Outside what the model knows: no number is given. {reasons}" if refused else reasons,
+            self.trust,
+            interval_level=card.intervals.level if card.intervals else None,
+            provenance=provenance,
+            scratch=self.scratch,
+        )

@@ -1,0 +1,190 @@
+"""Train and evaluate models of the task ``viability`` from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitascope.core.card import Domain, Intervals, Metric
+from vitascope.core.errors import ModelError, ParameterError, ReaderError
+from vitascope.core.folders import training_data
+from vitascope.core.steps import Progress, Steps
+from vitascope.engine.bags import BagSampler
+from vitascope.engine.domain import image_statistics, make_domain
+from vitascope.engine.load import check_channels, load_model
+from vitascope.engine.train import Batch
+from vitascope.io.weights import read_weights
+from vitascope.models.resnet import Nvir, grey_weights
+from vitascope.ops.geometry import array_reader
+from vitascope.pipelines.atp_training import INTERVAL_LEVEL, amount_metrics, predict, truth_of
+from vitascope.pipelines.bag_data import BagCorpus, load_bags
+from vitascope.pipelines.training import Trainee, choose_device, make_model
+from vitascope.stats.conformal import calibrate
+from vitascope.tasks.recipe import Recipe, TrunkWeights
+
+LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
+
+
+class ViabilityJob:
+    """What training needs to know of the task ``viability``, see :class:`vitascope.pipelines.training.Trainee`."""
+
+    def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
+        self.network = network
+        self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
+        self.words, self.hashes = corpus.words, corpus.hashes
+        self._losses, training = recipe.loss, recipe.training
+        self._sampler = BagSampler(corpus.pairs["train"], 0.0, recipe.augment, training.seed, training.steps_per_epoch)
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Return the images of a step."""
+        return self._sampler.batch(step, size)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Return the weighted sum of the recipe's losses."""
+        value = network(batch["image"]).value[:, 0].float()
+        return sum((w * LOSSES[k](value, batch["numbers"][:, 0]) for k, w in self._losses.items()), value.new_zeros(()))
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Return the mean absolute error over the validation images."""
+        pairs = self.corpus.pairs["validation"]
+        if not pairs:
+            return {}
+        error = float(np.abs(predict(network, pairs)[0] - truth_of(pairs)).mean())
+        return {"mae": error, "score": -error}
+
+    def metrics(self, network: nn.Module) -> list[Metric]:
+        """Measure the test images: error, correlation and the explained share; intervals over groups."""
+        pairs, samples = self.corpus.pairs["test"], self.corpus.samples["test"]
+        if not pairs:
+            return []
+        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        found = amount_metrics(truth, predicted, [s.bag.group for s in samples], self.targets[0].unit)
+        found = [m.model_copy(update={"on": "test images"}) for m in found if not m.name.startswith("Pearson within")]
+        return [*found, Metric(name="R2", value=r2(truth, predicted), on="test images", n=len(truth))]
+
+    def domain(self, network: nn.Module) -> Domain:
+        """Describe the training images; groups left out in turn give the distance."""
+        pairs, samples = self.corpus.pairs["train"], self.corpus.samples["train"]
+        side = pairs[0].image.shape[-1]
+        statistics = [image_statistics(array_reader(p.image[:1]), (side, side), side)[0] for p in pairs]
+        return make_domain(side, statistics, predict(network, pairs)[1], [s.bag.group for s in samples])
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Return nothing: the parameters' own defaults hold for all models."""
+        return {}
+
+    def intervals(self, network: nn.Module) -> Intervals | None:
+        """Calibrate on the validation images, group by group."""
+        pairs, samples = self.corpus.pairs["validation"], self.corpus.samples["validation"]
+        if not pairs:
+            return None
+        groups = [s.bag.group for s in samples]
+        return calibrate(truth_of(pairs), predict(network, pairs)[0], groups, INTERVAL_LEVEL, on="validation images")
+
+
+def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """Return the coefficient of determination; negative where the mean would do better.
+
+    Examples
+    --------
+    >>> r2(np.array([0.0, 1.0]), np.array([0.5, 0.5]))
+    0.0
+    """
+    rest = float(((truth - predicted) ** 2).sum())
+    total = float(((truth - truth.mean()) ** 2).sum())
+    return float(f"{1 - rest / total:.4g}") if total > 0 else 0.0
+
+
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+    """Read the images of a recipe, and the weights its extractor starts from."""
+    if recipe.trunk is not None:
+        fill_trunk(network, recipe.trunk, recipe_folder)
+    return ViabilityJob(recipe, (yield from load_bags(recipe, recipe_folder)), network)
+
+
+def fill_trunk(network: nn.Module, weights: TrunkWeights, recipe_folder: Path) -> None:
+    """Fill the extractor with weights made for colour pictures; the first convolution is summed over the colours.
+
+    Raises
+    ------
+    ReaderError
+        If the file is not there.
+    ModelError
+        If it is altered, or holds other weights than those of a ResNet18 of full width.
+    """
+    assert isinstance(network, Nvir)
+    places = [p / weights.file for p in (training_data(), recipe_folder) if p is not None]
+    path = next((p for p in places if p.is_file()), None)
+    if path is None:
+        raise ReaderError(
+            f"The weights {weights.file} that training starts from are not on this machine.",
+            "Put the file beside the recipe or under VITASCOPE_DATA, or leave 'trunk' out.",
+        )
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in read_weights(path, weights.sha256).items()}
+    try:
+        network.trunk.load_state_dict(grey_weights(tensors))
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"The weights {weights.file} do not fit the network: {error}".splitlines()[0],
+            "They are those of torchvision's resnet18, for one channel and 'width: 1'.",
+        ) from error
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe that is not one for this task.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if recipe.network.name != "nvir" or recipe.input.find == "none":
+        raise ParameterError(
+            "Viability is estimated by the network 'nvir' from a square that is cut out first.",
+            "Set the recipe's network, and 'find: spheroid' or 'find: centre' and 'side_px' of its input.",
+        )
+    if recipe.split.by != "group":
+        raise ParameterError("Images are split by group, such as the plate, not by rows.", "Set 'by: group'.")
+    unknown = sorted(set(recipe.loss) - set(LOSSES))
+    if unknown:
+        raise ParameterError(f"There is no loss '{unknown[0]}' for viability.", f"Known: {', '.join(LOSSES)}.")
+
+
+def run_training(
+    recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
+) -> Steps[Path]:
+    """Train a model and write its card and weights; see :func:`vitascope.pipelines.training.make_model`."""
+    check_recipe(recipe)
+    if start_from is not None and recipe.trunk is not None:
+        raise ParameterError(
+            "Training starts from a model or from the weights of an extractor, not from both.", "Leave one out."
+        )
+    return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
+
+
+def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+    """Measure a model on the test part of a recipe's data (32 bit).
+
+    Raises
+    ------
+    ModelError
+        If the recipe keeps no test part, or the model does not fit the recipe's input.
+    """
+    loaded = load_model(model, recipe.task)
+    check_channels(loaded.card.architecture, recipe.input, recipe.targets)
+    assert isinstance(loaded.network, Nvir)
+    chosen, _ = choose_device(recipe, device)
+    recipe = recipe.model_copy(update={"input": loaded.card.input, "network": loaded.card.architecture})
+    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
+    yield Progress(0, 1, "measuring the model")
+    with torch.inference_mode():
+        metrics = trainee.metrics(loaded.network.to(chosen.id))
+    loaded.network.cpu()
+    if not metrics:
+        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name groups or a share to test on.")
+    yield Progress(1, 1, "measuring the model")
+    return metrics

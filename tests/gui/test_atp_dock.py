@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from gui_support import at_once
+from vitascope.gui import task_dock
+from vitascope.gui.docks import AtpDock
+from vitascope.gui.runner import Runner
+from vitascope.simulate.wells import make_well
+
+
+@pytest.fixture
+def dock(viewer, make_dock, monkeypatch):
+    monkeypatch.setattr(task_dock, "show_info", lambda text: None)
+    return make_dock(kind=AtpDock, runner=Runner(at_once, activity=False))
+
+
+def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):
+    viewer.add_image(make_well(9, 0, 0, 128).image, name="well")
+    dock.run()
+    assert "RLU" in dock.answer.number.text()
+    assert dock.answer.detail.text().startswith("90% interval")
+    names = [layer.name for layer in viewer.layers]
+    assert "well · contribution map (atp-organoid-sim)" in names
+    assert "well · percentile map (atp-organoid-sim)" in names
+    labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
+    assert {"contribution_rlu", "percentile"} <= set(labels.features.columns)
+    assert labels.features.shape[0] == 257  # the background, and 16 x 16 instances
+
+
+def test_a_stack_of_wells_has_a_line_for_each(viewer, dock):
+    viewer.add_image(np.stack([make_well(9, n, 0, 96).image for n in range(6)]), name="wells")
+    dock.run()
+    assert dock.answer.table.rowCount() == 6
+    assert "in 6 pictures" in dock.answer.detail.text()

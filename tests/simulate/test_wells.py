@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from vitascope.simulate.wells import LUMEN, RLU_PER_VOLUME, Organoids, draw_organoids, draw_truth, make_well
+
+
+def test_the_same_seed_gives_the_same_image_and_another_another():
+    first, again, other = make_well(0, 3, 0, 64), make_well(0, 3, 0, 64), make_well(1, 3, 0, 64)
+    assert np.array_equal(first.image, again.image)
+    assert not np.array_equal(first.image, other.image)
+    assert first.image.dtype == np.uint16
+
+
+def test_atp_is_the_sum_over_living_volume():
+    things = Organoids(*(np.array(v) for v in ([0.0, 0.1], [0.0, 0.2], [0.02, 0.03], [1.0, 0.5], [False, True])))
+    ball, shell = 4 / 3 * np.pi * 0.02**3, 4 / 3 * np.pi * 0.03**3 * (1 - LUMEN**3) * 0.5
+    assert things.atp_rlu == pytest.approx((ball + shell) * RLU_PER_VOLUME)
+
+
+def test_the_truth_is_in_the_picture():
+    for number in (0, 4):
+        well = make_well(2, number, 0, 96)
+        assert well.atp_rlu == draw_truth(2, number, 0)
+        assert well.living.sum() == pytest.approx(well.atp_rlu, rel=0.02)
+
+
+def test_dose_kills_and_amounts_are_skewed():
+    values = np.array([draw_truth(0, n, n // 5) for n in range(300)])
+    by_dose = [np.median(values[d::5]) for d in range(5)]
+    assert by_dose[0] > 3 * by_dose[4]
+    assert np.mean(values) > 1.3 * np.median(values)
+    assert draw_organoids(0, 0, 0).alive.max() <= 1

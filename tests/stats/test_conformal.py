@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from vitascope.core.errors import InputError, ParameterError
+from vitascope.stats.conformal import calibrate, interval
+
+
+def test_with_single_numbers_it_is_the_textbook_quantile():
+    rng = np.random.default_rng(0)
+    truth, predicted = rng.normal(size=99), np.zeros(99)
+    found = calibrate(truth, predicted, list(range(99)), 0.9)
+    assert found.half_width == pytest.approx(np.sort(np.abs(truth))[int(np.ceil(100 * 0.9)) - 1])
+
+
+def test_new_groups_are_covered_at_the_nominal_rate():
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(150):
+        shift = rng.normal(size=41)  # wells of a plate err together
+        errors = shift[:, None] + 0.3 * rng.normal(size=(41, 8))
+        groups = np.repeat(np.arange(40), 8).tolist()
+        found = calibrate(errors[:40].ravel(), np.zeros(320), groups, 0.9)
+        low, high = interval(np.zeros(8), found)
+        covered.append(((low <= errors[40]) & (errors[40] <= high)).mean())
+    assert 0.86 < np.mean(covered) < 0.97
+
+
+def test_a_log_scale_is_a_factor():
+    rng = np.random.default_rng(2)
+    truth = rng.lognormal(8, 1, 200)
+    predicted = truth * rng.lognormal(0, 0.2, 200)
+    found = calibrate(truth, predicted, list(range(200)), 0.9, "log")
+    low, high = interval(predicted, found)
+    assert np.allclose(high / predicted, predicted / low)
+    assert 0.88 < ((low <= truth) & (truth <= high)).mean() < 0.94
+
+
+def test_too_few_groups_count_number_by_number_and_say_so():
+    found = calibrate(np.arange(20.0), np.zeros(20), [0, 1] * 10, 0.9, on="wells")
+    assert (found.groups, found.on) == (20, "wells, each as a group of its own")
+    with pytest.raises(InputError):
+        calibrate([1.0, 2.0], [1.0, 1.0], [0, 1])
+    with pytest.raises(ParameterError):
+        calibrate([1.0], [1.0], [0], 1.0)
