@@ -98,6 +98,10 @@ class SpheroidJob:
                 found += overlap_metrics([o[k] for o in overlaps], target.name, f"{kind} test volumes")
         return found
 
+    def intervals(self, network: nn.Module) -> None:
+        """Leave the card without intervals: there are no calibration groups."""
+        return
+
     def domain(self, network: nn.Module) -> Domain | None:
         """Return nothing: the domain is described for pictures only."""
         return None
