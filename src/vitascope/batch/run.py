@@ -19,7 +19,7 @@ from vitascope.core.result import Provenance
 from vitascope.core.steps import Progress, Steps
 from vitascope.io.figures import save_agreement
 from vitascope.io.grouping import ImageGroup
-from vitascope.io.growing_table import GrowingTable
+from vitascope.io.growing_table import GrowingTable, any_text
 from vitascope.io.images import open_group
 from vitascope.io.models import find_model
 from vitascope.io.picture_folder import Format
@@ -223,4 +223,5 @@ def result_table(report: Report) -> pd.DataFrame:
     for outcome in report.outcomes:
         for numbers in outcome.rows or ({},):
             rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": outcome.message})
-    return pd.DataFrame(rows)
+    with any_text():
+        return pd.DataFrame(rows)

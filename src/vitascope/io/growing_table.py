@@ -11,6 +11,7 @@ import csv
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ import pandas as pd
 from vitascope.io.writing import output_error, whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def any_text() -> AbstractContextManager[None]:
+    """Let tables hold names that are no text (bytes of a file system): not in Arrow's strings, but in Python's."""
+    return pd.option_context("mode.string_storage", "python")
 
 
 class GrowingTable:

@@ -17,7 +17,7 @@ from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.io.files import unreadable
-from vitascope.io.growing_table import uncell
+from vitascope.io.growing_table import any_text, uncell
 from vitascope.io.images import open_file
 from vitascope.io.names import natural, split_suffix
 from vitascope.io.results import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
@@ -109,7 +109,10 @@ def _picture_files(folder: Path) -> list[Path]:
 def _read_csv(path: Path, text: Set[str] = TEXT_COLUMNS) -> pd.DataFrame:
     """Read a table of ours: ``image``, places, model and texts stay text, other columns are numbers where they can."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8", encoding_errors="surrogateescape")
+        with any_text():
+            table = pd.read_csv(
+                path, dtype=str, keep_default_na=False, encoding="utf-8", encoding_errors="surrogateescape"
+            )
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     for column in table.columns:
