@@ -288,7 +288,8 @@ def test_a_well_that_kills_its_worker_twice_fails_alone(plate, tmp_path):
     assert found.loc["A05", ["status", "flags"]].tolist() == ["FAILED", "worker_died"]
 
 
-def test_several_short_images_share_a_task(plate, tmp_path):
+@pytest.mark.parametrize(("seconds", "expected"), [(1e9, [1, 32, 32, 31]), (0, [1] * 96)])
+def test_only_images_that_take_no_time_share_a_task(plate, tmp_path, monkeypatch, seconds, expected):
     sizes = []
 
     class Counting(ThreadWorkers):
@@ -296,10 +297,9 @@ def test_several_short_images_share_a_task(plate, tmp_path):
             sizes.append(len(chunk.items))
             super().submit(chunk)
 
+    monkeypatch.setattr(module, "CHUNK_S", seconds)
     finish(run_plate(make_job(make_plate(plate, 96), tmp_path / "out"), lambda *_: Counting()))
-    assert sizes[0] == 1
-    assert sum(sizes) == 96
-    assert len(sizes) < 60
+    assert sizes == expected
 
 
 # -- kill -9 ----------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | No
     pictures = [(sites[e.name], path) for e in journal.entries() for path in e.pictures if e.name in sites]
     describe_pictures(folder, plate, pictures)
     results = results_frame(journal, plate_map)
-    map_columns = [name for name in plate_map.table if name not in FIRST_COLUMNS] if plate_map is not None else []
+    map_columns = [str(name) for name in plate_map.table if name not in FIRST_COLUMNS] if plate_map is not None else []
     rows = batched(result_rows(journal, plate_map), ROWS_AT_ONCE)
     write_csv(folder / RESULTS, rows, (*FIRST_COLUMNS, *map_columns), LAST_COLUMNS)
     write_parquet(folder / PARQUET, [results])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -186,8 +187,8 @@ class HeatBox(QWidget):  # type: ignore[misc]
         beside = 1 if count == 1 else 2 if count <= 4 else 3
         for i in range(count):
             grid = PlateGrid()
-            grid.describe = lambda well, i=i: self._describe(i, well)
-            grid.clicked.connect(lambda well, i=i: self._clicked(i, well))
+            grid.describe = partial(self._describe, i)
+            grid.clicked.connect(partial(self._clicked, i))
             self.grids.addWidget(grid, i // beside, i % beside)
             self.panels.append(Panel(self._results[0], "", grid))
 

@@ -88,7 +88,8 @@ def colour_amounts(
     """
     low, high = between
     share = np.clip((np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / (high - low), 0, 1)
-    rgba = (255 * ensure_colormap(colormap).map(share.ravel()).reshape(*values.shape, 4)).round().astype(np.uint8)
+    colours = ensure_colormap(colormap).map(share.ravel()).reshape(*values.shape, 4)
+    rgba: NDArray[np.uint8] = (255 * colours).round().astype(np.uint8)
     rgba[..., 3] = np.where(np.isfinite(values), 255, 0)
     return rgba
 

@@ -186,7 +186,8 @@ class PlateDock(QWidget):  # type: ignore[misc]
 
     def _show_plate_of(self, results: PlateResults) -> None:
         plate = self._plate_of(results)
-        if plate is not None and (self.input.value() is None or self.input.value().path != plate.path):
+        shown = self.input.value()
+        if plate is not None and (shown is None or shown.path != plate.path):
             self.input.open(plate.path, plate.name)
         if (results.folder / "plate_map.csv").is_file():
             self.map.load(results.folder / "plate_map.csv")

@@ -68,7 +68,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
             )
             for j, column in enumerate(COLUMNS):
                 item = QTableWidgetItem(_number(row[column]))
-                item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, j, item)
         self.table.resizeColumnsToContents()
 

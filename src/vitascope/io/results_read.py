@@ -19,7 +19,7 @@ from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.io.files import unreadable
 from vitascope.io.growing_table import any_text, uncell
 from vitascope.io.images import open_file
-from vitascope.io.names import natural, split_suffix
+from vitascope.io.names import natural
 from vitascope.io.results import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
 from vitascope.io.tiff import quiet_tifffile
 from vitascope.io.zarrs import OWN_NOTES, read_attributes
@@ -174,7 +174,7 @@ def read_notes(path: Path) -> Mapping[str, str]:
         If the file cannot be read.
     """
     try:
-        if split_suffix(path.name)[1].endswith(".zarr"):
+        if path.is_dir():
             notes = read_attributes(path).get(OWN_NOTES) or {}
             return {str(key): str(value) for key, value in notes.items()}
         with quiet_tifffile(), tifffile.TiffFile(path) as tif:
