@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from vitascope.gui.phenotype_dock import PhenotypeDock
+from vitascope.gui.map_dock import MapDock
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import stain
-
-__all__ = ["PhenotypeDock", "StainDock"]
+from vitascope.tasks import phenotype, stain
 
 
 class StainDock(TaskDock):
     """Predict nuclei."""
 
     spec = stain.SPEC
+
+
+class PhenotypeDock(MapDock):
+    """Phenotype."""
+
+    spec = phenotype.SPEC
