@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from vitascope.gui.phenotype_dock import PhenotypeDock
+from vitascope.gui.map_dock import MapDock
 from vitascope.gui.spheroid_dock import SpheroidDock
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import atp, stain, viability
+from vitascope.tasks import atp, phenotype, stain, viability
 
 __all__ = ["AtpDock", "PhenotypeDock", "SpheroidDock", "StainDock", "ViabilityDock"]
 
@@ -26,3 +26,9 @@ class ViabilityDock(TaskDock):
     """Viability."""
 
     spec = viability.SPEC
+
+
+class PhenotypeDock(MapDock):
+    """Phenotype."""
+
+    spec = phenotype.SPEC

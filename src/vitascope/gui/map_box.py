@@ -113,7 +113,7 @@ class MapBox(QWidget):  # type: ignore[misc]
         """Take the maps of a run; hidden where it made none."""
         outputs = {output.kind: output for output in result.outputs}
         self._result = result if {"maps", "labels"} <= set(outputs) else None
-        self._maps = [layer for layer in layers if isinstance(layer, Image) and layer.colormap.name == "magma"]
+        self._maps = list(layers_by_class(result, layers, "maps").values())
         self._labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
         self.setVisible(self._result is not None)
         if self._result is None or result.provenance is None:
@@ -166,6 +166,18 @@ class MapBox(QWidget):  # type: ignore[misc]
             return
         self._labels.data = pyramid(output.array)
         self._labels.features = label_features(output.table)
+
+
+def layers_by_class(result: Result, layers: Sequence[Layer], kind: str) -> dict[str, Image]:
+    """Return the layers that show the pictures of one kind, by channel; ``layers`` in the order they were made."""
+    images = iter([layer for layer in layers if isinstance(layer, Image)])
+    found: dict[str, Image] = {}
+    for output in result.outputs:
+        for name in output.channel_names if isinstance(output, ImageOutput) else ():
+            layer = next(images)
+            if output.kind == kind:
+                found[name] = layer
+    return found
 
 
 def with_new_regions(result: Result, params: RegionParams, pixel_size_um: float | None) -> Steps[Result]:

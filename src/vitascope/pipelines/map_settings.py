@@ -17,8 +17,8 @@ from vitascope.ops import instances
 from vitascope.ops.map_regions import RegionParams, foreground
 from vitascope.stats.classification import mean_iou
 
-THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.5, 24).round(4))
-SMOOTHINGS = (0.4, 0.8, 1.2, 1.6, 2.4)
+THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.5, 36).round(4))
+SMOOTHINGS = (0.8, 1.6, 2.4, 3.5, 5.0)
 BEST = 3
 """How many of the best thresholds are tried with each smoothing."""
 

@@ -1,4 +1,4 @@
-"""The dock of the task ``phenotype``: what all docks have, and the maps with their regions."""
+"""The dock of a task that shows maps: what all docks have, and the maps with their regions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any
 
 from napari.layers import Image, Labels, Layer
 
-from vitascope.core.result import ImageOutput, Result
-from vitascope.gui.map_box import MapBox
+from vitascope.core.result import Result
+from vitascope.gui.map_box import MapBox, layers_by_class
 from vitascope.gui.runner import Runner
 from vitascope.gui.take_away import Run
 from vitascope.gui.task_dock import TaskDock
-from vitascope.tasks import phenotype
 
 
-class PhenotypeDock(TaskDock):
-    """Phenotype."""
-
-    spec = phenotype.SPEC
+class MapDock(TaskDock):
+    """A dock with maps; subclasses name the task."""
 
     def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
         self.maps = MapBox()
@@ -42,7 +39,7 @@ class PhenotypeDock(TaskDock):
 
     def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
         """Show the map of the predicted class; the places' probabilities and the other maps wait unseen."""
-        shown = predicted_layers(run.result, [layer for layer in layers if isinstance(layer, Image)])
+        shown = predicted_layers(run.result, layers)
         for layer in layers:
             layer.visible = isinstance(layer, Labels) or layer in shown
         self.maps.offer(run.result, layers)
@@ -68,16 +65,8 @@ class PhenotypeDock(TaskDock):
         self.take_away.offer(self._shown, self.maps.labels)
 
 
-def predicted_layers(result: Result, layers: Sequence[Image]) -> list[Image]:
+def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
     """Return the layers with the maps of the classes that were predicted; of all where none was."""
     predicted = {name for row in result.rows for name in str(row.get("predicted", "")).split(";")}
-    found: list[Image] = []
-    number = 0
-    for output in result.outputs:
-        if not isinstance(output, ImageOutput):
-            continue
-        for name in output.channel_names:
-            if output.kind == "maps" and (name in predicted or not predicted & set(output.channel_names)):
-                found.append(layers[number])
-            number += 1
-    return found
+    maps = layers_by_class(result, layers, "maps")
+    return [layer for name, layer in maps.items() if name in predicted] or list(maps.values())
