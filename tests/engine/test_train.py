@@ -199,3 +199,17 @@ def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights()
 def test_settling_wants_plain_images():
     with pytest.raises(TrainingError, match="plain images"):
         finish(train(Line(), PARAMS.model_copy(update={"settle_steps": 6})))
+
+
+def test_on_a_plateau_the_rate_falls_once_for_each_stretch_without_a_better_score():
+    class Flat(Line):
+        def validate(self, network):
+            return {"score": -float(self.seen.pop(0))}
+
+    job = Flat()
+    job.seen = [3, 2, 5, 5, 5, 5, 1, 5]  # epochs 1 to 8; the best so far at 1, 2 and 7
+    params = PARAMS.model_copy(
+        update={"epochs": 8, "schedule": "plateau", "decay_factor": 0.5, "decay_epochs": 2, "average_decay": 0.0}
+    )
+    rates = [h["learning_rate"] for h in finish(train(job, params)).history]
+    assert rates == pytest.approx([0.01] * 4 + [0.005] * 2 + [0.0025] * 2)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from gui_support import at_once
+from gui_support import at_once, settle
 from vitascope.gui import task_dock
 from vitascope.gui.docks import AtpDock
 from vitascope.gui.runner import Runner
@@ -10,9 +10,12 @@ from vitascope.simulate.wells import make_well
 
 
 @pytest.fixture
-def dock(viewer, make_dock, monkeypatch):
+def dock(viewer, qtbot, monkeypatch):
     monkeypatch.setattr(task_dock, "show_info", lambda text: None)
-    return make_dock(kind=AtpDock, runner=Runner(at_once, activity=False))
+    made = AtpDock(viewer, Runner(at_once, activity=False))
+    yield made
+    made.close_down()
+    settle()
 
 
 def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):

@@ -42,3 +42,9 @@ def test_too_few_groups_count_number_by_number_and_say_so():
         calibrate([1.0, 2.0], [1.0, 1.0], [0, 1])
     with pytest.raises(ParameterError):
         calibrate([1.0], [1.0], [0], 1.0)
+
+
+def test_nine_groups_are_enough_for_nine_in_ten():
+    found = calibrate(np.arange(18.0), np.zeros(18), np.repeat(np.arange(9), 2).tolist(), 0.9, on="wells")
+    assert (found.groups, found.half_width, found.on) == (9, 17.0, "wells")
+    assert calibrate(np.arange(16.0), np.zeros(16), np.repeat(np.arange(8), 2).tolist(), 0.9).groups == 16

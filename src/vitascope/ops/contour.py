@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import find_contours, label
 
-MAX_POINTS = 360
+MAX_POINTS = 120
 """Points that a contour is brought to; curvature is taken between them."""
 
 
@@ -48,10 +48,12 @@ def measure_contour(picture: NDArray[Any], smoothing_px: float = 2.0) -> Contour
     smooth = ndimage.gaussian_filter(np.asarray(picture, np.float64), smoothing_px)
     if smooth.min() == smooth.max():
         return None
-    labels = label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
-    counts = np.bincount(labels.ravel())[1:]
-    body = np.pad(labels == 1 + int(np.argmax(counts)), 2).astype(float)
-    outline = max(find_contours(ndimage.gaussian_filter(body, 1), 0.5), key=len, default=None)
+    level = float(threshold_otsu(smooth))
+    labels = label(ndimage.binary_fill_holes(smooth < level))
+    body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    grown = ndimage.binary_dilation(body, iterations=2)
+    alone = np.pad(np.where(grown, smooth, smooth.max()), 1, constant_values=smooth.max())
+    outline = max(find_contours(alone, level), key=len, default=None)
     if outline is None or len(outline) < 8:
         return None
     points = _evenly(outline)
@@ -62,8 +64,7 @@ def measure_contour(picture: NDArray[Any], smoothing_px: float = 2.0) -> Contour
     radius = np.sqrt(area / np.pi)
     angles = np.arctan2(steps[:, 0], steps[:, 1])
     turns = (np.diff(np.append(angles, angles[0])) + np.pi) % (2 * np.pi) - np.pi
-    middle = ndimage.center_of_mass(body)
-    cy, cx = (int(v) - 2 for v in middle)
+    cy, cx = (int(v) for v in ndimage.center_of_mass(body))
     reach = max(1, int(radius / 3))
     inner = smooth[max(0, cy - reach) : cy + reach + 1, max(0, cx - reach) : cx + reach + 1]
     edge = max(1, min(smooth.shape) // 10)

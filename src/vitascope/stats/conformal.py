@@ -16,6 +16,7 @@ from vitascope.core.card import Intervals
 from vitascope.core.errors import InputError, ParameterError
 
 Floats = NDArray[np.float64]
+TINY = 1e-9
 
 
 def calibrate(
@@ -63,18 +64,23 @@ def calibrate(
         raise InputError("Truth or estimates to calibrate on are not finite.", "Leave those numbers out.")
     names = list(dict.fromkeys(groups))
     ids: NDArray[np.intp] = np.array([names.index(g) for g in groups], np.intp)
-    if len(names) * (1 - level) < level:
+    if _too_few(len(names), level):
         ids, on = np.arange(len(scores)), f"{on}, each as a group of its own".removeprefix(", ")
     count = int(ids.max()) + 1 if len(ids) else 0
-    if count * (1 - level) < level:
+    if _too_few(count, level):
         raise InputError(
             f"{count} numbers are too few to calibrate intervals of {level:.0%}.",
-            f"At least {int(np.ceil(level / (1 - level)))} are wanted.",
+            f"At least {int(np.ceil(level / (1 - level) - TINY))} are wanted.",
         )
     weights = 1 / np.bincount(ids)[ids] / (count + 1)
     order = np.argsort(scores)
-    reached = np.cumsum(weights[order]) >= level - 1e-12
+    reached = np.cumsum(weights[order]) >= level - TINY
     return Intervals(level=level, scale=scale, half_width=float(scores[order][reached][0]), groups=count, on=on)
+
+
+def _too_few(groups: int, level: float) -> bool:
+    """Tell whether the highest of so many groups is no bound of this level."""
+    return groups < level * (groups + 1) - TINY
 
 
 def interval(values: ArrayLike, intervals: Intervals) -> tuple[Floats, Floats]:

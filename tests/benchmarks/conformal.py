@@ -1,0 +1,49 @@
+"""Coverage of the 90 % intervals over many splits by group, of bundled models on their held-out data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import vitascope
+from vitascope.core.errors import ReaderError
+from vitascope.core.steps import finish
+from vitascope.engine.load import load_model
+from vitascope.pipelines.atp_training import predict, truth_of
+from vitascope.pipelines.bag_data import load_bags
+from vitascope.stats.conformal import calibrate, interval
+from vitascope.tasks.recipe import read_recipe
+
+RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
+MODELS = {"viability-ldc": "viability", "viability-spheroid-sim": "viability", "atp-organoid-sim": "atp"}
+SPLITS, LEVEL = 200, 0.9
+
+
+def coverage(truth, predicted, groups, rng):
+    """Calibrate on two thirds of the groups and return the share of the others' numbers that is covered."""
+    names = rng.permutation(sorted(set(groups)))
+    kept = np.isin(groups, names[: 2 * len(names) // 3])
+    own = calibrate(truth[kept], predicted[kept], list(np.array(groups)[kept]), LEVEL)
+    low, high = interval(predicted[~kept], own)
+    return float(((low <= truth[~kept]) & (truth[~kept] <= high)).mean())
+
+
+def main(arguments):
+    for model in arguments or list(MODELS):
+        recipe = read_recipe(RECIPES / f"{model}.yaml")
+        try:
+            corpus = finish(load_bags(recipe, RECIPES))
+            network = load_model(model, MODELS[model]).network
+        except Exception as error:
+            print(f"{model}: skipped. {error if isinstance(error, ReaderError) else str(error)}")
+            continue
+        pairs = corpus.pairs["validation"] + corpus.pairs["test"]
+        groups = [s.bag.group for part in ("validation", "test") for s in corpus.samples[part]]
+        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        rng = np.random.default_rng(0)
+        found = [coverage(truth, predicted, groups, rng) for _ in range(SPLITS)]
+        print(
+            f"{model}: nominal {LEVEL:.0%}, mean coverage {np.mean(found):.1%} over {SPLITS} splits of "
+            f"{len(set(groups))} groups ({len(truth)} numbers)"
+        )

@@ -1,0 +1,98 @@
+"""Viability: NViR against a constant, simple features and the classic measures, on real cells and simulated spheroids.
+
+``python -m tests.benchmarks viability [ldc|sim]``; the bundled models on the test parts of their recipes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+import vitascope
+from vitascope.core.errors import ReaderError
+from vitascope.core.steps import finish
+from vitascope.engine.load import load_model
+from vitascope.ops.contour import measure_contour
+from vitascope.pipelines.atp_training import predict, truth_of
+from vitascope.pipelines.bag_data import load_bags
+from vitascope.pipelines.simulated import draw_control
+from vitascope.pipelines.viability_training import r2
+from vitascope.stats.bootstrap import group_interval
+from vitascope.tasks.recipe import read_recipe
+
+RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
+STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+
+
+def simple_features(image):
+    """Intensity and texture of a picture (side, side) in network units."""
+    slope = ndimage.gaussian_gradient_magnitude(image, 1)
+    bend = ndimage.laplace(ndimage.gaussian_filter(image, 1))
+    skewness = ((image - image.mean()) ** 3).mean() / max(image.std(), 1e-9) ** 3
+    spread = [*np.percentile(image, [1, 5, 25, 75, 95, 99]), image.min(), image.max()]
+    texture = [slope.mean(), slope.std(), bend.std(), np.abs(bend).max(), (image > 0.1).mean(), (image < -0.1).mean()]
+    return np.array([image.mean(), image.std(), skewness, *spread, *texture])
+
+
+def regress(features, truth):
+    """Ridge regression on the training part, its strength by the validation part; predictions of the test part."""
+    middle, spread = features["train"].mean(0), features["train"].std(0) + 1e-9
+    x = {part: (f - middle) / spread for part, f in features.items()}
+    best = None
+    for strength in STRENGTHS:
+        y = truth["train"] - truth["train"].mean()
+        w = np.linalg.solve(x["train"].T @ x["train"] + strength * np.eye(x["train"].shape[1]), x["train"].T @ y)
+        error = np.abs(x["validation"] @ w + truth["train"].mean() - truth["validation"]).mean()
+        if best is None or error < best[0]:
+            best = error, w
+    return np.maximum(x["test"] @ best[1] + truth["train"].mean(), 0)
+
+
+def classic_features(corpus, recipe, part):
+    """The three classic measures of each spheroid over those of its control, (N, 3)."""
+    source = recipe.data[0].simulated
+    rows = []
+    for sample in corpus.samples[part]:
+        number = int(sample.bag.images.name.split("_")[-1])
+        one, control = measure_contour(sample.planes[0]), measure_contour(draw_control(source, number))
+        rows.append(np.ones(3) if one is None or control is None else np.array(one) / np.array(control))
+    return np.array(rows)
+
+
+def tell(name, truth, predicted, groups):
+    """Print the error with an interval over groups, and the explained share."""
+    error = np.abs(truth - predicted)
+    found = group_interval(groups, lambda rows: float(error[rows].mean()), resamples=1000, level=0.95)
+    print(f"{name:28} MAE {found.value:.4f} ({found.low:.4f} to {found.high:.4f})  R2 {r2(truth, predicted):.3f}")
+
+
+def compare(model):
+    """Compare a bundled model with simpler means on the test part of its recipe."""
+    recipe = read_recipe(RECIPES / f"{model}.yaml")
+    try:
+        corpus = finish(load_bags(recipe, RECIPES))
+    except ReaderError as error:
+        print(f"{model}: skipped. {error}")
+        return
+    truth = {part: truth_of(pairs) for part, pairs in corpus.pairs.items()}
+    groups = [s.bag.group for s in corpus.samples["test"]]
+    print(f"{model}: {', '.join(f'{len(t)} {part}' for part, t in truth.items())}, {len(set(groups))} test groups")
+    tell("constant (training median)", truth["test"], np.full(len(truth["test"]), np.median(truth["train"])), groups)
+    simple = {
+        part: np.array([simple_features(p.image[0].astype(float)) for p in pairs])
+        for part, pairs in corpus.pairs.items()
+    }
+    tell("intensity and texture", truth["test"], regress(simple, truth), groups)
+    if recipe.data[0].simulated is not None:
+        classic = {part: classic_features(corpus, recipe, part) for part in corpus.pairs}
+        tell("CVE (classic, with control)", truth["test"], regress(classic, truth), groups)
+    loaded = load_model(model, "viability")
+    tell("NViR", truth["test"], predict(loaded.network, corpus.pairs["test"])[0], groups)
+
+
+def main(arguments):
+    models = {"ldc": "viability-ldc", "sim": "viability-spheroid-sim"}
+    for name in arguments or list(models):
+        compare(models[name])
