@@ -36,6 +36,7 @@ def make_recipe(**changes):
         "targets": [{"name": "live"}, {"name": "dead"}, {"name": "density"}],
         "network": {"name": "unet3d", "arguments": {"in_channels": 2, "out_channels": 3, "width": 2}},
         "volumes": {"simulated": [2, 1, 1], "diameters_um": [40, 50], "crop_planes": 4},
+        "loss": {"log_dice": 0.5, "focal": 0.5, "density": 0.1, "viability": 0.1},
         "crop_px": 32,
         "training": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32", "learning_rate": 0.01},
     }
@@ -162,7 +163,11 @@ def test_the_viability_of_a_perfect_segmentation_is_the_quotient():
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"volumes": None, "data": []}, "names data"), ({"split": {"by": "region", "train_rows": [[0, 5]]}}, "group")],
+    [
+        ({"volumes": None, "data": []}, "names data"),
+        ({"split": {"by": "region", "train_rows": [[0, 5]]}}, "group"),
+        ({"loss": {"pcc": 1.0}}, "no loss"),
+    ],
 )
 def test_recipes_that_cannot_be_are_refused(tmp_path, changes, told):
     with pytest.raises((InputError, ParameterError), match=told):

@@ -24,6 +24,9 @@ from vitascope.pipelines.training import Trainee, choose_device, make_model
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.tasks.recipe import Recipe
 
+LOSSES = ("log_dice", "focal", "density", "viability")
+"""Names of a recipe's ``loss``; the paper's shares are 0.5, 0.5, none told, and 0.1 (sections 2.4 and 2.5)."""
+
 VALIDATION_CROPS = 16
 SLABS = 8
 """Slabs of depth that live voxels are counted in, for the viability head."""
@@ -42,7 +45,8 @@ class SpheroidJob:
         self.input, self.targets = recipe.input, recipe.targets
         self.words = describe_split(dict(volumes))
         self.hashes: dict[str, dict[str, str]] = {}
-        self.volumes, self._shares = volumes, recipe.volumes
+        self.volumes, self._gamma = volumes, recipe.volumes.gamma
+        self._shares = {name: recipe.loss.get(name, 0.0) for name in LOSSES}
         self._crop = (recipe.volumes.crop_planes, recipe.crop_px, recipe.crop_px)
         self._sampler = VolumeSampler(volumes["train"], self._crop, recipe.augment, recipe.training.seed)
         self._plain = VolumeSampler(volumes["train"], self._crop, PLAIN, recipe.training.seed)
@@ -66,15 +70,15 @@ class SpheroidJob:
             found.logits,
             truth,
             STAGE_WEIGHTS,
-            dice_share=shares.dice_share,
-            focal_share=shares.focal_share,
-            gamma=shares.gamma,
+            dice_share=shares["log_dice"],
+            focal_share=shares["focal"],
+            gamma=self._gamma,
         )
-        total = total + shares.density_share * density_loss(found.density, batch["density"], batch["density_weight"])
+        total = total + shares["density"] * density_loss(found.density, batch["density"], batch["density_weight"])
         if len(self.targets) < 3:
             return total
         live = torch.softmax(found.logits[0].float(), 1)[:, 1]
-        return total + shares.viability_share * viability_loss(network, live, truth)
+        return total + shares["viability"] * viability_loss(network, live, truth)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return the Dice coefficient of each class over crops of the validation volumes."""
@@ -169,12 +173,14 @@ def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Tr
     Raises
     ------
     ParameterError
-        If the recipe does not say what volumes it trains on, or is no recipe for volumes.
+        If the recipe does not say what volumes it trains on, names other losses, or is no recipe for volumes.
     """
     if recipe.volumes is None:
         raise ParameterError("The recipe does not say what volumes to train on.", "Give it a part 'volumes'.")
     if recipe.input.spatial_dims != 3 or recipe.split.by != "group":
         raise ParameterError("Spheroids are volumes, split by group.", "Set spatial_dims: 3 and 'by: group'.")
+    if unknown := sorted(set(recipe.loss) - set(LOSSES)):
+        raise ParameterError(f"There is no loss '{unknown[0]}' for volumes.", f"Known: {', '.join(LOSSES)}.")
     return SpheroidJob(recipe, (yield from load_volumes(recipe, recipe_folder)), network)
 
 

@@ -122,7 +122,7 @@ class MosaicBags(RecipePart):
 
 
 class VolumeTraining(RecipePart):
-    """For the task ``spheroid``: what volumes are trained on, and the shares of the losses (seed 003, section 2.4).
+    """For the task ``spheroid``: what volumes are trained on. The recipe's ``loss`` holds the shares of the losses.
 
     Pairs of the data sets have a target ``classes`` (a volume with 0 not labelled, 1 background, 2 live, 3 dead), or
     are stacks of one colour with ``live`` or ``dead`` cells numbered; each live one is composed with each dead one.
@@ -136,11 +136,7 @@ class VolumeTraining(RecipePart):
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
     crop_planes: int = Field(12, ge=4, multiple_of=4)
-    dice_share: float = Field(0.5, ge=0)
-    focal_share: float = Field(0.5, ge=0)
-    gamma: float = Field(2.0, ge=0)
-    viability_share: float = Field(0.1, ge=0)
-    density_share: float = Field(0.1, ge=0, description="Of the density branch; the paper names none.")
+    gamma: float = Field(2.0, ge=0, description="Of the focal loss.")
     density_sigma_um: float = Field(8.0, gt=0)
 
 
