@@ -14,7 +14,7 @@ from tests.benchmarks.viability import simple_features
 from vitascope.core.folders import training_data
 from vitascope.io.images import read_image
 from vitascope.ops.wells import central_square, cut_square
-from vitascope.simulate.spheroids import make_spheroid, setting_of
+from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
 
 SIDE, CROP, FOLDS = 256, 64, 5
