@@ -264,7 +264,7 @@ def test_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
         return np.mean(each)
 
     best = overlap(**found)
-    assert best >= max(overlap(found["threshold"], s) for s in (0.8, 5.0))
+    assert best >= max(overlap(found["threshold"], s) for s in (0.8, 3.5))
     assert best >= overlap(found["threshold"] * 20, found["smoothing"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,10 +18,8 @@ from vitascope.ops import instances
 from vitascope.ops.map_regions import RegionParams, foreground
 from vitascope.stats.classification import mean_iou
 
-THRESHOLDS = tuple(float(t) for t in np.geomspace(0.005, 0.5, 36).round(4))
-SMOOTHINGS = (0.8, 1.6, 2.4, 3.5, 5.0)
-BEST = 3
-"""How many of the best thresholds are tried with each smoothing."""
+THRESHOLDS = (0.02, 0.03, 0.045, 0.065, 0.09, 0.13, 0.18, 0.25, 0.35, 0.5)
+SMOOTHINGS = (0.8, 1.6, 2.4, 3.5)
 
 
 def summed_map(network: MilCnn, pair: Pair) -> NDArray[np.float32]:
@@ -64,6 +63,5 @@ def choose_settings(network: MilCnn, pairs: Sequence[Pair], channel: int) -> dic
         params = RegionParams(threshold, smoothing)
         return float(np.mean([mean_iou(foreground(m, params), t) for m, t in zip(maps, truths, strict=True)]))
 
-    tried = sorted(THRESHOLDS, key=lambda t: -overlap(t, 0.0))[:BEST]
-    threshold, smoothing = max(((t, s) for t in tried for s in SMOOTHINGS), key=lambda pair: overlap(*pair))
+    threshold, smoothing = max(product(THRESHOLDS, SMOOTHINGS), key=lambda pair: overlap(*pair))
     return {"threshold": threshold, "smoothing": smoothing}
