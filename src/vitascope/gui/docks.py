@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from vitascope.gui.phenotype_dock import PhenotypeDock
+from vitascope.gui.take_away import Run
 from vitascope.gui.task_dock import TaskDock
 from vitascope.tasks import atp, stain, viability
 
@@ -19,6 +23,12 @@ class AtpDock(TaskDock):
     """Estimate ATP."""
 
     spec = atp.SPEC
+
+    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+        """Keep the percentile at hand but hidden: it would cover the well."""
+        for layer in layers:
+            if "· percentile " in layer.name:
+                layer.visible = False
 
 
 class ViabilityDock(TaskDock):
