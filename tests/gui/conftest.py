@@ -91,11 +91,11 @@ def viewer():
 
 @pytest.fixture
 def make_dock(viewer, fake_card, qtbot):
-    """Build docks of the fake task that run at once."""
+    """Build docks of the fake task, or of another kind, that run at once."""
     docks = []
 
-    def make(spec=None, runner=None, viewer=viewer):
-        kind = type("FakeDock", (TaskDock,), {"spec": spec or make_spec()})
+    def make(spec=None, runner=None, viewer=viewer, kind=None):
+        kind = kind or type("FakeDock", (TaskDock,), {"spec": spec or make_spec()})
         dock = kind(viewer, runner or Runner(at_once, activity=False))
         docks.append(dock)
         return dock

@@ -26,6 +26,7 @@ def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):
     names = [layer.name for layer in viewer.layers]
     assert "well · contribution map (atp-organoid-sim)" in names
     assert "well · percentile map (atp-organoid-sim)" in names
+    assert [layer.visible for layer in viewer.layers if "percentile" in layer.name] == [False]
     labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
     assert {"contribution_rlu", "percentile"} <= set(labels.features.columns)
     assert labels.features.shape[0] == 257  # the background, and 16 x 16 instances

@@ -200,9 +200,15 @@ def metric_text(metric: Metric) -> str:
     >>> metric_text(Metric(name="PCC", value=0.853, low=0.82, high=0.88, level=0.95, on="test rows"))
     'PCC 0.853 (0.820 to 0.880)'
     """
-    interval = f" ({metric.low:.3f} to {metric.high:.3f})" if metric.low is not None and metric.high is not None else ""
+    interval = ""
+    if metric.low is not None and metric.high is not None:
+        interval = f" ({_figure(metric.low)} to {_figure(metric.high)})"
     twin = ", of its twin" if metric.of_twin else ""
-    return f"{metric.name} {metric.value:.3f}{f' {metric.unit}' if metric.unit else ''}{interval}{twin}"
+    return f"{metric.name} {_figure(metric.value)}{f' {metric.unit}' if metric.unit else ''}{interval}{twin}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
 def card_html(card: ModelCard) -> str:

@@ -99,7 +99,7 @@ class AtpJob:
         return {}
 
     def intervals(self, network: nn.Module) -> Intervals | None:
-        """Calibrate on the validation wells, plate by plate: in RLU or as a factor, whichever is the narrower."""
+        """Calibrate on the validation wells, plate by plate: as a difference or a factor, whichever is narrower."""
         pairs, samples = self.corpus.pairs["validation"], self.corpus.samples["validation"]
         if not pairs:
             return None
