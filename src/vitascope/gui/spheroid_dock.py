@@ -70,8 +70,7 @@ class SpheroidDock(TaskDock):
             if isinstance(layer, Image):
                 layer.visible = False
         for layer in self._masks:
-            layer.contour = 0
-            layer.opacity = 0.5
+            layer.contour, layer.opacity = 0, 0.5
             layer.events.labels_update.connect(self._repainted)
 
     def _repainted(self, event: Any) -> None:

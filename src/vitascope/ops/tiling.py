@@ -108,7 +108,7 @@ def plan_tiles(shape: tuple[int, ...], tile_px: Sides, halo_px: Sides, multiple:
     Examples
     --------
     >>> [t.core[0].stop for t in plan_tiles((100, 40), 64, 16)]
-    [48, 80, 112]
+    [48, 64, 112]
     """
     sides = [(s,) * len(shape) if isinstance(s, int) else s for s in (tile_px, halo_px, multiple)]
     axes = [plan_axis(padded_length(n, m), t, h, m) for n, t, h, m in zip(shape, *sides, strict=True)]
