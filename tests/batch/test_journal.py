@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_it_can_be_read_while_a_run_writes(journal, tmp_path):
     assert seen == [{"": 2, "OK": 1}]
     with Journal(tmp_path, read_only=True) as other, pytest.raises(OutputError, match="cannot be written"):
         other.set(plan={})
+
+
+def test_what_a_killed_run_left_half_written_is_rolled_back_by_a_reader(journal, tmp_path):
+    journal.record([done("p_A01_1", tmp_path)])
+    journal._db.execute("PRAGMA cache_spill = 1")
+    journal._db.execute("PRAGMA cache_size = 1")
+    journal._db.execute("BEGIN")
+    for i in range(200):  # more than the cache holds: pages reach the file before the commit
+        journal._db.execute("INSERT INTO run VALUES (?, ?)", (f"k{i}", "x" * 2000))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for name in (JOURNAL, f"{JOURNAL}-journal"):
+        shutil.copy(tmp_path / name, copy / name)
+    journal._db.rollback()
+    with Journal(copy, read_only=True) as other:
+        assert other.counts() == {"": 2, "OK": 1}
+        assert other.get("k0") is None
 
 
 def test_a_folder_without_a_journal_is_told_and_stays_without(tmp_path):

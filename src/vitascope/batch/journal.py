@@ -88,7 +88,8 @@ class Journal:
         self.folder, self.path = folder, folder / JOURNAL
         if read_only and not self.path.is_file():
             raise ReaderError(f"'{folder}' holds no journal of a plate run.", "Give the folder of a plate run.")
-        mode = "ro" if read_only else "rwc"
+        # what a killed run left unfinished is rolled back by whoever opens the file next, a reader too
+        mode = "rw" if read_only else "rwc"
         try:
             self._db = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False
@@ -96,6 +97,8 @@ class Journal:
         except sqlite3.Error as error:
             raise self._error(error) from error
         with self._said():
+            if read_only:
+                self._db.execute("PRAGMA query_only = ON")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not read_only:
                 self._db.execute("PRAGMA synchronous = FULL")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class PlateResults:
     columns: int
     frame: pd.DataFrame
     latest: int
+    _amounts: dict[tuple[str, str, str], NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def number_columns(self) -> list[str]:
         """Return the columns that can be drawn as amounts."""
@@ -85,11 +86,14 @@ class PlateResults:
         array, shape (rows, columns), float
             NaN where there is none.
         """
+        if (column, how, time) in self._amounts:
+            return self._amounts[column, how, time]
         found = self.nothing()
         table = self.by_well(column, how, time)
         for well, value in zip(table["well"], table[column], strict=True):
             place = Well.parse(well)
             found[place.row, place.column] = value
+        self._amounts[column, how, time] = found
         return found
 
     def nothing(self) -> NDArray[np.float64]:
@@ -229,12 +233,6 @@ def _saved_map(folder: Path) -> PlateMap | None:
         return read_plate_map(folder / MAP)
     except VitascopeError:
         return None  # someone edited it; the numbers are shown without it
-
-
-def with_map(results: PlateResults, plate_map: PlateMap) -> PlateResults:
-    """Return the same results joined with another map."""
-    with Journal(results.folder, read_only=True) as journal:
-        return replace(results, frame=results_frame(journal, plate_map))
 
 
 def sort_labels_last(pictures: list[SavedPicture]) -> list[SavedPicture]:

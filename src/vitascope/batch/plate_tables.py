@@ -95,6 +95,7 @@ def result_rows(journal: Journal, plate_map: PlateMap | None = None) -> Iterator
         known = {name: value for name, value in known.items() if name not in ("plate", "well")}
         for row in entry.rows:
             first = {name: row.get(name) for name in FIRST_COLUMNS}
+            first["time"] = entry.place.time if row.get("time") is None else row["time"]
             yield {**first, **known, **{k: v for k, v in row.items() if k not in first and k not in known}}
 
 

@@ -156,10 +156,16 @@ class HeatBox(QWidget):  # type: ignore[misc]
             self._make_panels(len(wanted))
         self.panels = [Panel(one, time, panel.grid) for (one, time), panel in zip(wanted, self.panels, strict=True)]
         for panel in self.panels:
-            several = len(panel.results.times()) > 1
-            panel.grid.title = f"{panel.results.name}, time {panel.time}" if several else panel.results.name
+            panel.grid.title = self._title(panel)
         self._enable()
         self.redraw()
+
+    def _title(self, panel: Panel) -> str:
+        """Name a plate by its name, its folder where two have one name, and its time where there are several."""
+        name = panel.results.name
+        if sum(one.name == name for one in self._results) > 1:
+            name = f"{name} ({panel.results.folder.name})"
+        return f"{name}, time {panel.time}" if len(panel.results.times()) > 1 else name
 
     def _columns(self) -> list[tuple[str, str]]:
         numbers = dict.fromkeys(name for one in self._results for name in one.number_columns())
@@ -182,6 +188,7 @@ class HeatBox(QWidget):  # type: ignore[misc]
     def _make_panels(self, count: int) -> None:
         for panel in self.panels:
             self.grids.removeWidget(panel.grid)
+            panel.grid.hide()  # it is deleted later, and would be drawn below the new ones until then
             panel.grid.deleteLater()
         self.panels = []
         beside = 1 if count == 1 else 2 if count <= 4 else 3
@@ -279,7 +286,7 @@ class HeatBox(QWidget):  # type: ignore[misc]
         image.fill(self.palette().window().color())
         painter = QPainter(image)
         painter.scale(scale, scale)
-        self._draw_all(painter)
+        self._draw_all(painter, vector=False)
         painter.end()
         buffer = QBuffer()
         buffer.open(QIODevice.OpenModeFlag.WriteOnly)
@@ -296,7 +303,7 @@ class HeatBox(QWidget):  # type: ignore[misc]
         generator.setTitle(self.legend.title)
         painter = QPainter(generator)
         painter.fillRect(QRectF(0, 0, self._extent().width(), self._extent().height()), self.palette().window())
-        self._draw_all(painter)
+        self._draw_all(painter, vector=True)
         painter.end()
         return bytes(buffer.data())
 
@@ -311,12 +318,12 @@ class HeatBox(QWidget):  # type: ignore[misc]
             min(panel.grid.x() for panel in self.panels) - 4, min(panel.grid.y() for panel in self.panels) - 4
         )
 
-    def _draw_all(self, painter: QPainter) -> None:
+    def _draw_all(self, painter: QPainter, vector: bool) -> None:
         corner, extent = self._corner(), self._extent()
         for panel in self.panels:
             painter.save()
             painter.translate(panel.grid.pos() - corner)
-            panel.grid.draw(painter, panel.grid.size())
+            panel.grid.draw(painter, panel.grid.size(), vector)
             painter.restore()
         painter.translate(0, extent.height() - LEGEND_PX)
         self.legend.draw(painter, QSize(extent.width(), LEGEND_PX))

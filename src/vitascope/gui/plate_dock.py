@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import getexistingdirectory, isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
 from vitascope.batch.journal import has_journal
 from vitascope.batch.plate_results import PlateResults, open_plate_results
@@ -89,7 +89,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
         ):
-            self.tabs.addTab(part, name)
+            self.tabs.addTab(scrolling(part) if part in (self.run, self.map) else part, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 8)
         column.addWidget(make_title("Plate"))
@@ -251,3 +251,12 @@ class PlateDock(QWidget):  # type: ignore[misc]
         sites = plate.in_well(well)
         if sites:
             self.view.open(sites[0].id, plate, None)
+
+
+def scrolling(part: QWidget) -> QScrollArea:
+    """Let a part scroll where the screen is too small for it."""
+    area = QScrollArea()
+    area.setWidget(part)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    return area

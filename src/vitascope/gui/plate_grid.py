@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtCore import QEvent, QLineF, QPoint, QRect, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from vitascope.core.plate import Well
@@ -102,17 +102,14 @@ class PlateGrid(QWidget):  # type: ignore[misc]
         self.draw(painter, self.size())
         painter.end()
 
-    def draw(self, painter: QPainter, size: QSize) -> None:
-        """Draw the plate with any painter: the screen's, a picture's or a vector file's."""
-        rows, columns = self.shape
+    def draw(self, painter: QPainter, size: QSize, vector: bool = False) -> None:
+        """Draw the plate with any painter: the screen's, a picture's or, as rectangles, a vector file's."""
         side, left, top = self._layout(size)
         gap = 1.0 if side > 4 else 0.0
-        painter.setPen(Qt.PenStyle.NoPen)
-        for row in range(rows):
-            for column in range(columns):
-                r, g, b, a = self._rgba[row, column].tolist()
-                cell = QRectF(left + column * side, top + row * side, side - gap, side - gap)
-                painter.fillRect(cell, QColor(r, g, b, a) if a else EMPTY)
+        if vector:
+            self._draw_cells(painter, size, gap)
+        else:
+            self._draw_image(painter, size, gap)
         self._draw_labels(painter, size)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         marked = [(well, 2.0) for well in self.wells]
@@ -120,6 +117,32 @@ class PlateGrid(QWidget):  # type: ignore[misc]
         for well, width in marked:
             painter.setPen(QPen(CHOSEN, width))
             painter.drawRect(QRectF(left + well.column * side, top + well.row * side, side - gap, side - gap))
+
+    def _draw_cells(self, painter: QPainter, size: QSize, gap: float) -> None:
+        rows, columns = self.shape
+        side, left, top = self._layout(size)
+        for row in range(rows):
+            for column in range(columns):
+                r, g, b, a = self._rgba[row, column].tolist()
+                cell = QRectF(left + column * side, top + row * side, side - gap, side - gap)
+                painter.fillRect(cell, QColor(r, g, b, a) if a else EMPTY)
+
+    def _draw_image(self, painter: QPainter, size: QSize, gap: float) -> None:
+        """Draw all wells as the pixels of one picture, and lines between them: 1536 wells at once."""
+        rows, columns = self.shape
+        side, left, top = self._layout(size)
+        shown = np.where(self._rgba[..., 3:] > 0, self._rgba, np.array(EMPTY.getRgb(), np.uint8))
+        shown = np.ascontiguousarray(shown, np.uint8)
+        image = QImage(shown.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+        painter.drawImage(QRectF(left, top, columns * side, rows * side), image)
+        if gap:
+            painter.setPen(QPen(self.palette().window().color(), gap))
+            for column in range(columns + 1):
+                x = left + column * side - 0.5
+                painter.drawLine(QLineF(x, top, x, top + rows * side))
+            for row in range(rows + 1):
+                y = top + row * side - 0.5
+                painter.drawLine(QLineF(left, y, left + columns * side, y))
 
     def _draw_labels(self, painter: QPainter, size: QSize) -> None:
         rows, columns = self.shape

@@ -28,6 +28,7 @@ TIPS = {
     "patient": "Donor, line or culture.",
 }
 MOST_TOLD = 4
+LEAST_GRID_PX = 200
 
 
 class PlateMapBox(QWidget):  # type: ignore[misc]
@@ -75,6 +76,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addLayout(files)
+        self.grid.setMinimumHeight(LEAST_GRID_PX)
         column.addWidget(self.grid, 1)
         column.addLayout(form)
         column.addLayout(buttons)

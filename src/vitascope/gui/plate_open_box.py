@@ -72,7 +72,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         self.use = QPushButton("Open with this pattern")
         self.preview.setHeaderLabels(["File", *PARTS])
         self.preview.setRootIsDecorated(False)
-        self.preview.setMaximumHeight(150)
+        self.preview.setMaximumHeight(110)
         self.matched = make_note()
         for part in (self.pattern, self.matched, self.preview, self.use):
             inside.addWidget(part)

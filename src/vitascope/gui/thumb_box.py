@@ -32,9 +32,9 @@ class ThumbGrid(PlateGrid):
         self.pictures: dict[Well, QImage] = {}
         self.kept: set[Well] | None = None
 
-    def draw(self, painter: QPainter, size: QSize) -> None:
+    def draw(self, painter: QPainter, size: QSize, vector: bool = False) -> None:
         """Draw the pictures over the empty wells; those that the filter leaves out fade."""
-        super().draw(painter, size)
+        super().draw(painter, size, vector)
         side, left, top = self._layout(size)
         for well, picture in self.pictures.items():
             painter.setOpacity(1.0 if self.kept is None or well in self.kept else 0.2)
