@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QTimer
 
 from vitascope.core.micrograph import Micrograph
@@ -27,6 +28,9 @@ from vitascope.ops.spheroids import (
     with_place,
 )
 from vitascope.tasks import spheroid
+
+MASK_COLOURS = ((0.34, 0.71, 0.91, 1.0), (0.90, 0.62, 0.0, 1.0))
+"""Live in sky blue, dead in orange, of the palette of Okabe and Ito; a number has one colour in each."""
 
 WAIT_MS = 400
 """So long after the last stroke of the brush, the numbers are taken anew."""
@@ -69,7 +73,8 @@ class SpheroidDock(TaskDock):
         for layer in layers:
             if isinstance(layer, Image):
                 layer.visible = False
-        for layer in self._masks:
+        for layer, colour in zip(self._masks, MASK_COLOURS, strict=True):
+            layer.colormap = CyclicLabelColormap(colors=[(0.0, 0.0, 0.0, 0.0), colour, colour])
             layer.contour, layer.opacity = 0, 0.5
             layer.events.labels_update.connect(self._repainted)
 
