@@ -42,7 +42,7 @@ from vitascope.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     import napari.viewer
 
-ASKED_ELSEWHERE = ("model", "device", "channel", "planes")
+ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
 RUN_STYLE = (
     "QPushButton { background: #0072B2; color: white; font-weight: 600; padding: 6px; }"
     "QPushButton:disabled { background: #6A6A6A; color: #D0D0D0; }"
