@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -106,13 +107,19 @@ def _picture_files(folder: Path) -> list[Path]:
     return sorted(inside, key=lambda path: natural(str(path)))
 
 
+def _read_cells(path: Path) -> pd.DataFrame:
+    read = partial(pd.read_csv, path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    try:
+        return read()
+    except UnicodeEncodeError:
+        with any_text():
+            return read()
+
+
 def _read_csv(path: Path, text: Set[str] = TEXT_COLUMNS) -> pd.DataFrame:
     """Read a table of ours: ``image``, places, model and texts stay text, other columns are numbers where they can."""
     try:
-        with any_text():
-            table = pd.read_csv(
-                path, dtype=str, keep_default_na=False, encoding="utf-8", encoding_errors="surrogateescape"
-            )
+        table = _read_cells(path)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     for column in table.columns:
