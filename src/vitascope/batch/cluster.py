@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
 
 from vitascope.batch.items import Done
 from vitascope.batch.workers import (
@@ -73,6 +72,8 @@ class ClusterWorkers:
             raise
 
     def _start_here(self, workers: int) -> None:
+        from distributed import Client, LocalCluster  # opens a socket when it is imported
+
         scratch = self._stack.enter_context(
             tempfile.TemporaryDirectory(prefix="vitascope-", ignore_cleanup_errors=True)
         )
@@ -98,6 +99,8 @@ class ClusterWorkers:
         self._client = self._stack.enter_context(Client(self._cluster, set_as_default=False))
 
     def _connect(self, scheduler: str, needed: Sequence[str]) -> None:
+        from distributed import Client
+
         try:
             self._client = self._stack.enter_context(Client(scheduler, timeout=CONNECT_S, set_as_default=False))
         except (OSError, ValueError, TimeoutError) as error:

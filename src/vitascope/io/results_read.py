@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -108,7 +107,9 @@ def _picture_files(folder: Path) -> list[Path]:
 
 
 def _read_cells(path: Path) -> pd.DataFrame:
-    read = partial(pd.read_csv, path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    def read() -> pd.DataFrame:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+
     try:
         return read()
     except UnicodeEncodeError:

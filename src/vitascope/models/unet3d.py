@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from monai.networks.blocks import Convolution, ResidualUnit
 from torch import Tensor, nn
 
 MULTIPLE_ZYX = (2, 4, 4)
@@ -158,6 +157,8 @@ class ViabilityHead(nn.Module):
 
 def _block(inputs: int, outputs: int, kernel: Sequence[int], residual: bool) -> nn.Module:
     """Build two convolutions with batch normalisation and ReLU, and a skip connection around them."""
+    from monai.networks.blocks import Convolution, ResidualUnit  # brings matplotlib along: loaded for 3-D only
+
     how = {"kernel_size": kernel, "adn_ordering": "NA", "act": "RELU", "norm": "BATCH"}
     if residual:
         block: nn.Module = ResidualUnit(3, inputs, outputs, subunits=2, **how)
