@@ -170,6 +170,7 @@ class _Run:
         self.waiting: deque[Item] = deque()
         self.suspects: deque[Item] = deque()
         self.died: set[str] = set()
+        self.died_alone: set[str] = set()
         self.flying: dict[int, Chunk] = {}
         self.last = ""
         self._mean_s: float | None = None
@@ -322,14 +323,17 @@ class _Run:
 
     def _died(self, chunk: Chunk) -> list[Done]:
         """Put the images of a worker that died aside; one that was alone with it twice has failed."""
-        if len(chunk.items) == 1 and chunk.items[0].name in self.died:
-            item = chunk.items[0]
+        item = chunk.items[0]
+        alone = len(chunk.items) == 1 and item.name in self.died  # those put aside before run with nobody else
+        if alone and item.name in self.died_alone:
             error = VitascopeError(
                 "Its worker died, twice.",
                 "Memory may have run out, or a library failed; the other images are not concerned.",
                 flag="worker_died",
             )
             return [failed(item, item.name, error)]
+        if alone:
+            self.died_alone.add(item.name)
         self.suspects.extend(chunk.items)
         self.died.update(item.name for item in chunk.items)
         return []
