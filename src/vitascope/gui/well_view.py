@@ -184,7 +184,9 @@ def replace(layer: Layer, data: Any, options: dict[str, Any], kind: str) -> bool
     if kind == "labels":
         layer.features = {}
     layer.data = data
-    layer.scale, layer.translate = options["scale"], options["translate"]
+    for name in ("scale", "translate"):  # each would draw the layer anew, which takes a while for outlines
+        if not np.array_equal(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
     layer.name, layer.metadata = options["name"], options["metadata"]
     if kind == "labels":
         layer.features = options["features"]
