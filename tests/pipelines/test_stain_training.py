@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ import torch
 import yaml
 
 from tests_support import make_model, make_recipe, save_model
-from vitascope.core.errors import InputError, ModelError, OutputError, ParameterError, ReaderError, TrainingError
+from vitascope.core.errors import ModelError, OutputError, ParameterError, ReaderError, TrainingError
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
 from vitascope.io.models import read_card
@@ -20,7 +19,6 @@ from vitascope.io.weights import read_weights
 from vitascope.pipelines import training
 from vitascope.pipelines.stain_data import load_corpus
 from vitascope.pipelines.stain_training import (
-    StainJob,
     compare,
     correlation,
     measure_domain,
@@ -388,31 +386,3 @@ def test_progress_names_the_epochs_and_counts_every_step(tmp_path, tiny):
     assert seen[0].stage == "epoch 1 of 2"
     assert [p.preview for p in seen] == [False, False, True] * 2
     assert set(seen[-1].metrics) >= {"loss", "score", "pcc_DNA"}
-
-
-def test_losses_of_single_targets_are_taken_in_place_of_the_losses_of_all():
-    class Fixed(torch.nn.Module):
-        def forward(self, image):
-            return types.SimpleNamespace(image=image)
-
-    rng = np.random.default_rng(0)
-    batch = {k: torch.from_numpy(rng.random((2, 2, 8, 8), np.float32)) for k in ("image", "target", "weight")}
-    batch["weight"] = (batch["weight"] > 0.3).float()
-    job = StainJob.__new__(StainJob)
-    targets = [types.SimpleNamespace(name=n) for n in ("MAP2", "NFH")]
-    job._recipe = types.SimpleNamespace(
-        loss={"mse": 1.0}, loss_by_target={"MAP2": {"pcc": 0.5, "mse": 2.0}}, targets=targets
-    )
-    p, t, w = (batch[k] for k in ("image", "target", "weight"))
-    squares = [((p - t)[:, k] ** 2 * w[:, k]).sum() / w[:, k].sum() for k in range(2)]
-    correlation = np.cov(p[:, 0].flatten(), t[:, 0].flatten(), aweights=w[:, 0].flatten(), ddof=0)
-    r = correlation[0, 1] / np.sqrt(correlation[0, 0] * correlation[1, 1])
-    expected = (0.5 * (1 - r) / 2 + 2 * squares[0] + squares[1]) / 2
-    assert float(job.loss(Fixed(), batch)) == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_losses_of_targets_that_are_not_there_or_not_known_are_refused(tmp_path):
-    with pytest.raises(InputError, match="'MAP2' that the recipe does not have"):
-        recipe(tmp_path, loss_by_target={"MAP2": {"pcc": 1.0}})
-    with pytest.raises(ParameterError, match="no loss 'pccc'"):
-        trained(tmp_path, recipe(tmp_path, loss_by_target={"DNA": {"pccc": 1.0}}))

@@ -73,17 +73,8 @@ class StainJob:
         return self._plain.batch(step, size)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the weighted sum of the recipe's losses, the mean over targets where one has losses of its own."""
-        prediction = network(batch["image"]).image
-        if not self._recipe.loss_by_target:
-            return weighted_sum(self._recipe.loss, prediction, batch["target"], batch["weight"])
-        total = prediction.new_zeros((), dtype=torch.float32)
-        for k, target in enumerate(self._recipe.targets):
-            terms = self._recipe.loss_by_target.get(target.name, self._recipe.loss)
-            one = slice(k, k + 1)
-            weight = batch["weight"][:, one] if batch["weight"].shape[1] > 1 else batch["weight"]
-            total = total + weighted_sum(terms, prediction[:, one], batch["target"][:, one], weight)
-        return total / len(self._recipe.targets)
+        """Return the weighted sum of the recipe's losses."""
+        return weighted_sum(self._recipe.loss, network(batch["image"]).image, batch["target"], batch["weight"])
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return the correlation of each target over all validation pixels, and their mean as the score."""
@@ -181,8 +172,7 @@ def run_training(
     VitascopeError
         If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
     """
-    for losses in (recipe.loss, *recipe.loss_by_target.values()):
-        check_losses(losses)
+    check_losses(recipe.loss)
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 

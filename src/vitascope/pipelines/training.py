@@ -209,7 +209,6 @@ def _write_model(
             **recipe.training.model_dump(),
             "precision": precision,
             "loss": recipe.loss,
-            "loss_by_target": recipe.loss_by_target,
             "best_epoch": trained.best_epoch,
             "stopped": trained.stopped,
         },

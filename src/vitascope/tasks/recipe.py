@@ -229,9 +229,6 @@ class Recipe(RecipePart):
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )
     loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
-    loss_by_target: dict[str, dict[str, float]] = Field(
-        {}, description="For the task stain: losses of single targets, in place of the losses of all."
-    )
     crop_px: int = Field(256, ge=32, multiple_of=16)
     augment: AugmentParams = AugmentParams()
     keep: CropFilter = CropFilter()
@@ -242,8 +239,6 @@ class Recipe(RecipePart):
     def _of_something(self) -> Recipe:
         if not self.data and (self.volumes is None or not self.volumes.simulated[0]):
             raise ValueError("a recipe names data")
-        if other := sorted(set(self.loss_by_target) - {t.name for t in self.targets}):
-            raise ValueError(f"the losses name a target '{other[0]}' that the recipe does not have")
         return self
 
     def changed(self, values: dict[str, Any]) -> Recipe:
