@@ -34,6 +34,7 @@ def note(params, text):
     if params.log:
         with Path(params.log).open("ab", buffering=0) as file:
             file.write(f"{text}\n".encode())
+        Path(f"{params.log}.process").write_text(str(os.getpid()))
 
 
 def fake_run(inputs, params):

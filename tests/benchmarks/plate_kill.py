@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 from tests.benchmarks.machine import describe
 
 SUPPORT = Path(__file__).parent.parent / "plate_support.py"
@@ -81,11 +80,10 @@ def main(arguments: list[str]) -> None:
         killed: list[int] = []
         while run.poll() is None:
             if len(killed) < 2 and len(done(out)) >= 10 * (len(killed) + 1):
-                for child in psutil.Process(run.pid).children(recursive=True):
-                    if "spawn_main" in " ".join(child.cmdline()) and child.pid not in killed:
-                        os.kill(child.pid, signal.SIGKILL)
-                        killed.append(child.pid)
-                        break
+                at_work = Path(f"{log}.process").read_text()
+                if at_work and int(at_work) not in (run.pid, *killed):
+                    os.kill(int(at_work), signal.SIGKILL)
+                    killed.append(int(at_work))
             time.sleep(0.05)
         again = sum(count - 1 for count in Counter(log.read_text().split()).values())
         print(f"{len(killed)} of 4 workers killed: exit {run.returncode}, {96 - len(done(out))} wells lost, "
