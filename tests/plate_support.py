@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from vitascope.batch.plate import PlateJob, run_plate
+from vitascope.batch.plate import run_plate
+from vitascope.batch.plate_job import PlateJob
 from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result

@@ -58,7 +58,8 @@ def plate(
     Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 2 for wrong usage.
     """
     with plain_errors():
-        from vitascope.batch.plate import PlateJob, run_plate
+        from vitascope.batch.plate import run_plate
+        from vitascope.batch.plate_job import PlateJob
         from vitascope.io.open_plate import open_plate
         from vitascope.io.plate_map import read_plate_map
 

@@ -9,7 +9,8 @@ from qtpy.compat import getexistingdirectory
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from vitascope.batch.plate import PlateJob, PlateReport, run_plate
+from vitascope.batch.plate import PlateReport, run_plate
+from vitascope.batch.plate_job import PlateJob
 from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.steps import Progress
 from vitascope.gui.form import ParamsForm
