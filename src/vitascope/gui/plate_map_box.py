@@ -40,6 +40,8 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         super().__init__()
         self._rows: dict[Well, dict[str, str]] = {}
         self._plate: Plate | None = None
+        self.came_with: Plate | None = None
+        """The plate whose folder or results the map was found in."""
         self.grid = PlateGrid(self._describe, several=True)
         self.editors: dict[str, QWidget] = {}
         self.show_by = QComboBox()
@@ -87,6 +89,10 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
     def set_plate(self, plate: Plate | None) -> None:
         """Show the plate that the map is for."""
         self._plate = plate
+        before = self.came_with
+        if before is not None and (plate is None or (before.path, before.name) != (plate.path, plate.name)):
+            self.came_with = None
+            self.set_value(None)
         self._redraw()
 
     def value(self) -> PlateMap | None:
@@ -101,6 +107,13 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             return None
         rows = [{"well": str(well), **row} for well, row in sorted(self._rows.items())]
         return PlateMap.from_rows(rows, "the map in the dock")
+
+    def value_or_none(self) -> PlateMap | None:
+        """Return the map; None where there is none, or what is written in it cannot be used yet."""
+        try:
+            return self.value()
+        except VitascopeError:
+            return None
 
     def set_value(self, plate_map: PlateMap | None) -> None:
         """Show a map; where it names plates, what it says of this one."""
@@ -122,6 +135,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             return
         for well in self.grid.wells:
             self._rows[well] = {**self._rows.get(well, dict.fromkeys(MAP_COLUMNS[2:], "")), **given}
+        self.came_with = None
         self._changed()
 
     def empty_wells(self) -> None:
@@ -158,9 +172,10 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         if name:
             self.load(Path(name))
 
-    def load(self, path: Path) -> None:
-        """Load a map from a file."""
+    def load(self, path: Path, came_with: Plate | None = None) -> None:
+        """Load a map from a file; one that came with a plate goes with it."""
         try:
+            self.came_with = came_with
             self.set_value(read_plate_map(path))
         except VitascopeError as error:
             self.note.setText(str(error))

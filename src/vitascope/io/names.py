@@ -226,7 +226,9 @@ def _parse_stem(stem: str) -> NameParts:
 def _tokens_of_match(match: re.Match[str]) -> list[Token] | None:
     """Turn named groups into tokens; None where what looked like a well is none."""
     text, spans = match.string, match.regs
-    groups = {name: spans[number] for name, number in match.re.groupindex.items() if spans[number][0] < spans[number][1]}
+    groups = {
+        name: spans[number] for name, number in match.re.groupindex.items() if spans[number][0] < spans[number][1]
+    }
     tokens = [Token(name if name in PARTS else "", text[a:b], a, b) for name, (a, b) in groups.items()]
     where = groups.get("well") or groups.get("row")
     if where is not None:
