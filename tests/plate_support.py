@@ -22,12 +22,15 @@ from vitascope.core.steps import Progress, finish
 from vitascope.io.open_plate import open_plate
 from vitascope.tasks.spec import Role, TaskSpec
 
+GREED_BYTES = 3 << 28
+
 
 class FakeParams(RunParams):
     gain: float = 2.0
     log: str = ""
     seconds: float = 0.0
     poison: str = ""
+    greedy: str = ""
 
 
 def note(params, text):
@@ -44,6 +47,9 @@ def fake_run(inputs, params):
     note(params, image.name)
     if params.poison and params.poison in image.name:
         os.kill(os.getpid(), signal.SIGKILL)
+    if params.greedy and params.greedy in image.name:
+        hoard = np.ones(GREED_BYTES // 8)
+        time.sleep(10 * hoard[-1])
     picture = params.gain * np.asarray(image.plane(), np.float32)
     if not picture.any():
         raise InputError("It is black.", flag="constant")

@@ -115,6 +115,13 @@ def test_one_bad_well_leaves_its_reason_and_stops_nothing(plate, tmp_path):
     assert (found["message"] != "").sum() == 3
 
 
+def test_results_never_lie_among_the_images(plate):
+    before = sorted(plate.iterdir())
+    with pytest.raises(ParameterError, match="among the images"):
+        finish(run_plate(make_job(plate, plate)))
+    assert sorted(plate.iterdir()) == before
+
+
 @pytest.mark.fault("B28")
 def test_a_file_that_is_still_being_written_is_read_again_in_the_same_run(plate, tmp_path, log, monkeypatch):
     monkeypatch.setattr(module, "LOOK_AGAIN_S", (0.01,))

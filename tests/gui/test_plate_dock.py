@@ -1,7 +1,9 @@
 """The dock of plates on a viewer without a window; everything happens at once."""
 
+import itertools
 import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from gui_support import at_once, settle
 from plate_support import SPEC, make_job, make_plate
 from vitascope.batch.image_quality import image_quality
 from vitascope.batch.plate import run_plate
-from vitascope.batch.plate_results import open_plate_results
+from vitascope.batch.plate_results import open_plate_results, with_quality
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import SAMPLES
 from vitascope.core.plate import Well
@@ -329,7 +331,7 @@ def test_the_run_is_copied_as_a_command_that_does_the_same(dock, plate, tmp_path
     dock.run.copy_button.click()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[:3] == ["vitascope", "plate", str(plate)]
-    told = dict(zip(words, words[1:], strict=False))
+    told = dict(itertools.pairwise(words))
     assert (told["--pixel-size-um"], told["--set"], told["--device"]) == ("0.65", "gain=3.0", "cpu")
     assert read_plate_map(told["--map"]).row("p", "A04")["treatment"] == "Tox"
     assert "--redo" in words
@@ -355,4 +357,9 @@ def test_focus_and_exposure_show_as_a_heat_map_and_beside_what_was_measured(dock
     assert len(viewer.layers) == 1
     dock.open_results(out)
     assert {"focus", "mean"} <= set(dock.heat.panels[0].results.number_columns())
+    some = replace(open_plate_results(out), frame=open_plate_results(out).frame.iloc[:2])
+    both = with_quality(some, table.reset_index())
+    assert len(both.frame) == 24
+    assert np.isfinite(both.amounts("focus")[0, 4])
+    assert both.describe(Well(0, 4), "mean") == "A05 · mean -, -"
     assert dock.quality.look_button.text() == "Look at focus and exposure"

@@ -99,6 +99,10 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
     VitascopeError
         If the scheduler went away.
     """
+    if job.out.absolute() == job.plate.path.absolute():
+        raise ParameterError(
+            f"The results cannot lie among the images of the plate, in '{job.out}'.", "Choose another folder."
+        )
     if job.params.model != "auto":
         find_model(job.params.model, job.spec.name)
     if job.plate_map is not None:

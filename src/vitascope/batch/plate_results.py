@@ -14,7 +14,6 @@ from vitascope.batch.image_quality import NUMBERS
 from vitascope.batch.journal import Journal
 from vitascope.batch.plate_tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
-from vitascope.core.flags import join_flags
 from vitascope.core.plate import Well
 from vitascope.core.result import LabelsOutput
 from vitascope.io.open_plate import open_plate
@@ -202,7 +201,7 @@ def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:
 
 
 def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
-    """Put focus and exposure beside what was measured: further columns, and further flags.
+    """Put focus and exposure beside what was measured: further columns and flags, and rows for images not run yet.
 
     Parameters
     ----------
@@ -210,14 +209,17 @@ def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
     table : DataFrame
         See :func:`vitascope.batch.image_quality.image_quality`.
     """
+    if "image" not in results.frame:
+        return results
     known = table.set_index("image")
-    frame = results.frame.join(known[[name for name in NUMBERS if name not in results.frame]], on="image")
+    rest = table[~table["image"].isin(results.frame["image"])]
+    rest = rest[["image", "plate", "well", "field", "time"]].assign(status="", flags="")
+    begun = pd.concat([results.frame, rest], ignore_index=True) if len(rest) else results.frame
+    frame = begun.join(known[[name for name in NUMBERS if name not in results.frame]], on="image")
     more = frame["image"].map(known["flags"]).fillna("")
-    words = [
-        tuple(word for word in f"{own};{other}".split(";") if word)
-        for own, other in zip(frame["flags"].map(_text), more, strict=True)
-    ]
-    return replace(results, frame=frame.assign(flags=[join_flags(one) for one in words]), _amounts={})
+    both = [f"{own};{other}".strip(";") for own, other in zip(frame["flags"].map(_text), more, strict=True)]
+    flags = [";".join(dict.fromkeys(cell.split(";"))) for cell in both]
+    return replace(results, frame=frame.assign(flags=flags), _amounts={})
 
 
 def _with_labels(path: Path) -> list[Path]:

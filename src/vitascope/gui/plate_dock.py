@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import getexistingdirectory, isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from vitascope.batch.image_quality import NUMBERS
 from vitascope.batch.journal import has_journal
@@ -18,7 +18,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.plate import Well
 from vitascope.gui.heat_box import HeatBox
 from vitascope.gui.layers import OWN
-from vitascope.gui.parts import make_note, make_title
+from vitascope.gui.parts import make_note, make_title, scrolling
 from vitascope.gui.plate_map_box import PlateMapBox
 from vitascope.gui.plate_open_box import PlateOpenBox
 from vitascope.gui.plate_reader import PLATE
@@ -94,7 +94,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
         ):
-            self.tabs.addTab(scrolling(part) if part in (self.run, self.map) else part, name)
+            self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 8)
         column.addWidget(make_title("Plate"))
@@ -196,6 +196,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         if not beside:
             self._out = folder
             self._show_plate_of(found)
+        self.view.prepare(found, self._plates.get(folder))
         self.tabs.setCurrentWidget(self.heat)
 
     def _show_plate_of(self, results: PlateResults) -> None:
@@ -278,12 +279,3 @@ class PlateDock(QWidget):  # type: ignore[misc]
         sites = plate.in_well(well)
         if sites:
             self.view.open(sites[0].id, plate, None)
-
-
-def scrolling(part: QWidget) -> QScrollArea:
-    """Let a part scroll where the screen is too small for it."""
-    area = QScrollArea()
-    area.setWidget(part)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    return area

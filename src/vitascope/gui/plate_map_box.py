@@ -15,6 +15,7 @@ from vitascope.gui.heat_map import colour_kinds, kind_colours
 from vitascope.gui.parts import add_row, make_form, make_note
 from vitascope.gui.plate_grid import PlateGrid
 from vitascope.io.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
+from vitascope.io.plate_map_check import in_short
 from vitascope.io.plate_words import ROLES
 from vitascope.io.plates import Plate
 
@@ -27,7 +28,6 @@ TIPS = {
     "replicate": "Number or name.",
     "patient": "Donor, line or culture.",
 }
-MOST_TOLD = 4
 LEAST_GRID_PX = 200
 
 
@@ -125,7 +125,13 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
                     self._rows[Well.parse(row["well"])] = {
                         str(column): _text(row[column]) for column in plate_map.table if column not in ("plate", "well")
                     }
+        if not self._tells(self.show_by.currentData()):
+            told = [i for i in range(self.show_by.count()) if self._tells(self.show_by.itemData(i))]
+            self.show_by.setCurrentIndex(told[0] if told else 0)
         self._changed()
+
+    def _tells(self, column: str) -> bool:
+        return any(row.get(column) for row in self._rows.values())
 
     def paint_wells(self) -> None:
         """Put what stands in the editors into the chosen wells; empty editors leave what is there."""
@@ -161,9 +167,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             against = plate_map.check(self._plate) if self._plate is not None else ()
         except VitascopeError as error:
             return str(error)
-        told = [problem.sentence for problem in (*plate_map.problems, *against)]
-        more = [f"… and {len(told) - MOST_TOLD} more."] if len(told) > MOST_TOLD else []
-        return "\n".join([*told[:MOST_TOLD], *more])
+        return "\n".join(in_short((*plate_map.problems, *against)))
 
     # -- files ------------------------------------------------------------------------------------------------------
 

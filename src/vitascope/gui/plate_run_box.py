@@ -30,7 +30,7 @@ from vitascope.core.folders import SAMPLES, cache
 from vitascope.core.steps import Progress
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.model_box import ModelBox
-from vitascope.gui.parts import Fold, add_row, make_form, make_note
+from vitascope.gui.parts import Fold, add_row, make_form, make_note, scrolling
 from vitascope.gui.plate_command import plate_command
 from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.io.plate_map import PlateMap
@@ -101,21 +101,27 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.bar.hide()
-        self.inside = QVBoxLayout()
+        self.inside, choices = QVBoxLayout(), QWidget()
+        above = QVBoxLayout(choices)
+        above.setContentsMargins(0, 4, 0, 0)
+        above.addLayout(form)
+        above.addLayout(self.inside)
+        above.addWidget(self.fold)
+        above.addWidget(self.redo)
+        above.addStretch(1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addLayout(form)
-        column.addLayout(self.inside)
-        column.addWidget(self.fold)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(scrolling(choices), 1)
         self.redo.setToolTip("When a run is gone on with; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
-        for part in (self.redo, self.map_note, self.run_button, self.bar, self.status, self.copy_button):
+        for part in (self.map_note, self.run_button, self.bar, self.status, self.copy_button):
             column.addWidget(part)
-        column.addStretch(1)
 
     def _task_changed(self, *_: object) -> None:
         while self.inside.count():
-            self.inside.takeAt(0).widget().deleteLater()
+            before = self.inside.takeAt(0).widget()
+            before.hide()  # it is deleted later, and would be drawn below the new one until then
+            before.deleteLater()
         spec = find_task(self.task.currentData())
         self.model = ModelBox(spec.name)
         self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
