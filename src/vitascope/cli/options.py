@@ -27,6 +27,22 @@ Settings = Annotated[
     ),
 ]
 
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
+        "image, only in channel its channels.",
+    ),
+]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
+        "where the image counts (phenotype), or the control (viability)."
+    ),
+]
+
 PlatePath = Annotated[
     str,
     typer.Argument(

@@ -30,27 +30,11 @@ def show_parameters(context: typer.Context, wanted: bool) -> None:
 
 
 def run(
-    task: Annotated[
-        str,
-        typer.Argument(help=options.TASK_HELP, is_eager=True),
-    ],
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
-            "image, only in channel its channels.",
-        ),
-    ],
+    task: Annotated[str, typer.Argument(help=options.TASK_HELP, is_eager=True)],
+    images: options.Images,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
     model: options.Model = "auto",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
-            "where the image counts (phenotype), or the control (viability)."
-        ),
-    ] = None,
+    reference: options.Reference = None,
     group: options.Group = None,
     pixel_size_um: options.PixelSize = None,
     axes: Annotated[
