@@ -19,6 +19,8 @@ from pathlib import Path
 
 from tests.benchmarks.machine import describe
 
+from vitascope.batch.journal import Journal, has_journal
+
 SUPPORT = Path(__file__).parent.parent / "plate_support.py"
 KILLS, SECONDS = 40, 0.25
 
@@ -31,7 +33,6 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
 def main(arguments: list[str]) -> None:
     sys.path.insert(0, str(SUPPORT.parent))
     from plate_support import make_plate, tables
-    from vitascope.batch.journal import Journal, has_journal
 
     kills = int(arguments[0]) if arguments else KILLS
     print(describe())
@@ -104,18 +105,17 @@ def chaos(plate: Path, out: Path, wanted: object) -> None:
 
     from plate_support import make_job, tables
     from vitascope.batch.plate import run_plate
-    from vitascope.core.steps import finish
 
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT.parent), *sys.path])
     with (
-        LocalCluster(4, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=60) as cluster,
-        Client(cluster) as client,
+        LocalCluster(4, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=60) as c,
+        Client(c) as client,
     ):
         client.register_plugin(KillWorker(delay="20 s", mode="segfault"))
-        first = {worker["pid"] for worker in client.run(lambda: {"pid": os.getpid()}).values()}
-        started = time.monotonic()
-        job = make_job(plate, out, seconds=2.0, scheduler=cluster.scheduler_address)
-        report = finish(run_plate(job))
-        last = {worker["pid"] for worker in client.run(lambda: {"pid": os.getpid()}).values()}
-    print(f"chaos for {time.monotonic() - started:.0f} s: {report.counts}, {len(last - first)} of the 4 workers are new, "
+        started, processes = time.monotonic(), set()
+        for _ in run_plate(make_job(plate, out, seconds=2.0, scheduler=c.scheduler_address)):
+            processes |= {nanny.pid for nanny in c.workers.values()}
+    with Journal(out, read_only=True) as journal:
+        counts = journal.counts()
+    print(f"chaos for {time.monotonic() - started:.0f} s: {counts}, {len(processes - {None}) - 4} workers fell, "
           f"tables equal: {tables(out) == wanted}")  # fmt: skip

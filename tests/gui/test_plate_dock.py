@@ -363,3 +363,15 @@ def test_focus_and_exposure_show_as_a_heat_map_and_beside_what_was_measured(dock
     assert np.isfinite(both.amounts("focus")[0, 4])
     assert both.describe(Well(0, 4), "mean") == "A05 · mean -, -"
     assert dock.quality.look_button.text() == "Look at focus and exposure"
+
+
+def test_the_plate_is_saved_as_ome_zarr_and_what_cannot_be_read_is_said(dock, plate, tmp_path):
+    dock.input.open(plate)
+    dock.export_button.save(tmp_path / "copy")
+    assert "23 images written" in dock.note.text()
+    assert "p_A07_1" in dock.note.text()
+    copied = open_plate(tmp_path / "copy.zarr")
+    source = open_plate(plate).in_well("A02")[1].open()
+    np.testing.assert_array_equal(np.asarray(copied.in_well("A02")[1].open().array), source.array)
+    dock.export_button.save(tmp_path / "copy.zarr")
+    assert "exists already" in dock.note.text()

@@ -19,6 +19,7 @@ from vitascope.core.plate import Well
 from vitascope.gui.heat_box import HeatBox
 from vitascope.gui.layers import OWN
 from vitascope.gui.parts import make_note, make_title, scrolling
+from vitascope.gui.plate_export import PlateExportButton
 from vitascope.gui.plate_map_box import PlateMapBox
 from vitascope.gui.plate_open_box import PlateOpenBox
 from vitascope.gui.plate_reader import PLATE
@@ -59,8 +60,8 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.view = WellView(viewer, self._say, self._guarded(launch))
         self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatBox()
         self.run, self.thumbs = PlateRunBox(self.runner), ThumbBox(self._guarded(launch))
-        self.quality = QualityBox(self.runner.another())
-        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add results beside …")
+        self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
+        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add beside …")
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
         self._looked: dict[str, pd.DataFrame] = {}
@@ -86,6 +87,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.add_button.setToolTip("Another plate or day, with the same limits of colour.")
         buttons.addWidget(self.open_results_button)
         buttons.addWidget(self.add_button)
+        buttons.addWidget(self.export_button)
         self.tabs = QTabWidget()
         for part, name in (
             (self.run, "Run"),
@@ -116,9 +118,13 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.run.began.connect(self._run_began)
         self.run.progressed.connect(self._look_again)
         self.run.ended.connect(lambda: self._look_again(at_once=True))
-        for runner in (self.runner, self.quality.runner):
+        self.export_button.spoke.connect(self._say)
+        for runner in self._runners():
             self.destroyed.connect(runner.cancel)
         self._viewer.layers.events.inserted.connect(self._look_at_layers)
+
+    def _runners(self) -> tuple[Runner, ...]:
+        return self.runner, self.quality.runner, self.export_button.runner
 
     def _say(self, text: str) -> None:
         self.note.setText(text)
@@ -137,8 +143,8 @@ class PlateDock(QWidget):  # type: ignore[misc]
         """Cancel the run, which can be gone on with, and go."""
         self._open = False
         self._viewer.layers.events.inserted.disconnect(self._look_at_layers)
-        self.runner.cancel()
-        self.quality.runner.cancel()
+        for runner in self._runners():
+            runner.cancel()
         self.view.close()
         self.thumbs.stop()
         self.deleteLater()
@@ -167,6 +173,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.run.set_plate(plate, self.input.group())
         self.thumbs.set_plate(plate)
         self.quality.set_plate(plate)
+        self.export_button.set_plate(plate)
         if plate is not None and self.map.value_or_none() is None and (plate.path / MAP).is_file():
             self.map.load(plate.path / MAP, came_with=plate)
 
