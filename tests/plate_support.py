@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from vitascope.batch.plate import PlateJob, run_plate
+from vitascope.batch.plate import run_plate
+from vitascope.batch.plate_job import PlateJob
 from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result
@@ -21,12 +22,15 @@ from vitascope.core.steps import Progress, finish
 from vitascope.io.open_plate import open_plate
 from vitascope.tasks.spec import Role, TaskSpec
 
+GREED_BYTES = 3 << 28
+
 
 class FakeParams(RunParams):
     gain: float = 2.0
     log: str = ""
     seconds: float = 0.0
     poison: str = ""
+    greedy: str = ""
 
 
 def note(params, text):
@@ -34,6 +38,7 @@ def note(params, text):
     if params.log:
         with Path(params.log).open("ab", buffering=0) as file:
             file.write(f"{text}\n".encode())
+        Path(f"{params.log}.process").write_text(str(os.getpid()))
 
 
 def fake_run(inputs, params):
@@ -42,6 +47,9 @@ def fake_run(inputs, params):
     note(params, image.name)
     if params.poison and params.poison in image.name:
         os.kill(os.getpid(), signal.SIGKILL)
+    if params.greedy and params.greedy in image.name:
+        hoard = np.ones(GREED_BYTES // 8)
+        time.sleep(10 * hoard[-1])
     picture = params.gain * np.asarray(image.plane(), np.float32)
     if not picture.any():
         raise InputError("It is black.", flag="constant")

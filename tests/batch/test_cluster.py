@@ -5,10 +5,13 @@ import os
 import signal
 from collections import Counter
 
+import dask
+import pandas as pd
 import psutil
 import pytest
+from distributed.system import MEMORY_LIMIT
 
-from plate_support import make_job, make_plate, tables
+from plate_support import GREED_BYTES, make_job, make_plate, tables
 from vitascope.batch.plate import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.steps import finish
@@ -52,6 +55,18 @@ def test_two_workers_killed_cost_no_well_and_change_no_number(plate, tmp_path):
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     again = sum(count - 1 for count in Counter(log.read_text().split()).values())
     assert again <= 2 * 2, "a worker's death costs what it had in hand, and no more"
+
+
+@pytest.mark.fault("G04")
+def test_a_well_that_takes_more_memory_than_its_worker_may_fails_and_the_others_are_done(plate, tmp_path):
+    most = psutil.Process().memory_info().rss + GREED_BYTES // 2
+    share = most / (MEMORY_LIMIT // 2)
+    with dask.config.set({"distributed.worker.memory.terminate": share}):
+        report = finish(run_plate(make_job(plate, tmp_path / "out", greedy="A05", workers=2)))
+    assert report.counts == {"FAILED": 1, "OK": 23}
+    found = pd.read_csv(tmp_path / "out" / "results.csv").set_index("well")
+    assert found.loc["A05", "flags"] == "worker_died"
+    assert "Memory may have run out" in found.loc["A05", "message"]
 
 
 def is_worker(process):

@@ -23,6 +23,7 @@ from vitascope.core.steps import finish
 from vitascope.io.open_plate import open_plate
 from vitascope.io.picture_folder import PictureFolder
 from vitascope.io.plate_map import PlateMap
+from vitascope.io.plates import Site
 
 SUPPORT = Path(__file__).parent.parent / "plate_support.py"
 
@@ -112,6 +113,54 @@ def test_one_bad_well_leaves_its_reason_and_stops_nothing(plate, tmp_path):
     assert found.loc["A07", ["status", "flags"]].tolist() == ["REJECTED", "constant"]
     assert (found["status"] == "OK").sum() == 9
     assert (found["message"] != "").sum() == 3
+
+
+def test_results_never_lie_among_the_images(plate):
+    before = sorted(plate.iterdir())
+    with pytest.raises(ParameterError, match="among the images"):
+        finish(run_plate(make_job(plate, plate)))
+    assert sorted(plate.iterdir()) == before
+
+
+@pytest.mark.fault("B28")
+def test_a_file_that_is_still_being_written_is_read_again_in_the_same_run(plate, tmp_path, log, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", (0.01,))
+    path = plate / "p_A02_s1_w1.tif"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    steps = run_plate(make_job(plate, tmp_path / "out", log=str(log), seconds=0.3))
+    for at in steps:
+        if at.done == 6 and path.stat().st_size < len(whole):
+            path.write_bytes(whole)
+    found = results(tmp_path / "out")
+    assert set(found["status"]) == {"OK"}
+    picture = np.random.default_rng((1, 0)).integers(1, 200, (16, 16))
+    assert found.loc["A02", "mean"] == pytest.approx(2 * picture.mean(), rel=1e-6)
+    assert set(computed(log).values()) == {1}
+
+
+@pytest.mark.fault("B28")
+def test_a_file_that_never_stops_growing_is_left_and_read_at_the_next_start(plate, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", (0.01, 0.01))
+    path = plate / "p_A02_s1_w1.tif"
+    whole = path.read_bytes()
+    read = Site.open
+
+    def growing(site, *settings):
+        if str(site.well) == "A02":
+            with path.open("ab") as file:
+                file.write(b"more")
+        return read(site, *settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Site, "open", growing)
+        report = finish(run_plate(make_job(plate, tmp_path / "out")))
+    assert report.counts == {"INCOMPLETE": 1, "OK": 11}
+    assert results(tmp_path / "out").loc["A02", ["flags", "mean"]].tolist() == ["being_written", ""]
+    assert path.stat().st_size == len(whole) + 3 * len(b"more")
+    path.write_bytes(whole)
+    report = finish(run_plate(make_job(plate, tmp_path / "out")))
+    assert (report.counts, report.computed) == ({"OK": 12}, 1)
 
 
 def test_a_finished_plate_is_not_computed_again(plate, tmp_path, log):

@@ -5,6 +5,7 @@ import pytest
 from vitascope.batch.workers import threads_each, under_way
 
 
+@pytest.mark.fault("E14")
 @pytest.mark.parametrize(("cores", "workers"), [*itertools.product((1, 2, 4, 7, 16, 64), (1, 2, 3, 4, 16, 32))])
 def test_never_more_threads_compute_than_there_are_cores(cores, workers):
     threads = threads_each(cores, workers)

@@ -42,7 +42,8 @@ def busy(before: dict[tuple[int, int], float], seconds: float) -> tuple[int, dic
 
 def one_run(plate: str, out: str, count: str, model: str) -> None:
     """Run stain on a plate; start-up ends when the first image of each worker is done."""
-    from vitascope.batch.plate import PlateJob, run_plate
+    from vitascope.batch.plate import run_plate
+    from vitascope.batch.plate_job import PlateJob
     from vitascope.io.open_plate import open_plate
     from vitascope.tasks.stain import SPEC
 
@@ -78,7 +79,8 @@ def simulated(count: str, mode: str) -> None:
     """Run a task that takes no time on simulated wells, and tell time a well and memory."""
     sys.path.insert(0, str(HERE.parent))
     from plate_support import SPEC
-    from vitascope.batch.plate import PlateJob, run_plate
+    from vitascope.batch.plate import run_plate
+    from vitascope.batch.plate_job import PlateJob
     from vitascope.core.plate import Place, Well
     from vitascope.io.grouping import ImageGroup
     from vitascope.io.plates import Plate

@@ -54,3 +54,16 @@ def test_a_map_with_a_well_twice_stops_before_anything_is_run(plate, tmp_path):
     assert done.exit_code == 2
     assert "A01" in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_columns_of_a_map_are_named_and_many_wells_are_said_in_one_sentence(plate, tmp_path):
+    rows = [f"{row}{k},{k / 2},X" for row in "AB" for k in range(1, 7)]
+    (tmp_path / "map.csv").write_text("\n".join(["well,amount,substance", *rows]) + "\n")
+    options = ("--map", tmp_path / "map.csv", "--map-column", "dose=amount")
+    done = call(plate, "--task", "fake", "-o", tmp_path / "out", *options)
+    assert done.exit_code == 0, done.output
+    assert "The map has B01, but there is no image. The same is true of 5 more: B02, B03, B04, B05, B06." in done.output
+    assert pd.read_csv(tmp_path / "out" / "results.csv")["dose"].tolist() == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    wrong = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv", "--map-column", "dose")
+    assert wrong.exit_code == 2
+    assert "--map-column dose" in wrong.output

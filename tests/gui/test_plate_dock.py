@@ -1,6 +1,9 @@
 """The dock of plates on a viewer without a window; everything happens at once."""
 
+import itertools
+import shlex
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +11,25 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QGuiApplication
 
 from gui_support import at_once, settle
 from plate_support import SPEC, make_job, make_plate
+from vitascope.batch.image_quality import image_quality
 from vitascope.batch.plate import run_plate
-from vitascope.batch.plate_results import open_plate_results
+from vitascope.batch.plate_results import open_plate_results, with_quality
 from vitascope.core.errors import ParameterError
+from vitascope.core.folders import SAMPLES
 from vitascope.core.plate import Well
 from vitascope.core.steps import finish
 from vitascope.gui.heat_map import colour_amounts, fade, kind_colours, limits
 from vitascope.gui.plate_dock import PlateDock
+from vitascope.gui.plate_reader import site_layers
+from vitascope.gui.plate_run_box import proposed_folder
 from vitascope.gui.reader import read
 from vitascope.gui.runner import Runner, failure
 from vitascope.io.open_plate import open_plate
-from vitascope.io.plate_map import PlateMap
+from vitascope.io.plate_map import PlateMap, read_plate_map
 
 MAP = PlateMap.from_rows(
     [
@@ -283,3 +291,87 @@ def test_a_results_folder_opens_as_layers_and_the_dock_takes_it_up(viewer, out, 
     assert list(viewer.layers) == before
     made.close_down()
     settle()
+
+
+def test_the_dock_follows_a_plate_that_is_opened_in_napari(dock, viewer, plate, tmp_path):
+    other = make_plate(tmp_path / "other", 4)
+    for folder in (plate, other):
+        found = open_plate(folder)
+        for layer in site_layers(found, found.sites[0]):
+            viewer.add_layer(Layer.create(*layer))
+        assert dock.input.value().path == folder
+
+
+def test_a_map_that_lies_with_the_images_is_taken_and_goes_with_its_plate(dock, plate, tmp_path):
+    mapped = make_plate(tmp_path / "mapped", 5)
+    MAP.save(mapped / "plate_map.csv")
+    dock.input.open(mapped)
+    assert dock.run.plate_map.row("p", "A04")["treatment"] == "Tox"
+    assert "5 wells" in dock.run.map_note.text()
+    dock.input.open(plate)
+    assert dock.run.plate_map is None
+    dock.map.set_value(MAP)  # the user's own stays
+    dock.input.open(mapped)
+    dock.input.open(plate)
+    assert dock.run.plate_map is not None
+
+
+def test_the_run_is_copied_as_a_command_that_does_the_same(dock, plate, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitascope.gui.plate_run_box.find_task", lambda name: SPEC)
+    dock.input.open(plate)
+    dock.map.set_value(MAP)
+    dock.run.model.value = lambda: {"device": "cpu"}
+    dock.run.settings.value = lambda: SPEC.make_params(gain=3.0)
+    dock.run.channel.setEnabled(False)
+    dock.run.out.setText(str(tmp_path / "out"))
+    dock.run.pixel_size.setText("0,65")
+    dock.run.redo.setChecked(True)
+    job = dock.run.job()
+    assert (job.pixel_size_um, job.redo) == (0.65, True)
+    dock.run.copy_button.click()
+    words = shlex.split(QGuiApplication.clipboard().text())
+    assert words[:3] == ["vitascope", "plate", str(plate)]
+    told = dict(itertools.pairwise(words))
+    assert (told["--pixel-size-um"], told["--set"], told["--device"]) == ("0.65", "gain=3.0", "cpu")
+    assert read_plate_map(told["--map"]).row("p", "A04")["treatment"] == "Tox"
+    assert "--redo" in words
+    dock.run.pixel_size.setText("small")
+    dock.run.run_button.click()
+    assert "'small' is no length" in dock.run.status.text()
+
+
+def test_results_are_never_proposed_inside_the_plate_or_the_package(plate, tmp_path):
+    assert proposed_folder(open_plate(plate)) == plate.parent / "p_results"
+    assert proposed_folder(open_plate(SAMPLES / "plate23997_rowA")).parent == Path.home()
+
+
+def test_focus_and_exposure_show_as_a_heat_map_and_beside_what_was_measured(dock, viewer, out, plate):
+    dock.input.open(plate)
+    dock.quality.look_button.click()
+    assert "of 24 images have a flag" in dock.quality.said.text()
+    table = finish(image_quality(open_plate(plate))).set_index("image")
+    shown = dock.heat.panels[0].results
+    assert dock.heat.column.currentData() == "focus"
+    assert shown.amounts("focus", "mean")[0, 0] == pytest.approx(table[table["well"] == "A01"]["focus"].mean())
+    dock.heat.panels[0].grid._go(Well(0, 1))
+    assert len(viewer.layers) == 1
+    dock.open_results(out)
+    assert {"focus", "mean"} <= set(dock.heat.panels[0].results.number_columns())
+    some = replace(open_plate_results(out), frame=open_plate_results(out).frame.iloc[:2])
+    both = with_quality(some, table.reset_index())
+    assert len(both.frame) == 24
+    assert np.isfinite(both.amounts("focus")[0, 4])
+    assert both.describe(Well(0, 4), "mean") == "A05 · mean -, -"
+    assert dock.quality.look_button.text() == "Look at focus and exposure"
+
+
+def test_the_plate_is_saved_as_ome_zarr_and_what_cannot_be_read_is_said(dock, plate, tmp_path):
+    dock.input.open(plate)
+    dock.export_button.save(tmp_path / "copy")
+    assert "23 images written" in dock.note.text()
+    assert "p_A07_1" in dock.note.text()
+    copied = open_plate(tmp_path / "copy.zarr")
+    source = open_plate(plate).in_well("A02")[1].open()
+    np.testing.assert_array_equal(np.asarray(copied.in_well("A02")[1].open().array), source.array)
+    dock.export_button.save(tmp_path / "copy.zarr")
+    assert "exists already" in dock.note.text()

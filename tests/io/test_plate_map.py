@@ -269,3 +269,15 @@ def test_empty_doses_are_none():
     assert math.isnan(read_dose("", False)[0])
     assert read_dose("1,000.5", False) is None
     assert np.isclose(read_dose("1e-3 mM", False)[0], 0.001)
+
+
+def test_columns_that_end_in_dose_or_control_are_taken_where_all_their_cells_fit(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text('well,SBS_Doses,SBS_Controls\nA1,0,-1\nA2,"1,5",0\nA3,9,1\n')
+    table = read_plate_map(path).table
+    assert table["dose"].tolist() == [0.0, 1.5, 9.0]
+    assert table["role"].tolist() == ["negative", "treated", "positive"]
+    path.write_text("well,Quality control,last dose\nA1,good,high\nA2,1,low\n")
+    table = read_plate_map(path).table
+    assert table["dose"].isna().all()
+    assert table["Quality control"].tolist() == ["good", "1"]

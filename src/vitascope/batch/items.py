@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 ENDS_THE_RUN = (OutputError, MissingPackageError)
 """Errors that are never those of one image among many."""
 
+MISSING = "missing"
+"""Stands for a file that is not there, where files are signed."""
+
 Open = Callable[[], Micrograph]
 
 
@@ -157,6 +160,13 @@ def do_item(
         if isinstance(error, ending):
             raise
         result = ended(item, error)
+    if was_written(item.paths, signature):
+        growing = IncompleteError(
+            f"{item.name} was changed while it was read: it is still being written.",
+            "Start the same command again when the instrument is done.",
+            flag="being_written",
+        )
+        result = ended(item, growing)
     sizes = (image.pixel_size_um, image.z_step_um) if image is not None else (None, None)
     pictures = work.store.write(result, stem, sizes)
     return Done(
@@ -198,6 +208,12 @@ def failed(item: Item, stem: str, error: Exception) -> Done:
     )
 
 
+def was_written(paths: Sequence[Path], signature: str) -> bool:
+    """Tell whether files were written to since they were signed; files that went away were not."""
+    now = sign(paths)
+    return now != signature and MISSING not in now.split(";")
+
+
 def trail(error: BaseException) -> str:
     """Say where an error happened, by file names and lines; no folders, which tell of the user's computer."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -219,5 +235,5 @@ def sign(paths: Sequence[Path]) -> str:
             else:
                 parts.append(f"{found.st_size}:{found.st_mtime_ns}")
         except OSError:
-            parts.append("missing")
+            parts.append(MISSING)
     return ";".join(parts)

@@ -8,23 +8,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work, failed, sign
 from vitascope.batch.journal import JOURNAL, Journal, has_journal
 from vitascope.batch.lock import LOCK, locked
+from vitascope.batch.plate_job import PlateJob, asked, check_same
 from vitascope.batch.plate_tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers, open_workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
-from vitascope.core.params import RunParams
 from vitascope.core.steps import Progress, Steps
 from vitascope.io.models import find_model
 from vitascope.io.picture_folder import remove
-from vitascope.io.plate_map import PlateMap
 from vitascope.io.plate_pictures import PlatePictures
-from vitascope.io.plates import Plate
 from vitascope.io.writing import TEMPORARY, check_writable
-from vitascope.tasks.spec import TaskSpec
+
+NOT_DONE = ("FAILED", "INCOMPLETE")
 
 WAIT_S = 0.1
 """How long to wait for workers before looking whether the run was cancelled."""
@@ -32,47 +30,8 @@ WAIT_S = 0.1
 CHUNK_S, MOST_IN_CHUNK = 0.25, 32
 """Images that take less than this share a task, so that handing out tasks never counts."""
 
-
-@dataclass(frozen=True)
-class PlateJob:
-    """What is to be run.
-
-    Parameters
-    ----------
-    spec : TaskSpec
-    plate : Plate
-    params : RunParams
-    out : Path
-        Folder for the results; one that was begun is gone on with.
-    plate_map : PlateMap or None
-        What is in each well; its columns are put into the tables.
-    scheduler : str or None
-        Address of a dask scheduler.
-    workers : int or None, >= 1
-        Processes on this machine; None works in threads of this one.
-    pixel_size_um : float or None
-        Of all images, where the files do not tell it.
-    axes : str or None
-    group : str or None
-        Pattern that the plate was opened with, to open it again from its results.
-    redo : bool
-        Whether to run again what failed or was incomplete.
-    command : str
-        As the user gave it, for the provenance.
-    """
-
-    spec: TaskSpec
-    plate: Plate
-    params: RunParams
-    out: Path
-    plate_map: PlateMap | None = None
-    scheduler: str | None = None
-    workers: int | None = None
-    pixel_size_um: float | None = None
-    axes: str | None = None
-    group: str | None = None
-    redo: bool = False
-    command: str = ""
+LOOK_AGAIN_S = (1.0, 3.0, 10.0)
+"""How long to wait before images are read again that failed and whose files were changed since."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +54,7 @@ class PlateReport:
     @property
     def complete(self) -> bool:
         """Whether all images are done, and none failed or is incomplete."""
-        return not any(self.counts.get(status) for status in ("", "FAILED", "INCOMPLETE"))
+        return not any(self.counts.get(status) for status in ("", *NOT_DONE))
 
 
 @dataclass(frozen=True)
@@ -140,6 +99,10 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
     VitascopeError
         If the scheduler went away.
     """
+    if job.out.absolute() == job.plate.path.absolute():
+        raise ParameterError(
+            f"The results cannot lie among the images of the plate, in '{job.out}'.", "Choose another folder."
+        )
     if job.params.model != "auto":
         find_model(job.params.model, job.spec.name)
     if job.plate_map is not None:
@@ -172,6 +135,9 @@ class _Run:
         self.died: set[str] = set()
         self.died_alone: set[str] = set()
         self.flying: dict[int, Chunk] = {}
+        self.failed: list[tuple[Item, str]] = []
+        self.looks = 0
+        self.not_before_s = 0.0
         self.last = ""
         self._mean_s: float | None = None
 
@@ -207,7 +173,7 @@ class _Run:
                 self.waiting.append(Item(site.id, site.place, {job.spec.roles[0].name: read}, site.paths))
 
     def _is_stale(self, status: str, signature: str, paths: tuple[Path, ...]) -> bool:
-        if self.job.redo and status in ("FAILED", "INCOMPLETE"):
+        if self.job.redo and status in NOT_DONE:
             return True
         return signature != sign(paths)
 
@@ -221,7 +187,7 @@ class _Run:
         ModelError
             If the model is not the one that the run began with.
         """
-        bad = [done for done in images if done.status in ("FAILED", "INCOMPLETE")]
+        bad = [done for done in images if done.status in NOT_DONE]
         gone = bool(bad) and not self.job.plate.path.exists()
         good = [done for done in images if done not in bad] if gone else images
         self._settle_plan(good)
@@ -261,7 +227,7 @@ class _Run:
         try:
             if self.params.threads is None:
                 self.params = self.params.changed(threads=workers.threads)
-            while self.waiting or self.suspects or self.flying:
+            while self.waiting or self.suspects or self.flying or self._written_since():
                 workers.limit(self.params.threads or 1)
                 self._hand_out(workers)
                 yield PlateProgress(self._count(), len(job.plate), job.spec.verb, self.last)
@@ -277,7 +243,22 @@ class _Run:
     def _settled(self) -> bool:
         return self.journal.get("plan") is not None
 
+    def _written_since(self) -> bool:
+        """Put the failed images back whose files were changed since: an instrument may still be writing them."""
+        changed = [item for item, signature in self.failed if sign(item.paths) != signature]
+        self.failed = []
+        if not changed or self.looks == len(LOOK_AGAIN_S):
+            return False
+        self.not_before_s = time.monotonic() + LOOK_AGAIN_S[self.looks]
+        self.looks += 1
+        self.journal.forget([item.name for item in changed])
+        self.computed -= len(changed)
+        self.waiting.extend(changed)
+        return True
+
     def _hand_out(self, workers: Workers) -> None:
+        if time.monotonic() < self.not_before_s:
+            return
         settled = self._settled
         ending = ENDS_THE_RUN if settled else (*ENDS_THE_RUN, ParameterError, ModelError)
         slots = workers.slots if settled else 1  # the first image resolves what is "auto", for all
@@ -306,6 +287,8 @@ class _Run:
             del self.flying[id(chunk)]
             if isinstance(result, list):
                 found += result
+                both = zip(chunk.items, result, strict=True)
+                self.failed += [(item, done.signature) for item, done in both if done.status in NOT_DONE]
             elif isinstance(result, WorkerDiedError):
                 found += self._died(chunk)
             else:
@@ -337,39 +320,6 @@ class _Run:
         self.suspects.extend(chunk.items)
         self.died.update(item.name for item in chunk.items)
         return []
-
-
-def asked(job: PlateJob) -> dict[str, Any]:
-    """Return what two runs must have in common to share a folder."""
-    return {
-        "task": job.spec.name,
-        "plate": job.plate.name,
-        "params": job.params.model_dump(mode="json"),
-        "pixel_size_um": job.pixel_size_um,
-        "axes": job.axes,
-    }
-
-
-def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to mix two runs in one folder.
-
-    Raises
-    ------
-    ParameterError
-        Naming what differs.
-    """
-    flat = [{**one, **one["params"]} for one in (before, now)]
-    names = [name for name in dict.fromkeys([*flat[0], *flat[1]]) if name != "params"]
-    differing = [
-        f"{name} was {flat[0].get(name)} and is {flat[1].get(name)}"
-        for name in names
-        if flat[0].get(name) != flat[1].get(name)
-    ]
-    if differing:
-        raise ParameterError(
-            f"The folder holds another run: {'; '.join(differing[:3])}.",
-            "Choose another folder, or repeat the run with what it began with.",
-        )
 
 
 def _leave_nothing(out: Path, new: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vitascope.batch.image_quality import NUMBERS
 from vitascope.batch.journal import Journal
 from vitascope.batch.plate_tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
@@ -185,6 +186,40 @@ class PlateResults:
         if not source:
             raise ReaderError(f"'{self.folder}' does not say where its plate lies.", "Open the plate yourself.")
         return open_plate(source["path"], group=source["group"], plate=self.name)
+
+
+def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:
+    """Put the focus and exposure of a plate that was not run into the shape of results, to be seen well by well.
+
+    Parameters
+    ----------
+    plate : Plate
+    table : DataFrame
+        See :func:`vitascope.batch.image_quality.image_quality`.
+    """
+    return PlateResults(plate.path, plate.name, "image quality", plate.rows, plate.columns, table, 0)
+
+
+def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
+    """Put focus and exposure beside what was measured: further columns and flags, and rows for images not run yet.
+
+    Parameters
+    ----------
+    results : PlateResults
+    table : DataFrame
+        See :func:`vitascope.batch.image_quality.image_quality`.
+    """
+    if "image" not in results.frame:
+        return results
+    known = table.set_index("image")
+    rest = table[~table["image"].isin(results.frame["image"])]
+    rest = rest[["image", "plate", "well", "field", "time"]].assign(status="", flags="")
+    begun = pd.concat([results.frame, rest], ignore_index=True) if len(rest) else results.frame
+    frame = begun.join(known[[name for name in NUMBERS if name not in results.frame]], on="image")
+    more = frame["image"].map(known["flags"]).fillna("")
+    both = [f"{own};{other}".strip(";") for own, other in zip(frame["flags"].map(_text), more, strict=True)]
+    flags = [";".join(dict.fromkeys(cell.split(";"))) for cell in both]
+    return replace(results, frame=frame.assign(flags=flags), _amounts={})
 
 
 def _with_labels(path: Path) -> list[Path]:

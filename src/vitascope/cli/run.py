@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from vitascope.batch.run import Job, Report, result_table, run_images
+from vitascope.cli import options
 from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.io.grouping import find_groups
 from vitascope.io.yaml_text import read_yaml
-from vitascope.tasks.registry import TASKS, find_task
+from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 
 
@@ -29,45 +30,19 @@ def show_parameters(context: typer.Context, wanted: bool) -> None:
 
 
 def run(
-    task: Annotated[
-        str,
-        typer.Argument(help=f"What to do: {', '.join(f'{s.name} ({s.title})' for s in TASKS)}.", is_eager=True),
-    ],
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
-            "image, only in channel its channels.",
-        ),
-    ],
+    task: Annotated[str, typer.Argument(help=options.TASK_HELP, is_eager=True)],
+    images: options.Images,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
-    model: Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")] = "auto",
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
-            "where the image counts (phenotype), or the control (viability)."
-        ),
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."
-        ),
-    ] = None,
-    pixel_size_um: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
-    ] = None,
+    model: options.Model = "auto",
+    reference: options.Reference = None,
+    group: options.Group = None,
+    pixel_size_um: options.PixelSize = None,
     axes: Annotated[
         str | None, typer.Option(help="Axes of each file out of TCZYX, where the files tell wrong, such as ZYX.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: options.Device = "auto",
     format: Annotated[str, typer.Option(help="Pictures as tif or zarr; auto takes zarr above 2 GiB.")] = "auto",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of the task; see --help-parameters."),
-    ] = None,
+    settings: options.Settings = None,
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the task's parameters and stop.", callback=show_parameters)
     ] = False,

@@ -20,9 +20,18 @@ T = TypeVar("T")
 USAGE, PARTIAL, INTERRUPTED = 2, 3, 130
 
 
+NOTHING_LEFT = "Cancelled: nothing half-done was left behind."
+
+
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn errors meant for the user into a sentence on stderr and exit code 2, and Ctrl-C into code 130."""
+def plain_errors(cancelled: str = NOTHING_LEFT) -> Iterator[None]:
+    """Turn errors meant for the user into a sentence on stderr and exit code 2, and Ctrl-C into code 130.
+
+    Parameters
+    ----------
+    cancelled : str
+        What Ctrl-C leaves behind.
+    """
     try:
         yield
     except VitascopeError as error:
@@ -31,7 +40,7 @@ def plain_errors() -> Iterator[None]:
             typer.echo(f"Hint: {error.hint}", err=True)
         raise typer.Exit(USAGE) from error
     except KeyboardInterrupt:
-        typer.echo("Cancelled: nothing half-done was left behind.", err=True)
+        typer.echo(cancelled, err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 

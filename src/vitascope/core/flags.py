@@ -53,6 +53,7 @@ FLAGS: dict[str, str] = {
     "bad_parameter": "A parameter has a value that cannot be used.",
     "unreadable": "The file cannot be read.",
     "incomplete": "A part of the file or plate is missing.",
+    "being_written": "The file was changed while it was read: the instrument is still writing it.",
     "not_written": "The result could not be written.",
     "model_refused": "The model was refused.",
     "memory": "Memory ran out at the smallest tile too.",

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QFrame, QLabel, QLayout, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QLayout,
+    QScrollArea,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 LABEL_WIDTH_PX = 80
 
@@ -65,6 +75,15 @@ def make_line() -> QFrame:
     line.setFixedHeight(1)
     line.setStyleSheet("background: rgba(128, 128, 128, 110);")
     return line
+
+
+def scrolling(part: QWidget) -> QScrollArea:
+    """Let a part scroll where the screen is too small for it."""
+    area = QScrollArea()
+    area.setWidget(part)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    return area
 
 
 class Fold(QWidget):  # type: ignore[misc]

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import getexistingdirectory, isalive
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
+from vitascope.batch.image_quality import NUMBERS
 from vitascope.batch.journal import has_journal
-from vitascope.batch.plate_results import PlateResults, open_plate_results
+from vitascope.batch.plate_results import PlateResults, open_plate_results, quality_results, with_quality
+from vitascope.batch.plate_tables import MAP
 from vitascope.core.errors import VitascopeError
 from vitascope.core.plate import Well
 from vitascope.gui.heat_box import HeatBox
 from vitascope.gui.layers import OWN
-from vitascope.gui.parts import make_note, make_title
+from vitascope.gui.parts import make_note, make_title, scrolling
+from vitascope.gui.plate_export import PlateExportButton
 from vitascope.gui.plate_map_box import PlateMapBox
 from vitascope.gui.plate_open_box import PlateOpenBox
 from vitascope.gui.plate_reader import PLATE
@@ -29,6 +32,7 @@ from vitascope.io.plates import Plate
 
 if TYPE_CHECKING:
     import napari.viewer
+    import pandas as pd
 
 LOOK_AGAIN_S = 1.0
 WIDTH_PX = 420
@@ -55,10 +59,12 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.note = make_note()
         self.view = WellView(viewer, self._say, self._guarded(launch))
         self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatBox()
-        self.run, self.thumbs, self.quality = PlateRunBox(self.runner), ThumbBox(self._guarded(launch)), QualityBox()
-        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add results beside …")
+        self.run, self.thumbs = PlateRunBox(self.runner), ThumbBox(self._guarded(launch))
+        self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
+        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add beside …")
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
+        self._looked: dict[str, pd.DataFrame] = {}
         self._out: Path | None = None
         self._looked_s = 0.0
         self._open = True
@@ -81,6 +87,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.add_button.setToolTip("Another plate or day, with the same limits of colour.")
         buttons.addWidget(self.open_results_button)
         buttons.addWidget(self.add_button)
+        buttons.addWidget(self.export_button)
         self.tabs = QTabWidget()
         for part, name in (
             (self.run, "Run"),
@@ -89,7 +96,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
         ):
-            self.tabs.addTab(scrolling(part) if part in (self.run, self.map) else part, name)
+            self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 8)
         column.addWidget(make_title("Plate"))
@@ -105,13 +112,19 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.map.valueChanged.connect(self._map_changed)
         self.heat.opened.connect(self._open_well)
         self.thumbs.opened.connect(self._open_thumb)
+        self.quality.looked.connect(self._show_looked)
         self.open_results_button.clicked.connect(lambda: self._ask_results(False))
         self.add_button.clicked.connect(lambda: self._ask_results(True))
         self.run.began.connect(self._run_began)
         self.run.progressed.connect(self._look_again)
         self.run.ended.connect(lambda: self._look_again(at_once=True))
-        self.destroyed.connect(self.runner.cancel)
+        self.export_button.spoke.connect(self._say)
+        for runner in self._runners():
+            self.destroyed.connect(runner.cancel)
         self._viewer.layers.events.inserted.connect(self._look_at_layers)
+
+    def _runners(self) -> tuple[Runner, ...]:
+        return self.runner, self.quality.runner, self.export_button.runner
 
     def _say(self, text: str) -> None:
         self.note.setText(text)
@@ -130,7 +143,8 @@ class PlateDock(QWidget):  # type: ignore[misc]
         """Cancel the run, which can be gone on with, and go."""
         self._open = False
         self._viewer.layers.events.inserted.disconnect(self._look_at_layers)
-        self.runner.cancel()
+        for runner in self._runners():
+            runner.cancel()
         self.view.close()
         self.thumbs.stop()
         self.deleteLater()
@@ -138,16 +152,19 @@ class PlateDock(QWidget):  # type: ignore[misc]
     # -- plate, map, results ----------------------------------------------------------------------------------------
 
     def _look_at_layers(self, event: Any = None) -> None:
-        """Take the plate, or the results, that a layer was opened from; what is open already stays."""
-        if not self._open or self.input.value() is not None or self.results:
+        """Take the plate, or the results, that the newest layer was opened from; a run under way keeps its plate."""
+        if not self._open or self.runner.running:
             return
-        for layer in self._viewer.layers:
-            if RESULTS in layer.metadata:
-                self.open_results(Path(layer.metadata[RESULTS]))
+        shown, layers = self.input.value(), [event.value] if event is not None else reversed(self._viewer.layers)
+        for layer in layers:
+            known, folder = layer.metadata.get(OWN, {}).get(PLATE), layer.metadata.get(RESULTS)
+            if folder is not None:
+                if Path(folder) not in [one.folder for one in self.results]:
+                    self.open_results(Path(folder))
                 return
-            known = layer.metadata.get(OWN, {}).get(PLATE)
             if known:
-                self.input.open(Path(known["path"]), known["name"])
+                if shown is None or (str(shown.path), shown.name) != (known["path"], known["name"]):
+                    self.input.open(Path(known["path"]), known["name"])
                 return
 
     def _plate_changed(self) -> None:
@@ -155,10 +172,14 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.map.set_plate(plate)
         self.run.set_plate(plate, self.input.group())
         self.thumbs.set_plate(plate)
+        self.quality.set_plate(plate)
+        self.export_button.set_plate(plate)
+        if plate is not None and self.map.value_or_none() is None and (plate.path / MAP).is_file():
+            self.map.load(plate.path / MAP, came_with=plate)
 
     def _map_changed(self) -> None:
         try:
-            self.run.plate_map = self.map.value()
+            self.run.set_map(self.map.value())
         except VitascopeError as error:
             self._say(str(error))
             return
@@ -182,6 +203,7 @@ class PlateDock(QWidget):  # type: ignore[misc]
         if not beside:
             self._out = folder
             self._show_plate_of(found)
+        self.view.prepare(found, self._plates.get(folder))
         self.tabs.setCurrentWidget(self.heat)
 
     def _show_plate_of(self, results: PlateResults) -> None:
@@ -189,14 +211,25 @@ class PlateDock(QWidget):  # type: ignore[misc]
         shown = self.input.value()
         if plate is not None and (shown is None or shown.path != plate.path):
             self.input.open(plate.path, plate.name)
-        if (results.folder / "plate_map.csv").is_file():
-            self.map.load(results.folder / "plate_map.csv")
+        if (results.folder / MAP).is_file():
+            self.map.load(results.folder / MAP, came_with=self.input.value())
 
     def _show_results(self, results: list[PlateResults]) -> None:
         self.results = results
-        self.heat.set_results(results)
-        self.quality.set_results(results)
+        known = self._looked
+        self.heat.set_results([with_quality(one, known[one.name]) if one.name in known else one for one in results])
+        self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
+
+    def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
+        """Show focus and exposure, beside what was measured on the same plate."""
+        self._looked[plate.name] = table
+        if not any(one.name == plate.name for one in self.results):
+            self._plates[plate.path] = plate
+            self.results = [quality_results(plate, table)]
+        self._show_results(self.results)
+        self.heat.choose(NUMBERS[0])
+        self.tabs.setCurrentWidget(self.heat)
 
     def _run_began(self, out: Path) -> None:
         self._out = out
@@ -215,7 +248,8 @@ class PlateDock(QWidget):  # type: ignore[misc]
         except VitascopeError:
             return  # it is just being made
         if len(found.frame):
-            self._show_results([*(one for one in self.results if one.folder != self._out), found])
+            others = [one for one in self.results if has_journal(one.folder) and one.folder != self._out]
+            self._show_results([*others, found])
 
     # -- wells ------------------------------------------------------------------------------------------------------
 
@@ -235,13 +269,14 @@ class PlateDock(QWidget):  # type: ignore[misc]
         if not images and plate is not None:
             self._open_site(plate, well)
         elif images:
-            self.view.open(images[0], plate, results)
+            self.view.open(images[0], plate, results if has_journal(results.folder) else None)
 
     def _open_thumb(self, well: Well) -> None:
         plate = self.input.value()
         if plate is None:
             return
         mine = [one for one in self.results if self._plates.get(one.folder) is plate or one.name == plate.name]
+        mine = [one for one in mine if has_journal(one.folder)]
         if mine and mine[-1].images(well):
             self.view.open(mine[-1].images(well)[0], plate, mine[-1])
         else:
@@ -251,12 +286,3 @@ class PlateDock(QWidget):  # type: ignore[misc]
         sites = plate.in_well(well)
         if sites:
             self.view.open(sites[0].id, plate, None)
-
-
-def scrolling(part: QWidget) -> QScrollArea:
-    """Let a part scroll where the screen is too small for it."""
-    area = QScrollArea()
-    area.setWidget(part)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    return area

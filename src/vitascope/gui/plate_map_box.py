@@ -15,6 +15,7 @@ from vitascope.gui.heat_map import colour_kinds, kind_colours
 from vitascope.gui.parts import add_row, make_form, make_note
 from vitascope.gui.plate_grid import PlateGrid
 from vitascope.io.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
+from vitascope.io.plate_map_check import in_short
 from vitascope.io.plate_words import ROLES
 from vitascope.io.plates import Plate
 
@@ -27,7 +28,6 @@ TIPS = {
     "replicate": "Number or name.",
     "patient": "Donor, line or culture.",
 }
-MOST_TOLD = 4
 LEAST_GRID_PX = 200
 
 
@@ -40,6 +40,8 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         super().__init__()
         self._rows: dict[Well, dict[str, str]] = {}
         self._plate: Plate | None = None
+        self.came_with: Plate | None = None
+        """The plate whose folder or results the map was found in."""
         self.grid = PlateGrid(self._describe, several=True)
         self.editors: dict[str, QWidget] = {}
         self.show_by = QComboBox()
@@ -87,6 +89,10 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
     def set_plate(self, plate: Plate | None) -> None:
         """Show the plate that the map is for."""
         self._plate = plate
+        before = self.came_with
+        if before is not None and (plate is None or (before.path, before.name) != (plate.path, plate.name)):
+            self.came_with = None
+            self.set_value(None)
         self._redraw()
 
     def value(self) -> PlateMap | None:
@@ -102,6 +108,13 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         rows = [{"well": str(well), **row} for well, row in sorted(self._rows.items())]
         return PlateMap.from_rows(rows, "the map in the dock")
 
+    def value_or_none(self) -> PlateMap | None:
+        """Return the map; None where there is none, or what is written in it cannot be used yet."""
+        try:
+            return self.value()
+        except VitascopeError:
+            return None
+
     def set_value(self, plate_map: PlateMap | None) -> None:
         """Show a map; where it names plates, what it says of this one."""
         self._rows = {}
@@ -112,7 +125,13 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
                     self._rows[Well.parse(row["well"])] = {
                         str(column): _text(row[column]) for column in plate_map.table if column not in ("plate", "well")
                     }
+        if not self._tells(self.show_by.currentData()):
+            told = [i for i in range(self.show_by.count()) if self._tells(self.show_by.itemData(i))]
+            self.show_by.setCurrentIndex(told[0] if told else 0)
         self._changed()
+
+    def _tells(self, column: str) -> bool:
+        return any(row.get(column) for row in self._rows.values())
 
     def paint_wells(self) -> None:
         """Put what stands in the editors into the chosen wells; empty editors leave what is there."""
@@ -122,6 +141,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             return
         for well in self.grid.wells:
             self._rows[well] = {**self._rows.get(well, dict.fromkeys(MAP_COLUMNS[2:], "")), **given}
+        self.came_with = None
         self._changed()
 
     def empty_wells(self) -> None:
@@ -147,9 +167,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             against = plate_map.check(self._plate) if self._plate is not None else ()
         except VitascopeError as error:
             return str(error)
-        told = [problem.sentence for problem in (*plate_map.problems, *against)]
-        more = [f"… and {len(told) - MOST_TOLD} more."] if len(told) > MOST_TOLD else []
-        return "\n".join([*told[:MOST_TOLD], *more])
+        return "\n".join(in_short((*plate_map.problems, *against)))
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -158,9 +176,10 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         if name:
             self.load(Path(name))
 
-    def load(self, path: Path) -> None:
-        """Load a map from a file."""
+    def load(self, path: Path, came_with: Plate | None = None) -> None:
+        """Load a map from a file; one that came with a plate goes with it."""
         try:
+            self.came_with = came_with
             self.set_value(read_plate_map(path))
         except VitascopeError as error:
             self.note.setText(str(error))

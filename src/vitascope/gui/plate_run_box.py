@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-import shlex
+import math
+import os
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.compat import getexistingdirectory
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QProgressBar, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
-from vitascope.batch.plate import PlateJob, PlateReport, run_plate
+from vitascope.batch.plate import PlateReport, run_plate
+from vitascope.batch.plate_job import PlateJob
+from vitascope.batch.plate_tables import MAP
 from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.folders import SAMPLES, cache
 from vitascope.core.steps import Progress
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.model_box import ModelBox
-from vitascope.gui.parts import Fold, add_row, make_form, make_note
+from vitascope.gui.parts import Fold, add_row, make_form, make_note, scrolling
+from vitascope.gui.plate_command import plate_command
 from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.io.plate_map import PlateMap
 from vitascope.io.plates import Plate
+from vitascope.io.writing import check_writable
 from vitascope.tasks.registry import TASKS, find_task
 
 HIDDEN = ("model", "device", "planes", "channel", "threads")
@@ -40,7 +58,9 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self._group: str | None = None
         self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
         self.workers, self.scheduler = QSpinBox(), QLineEdit()
-        self.channel = QLineEdit()
+        self.channel, self.pixel_size = QLineEdit(), QLineEdit()
+        self.redo = QCheckBox("Run again what failed or was incomplete")
+        self.map_note, self.copy_button = make_note(), QPushButton("Copy as command")
         self.run_button, self.bar, self.status = QPushButton("Run the plate"), QProgressBar(), make_note()
         self.model: ModelBox
         self.settings: ParamsForm
@@ -51,9 +71,10 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.task.currentIndexChanged.connect(self._task_changed)
         self.browse.clicked.connect(self._ask_folder)
         self.run_button.clicked.connect(self._run_or_cancel)
+        self.copy_button.clicked.connect(self.copy_command)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
-        self.plate_map: PlateMap | None = None
+        self.set_map(None)
         self._refresh()
 
     def _lay_out(self) -> None:
@@ -61,6 +82,9 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         add_row(form, "Task", self.task, "What to do with every image.")
         self.channel.setPlaceholderText("the only one, or the label-free one")
         add_row(form, "Channel", self.channel, "Label-free channel, by name or by number from 0.")
+        self.pixel_size.setPlaceholderText("as the files say")
+        tip = "Side of a pixel in micrometres, where the files do not tell it or tell it wrong; of all images."
+        add_row(form, "Pixel size (µm)", self.pixel_size, tip)
         folder = QWidget()
         across = QHBoxLayout(folder)
         across.setContentsMargins(0, 0, 0, 0)
@@ -77,19 +101,27 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.bar.hide()
-        self.inside = QVBoxLayout()
+        self.inside, choices = QVBoxLayout(), QWidget()
+        above = QVBoxLayout(choices)
+        above.setContentsMargins(0, 4, 0, 0)
+        above.addLayout(form)
+        above.addLayout(self.inside)
+        above.addWidget(self.fold)
+        above.addWidget(self.redo)
+        above.addStretch(1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 0, 0)
-        column.addLayout(form)
-        column.addLayout(self.inside)
-        column.addWidget(self.fold)
-        for part in (self.run_button, self.bar, self.status):
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(scrolling(choices), 1)
+        self.redo.setToolTip("When a run is gone on with; what is done and good is never run again.")
+        self.copy_button.setToolTip("Copy a command that does the same on the command line.")
+        for part in (self.map_note, self.run_button, self.bar, self.status, self.copy_button):
             column.addWidget(part)
-        column.addStretch(1)
 
     def _task_changed(self, *_: object) -> None:
         while self.inside.count():
-            self.inside.takeAt(0).widget().deleteLater()
+            before = self.inside.takeAt(0).widget()
+            before.hide()  # it is deleted later, and would be drawn below the new one until then
+            before.deleteLater()
         spec = find_task(self.task.currentData())
         self.model = ModelBox(spec.name)
         self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
@@ -101,8 +133,14 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         """Run this plate next; results are proposed beside it."""
         self._plate, self._group = plate, group
         if plate is not None and not self.runner.running:
-            self.out.setText(str(plate.path.parent / f"{plate.name}_results"))
+            self.out.setText(str(proposed_folder(plate)))
         self._refresh()
+
+    def set_map(self, plate_map: PlateMap | None) -> None:
+        """Say with this map what is in the wells."""
+        self.plate_map = plate_map
+        known = "No plate map: the tables will not say what is in the wells (tab Map)."
+        self.map_note.setText(known if plate_map is None else f"With the plate map of {len(plate_map.table)} wells.")
 
     def _ask_folder(self) -> None:
         name = getexistingdirectory(self, "Folder for the results")
@@ -112,6 +150,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
     def _refresh(self) -> None:
         if not self.runner.running:
             self.run_button.setEnabled(self._plate is not None)
+            self.copy_button.setEnabled(self._plate is not None)
             if self._plate is None:
                 self.status.setText("Open a plate first.")
             elif self.status.text() == "Open a plate first.":
@@ -138,8 +177,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         params = self.settings.value().changed(**asked)
         out, scheduler = Path(self.out.text().strip()), self.scheduler.text().strip() or None
         workers = self.workers.value() or None
-        command = ["vitascope", "plate", str(self._plate.path), "--task", spec.name, "-o", str(out)]
-        return PlateJob(
+        job = PlateJob(
             spec,
             self._plate,
             params,
@@ -147,9 +185,35 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.plate_map,
             scheduler,
             None if scheduler else workers,
+            self._pixel_size_um(),
             group=self._group,
-            command=shlex.join(command),
+            redo=self.redo.isChecked(),
         )
+        return replace(job, command=plate_command(job))
+
+    def _pixel_size_um(self) -> float | None:
+        text = self.pixel_size.text().strip().replace(",", ".")
+        try:
+            size = float(text) if text else None
+        except ValueError:
+            size = math.nan
+        if size is not None and not (math.isfinite(size) and size > 0):
+            raise ParameterError(f"The pixel size '{text}' is no length.", "Type micrometres per pixel, such as 0.65.")
+        return size
+
+    def copy_command(self) -> None:
+        """Put the run on the clipboard as a command."""
+        try:
+            job = self.job()
+            if job.plate_map is not None:
+                check_writable(job.out)
+                job.out.mkdir(parents=True, exist_ok=True)
+                job.plate_map.save(job.out / MAP)
+        except VitascopeError as error:
+            self.status.setText(str(error))
+            return
+        QGuiApplication.clipboard().setText(job.command)
+        self.status.setText("Copied.")
 
     def _run_or_cancel(self) -> None:
         if self.runner.running:
@@ -194,6 +258,16 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         else:
             self.status.setText(f"{outcome.message} {outcome.hint}".strip())
         self.ended.emit()
+
+
+def proposed_folder(plate: Plate) -> Path:
+    """Return the folder that results are proposed to go to: beside the plate, at home where nothing can be written."""
+    folder = plate.path
+    if folder.suffix.lower() in (".xml", ".htd"):
+        folder = folder.parent.parent if folder.parent.name.lower() == "images" else folder.parent
+    beside = folder.parent
+    ours = any(beside.is_relative_to(one) for one in (SAMPLES, cache()))
+    return (Path.home() if ours or not os.access(beside, os.W_OK) else beside) / f"{plate.name}_results"
 
 
 def said(report: PlateReport) -> str:

@@ -1,17 +1,22 @@
-"""How good a plate is: a table of Z', SSMD, CV and effects of position, for every number that was measured."""
+"""How good a plate is: Z', SSMD, CV and effects of position of every number, and focus and exposure of the images."""
 
 from __future__ import annotations
 
 import math
 
 import pandas as pd
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
+from vitascope.batch.image_quality import image_quality
 from vitascope.batch.plate_results import PlateResults
 from vitascope.batch.plate_tables import quality_table
+from vitascope.core.errors import VitascopeError
+from vitascope.core.steps import Progress, Steps
 from vitascope.core.wording import quantity_text
-from vitascope.gui.parts import make_note
+from vitascope.gui.parts import make_note, narrow
+from vitascope.gui.runner import Outcome, Runner, in_words
+from vitascope.io.plates import Plate
 
 COLUMNS = {
     "z_prime": ("Z'", "1 - 3 (s+ + s-) / |m+ - m-|: above 0.5 is a good assay."),
@@ -28,19 +33,93 @@ COLUMNS = {
 }
 
 
-class QualityBox(QWidget):  # type: ignore[misc]
-    """The table."""
+LOOK = "Look at focus and exposure"
 
-    def __init__(self) -> None:
+
+class QualityBox(QWidget):  # type: ignore[misc]
+    """The table, and a look at the images themselves.
+
+    Parameters
+    ----------
+    runner : Runner
+    """
+
+    looked = Signal(object, object)
+    """Plate, and the focus and exposure of its images as a table."""
+
+    def __init__(self, runner: Runner) -> None:
         super().__init__()
-        self.table, self.note = QTableWidget(), make_note()
+        self.runner = runner
+        self._plate: Plate | None = None
+        self.table, self.note, self.said = QTableWidget(), make_note(), make_note()
+        self.channel, self.look_button = QComboBox(), QPushButton(LOOK)
+        narrow(self.channel)
+        self.channel.setToolTip("Channel to look at.")
+        self.channel.setAccessibleName("Channel to look at")
+        self.look_button.setToolTip("Read every image once: blurred, empty and saturated wells get a flag.")
+        row = QHBoxLayout()
+        row.addWidget(self.channel)
+        row.addWidget(self.look_button)
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.table.setAccessibleName("Plate quality")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.note)
-        column.addWidget(self.table)
+        column.addWidget(self.table, 1)
+        column.addLayout(row)
+        column.addWidget(self.said)
+        self.look_button.clicked.connect(self.look_or_cancel)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        self.set_plate(None)
         self.set_results([])
+
+    # -- focus and exposure -----------------------------------------------------------------------------------------
+
+    def set_plate(self, plate: Plate | None) -> None:
+        """Look at this plate next."""
+        self._plate = plate
+        self.channel.clear()
+        for name in (plate.channels if plate is not None else ()) or ("Channel 1",):
+            self.channel.addItem(name)
+        self.look_button.setEnabled(plate is not None or self.runner.running)
+        if not self.runner.running:
+            self.said.setText("" if plate is not None else "Open a plate first.")
+
+    def look_or_cancel(self) -> None:
+        """Read all images of the plate, or stop."""
+        if self.runner.running:
+            self.runner.cancel()
+            return
+        plate, channel = self._plate, max(0, self.channel.currentIndex())
+        if plate is None:
+            return
+
+        def steps() -> Steps[tuple[Plate, pd.DataFrame]]:
+            return plate, (yield from image_quality(plate, channel))
+
+        self.look_button.setText("Cancel")
+        try:
+            self.runner.start(f"Focus and exposure: {plate.name}", steps)
+        except VitascopeError as error:
+            self.look_button.setText(LOOK)
+            self.said.setText(str(error))
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        self.said.setText(in_words(progress, seconds_left))
+
+    def _ended(self, outcome: Outcome) -> None:
+        self.look_button.setText(LOOK)
+        self.look_button.setEnabled(self._plate is not None)
+        if outcome.kind == "done":
+            plate, table = outcome.value
+            noticed = int((table["flags"] != "").sum())
+            self.said.setText(f"{noticed} of {len(table)} images have a flag; see the tab Heat map.")
+            self.looked.emit(plate, table)
+        else:
+            self.said.setText(f"{outcome.message} {outcome.hint}".strip() or "Cancelled.")
+
+    # -- the table --------------------------------------------------------------------------------------------------
 
     def set_results(self, results: list[PlateResults]) -> None:
         """Judge plates."""

@@ -195,6 +195,10 @@ class Runner(QObject):  # type: ignore[misc]
         self._warned: set[str] = set()
         self.worker: GeneratorWorker[Any, Any, Any] | None = None
 
+    def another(self) -> Runner:
+        """Make a runner of the same kind, for another part of the same dock."""
+        return Runner(self._launch, self._activity)
+
     @property
     def running(self) -> bool:
         """Whether a run of this runner is going."""

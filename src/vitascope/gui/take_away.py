@@ -195,9 +195,21 @@ def as_command(run: Run, out: str = "results") -> str:
     settings = run.settings
     if given.channel is not None:
         settings["channel"] = given.name or str(given.channel)
+    return shlex.join(words + setting_words(settings))
+
+
+def setting_words(settings: Mapping[str, Any]) -> list[str]:
+    """Write parameters as the words of a command.
+
+    Examples
+    --------
+    >>> setting_words({"device": "cpu", "planes": (0, 2)})
+    ['--device', 'cpu', '--set', 'planes=[0, 2]']
+    """
+    words = []
     for name, value in settings.items():
         words += [f"--{name}", str(value)] if name in ("model", "device") else ["--set", f"{name}={_yaml(value)}"]
-    return shlex.join(words)
+    return words
 
 
 def _check_command(given: FileInput) -> None:

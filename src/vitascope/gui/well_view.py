@@ -140,6 +140,11 @@ class WellView:
         number = self._wanted
         self._launch(lambda: load(image, plate, results), lambda value: self._arrived(number, value))
 
+    def prepare(self, results: PlateResults, plate: Plate | None) -> None:
+        """Read the first image of a plate and show nothing: the first click then waits for no library."""
+        if len(results.frame):
+            self._launch(lambda: load(str(results.frame["image"].iloc[0]), plate, results), lambda _: None)
+
     def close(self) -> None:
         """Show nothing that arrives from now on."""
         self._wanted += 1

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.plate import Place
@@ -52,8 +53,7 @@ class ImageGroup:
         return tuple(path for row in self.grid for path in row)
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One file, and what its name or an index tells of it.
 
     Parameters
@@ -68,11 +68,10 @@ class Member:
     parts: NameParts
     levels: int = 0
 
-    @cached_property
+    @property
     def home(self) -> Path:
         """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
-        levels = self.levels or len(step_folders(self.path))
-        return _folder(self.path.parts[: -1 - levels])
+        return _home(self.path.parts[:-1], self.levels)
 
 
 def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
@@ -107,9 +106,9 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = Non
 
 
 @lru_cache(maxsize=1024)
-def _folder(parts: tuple[str, ...]) -> Path:
+def _home(folders: tuple[str, ...], levels: int) -> Path:
     """Give all files of a folder one object for it, which is hashed once."""
-    return Path(*parts)
+    return Path(*folders[: len(folders) - (levels or len(step_folders(folders)))])
 
 
 _Natural = tuple[tuple[int, str], ...]
@@ -129,7 +128,7 @@ def _key(member: Member) -> object:
     if not parts.layout:
         return os.path.abspath(member.path)  # noqa: PTH100, resolve() would follow links
     suffix = split_suffix(member.path.name)[1].replace("tiff", "tif")
-    place = tuple(natural(text) for text in (parts.plate, parts.well, parts.field, parts.time))
+    place = natural(parts.plate), parts.well, natural(parts.field), natural(parts.time)
     return member.home, suffix, place, parts.rest.casefold(), bool(parts.z), bool(parts.channel)
 
 

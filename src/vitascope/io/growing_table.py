@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,7 @@ import pandas as pd
 from vitascope.io.writing import output_error, whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"-\d+([.,]\d+)?([eE][-+]?\d+)?")
 
 
 def any_text() -> AbstractContextManager[None]:
@@ -131,11 +133,11 @@ def cell(value: Any) -> Any:
 
     Examples
     --------
-    >>> cell("=1+1"), cell(-0.5), cell(float("nan")), cell("A01")
-    ("'=1+1", -0.5, '', 'A01')
+    >>> cell("=1+1"), cell("-1"), cell(-0.5), cell(float("nan")), cell("A01")
+    ("'=1+1", '-1', -0.5, '', 'A01')
     """
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA) else value
+        return "'" + value if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value) else value
     if value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and not math.isfinite(value)):
         return ""
     return value

@@ -55,7 +55,7 @@ def _layouts(rows: str) -> Layouts:
         # ZProj[Stitched[Bright Field]]_C3_1_001: the channel stands before the well
         (
             "cytation-stitched",
-            _layout(rf"(?P<channel>.*[^\d_].*?)_{well}_(?P<field>\d+)_(?P<time>\d{{3}})"),
+            _layout(rf"(?=.*_\d{{3}}\Z)(?P<channel>.*[^\d_].*?)_{well}_(?P<field>\d+)_(?P<time>\d{{3}})"),
         ),
         # B2_02_1_1_Bright Field_001: read step (with its z), number of the channel, field, channel, time
         (

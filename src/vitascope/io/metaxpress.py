@@ -78,7 +78,7 @@ def metaxpress_plate(description: Path, size: int | None = None) -> Plate:
             if path.name.casefold().startswith(f"{stem}_".casefold()):
                 parts = parse_name(stem_replaced(path, stem))
                 if parts.well:
-                    members.append(Member(path, replace(parts, plate=stem)))
+                    members.append(Member(path, parts._replace(plate=stem)))
     except OSError as error:
         raise unreadable(description.parent, error) from error
     if not members:

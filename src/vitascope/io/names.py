@@ -6,11 +6,10 @@ Pure functions on text; nothing here looks at the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.plate import Place, Well
@@ -23,8 +22,7 @@ PARTS = ("plate", "field", "time", "channel", "z")
 _STEP = re.compile(r"TimePoint[_ ]?(?P<time>\d+)|ZStep[_ ]?(?P<z>\d+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class NameParts:
+class NameParts(NamedTuple):
     """What one name tells; empty text where it tells nothing.
 
     Parameters
@@ -58,7 +56,7 @@ class NameParts:
     @property
     def common(self) -> str:
         """The name without its z and channel parts and one separator for each."""
-        return _without(self.stem, self.planes)
+        return _without(self.stem, set(self.planes))
 
     @property
     def place(self) -> Place:
@@ -91,12 +89,13 @@ def split_suffix(name: str) -> tuple[str, str]:
     >>> split_suffix("notes.txt")
     ('notes.txt', '')
     """
-    lowered = name.lower()
-    if lowered.endswith(SUFFIXES):
-        for suffix in SUFFIXES:
-            if lowered.endswith(suffix) and len(name) > len(suffix):
-                return name[: -len(suffix)], suffix
-    return name, ""
+    dot = name.rfind(".")
+    suffix = name[dot:].lower()
+    if dot < 1 or suffix not in SUFFIXES:
+        return name, ""
+    if dot > 4 and name[dot - 4 : dot].lower() == ".ome" and f".ome{suffix}" in SUFFIXES:
+        dot -= 4
+    return name[:dot], name[dot:].lower()
 
 
 def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> NameParts:
@@ -133,11 +132,10 @@ def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> 
 
 
 def _with_folders(parts: NameParts, path: PurePath) -> NameParts:
-    for folder in step_folders(path):
-        for part, text in folder.items():
-            if not getattr(parts, part):
-                found: dict[str, Any] = {part: text, "layout": parts.layout or "folders"}
-                parts = replace(parts, **found)
+    for part, text in step_folders(path.parts[:-1]):
+        if not getattr(parts, part):
+            found: dict[str, Any] = {part: text, "layout": parts.layout or "folders"}
+            parts = parts._replace(**found)
     return parts
 
 
@@ -172,24 +170,25 @@ def parse_among(path: PurePath, layouts: Collection[str]) -> NameParts:
     if "tokens" not in layouts or match is None:
         return NameParts()
     parts = parse_name(path.with_name("A" + path.name[1:]))
-    return replace(parts, well=match[1].upper() + parts.well[1:]) if parts.well else NameParts()
-
-
-def step_folders(path: PurePath) -> list[dict[str, str]]:
-    """Read the folders right above a file that stand for a time point or a z-step, the innermost first."""
-    found = []
-    for part in path.parts[-2::-1]:
-        step = _step_of(part)
-        if not step:
-            break
-        found.append(dict(step))
-    return found
+    return parts._replace(well=match[1].upper() + parts.well[1:]) if parts.well else NameParts()
 
 
 @lru_cache(maxsize=1024)
-def _step_of(folder: str) -> tuple[tuple[str, str], ...]:
-    match = _STEP.fullmatch(folder)
-    return tuple((part, text) for part, text in match.groupdict().items() if text) if match else ()
+def step_folders(folders: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Read the folders right above a file that stand for a time point or a z-step, the innermost first.
+
+    Examples
+    --------
+    >>> step_folders(("Plate", "TimePoint_2", "ZStep_5"))
+    (('z', '5'), ('time', '2'))
+    """
+    found = []
+    for folder in reversed(folders):
+        match = _STEP.fullmatch(folder)
+        if match is None:
+            break
+        found += [(part, text) for part, text in match.groupdict().items() if text]
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
@@ -221,21 +220,25 @@ def _parse_stem(stem: str) -> NameParts:
             return _parts(name, stem, tokens)
     tokens = find_tokens(stem)
     parts = _parts("tokens" if tokens else "", stem, tokens)
-    return replace(parts, complete=bool(tokens) and not parts.rest)
+    return parts._replace(complete=bool(tokens) and not parts.rest)
 
 
 def _tokens_of_match(match: re.Match[str]) -> list[Token] | None:
     """Turn named groups into tokens; None where what looked like a well is none."""
-    groups = {name: text for name, text in match.groupdict().items() if text}
-    tokens = [Token(name if name in PARTS else "", text, *match.span(name)) for name, text in groups.items()]
-    tokens = [token for token in tokens if token.start < token.end]
-    where = "well" if "well" in groups else "row"
-    if where in groups:
+    text, spans = match.string, match.regs
+    groups = {
+        name: spans[number] for name, number in match.re.groupindex.items() if spans[number][0] < spans[number][1]
+    }
+    tokens = [Token(name if name in PARTS else "", text[a:b], a, b) for name, (a, b) in groups.items()]
+    where = groups.get("well") or groups.get("row")
+    if where is not None:
+        start, end = where
+        column = groups.get("column")
         try:
-            well = read_well(groups[where], groups.get("column", ""))
+            well = read_well(text[start:end], text[column[0] : column[1]] if column else "")
         except ParameterError:
             return None
-        tokens.append(Token("well", well, *match.span(where)))
+        tokens.append(Token("well", well, start, end))
     return tokens
 
 
@@ -251,16 +254,22 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
 
 
 def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
-    values = {token.part: token.text for token in tokens if token.part}
-    planes = tuple((token.start, token.end) for token in tokens if token.part in ("z", "channel", ""))
-    rest = _without(stem, [(token.start, token.end) for token in tokens])
-    return NameParts(layout=layout, rest=rest, complete=True, stem=stem, planes=planes, **values)
+    values, planes, spans = {}, [], set()
+    for part, text, start, end in tokens:
+        spans.add((start, end))
+        if part:
+            values[part] = text
+        if part in ("z", "channel", ""):
+            planes.append((start, end))
+    return NameParts(
+        layout=layout, rest=_without(stem, spans), complete=True, stem=stem, planes=tuple(planes), **values
+    )
 
 
-def _without(stem: str, spans: Collection[tuple[int, int]]) -> str:
+def _without(stem: str, spans: Iterable[tuple[int, int]]) -> str:
     """Cut parts out of a stem, and one separator with each."""
     text = stem
-    for start, end in sorted(set(spans), reverse=True):
+    for start, end in sorted(spans, reverse=True):
         before, after = text[:start], text[end:]
         left, right = before.rstrip(SEPARATORS), after.lstrip(SEPARATORS)
         joint = (before[len(left) :] or after[: len(after) - len(right)])[:1] if left and right else ""

@@ -14,7 +14,7 @@ from vitascope.io.growing_table import uncell
 from vitascope.io.names import read_well
 from vitascope.io.plate_words import is_vehicle, read_dose, read_role, read_unit
 
-_SHOWN = 8
+_SHOWN, _EACH = 8, 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,28 @@ def refuse(problems: Sequence[Problem], name: str) -> None:
     raise InputError(
         f"'{name}': {shown}" + (f" Also: {more}." if more else ""), "Correct these wells in the plate map."
     )
+
+
+def in_short(problems: Sequence[Problem]) -> list[str]:
+    """Say what was noticed, kind by kind; of many wells of one kind, one sentence and the names of the others.
+
+    Examples
+    --------
+    >>> found = [Problem("P", f"A{k}", "no_image", f"The map has A{k}, but there is no image.", False) for k in (1, 2)]
+    >>> in_short(found * 2)
+    ['The map has A1, but there is no image. The same is true of 3 more: A2, A1, A2.']
+    """
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    said = []
+    for found in by_kind.values():
+        if len(found) <= _EACH:
+            said += [problem.sentence for problem in found]
+        else:
+            wells = ", ".join(problem.well for problem in found[1:])
+            said.append(f"{found[0].sentence} The same is true of {len(found) - 1} more: {wells}.")
+    return said
 
 
 def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple[pd.DataFrame, tuple[Problem, ...]]:

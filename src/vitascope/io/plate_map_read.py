@@ -11,7 +11,7 @@ import pandas as pd
 from vitascope.core.errors import InputError
 from vitascope.core.plate import Well
 from vitascope.io.plate_grid import Grid, find_grids
-from vitascope.io.plate_words import read_column
+from vitascope.io.plate_words import guess_columns, read_column
 from vitascope.io.plateconf import is_plateconf, plateconf_rows
 from vitascope.io.reader_export import is_list, is_screen, read_reader_export, read_screen
 from vitascope.io.tables import read_sheets, read_table
@@ -110,6 +110,9 @@ def _table_rows(path: Path, columns: Mapping[str, str]) -> Rows:
         names[header] = column or header
         if unit:
             units["dose_unit"] = unit
+    for header, column in guess_columns({h: table[h].tolist() for h in table.columns if names[h] == h}).items():
+        if column not in names.values():
+            names[header] = column
     found = set(names.values())
     if "well" not in found and not {"row", "column"} <= found:
         raise InputError(

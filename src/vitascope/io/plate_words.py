@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 ROLES = ("treated", "negative", "positive", "blank", "other")
@@ -28,6 +29,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "role": ("role", "control", "controls", "control type", "well type", "welltype", "type", "content", "sample type"),
     "replicate": ("replicate", "rep", "repeat", "replica"),
     "patient": ("patient", "patient id", "donor", "donor id", "subject"),
+}
+_LAST_WORDS = {
+    **dict.fromkeys(("dose", "doses", "concentration", "concentrations", "conc"), "dose"),
+    **dict.fromkeys(("control", "controls", "role", "roles"), "role"),
 }
 _KNOWN = {name: column for column, names in COLUMNS.items() for name in names}
 
@@ -114,6 +119,38 @@ def read_column(header: str) -> tuple[str, str]:
     name = re.sub(r"[\s_.-]+", " ", match["name"]).strip().casefold()
     unit = read_unit(match["a"] or match["b"] or match["c"])
     return ("dose", unit.name) if _KNOWN.get(name) == "dose" and unit is not None else ("", "")
+
+
+def guess_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Read what columns hold whose names end in a word that we know, such as ``SBS_Doses``, if all their cells fit.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence of str
+        Cells of the columns whose names tell nothing as they stand.
+
+    Returns
+    -------
+    dict of str to str
+        ``dose`` or ``role`` by name.
+
+    Examples
+    --------
+    >>> guess_columns({"SBS_Doses": ["0", "1,5"], "Controls_SBS": ["-1", "1"], "Quality control": ["good", "1"]})
+    {'SBS_Doses': 'dose'}
+    """
+    found: dict[str, str] = {}
+    for header, cells in columns.items():
+        last = re.split(r"[\s_.-]+", header.strip())[-1].casefold()
+        column = _LAST_WORDS.get(last, "")
+        fits = (
+            all(read_dose(cell, "," in cell) is not None for cell in cells)
+            if column == "dose"
+            else all(read_role(cell) != "other" for cell in cells)
+        )
+        if column and fits and any(cell.strip() for cell in cells) and column not in found.values():
+            found[header] = column
+    return found
 
 
 def read_role(text: str) -> str:

@@ -1,0 +1,67 @@
+"""Options that several commands have, with their help written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitascope.tasks.registry import TASKS
+
+TASK_HELP = f"What to do: {', '.join(f'{s.name} ({s.title})' for s in TASKS)}."
+
+Model = Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."),
+]
+PixelSize = Annotated[
+    float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any parameter of the task; see 'vitascope run TASK --help-parameters'."
+    ),
+]
+
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...",
+        help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
+        "image, only in channel its channels.",
+    ),
+]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
+        "where the image counts (phenotype), or the control (viability)."
+    ),
+]
+
+PlatePath = Annotated[
+    str,
+    typer.Argument(
+        metavar="PLATE", help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta) or .HTD (MetaXpress)."
+    ),
+]
+PlateOut = Annotated[
+    Path, typer.Option("-o", "--out", help="Folder for the results; a run that was stopped there is gone on with.")
+]
+Map = Annotated[Path | None, typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX or a reader's export.")]
+MapColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map-column", metavar="WHAT=COLUMN", help="Which column of the map holds what, such as dose=SBS_Doses."
+    ),
+]
+PlateName = Annotated[str | None, typer.Option("--plate", help="Name of the plate, where the folder holds several.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a dask scheduler, such as tcp://node17:8786.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=512, help="Worker processes on this machine; without it, threads of one.")
+]
+Redo = Annotated[bool, typer.Option("--redo", help="Run again what failed or was incomplete.")]
