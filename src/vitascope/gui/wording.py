@@ -135,6 +135,23 @@ def _place(row: Mapping[str, Any], number: int) -> str:
     return " ".join(told) or str(number)
 
 
+def picture_text(row: Mapping[str, Any]) -> str:
+    """Name a picture of many by what a biologist calls it: its well, with plate, field and plane where they are told.
+
+    Examples
+    --------
+    >>> picture_text({"image": "p1_B07", "plate": "p1", "well": "B07"}), picture_text({"image": "wells", "z": 3})
+    ('p1 B07', 'wells z 3')
+    """
+    field = str(row.get("field") or "")
+    told = [str(row.get("plate") or ""), str(row.get("well") or ""), f"field {field}" if field else ""]
+    if not row.get("well"):
+        told = [str(row.get("image") or "")]
+    if row.get("z") is not None:
+        told.append(f"z {row['z']}")
+    return " ".join(filter(None, told))
+
+
 def number_text(value: Any) -> str:
     """Write a number as people do; a dash where there is none.
 
