@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from vitascope.batch.plate_tables import write_csv, write_parquet
+from vitascope.batch.plate_tables import write_parquet
 from vitascope.core.errors import ParameterError
+from vitascope.io.growing_table import write_csv
 from vitascope.io.xlsx import write_xlsx
 
 

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from vitascope.batch.run import Job, Report, result_table, run_images
+from vitascope.batch.run_tables import percent_name
 from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.io.grouping import find_groups
+from vitascope.io.plate_map import read_plate_map
 from vitascope.io.yaml_text import read_yaml
 from vitascope.tasks.registry import TASKS, find_task
 from vitascope.tasks.spec import TaskSpec
@@ -48,6 +50,13 @@ def run(
         typer.Option(
             help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
             "where the image counts (phenotype), or the control (viability)."
+        ),
+    ] = None,
+    map: Annotated[
+        Path | None,
+        typer.Option(
+            help="Plate map (CSV or XLSX) with treatment, dose and controls: it comes into the results, and the main "
+            "number is given in percent of the controls of the same plate and time too."
         ),
     ] = None,
     group: Annotated[
@@ -86,6 +95,7 @@ def run(
             check_axes(letters, (1,) * len(letters))
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
+        plate_map = read_plate_map(map) if map is not None else None
         job = Job(
             spec,
             find_groups(images, group),
@@ -96,8 +106,11 @@ def run(
             axes,
             format,  # type: ignore[arg-type]
             shlex.join(["vitascope", *sys.argv[1:]]),
+            plate_map,
         )
         report = watch(run_images(job))
+        for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
+            typer.echo(f"Warning: {sentence}", err=True)
         tell(report, spec)
     if not report.complete:
         raise typer.Exit(PARTIAL)
@@ -158,6 +171,9 @@ def tell(report: Report, spec: TaskSpec) -> None:
     for row in table.to_dict("records"):
         number = row.get(spec.headline)
         main = "" if number is None or number != number else f"{spec.headline_title}: {round(number, 4):g}  "
+        percent = row.get(percent_name(spec.headline, spec.headline))
+        if isinstance(percent, float) and math.isfinite(percent):
+            main = f"{main.rstrip()} ({percent:.0f} % of control)  "
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         typer.echo(f"{row['status']:10} {row['image']}  {main}{row['message']}".rstrip())

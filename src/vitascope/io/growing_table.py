@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vitascope.io.writing import output_error, whole_file
+from vitascope.io.writing import TEMPORARY, output_error, whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -106,6 +106,33 @@ class GrowingTable:
             size = file.tell()
         self.middle += new
         self._size = self._size_before = size
+
+
+def write_csv(
+    path: Path,
+    pieces: Iterable[pd.DataFrame | list[dict[str, Any]]],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> None:
+    """Write a table piece by piece, and give it its name when it is whole.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
+    try:
+        for piece in pieces:
+            growing.append(piece)
+        if growing.path.exists():
+            with growing.path.open("r+b") as file:
+                os.fsync(file.fileno())
+            growing.path.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        growing.path.unlink(missing_ok=True)
 
 
 def _line(cells: Sequence[str]) -> bytes:
