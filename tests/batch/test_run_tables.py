@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vitascope.batch.run import Job, Outcome, Report, add_tables
 from vitascope.batch.run_tables import check_map, curves, with_map, write_run_tables
 from vitascope.core.errors import InputError
 from vitascope.core.plate import Place
 from vitascope.io.plate_map import PlateMap
+from vitascope.tasks.registry import find_task
 
 
 def row(well, value, *, plate="P", time="", field="1", low=None, high=None):
@@ -78,3 +80,13 @@ def test_tables_are_written_and_those_of_an_earlier_run_go(tmp_path):
     assert (tmp_path / "curves.csv").exists()
     write_run_tables(tmp_path, rows[:1], None, "atp")
     assert not (tmp_path / "curves.csv").exists()
+
+
+def test_the_report_tells_each_image_its_own_percent(tmp_path):
+    wells = plate_map(("", "A01", "negative"), ("", "A02", "treated"), ("", "A03", "treated"))
+    tables = [[row("A01", 50.0)], [row("A02", 25.0, time=0), row("A02", 20.0, time=1)], [row("A03", 100.0)]]
+    report = Report(tmp_path, [Outcome("", "OK", "", tuple({"atp": r["atp"]} for r in t)) for t in tables])
+    job = Job(find_task("atp"), (), None, tmp_path, plate_map=wells)
+    add_tables(report, tables, job)
+    told = [[one.get("atp_percent_of_control") for one in outcome.rows] for outcome in report.outcomes]
+    assert told == [[100.0], [None, None], [200.0]]  # the times 0 and 1 have no control

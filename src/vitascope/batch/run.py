@@ -173,10 +173,11 @@ def run_images(job: Job) -> Steps[Report]:
 def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job) -> None:
     """Write what is known only in the end, and let the report tell the numbers in percent of control."""
     column = job.spec.headline
-    rows = iter(write_run_tables(report.out, [row for table in tables for row in table], job.plate_map, column))
-    percent = percent_name(column, column)
+    rows = write_run_tables(report.out, [row for table in tables for row in table], job.plate_map, column)
+    percent, first = percent_name(column, column), 0
     for number, table in enumerate(tables):
-        found = [row.get(percent) for row, _ in zip(rows, table, strict=False)]
+        found = [row.get(percent) for row in rows[first : first + len(table)]]
+        first += len(table)
         if any(value is not None for value in found):
             outcome = report.outcomes[number]
             told = [{**row, percent: value} for row, value in zip(outcome.rows, found, strict=True)]

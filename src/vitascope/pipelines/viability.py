@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.errors import InputError, MemoryShortageError, ModelError
+from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, Provenance, Result, Trust
 from vitascope.core.steps import Progress, Steps
@@ -24,6 +24,7 @@ from vitascope.engine.plan import fixed_plan, open_backend
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import Picture, select_pictures
 from vitascope.io.inputs import describe_input
+from vitascope.io.models import find_cards, read_card
 from vitascope.io.scratch import Scratch, plane_of
 from vitascope.models.resnet import Nvir
 from vitascope.ops.geometry import array_reader
@@ -31,8 +32,6 @@ from vitascope.pipelines.grid import Grid
 from vitascope.pipelines.rows import PictureRows
 from vitascope.stats.conformal import interval
 from vitascope.tasks.viability import ViabilityParams
-
-DEFAULT_MODEL = "viability-ldc"
 
 SHOWN = 0.2
 """Maps are shown from minus to plus this change of viability, always: pictures compare."""
@@ -71,13 +70,34 @@ def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> Steps[Resu
     NViR (seed 001).
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "viability")
+    model = load_model(choose_model(params), "viability")
     work = _Work(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating viability")
         yield from work.do(picture)
     yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating viability")
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+def choose_model(params: ViabilityParams) -> str:
+    """Return the model to run: the one named, or for ``auto`` the only one there is.
+
+    No image tells reliably whether it shows a spheroid or single cells as the models know them, so nothing is guessed.
+
+    Raises
+    ------
+    ParameterError
+        If several are at hand.
+    """
+    if params.model != "auto":
+        return params.model
+    cards = [read_card(path) for path in find_cards("viability").values()]
+    if len(cards) == 1:
+        return cards[0].id
+    raise ParameterError(
+        "Which model judges viability depends on what is in the image, and none was chosen.",
+        f"Choose one: {'; '.join(f'{card.id} ({card.title})' for card in cards) or 'none is at hand'}.",
+    )
 
 
 class _Work:
