@@ -64,7 +64,7 @@ def test_all_images_are_run_one_by_one_and_a_bad_one_keeps_its_line(viewer, dock
     assert column(dock, "Flags")[3] == "constant"
     assert [" to " in text for text in column(dock, "90% interval")] == [True, True, True, False]
     assert len(viewer.layers) == 4  # maps come with the well that is looked at
-    assert dock.answer.detail.text() == "in 3 pictures"
+    assert dock.answer.detail.text() == "in 3 pictures; 1 without a number"
 
 
 def test_the_numbers_are_those_of_single_runs(viewer, dock):

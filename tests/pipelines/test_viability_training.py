@@ -115,6 +115,7 @@ def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(t
         write_table(tmp_path, ("medium", "medium", "medium", "drug", "medium", "drug")),
         network={"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
         input={**BASE["input"], "channels": ["bright-field", "control"]},
+        split={"by": "group"},
     )
     corpus = finish(load_bags(made, tmp_path))
     own = {s.bag.images.name: s for part in corpus.samples.values() for s in part}

@@ -90,7 +90,7 @@ def sheet_rows(results: Sequence[Result], names: Sequence[str]) -> list[dict[str
 def together(results: Sequence[Result], name: str) -> Result:
     """Put the numbers of several results into one, for a summary; it has no pictures."""
     flags = tuple(dict.fromkeys(flag for result in results for flag in result.flags))
-    rows = tuple(row for result in results for row in result.rows)
+    rows = tuple(row for result in results for row in (result.rows or ({},)))
     said = [result for result in results if result.status not in ("OK", "WARN")]
     first = next((result for result in results if result.rows), results[0])
     return Result(

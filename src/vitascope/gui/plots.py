@@ -143,7 +143,7 @@ def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, titl
         axes.axhline(1.0, color="gray", linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"{title} ({unit})" if unit else title, fontsize="small")
-    return 2
+    return 1
 
 
 def day_curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:

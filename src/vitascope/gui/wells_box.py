@@ -58,7 +58,7 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self._spec = spec
         self.rows: tuple[Row, ...] = ()
         self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), PlotPane(text_colour)
-        self.export, self.command = QPushButton("Export table …"), QPushButton("Copy as command")
+        self.export, self.command = QPushButton("Export table …"), QPushButton("Copy command for all")
         self.said = make_note()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._selected)
@@ -130,10 +130,11 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.horizontalHeader().setMinimumSectionSize(30)
         self.table.blockSignals(False)
 
     def _has_times(self) -> bool:
-        return any(row.get("time") not in (None, "") for row in self.rows)
+        return len({str(row.get("time")) for row in self.rows}) > 1
 
     def _cells(self, number: int, row: Row) -> list[QTableWidgetItem]:
         name = self._spec.headline
@@ -142,7 +143,7 @@ class WellsBox(QWidget):  # type: ignore[misc]
         if math.isfinite(low) and math.isfinite(high):
             shown, least, most = interval_texts(value, low, high)
             texts = [shown, f"{least} to {most}"]
-        flags = [word for word in str(row.get("flags", "")).split(";") if word]
+        flags = sorted(flags_of(row), key=lambda flag: sum(flag in flags_of(other) for other in self.rows))
         time = row.get("time")
         cells = [Cell(text := picture_text(row), natural(text), number)]
         if self._has_times():
@@ -233,6 +234,11 @@ class Cell(QTableWidgetItem):  # type: ignore[misc]
     def __lt__(self, other: QTableWidgetItem) -> bool:
         """Compare by meaning."""
         return bool(self.key < other.key) if isinstance(other, Cell) else NotImplemented
+
+
+def flags_of(row: Row) -> list[str]:
+    """Return the flags of a row of ``results.csv``."""
+    return [word for word in str(row.get("flags") or "").split(";") if word]
 
 
 def _number(value: Any) -> float:

@@ -98,7 +98,7 @@ class WellsDock(TaskDock):
     def _show_stack(self, run: Run) -> None:
         from vitascope.batch.each import sheet_rows  # writers are loaded when they are wanted, not with the dock
 
-        self.answer.tabs.hide()
+        self._hide_single()
         rows = sheet_rows([run.result], [run.result.name])
         self.wells.show_rows(rows, run.result.unit, run.result.interval_level)
         self.wells.command.hide()
@@ -107,6 +107,11 @@ class WellsDock(TaskDock):
         if layer is not None and layer.ndim == len(frame.axes):
             self._stack = layer, frame.axes
             self._plane_chosen()
+
+    def _hide_single(self) -> None:
+        """Leave to the table of wells what the answer says of one: numbers, and flags in the lines they belong to."""
+        self.answer.tabs.hide()
+        self.answer.words.hide()
 
     def _show_failure(self, message: str, hint: str) -> None:
         self._forget()
@@ -165,7 +170,7 @@ class WellsDock(TaskDock):
         whole = together(series.results, f"{len(series.layers)} images")
         self.take_away.clear()
         self.answer.show_result(whole)
-        self.answer.tabs.hide()
+        self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
         self.model.hide_trust()

@@ -49,8 +49,10 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
     if len(values) > 1:
-        least, most = number_text(min(values)), number_text(max(values))
-        return Headline(least if least == most else f"{least} to {most}", unit, f"in {len(values)} pictures")
+        least, most = (_rounded(spec, result.rows, value) for value in (min(values), max(values)))
+        without = len(result.rows) - len(values)
+        detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
+        return Headline(least if least == most else f"{least} to {most}", unit, detail)
     row = next(row for row in result.rows if _is_number(row.get(spec.headline)))
     low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
     detail = ""
@@ -59,6 +61,13 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
         return Headline(value, unit, f"{level}{low_text} to {high_text}")
     return Headline(number_text(values[0]), unit, detail)
+
+
+def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:
+    """Write one of several numbers, rounded as its interval allows."""
+    row = next(row for row in rows if row.get(spec.headline) == value)
+    low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
+    return interval_texts(value, low, high)[0] if _is_number(low) and _is_number(high) else number_text(value)
 
 
 def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str]:

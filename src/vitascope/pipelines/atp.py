@@ -136,6 +136,8 @@ class _Work:
     def _seen(self, framed: Framed) -> NDArray[np.bool_]:
         """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
         g = self.network.grid
+        if framed.inside.all():
+            return np.ones((g, g), bool)
         cells = np.array_split(np.arange(len(framed.inside)), g)
         return np.array([[framed.inside[np.ix_(r, c)].any() for c in cells] for r in cells])
 

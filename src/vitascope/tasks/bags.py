@@ -246,10 +246,10 @@ class _Finder:
         """Tell of rows without an image, and of images without a row."""
         said = []
         if self._missing:
-            said.append(f"{table}: the lines {_told(self._missing)} have a number, and no image.")
+            said.append(f"{table}, line {_told(self._missing)}: there is a number, and no image.")
         left = [g.name for g in self._groups if g.name not in self._lines]
         if left:
-            said.append(f"{table}: {_told(left)} have an image, and no number.")
+            said.append(f"{_told(left)}: there is an image, and no number in {table}.")
         return said
 
     def _find(self, row: pd.Series[Any]) -> list[ImageGroup]:
