@@ -73,3 +73,5 @@ def match_theme(figure: Any, text_colour: str) -> None:
             part.set_color(text_colour)
         for spine in axes.spines.values():
             spine.set_color(text_colour)
+        for text in axes.get_legend().get_texts() if axes.get_legend() is not None else ():
+            text.set_color(text_colour)
