@@ -40,6 +40,7 @@ TABLE1 = {
     "MeshIns": ({**ATTENDS, "instances": "mesh", "grid": 8}, "14784 / 0.792"),
     "DeepIns": (ATTENDS, "10149 / 0.898"),
     "DeepIns, additive": ({"fusion": "additive"}, "-"),
+    "DeepIns, additive, VGG": ({"fusion": "additive", "backbone": "vgg"}, "-"),
 }
 TABLE3 = {
     "DeepIns, sum": ({"fusion": "sum"}, {}),
@@ -53,7 +54,7 @@ TABLE3 = {
 PAPER3 = "one factor at a time; the paper's best 10926 to 19152"
 SIDES = (128, 192, 256)
 TABLE2 = ("ResNet (residual), whole image", "DeepIns")
-BASELINES = ("ResNet18, whole image", "ResNet (residual), whole image")
+BASELINES = ("ResNet18, whole image", "ResNet (residual), whole image", "VGG, whole image")
 
 
 def sized(side: int) -> Recipe:

@@ -5,7 +5,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import tifffile
-from napari.layers import Image
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, settle
@@ -199,3 +199,28 @@ def test_results_and_stains_are_no_wells(viewer, dock):
     choose_all(dock)
     assert [layer.name for layer in dock.input.each()] == ["light", "well 1", "well 2"]
     assert all(isinstance(layer, Image) for layer in dock.input.each())
+
+
+def test_the_places_that_count_most_are_listed_and_lead_into_the_picture(viewer, dock):
+    viewer.add_image(make_well(9, 0, 0, 128).image, name="well", scale=(2.0, 2.0))
+    dock.run()
+    labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
+    best = labels.features["contribution_rlu"].astype(float).nlargest(5).index.tolist()
+    assert not dock.places.isHidden()
+    assert dock.places.table.rowCount() == 5
+    dock.places.table.selectRow(0)
+    assert labels.selected_label == best[0]
+    assert viewer.layers.selection.active is labels
+    middle = 2.0 * np.argwhere(np.asarray(labels.data) == best[0]).mean(0)
+    np.testing.assert_allclose(viewer.camera.center[-2:], middle, atol=1e-6)
+
+
+def test_the_places_are_those_of_the_plane_that_is_shown(viewer, dock):
+    viewer.add_image(np.stack([make_well(9, n, 0, 96).image for n in range(2)]), name="wells")
+    dock.run()
+    labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
+    for plane in (1, 0):
+        viewer.dims.set_current_step(0, plane)
+        dock.places.table.selectRow(0)
+        assert labels.selected_label in np.unique(np.asarray(labels.data)[plane])
+        dock.places.table.clearSelection()

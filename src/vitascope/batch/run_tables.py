@@ -95,10 +95,11 @@ def with_map(rows: Sequence[Row], plate_map: PlateMap, column: str) -> list[Row]
     ----------
     NViR (seed 001): viability is ATP over the median ATP of the untreated wells of the same plate and day.
     """
-    joined = []
+    columns = [str(name) for name in plate_map.table if name not in FIRST_COLUMNS]
+    joined: list[Row] = []
     for row in rows:
-        known = _mapped(plate_map, str(row["plate"] or ""), str(row["well"] or ""))
-        joined.append({**row, **{name: known.get(name) for name in plate_map.table if name not in FIRST_COLUMNS}})
+        mapped = _mapped(plate_map, str(row["plate"] or ""), str(row["well"] or ""))
+        joined.append({**row, **{name: mapped.get(name) for name in columns}})
     names = [f"{column}{end}" for end in ("", "_low", "_high")]
     batches: dict[tuple[str, str], list[Row]] = {}
     for row in joined:

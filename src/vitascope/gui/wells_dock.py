@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtGui import QGuiApplication
 
@@ -20,6 +20,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.result import Result
 from vitascope.core.steps import Progress, Steps
 from vitascope.gui.layers import Snapshot, is_result, take
+from vitascope.gui.places_box import PlacesBox
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import add_result
 from vitascope.gui.take_away import Run, as_command
@@ -57,15 +58,17 @@ class WellsDock(TaskDock):
         self._series: Series | None = None
         self._stack: tuple[Layer, str] | None = None
         self._shown: list[Layer] = []
+        self._outlines: Labels | None = None
         super().__init__(napari_viewer, runner)
         self.wells.chosen.connect(self.show_well)
+        self.places.chosen.connect(self.show_place)
         self.wells.exportWanted.connect(lambda path: self.export(Path(path)))
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
-        """Return the table of wells, which stands below the answer."""
-        self.wells = WellsBox(self.spec, self._text_colour)
-        return (self.wells,)
+        """Return the table of wells and that of places, which stand below the answer."""
+        self.wells, self.places = WellsBox(self.spec, self._text_colour), PlacesBox()
+        return self.wells, self.places
 
     def _connect(self) -> None:
         super()._connect()
@@ -92,6 +95,7 @@ class WellsDock(TaskDock):
     def _show_run(self, run: Run) -> None:
         self._forget()
         super()._show_run(run)
+        self._offer_places(run)
         if len(run.result.rows) > 1:
             self._show_stack(run)
 
@@ -121,6 +125,7 @@ class WellsDock(TaskDock):
         self._series = self._stack = None
         self._shown = []
         self.wells.clear()
+        self.places.clear()
 
     # -- many layers, one by one ------------------------------------------------------------------------------------
 
@@ -218,10 +223,32 @@ class WellsDock(TaskDock):
         colours = {t.name: t.colormap for t in card.targets} if card else {}
         self._shown = add_result(self._viewer, run.result, frame, colours)
         self.layers_added(run, self._shown)
+        self._offer_places(run)
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
             self._viewer.layers.selection.active = self._series.layers[of]
         self.model.show_trust(in_full(run.result.trust))
         self.take_away.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
+
+    def _offer_places(self, run: Run) -> None:
+        """Offer the places of a run, and keep at hand what outlines them."""
+        ending = f"({run.result.provenance.model})" if run.result.provenance else ""
+        outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
+        self._outlines = outlined[-1] if outlined else None
+        self.places.offer(run.result.tables.get("places"), run.result.rows[0])
+
+    def show_place(self, label: int) -> None:
+        """Bring a place into view, and mark its outline."""
+        layer = self._outlines
+        if layer is None or layer not in self._viewer.layers:
+            return
+        self._viewer.layers.selection.active = layer
+        layer.selected_label = label
+        leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
+        data = layer.data[0] if layer.multiscale else layer.data
+        found = np.argwhere(np.asarray(data[leading]) == label)
+        if len(found):
+            centre = layer.data_to_world((*leading, *found.mean(0)))
+            self._viewer.camera.center = (0.0, *centre[-2:])
 
     def _drop_maps(self) -> None:
         for layer in self._shown:
@@ -267,6 +294,7 @@ class WellsDock(TaskDock):
         for number, row in enumerate(self.wells.rows):
             if all(_position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
                 self.wells.choose(number)
+                self.places.show_picture(row)
                 return
 
     # -- out --------------------------------------------------------------------------------------------------------

@@ -187,14 +187,14 @@ class _LabelReader:
             value = self._source.classes.get(value, value)
             known = {t.lower(): t for t in self._targets}
             return one_class(known[value.lower()], self._targets) if value.lower() in known else None
-        found = {}
+        found: dict[str, float] = {}
         for target in self._targets:
             text = str(row[target.lower()]).strip()
-            value = parse_number(text, self._comma[target.lower()])
-            if value is None or math.isnan(value):
+            number = parse_number(text, self._comma[target.lower()])
+            if number is None or math.isnan(number):
                 self.problems.append(f"'{text}' in line {line} is no number for {target}: the line is left out.")
                 return None
-            found[target] = value
+            found[target] = number
         return found
 
 
