@@ -2,7 +2,7 @@
 
 One frozen budget: 300 wells of 60 plates, 128 px, 12 epochs of 24 batches of 15; two seeds a cell in Table 1, one in
 Tables 2 and 3. ``python -m tests.benchmarks atp`` prints what was run, from ``results/atp.json``; cells that were not
-run print "not run". ``atp run table1 [table2] [table3]`` runs the cells of these tables that are missing there.
+run print "not run". ``atp run table1 [even] [table2] [table3]`` runs the cells of these tables that are missing there.
 """
 
 from __future__ import annotations
@@ -42,19 +42,30 @@ TABLE1 = {
     "DeepIns, additive": ({"fusion": "additive"}, "-"),
     "DeepIns, additive, VGG": ({"fusion": "additive", "backbone": "vgg"}, "-"),
 }
+EVENLY = {"amounts.sampling": "random"}
+EVEN = {
+    "ResNet (residual), whole image, even": (WHOLE, EVENLY),
+    "DeepIns, no code, even": ({**ATTENDS, "head": "value"}, EVENLY),
+    "DeepIns, additive, even": ({"fusion": "additive"}, EVENLY),
+}
 TABLE3 = {
     "DeepIns, sum": ({"fusion": "sum"}, {}),
     "DeepIns, concatenation": ({"fusion": "concat"}, {}),
     "DeepIns, gated attention": ({"fusion": "gated"}, {}),
     "DeepIns, no code": ({**ATTENDS, "head": "value"}, {}),
-    "DeepIns, no resampling": (ATTENDS, {"amounts.sampling": "random"}),
+    "DeepIns, no resampling": (ATTENDS, EVENLY),
     "DeepIns, 4 x 4 instances": ({**ATTENDS, "grid": 4}, {}),
     "DeepIns, 8 x 8 instances": ({**ATTENDS, "grid": 8}, {}),
 }
 PAPER3 = "one factor at a time; the paper's best 10926 to 19152"
 SIDES = (128, 192, 256)
 TABLE2 = ("ResNet (residual), whole image", "DeepIns")
-BASELINES = ("ResNet18, whole image", "ResNet (residual), whole image", "VGG, whole image")
+BASELINES = (
+    "ResNet18, whole image",
+    "ResNet (residual), whole image",
+    "ResNet (residual), whole image, even",
+    "VGG, whole image",
+)
 
 
 def sized(side: int) -> Recipe:
@@ -142,6 +153,8 @@ def plan(tables: list[str]) -> list[tuple[str, dict[str, object], dict[str, obje
     cells: list[tuple[str, dict[str, object], dict[str, object], int, int]] = []
     if "table1" in tables:
         cells += [(n, changed, {}, seed, SIDES[0]) for seed in (0, 1) for n, (changed, _) in TABLE1.items()]
+    if "even" in tables:
+        cells += [(n, *cell, seed, SIDES[0]) for seed in (0, 1) for n, cell in EVEN.items()]
     if "table3" in tables:
         cells += [(n, changed, changes, 0, SIDES[0]) for n, (changed, changes) in TABLE3.items()]
     if "table2" in tables:
@@ -172,6 +185,10 @@ def main(arguments: list[str]) -> None:
         tell(name, cells[name], paper)
         if (cell := cells[name]) is not None:
             print(cell.bins())
+    print("The same, every well drawn as often as every other")
+    for name in EVEN:
+        cells[name] = store.cell(name, 2)
+        tell(name, cells[name], "-")
     compare({name: cell for name, cell in cells.items() if cell is not None})
     print("Table 2, by size")
     for side in SIDES:
