@@ -212,7 +212,7 @@ def test_the_places_that_count_most_are_listed_and_lead_into_the_picture(viewer,
     assert labels.selected_label == best[0]
     assert viewer.layers.selection.active is labels
     middle = 2.0 * np.argwhere(np.asarray(labels.data) == best[0]).mean(0)
-    np.testing.assert_allclose(viewer.camera.center[-2:], middle, atol=1e-6)
+    np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=1e-6)
 
 
 def test_the_places_are_those_of_the_plane_that_is_shown(viewer, dock):

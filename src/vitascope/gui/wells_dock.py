@@ -248,7 +248,7 @@ class WellsDock(TaskDock):
         found = np.argwhere(np.asarray(data[leading]) == label)
         if len(found):
             centre = layer.data_to_world((*leading, *found.mean(0)))
-            self._viewer.camera.center = (0.0, *centre[-2:])
+            self._viewer.scene.camera.center = (0.0, *centre[-2:])
 
     def _drop_maps(self) -> None:
         for layer in self._shown:
