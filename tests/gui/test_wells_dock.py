@@ -209,7 +209,7 @@ def test_the_places_that_count_most_are_listed_and_lead_into_the_picture(viewer,
     assert not dock.places.isHidden()
     assert dock.places.table.rowCount() == 5
     dock.places.table.selectRow(0)
-    assert labels.selected_label == best[0]
+    assert (labels.selected_label, labels.show_selected_label) == (best[0], True)
     assert viewer.layers.selection.active is labels
     middle = 2.0 * np.argwhere(np.asarray(labels.data) == best[0]).mean(0)
     np.testing.assert_allclose(viewer.scene.camera.center[-2:], middle, atol=1e-6)

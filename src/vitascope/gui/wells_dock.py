@@ -237,12 +237,12 @@ class WellsDock(TaskDock):
         self.places.offer(run.result.tables.get("places"), run.result.rows[0])
 
     def show_place(self, label: int) -> None:
-        """Bring a place into view, and mark its outline."""
+        """Bring a place into view, and show its outline alone (napari's "show selected" brings the others back)."""
         layer = self._outlines
         if layer is None or layer not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = layer
-        layer.selected_label = label
+        layer.selected_label, layer.show_selected_label = label, True
         leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
         data = layer.data[0] if layer.multiscale else layer.data
         found = np.argwhere(np.asarray(data[leading]) == label)
