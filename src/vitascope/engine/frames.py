@@ -99,7 +99,7 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     low, high = plane.min(), plane.max()
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
-    if max(float((plane == end).mean()) for end in (low, high)) > MAX_SATURATED_FRACTION:
+    if max(np.count_nonzero(plane == end) for end in (low, high)) > MAX_SATURATED_FRACTION * plane.size:
         flags.append("saturated")
     return plane, flags
 

@@ -139,8 +139,9 @@ def shrink(picture: NDArray[Any], side_px: int = SMALL_PX) -> tuple[NDArray[np.f
     if part.dtype.kind == "f" and not np.isfinite(part).all():
         known = part[np.isfinite(part)]
         part = np.where(np.isfinite(part), part, np.median(known) if known.size else 0)
-    blocks = part.reshape(height, min(factor, part.shape[0]), width, min(factor, part.shape[1]))
-    return blocks.mean((1, 3), dtype=np.float64), factor
+    down, across = min(factor, part.shape[0]), min(factor, part.shape[1])
+    rows = part.reshape(height, down, width * across).sum(1, dtype=np.float64)
+    return rows.reshape(height, width, across).sum(2) / (down * across), factor
 
 
 Box = tuple[int, int, int, int]
