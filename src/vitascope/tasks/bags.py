@@ -15,7 +15,7 @@ import pandas as pd
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.grouping import ImageGroup, find_groups
 from vitascope.io.names import read_well
-from vitascope.io.tables import parse_number, read_table
+from vitascope.io.tables import decimal_comma, parse_number, read_table
 from vitascope.tasks.recipe import BagSource, DataSet, ImagePair
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class _LabelReader:
                 f"Its columns are {', '.join(map(str, table.columns))}.",
             )
         columns = [] if self.by_class else [t.lower() for t in targets]
-        self._comma = {c: not any("." in str(cell) for cell in table[c]) for c in columns}
+        self._comma = {c: decimal_comma([str(cell) for cell in table[c]]) for c in columns}
 
     def read(self, row: pd.Series[Any], line: int) -> dict[str, float] | None:
         """Return the numbers of a row; None where it has no class of ours, or a cell that is no number."""
