@@ -5,6 +5,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import tifffile
+from matplotlib.backend_bases import MouseEvent, PickEvent
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QApplication
 
@@ -224,3 +225,19 @@ def test_the_places_are_those_of_the_plane_that_is_shown(viewer, dock):
         dock.places.table.selectRow(0)
         assert labels.selected_label in np.unique(np.asarray(labels.data)[plane])
         dock.places.table.clearSelection()
+
+
+def test_a_dot_of_the_plot_leads_to_its_well_once(viewer, dock):
+    add_wells(viewer)
+    choose_all(dock)
+    dock.run()
+    for tab in (1, 0, 1):
+        dock.wells.tabs.setCurrentIndex(tab)
+    canvas = dock.wells.plot.canvas
+    (dots,) = [line for line in canvas.figure.axes[0].lines if hasattr(line, "well_rows")]
+    shown = []
+    dock.wells.chosen.connect(shown.append)
+    event = PickEvent("pick_event", canvas, MouseEvent("button_press_event", canvas, 0, 0), dots, ind=[2])
+    canvas.callbacks.process("pick_event", event)
+    assert shown == [2]
+    assert dock.wells.current() == 2

@@ -161,10 +161,10 @@ class WellsBox(QWidget):  # type: ignore[misc]
     def _draw(self) -> None:
         if self.tabs.currentWidget() is not self.plot:
             return
+        before = self.plot.canvas
         self.plot.draw()
-        figure = getattr(self.plot.canvas, "figure", None)
-        if figure is not None:
-            figure.canvas.mpl_connect("pick_event", lambda event: self._picked(event))
+        if self.plot.canvas is not before and hasattr(self.plot.canvas, "mpl_connect"):
+            self.plot.canvas.mpl_connect("pick_event", lambda event: self._picked(event))
 
     def _picked(self, event: Any) -> None:
         """Choose the well whose dot was clicked."""
