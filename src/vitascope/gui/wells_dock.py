@@ -319,10 +319,12 @@ class WellsDock(TaskDock):
 
         def steps() -> Steps[str]:
             yield Progress(0, 1, "Checking the files")
-            runs = []
-            for snapshots, result in zip(series.snapshots, series.results, strict=True):
-                resolved = _with_params(result, series.params)
-                runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved))
+            main, runs = self.spec.roles[0].name, []
+            known = next((one for one in series.results if one.provenance is not None), series.results[0])
+            resolved = _with_params(known, series.params)  # all were run the same way
+            for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
+                opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
+                runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved, opened_from))
             return as_command(runs[0], more=runs[1:])
 
         self._start(steps, self._copied, self._say_failure, "Copy")
