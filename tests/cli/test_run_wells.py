@@ -1,5 +1,6 @@
 """``vitascope run atp`` and ``viability`` with a plate map, over days, and without a model."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
@@ -55,3 +56,17 @@ def test_viability_asks_which_model(wells, tmp_path):
     assert found.exit_code == 2
     assert "viability-ldc (Viability of single cells in a counting chamber)" in found.output
     assert not (tmp_path / "out").exists()
+
+
+def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
+    stack = np.stack([make_well(1, number, 0, 96).image for number in range(3)])
+    stack[1] = 9
+    tifffile.imwrite(tmp_path / "wells.ome.tif", stack, ome=True, metadata={"axes": "ZYX"})
+    found = run("atp", tmp_path / "wells.ome.tif", "-o", tmp_path / "out", *FAST)
+    lines = found.output.splitlines()
+    assert "wells z 0  ATP: " in lines[0]
+    assert lines[1].startswith("REJECTED   wells z 1  The image has one single value")
+    assert "wells z 2  ATP: " in lines[2]
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table["status"].tolist() == ["WARN", "REJECTED", "WARN"]
+    assert table["atp"].notna().tolist() == [True, False, True]

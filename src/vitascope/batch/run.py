@@ -248,6 +248,7 @@ def result_table(report: Report) -> pd.DataFrame:
     rows = []
     for outcome in report.outcomes:
         for numbers in outcome.rows or ({},):
-            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": outcome.message})
+            message = numbers.get("message", outcome.message)
+            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": message})
     with any_text():
         return pd.DataFrame(rows)

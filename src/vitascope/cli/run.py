@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,5 +177,10 @@ def tell(report: Report, spec: TaskSpec) -> None:
             main = f"{main.rstrip()} ({percent:.0f} % of control)  "
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
-        typer.echo(f"{row['status']:10} {row['image']}  {main}{row['message']}".rstrip())
+        where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
+        typer.echo(f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{row['message']}".rstrip())
     typer.echo(f"Results: {report.out}")
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
