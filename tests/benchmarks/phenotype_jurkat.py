@@ -19,7 +19,7 @@ from vitascope.engine.device import list_devices
 from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
-from vitascope.pipelines.bag_data import load_cells
+from vitascope.pipelines.cell_data import load_cells
 from vitascope.pipelines.phenotype_training import FEW_CELLS, MosaicJob, score
 from vitascope.stats.agreement import spearman
 from vitascope.stats.bootstrap import resample_interval

@@ -3,7 +3,7 @@ import platform
 
 import numpy
 
-from vitascope.core.versions import PACKAGES, versions
+from vitascope.core.versions import PACKAGES, _found, versions
 
 
 def test_what_shapes_results_is_told_with_its_version():
@@ -21,4 +21,11 @@ def test_a_package_that_is_not_there_is_left_out(monkeypatch):
         return real(name)
 
     monkeypatch.setattr(importlib.metadata, "version", absent)
+    _found.cache_clear()
     assert set(versions()) == {"python", *PACKAGES} - {"monai"}
+    _found.cache_clear()
+
+
+def test_what_is_returned_is_the_callers_own():
+    versions()["numpy"] = "0"
+    assert versions()["numpy"] == numpy.__version__

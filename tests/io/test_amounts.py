@@ -72,3 +72,21 @@ def test_a_well_that_is_none_is_named_and_left_out(tmp_path):
 def test_what_is_no_table_of_amounts_is_refused(tmp_path, text):
     with pytest.raises(InputError):
         read_amounts(write(tmp_path / "t.csv", text))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("well,atp\nC3,1,2\n", "Line 2 of 't.csv' has 3 cells for 2 columns"),  # a decimal comma between commas
+        ('well,atp\nC3,"1,234"\nC4,"12,500"\n', "three decimals or with a mark for thousands"),
+    ],
+)
+def test_numbers_that_can_be_read_in_two_ways_are_refused(tmp_path, text, words):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_amounts(tmp_path / "t.csv")
+
+
+def test_one_cell_tells_what_the_comma_is(tmp_path):
+    (tmp_path / "t.csv").write_text('well,atp\nC3,"1,234"\nC4,"0,5"\nC5,7\n')
+    assert [a.value for a in read_amounts(tmp_path / "t.csv").rows] == [1.234, 0.5, 7.0]

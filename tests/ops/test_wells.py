@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -102,6 +104,32 @@ def test_cutting_keeps_the_mean_and_the_input():
     assert np.allclose(cut, expected, atol=1e-5)
     assert np.array_equal(picture, before)
     assert np.allclose(cut_square(picture, Region(10, 20, 24), 24), picture[10:34, 20:44])
+
+
+@pytest.mark.parametrize(
+    ("shape", "region", "side"),
+    [
+        ((50, 60), Region(3.3, -5.2, 40.7), 16),  # cut off on the left
+        ((20, 20), Region(2.5, 2.5, 7.1), 30),  # enlarged
+        ((30, 30), Region(29.2, 3.0, 8.0), 5),  # one row of it in the picture
+        ((13, 40), Region(0.0, 0.0, 13.0), 13),
+    ],
+)
+def test_each_pixel_of_a_square_is_the_mean_over_its_area(shape, region, side):
+    picture = np.random.default_rng(0).integers(1, 65535, shape).astype(np.uint16)
+    found = cut_square(picture, region, side)
+
+    def overlaps(start, length):
+        edges = start + region.side * np.arange(side + 1) / side
+        return np.array(
+            [[max(0.0, min(b, i + 1) - max(a, i)) for i in range(length)] for a, b in itertools.pairwise(edges)]
+        )
+
+    rows, columns = overlaps(region.top, shape[0]), overlaps(region.left, shape[1])
+    area = np.outer(rows.sum(1), columns.sum(1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = np.where(area > 1e-9, rows @ picture.astype(float) @ columns.T / area, np.nan)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_shrinking_averages_blocks():

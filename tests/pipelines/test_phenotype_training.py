@@ -14,7 +14,8 @@ from vitascope.engine.crops import Pair
 from vitascope.engine.load import build_network, load_model
 from vitascope.engine.mosaics import MosaicSampler, padded_pair
 from vitascope.io.models import read_card
-from vitascope.pipelines.bag_data import balanced, drawn_parts, labelled_bags, load_bags, load_cells, measured_input
+from vitascope.pipelines.bag_data import balanced, drawn_parts, labelled_bags, load_bags, measured_input
+from vitascope.pipelines.cell_data import load_cells
 from vitascope.pipelines.map_settings import choose_settings, otsu_mask, summed_map
 from vitascope.pipelines.phenotype_training import (
     ImageJob,

@@ -110,6 +110,37 @@ def test_a_plate_without_a_control_is_named(tmp_path):
         find_bags(data, ("viability",), tmp_path)
 
 
+def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(tmp_path):
+    made = recipe(
+        write_table(tmp_path, ("medium", "medium", "medium", "drug", "medium", "drug")),
+        network={"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
+        input={**BASE["input"], "channels": ["bright-field", "control"]},
+        split={"by": "group"},
+    )
+    corpus = finish(load_bags(made, tmp_path))
+    own = {s.bag.images.name: s for part in corpus.samples.values() for s in part}
+    # plate p0: 100, 300 and 50, the median is 100: the others stand beside spheroid0, and that beside the next nearest
+    expected = {"spheroid0": "spheroid2", "spheroid1": "spheroid0", "spheroid2": "spheroid0"}
+    # plate p1 has one control, which has none but itself
+    expected |= {"spheroid3": "spheroid4", "spheroid4": "spheroid4", "spheroid5": "spheroid4"}
+    for name, control in expected.items():
+        assert len(own[name].planes) == 2
+        np.testing.assert_array_equal(own[name].planes[1], own[control].planes[0])
+    pairs = [pair for part in corpus.pairs.values() for pair in part]
+    assert {pair.image.shape[0] for pair in pairs} == {2}
+
+
+def test_a_pair_network_without_controls_is_told_so(tmp_path):
+    source = write_table(tmp_path)
+    made = recipe(
+        {**source, "bags": {**source["bags"], "control": {}}},
+        network={"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
+        input={**BASE["input"], "channels": ["bright-field", "control"]},
+    )
+    with pytest.raises(InputError, match="'p0' has no control to put beside"):
+        finish(load_bags(made, tmp_path))
+
+
 def colour_file(folder, drop=""):
     tensors = {k: v.numpy() for k, v in ResNet18(3).state_dict().items() if v.ndim and k != drop}
     save_file(tensors, folder / "resnet18.safetensors")

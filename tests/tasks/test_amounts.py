@@ -50,3 +50,10 @@ def test_nothing_that_matches_is_said(tmp_path):
         find_amounts(AmountSource(table="t.csv"), "ATP", tmp_path)
     with pytest.raises(ReaderError):
         find_amounts(AmountSource(table="*/t.csv"), "ATP", tmp_path)
+
+
+def test_an_image_is_never_given_the_amounts_of_two_plates(tmp_path):
+    tifffile.imwrite(tmp_path / "C03_1.tif", np.zeros((4, 4), np.uint8))
+    (tmp_path / "t.csv").write_text("plate,well,atp\nP1,C3,5\nP2,C3,6\n")
+    with pytest.raises(InputError, match="more than one amount for the image of C03_1"):
+        find_amounts(AmountSource(table="t.csv"), "ATP", tmp_path)

@@ -93,3 +93,20 @@ def test_a_listed_image_is_one_image(plate):
 def test_a_data_set_lists_its_images_or_says_where_they_are():
     with pytest.raises(ValueError, match="lists 'pairs', or says"):
         data(pairs=({"image": "a"},)).model_validate({**data(pairs=({"image": "a"},)).model_dump(), "pairs": ()})
+
+
+def test_cells_that_are_no_number_are_told_and_left_out(plate, caplog):
+    (plate / "plate.csv").write_text("well;ATP\nA01;1200,5\nA02;<LOD\nB03;\nC07;3,5\n")
+    found = find_bags(data(table="plate.csv"), ("ATP",), plate)
+    assert [(b.group, b.labels) for b in found] == [("A01", {"ATP": 1200.5})]
+    told = "\n".join(caplog.messages)
+    assert "'<LOD' in line 3 is no number for ATP" in told
+    assert "'' in line 4 is no number for ATP" in told
+    assert "plate.csv, line 5: there is a number, and no image." in told
+    assert "A02, B03: there is an image, and no number in plate.csv." in told
+
+
+def test_a_well_that_stands_twice_is_named(plate):
+    (plate / "plate.csv").write_text("well,ATP\nA1,1\nB03,2\nA01,3\n")
+    with pytest.raises(InputError, match=r"lines 2 and 4 of the table are both of A01"):
+        find_bags(data(table="plate.csv"), ("ATP",), plate)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from vitascope.core.flags import join_flags
 from vitascope.core.plate import PLATE_SHAPES
 from vitascope.core.result import Provenance
 from vitascope.core.versions import versions
-from vitascope.io.growing_table import GrowingTable
+from vitascope.io.growing_table import write_csv
 from vitascope.io.plate_map import MAP_COLUMNS, PlateMap
 from vitascope.io.plate_pictures import describe_pictures
 from vitascope.io.plates import Plate
 from vitascope.io.provenance import SHARED
 from vitascope.io.results import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
-from vitascope.io.writing import TEMPORARY, output_error, whole_file
+from vitascope.io.writing import whole_file
 from vitascope.stats.plate_normalise import normalise
 from vitascope.stats.plate_quality import plate_quality
 
@@ -187,33 +186,6 @@ def quality_table(results: pd.DataFrame, rows: int, columns: int) -> pd.DataFram
         table["role"] = table["role"].fillna("other").replace("", "other")
         found.append(plate_quality(table, column, by=("plate", "time"), size=size))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
-
-
-def write_csv(
-    path: Path,
-    pieces: Iterable[pd.DataFrame | list[dict[str, Any]]],
-    first: Sequence[str] = (),
-    last: Sequence[str] = (),
-) -> None:
-    """Write a table piece by piece, and give it its name when it is whole.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
-    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
-    try:
-        for piece in pieces:
-            growing.append(piece)
-        if growing.path.exists():
-            with growing.path.open("r+b") as file:
-                os.fsync(file.fileno())
-            growing.path.replace(path)
-    except OSError as error:
-        raise output_error(path, error) from error
-    finally:
-        growing.path.unlink(missing_ok=True)
 
 
 def write_parquet(path: Path, pieces: Iterable[pd.DataFrame]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work, do_item
+from vitascope.batch.run_tables import check_map, percent_name, write_run_tables
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
 from vitascope.core.result import Provenance
@@ -23,8 +24,9 @@ from vitascope.io.growing_table import GrowingTable, any_text
 from vitascope.io.images import open_group
 from vitascope.io.models import find_model
 from vitascope.io.picture_folder import Format
+from vitascope.io.plate_map import PlateMap
 from vitascope.io.provenance import describe_run
-from vitascope.io.results import ResultsFolder
+from vitascope.io.results import RESULTS, ResultsFolder
 from vitascope.stats.agreement import LEAST_IMAGES, agreement_table
 from vitascope.tasks.spec import TaskSpec
 
@@ -49,6 +51,8 @@ class Job:
     format : {"auto", "tif", "zarr"}
     command : str
         As the user gave it, for the provenance.
+    plate_map : PlateMap or None
+        Its columns come into ``results.csv``, and the main number in percent of its controls.
     """
 
     spec: TaskSpec
@@ -60,6 +64,7 @@ class Job:
     axes: str | None = None
     format: Format = "auto"
     command: str = ""
+    plate_map: PlateMap | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,15 @@ class Report:
 
     Parameters
     ----------
-    outcomes : list of Outcome
     out : Path
+    outcomes : list of Outcome
+    notes : tuple of str
+        What the user should know of the run as a whole.
     """
 
     out: Path
     outcomes: list[Outcome] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -125,7 +133,7 @@ def run_images(job: Job) -> Steps[Report]:
     OutputError
         If the folder cannot be written, before or during the run; whatever was finished stays.
     InputError
-        If the references do not match the images in number.
+        If the references do not match the images in number, or the plate map says nothing of any image.
     ReaderError
         If the only image cannot be read; nothing is written then.
     ParameterError, ModelError
@@ -138,10 +146,12 @@ def run_images(job: Job) -> Steps[Report]:
         )
     if job.params.model != "auto":
         find_model(job.params.model, job.spec.name)
+    notes = check_map([group.place for group in job.groups], job.plate_map) if job.plate_map is not None else ()
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     folder = ResultsFolder(job.out, job.spec.name, job.format)
-    report = Report(job.out)
+    report = Report(job.out, notes=notes)
     provenances: list[Provenance] = []
+    tables: list[list[dict[str, Any]]] = []
     work = Work(job.spec, folder)
     for number, item in enumerate(_items(job)):
         stem = folder.new_stem(item.name)
@@ -149,13 +159,29 @@ def run_images(job: Job) -> Steps[Report]:
         done = yield from _counted(steps, number, len(job.groups), item.name)
         folder.add_rows(stem, done.tables, done.pictures)
         report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows))
+        tables.append(done.tables[RESULTS])
         if done.provenance is not None:
             provenances.append(done.provenance)
     if job.references:
         write_agreement(report)
+    add_tables(report, tables, job)
     seconds = time.perf_counter() - clock
     folder.close(describe_run(job.command, provenances, started.isoformat(timespec="seconds"), seconds))
     return report
+
+
+def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job) -> None:
+    """Write what is known only in the end, and let the report tell the numbers in percent of control."""
+    column = job.spec.headline
+    rows = write_run_tables(report.out, [row for table in tables for row in table], job.plate_map, column)
+    percent, first = percent_name(column, column), 0
+    for number, table in enumerate(tables):
+        found = [row.get(percent) for row in rows[first : first + len(table)]]
+        first += len(table)
+        if any(value is not None for value in found):
+            outcome = report.outcomes[number]
+            told = [{**row, percent: value} for row, value in zip(outcome.rows, found, strict=True)]
+            report.outcomes[number] = replace(outcome, rows=tuple(told))
 
 
 def _counted(steps: Steps[Done], image: int, images: int, name: str) -> Steps[Done]:
@@ -222,6 +248,7 @@ def result_table(report: Report) -> pd.DataFrame:
     rows = []
     for outcome in report.outcomes:
         for numbers in outcome.rows or ({},):
-            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": outcome.message})
+            message = numbers.get("message", outcome.message)
+            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": message})
     with any_text():
         return pd.DataFrame(rows)

@@ -53,6 +53,13 @@ PlateOut = Annotated[
     Path, typer.Option("-o", "--out", help="Folder for the results; a run that was stopped there is gone on with.")
 ]
 Map = Annotated[Path | None, typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX or a reader's export.")]
+ImageMap = Annotated[
+    Path | None,
+    typer.Option(
+        help="Plate map (CSV or XLSX) with treatment, dose and controls: it comes into the results, and the main "
+        "number is given in percent of the controls of the same plate and time too."
+    ),
+]
 MapColumns = Annotated[
     list[str] | None,
     typer.Option(

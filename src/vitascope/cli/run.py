@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vitascope.batch.run import Job, Report, result_table, run_images
+from vitascope.batch.run_tables import percent_name
 from vitascope.cli import options
 from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.io.grouping import find_groups
+from vitascope.io.plate_map import read_plate_map
 from vitascope.io.yaml_text import read_yaml
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
@@ -35,6 +38,7 @@ def run(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
     model: options.Model = "auto",
     reference: options.Reference = None,
+    map: options.ImageMap = None,
     group: options.Group = None,
     pixel_size_um: options.PixelSize = None,
     axes: Annotated[
@@ -61,6 +65,7 @@ def run(
             check_axes(letters, (1,) * len(letters))
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
+        plate_map = read_plate_map(map) if map is not None else None
         job = Job(
             spec,
             find_groups(images, group),
@@ -71,8 +76,11 @@ def run(
             axes,
             format,  # type: ignore[arg-type]
             shlex.join(["vitascope", *sys.argv[1:]]),
+            plate_map,
         )
         report = watch(run_images(job))
+        for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
+            typer.echo(f"Warning: {sentence}", err=True)
         tell(report, spec)
     if not report.complete:
         raise typer.Exit(PARTIAL)
@@ -133,7 +141,15 @@ def tell(report: Report, spec: TaskSpec) -> None:
     for row in table.to_dict("records"):
         number = row.get(spec.headline)
         main = "" if number is None or number != number else f"{spec.headline_title}: {round(number, 4):g}  "
+        percent = row.get(percent_name(spec.headline, spec.headline))
+        if isinstance(percent, float) and math.isfinite(percent):
+            main = f"{main.rstrip()} ({percent:.0f} % of control)  "
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
-        typer.echo(f"{row['status']:10} {row['image']}  {main}{row['message']}".rstrip())
+        where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
+        typer.echo(f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{row['message']}".rstrip())
     typer.echo(f"Results: {report.out}")
+
+
+def _known(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)

@@ -117,7 +117,8 @@ class Result:
     ----------
     outputs : tuple of ImageOutput and LabelsOutput
     rows : tuple of mapping
-        One row of numbers per time point (one in all for a single image); same keys in each.
+        One row of numbers per time point (one in all for a single image); same keys in each. Where pictures end
+        differently, ``status``, ``flags`` and ``message`` of each stand in its row.
     unit : str
         Unit of the main number.
     place : Place

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from functools import lru_cache
 
 PACKAGES = ("vitascope", "torch", "openvino", "monai", "numpy", "scipy", "scikit-image")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that shape results; absent ones are left out."""
+    return dict(_found())
+
+
+@lru_cache(maxsize=1)
+def _found() -> dict[str, str]:
+    """Look them up once: reading what is installed takes as long as estimating a well."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -53,7 +53,7 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
     Raises
     ------
     InputError
-        If no pixel, or less than 90 % of them, is finite.
+        If no pixel, or less than 90 % of them, is finite, or light is measured against a ground that is not above 0.
     """
     assert spec.side_px is not None
     arrays, flags = [], []
@@ -68,6 +68,11 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
     shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside
     if not shown.any():
         shown = inside
+    if spec.normalisation.method == "background" and not np.median(cut[0][shown]) > 0:
+        raise InputError(
+            "The background of the image is not above 0, and light is measured against it.",
+            "Give the picture as the camera took it, with no background subtracted.",
+        )
     filled = [np.where(shown, c, np.float32(np.median(c[shown]))) for c in cut]
     return Framed(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
 
@@ -94,7 +99,7 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     low, high = plane.min(), plane.max()
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
-    if max(float((plane == end).mean()) for end in (low, high)) > MAX_SATURATED_FRACTION:
+    if max(np.count_nonzero(plane == end) for end in (low, high)) > MAX_SATURATED_FRACTION * plane.size:
         flags.append("saturated")
     return plane, flags
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
 
 from vitascope.core.result import Result
 from vitascope.gui.parts import make_note
+from vitascope.gui.plot_pane import PlotPane
 from vitascope.gui.plots import PLOTS
 from vitascope.gui.wording import flag_sentences, headline, summary_table
 from vitascope.tasks.spec import TaskSpec
 
 TABS_HEIGHT_PX, TAB_BAR_PX = 215, 35
-PLOT_ROW_PX = 150
 
 
 class AnswerBox(QWidget):  # type: ignore[misc]
@@ -30,14 +30,12 @@ class AnswerBox(QWidget):  # type: ignore[misc]
 
     def __init__(self, spec: TaskSpec, text_colour: Callable[[], str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._spec, self._text_colour = spec, text_colour
+        self._spec = spec
         self._result: Result | None = None
         self.number, self.detail, self.words = make_note(), make_note(), make_note()
         self.number.setTextFormat(Qt.TextFormat.RichText)
-        self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), QWidget()
+        self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), PlotPane(text_colour)
         self._prepare_table()
-        QVBoxLayout(self.plot).setContentsMargins(0, 0, 0, 0)
-        self.canvas: Any = None
         self.tabs.addTab(self.table, "Table")
         self.tabs.addTab(self.plot, "Plot")
         self.tabs.setFixedHeight(TABS_HEIGHT_PX)
@@ -75,7 +73,7 @@ class AnswerBox(QWidget):  # type: ignore[misc]
         self.words.setText("\n".join(f"⚠ {sentence}" for sentence in sentences))
         self.words.setVisible(bool(sentences))
         self._fill(result)
-        self._forget_plot()
+        self.plot.offer(lambda figure: PLOTS[self._spec.name](figure, result))
         self.tabs.setTabVisible(1, self._spec.name in PLOTS)
         self.tabs.show()
         self._tab_changed()
@@ -110,52 +108,21 @@ class AnswerBox(QWidget):  # type: ignore[misc]
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
 
-    def _forget_plot(self) -> None:
-        if self.canvas is not None:
-            self.plot.layout().removeWidget(self.canvas)
-            self.canvas.deleteLater()
-            self.canvas = None
+    @property
+    def canvas(self) -> Any:
+        """What the plot is drawn on; None before it was looked at."""
+        return self.plot.canvas
 
     def _tab_changed(self) -> None:
-        self._draw()
-        wanted = TABS_HEIGHT_PX
-        if self.tabs.currentWidget() is self.plot and self.canvas is not None:
-            wanted = max(wanted, self.canvas.minimumHeight() + TAB_BAR_PX)
-        self.tabs.setFixedHeight(wanted)
-
-    def _draw(self) -> None:
-        """Draw the plot when it is looked at for the first time."""
-        if self._result is None or self.tabs.currentWidget() is not self.plot or self.canvas is not None:
-            return
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # half a second that most docks never need
-        from matplotlib.figure import Figure
-
-        figure = Figure(layout="constrained", facecolor="none")
-        rows = PLOTS[self._spec.name](figure, self._result)
-        if rows:
-            _match_theme(figure, self._text_colour())
-            self.canvas = FigureCanvasQTAgg(figure)
-            self.canvas.setMinimumHeight(rows * PLOT_ROW_PX)
-            self.canvas.setStyleSheet("background: transparent")
-        else:
-            self.canvas = QLabel("There is nothing to draw.")
-        self.plot.layout().addWidget(self.canvas)
+        shown = self._result is not None and self.tabs.currentWidget() is self.plot
+        if shown:
+            self.plot.draw()
+        self.tabs.setFixedHeight(max(TABS_HEIGHT_PX, self.plot.height_px() + TAB_BAR_PX) if shown else TABS_HEIGHT_PX)
 
     def redraw(self) -> None:
         """Draw again, as after a change of theme."""
-        self._forget_plot()
+        self.plot.forget()
         self._tab_changed()
-
-
-def _match_theme(figure: Any, text_colour: str) -> None:
-    """Draw all text and lines in the colour of the viewer's text, on its background."""
-    for axes in figure.axes:
-        axes.set_facecolor("none")
-        axes.tick_params(colors=text_colour, labelsize="small")
-        for part in (axes.xaxis.label, axes.yaxis.label, axes.title):
-            part.set_color(text_colour)
-        for spine in axes.spines.values():
-            spine.set_color(text_colour)
 
 
 def _escape(text: str) -> str:

@@ -9,6 +9,7 @@ from vitascope.gui.map_dock import MapDock
 from vitascope.gui.spheroid_dock import SpheroidDock
 from vitascope.gui.take_away import Run
 from vitascope.gui.task_dock import TaskDock
+from vitascope.gui.wells_dock import WellsDock
 from vitascope.tasks import atp, phenotype, stain, viability
 
 __all__ = ["AtpDock", "PhenotypeDock", "SpheroidDock", "StainDock", "ViabilityDock"]
@@ -20,7 +21,7 @@ class StainDock(TaskDock):
     spec = stain.SPEC
 
 
-class AtpDock(TaskDock):
+class AtpDock(WellsDock):
     """Estimate ATP."""
 
     spec = atp.SPEC
@@ -32,7 +33,7 @@ class AtpDock(TaskDock):
                 layer.visible = False
 
 
-class ViabilityDock(TaskDock):
+class ViabilityDock(WellsDock):
     """Viability."""
 
     spec = viability.SPEC

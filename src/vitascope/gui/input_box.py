@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
@@ -14,119 +13,13 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayou
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.flags import FLAGS
 from vitascope.gui.form import WRONG_STYLE, parse_numbers
-from vitascope.gui.layers import OWN, Snapshot, guess_axes, is_label_free, is_result, possible_axes, remember, take
+from vitascope.gui.layer_box import Choice, LayerBox, list_choices, list_each, same_choice
+from vitascope.gui.layers import OWN, Snapshot, guess_axes, is_label_free, possible_axes, remember, take
 from vitascope.gui.parts import add_row, make_form, make_note, narrow
-from vitascope.io.names import natural
-from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.spec import TaskSpec
 
 EMPTY = "Open an image, or File ▸ Open Sample ▸ vitascope."
 AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
-
-
-@dataclass(frozen=True, eq=False)
-class Choice:
-    """What a layer box offers: one layer, or several as planes or channels of one image.
-
-    Parameters
-    ----------
-    text : str
-    layers : tuple of Image
-    stacked : {"", "Z", "C"}
-    whole : bool
-        Whether the layers are all channels of an image that our reader opened.
-    """
-
-    text: str
-    layers: tuple[Image, ...]
-    stacked: Literal["", "Z", "C"] = ""
-    whole: bool = False
-
-
-def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = False) -> list[Choice]:
-    """List what can be run on: image layers, the uppermost first and results last, then the selected ones together.
-
-    With ``whole``, images whose channels lie in several layers come first.
-    """
-    images = [layer for layer in reversed(layers) if isinstance(layer, Image)]
-    images.sort(key=is_result)
-    choices = [*whole_images(images), *(Choice(layer.name, (layer,)) for layer in images)]
-    if not whole:
-        choices = [choice for choice in choices if not choice.whole]
-    together = [layer for layer in layers if layer in selected and isinstance(layer, Image) and layer.ndim < 4]
-    if len(together) > 1 and len({layer.ndim for layer in together}) == 1:
-        together.sort(key=lambda layer: natural(layer.name))
-        if together[0].ndim == 2:
-            choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
-        choices.append(Choice(f"{len(together)} selected layers as channels", tuple(together), "C"))
-    return choices
-
-
-def whole_images(images: Sequence[Image]) -> list[Choice]:
-    """List the images whose channels our reader put into several layers, each with all of them in their order."""
-    found: dict[tuple[Any, ...], list[Image]] = {}
-    for layer in images:
-        own = layer.metadata.get(OWN, {})
-        if own.get("channel") is not None and layer.ndim < 5 and not is_result(layer):
-            found.setdefault((own.get("image"), own.get("sources")), []).append(layer)
-    choices = []
-    for (name, _), layers in found.items():
-        layers.sort(key=lambda layer: layer.metadata[OWN]["channel"])
-        if [layer.metadata[OWN]["channel"] for layer in layers] == list(range(len(layers))) and len(layers) > 1:
-            choices.append(Choice(f"{name}, {len(layers)} channels", tuple(layers), "C", whole=True))
-    return choices
-
-
-class LayerBox(QComboBox):  # type: ignore[misc]
-    """Chooses a layer, and keeps it while others come and go."""
-
-    def __init__(self, role: Role, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.role = role
-        self.setToolTip(role.description)
-        self.setAccessibleName(role.title)
-        narrow(self)
-
-    def set_choices(self, choices: Sequence[Choice], preferred: Any = None) -> None:
-        """Offer other layers; the chosen one stays if it is still there, else ``preferred`` is taken."""
-        before = self.choice()
-        self.blockSignals(True)
-        self.clear()
-        if self.role.optional:
-            self.addItem("none", None)
-        for choice in choices:
-            self.addItem(choice.text, choice)
-        self.setCurrentIndex(self._find(before, preferred))
-        self.blockSignals(False)
-
-    def _find(self, before: Choice | None, preferred: Any) -> int:
-        offered = [self.itemData(i) for i in range(self.count())]
-        for i, choice in enumerate(offered):
-            if before is None or choice is None or choice.stacked != before.stacked:
-                continue
-            if choice.layers == before.layers or (before.stacked and not before.whole and not choice.whole):
-                return i
-        if self.role.optional:
-            return 0
-        for i, choice in enumerate(offered):
-            if choice.whole and any(layer is preferred for layer in choice.layers):
-                return i
-        for i, choice in enumerate(offered):
-            if choice.layers == (preferred,) and not is_result(preferred):
-                return i
-        fresh = [i for i, choice in enumerate(offered) if not is_result(choice.layers[0])]
-        return fresh[0] if fresh else -1
-
-    def choice(self) -> Choice | None:
-        """Return what is chosen; None for nothing."""
-        found: Choice | None = self.currentData()
-        return found
-
-    def choose(self, layer: Any) -> None:
-        """Choose a layer, if it is offered."""
-        for i in range(self.count()):
-            choice = self.itemData(i)
-            if choice is not None and choice.layers == (layer,):
-                self.setCurrentIndex(i)
 
 
 class InputBox(QWidget):  # type: ignore[misc]
@@ -137,13 +30,15 @@ class InputBox(QWidget):  # type: ignore[misc]
     spec : TaskSpec
         Its roles become layer boxes; ``channel``, ``channels`` and ``planes`` are asked for where its parameters have
         them.
+    each : bool
+        Whether several layers are offered as images of their own, see :meth:`each`.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, spec: TaskSpec, parent: QWidget | None = None) -> None:
+    def __init__(self, spec: TaskSpec, each: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._spec = spec
+        self._spec, self._each = spec, each
         self.layer_boxes = {role.name: LayerBox(role) for role in spec.roles}
         self.main = self.layer_boxes[spec.roles[0].name]
         self.axes = QComboBox()
@@ -210,10 +105,11 @@ class InputBox(QWidget):  # type: ignore[misc]
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers, which are selected, and which one is active."""
         choices = list_choices(layers, selected, "channels" in self._spec.params.model_fields)
+        several = list_each(layers, selected) if self._each else []
         before = {name: box.choice() for name, box in self.layer_boxes.items()}
         for box in self.layer_boxes.values():
-            box.set_choices(choices, active)
-        if any(not _same(before[name], box.choice()) for name, box in self.layer_boxes.items()):
+            box.set_choices([*choices, *several] if box is self.main else choices, active)
+        if any(not same_choice(before[name], box.choice()) for name, box in self.layer_boxes.items()):
             self._layer_changed()
 
     def _layer_changed(self) -> None:
@@ -346,7 +242,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         if choice is None:
             return None
         axes = self.axes.currentData() if box is self.main and not choice.stacked else None
-        return take(choice.layers, axes, choice.stacked)
+        return take(choice.layers[:1] if choice.each else choice.layers, axes, choice.stacked)
 
     def _show_row(self, widget: QWidget, visible: bool) -> None:
         row = widget.parentWidget() if widget is self.pixel_size else widget
@@ -387,6 +283,11 @@ class InputBox(QWidget):  # type: ignore[misc]
             values["channel"] = self._chosen_channel()
         return found, values
 
+    def each(self) -> tuple[Image, ...]:
+        """Return the layers that are to be run on one by one; none where one image is chosen."""
+        choice = self.main.choice()
+        return choice.layers if choice is not None and choice.each else ()
+
     def _chosen_channel(self) -> str | None:
         if not self.form.isRowVisible(self.channel):
             return None
@@ -394,9 +295,3 @@ class InputBox(QWidget):  # type: ignore[misc]
         if channel is None:
             raise ParameterError("The image has several channels.", "Choose the label-free one.")
         return channel
-
-
-def _same(a: Choice | None, b: Choice | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.layers == b.layers and a.stacked == b.stacked

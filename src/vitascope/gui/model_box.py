@@ -34,6 +34,7 @@ DEVICES = (
     ("mps", "Apple graphics (mps)"),
 )
 AUTO_LINE = "Takes the bundled model that fits the image."
+CHOOSE_LINE = "Choose the model by what is in your image."
 
 
 class Badge(QLabel):  # type: ignore[misc]
@@ -63,13 +64,15 @@ class ModelBox(QWidget):  # type: ignore[misc]
     ----------
     task : str
         Whose models are offered.
+    automatic : bool
+        Whether one can be chosen by the image.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, task: str, parent: QWidget | None = None) -> None:
+    def __init__(self, task: str, automatic: bool = True, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._task = task
+        self._task, self._automatic = task, automatic
         self._cards: dict[str, ModelCard] = {}
         self._used: ModelCard | None = None
         self.model, self.device = QComboBox(), QComboBox()
@@ -109,7 +112,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self.model.blockSignals(True)
         self.model.clear()
         if any(path.parent == BUNDLED_MODELS for path in paths.values()):
-            self.model.addItem("automatic", AUTO)
+            self.model.addItem("automatic" if self._automatic else "choose …", AUTO)
         for id_, card in self._cards.items():
             self.model.addItem(id_, id_)
             self.model.setItemData(self.model.count() - 1, card.summary, Qt.ItemDataRole.ToolTipRole)
@@ -123,13 +126,20 @@ class ModelBox(QWidget):  # type: ignore[misc]
         if card is not None:
             self.line.setText(card_line(card))
         else:
-            self.line.setText(AUTO_LINE if self.model.count() else "There are no models for this task.")
+            line = AUTO_LINE if self._automatic else CHOOSE_LINE
+            self.line.setText(line if self.model.count() else "There are no models for this task.")
         self.details.setEnabled(card is not None)
         self.valueChanged.emit()
 
     def card(self) -> ModelCard | None:
         """Return the card of the chosen model; None for automatic."""
         return self._cards.get(self.model.currentData())
+
+    def problem(self) -> str:
+        """Say what keeps a run from starting; empty if nothing does."""
+        if not self.model.count():
+            return "There are no models for this task."
+        return CHOOSE_LINE if not self._automatic and self.model.currentData() == AUTO else ""
 
     def card_of(self, id_: str) -> ModelCard | None:
         """Return the card of a model that is offered."""

@@ -123,7 +123,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             before.hide()  # it is deleted later, and would be drawn below the new one until then
             before.deleteLater()
         spec = find_task(self.task.currentData())
-        self.model = ModelBox(spec.name)
+        self.model = ModelBox(spec.name, spec.automatic)
         self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
         self.inside.addWidget(self.model)
         self.inside.addWidget(self.settings)
@@ -171,6 +171,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         if not self.out.text().strip():
             raise ParameterError("There is no folder for the results.", "Choose one.")
         spec = find_task(self.task.currentData())
+        if problem := self.model.problem():
+            raise ParameterError(problem)
         asked = self.model.value()
         if self.channel.isEnabled() and self.channel.text().strip():
             asked["channel"] = self.channel.text().strip()

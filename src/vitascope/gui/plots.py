@@ -5,17 +5,23 @@ A plot is a function of a matplotlib figure, a result and the colour of text; :d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitascope.core.result import LabelsOutput, Result
 from vitascope.core.wording import quantity_text
+from vitascope.gui.wording import picture_text
 from vitascope.io.figures import PREDICTED, draw_agreement, violins
+from vitascope.io.names import natural
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LABELLED, MOST_NAMED = 24, 10
+"""So many wells at most are named below a strip, and in the legend of curves."""
 
 Plot = Callable[[Any, Result], int]
 """Draws into a figure, and returns how many rows of axes it drew; 0 for nothing."""
@@ -98,29 +104,98 @@ def draw_spheroid(figure: Any, result: Result) -> int:
     return 1
 
 
-def draw_atp(figure: Any, result: Result) -> int:
-    """Draw the estimate of each well with its interval, in the order of the stack.
+def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, title: str) -> int:
+    """Draw the number of each well with its interval: by day where wells were seen on several, else well by well.
 
-    Parameters and returns as :func:`draw_stain`.
+    Dots can be picked; their artists know under ``well_rows`` which rows they stand for.
+
+    Parameters
+    ----------
+    figure : matplotlib figure
+        Empty; axes are put in.
+    rows : sequence of mapping
+        As ``results.csv`` holds them.
+    column : str
+        Of the number; its interval stands under ``_low`` and ``_high``.
+    title : str
+        What the number is.
+
+    Returns
+    -------
+    int
+        Rows of axes; 0 where there was nothing to draw.
     """
-    values = np.array([[row[n] for n in ("atp", "atp_low", "atp_high")] for row in result.rows], float)
-    known = np.flatnonzero(np.isfinite(values[:, 0]))
+    values = np.array([[_value(row.get(f"{column}{end}")) for end in ("", "_low", "_high")] for row in rows])
+    known = np.flatnonzero(np.isfinite(values[:, 0])) if len(rows) else np.array([], int)
     if not known.size:
         return 0
     axes = figure.subplots()
-    at = values[known]
-    if np.isfinite(at).all():
-        axes.vlines(known, at[:, 1], at[:, 2], color=PREDICTED, alpha=0.5, linewidth=2)
-    axes.plot(known, at[:, 0], "o", color=PREDICTED, markersize=4)
+    unit = str(rows[known[0]].get("unit") or "")
+    curves = day_curves(rows)
+    if curves:
+        _draw_curves(axes, rows, values, curves)
+    else:
+        _draw_dots(axes, known, values, known)
+        step = -(-len(rows) // LABELLED)
+        labels = [picture_text(row) for row in rows]
+        axes.set_xticks(range(0, len(rows), step), labels[::step], rotation=60, ha="right")
+    if unit == "of control":
+        axes.axhline(1.0, color="gray", linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("well of the stack" if len(values) > 1 else "", fontsize="small")
-    axes.set_ylabel(f"ATP ({result.unit})", fontsize="small")
+    axes.set_ylabel(f"{title} ({unit})" if unit else title, fontsize="small")
     return 1
+
+
+def day_curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Put the rows of each well in the order of time; empty where no well was seen more than once.
+
+    Examples
+    --------
+    >>> day_curves([{"well": "B02", "time": "d10"}, {"well": "B02", "time": "d2"}, {"well": "C02", "time": "d2"}])
+    {'B02': [1, 0], 'C02': [2]}
+    """
+    found: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.get("time") not in (None, ""):
+            found.setdefault(picture_text(row), []).append(number)
+    if not any(len({str(rows[n]["time"]) for n in numbers}) > 1 for numbers in found.values()):
+        return {}
+    return {name: sorted(numbers, key=lambda n: natural(str(rows[n]["time"]))) for name, numbers in found.items()}
+
+
+def _draw_curves(
+    axes: Any, rows: Sequence[Mapping[str, Any]], values: NDArray[np.float64], curves: Mapping[str, list[int]]
+) -> None:
+    """Draw a line for each well, over the days in their order."""
+    days = sorted({str(rows[n]["time"]) for numbers in curves.values() for n in numbers}, key=natural)
+    for name, numbers in curves.items():
+        known = np.array([n for n in numbers if np.isfinite(values[n, 0])], int)
+        at = np.array([days.index(str(rows[n]["time"])) for n in known])
+        if known.size:
+            (line,) = axes.plot(at, values[known, 0], "-", linewidth=1, label=name)
+            _draw_dots(axes, at, values, known, line.get_color())
+    axes.set_xticks(range(len(days)), days)
+    axes.set_xlabel("time", fontsize="small")
+    if len(curves) <= MOST_NAMED:
+        axes.legend(fontsize="x-small", frameon=False)
+
+
+def _draw_dots(
+    axes: Any, at: NDArray[Any], values: NDArray[np.float64], numbers: NDArray[Any], colour: str = PREDICTED
+) -> None:
+    """Draw rows as dots with their intervals."""
+    found = values[numbers]
+    axes.vlines(at, found[:, 1], found[:, 2], color=colour, alpha=0.4, linewidth=2)
+    (dots,) = axes.plot(at, found[:, 0], "o", color=colour, markersize=4, picker=5)
+    dots.well_rows = numbers
+
+
+def _value(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 PLOTS: dict[str, Plot] = {
     "stain": draw_stain,
     "phenotype": draw_phenotype,
     "spheroid": draw_spheroid,
-    "atp": draw_atp,
 }

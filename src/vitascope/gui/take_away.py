@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -174,8 +174,8 @@ def _channel_call(run: Run, role: str, given: FileInput) -> str:
     return f"replace({role}, array={role}.array{index}, axes={axes!r}, channel_names={names!r})"
 
 
-def as_command(run: Run, out: str = "results") -> str:
-    """Write the run as a command that gives the same files.
+def as_command(run: Run, out: str = "results", more: Sequence[Run] = ()) -> str:
+    """Write the run as a command that gives the same files; with ``more`` runs of the same kind, one for all.
 
     Raises
     ------
@@ -185,7 +185,13 @@ def as_command(run: Run, out: str = "results") -> str:
     main, *others = run.images
     given = find_files(run, main)
     _check_command(given)
-    words = ["vitascope", "run", run.spec.name, *given.paths, "-o", out]
+    paths = list(given.paths)
+    for one in more:
+        further = find_files(one, main)
+        if replace(further, paths=given.paths) != given:
+            raise InputError("The images lie in their files in different ways.", "Run them in groups that are alike.")
+        paths += further.paths
+    words = ["vitascope", "run", run.spec.name, *paths, "-o", out]
     for role in others:
         further = find_files(run, role)
         _check_reference(run, role, further)

@@ -64,6 +64,8 @@ class TaskDock(QWidget):  # type: ignore[misc]
     """
 
     spec: ClassVar[TaskSpec]
+    each: ClassVar[bool] = False
+    """Whether several layers can be run on one by one."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
         super().__init__()
@@ -74,8 +76,8 @@ class TaskDock(QWidget):  # type: ignore[misc]
         self._after: Callable[[Any], None] = self._show_run
         self._on_failure: Callable[[str, str], None] = self._show_failure
         self._started_s = 0.0
-        self.input = InputBox(self.spec)
-        self.model = ModelBox(self.spec.name)
+        self.input = InputBox(self.spec, self.each)
+        self.model = ModelBox(self.spec.name, self.spec.automatic)
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = QPushButton(self.spec.verb)
@@ -210,9 +212,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
 
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
-        if not self.model.model.count():
-            return "There are no models for this task."
-        problem = self.input.problem()
+        problem = self.input.problem() or self.model.problem()
         if problem:
             return problem
         try:

@@ -49,8 +49,10 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
     if len(values) > 1:
-        least, most = number_text(min(values)), number_text(max(values))
-        return Headline(least if least == most else f"{least} to {most}", unit, f"in {len(values)} pictures")
+        least, most = (_rounded(spec, result.rows, value) for value in (min(values), max(values)))
+        without = len(result.rows) - len(values)
+        detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
+        return Headline(least if least == most else f"{least} to {most}", unit, detail)
     row = next(row for row in result.rows if _is_number(row.get(spec.headline)))
     low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
     detail = ""
@@ -59,6 +61,13 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
         return Headline(value, unit, f"{level}{low_text} to {high_text}")
     return Headline(number_text(values[0]), unit, detail)
+
+
+def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:
+    """Write one of several numbers, rounded as its interval allows."""
+    row = next(row for row in rows if row.get(spec.headline) == value)
+    low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
+    return interval_texts(value, low, high)[0] if _is_number(low) and _is_number(high) else number_text(value)
 
 
 def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str]:
@@ -133,6 +142,23 @@ def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _place(row: Mapping[str, Any], number: int) -> str:
     told = [f"{word} {row[key]}" for key, word in (("time", "t"), ("z", "z")) if row.get(key) is not None]
     return " ".join(told) or str(number)
+
+
+def picture_text(row: Mapping[str, Any]) -> str:
+    """Name a picture of many by what a biologist calls it: its well, with plate, field and plane where they are told.
+
+    Examples
+    --------
+    >>> picture_text({"image": "p1_B07", "plate": "p1", "well": "B07"}), picture_text({"image": "wells", "z": 3})
+    ('p1 B07', 'wells z 3')
+    """
+    field = str(row.get("field") or "")
+    told = [str(row.get("plate") or ""), str(row.get("well") or ""), f"field {field}" if field else ""]
+    if not row.get("well"):
+        told = [str(row.get("image") or "")]
+    if row.get("z") is not None:
+        told.append(f"z {row['z']}")
+    return " ".join(filter(None, told))
 
 
 def number_text(value: Any) -> str:

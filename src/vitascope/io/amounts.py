@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.names import read_well
-from vitascope.io.tables import parse_number, read_cells
+from vitascope.io.tables import decimal_comma, parse_number, read_cells
 
 VALUE_NAMES = ("atp", "value", "rlu", "luminescence", "viability")
 _ROW = re.compile(r"\A([A-Za-z]|[Aa][A-Fa-f])\Z")
@@ -103,7 +103,7 @@ def _grid_values(lines: Cells, first: int, width: int) -> Amounts:
         for k in range(width)
         if first + k < len(row) and row[first + k]
     ]
-    comma = not any("." in text for _, _, text in texts)
+    comma = decimal_comma([text for _, _, text in texts])
     found, problems = [], []
     for number, well, text in texts:
         value = parse_number(text, comma)
@@ -130,8 +130,14 @@ def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> 
     if missing:
         raise InputError(f"'{path.name}' has no column '{missing[0]}'.", f"It has: {', '.join(rows[0][1])}.")
     width = len(header)
+    for number, row in rows[1:]:
+        if any(row[width:]):
+            raise InputError(
+                f"Line {number} of '{path.name}' has {len(row)} cells for {width} columns.",
+                "Put text that holds the delimiter in quotes, or save the table with semicolons.",
+            )
     lines = [(n, (row + [""] * width)[:width]) for n, row in rows[1:]]
-    comma = not any("." in row[value_at] for _, row in lines)
+    comma = decimal_comma([row[value_at] for _, row in lines])
     found, problems = [], []
     for number, row in lines:
         at = {name: row[i] for name, i in places.items()}

@@ -11,7 +11,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vitascope.io.writing import output_error, whole_file
+from vitascope.io.writing import TEMPORARY, output_error, whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"-\d+([.,]\d+)?([eE][-+]?\d+)?")
@@ -108,6 +108,33 @@ class GrowingTable:
             size = file.tell()
         self.middle += new
         self._size = self._size_before = size
+
+
+def write_csv(
+    path: Path,
+    pieces: Iterable[pd.DataFrame | list[dict[str, Any]]],
+    first: Sequence[str] = (),
+    last: Sequence[str] = (),
+) -> None:
+    """Write a table piece by piece, and give it its name when it is whole.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
+    try:
+        for piece in pieces:
+            growing.append(piece)
+        if growing.path.exists():
+            with growing.path.open("r+b") as file:
+                os.fsync(file.fileno())
+            growing.path.replace(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        growing.path.unlink(missing_ok=True)
 
 
 def _line(cells: Sequence[str]) -> bytes:

@@ -218,6 +218,8 @@ def result_tables(result: Result, stem: str) -> dict[str, Any]:
 def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
     """Turn a result into rows of ``results.csv``: one for each time point, empty numbers where it was refused.
 
+    Rows that say how their own picture ended (``status``, ``flags``, ``message``) count for themselves.
+
     Parameters
     ----------
     result : Result
@@ -230,17 +232,18 @@ def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
         Columns in their order.
     """
     place, provenance = result.place, result.provenance
-    refused = result.status in ("REJECTED", "FAILED")
     rows = []
     for numbers in result.rows or ({},):
         first = {"image": stem, "plate": place.plate, "well": place.well, "field": place.field}
-        first |= {"time": numbers.get("time", place.time), "status": result.status, "flags": join_flags(result.flags)}
+        status, flags = numbers.get("status", result.status), tuple(numbers.get("flags", result.flags))
+        first |= {"time": numbers.get("time", place.time), "status": status, "flags": join_flags(flags)}
+        refused = status in ("REJECTED", "FAILED")
         last = {
             "unit": result.unit,
             "interval_level": result.interval_level,
             "model": provenance.model if provenance else "",
             "model_sha256": provenance.model_sha256 if provenance else "",
-            "message": result.message,
+            "message": numbers.get("message", result.message),
         }
         middle = {name: None if refused else value for name, value in numbers.items() if name not in {*first, *last}}
         rows.append({**first, **middle, **last})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from vitascope.io.files import unreadable
 
 _MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "–")
 _MAX_BYTES = 2**30
+_THOUSANDS = re.compile(r"\A[1-9]\d{0,2}(,\d{3})+\Z")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -160,6 +163,30 @@ def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> p
             "Write plain numbers, and units in the column's name.",
         )
     return pd.Series(numbers, index=table.index, name=column, dtype=float)
+
+
+def decimal_comma(cells: Sequence[str]) -> bool:
+    """Tell whether the comma is the decimal mark of a column: it is where no cell has a point.
+
+    Raises
+    ------
+    InputError
+        If every comma may as well stand before thousands, as in ``1,234``.
+
+    Examples
+    --------
+    >>> decimal_comma(["0,5", "12"]), decimal_comma(["0.5", "1,234.5"])
+    (True, False)
+    """
+    if any("." in cell for cell in cells):
+        return False
+    with_comma = [cell.strip() for cell in cells if "," in cell]
+    if with_comma and all(_THOUSANDS.match(cell) for cell in with_comma):
+        raise InputError(
+            f"'{with_comma[0]}' may be a number with three decimals or with a mark for thousands.",
+            "Save the table without marks for thousands, or with a decimal point.",
+        )
+    return True
 
 
 def parse_number(cell: str, decimal_comma: bool) -> float | None:

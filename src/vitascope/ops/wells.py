@@ -139,8 +139,9 @@ def shrink(picture: NDArray[Any], side_px: int = SMALL_PX) -> tuple[NDArray[np.f
     if part.dtype.kind == "f" and not np.isfinite(part).all():
         known = part[np.isfinite(part)]
         part = np.where(np.isfinite(part), part, np.median(known) if known.size else 0)
-    blocks = part.reshape(height, min(factor, part.shape[0]), width, min(factor, part.shape[1]))
-    return blocks.mean((1, 3), dtype=np.float64), factor
+    down, across = min(factor, part.shape[0]), min(factor, part.shape[1])
+    rows = part.reshape(height, down, width * across).sum(1, dtype=np.float64)
+    return rows.reshape(height, width, across).sum(2) / (down * across), factor
 
 
 Box = tuple[int, int, int, int]
@@ -261,15 +262,20 @@ def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[n
         return np.asarray(np.where(areas > 1e-9, block / areas, np.nan), np.float32)
 
 
-def _area_sums(block: NDArray[Any], edges: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """Integrate along an axis between edges (pixels are constant): differences of the interpolated running sum."""
+def _area_sums(block: NDArray[Any], edges: NDArray[np.float64], axis: int) -> NDArray[Any]:
+    """Integrate along an axis between edges (pixels are constant): whole pixels, then the shares of those at the edges.
+
+    Float32 stays float32: what is added up are the few pixels of one cell.
+    """
     moved = np.moveaxis(block, axis, 0)
-    running = np.zeros((moved.shape[0] + 1, *moved.shape[1:]))
-    np.cumsum(moved, axis=0, dtype=np.float64, out=running[1:])
     low = np.minimum(np.floor(edges).astype(int), moved.shape[0] - 1)
-    part = (edges - low).reshape(-1, *([1] * (moved.ndim - 1)))
-    at = running[low] + part * moved[low]
-    return np.moveaxis(np.diff(at, axis=0), 0, axis)
+    part = (edges - low).astype(moved.dtype).reshape(-1, *([1] * (moved.ndim - 1)))
+    starts, whole = low[:-1], low[1:] > low[:-1]
+    sums = np.zeros((len(starts), *moved.shape[1:]), moved.dtype)
+    if whole.any():
+        sums[whole] = np.add.reduceat(moved[: low[-1]], starts[whole], axis=0)
+    at = part * moved[low]
+    return np.moveaxis(sums + at[1:] - at[:-1], 0, axis)
 
 
 def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vitascope.core.errors import MemoryShortageError, ModelError
+from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.steps import Progress, Steps
@@ -28,6 +28,7 @@ from vitascope.models.ins_atp import InsAtp
 from vitascope.ops.wells import Region
 from vitascope.pipelines.grid import Grid
 from vitascope.pipelines.instance_maps import WellMaps, shifted
+from vitascope.pipelines.rows import PictureRows
 from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import AtpParams
 
@@ -70,7 +71,7 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> Steps[Result]:
     work = _Work(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating ATP")
-        yield from work.do(number, picture)
+        yield from work.do(picture)
     yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating ATP")
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
 
@@ -86,19 +87,21 @@ class _Work:
             raise ModelError(f"The card of {self.card.id} does not say which square of a well the network sees.")
         pictures, flags = select_pictures(self.image, spec, params.channel, params.planes)
         self.grid = Grid(self.image, pictures, 1)
-        self.flags: list[str] = [*self.image.flags, *flags]
+        self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = open_backend(model, self.plan)
         explained = self.network.has_attention or self.network.has_contribution
         self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
-        self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
 
-    def do(self, number: int, picture: Picture) -> Steps[None]:
-        """Estimate one well."""
-        framed = frame_picture(picture.planes, self.card.input)
-        self.flags += framed.flags
-        outputs, trust = yield from self._predict(framed)
+    def do(self, picture: Picture) -> Steps[None]:
+        """Estimate one well; one of several that cannot be judged keeps its row."""
+        try:
+            framed = frame_picture(picture.planes, self.card.input)
+            outputs, trust, flags = yield from self._predict(framed)
+        except InputError as error:
+            self.rows.refuse(picture, error)
+            return
         value, _, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
         weights = contribution[0] if self.network.has_contribution else attention[0]
         atp = float(value[0])
@@ -108,21 +111,14 @@ class _Work:
         if not np.isfinite(atp):
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         known = not (self.params.abstain and trust.level == "outside")
-        low, high = self._interval(atp)
-        self.rows.append(
-            {
-                **self.grid.where(picture),
-                "atp": atp if known else np.nan,
-                "atp_low": low if known else np.nan,
-                "atp_high": high if known else np.nan,
-            }
-        )
+        numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
+        self.rows.add(picture, numbers, (*framed.flags, *flags), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)
 
-    def _predict(self, framed: Framed) -> Steps[tuple[tuple[NDArray[np.float32], ...], Trust]]:
-        """Run the network on a square; its outputs, and whether the well looks like those it knows."""
+    def _predict(self, framed: Framed) -> Steps[tuple[tuple[NDArray[np.float32], ...], Trust, tuple[str, ...]]]:
+        """Run the network on a square; its outputs, and whether the well looks like those it knows, with flags."""
         spec = self.card.input
         prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
         x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
@@ -135,12 +131,13 @@ class _Work:
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
         trust, flags = judge(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
         self.trust = worst(self.trust, trust)
-        self.flags += flags
-        return outputs, trust
+        return outputs, trust, flags
 
     def _seen(self, framed: Framed) -> NDArray[np.bool_]:
         """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
         g = self.network.grid
+        if framed.inside.all():
+            return np.ones((g, g), bool)
         cells = np.array_split(np.arange(len(framed.inside)), g)
         return np.array([[framed.inside[np.ix_(r, c)].any() for c in cells] for r in cells])
 
@@ -164,9 +161,7 @@ class _Work:
     def result(self, started: str, seconds: float) -> Result:
         """Put everything together."""
         card, image = self.card, self.image
-        flags = tuple(dict.fromkeys([*self.flags, *self.plan.flags]))
-        refused = all(np.isnan(row["atp"]) for row in self.rows)
-        reasons = " ".join(self.trust.reasons)
+        flags = self.rows.flags(self.plan.flags)
         provenance = Provenance(
             task="atp",
             model=card.id,
@@ -181,19 +176,20 @@ class _Work:
             trust=self.trust.level,
             flags=list(flags),
         )
-        outputs: tuple[ImageOutput | LabelsOutput, ...] = self.maps.outputs() if self.maps is not None else ()
+        mapped = self.maps if self.maps is not None and self.maps.filled else None
+        outputs: tuple[ImageOutput | LabelsOutput, ...] = mapped.outputs() if mapped is not None else ()
         listed: dict[str, pd.DataFrame] = {}
-        if self.maps is not None and self.params.listed:
-            listed["places"] = self.maps.highest(self.params.listed)
+        if mapped is not None and self.params.listed:
+            listed["places"] = mapped.highest(self.params.listed)
         return Result(
             outputs,
-            tuple(self.rows),
+            self.rows.finished(self.plan.flags),
             card.targets[0].unit,
             image.place,
             image.name,
-            "REJECTED" if refused else "WARN" if flags else "OK",
+            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
             flags,
-            f"Outside what the model knows: no number is given. {reasons}" if refused else reasons,
+            self.rows.message(self.trust),
             self.trust,
             interval_level=card.intervals.level if card.intervals else None,
             tables=listed,

@@ -24,7 +24,7 @@ from vitascope.io.grouping import ImageGroup
 from vitascope.io.hashing import sha256_of
 from vitascope.io.images import open_group, read_image
 from vitascope.ops.duplicates import near_duplicates, thumbnail
-from vitascope.ops.montage import cut_montage, distinct_cells
+from vitascope.pipelines.control_pairs import beside_controls
 from vitascope.pipelines.simulated import draw, draw_control
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import Bag, find_bags, one_class
@@ -101,9 +101,11 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
             bags = list(find_amounts(data.amounts, names[0], folder).bags)
         else:
             bags = find_bags(data, names, folder)
+        own: list[Sample] = []
         for number, bag in enumerate(bags):
             yield Progress(number, len(bags), f"reading {data.name}")
-            samples += read_bag(recipe, bag, names, folder)
+            own += read_bag(recipe, bag, names, folder)
+        samples += beside_controls(own) if recipe.network.arguments.get("pair") else own
         if not data.pairs and not data.sha256:
             files = [p for bag in bags for p in bag.images.paths]
             names_there = [p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in files]
@@ -124,7 +126,10 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
 def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> list[Sample]:
     """Read the image of a bag; one with labelled regions is a bag for each class that was painted in it."""
     image = open_group(bag.images)
-    pictures, _ = select_pictures(image, recipe.input, None, None)
+    spec = recipe.input
+    if recipe.network.arguments.get("pair"):  # the second channel is that of the control
+        spec = spec.model_copy(update={"channels": spec.channels[:1]})
+    pictures, _ = select_pictures(image, spec, None, None)
     if len(pictures) != 1:
         raise InputError(f"{bag.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
     planes = [np.asarray(p) for p in pictures[0].planes]
@@ -327,83 +332,3 @@ def balanced(pairs: Sequence[Pair]) -> list[Pair]:
     """Let images of each combination of labels be drawn equally often, however many there are."""
     kinds = Counter(p.numbers.tobytes() for p in pairs)
     return [replace(p, chance=1 / kinds[p.numbers.tobytes()]) for p in pairs]
-
-
-def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
-    """Read montages of single cells, drop repeats and padding, and split them by cell, in each class the same shares.
-
-    Raises
-    ------
-    ReaderError
-        If data are absent or altered.
-    InputError
-        If a montage has no class, or more than one.
-    TrainingError
-        If the split leaves no cells of a class to train on.
-    """
-    names = [t.name for t in recipe.targets]
-    raw: list[list[NDArray[Any]]] = [[] for _ in names]
-    seen: set[bytes] = set()
-    for data in recipe.data:
-        folder = find_data(data, recipe_folder)
-        check_files(data, folder)
-        for number, bag in enumerate(find_bags(data, tuple(names), folder)):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
-            own = [k for k, name in enumerate(names) if bag.labels.get(name)]
-            if bag.source.montage is None or len(own) != 1:
-                raise InputError(f"{bag.images.name} is no montage of cells of one class.", "Name its class and grid.")
-            raw[own[0]].append(_new_cells(read_bag(recipe, bag, (), folder)[0], bag.source.montage, seen))
-    rng = np.random.default_rng(recipe.split.seed)
-    parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS}
-    for name, found in zip(names, raw, strict=True):
-        cells = np.concatenate(found) if found else np.zeros((0, 1, 1, 1))
-        order = rng.permutation(len(cells))
-        test, validation = (
-            round(share * len(cells)) for share in (recipe.split.test_fraction, recipe.split.validation_fraction)
-        )
-        kept = {
-            "test": order[:test],
-            "validation": order[test : test + validation],
-            "train": order[test + validation :],
-        }
-        if not len(kept["train"]):
-            raise TrainingError(f"There is no cell of '{name}' to train on.", "Add cells, or keep fewer apart.")
-        for part, rows in kept.items():
-            parts[part].append(cells[rows])
-    middle = recipe.mosaic.cell_px if recipe.mosaic is not None else None
-    parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
-    spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
-    scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
-    words = "by cell, repeats and padding dropped: " + "; ".join(
-        f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
-    )
-    return CellCorpus(scaled, spec, words)
-
-
-def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:
-    tiles = np.stack([cut_montage(p, *montage) for p in sample.planes], axis=1)  # (N, C, side, side)
-    cells = tiles[distinct_cells(tiles[:, 0])]
-    fresh = [i for i, cell in enumerate(cells) if cell.tobytes() not in seen]
-    seen.update(cell.tobytes() for cell in cells)
-    return np.asarray(cells[fresh])
-
-
-def _middle(cells: NDArray[Any], side_px: int | None) -> NDArray[Any]:
-    """Cut the middle out of each cell's tile (n, C, side, side)."""
-    first = (cells.shape[-1] - side_px) // 2 if side_px is not None else 0
-    if first <= 0:
-        return cells
-    inner = slice(first, first + (side_px or 0))
-    return cells[:, :, inner, inner]
-
-
-def _scaled(cells: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
-    """Normalise cells (n, C, side, side) by the data set's mean and standard deviation."""
-    how = spec.normalisation
-    if how.method != "dataset":
-        raise TrainingError(
-            "Cells are normalised by their data set.", "Set the method of the normalisation to 'dataset'."
-        )
-    mean, spread = (np.array(v)[None, :, None, None] for v in (how.means, how.spreads))
-    scaled = (cells - mean) / spread
-    return np.asarray(scaled if how.clip is None else np.clip(scaled, *how.clip), np.float32)

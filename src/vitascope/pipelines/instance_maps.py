@@ -68,6 +68,11 @@ class WellMaps:
         self._tables: list[pd.DataFrame] = []
         self._most_px = 1.0
 
+    @property
+    def filled(self) -> bool:
+        """Whether any well was added."""
+        return bool(self._tables)
+
     def add(self, picture: Picture, region: Region, weights: NDArray[np.float64], finer: Finer) -> None:
         """Lay one well's weights (g, g) on the image; ``finer`` are those of shifted squares."""
         index, image_yx = self._grid.index(picture, 0, self._axes), self._grid.image.shape_yx

@@ -21,7 +21,8 @@ from vitascope.engine.mosaics import Mosaic, MosaicSampler, padded_pair
 from vitascope.engine.train import Batch
 from vitascope.models.mil_cnn import MilCnn, joint_loss
 from vitascope.ops import instances
-from vitascope.pipelines.bag_data import BagCorpus, CellCorpus, balanced, load_bags, load_cells
+from vitascope.pipelines.bag_data import BagCorpus, CellCorpus, balanced, load_bags
+from vitascope.pipelines.cell_data import load_cells
 from vitascope.pipelines.map_settings import choose_settings
 from vitascope.pipelines.training import Trainee, choose_device, describe_pairs, make_model
 from vitascope.stats.bootstrap import group_interval

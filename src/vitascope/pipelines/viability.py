@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.errors import InputError, MemoryShortageError, ModelError
+from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, Provenance, Result, Trust
 from vitascope.core.steps import Progress, Steps
@@ -24,14 +24,14 @@ from vitascope.engine.plan import fixed_plan, open_backend
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import Picture, select_pictures
 from vitascope.io.inputs import describe_input
+from vitascope.io.models import find_cards, read_card
 from vitascope.io.scratch import Scratch, plane_of
 from vitascope.models.resnet import Nvir
 from vitascope.ops.geometry import array_reader
 from vitascope.pipelines.grid import Grid
+from vitascope.pipelines.rows import PictureRows
 from vitascope.stats.conformal import interval
 from vitascope.tasks.viability import ViabilityParams
-
-DEFAULT_MODEL = "viability-ldc"
 
 SHOWN = 0.2
 """Maps are shown from minus to plus this change of viability, always: pictures compare."""
@@ -70,13 +70,34 @@ def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> Steps[Resu
     NViR (seed 001).
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "viability")
+    model = load_model(choose_model(params), "viability")
     work = _Work(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating viability")
         yield from work.do(picture)
     yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating viability")
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+
+
+def choose_model(params: ViabilityParams) -> str:
+    """Return the model to run: the one named, or for ``auto`` the only one there is.
+
+    No image tells reliably whether it shows a spheroid or single cells as the models know them, so nothing is guessed.
+
+    Raises
+    ------
+    ParameterError
+        If several are at hand.
+    """
+    if params.model != "auto":
+        return params.model
+    cards = [read_card(path) for path in find_cards("viability").values()]
+    if len(cards) == 1:
+        return cards[0].id
+    raise ParameterError(
+        "Which model judges viability depends on what is in the image, and none was chosen.",
+        f"Choose one: {'; '.join(f'{card.id} ({card.title})' for card in cards) or 'none is at hand'}.",
+    )
 
 
 class _Work:
@@ -92,7 +113,8 @@ class _Work:
         self.spec = spec.model_copy(update={"channels": spec.channels[:1]}) if self.network.pair else spec
         pictures, flags = select_pictures(self.image, self.spec, params.channel, params.planes)
         self.grid = Grid(self.image, pictures, 1)
-        self.flags: list[str] = [*self.image.flags, *flags]
+        names = ("viability", "viability_low", "viability_high")
+        self.rows = PictureRows(self.grid, names, (*self.image.flags, *flags))
         self.controls = self._controls(inputs.get("control"))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = open_backend(model, self.plan)
@@ -100,7 +122,6 @@ class _Work:
         self.map: Any = None
         if params.maps:
             self.map = self.scratch.zeros("map", self.grid.shape(self.grid.label_axes), np.float32)
-        self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
 
     def _controls(self, control: Micrograph | None) -> list[Picture]:
@@ -122,24 +143,24 @@ class _Work:
         return pictures * (1 if len(pictures) > 1 else len(self.grid.pictures))
 
     def do(self, picture: Picture) -> Steps[None]:
-        """Judge one image."""
-        framed = frame_picture(picture.planes, self.spec)
-        self.flags += framed.flags
-        x = yield from self._prepared(framed)
-        if self.controls:
-            control = yield from self._prepared(frame_picture(self.controls[len(self.rows)].planes, self.spec))
-            x = np.concatenate([x, control])
+        """Judge one image; one of several that cannot be judged keeps its row."""
+        try:
+            framed = frame_picture(picture.planes, self.spec)
+            x = yield from self._prepared(framed)
+            if self.controls:
+                control = yield from self._prepared(frame_picture(self.controls[len(self.rows)].planes, self.spec))
+                x = np.concatenate([x, control])
+        except InputError as error:
+            self.rows.refuse(picture, error)
+            return
         value, encoding = self._predict(x)
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
         trust, flags = judge(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
         self.trust = worst(self.trust, trust)
-        self.flags += flags
         known = not (self.params.abstain and trust.level == "outside")
-        low, high = self._interval(value)
-        numbers = (value, low, high) if known else (np.nan, np.nan, np.nan)
-        names = ("viability", "viability_low", "viability_high")
-        self.rows.append({**self.grid.where(picture), **dict(zip(names, numbers, strict=True))})
+        numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
+        self.rows.add(picture, numbers, (*framed.flags, *flags), trust)
         if self.map is not None:
             shares = yield from self._explained(x, value)
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))
@@ -178,9 +199,7 @@ class _Work:
     def result(self, started: str, seconds: float) -> Result:
         """Put everything together."""
         card, image = self.card, self.image
-        flags = tuple(dict.fromkeys([*self.flags, *self.plan.flags]))
-        refused = all(np.isnan(row["viability"]) for row in self.rows)
-        reasons = " ".join(self.trust.reasons)
+        flags = self.rows.flags(self.plan.flags)
         plan = {k: v for k, v in self.plan.resolved().items() if k != "tile_px"}
         provenance = Provenance(
             task="viability",
@@ -202,13 +221,13 @@ class _Work:
             ()
             if self.map is None
             else (ImageOutput("maps", "map", self.map, axes, ("",), unit, (-SHOWN, SHOWN), "PiYG"),),
-            tuple(self.rows),
+            self.rows.finished(self.plan.flags),
             unit,
             image.place,
             image.name,
-            "REJECTED" if refused else "WARN" if flags else "OK",
+            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
             flags,
-            f"Outside what the model knows: no number is given. {reasons}" if refused else reasons,
+            self.rows.message(self.trust),
             self.trust,
             interval_level=card.intervals.level if card.intervals else None,
             provenance=provenance,

@@ -86,6 +86,13 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
             own = amount.group or plate or amount.plate or group.place.plate or group.place.well or group.name
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
             bags.append(Bag(replace(group, place=place), {target: amount.value}, own))
+    names = [bag.images.name for bag in bags]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{table.name} has more than one amount for the image of {_told(twice)}.",
+            "Names of images must tell their plate where the table has several, or give each plate a folder.",
+        )
     left = [g.name for g in groups if g.name not in used]
     where = f" of {plate}" if plate else ""
     problems = [f"{table.name}: {p}" for p in amounts.problems]

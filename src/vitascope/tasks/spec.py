@@ -66,6 +66,8 @@ class TaskSpec:
         What that number is.
     headline_text : str
         Column whose text stands before that number, such as the predicted class; empty for none.
+    automatic : bool
+        Whether a model can be chosen by the image; if not, the user says which one.
     """
 
     name: str
@@ -79,6 +81,7 @@ class TaskSpec:
     headline: str
     headline_title: str
     headline_text: str = ""
+    automatic: bool = True
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""

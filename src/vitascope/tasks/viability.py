@@ -67,4 +67,5 @@ SPEC = TaskSpec(
     ),
     headline="viability",
     headline_title="Viability",
+    automatic=False,
 )

@@ -1,0 +1,352 @@
+"""The dock of tasks that give a number for each well: one image, or many with a table that leads to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
+from qtpy.QtGui import QGuiApplication
+
+from vitascope.core.errors import VitascopeError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.params import RunParams
+from vitascope.core.result import Result
+from vitascope.core.steps import Progress, Steps
+from vitascope.gui.layers import Snapshot, is_result, take
+from vitascope.gui.places_box import PlacesBox
+from vitascope.gui.runner import Runner
+from vitascope.gui.show import add_result
+from vitascope.gui.take_away import Run, as_command
+from vitascope.gui.task_dock import TaskDock
+from vitascope.gui.trust import in_full
+from vitascope.gui.wells_box import WellsBox
+from vitascope.gui.wording import headline
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A run on several layers, one by one.
+
+    Parameters
+    ----------
+    layers : tuple of Image
+    snapshots : tuple of mapping of role to Snapshot
+        Of each layer.
+    results : tuple of Result
+    params : RunParams
+    """
+
+    layers: tuple[Image, ...]
+    snapshots: tuple[Mapping[str, Snapshot], ...]
+    results: tuple[Result, ...]
+    params: RunParams
+
+
+class WellsDock(TaskDock):
+    """A dock for one well or many; subclasses name the task."""
+
+    each: ClassVar[bool] = True
+
+    def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
+        self._series: Series | None = None
+        self._stack: tuple[Layer, str] | None = None
+        self._shown: list[Layer] = []
+        self._outlines: Labels | None = None
+        super().__init__(napari_viewer, runner)
+        self.wells.chosen.connect(self.show_well)
+        self.places.chosen.connect(self.show_place)
+        self.wells.exportWanted.connect(lambda path: self.export(Path(path)))
+        self.wells.commandWanted.connect(self.copy_command)
+
+    def parts_after_answer(self) -> Sequence[Any]:
+        """Return the table of wells and that of places, which stand below the answer."""
+        self.wells, self.places = WellsBox(self.spec, self._text_colour), PlacesBox()
+        return self.wells, self.places
+
+    def _connect(self) -> None:
+        super()._connect()
+        self._viewer.layers.selection.events.active.connect(self._layer_chosen)
+        self._viewer.dims.events.current_step.connect(self._plane_chosen)
+
+    def close_down(self) -> None:
+        """Leave the viewer alone, and go."""
+        self._viewer.layers.selection.events.active.disconnect(self._layer_chosen)
+        self._viewer.dims.events.current_step.disconnect(self._plane_chosen)
+        super().close_down()
+
+    def _theme_changed(self, event: Any = None) -> None:
+        super()._theme_changed(event)
+        if self._open:
+            self.wells.redraw()
+
+    def _lock(self, running: bool) -> None:
+        super()._lock(running)
+        self.wells.setEnabled(not running)
+
+    # -- one image, or a stack with a well in each plane ------------------------------------------------------------
+
+    def _show_run(self, run: Run) -> None:
+        self._forget()
+        super()._show_run(run)
+        self._offer_places(run)
+        if len(run.result.rows) > 1:
+            self._show_stack(run)
+
+    def _show_stack(self, run: Run) -> None:
+        from vitascope.batch.each import sheet_rows  # writers are loaded when they are wanted, not with the dock
+
+        self._hide_single()
+        rows = sheet_rows([run.result], [run.result.name])
+        self.wells.show_rows(rows, run.result.unit, run.result.interval_level)
+        self.wells.command.hide()
+        frame = run.snapshots[self.spec.roles[0].name].frame
+        layer = next((one for one in self._viewer.layers if one.name == frame.name), None)
+        if layer is not None and layer.ndim == len(frame.axes):
+            self._stack = layer, frame.axes
+            self._plane_chosen()
+
+    def _hide_single(self) -> None:
+        """Leave to the table of wells what the answer says of one: numbers, and flags in the lines they belong to."""
+        self.answer.tabs.hide()
+        self.answer.words.hide()
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        self._forget()
+        super()._show_failure(message, hint)
+
+    def _forget(self) -> None:
+        self._series = self._stack = None
+        self._shown = []
+        self.wells.clear()
+        self.places.clear()
+
+    # -- many layers, one by one ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start a run with what stands in the dock, on one image or on each of several."""
+        layers = self.input.each()
+        if not layers:
+            super().run()
+            return
+        try:
+            first, _ = self.input.value()
+            params = self.params()
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
+        self.answer.clear_problem()
+        main = self.spec.roles[0].name
+        snapshots = tuple({**first, main: take((layer,))} for layer in layers)
+        plain = params.changed(maps=False) if "maps" in type(params).model_fields else params
+        steps = partial(self._steps, layers, snapshots, params, plain)
+        self._start(steps, self._show_series, self._show_failure, f"{self.spec.title}: {len(layers)} images")
+
+    def _steps(
+        self,
+        layers: tuple[Image, ...],
+        snapshots: tuple[Mapping[str, Snapshot], ...],
+        params: RunParams,
+        plain: RunParams,
+    ) -> Steps[Series]:
+        from vitascope.batch.each import run_each  # readers come with it, and opening a dock shall not wait for them
+        from vitascope.batch.items import Item
+
+        yield Progress(0, len(layers), "Starting")
+        main = self.spec.roles[0].name
+        items = [
+            Item(layer.name, one[main].place, {role: snapshot.micrograph for role, snapshot in one.items()})
+            for layer, one in zip(layers, snapshots, strict=True)
+        ]
+        results = yield from run_each(self.spec, items, plain)
+        return Series(layers, snapshots, results, params)
+
+    def _show_series(self, series: Series) -> None:
+        from vitascope.batch.each import sheet_rows, together
+
+        self._forget()
+        self._series = series
+        whole = together(series.results, f"{len(series.layers)} images")
+        self.take_away.clear()
+        self.answer.show_result(whole)
+        self._hide_single()
+        if whole.provenance is not None:
+            self.model.show_used(whole.provenance.model)
+        self.model.hide_trust()
+        rows = sheet_rows(series.results, [layer.name for layer in series.layers])
+        self.wells.show_rows(rows, whole.unit, whole.interval_level)
+        self.wells.command.show()
+        self._layer_chosen()
+        head = headline(self.spec, whole)
+        show_info(f"{self.spec.title}: {head.number} {head.unit} in {len(series.layers)} images.")
+
+    # -- from the table to the viewer -------------------------------------------------------------------------------
+
+    def show_well(self, number: int) -> None:
+        """Show the picture of a row: its layer with its maps, or its plane of the stack."""
+        if self._series is not None:
+            self._show_layer(self._series, int(self.wells.rows[number]["of"]))
+        elif self._stack is not None:
+            self._show_plane(*self._stack, self.wells.rows[number])
+
+    def _show_layer(self, series: Series, of: int) -> None:
+        layer = series.layers[of]
+        if layer not in self._viewer.layers:
+            self.wells.say(f"The layer '{layer.name}' is no longer there.")
+            return
+        for other in series.layers:
+            other.visible = other is layer
+        self._viewer.layers.selection.active = layer
+        wants_maps = getattr(series.params, "maps", False) and series.results[of].rows
+        if wants_maps and not self.runner.running:
+            steps = partial(self._one_well, series, of)
+            self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
+
+    def _one_well(self, series: Series, of: int) -> Steps[Run]:
+        """Run one of the images again, the same way, with its maps."""
+        yield Progress(0, 1, "Starting")
+        images = _micrographs(series.snapshots[of])
+        result = yield from self.spec.start(images, series.params)
+        return Run(self.spec, series.snapshots[of], images, result)
+
+    def _show_maps(self, of: int, run: Run) -> None:
+        """Show the maps of one well in place of those of the last one."""
+        self._drop_maps()
+        frame = run.snapshots[self.spec.roles[0].name].frame
+        card = self.model.card_of(run.result.provenance.model) if run.result.provenance else None
+        colours = {t.name: t.colormap for t in card.targets} if card else {}
+        self._shown = add_result(self._viewer, run.result, frame, colours)
+        self.layers_added(run, self._shown)
+        self._offer_places(run)
+        if self._series is not None and self._series.layers[of] in self._viewer.layers:
+            self._viewer.layers.selection.active = self._series.layers[of]
+        self.model.show_trust(in_full(run.result.trust))
+        self.take_away.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
+
+    def _offer_places(self, run: Run) -> None:
+        """Offer the places of a run, and keep at hand what outlines them."""
+        ending = f"({run.result.provenance.model})" if run.result.provenance else ""
+        outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
+        self._outlines = outlined[-1] if outlined else None
+        self.places.offer(run.result.tables.get("places"), run.result.rows[0])
+
+    def show_place(self, label: int) -> None:
+        """Bring a place into view, and show its outline alone (napari's "show selected" brings the others back)."""
+        layer = self._outlines
+        if layer is None or layer not in self._viewer.layers:
+            return
+        self._viewer.layers.selection.active = layer
+        layer.selected_label, layer.show_selected_label = label, True
+        leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
+        data = layer.data[0] if layer.multiscale else layer.data
+        found = np.argwhere(np.asarray(data[leading]) == label)
+        if len(found):
+            centre = layer.data_to_world((*leading, *found.mean(0)))
+            self._viewer.scene.camera.center = (0.0, *centre[-2:])
+
+    def _drop_maps(self) -> None:
+        for layer in self._shown:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._shown = []
+
+    def _say_failure(self, message: str, hint: str) -> None:
+        self.wells.say(message, hint)
+
+    def _show_plane(self, layer: Layer, axes: str, row: Mapping[str, Any]) -> None:
+        if layer not in self._viewer.layers:
+            return
+        at = np.zeros(layer.ndim)
+        for i, axis in enumerate(axes):
+            at[i] = _position(row, axis)
+        world = layer.data_to_world(at)
+        for i, axis in enumerate(axes):
+            if axis in "TZ":
+                self._viewer.dims.set_point(self._viewer.dims.ndim - layer.ndim + i, world[i])
+
+    # -- from the viewer to the table -------------------------------------------------------------------------------
+
+    def _layer_chosen(self, event: Any = None) -> None:
+        """Mark the row of the layer that was made active."""
+        active = self._viewer.layers.selection.active
+        if not self._open or self._series is None or active is None or is_result(active):
+            return
+        of = next((i for i, layer in enumerate(self._series.layers) if layer is active), None)
+        if of is not None:
+            current = self.wells.current()
+            if current is None or self.wells.rows[current]["of"] != of:
+                self.wells.choose(next((n for n, row in enumerate(self.wells.rows) if row["of"] == of), None))
+
+    def _plane_chosen(self, event: Any = None) -> None:
+        """Mark the row of the plane that the slider shows."""
+        if not self._open or self._stack is None or self._stack[0] not in self._viewer.layers:
+            return
+        layer, axes = self._stack
+        point = self._viewer.dims.point[-layer.ndim :]
+        index = np.rint(layer.world_to_data(point)).astype(int)
+        shown = {axis: int(i) for axis, i in zip(axes, index, strict=True)}
+        for number, row in enumerate(self.wells.rows):
+            if all(_position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
+                self.wells.choose(number)
+                self.places.show_picture(row)
+                return
+
+    # -- out --------------------------------------------------------------------------------------------------------
+
+    def export(self, path: Path) -> None:
+        """Write the table of wells as CSV, XLSX or Parquet."""
+        table = pd.DataFrame([{name: row[name] for name in row if name != "of"} for row in self.wells.rows])
+
+        def steps() -> Steps[Path]:
+            from vitascope.batch.export import export_table
+
+            yield Progress(0, 1, "Writing the table")
+            return export_table(table, path)
+
+        self._start(steps, lambda written: self.wells.say(f"Saved to {written}."), self._say_failure, "Export table")
+
+    def copy_command(self) -> None:
+        """Put a command on the clipboard that runs all images again, and writes their maps too."""
+        series = self._series
+        if series is None:
+            return
+
+        def steps() -> Steps[str]:
+            yield Progress(0, 1, "Checking the files")
+            main, runs = self.spec.roles[0].name, []
+            known = next((one for one in series.results if one.provenance is not None), series.results[0])
+            resolved = _with_params(known, series.params)  # all were run the same way
+            for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
+                opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
+                runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved, opened_from))
+            return as_command(runs[0], more=runs[1:])
+
+        self._start(steps, self._copied, self._say_failure, "Copy")
+
+    def _copied(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.wells.say("Copied.")
+
+
+def _micrographs(snapshots: Mapping[str, Snapshot]) -> dict[str, Micrograph]:
+    return {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
+
+
+def _with_params(result: Result, params: RunParams) -> Result:
+    """Let the provenance say what was asked for, maps included."""
+    if result.provenance is None or "maps" not in result.provenance.params:
+        return result
+    resolved = {**result.provenance.params, "maps": params.model_dump()["maps"]}
+    return replace(result, provenance=result.provenance.model_copy(update={"params": resolved}))
+
+
+def _position(row: Mapping[str, Any], axis: str) -> int:
+    """Return the index of a row's picture along an axis of its stack."""
+    value = row.get({"T": "time", "Z": "z"}.get(axis, ""))
+    return int(value) if isinstance(value, int | np.integer) else 0

@@ -1,0 +1,72 @@
+"""``vitascope run atp`` and ``viability`` with a plate map, over days, and without a model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from vitascope.cli.main import app
+from vitascope.simulate.wells import make_well
+
+FAST = ("--set", "maps=false", "--device", "cpu")
+
+
+@pytest.fixture
+def wells(tmp_path):
+    folder = tmp_path / "wells"
+    folder.mkdir()
+    for number, name in enumerate(("A01_t1", "A01_t2", "B02_t1", "B02_t2")):
+        tifffile.imwrite(folder / f"{name}.tif", make_well(1, number, 0, 96).image)
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["run", *map(str, words)])
+
+
+def test_a_map_gives_percent_of_control_and_days_give_curves(wells, tmp_path):
+    (tmp_path / "map.csv").write_text("well;treatment;dose\nA1;DMSO;\nB2;drug;0,5\n")
+    out = tmp_path / "out"
+    found = run("atp", wells, "-o", out, "--map", tmp_path / "map.csv", *FAST)
+    assert found.exit_code == 0, found.output
+    table = pd.read_csv(out / "results.csv").set_index(["well", "time"])
+    for day in table.index.levels[1]:
+        control, treated = table.loc[("A01", day)], table.loc[("B02", day)]
+        assert control["atp_percent_of_control"] == pytest.approx(100)
+        assert treated["atp_percent_of_control"] == pytest.approx(100 * treated["atp"] / control["atp"])
+        assert treated["atp_percent_of_control_high"] == pytest.approx(100 * treated["atp_high"] / control["atp"])
+        assert (treated["treatment"], treated["dose"], treated["role"]) == ("drug", 0.5, "treated")
+    assert "(100 % of control)" in found.output
+    curves = pd.read_csv(out / "curves.csv").set_index("well")
+    assert len(curves.filter(like="atp_percent_of_control_").columns) == 2
+    assert curves.loc["A01"].filter(like="atp_").tolist() == pytest.approx([100, 100])
+
+
+def test_a_map_of_another_plate_stops_the_run_before_it_starts(wells, tmp_path):
+    (tmp_path / "map.csv").write_text("well,treatment\nH12,DMSO\n")
+    found = run("atp", wells, "-o", tmp_path / "out", "--map", tmp_path / "map.csv", *FAST)
+    assert found.exit_code == 2
+    assert "says nothing of any of the images" in found.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_viability_asks_which_model(wells, tmp_path):
+    found = run("viability", wells / "A01_t1.tif", "-o", tmp_path / "out", *FAST)
+    assert found.exit_code == 2
+    assert "viability-ldc (Viability of single cells in a counting chamber)" in found.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
+    stack = np.stack([make_well(1, number, 0, 96).image for number in range(3)])
+    stack[1] = 9
+    tifffile.imwrite(tmp_path / "wells.ome.tif", stack, ome=True, metadata={"axes": "ZYX"})
+    found = run("atp", tmp_path / "wells.ome.tif", "-o", tmp_path / "out", *FAST)
+    lines = found.output.splitlines()
+    assert "wells z 0  ATP: " in lines[0]
+    assert lines[1].startswith("REJECTED   wells z 1  The image has one single value")
+    assert "wells z 2  ATP: " in lines[2]
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table["status"].tolist() == ["WARN", "REJECTED", "WARN"]
+    assert table["atp"].notna().tolist() == [True, False, True]
