@@ -94,6 +94,7 @@ class _Job:
         self.network: nn.Module = network
         self.input, self.targets, self.words = spec, recipe.targets, words
         self.hashes: dict[str, dict[str, str]] = {}
+        self.counts: dict[str, int] = {}
         self.recipe = recipe
         self._last, self._step = network.last, 16 * network.stride0
         self._names = [t.name for t in recipe.targets]
@@ -117,7 +118,7 @@ class ImageJob(_Job):
 
     def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.words, network)
-        self.corpus, self.hashes = corpus, corpus.hashes
+        self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
         check_classes(corpus.pairs["train"], self._names)
         pairs = balanced(corpus.pairs["train"])
         self._sampler, self._plain = (
@@ -165,6 +166,7 @@ class MosaicJob(_Job):
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.words, network)
         self.corpus = corpus
+        self.counts = {f"{part} cells": sum(map(len, cells)) for part, cells in corpus.cells.items()}
         self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
         self._plain = self.sampler("train", recipe.training.seed)
         self._validation = [m.pair for m in self.bags("validation")]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Metric, Target
 from vitascope.core.errors import ModelError
 from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import PLAIN
+from vitascope.core.training import PLAIN, Preview
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import LoadedModel, check_channels, load_model
 from vitascope.engine.losses import check_losses, weighted_sum
@@ -59,6 +59,11 @@ class StainJob:
         )
         self._recipe, self._corpus = recipe, corpus
         self._validation = corpus.validation
+        self.counts = {"images": len(corpus.groups)} | {
+            part: len(pairs)
+            for part, pairs in (("training", corpus.train), ("validation", corpus.validation), ("test", corpus.test))
+        }
+        self._seen: Preview | None = None
         self._sampler, self._plain = (
             CropSampler(corpus.train, recipe.crop_px, augment, recipe.keep, recipe.training.seed)
             for augment in (recipe.augment, PLAIN)
@@ -81,8 +86,16 @@ class StainJob:
         if not self._validation:
             return {}
         compared = compare(self._validation, lambda image: torch_predict(network, image))
+        area = self._validation[0].training_areas()[0]
+        seen = self._validation[0].image[:, area.top : area.bottom, area.left : area.right]
+        first = compared[0]
+        self._seen = Preview(self.targets[0].name, first.target[0], first.prediction[0], seen[len(seen) // 2])
         found = {f"pcc_{t.name}": correlation(compared, k) for k, t in enumerate(self._recipe.targets)}
         return {**found, "score": float(np.mean(list(found.values())))}
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return the first validation area as it was last measured."""
+        return self._seen
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the correlation of each target on the test part."""

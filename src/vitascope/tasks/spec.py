@@ -89,6 +89,11 @@ class TaskSpec:
         """Import the module that trains and evaluates models of this task."""
         return self._import(self.training)
 
+    @classmethod
+    def load_finetuning(cls) -> Any:
+        """Import the module that sets up fine-tuning, of any task."""
+        return cls._import("vitascope.pipelines.finetune")
+
     @staticmethod
     def _import(module: str) -> Any:
         """Import by name: the only way from here to torch, so that menus and docks open without it.
