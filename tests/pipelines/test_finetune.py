@@ -15,7 +15,7 @@ from vitascope.models.unet import HALO_PX
 from vitascope.pipelines import finetune
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.pipelines.stain_training import run_training
-from vitascope.tasks.finetune import FineTuneParams, TrainingPair
+from vitascope.tasks.finetune import FineTuneParams, TrainingPair, free_name
 from vitascope.tasks.recipe import parse_recipe, read_recipe
 
 SHORT = FineTuneParams(epochs=2, steps_per_epoch=2)
@@ -115,12 +115,12 @@ def test_a_fine_tuned_model_is_new_and_its_card_is_measured(parent):
 
 def test_a_name_is_never_given_twice():
     set_up([make_pair()])
-    assert finetune.free_name("mine") == "mine-2"
-    assert finetune.free_name("tiny") == "tiny-2"
+    assert free_name("mine") == "mine-2"
+    assert free_name("tiny") == "tiny-2"
     with pytest.raises(ParameterError, match="'mine' already"):
         set_up([make_pair()])
     with pytest.raises(ParameterError, match="no name for a model"):
-        finetune.free_name("../evil")
+        free_name("../evil")
 
 
 def test_what_is_painted_on_later_is_not_trained_on():

@@ -63,13 +63,15 @@ class ModelBox(QWidget):  # type: ignore[misc]
     ----------
     task : str
         Whose models are offered.
+    auto : bool
+        Whether a run may choose one by the image.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, task: str, parent: QWidget | None = None) -> None:
+    def __init__(self, task: str, parent: QWidget | None = None, auto: bool = True) -> None:
         super().__init__(parent)
-        self._task = task
+        self._task, self._auto = task, auto
         self._cards: dict[str, ModelCard] = {}
         self._used: ModelCard | None = None
         self.model, self.device = QComboBox(), QComboBox()
@@ -108,7 +110,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self._cards = {id_: read_card(path) for id_, path in paths.items()}
         self.model.blockSignals(True)
         self.model.clear()
-        if any(path.parent == BUNDLED_MODELS for path in paths.values()):
+        if self._auto and any(path.parent == BUNDLED_MODELS for path in paths.values()):
             self.model.addItem("automatic", AUTO)
         for id_, card in self._cards.items():
             self.model.addItem(id_, id_)

@@ -19,19 +19,19 @@ from typing import Any
 import psutil
 import yaml
 
-from vitascope.core.card import MODEL_ID, ModelCard
+from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, TrainingError
-from vitascope.core.folders import BUNDLED_MODELS, training_folder, user_models
+from vitascope.core.folders import BUNDLED_MODELS, training_folder
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import EpochProgress
 from vitascope.engine.load import find_family
-from vitascope.io.models import find_cards, find_model
+from vitascope.io.models import find_model
 from vitascope.io.weights import write_bytes
 from vitascope.io.yaml_text import read_yaml
 from vitascope.ops.target_preparation import EXPOSURE
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, write_pairs
 from vitascope.pipelines.row_split import plan_rows
-from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
+from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
 from vitascope.tasks.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 
@@ -43,28 +43,9 @@ SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
 
-__all__ = ["check", "estimate", "free_name", "set_up_pairs", "set_up_table"]
+__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table"]
 
 ESTIMATE_STEPS = 4
-
-
-def free_name(base: str) -> str:
-    """Return a name that no model and no training folder has: ``base``, or with a number behind it.
-
-    Raises
-    ------
-    ParameterError
-        If the name cannot be that of a model.
-    """
-    if not MODEL_ID.match(base):
-        raise ParameterError(
-            f"'{base}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
-    taken = set(find_cards())
-    name, number = base, 2
-    while name in taken or training_folder(name).exists() or (user_models() / f"{name}.json").exists():
-        name, number = f"{base[:58]}-{number}", number + 1
-    return name
 
 
 def base_recipe(card: ModelCard) -> dict[str, Any]:
@@ -193,6 +174,11 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estima
     training = recipe.training
     total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.settle_steps * per_step / 2
     return Estimate(per_step, measured, total, peak - before)
+
+
+def discard(ready: SetUp) -> None:
+    """Take back what was set up: the recipe and the copies of the data."""
+    shutil.rmtree(ready.folder, ignore_errors=True)
 
 
 def _new(name: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, InputSpec, Metric
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
 from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import PLAIN, AugmentParams
+from vitascope.core.training import PLAIN, AugmentParams, Preview
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import check_channels, find_family, load_model
 from vitascope.engine.mosaics import Mosaic, MosaicSampler, padded_pair
@@ -142,6 +142,14 @@ class ImageJob(_Job):
         truth, scores = _truth(pairs), score(network, pairs).last
         found = {"mean_average_precision": mean_average_precision(truth, scores), "accuracy": accuracy(truth, scores)}
         return {**found, "score": found["mean_average_precision"]}
+
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return the probabilities of each class over the test images."""
+        pairs = self.corpus.pairs["test"]
+        if not pairs:
+            return []
+        truth, scores = _truth(pairs), score(network, pairs).last
+        return [Preview(name, truth[:, k], scores[:, k]) for k, name in enumerate(self._names)]
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images: accuracy, mean class accuracy, mean average precision, and over treatments."""

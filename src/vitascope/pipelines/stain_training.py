@@ -97,6 +97,18 @@ class StainJob:
         """Return the first validation area as it was last measured."""
         return self._seen
 
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return every area of the test part as the network predicts it; NaN where nothing counts."""
+        found = []
+        areas = [(pair, area) for pair in self._corpus.test for area in pair.training_areas()]
+        compared = compare(self._corpus.test, lambda image: torch_predict(network, image))
+        for (pair, area), one in zip(areas, compared, strict=True):
+            image = pair.image[len(pair.image) // 2, area.top : area.bottom, area.left : area.right]
+            for k, target in enumerate(self.targets):
+                truth = np.where(one.weight[0] > 0, one.target[k], np.nan)
+                found.append(Preview(target.name, truth, one.prediction[k], image))
+        return found
+
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the correlation of each target on the test part."""
         return test_metrics(self._recipe, self._corpus.test, lambda image: torch_predict(network, image))
@@ -223,7 +235,10 @@ def correlation(compared: list[Compared], k: int) -> float:
 
 
 def correlation_interval(compared: list[Compared], k: int) -> Interval:
-    """Bootstrap the correlation of one target over squares of 64 px, those of all pairs side by side."""
+    """Bootstrap the correlation of one target over squares of 64 px, those of all pairs side by side.
+
+    A test part too small for that is cut into squares of 32 px, still wider than a nucleus.
+    """
     rows = max(c.target.shape[1] for c in compared)
 
     def side_by_side(pictures: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -233,7 +248,11 @@ def correlation_interval(compared: list[Compared], k: int) -> Interval:
 
     counted = [np.where(c.weight[0] > 0, c.target[k], np.nan).astype(np.float32) for c in compared]
     predicted = side_by_side([c.prediction[k] for c in compared])
-    return pcc_interval(side_by_side(counted), predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
+    real = side_by_side(counted)
+    found = pcc_interval(real, predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
+    if math.isfinite(found.low):
+        return found
+    return pcc_interval(real, predicted, block_px=BOOTSTRAP_BLOCK_PX // 2, level=BOOTSTRAP_LEVEL)
 
 
 def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:

@@ -65,6 +65,11 @@ class ViabilityJob:
         """Return the numbers of the validation part as they were last measured."""
         return self._seen
 
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return the numbers of the test part."""
+        pairs = self.corpus.pairs["test"]
+        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs)[0])] if pairs else []
+
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images: error, correlation and the explained share; intervals over groups."""
         pairs, samples = self.corpus.pairs["test"], self.corpus.samples["test"]

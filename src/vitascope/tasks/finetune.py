@@ -9,9 +9,13 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
+from vitascope.core.card import MODEL_ID
+from vitascope.core.errors import ParameterError
+from vitascope.core.folders import training_folder, user_models
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import FormParams
 from vitascope.core.training import TargetPreparation
+from vitascope.io.models import find_cards
 from vitascope.ops.pair_check import Problem
 from vitascope.tasks.recipe import AmountSource, BagSource, Recipe
 
@@ -210,3 +214,22 @@ class CheckedPair:
     def refused(self) -> bool:
         """Whether it cannot be trained on."""
         return any(p.level == "refused" for p in self.problems)
+
+
+def free_name(base: str) -> str:
+    """Return a name that no model and no training folder has: ``base``, or with a number behind it.
+
+    Raises
+    ------
+    ParameterError
+        If the name cannot be that of a model.
+    """
+    if not MODEL_ID.match(base):
+        raise ParameterError(
+            f"'{base}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+    taken = set(find_cards())
+    name, number = base, 2
+    while name in taken or training_folder(name).exists() or (user_models() / f"{name}.json").exists():
+        name, number = f"{base[:58]}-{number}", number + 1
+    return name
