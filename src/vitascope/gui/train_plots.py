@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,42 @@ HEIGHT_PX, LEAST_WIDTH_PX = 330, 200
 MOST_PX = 400
 
 
-class TrainPlots(QWidget):  # type: ignore[misc]
+class FigureBox(QWidget):  # type: ignore[misc]
+    """Holds a matplotlib figure; matplotlib is loaded with the first one.
+
+    Parameters
+    ----------
+    height_px : int
+    """
+
+    def __init__(self, height_px: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._height_px = height_px
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self.canvas: Any = None
+
+    def fresh(self) -> Any:
+        """Return the figure, empty."""
+        if self.canvas is None:
+            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # half a second that opening can do without
+            from matplotlib.figure import Figure
+
+            self.canvas = FigureCanvasQTAgg(Figure(layout="constrained", facecolor="none"))
+            self.canvas.setStyleSheet("background: transparent;")
+            self.canvas.setFixedHeight(self._height_px)
+            self.canvas.setMinimumWidth(LEAST_WIDTH_PX)  # a figure without width cannot be drawn
+            self.canvas.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            self._column.addWidget(self.canvas)
+        self.canvas.figure.clear()
+        return self.canvas.figure
+
+    def draw(self) -> None:
+        """Show what was drawn."""
+        self.canvas.draw_idle()
+
+
+class TrainPlots(FigureBox):
     """Curves above, preview below; drawn after each round only.
 
     Parameters
@@ -26,12 +61,9 @@ class TrainPlots(QWidget):  # type: ignore[misc]
         Gives the colour of text.
     """
 
-    def __init__(self, text_colour: Any, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, text_colour: Callable[[], str], parent: QWidget | None = None) -> None:
+        super().__init__(HEIGHT_PX, parent)
         self._text_colour = text_colour
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self.canvas: Any = None
         self.start_picture: Preview | None = None
         self.hide()
 
@@ -44,28 +76,14 @@ class TrainPlots(QWidget):  # type: ignore[misc]
         """Draw where a run stands."""
         if self.start_picture is None and progress.start:
             self.start_picture = progress.picture
-        figure = self._figure()
-        figure.clear()
+        figure = self.fresh()
         colour = self._text_colour()
         above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         draw_curves(above, progress.history, progress.start, colour)
         if progress.picture is not None:
             draw_preview(below, progress.picture, self.start_picture, colour)
         self.show()
-        self.canvas.draw_idle()
-
-    def _figure(self) -> Any:
-        if self.canvas is None:
-            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # half a second that opening can do without
-            from matplotlib.figure import Figure
-
-            self.canvas = FigureCanvasQTAgg(Figure(layout="constrained", facecolor="none"))
-            self.canvas.setStyleSheet("background: transparent;")
-            self.canvas.setFixedHeight(HEIGHT_PX)
-            self.canvas.setMinimumWidth(LEAST_WIDTH_PX)  # a figure without width cannot be drawn
-            self.canvas.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            self._layout.addWidget(self.canvas)
-        return self.canvas.figure
+        self.draw()
 
 
 def figure_name(history: Sequence[Mapping[str, float]], start: Mapping[str, float]) -> str:
@@ -97,7 +115,7 @@ def draw_curves(
         right.legend(fontsize="x-small", frameon=False, labelcolor=colour)
     for axes in (left, right):
         axes.set_xlabel("round", fontsize="x-small", color=colour)
-        _plain(axes, colour)
+        plain_axes(axes, colour)
 
 
 def draw_preview(figure: Any, now: Preview, start: Preview | None, colour: str = "black") -> None:
@@ -150,10 +168,11 @@ def _draw_numbers(figure: Any, now: Preview, start: Preview | None, colour: str)
     axes.set_xlabel(f"real {now.name}", fontsize="x-small", color=colour)
     axes.set_ylabel("predicted", fontsize="x-small", color=colour)
     axes.legend(fontsize="x-small", frameon=False, labelcolor=colour)
-    _plain(axes, colour)
+    plain_axes(axes, colour)
 
 
-def _plain(axes: Any, colour: str) -> None:
+def plain_axes(axes: Any, colour: str) -> None:
+    """Draw the frame of a plot in the colour of the dock's text."""
     axes.set_facecolor("none")
     axes.tick_params(labelsize="x-small", colors=colour)
     for spine in axes.spines.values():

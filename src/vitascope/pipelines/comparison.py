@@ -85,7 +85,8 @@ def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> Ste
     if not measured[0]:
         raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name a share or groups to test on.")
     yield Progress(2, 2, "measuring")
-    return Comparison(*ids, figures(*measured), tuple(zip(*shown, strict=True)))
+    pictures = tuple(zip(shown[0], shown[1], strict=True))
+    return Comparison(ids[0], ids[1], figures(measured[0], measured[1]), pictures)
 
 
 def figures(first: list[Metric], second: list[Metric]) -> pd.DataFrame:
