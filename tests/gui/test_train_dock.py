@@ -193,3 +193,19 @@ def test_a_wish_to_stop_waits_until_training_is_under_way():
 
     assert 0 < len(list(keep())) < 10
     assert outcome[0].value == "best"
+
+
+def test_the_prepared_stain_is_shown_beside_the_stain(dock, viewer):
+    dock.prepare.button.click()
+    assert "Add a pair with a stain" in dock.prepare.note.text()
+    viewer.layers["stain DNA"].data[:, 48:] = 0
+    dock.data.add()
+    dock.settings.setValue(dock.settings.value().changed(clip_percentile=50.0, exposure_filter=True))
+    dock.prepare.button.click()
+    before, after = dock.prepare.figure.canvas.figure.axes
+    stain = viewer.layers["stain DNA"].data
+    shown = after.images[0].get_array()
+    assert (shown[stain < np.percentile(stain, 50)] == 0).all()
+    assert shown[:, 48:].max() == 0 < shown[:, :48].max()
+    assert before.images[0].get_array().shape == stain.shape
+    assert dock.prepare.note.text() == "2 of 2 crops of 128 px are drawn from."

@@ -30,6 +30,7 @@ from vitascope.core.training import EpochProgress
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.model_box import ModelBox, metric_text
 from vitascope.gui.parts import Fold, add_row, make_form, make_line, make_note, make_title
+from vitascope.gui.prepare_box import PrepareBox
 from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.gui.task_dock import RUN_STYLE
 from vitascope.gui.train_data_box import TrainDataBox
@@ -76,6 +77,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
         self.bar, self.status, self.answer, self.words = QProgressBar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour)
+        self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
         for spec in TASKS:
             self.task.addItem(spec.title, spec.name)
@@ -106,6 +108,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         add_row(names, "New model", self.name, tip)
         column.addLayout(names)
         column.addWidget(self.settings)
+        column.addWidget(self.prepare)
         column.addWidget(make_line())
         column.addLayout(self._buttons())
         self.bar.setTextVisible(False)
@@ -153,6 +156,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
             while slot.count():
                 slot.takeAt(0).widget().deleteLater()
         self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, auto=False)
+        self.prepare.setVisible(spec.name == "stain")
         self._slots["data"].addWidget(self.data)
         self._slots["model"].addWidget(self.model)
         self.model.valueChanged.connect(self._model_changed)
@@ -171,6 +175,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.stop_button.clicked.connect(self.stop)
         self.estimate_button.clicked.connect(self.estimate)
         self.resume_button.clicked.connect(self.resume)
+        self.prepare.button.clicked.connect(self._show_prepared)
         self.name.textChanged.connect(self._refresh)
         self.settings.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
@@ -214,6 +219,14 @@ class TrainDock(QWidget):  # type: ignore[misc]
         if card is not None and not self.name.isModified():
             self.name.setText(free_name(f"{card.id[:50]}-mine"))
         self._refresh()
+
+    def _show_prepared(self) -> None:
+        try:
+            params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
+        except ParameterError as error:
+            self.status.setText(str(error))
+            return
+        self.prepare.show_pair(self.data.layer_pairs(), params)
 
     def problem(self) -> str:
         """Say what keeps a training from starting; empty if nothing does."""
