@@ -34,7 +34,7 @@ def dock(tmp_path, monkeypatch, viewer, qtbot):
 
 def listed(dock):
     table = dock.list.table
-    return {table.item(r, 0).text(): table.item(r, 3).text() for r in range(table.rowCount())}
+    return {table.item(r, 0).text(): table.item(r, 2).text() for r in range(table.rowCount())}
 
 
 def test_models_are_listed_with_whose_they_are(dock):

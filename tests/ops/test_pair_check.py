@@ -68,4 +68,8 @@ def test_scribbles_of_one_class_are_refused_with_the_counts(picture):
     painted[50:60] = 1
     assert check_pair([image], {}, painted, names) == []
     assert count_classes(painted, names) == {"background": 2000, "foreground": 100}
+    painted[0, 50] = 7
+    assert texts(check_pair([image], {}, painted, names), "refused") == [
+        "The labels hold 7; they mean 1 background, 2 foreground, 0 nothing."
+    ]
     assert "whole numbers" in texts(check_pair([image], {}, painted.astype(float), names), "refused")[0]

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import tifffile
 
-from tests_support import blobs, make_recipe
-from vitascope.core.errors import ParameterError, TrainingError
+from tests_support import blobs, make_model, make_recipe, save_model
+from vitascope.core.errors import ModelError, ParameterError, TrainingError
 from vitascope.core.folders import run_records, user_models
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import StopEarly, finish
@@ -12,11 +15,16 @@ from vitascope.io.models import find_cards, read_card
 from vitascope.io.run_records import list_records, read_curve
 from vitascope.io.weights import read_weights
 from vitascope.models.unet import HALO_PX
-from vitascope.pipelines import finetune
+from vitascope.pipelines import atp_training, finetune
+from vitascope.pipelines.bag_data import load_bags
 from vitascope.pipelines.row_split import plan_rows
+from vitascope.pipelines.spheroid_data import load_volumes
 from vitascope.pipelines.stain_training import run_training
-from vitascope.tasks.finetune import FineTuneParams, TrainingPair, free_name
-from vitascope.tasks.recipe import parse_recipe, read_recipe
+from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
+from vitascope.simulate.volume_optics import VolumeOptics
+from vitascope.simulate.wells import make_well
+from vitascope.tasks.finetune import FineTuneParams, TableData, TrainingPair, free_name
+from vitascope.tasks.recipe import AmountSource, parse_recipe, read_recipe
 
 SHORT = FineTuneParams(epochs=2, steps_per_epoch=2)
 
@@ -123,6 +131,7 @@ def test_a_name_is_never_given_twice():
         free_name("../evil")
 
 
+@pytest.mark.fault("F14")
 def test_what_is_painted_on_later_is_not_trained_on():
     pair = make_pair()
     kept = pair.targets["DNA"].copy()
@@ -217,3 +226,93 @@ def test_from_scratch_there_is_no_parent():
     card = read_card(finish(train(set_up([make_pair()], scratch=True))))
     assert card.parent == ""
     assert card.training["start"] == {}
+
+
+def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    rows = ["well,atp"]
+    for number in range(10):
+        well = make_well(0, number, number, 64)
+        tifffile.imwrite(folder / f"p1_A{number + 1:02d}.tif", well.image)
+        rows.append(f"A{number + 1:02d},{well.atp_rlu * 1000:.0f}")
+    (folder / "atp.csv").write_text("\n".join(rows))
+    data = TableData(str(folder), AmountSource(table="atp.csv", by="well"), "plate")
+    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
+    assert ready.recipe.start_from == "atp-organoid-sim"
+    fitted = atp_training.fitted(ready.recipe, tmp_path)
+    assert fitted.network.arguments["top"] > 1000 * 10_000
+    corpus = finish(load_bags(fitted, tmp_path))
+    assert {part: len(s) for part, s in corpus.samples.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
+
+
+def test_painted_regions_are_classes_of_the_phenotype():
+    rng = np.random.default_rng(0)
+    pairs = []
+    for number in range(4):
+        pixels = rng.normal(100, 10, (2, 96, 96)).astype(np.float32)
+        painted = np.zeros((96, 96), np.uint8)
+        painted[:48], painted[48:, :40] = 1, 2
+        image = Micrograph.from_array(pixels, axes="CYX", channel_names=("GFP", "DNA"), name=f"well {number}")
+        pairs.append(TrainingPair(f"well {number}", image, {}, painted, ("negative", "positive")))
+    ready = finish(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
+    assert ready.recipe.crop_px == 96
+    corpus = finish(load_bags(ready.recipe, user_models() / "training" / "mine"))
+    assert len(corpus.samples["train"]) == 4
+    assert {tuple(s.numbers) for s in corpus.samples["train"]} == {(1.0, 0.0), (0.0, 1.0)}
+    assert corpus.samples["train"][0].weight.sum() in (48 * 96, 48 * 40)
+    with pytest.raises(TrainingError, match=r"2 image\(s\) are too few"):
+        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
+
+
+def test_painted_slices_of_spheroids_are_set_up_by_volume():
+    pairs = []
+    for number in range(3):
+        made = simulate_spheroid(SpheroidParams(diameter_um=40.0), (4.0, 1.0, 1.0), VolumeOptics(), number)
+        sparse = np.where(np.arange(made.classes.shape[0])[:, None, None] % 2 == 0, made.classes, 0)
+        image = Micrograph.from_array(
+            made.image, axes="CZYX", channel_names=("live", "dead"), pixel_size_um=1.0, z_step_um=4.0, name=f"s{number}"
+        )
+        pairs.append(TrainingPair(f"s{number}", image, {}, sparse, ("background", "live", "dead")))
+    ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", pairs, SHORT))
+    assert ready.words == "by volume: 1 to train on, 1 to validate, 1 to test on"
+    volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
+    assert {part: len(found) for part, found in volumes.items()} == {"train": 1, "validation": 1, "test": 1}
+    np.testing.assert_array_equal(volumes["train"][0].classes, pairs[0].painted)
+    alone = finish(finetune.set_up_pairs("alone", "spheroid-live-dead", pairs[:1], SHORT))
+    assert "the card will have no figures" in alone.warnings[0]
+
+
+def test_a_leak_is_refused_unless_forced_and_the_card_says_so():
+    pairs = [make_pair(n, seed=s) for n, s in (("a", 0), ("b", 1), ("c", 2))]
+    ready = set_up(pairs)
+    leak = {"by": "region", "train_rows": [[0, 200]], "validation_rows": [[150, 200]], "test_rows": [[200, 256]]}
+    with pytest.raises(TrainingError, match="kept apart, but overlap or touch"):
+        finish(train(ready_with(ready, {**leak, "force_leak": False})))
+    card = read_card(finish(train(ready_with(ready, {**leak, "force_leak": True}))))
+    assert "LEAKS, as the user insisted: Rows 150-199 are kept apart, but overlap" in card.split
+    assert card.training["forced_leak"] is True
+
+
+def ready_with(ready, split):
+    recipe = parse_recipe({**ready.recipe.model_dump(), "split": split}, "forced")
+    return replace(ready, recipe=recipe)
+
+
+def test_the_starting_model_may_go_while_training_runs(tmp_path):
+    mother = save_model(make_model(model_id="mother", width=0.25), user_models())
+    tree = {**make_recipe(tmp_path), "start_from": "mother", "id": "child"}
+    steps = run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu")
+    while not isinstance(next(steps), EpochProgress):
+        pass
+    sha256 = read_card(mother).weights.sha256
+    mother.unlink()
+    (user_models() / "mother.safetensors").unlink()
+    assert read_card(finish(steps)).parent == f"mother {sha256}"
+
+
+def test_a_model_of_another_task_is_no_start(tmp_path):
+    tree = {**make_recipe(tmp_path), "start_from": "atp-organoid-sim"}
+    with pytest.raises(ModelError, match="is for the task 'atp', not 'stain'"):
+        finish(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))

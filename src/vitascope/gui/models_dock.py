@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 WIDTH_PX = 460
 DELETE, SURE = "Delete", "Really delete?"
-COLUMNS = ("Model", "Task", "Accuracy", "Where")
+COLUMNS = ("Model", "Task", "Where", "Accuracy")
 PACKAGES = f"One file of ours (*{SUFFIX});;bioimage.io package (*.zip)"
 
 
@@ -188,7 +188,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         for row, (id_, path) in enumerate(self._paths.items()):
             card = read_card(path)
             figure = metric_text(card.metrics[0]) if card.metrics else "not measured"
-            for column, text in enumerate((id_, card.task, figure, place(path))):
+            for column, text in enumerate((id_, card.task, place(path), figure)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(card.summary)
                 item.setData(Qt.ItemDataRole.UserRole, id_)

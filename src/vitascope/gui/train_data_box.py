@@ -28,7 +28,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
 from vitascope.gui.input_box import InputBox
 from vitascope.gui.layers import Snapshot
-from vitascope.gui.parts import add_row, make_form, make_note, narrow
+from vitascope.gui.parts import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.runner import Outcome
 from vitascope.tasks.finetune import CheckedPair, TableData, TrainingPair
 from vitascope.tasks.recipe import AmountSource, BagSource
@@ -225,7 +225,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
 
     def _ask_truths(self, names: Sequence[str]) -> None:
         while self._truth_slot.count():
-            self._truth_slot.takeAt(0).widget().deleteLater()
+            discard(self._truth_slot.takeAt(0).widget())
         rows, form = QWidget(), make_form()
         rows.setLayout(form)
         self.truths = {name: QComboBox() for name in names}

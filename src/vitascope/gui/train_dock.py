@@ -29,7 +29,7 @@ from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import EpochProgress
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.model_box import ModelBox, metric_text
-from vitascope.gui.parts import Fold, add_row, make_form, make_line, make_note, make_title
+from vitascope.gui.parts import Fold, add_row, discard, make_form, make_line, make_note, make_title
 from vitascope.gui.prepare_box import PrepareBox
 from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.gui.task_dock import RUN_STYLE
@@ -154,7 +154,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         spec = find_task(self.task.currentData())
         for slot in self._slots.values():
             while slot.count():
-                slot.takeAt(0).widget().deleteLater()
+                discard(slot.takeAt(0).widget())
         self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, auto=False)
         self.prepare.setVisible(spec.name == "stain")
         self._slots["data"].addWidget(self.data)
@@ -361,7 +361,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         if not name or not progress.history:
             return
         start = f" (starting model {progress.start[name]:.3g})" if name in progress.start else ""
-        self.answer.setText(f"{name} {progress.history[-1][name]:.3g}{start}")
+        self.answer.setText(f"{name.replace('_', ' ')} {progress.history[-1][name]:.3g}{start}")
         self.answer.show()
 
     def _ended(self, outcome: Outcome) -> None:

@@ -110,11 +110,12 @@ def draw_curves(
     right.plot(rounds, [one.get(name, np.nan) for one in history], "o-", markersize=3, color=FIGURE, label="new")
     if name in start:
         right.axhline(start[name], color=START, linestyle="--", label="starting model")
-    right.set_title(f"{name or 'no figure'} (validation)", fontsize="small", color=colour)
+    right.set_title(f"{name.replace('_', ' ') or 'no figure'} (validation)", fontsize="small", color=colour)
     if name:
         right.legend(fontsize="x-small", frameon=False, labelcolor=colour)
     for axes in (left, right):
         axes.set_xlabel("round", fontsize="x-small", color=colour)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         plain_axes(axes, colour)
 
 

@@ -126,6 +126,12 @@ def _check_painted(painted: NDArray[Any], shape: tuple[int, ...], classes: Seque
         return [Problem("refused", f"The labels are {_sides(painted)} px, the image {' x '.join(map(str, shape))} px.")]
     if painted.dtype.kind not in "biu":
         return [Problem("refused", f"The labels are of type {painted.dtype}; whole numbers are wanted.")]
+    beyond = [int(v) for v in np.unique(painted) if not 0 <= v <= len(classes)]
+    if beyond:
+        meaning = ", ".join(f"{k} {name}" for k, name in enumerate(classes, 1))
+        return [
+            Problem("refused", f"The labels hold {', '.join(map(str, beyond[:5]))}; they mean {meaning}, 0 nothing.")
+        ]
     counts = count_classes(painted, classes)
     if not any(counts.values()):
         return [Problem("refused", "Nothing is painted: all labels are 0.")]
