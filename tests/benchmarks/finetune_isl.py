@@ -1,6 +1,6 @@
 """Fine-tuning on two crops of a shifted copy of the ISL field: how much of the gap to training on all of it comes back?
 
-The copy: contrast halved and bent, enlarged by 1.3, blurred; the twin trained on rows 0-575 is fine-tuned on two crops
+The copy: contrast inverted, halved and bent, enlarged by 1.3, blurred; the twin trained on rows 0-575 is fine-tuned on two crops
 of 320 px of those rows, and read on rows 640-767. ``finetune_isl [--epochs N] [--all]``; ``--all`` trains the model on
 all of rows 0-575 of the copy too (an hour), without which no share of the gap can be told.
 """
@@ -38,7 +38,7 @@ def shifted(picture: np.ndarray, label_free: bool) -> np.ndarray:
     if not label_free:
         return big
     low, high = np.percentile(big, (0.1, 99.9))
-    bent = np.clip((big - low) / (high - low), 0, None) ** 1.5
+    bent = np.clip((high - big) / (high - low), 0, None) ** 1.5
     return ndimage.gaussian_filter(8000 + 12000 * bent, BLUR_PX)
 
 

@@ -316,3 +316,14 @@ def test_a_model_of_another_task_is_no_start(tmp_path):
     tree = {**make_recipe(tmp_path), "start_from": "atp-organoid-sim"}
     with pytest.raises(ModelError, match="is for the task 'atp', not 'stain'"):
         finish(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"), [("nuclei-phase", "nuclei-phase"), ("nuclei-phase-of-others", "nuclei-phase"), ("x", "")]
+)
+def test_a_model_whose_card_does_not_tell_is_made_like_its_kin(model, recipe):
+    tree = finetune.base_recipe(make_model(model_id=model).card)
+    assert tree["network"]["name"] == "unet"
+    assert tree["id"].startswith(recipe)
+    assert not {"data", "split", "trunk"} & set(tree)
+    assert recipe != model or tree["id"] == model

@@ -7,6 +7,7 @@ from the same file, and the next day too.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -51,23 +52,27 @@ ESTIMATE_STEPS = 4
 def base_recipe(card: ModelCard) -> dict[str, Any]:
     """Return how a model was made, as plain values without data and split.
 
-    Its card tells; for a bundled model the recipe that came with it.
+    Its card tells; for a bundled model the recipe that came with it. For a model of others, the bundled recipe of the
+    same task and kind of network whose name is most like its own.
 
     Raises
     ------
     TrainingError
-        If neither is there.
+        If there is none.
     """
     if card.recipe.startswith("{"):
         tree: dict[str, Any] = json.loads(card.recipe)
         return tree
-    path = BUNDLED_MODELS / "recipes" / f"{card.id}.yaml"
-    if not path.is_file():
+    trees = [read_yaml(p.read_text(encoding="utf-8")) for p in sorted((BUNDLED_MODELS / "recipes").glob("*.yaml"))]
+    alike = [t for t in trees if t["task"] == card.task and t["network"]["name"] == card.architecture.name]
+    if not alike:
         raise TrainingError(
-            f"It is not known how the model '{card.id}' was made.",
+            f"It is not known how models such as '{card.id}' are made.",
             "Start from a bundled model, or write a recipe of your own (vitascope train --recipe).",
         )
-    found: dict[str, Any] = read_yaml(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = max(
+        alike, key=lambda t: (t["id"] == card.id, len(os.path.commonprefix([t["id"], card.id])))
+    )
     return {k: v for k, v in found.items() if k not in ("data", "split", "trunk", "twin_metrics")}
 
 
