@@ -6,7 +6,7 @@ import tifffile
 
 from tests_support import blobs, make_model, make_recipe, save_model
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
-from vitascope.core.folders import run_records, user_models
+from vitascope.core.folders import run_records, training_folder, user_models
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import StopEarly, finish
 from vitascope.core.training import EpochProgress
@@ -24,7 +24,7 @@ from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.finetune import FineTuneParams, TableData, TrainingPair, free_name
-from vitascope.tasks.recipe import AmountSource, parse_recipe, read_recipe
+from vitascope.tasks.recipe import AmountSource, find_data, parse_recipe, read_recipe
 
 SHORT = FineTuneParams(epochs=2, steps_per_epoch=2)
 
@@ -119,6 +119,13 @@ def test_a_fine_tuned_model_is_new_and_its_card_is_measured(parent):
     record = list_records(run_records())[0]
     assert (record.model, record.status, record.parent) == ("mine", "finished", card.parent)
     assert read_curve(run_records(), record.key)["epoch"].tolist() == [1, 2]
+
+
+def test_the_data_of_a_dock_are_found_though_others_lie_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("VITASCOPE_DATA", str(tmp_path / "elsewhere"))
+    ready = set_up([make_pair()])
+    assert find_data(ready.recipe.data[0], training_folder("mine")) == training_folder("mine")
 
 
 def test_a_name_is_never_given_twice():

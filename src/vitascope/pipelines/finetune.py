@@ -7,13 +7,12 @@ from the same file, and the next day too.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,12 @@ def base_recipe(card: ModelCard) -> dict[str, Any]:
             f"It is not known how models such as '{card.id}' are made.",
             "Start from a bundled model, or write a recipe of your own (vitascope train --recipe).",
         )
-    found: dict[str, Any] = max(
-        alike, key=lambda t: (t["id"] == card.id, len(os.path.commonprefix([t["id"], card.id])))
-    )
+
+    def likeness(other: dict[str, Any]) -> tuple[bool, int]:
+        letters = zip(other["id"], card.id, strict=False)
+        return other["id"] == card.id, len(list(takewhile(lambda pair: pair[0] == pair[1], letters)))
+
+    found: dict[str, Any] = max(alike, key=likeness)
     return {k: v for k, v in found.items() if k not in ("data", "split", "trunk", "twin_metrics")}
 
 

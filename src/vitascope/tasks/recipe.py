@@ -305,14 +305,15 @@ def parse_recipe(tree: Any, source: str) -> Recipe:
 
 
 def find_data(data: DataSet, recipe_folder: Path) -> Path:
-    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe.
+    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe; '.' is the recipe's own.
 
     Raises
     ------
     ReaderError
         If it is in neither place; the sentence says where to get it.
     """
-    places = [p / data.folder for p in (training_data(), recipe_folder) if p is not None]
+    roots = (recipe_folder,) if data.folder == "." else (training_data(), recipe_folder)
+    places = [root / data.folder for root in roots if root is not None]
     for place in places:
         if place.is_dir():
             return place
