@@ -1,9 +1,16 @@
-"""Take the pictures of the documentation from the running program: ``python docs/make_images.py`` (needs a screen)."""
+"""Take the pictures of the documentation from the running program (needs a screen).
+
+``python docs/make_images.py [demo] [train]``; both without a name.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
 SIZE_PX = (1500, 940)
@@ -18,16 +25,16 @@ def wait(app: object, seconds: float, done: object = lambda: False) -> None:
         time.sleep(0.02)
 
 
-def main() -> None:
-    """Run the demo and photograph its window."""
-    import napari
-    from napari.qt import get_qapp
+def photograph(viewer: Any, name: str) -> None:
+    """Save the whole window."""
+    IMAGES.mkdir(exist_ok=True)
+    viewer.screenshot(str(IMAGES / name), canvas_only=False, flash=False)
 
+
+def demo(app: object, viewer: Any) -> None:
+    """Run the demo and photograph its window."""
     from vitascope.gui.demo import start
 
-    app = get_qapp()
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*SIZE_PX)
     dock = start(viewer)
     wait(
         app,
@@ -36,9 +43,57 @@ def main() -> None:
     )
     viewer.reset_view()
     wait(app, 2.0)
-    IMAGES.mkdir(exist_ok=True)
-    viewer.screenshot(str(IMAGES / "dock.png"), canvas_only=False, flash=False)
-    viewer.close()
+    photograph(viewer, "dock.png")
+
+
+def train(app: object, viewer: Any) -> None:
+    """Fine-tune on the sample of neurons for two rounds, and photograph both docks."""
+    from vitascope.core.folders import SAMPLES
+    from vitascope.gui.models_dock import ModelsDock
+    from vitascope.gui.train_dock import TrainDock
+
+    os.environ["VITASCOPE_MODELS"] = tempfile.mkdtemp(prefix="vitascope-")
+    for name in ("isl_phase", "isl_stains"):
+        viewer.open(str(SAMPLES / f"{name}.ome.tif"), plugin="vitascope")
+    dock = TrainDock(viewer)
+    window = viewer.window.add_dock_widget(dock, name="Train")
+    dock.model.model.setCurrentIndex(dock.model.model.findText("nuclei-phase"))
+    phase = next(layer for layer in viewer.layers if "phase" in layer.name)
+    dock.data.input.main.choose(phase)
+    dock.data.input.planes.setText("3")
+    dock.data.add()
+    wait(app, LIMIT_S, lambda: "looking" not in dock.data.pairs.item(0).text())
+    dock.settings.setValue(dock.settings.value().changed(epochs=3, steps_per_epoch=3))
+    dock.train()
+    wait(app, LIMIT_S, lambda: dock.status.text().startswith("epoch 3"))
+    wait(app, 1.0)
+    photograph(viewer, "train.png")
+    dock.area.verticalScrollBar().setValue(dock.area.verticalScrollBar().maximum())
+    wait(app, 0.5)
+    photograph(viewer, "train_live.png")
+    dock.stop()
+    wait(app, LIMIT_S, lambda: not dock.runner.running)
+    viewer.window.remove_dock_widget(window)
+    models = ModelsDock(viewer)
+    viewer.window.add_dock_widget(models, name="Models")
+    models.list.choose("nuclei-phase-mine")
+    wait(app, 1.0)
+    photograph(viewer, "models.png")
+
+
+def main() -> None:
+    """Take the pictures that are named, or all."""
+    import napari
+    from napari.qt import get_qapp
+
+    app = get_qapp()
+    for take in (demo, train):
+        if len(sys.argv) > 1 and take.__name__ not in sys.argv[1:]:
+            continue
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(*SIZE_PX)
+        take(app, viewer)
+        viewer.close()
 
 
 if __name__ == "__main__":

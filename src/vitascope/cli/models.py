@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vitascope.cli.say import plain_errors
+from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError
+from vitascope.core.folders import run_records
 from vitascope.io.models import find_cards, find_model, read_card
-from vitascope.io.packages import delete_model, export_model, import_model
+from vitascope.io.packages import delete_model, export_model, import_model, rename_model
+from vitascope.io.run_records import list_records, write_records_csv
+from vitascope.tasks.recipe import read_recipe
 from vitascope.tasks.registry import find_task
+from vitascope.tasks.spec import TaskSpec
 
 app = typer.Typer(help="List, show, export, import and delete models.", no_args_is_help=True)
 
@@ -36,21 +42,82 @@ def show(model: Id) -> None:
         typer.echo(describe(find_model(model)[0]))
 
 
+class Format(StrEnum):
+    """Files that a model can be written as."""
+
+    vitascope = "vitascope"
+    bioimageio = "bioimageio"
+
+
 @app.command()
 def export(
-    model: Id, out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path()
+    model: Id,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path(),
+    form: Annotated[Format, typer.Option("--format", help="One file of ours, or a bioimage.io model.")] = (
+        Format.vitascope
+    ),
 ) -> None:
-    """Write a model as one file (.vitascope)."""
+    """Write a model as one file (.vitascope, or a bioimage.io package)."""
     with plain_errors():
-        typer.echo(export_model(model, out))
+        if form is Format.bioimageio:
+            typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
+        else:
+            typer.echo(export_model(model, out))
 
 
 @app.command("import")
-def import_file(file: Annotated[Path, typer.Argument(help="A .vitascope file.")]) -> None:
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A .vitascope file, a bioimage.io package, or weights.")],
+    name: Annotated[str, typer.Option(help="Name of the new model, where it shall have another one.")] = "",
+    like: Annotated[str, typer.Option(help="For weights (.pt, .safetensors): the model whose network they fit.")] = "",
+) -> None:
     """Add a model from one file to your own."""
     with plain_errors():
-        card = import_model(file)
+        if file.suffix in (".pt", ".pth", ".safetensors"):
+            if not like or not name:
+                raise ParameterError(
+                    "Weights alone do not say which network they are for.", "Add --like MODEL and --name NAME."
+                )
+            card = TaskSpec.load_exchange().import_weights(file, like, name)
+        elif file.suffix == ".zip":
+            card = TaskSpec.load_exchange().import_bioimageio(file, name)
+        else:
+            card = import_model(file)
+            card = rename_model(card.id, name) if name else card
         typer.echo(f"Imported {card.id} ({card.licence}).")
+
+
+@app.command()
+def rename(model: Id, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
+    """Give one of your own models another name."""
+    with plain_errors():
+        typer.echo(f"Renamed to {rename_model(model, name).id}")
+
+
+@app.command()
+def runs(csv: Annotated[Path | None, typer.Option(help="Write them as a table instead.")] = None) -> None:
+    """List training runs, the latest first."""
+    with plain_errors():
+        if csv is not None:
+            write_records_csv(run_records(), csv)
+            typer.echo(csv)
+            return
+        for record in list_records(run_records()):
+            parent = record.parent.split()[0] if record.parent else "scratch"
+            typer.echo(f"{record.updated}  {record.model:24} {record.task:10} from {parent:24} {record.status}")
+
+
+@app.command()
+def compare(
+    first: Id,
+    second: Annotated[str, typer.Argument(metavar="ID2", help="The other model.")],
+    recipe: Annotated[Path, typer.Option(help="Recipe whose test part both are measured on.")],
+) -> None:
+    """Measure two models on the same test part."""
+    with plain_errors():
+        read = read_recipe(recipe)
+        found = watch(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
+        typer.echo(found.table.to_string(index=False))
 
 
 @app.command()
@@ -84,4 +151,5 @@ def describe(card: ModelCard) -> str:
     lines += [f"Licence: {card.licence}. {card.credit}", f"SHA-256: {card.weights.sha256}"]
     if card.parent:
         lines.append(f"Fine-tuned from: {card.parent}")
+    lines += [f"Note: {note}" for note in card.training.get("notes", [])]
     return "\n".join(lines)

@@ -11,6 +11,8 @@ from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import MODEL_ID
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import user_models
+from vitascope.core.steps import Steps, StopEarly
+from vitascope.core.training import EpochProgress
 from vitascope.io.models import find_cards
 from vitascope.tasks.recipe import read_recipe
 from vitascope.tasks.registry import find_task
@@ -27,6 +29,9 @@ def train(
         str | None, typer.Option("--from", help="Model to start from; empty starts from scratch.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    finish_now: Annotated[
+        bool, typer.Option("--finish-now", help="Make a model of the best so far of a run that was interrupted.")
+    ] = False,
 ) -> None:
     """Train a model from a recipe; an interrupted run goes on where it stopped."""
     with plain_errors():
@@ -38,7 +43,8 @@ def train(
         if folder == user_models() and name in find_cards():
             raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
         training = spec.load_training()
-        card = watch(training.run_training(read.changed({"id": name}), recipe.parent, folder, start_from, device))
+        steps = training.run_training(read.changed({"id": name}), recipe.parent, folder, start_from, device)
+        card = watch(stopped_at_once(steps) if finish_now else steps)
         typer.echo(f"Model: {card}")
 
 
@@ -54,6 +60,24 @@ def evaluate(
         for metric in watch(training.run_evaluation(model, read, recipe.parent, device)):
             interval = f" ({metric.low:.4f} to {metric.high:.4f})" if metric.low is not None else ""
             typer.echo(f"{metric.name}: {metric.value:.4f}{interval}, {metric.on}, n = {metric.n}")
+
+
+def stopped_at_once(steps: Steps[Path]) -> Steps[Path]:
+    """Drain a training run, and stop it as soon as it goes on."""
+    try:
+        progress = next(steps)
+        while not isinstance(progress, EpochProgress):
+            yield progress
+            progress = next(steps)
+        progress = steps.throw(StopEarly())
+        while True:
+            yield progress
+            progress = next(steps)
+    except StopIteration as end:
+        path: Path = end.value
+        return path
+    finally:
+        steps.close()
 
 
 def split_target(out: str) -> tuple[Path, str]:

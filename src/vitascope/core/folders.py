@@ -17,6 +17,16 @@ def user_models() -> Path:
     return Path(listed[0]) if listed[0] else Path(platformdirs.user_data_dir("vitascope", False)) / "models"
 
 
+def training_folder(name: str) -> Path:
+    """Folder of a training run that was set up in a dock: its recipe and its data."""
+    return user_models() / "training" / name
+
+
+def run_records() -> Path:
+    """File of the records of all training runs."""
+    return user_models() / "runs.sqlite"
+
+
 def shared_models() -> list[Path]:
     """Read-only folders of a lab: the further entries of ``VITASCOPE_MODELS``."""
     return [Path(p) for p in os.environ.get("VITASCOPE_MODELS", "").split(os.pathsep)[1:] if p]

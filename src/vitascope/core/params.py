@@ -14,10 +14,32 @@ Precision = Literal["auto", "f32", "bf16", "f16"]
 MOST_TOLD = 5
 
 
-class RunParams(BaseModel):
-    """What every task takes: which model, and how to compute. ``auto`` is resolved before the run and recorded."""
+class FormParams(BaseModel):
+    """Parameters that a form can show: frozen, finite, and with errors a user can read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def make(cls, **values: Any) -> Any:
+        """Build parameters from plain values, with an error a user can read.
+
+        Raises
+        ------
+        ParameterError
+            Naming each field that is unknown or out of bounds.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParameterError(describe_validation(error), f"Known: {', '.join(cls.model_fields)}.") from error
+
+    def changed(self, **values: Any) -> Any:
+        """Return a copy with some fields replaced, validated."""
+        return type(self).make(**{**self.model_dump(), **values})
+
+
+class RunParams(FormParams):
+    """What every task takes: which model, and how to compute. ``auto`` is resolved before the run and recorded."""
 
     model: str = Field(
         "auto", title="Model", description="Which model to run; 'auto' takes the bundled one that fits the image."
@@ -52,24 +74,6 @@ class RunParams(BaseModel):
         le=1024,
         json_schema_extra={"advanced": True},
     )
-
-    @classmethod
-    def make(cls, **values: Any) -> Any:
-        """Build parameters from plain values, with an error a user can read.
-
-        Raises
-        ------
-        ParameterError
-            Naming each field that is unknown or out of bounds.
-        """
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise ParameterError(describe_validation(error), f"Known: {', '.join(cls.model_fields)}.") from error
-
-    def changed(self, **values: Any) -> Any:
-        """Return a copy with some fields replaced, validated."""
-        return type(self).make(**{**self.model_dump(), **values})
 
 
 def describe_validation(error: ValidationError) -> str:

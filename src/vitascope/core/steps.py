@@ -31,6 +31,10 @@ class Progress:
 Steps = Generator[Progress, None, T]
 
 
+class StopEarly(Exception):  # noqa: N818, it is a wish and no error
+    """Thrown into a run that gets better the longer it takes: end now, and return the best so far."""
+
+
 def finish(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drain a run and return its result.
 

@@ -1,10 +1,17 @@
-"""How to train: the parameters of the one training loop."""
+"""How to train: the parameters of the one training loop, and what it tells while it runs."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+from vitascope.core.steps import Progress
 
 
 class TrainingParams(BaseModel):
@@ -47,6 +54,13 @@ class TrainingParams(BaseModel):
     seed: int = Field(0, ge=0, title="Seed", description="Start of all random numbers.")
     precision: Literal["auto", "f32", "bf16", "f16"] = Field(
         "auto", title="Precision", description="Number format of the forward pass."
+    )
+    freeze: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Freeze",
+        description="Share of the layers that see the image first whose weights stay those of the starting model.",
     )
 
 
@@ -104,3 +118,65 @@ class CropFilter(BaseModel):
     keep_anyway: float = Field(
         0.0, ge=0, le=1, description="Chance to keep a crop that fails, so that background is seen."
     )
+
+
+class TargetPreparation(BaseModel):
+    """What is done to a poor stain before it is learnt (Pankova 2022, section 3.4.1.1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rolling_ball_px: float | None = Field(
+        None, gt=0, title="Rolling ball", description="Radius of a ball that takes the background off; empty for none."
+    )
+    clip_percentile: float | None = Field(
+        None, ge=0, lt=100, title="Clip", description="Percentile below which all is made 0; empty for none."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What is held out beside what a network makes of it.
+
+    Parameters
+    ----------
+    name : str
+        What is predicted.
+    truth, predicted : array, shape (h, w), a picture, or (N,), numbers of N images
+    image : array, shape (h, w), or None
+        What the network sees; None for numbers.
+    """
+
+    name: str
+    truth: NDArray[np.floating[Any]]
+    predicted: NDArray[np.floating[Any]]
+    image: NDArray[np.floating[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class EpochProgress(Progress):
+    """Progress of training, with what was measured.
+
+    Parameters
+    ----------
+    epoch : int
+    loss : float
+        Mean training loss of the epoch so far.
+    metrics : mapping
+        Of the last validation; empty before the first.
+    preview : bool
+        Whether an epoch just ended, so that pictures may be refreshed.
+    history : tuple of mapping
+        One entry for every epoch that ended, those before an interruption too.
+    start : mapping
+        What the starting model measured on the validation part; empty without one.
+    picture : Preview or None
+        Of the last epoch that ended in this process, or of the starting model.
+    """
+
+    epoch: int = 0
+    loss: float = math.nan
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    preview: bool = False
+    history: tuple[Mapping[str, float], ...] = ()
+    start: Mapping[str, float] = field(default_factory=dict)
+    picture: Preview | None = None

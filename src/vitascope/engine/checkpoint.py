@@ -18,7 +18,7 @@ from vitascope.io.weights import write_bytes
 
 logger = logging.getLogger(__name__)
 
-LATEST, PREVIOUS = "latest.pt", "previous.pt"
+LATEST, PREVIOUS, COMING = "latest.pt", "previous.pt", "coming.pt"
 _DIGEST_BYTES = 32
 
 
@@ -39,10 +39,11 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     data = buffer.getvalue()
-    latest = folder / LATEST
+    latest, coming = folder / LATEST, folder / COMING
+    write_bytes(coming, hashlib.sha256(data).digest() + data)  # the others stay until it is whole
     if latest.exists():
         latest.replace(folder / PREVIOUS)
-    write_bytes(latest, hashlib.sha256(data).digest() + data)
+    coming.replace(latest)
 
 
 def load_state(folder: Path) -> tuple[dict[str, Any], str] | None:

@@ -38,6 +38,8 @@ class Family:
         The same along z; 0 for networks of pictures.
     fitted : tuple of str
         Arguments that are fitted to a data set, such as its range: fine-tuning may change them.
+    encoder : str
+        The part that sees the image, whose first blocks can be frozen.
     """
 
     build: type[nn.Module]
@@ -47,6 +49,7 @@ class Family:
     halo_z: int = 0
     multiple_z: int = 0
     fitted: tuple[str, ...] = ()
+    encoder: str = "encoder"
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -73,9 +76,9 @@ FAMILIES = {
         halo_z=unet3d.HALO_ZYX[0],
         multiple_z=unet3d.MULTIPLE_ZYX[0],
     ),
-    "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0"),
-    "nvir": Family(resnet.Nvir, 0, resnet.STRIDE),
-    "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top")),
+    "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0", encoder="features"),
+    "nvir": Family(resnet.Nvir, 0, resnet.STRIDE, encoder="trunk"),
+    "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top"), encoder="extractor"),
 }
 
 

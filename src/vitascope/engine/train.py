@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.core.errors import TrainingError
-from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import TrainingParams
+from vitascope.core.steps import Progress, Steps, StopEarly
+from vitascope.core.training import EpochProgress, Preview, TrainingParams
 from vitascope.engine.checkpoint import PREVIOUS, load_state, save_state
+from vitascope.engine.descent import learning_rate_factor, make_optimizer, start_training
 from vitascope.engine.openvino_runtime import is_memory_error
 from vitascope.engine.torch_runtime import DTYPES
 
@@ -46,32 +47,19 @@ class TrainingJob(Protocol):
 
 
 @runtime_checkable
+class PreviewingJob(Protocol):
+    """What a task brings in addition so that one can watch an image that is not trained on."""
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return a held-out image with its truth and what the network makes of it; None without one."""
+
+
+@runtime_checkable
 class SettlingJob(Protocol):
     """What a task brings in addition so that batch normalisation can be settled."""
 
     def plain_batch(self, step: int, size: int) -> Batch:
         """Return a batch of images as they are, without augmentation, under ``image``."""
-
-
-@dataclass(frozen=True)
-class EpochProgress(Progress):
-    """Progress of training, with what was measured.
-
-    Parameters
-    ----------
-    epoch : int
-    loss : float
-        Mean training loss of the epoch so far.
-    metrics : mapping
-        Of the last validation; empty before the first.
-    preview : bool
-        Whether an epoch just ended, so that pictures may be refreshed.
-    """
-
-    epoch: int = 0
-    loss: float = math.nan
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    preview: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,8 +74,11 @@ class Trained:
         One entry an epoch: epoch, loss, learning_rate, and the validation metrics.
     best_epoch : int
     stopped : str
-        Why it ended: "finished", "early stop", "diverged".
-    flags : tuple of str
+        Why it ended: "finished", "early stop", "stopped" (by the user), "diverged".
+    notes : tuple of str
+        What the user should know of the run, in sentences.
+    start : mapping
+        What the starting model measured, where it was.
     """
 
     network: nn.Module
@@ -95,30 +86,7 @@ class Trained:
     best_epoch: int
     stopped: str
     notes: tuple[str, ...]
-
-
-def make_optimizer(network: nn.Module, params: TrainingParams) -> torch.optim.Optimizer:
-    """Build the optimiser over the parameters that are not frozen.
-
-    Weight decay is decoupled for Adam (AdamW; equation 31 of Pankova 2022), part of the gradient for Adadelta and SGD.
-    """
-    weights = [p for p in network.parameters() if p.requires_grad]
-    rate, decay = params.learning_rate, params.weight_decay
-    if params.optimizer == "adam":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
-    if params.optimizer == "adadelta":
-        return torch.optim.Adadelta(weights, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=params.momentum)
-
-
-def learning_rate_factor(step: int, total: int, params: TrainingParams) -> float:
-    """Return the factor on the learning rate at a step: warm-up, then constant, cosine to 0, or decay by stages."""
-    warm = min(1.0, (step + 1) / max(1, params.warmup_steps))
-    if params.schedule == "cosine":
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, total))))
-    if params.schedule == "steps":
-        return warm * params.decay_factor ** (step // (params.decay_epochs * params.steps_per_epoch))
-    return warm
+    start: Mapping[str, float] = field(default_factory=dict)
 
 
 class _State:
@@ -138,6 +106,9 @@ class _State:
         self.bad_steps, self.rollbacks, self.rate, self.lowered = 0, 0, 1.0, -1
         self.micro_batch = params.batch_size
         self.good: dict[str, Any] | None = None
+        self.start: dict[str, float] = {}
+        self.picture: Preview | None = None
+        start_training(self.network)
 
     @property
     def evaluated(self) -> nn.Module:
@@ -202,8 +173,11 @@ def train(
     precision: str = "f32",
     folder: Path | None = None,
     fingerprint: str = "",
+    measure_start: bool = False,
 ) -> Steps[Trained]:
     """Train a network.
+
+    :class:`StopEarly` thrown in ends the run: the epoch that was begun is measured, and the best network returned.
 
     Parameters
     ----------
@@ -217,11 +191,14 @@ def train(
         Where checkpoints go; an interrupted run there is resumed.
     fingerprint : str
         Names data and parameters; a checkpoint of another run is refused.
+    measure_start : bool
+        Whether the network is one worth beating: it is measured first, and all progress carries its figures.
 
     Yields
     ------
     EpochProgress
-        After each step; ``preview`` is set after each epoch.
+        Before the first step, where the start is measured or a run is resumed, and after each step; ``preview`` is set
+        after each epoch.
 
     Returns
     -------
@@ -237,38 +214,93 @@ def train(
     if params.settle_steps and not isinstance(job, SettlingJob):
         raise TrainingError("This training has no plain images to settle on.", "Set settle_steps to 0.")
     state = _State(job, params, torch.device(device))
+    if measure_start:
+        state.start, state.picture = _measure(job, state.network)
     notes = _resume(state, folder, fingerprint) if folder is not None else []
-    total = params.epochs * params.steps_per_epoch
-    stopped = "finished"
-    try:
-        while state.step < total:
-            if not _step(job, state, params, precision, total):
-                stopped = "diverged"
-                break
-            epoch, within = divmod(state.step, params.steps_per_epoch)
-            ended = within == 0
-            if ended:
-                _end_epoch(job, state, params, epoch)
-                if folder is not None:
-                    save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
-            loss = state.history[-1]["loss"] if ended else _mean(state.losses)
-            metrics = state.history[-1] if state.history else {}
-            yield EpochProgress(
-                state.step, total, f"epoch {epoch + (not ended)} of {params.epochs}", epoch, loss, metrics, ended
-            )
-            if ended and params.patience and epoch - state.best_epoch >= params.patience:
-                stopped = "early stop"
-                break
-    except GeneratorExit:
-        if folder is not None:
+
+    def save() -> None:
+        if folder is not None and state.step:
             save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
+
+    try:
+        stopped = yield from _epochs(job, state, params, precision, save)
+    except StopEarly as stop:
+        if not state.step:
+            raise TrainingError("Training was stopped before its first step: there is no new model.") from stop
+        stopped = "stopped"
+        if state.losses:
+            _end_epoch(job, state, params, -(-state.step // params.steps_per_epoch))
+    except GeneratorExit:
+        save()
         raise
+    if state.best_epoch < 0:
+        raise TrainingError(
+            "The loss was never a number: nothing was learnt.", "Check the images, or take a smaller learning rate."
+        )
     state.network.load_state_dict(state.best)
     if params.settle_steps and isinstance(job, SettlingJob):
-        settle(job, state.network, params)
+        yield from settle(job, state.network, params)
+    notes += _notes(state, stopped)
+    return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes), state.start)
+
+
+def _epochs(
+    job: TrainingJob, state: _State, params: TrainingParams, precision: str, save: Callable[[], None]
+) -> Steps[str]:
+    """Train to the end, and say why it ended."""
+    if state.start or state.step:
+        yield _progress(state, params)
+    while state.step < params.epochs * params.steps_per_epoch:
+        if not _step(job, state, params, precision):
+            return "diverged"
+        epoch, within = divmod(state.step, params.steps_per_epoch)
+        if within == 0:
+            _end_epoch(job, state, params, epoch)
+            save()
+        yield _progress(state, params)
+        if within == 0 and params.patience and epoch - state.best_epoch >= params.patience:
+            return "early stop"
+    return "finished"
+
+
+def _notes(state: _State, stopped: str) -> list[str]:
+    notes = []
     if stopped == "diverged":
-        notes.append("The loss was not a number three times in a row, after halving the learning rate too.")
-    return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes))
+        notes.append(
+            "The loss was not a number three times in a row, after halving the learning rate too: training stopped, "
+            "the best epoch was kept."
+        )
+    if state.best_score <= state.start.get("score", -math.inf):
+        notes.append("No epoch did better than the starting model on the validation part.")
+    return notes
+
+
+def _progress(state: _State, params: TrainingParams) -> EpochProgress:
+    total = params.epochs * params.steps_per_epoch
+    epoch, within = divmod(state.step, params.steps_per_epoch)
+    ended = within == 0 and state.step > 0
+    return EpochProgress(
+        state.step,
+        total,
+        f"epoch {min(epoch + (not ended), params.epochs)} of {params.epochs}",
+        epoch,
+        state.history[-1]["loss"] if ended else _mean(state.losses),
+        state.history[-1] if state.history else {},
+        ended,
+        tuple(state.history),
+        state.start,
+        state.picture,
+    )
+
+
+def _measure(job: TrainingJob, network: nn.Module) -> tuple[dict[str, float], Preview | None]:
+    """Validate a network, and look at what it makes of a held-out image."""
+    network.eval()
+    with torch.inference_mode():
+        metrics = job.validate(network)
+        picture = job.preview(network) if isinstance(job, PreviewingJob) else None
+    start_training(network)
+    return metrics, picture
 
 
 def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
@@ -286,11 +318,7 @@ def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
 
 
 def _end_epoch(job: TrainingJob, state: _State, params: TrainingParams, epoch: int) -> None:
-    network = state.evaluated
-    network.eval()
-    with torch.inference_mode():
-        metrics = job.validate(network)
-    network.train()
+    metrics, state.picture = _measure(job, state.evaluated)
     rate = state.optimizer.param_groups[0]["lr"]
     state.history.append({"epoch": epoch, "loss": _mean(state.losses), "learning_rate": rate, **metrics})
     state.losses = []
@@ -303,8 +331,7 @@ def _end_epoch(job: TrainingJob, state: _State, params: TrainingParams, epoch: i
     state.good = state.snapshot()
 
 
-@torch.no_grad()
-def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> None:
+def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> Steps[None]:
     """Measure the averages of batch normalisation anew, on images as they are.
 
     During training they are averages over augmented images (and, where weights are averaged, over networks that are no
@@ -320,7 +347,9 @@ def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> None
         norm.train()
     device = next(network.parameters()).device
     for step in range(params.settle_steps):
-        network(job.plain_batch(step, params.batch_size)["image"].to(device))
+        yield Progress(step, params.settle_steps, "settling")
+        with torch.no_grad():
+            network(job.plain_batch(step, params.batch_size)["image"].to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
@@ -330,8 +359,9 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _step(job: TrainingJob, state: _State, params: TrainingParams, precision: str, total: int) -> bool:
+def _step(job: TrainingJob, state: _State, params: TrainingParams, precision: str) -> bool:
     """Take one step; False when the loss stayed no number after all roll-backs."""
+    total = params.epochs * params.steps_per_epoch
     for group in state.optimizer.param_groups:
         group["lr"] = params.learning_rate * state.rate * learning_rate_factor(state.step, total, params)
     with seeded(params.seed, state.step):

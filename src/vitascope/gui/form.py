@@ -16,7 +16,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from vitascope.core.errors import ParameterError
-from vitascope.core.params import RunParams, describe_validation, field_extra
+from vitascope.core.params import FormParams, describe_validation, field_extra
 from vitascope.gui.parts import Fold, add_row, make_form
 
 LARGEST_INT = 2**31 - 1
@@ -162,14 +162,14 @@ class ParamsForm(QWidget):  # type: ignore[misc]
 
     Parameters
     ----------
-    params : type of RunParams
+    params : type of FormParams
     hidden : collection of str
         Fields that are shown elsewhere; they keep what :meth:`setValue` gave them.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, params: type[RunParams], hidden: Collection[str] = (), parent: QWidget | None = None) -> None:
+    def __init__(self, params: type[FormParams], hidden: Collection[str] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._model = params
         self._hidden: dict[str, Any] = {name: params.model_fields[name].default for name in hidden}
@@ -196,7 +196,7 @@ class ParamsForm(QWidget):  # type: ignore[misc]
                 editor.show_wrong(False)
         self.valueChanged.emit()
 
-    def value(self) -> RunParams:
+    def value(self) -> FormParams:
         """Return the parameters.
 
         Raises
@@ -205,10 +205,10 @@ class ParamsForm(QWidget):  # type: ignore[misc]
             Naming what cannot be used.
         """
         values = {name: editor.value() for name, editor in self.editors.items()}
-        params: RunParams = self._model.make(**self._hidden, **values)
+        params: FormParams = self._model.make(**self._hidden, **values)
         return params
 
-    def setValue(self, params: RunParams) -> None:  # noqa: N802, as Qt's editors are called
+    def setValue(self, params: FormParams) -> None:  # noqa: N802, as Qt's editors are called
         """Show parameters."""
         for name in self._hidden:
             self._hidden[name] = getattr(params, name)

@@ -33,6 +33,7 @@ DEVICES = (
     ("cuda", "NVIDIA graphics card (cuda)"),
     ("mps", "Apple graphics (mps)"),
 )
+AUTOMATIC, ASK = "automatic", "choose …"
 AUTO_LINE = "Takes the bundled model that fits the image."
 CHOOSE_LINE = "Choose the model by what is in your image."
 
@@ -64,15 +65,15 @@ class ModelBox(QWidget):  # type: ignore[misc]
     ----------
     task : str
         Whose models are offered.
-    automatic : bool
-        Whether one can be chosen by the image.
+    unchosen : str
+        What stands first: :data:`AUTOMATIC` leaves the choice to the image, :data:`ASK` asks for it; empty for neither.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, task: str, automatic: bool = True, parent: QWidget | None = None) -> None:
+    def __init__(self, task: str, unchosen: str = AUTOMATIC, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._task, self._automatic = task, automatic
+        self._task, self._unchosen = task, unchosen
         self._cards: dict[str, ModelCard] = {}
         self._used: ModelCard | None = None
         self.model, self.device = QComboBox(), QComboBox()
@@ -111,8 +112,8 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self._cards = {id_: read_card(path) for id_, path in paths.items()}
         self.model.blockSignals(True)
         self.model.clear()
-        if any(path.parent == BUNDLED_MODELS for path in paths.values()):
-            self.model.addItem("automatic" if self._automatic else "choose …", AUTO)
+        if self._unchosen and any(path.parent == BUNDLED_MODELS for path in paths.values()):
+            self.model.addItem(self._unchosen, AUTO)
         for id_, card in self._cards.items():
             self.model.addItem(id_, id_)
             self.model.setItemData(self.model.count() - 1, card.summary, Qt.ItemDataRole.ToolTipRole)
@@ -126,7 +127,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         if card is not None:
             self.line.setText(card_line(card))
         else:
-            line = AUTO_LINE if self._automatic else CHOOSE_LINE
+            line = AUTO_LINE if self._unchosen == AUTOMATIC else CHOOSE_LINE
             self.line.setText(line if self.model.count() else "There are no models for this task.")
         self.details.setEnabled(card is not None)
         self.valueChanged.emit()
@@ -139,7 +140,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         """Say what keeps a run from starting; empty if nothing does."""
         if not self.model.count():
             return "There are no models for this task."
-        return CHOOSE_LINE if not self._automatic and self.model.currentData() == AUTO else ""
+        return CHOOSE_LINE if self._unchosen != AUTOMATIC and self.model.currentData() == AUTO else ""
 
     def card_of(self, id_: str) -> ModelCard | None:
         """Return the card of a model that is offered."""

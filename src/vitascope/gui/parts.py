@@ -69,6 +69,12 @@ def make_title(text: str) -> QLabel:
     return label
 
 
+def discard(widget: QWidget) -> None:
+    """Take a widget away at once; it is deleted when the event loop comes round."""
+    widget.hide()
+    widget.deleteLater()
+
+
 def make_line() -> QFrame:
     """Make the line between two parts of the dock."""
     line = QFrame()

@@ -29,7 +29,7 @@ from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.folders import SAMPLES, cache
 from vitascope.core.steps import Progress
 from vitascope.gui.form import ParamsForm
-from vitascope.gui.model_box import ModelBox
+from vitascope.gui.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.gui.parts import Fold, add_row, make_form, make_note, scrolling
 from vitascope.gui.plate_command import plate_command
 from vitascope.gui.runner import Outcome, Runner, in_words
@@ -123,7 +123,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             before.hide()  # it is deleted later, and would be drawn below the new one until then
             before.deleteLater()
         spec = find_task(self.task.currentData())
-        self.model = ModelBox(spec.name, spec.automatic)
+        self.model = ModelBox(spec.name, AUTOMATIC if spec.automatic else ASK)
         self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
         self.inside.addWidget(self.model)
         self.inside.addWidget(self.settings)

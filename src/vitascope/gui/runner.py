@@ -23,7 +23,8 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import GeneratorWorker
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.steps import Progress, Steps, StopEarly
+from vitascope.core.training import EpochProgress
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,9 @@ class Outcome:
     hint: str = ""
 
 
-def drain(make_steps: MakeSteps, cancelled: threading.Event) -> Generator[Progress, None, Outcome]:
+def drain(
+    make_steps: MakeSteps, cancelled: threading.Event, stopped: threading.Event | None = None
+) -> Generator[Progress, None, Outcome]:
     """Step a run to its end; every exception becomes an :class:`Outcome`, and the run is always closed.
 
     Parameters
@@ -62,18 +65,27 @@ def drain(make_steps: MakeSteps, cancelled: threading.Event) -> Generator[Progre
         Starts the run; called in the worker's thread, for it may load much.
     cancelled : Event
         Looked at before each step.
+    stopped : Event, optional
+        The same; a training that is under way then ends early, and keeps the best.
     """
     steps: Steps[Any] | None = None
     last, stage = 0.0, ""
+    progress: Progress | None = None
+    told = False
     try:
         steps = make_steps()
         while not cancelled.is_set():
             try:
-                progress = next(steps)
+                if stopped is not None and stopped.is_set() and isinstance(progress, EpochProgress) and not told:
+                    told = True
+                    progress = steps.throw(StopEarly())
+                else:
+                    progress = next(steps)
             except StopIteration as stop:
                 return Outcome("done", stop.value)
             now = time.monotonic()
-            if progress.stage != stage or progress.done >= progress.total or now - last >= LEAST_PAUSE_S:
+            ended = isinstance(progress, EpochProgress) and progress.preview
+            if ended or progress.stage != stage or progress.done >= progress.total or now - last >= LEAST_PAUSE_S:
                 last, stage = now, progress.stage
                 yield progress
         return Outcome("cancelled")
@@ -188,7 +200,7 @@ class Runner(QObject):  # type: ignore[misc]
         self.title = ""
         self._launch = launch or in_thread
         self._activity = activity
-        self._cancelled = threading.Event()
+        self._cancelled, self._stopped = threading.Event(), threading.Event()
         self._drain: Generator[Progress, None, Outcome] | None = None
         self._bar: ActivityBar | None = None
         self._time_left = TimeLeft()
@@ -220,9 +232,9 @@ class Runner(QObject):  # type: ignore[misc]
         if Runner.busy is not None:
             raise VitascopeError(f"'{Runner.busy.title}' is still running.", "Wait until it is done, or cancel it.")
         Runner.busy, self.title = self, title
-        self._cancelled = threading.Event()
+        self._cancelled, self._stopped = threading.Event(), threading.Event()
         self._time_left, self._warned = TimeLeft(), set()
-        self._drain = source = drain(make_steps, self._cancelled)
+        self._drain = source = drain(make_steps, self._cancelled, self._stopped)
         # Making a bar lets other events through, clicks among them: the run is already known to be going.
         self._bar = ActivityBar(title, self.cancel) if self._activity else None
 
@@ -234,6 +246,10 @@ class Runner(QObject):  # type: ignore[misc]
     def cancel(self) -> None:
         """Ask the run to stop; it does before its next step."""
         self._cancelled.set()
+
+    def stop_early(self) -> None:
+        """Ask a training to end now and keep the best."""
+        self._stopped.set()
 
     def on_step(self, progress: Progress) -> None:
         """Show where the run stands."""

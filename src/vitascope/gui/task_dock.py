@@ -29,7 +29,7 @@ from vitascope.gui.form import ParamsForm
 from vitascope.gui.frame import Frame
 from vitascope.gui.input_box import InputBox
 from vitascope.gui.layers import Snapshot
-from vitascope.gui.model_box import ModelBox
+from vitascope.gui.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.gui.parts import make_line, make_note, make_title
 from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.gui.show import add_result
@@ -77,7 +77,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
         self._on_failure: Callable[[str, str], None] = self._show_failure
         self._started_s = 0.0
         self.input = InputBox(self.spec, self.each)
-        self.model = ModelBox(self.spec.name, self.spec.automatic)
+        self.model = ModelBox(self.spec.name, AUTOMATIC if self.spec.automatic else ASK)
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = QPushButton(self.spec.verb)

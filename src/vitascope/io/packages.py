@@ -8,10 +8,10 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from vitascope.core.card import ModelCard
+from vitascope.core.card import MODEL_ID, ModelCard
 from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.folders import BUNDLED_MODELS, user_models
-from vitascope.io.models import MAX_CARD_BYTES, find_card, find_model, read_card, write_card
+from vitascope.io.models import MAX_CARD_BYTES, find_card, find_cards, find_model, read_card, write_card
 from vitascope.io.weights import MAX_BYTES, check_header, sha256_of_bytes, write_bytes
 
 SUFFIX = ".vitascope"
@@ -82,8 +82,8 @@ def import_model(path: Path) -> ModelCard:
     """
     try:
         with zipfile.ZipFile(path) as package:
-            card = ModelCard.from_json(_read_member(package, ".json", MAX_CARD_BYTES), path.name)
-            data = _read_member(package, card.weights.file, MAX_BYTES)
+            card = ModelCard.from_json(read_member(package, ".json", MAX_CARD_BYTES), path.name)
+            data = read_member(package, card.weights.file, MAX_BYTES)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, NotImplementedError) as error:
         raise ModelError(f"{path.name} is no model package: {error}.", _ASK) from error
     _check_weights(card, data)
@@ -127,6 +127,42 @@ def delete_model(model: str) -> Path:
     return path
 
 
+def rename_model(model: str, name: str) -> ModelCard:
+    """Give one of the user's models another name; bundled and shared ones keep theirs.
+
+    The new card and weights are whole before the old ones go.
+
+    Raises
+    ------
+    ParameterError
+        If the model is not the user's, or the name is taken or no name.
+    OutputError
+        If the folder cannot be written.
+    """
+    card, weights = find_model(model)
+    path = find_card(model)
+    if path.parent.resolve() != user_models().resolve():
+        raise ParameterError(f"The model '{card.id}' is bundled or shared: it keeps its name.", "Export a copy of it.")
+    if not MODEL_ID.match(name):
+        raise ParameterError(
+            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+    if name in find_cards() or (user_models() / f"{name}.json").exists():
+        raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The weights {weights.name} cannot be read: {error.strerror}.", "Check the path.") from error
+    _check_weights(card, data)
+    new = card.model_copy(
+        update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
+    )
+    write_bytes(user_models() / new.weights.file, data)
+    write_card(new, user_models())
+    delete_model(card.id)
+    return new
+
+
 def _named_by_others(weights: Path) -> bool:
     """Tell whether another card of the folder names the same file of weights."""
     for path in weights.parent.glob("*.json"):
@@ -136,7 +172,14 @@ def _named_by_others(weights: Path) -> bool:
     return False
 
 
-def _read_member(package: zipfile.ZipFile, ending: str, most: int) -> bytes:
+def read_member(package: zipfile.ZipFile, ending: str, most: int) -> bytes:
+    """Read the one file of a zip that ends so, not larger than it may be.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If there is none, or several, or it is too large.
+    """
     found = [i for i in package.infolist() if i.filename.endswith(ending) and "/" not in i.filename]
     if len(found) != 1:
         raise zipfile.BadZipFile(f"it holds {len(found)} files '*{ending}'")

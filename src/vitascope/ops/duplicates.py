@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -41,3 +43,29 @@ def near_duplicates(thumbnails: NDArray[np.floating], r: float = 0.98) -> NDArra
         if len(joined):
             group[np.isin(group, joined)] = joined.min()
     return np.unique(group, return_inverse=True)[1]
+
+
+def join_duplicates(pictures: Sequence[NDArray[np.floating]], groups: Sequence[str], r: float) -> list[str]:
+    """Give pictures that nearly are one the group of the first of them.
+
+    Parameters
+    ----------
+    pictures : sequence of array, each (Y, X)
+        Compared by the largest square in their upper left corner.
+    groups : sequence of str
+    r : float
+        Correlation above which two are one.
+
+    Returns
+    -------
+    list of str
+        Groups; those that share a picture have become one.
+    """
+    side = min(min(p.shape) for p in pictures)
+    ids = near_duplicates(np.stack([thumbnail(np.asarray(p[:side, :side], np.float64)) for p in pictures]), r)
+    names = list(groups)
+    for k in np.unique(ids):
+        joined = {names[i] for i in np.flatnonzero(ids == k)}
+        first = names[int(np.flatnonzero(ids == k)[0])]
+        names = [first if n in joined else n for n in names]
+    return names

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import Preview
 from vitascope.engine.atp_loss import AtpLoss, atp_loss
 from vitascope.engine.bags import BagSampler
 from vitascope.engine.crops import Pair
@@ -47,7 +48,8 @@ class AtpJob:
         assert isinstance(network, InsAtp)
         self.network: nn.Module = network
         self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
-        self.words, self.hashes = corpus.words, corpus.hashes
+        self.words, self.hashes, self.counts = corpus.words, corpus.hashes, corpus.counts
+        self._seen: Preview | None = None
         self._net, self._loss = network, AtpLoss.from_recipe(recipe.loss)
         balanced = recipe.amounts.sampling == "balanced"
         training = recipe.training
@@ -74,8 +76,18 @@ class AtpJob:
         if not pairs:
             return {}
         truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        self._seen = Preview(self.targets[0].name, truth, predicted)
         error = float(np.abs(predicted - truth).mean())
         return {"mae": error, "pearson": pearson(truth, predicted), "score": -error}
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return the numbers of the validation part as they were last measured."""
+        return self._seen
+
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return the numbers of the test part."""
+        pairs = self.corpus.pairs["test"]
+        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs)[0])] if pairs else []
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test wells; intervals over groups."""

@@ -23,8 +23,9 @@ from vitascope.engine.select import select_pictures
 from vitascope.io.grouping import ImageGroup
 from vitascope.io.hashing import sha256_of
 from vitascope.io.images import open_group, read_image
-from vitascope.ops.duplicates import near_duplicates, thumbnail
+from vitascope.ops.duplicates import join_duplicates
 from vitascope.pipelines.control_pairs import beside_controls
+from vitascope.pipelines.leaks import leak_words, refuse_leak
 from vitascope.pipelines.simulated import draw, draw_control
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import Bag, find_bags, one_class
@@ -65,6 +66,14 @@ class BagCorpus:
     input: InputSpec
     words: str
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images and groups there are in every part."""
+        names = dict(zip(PARTS, ("training", "validation", "test"), strict=True))
+        found = {names[part]: len(samples) for part, samples in self.samples.items()}
+        groups = {s.bag.group for samples in self.samples.values() for s in samples}
+        return {"images": sum(found.values()), "groups": len(groups), **found}
 
 
 @dataclass(frozen=True)
@@ -113,14 +122,15 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
             hashes[data.name] = {name: one["sha256"] for name, one in found}
     if recipe.split.near_duplicates:
         samples = keep_together(samples, recipe.split.near_duplicates)
-    parts = split_samples(samples, recipe.split)
+    forced: list[str] = []
+    parts = split_samples(samples, recipe.split, forced)
     spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
     pairs: dict[str, list[Pair]] = {}
     for part in PARTS:
         pairs[part] = []
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
-    return BagCorpus(pairs, parts, spec, words_of_split(parts), hashes)
+    return BagCorpus(pairs, parts, spec, words_of_split(parts) + leak_words(forced), hashes)
 
 
 def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> list[Sample]:
@@ -177,12 +187,7 @@ def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:
     r : float
         Correlation above which two are one.
     """
-    ids = near_duplicates(np.stack([thumbnail(np.asarray(s.planes[0], np.float64)) for s in samples]), r)
-    names = [s.bag.group for s in samples]
-    for k in np.unique(ids):
-        joined = {names[i] for i in np.flatnonzero(ids == k)}
-        first = names[int(np.flatnonzero(ids == k)[0])]
-        names = [first if n in joined else n for n in names]
+    names = join_duplicates([np.asarray(s.planes[0], np.float64) for s in samples], [s.bag.group for s in samples], r)
     return [replace(s, bag=replace(s.bag, group=n)) for s, n in zip(samples, names, strict=True)]
 
 
@@ -228,8 +233,10 @@ def _numbers(bag: Bag, names: tuple[str, ...]) -> NDArray[np.float32]:
     return np.array([bag.labels[n] for n in names], np.float32)
 
 
-def split_samples(samples: Sequence[Sample], split: Split) -> dict[str, list[Sample]]:
+def split_samples(samples: Sequence[Sample], split: Split, forced: list[str] | None = None) -> dict[str, list[Sample]]:
     """Split by group: those named, else a share of the groups of each class, drawn by the split's seed.
+
+    Leaks that the split forces are put down in ``forced``.
 
     Raises
     ------
@@ -240,9 +247,11 @@ def split_samples(samples: Sequence[Sample], split: Split) -> dict[str, list[Sam
     for sample in samples:
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in sample.planes)).digest()
         if owner.setdefault(digest, sample.bag.group) != sample.bag.group:
-            raise TrainingError(
+            refuse_leak(
+                split,
                 f"{sample.bag.images.name} is the picture of the group {owner[digest]} too.",
                 "A replicate must not stand on both sides of a split: name one group for both.",
+                forced if forced is not None else [],
             )
     classes = {s.bag.group: tuple(s.numbers.tolist()) for s in samples}
     part_of = (

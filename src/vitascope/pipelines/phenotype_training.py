@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, InputSpec, Metric
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
 from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import PLAIN, AugmentParams
+from vitascope.core.training import PLAIN, AugmentParams, Preview
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import check_channels, find_family, load_model
 from vitascope.engine.mosaics import Mosaic, MosaicSampler, padded_pair
@@ -95,6 +95,7 @@ class _Job:
         self.network: nn.Module = network
         self.input, self.targets, self.words = spec, recipe.targets, words
         self.hashes: dict[str, dict[str, str]] = {}
+        self.counts: dict[str, int] = {}
         self.recipe = recipe
         self._last, self._step = network.last, 16 * network.stride0
         self._names = [t.name for t in recipe.targets]
@@ -118,7 +119,7 @@ class ImageJob(_Job):
 
     def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.words, network)
-        self.corpus, self.hashes = corpus, corpus.hashes
+        self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
         check_classes(corpus.pairs["train"], self._names)
         pairs = balanced(corpus.pairs["train"])
         self._sampler, self._plain = (
@@ -143,6 +144,14 @@ class ImageJob(_Job):
         found = {"mean_average_precision": mean_average_precision(truth, scores), "accuracy": accuracy(truth, scores)}
         return {**found, "score": found["mean_average_precision"]}
 
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return the probabilities of each class over the test images."""
+        pairs = self.corpus.pairs["test"]
+        if not pairs:
+            return []
+        truth, scores = _truth(pairs), score(network, pairs).last
+        return [Preview(name, truth[:, k], scores[:, k]) for k, name in enumerate(self._names)]
+
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images: accuracy, mean class accuracy, mean average precision, and over treatments."""
         return image_metrics(self.corpus, score(network, self.corpus.pairs["test"]).last)
@@ -166,6 +175,7 @@ class MosaicJob(_Job):
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.words, network)
         self.corpus = corpus
+        self.counts = {f"{part} cells": sum(map(len, cells)) for part, cells in corpus.cells.items()}
         self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
         self._plain = self.sampler("train", recipe.training.seed)
         self._validation = [m.pair for m in self.bags("validation")]

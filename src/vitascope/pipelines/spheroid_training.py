@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Metric
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import Preview
 from vitascope.engine.load import check_channels, load_model
 from vitascope.engine.train import Batch
 from vitascope.engine.volume_crops import PLAIN, LabelledVolume, VolumeSampler
@@ -45,6 +46,8 @@ class SpheroidJob:
         self.input, self.targets = recipe.input, recipe.targets
         self.words = describe_split(dict(volumes))
         self.hashes: dict[str, dict[str, str]] = {}
+        self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
+        self._seen: Preview | None = None
         self.volumes, self._gamma = volumes, recipe.volumes.gamma
         self._shares = {name: recipe.loss.get(name, 0.0) for name in LOSSES}
         self._crop = (recipe.volumes.crop_planes, recipe.crop_px, recipe.crop_px)
@@ -87,10 +90,17 @@ class SpheroidJob:
         device = next(network.parameters()).device
         image, truth = self._validation["image"].to(device), self._validation["truth"].numpy()
         found = np.concatenate([classify(network(image[i : i + 4]).image) for i in range(0, len(image), 4)])
+        middle = image.shape[2] // 2
+        seen, known_truth = image[0, 0, middle].float().cpu().numpy(), truth[0, middle]
+        self._seen = Preview("classes", known_truth.astype(np.float32), found[0, middle].astype(np.float32), seen)
         names = [t.name for t in self.targets[:-1]]
         dice = {f"dice_{n}": count_overlap(found, truth, k + 2).dice for k, n in enumerate(names)}
         known = [v for v in dice.values() if np.isfinite(v)]
         return {**dice, "score": float(np.mean(known)) if known else 0.0}
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return a plane of a validation crop as it was last measured."""
+        return self._seen
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure whole test volumes: Dice, IoU, precision and recall of each class, for each kind of volume."""

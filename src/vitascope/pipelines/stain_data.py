@@ -18,8 +18,11 @@ from vitascope.engine.load import find_family
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import select_pictures
 from vitascope.io.images import read_image
+from vitascope.ops.duplicates import join_duplicates
 from vitascope.ops.histogram import histogram
 from vitascope.ops.montage import cut_montage, distinct_cells, draw_cells, lay_out
+from vitascope.ops.target_preparation import prepare_target
+from vitascope.pipelines.leaks import leak_words, refuse_leak
 from vitascope.tasks.recipe import DataSet, ImagePair, Recipe, Split, check_files, find_data
 
 MOSAIC_COLUMNS = 8
@@ -47,6 +50,7 @@ class Corpus:
 class _Loaded:
     image: NDArray[np.float32]
     stains: NDArray[np.float32]
+    weight: NDArray[np.float32]
     source: ImagePair
     name: str
 
@@ -70,13 +74,13 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> Steps[Corpus]:
         for number, pair in enumerate(data.pairs):
             yield Progress(number, len(data.pairs), f"reading {data.name}")
             loaded.append((yield from _load(recipe, data, pair, folder)))
-    scales = target_scales([one.stains for one in loaded], recipe.target_percentiles)
+    scales = target_scales([one.stains[:, one.weight[0] > 0] for one in loaded], recipe.target_percentiles)
     split = split_rows if recipe.split.by == "region" else split_groups
     corpus = split(recipe, loaded, scales)
     for part, pairs in (("validation", corpus.validation), ("test", corpus.test)):
         for k, target in enumerate(recipe.targets):
-            seen = [p.target[k, a.top : a.bottom, a.left : a.right] for p in pairs for a in p.training_areas()]
-            if seen and max(float(s.max()) for s in seen) == min(float(s.min()) for s in seen):
+            seen = np.concatenate([np.zeros(0, np.float32), *(counted(p, k) for p in pairs)])
+            if pairs and (not seen.size or seen.max() == seen.min()):
                 raise TrainingError(
                     f"The stain '{target.name}' is constant in the {part} part: no figure can be had from it.",
                     "Keep another part apart.",
@@ -105,12 +109,29 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Steps
                 f"{width} px.",
                 "Image and stain must lie on the same pixels.",
             )
-        stains.append(np.asarray(stain.plane()).astype(np.float32))
-        if not np.isfinite(stains[-1]).all():
+        plane = np.asarray(stain.plane()).astype(np.float32)
+        if not np.isfinite(plane).all():
             raise InputError(
                 f"{pair.targets[target.name]} holds pixels that are no numbers.", "Crop or replace the image."
             )
-    return _Loaded(pixels, np.stack(stains), pair, f"{data.name}/{pair.image}")
+        stains.append(prepare_target(plane, recipe.target_preparation))
+    weight = np.ones((1, height, width), np.float32)
+    if pair.regions:
+        weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
+    return _Loaded(pixels, np.stack(stains), weight, pair, f"{data.name}/{pair.image}")
+
+
+def _painted(regions: Micrograph, shape_yx: tuple[int, int], pair: ImagePair) -> NDArray[np.float32]:
+    """Return 1 where something was painted, (1, H, W)."""
+    if regions.shape_yx != shape_yx:
+        raise InputError(f"{pair.regions} and {pair.image} differ in size.", "They must lie on the same pixels.")
+    return np.asarray(np.asarray(regions.plane()) != 0, np.float32)[None]
+
+
+def counted(pair: Pair, k: int) -> NDArray[np.float32]:
+    """Return the truth of one target where it counts, within the pair's areas, flat."""
+    parts = [(slice(a.top, a.bottom), slice(a.left, a.right)) for a in pair.training_areas()]
+    return np.concatenate([pair.target[k][part][pair.weight[0][part] > 0] for part in parts])
 
 
 def _read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
@@ -163,7 +184,8 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
         If training rows touch test or validation rows, test and validation rows overlap, or no rows are left.
     """
     split = recipe.split
-    gap = check_gaps(split)
+    forced: list[str] = []
+    gap = check_gaps(split, forced)
 
     def pairs(rows: Sequence[tuple[int, int]]) -> list[Pair]:
         found = []
@@ -171,8 +193,7 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
             height, width = one.image.shape[1:]
             areas = tuple(Area(a, min(b, height), 0, width) for a, b in rows if a < height)
             if areas:
-                weight = np.ones((1, height, width), np.float32)
-                found.append(Pair(one.image, scale_targets(one.stains, scales), weight, areas))
+                found.append(Pair(one.image, scale_targets(one.stains, scales), one.weight, areas))
         if rows and not found:
             raise TrainingError(
                 f"No image has rows {rows[0][0]}-{rows[0][1] - 1} of the split.", "Name rows that the images have."
@@ -191,12 +212,15 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
     reach = find_family(recipe.network).halo_px
     if gap is not None and gap < reach:
         words += f"; only {gap} rows lie between training rows and those kept apart, an output pixel sees {reach}"
+    words += leak_words(forced)
     train, validation, test = (pairs(r) for r in (split.train_rows, split.validation_rows, split.test_rows))
     return Corpus(train, validation, test, scales, [o.name for o in loaded], words)
 
 
-def check_gaps(split: Split) -> int | None:
+def check_gaps(split: Split, forced: list[str]) -> int | None:
     """Return the narrowest gap, in rows, between training rows and those kept apart; None if none are.
+
+    Leaks that the split forces are put down in ``forced``.
 
     Raises
     ------
@@ -208,18 +232,19 @@ def check_gaps(split: Split) -> int | None:
         for used in split.train_rows:
             gap = _gap(kept, used)
             if gap <= 0:
-                raise TrainingError(
+                refuse_leak(
+                    split,
                     f"Rows {kept[0]}-{kept[1] - 1} are kept apart, but overlap or touch training rows "
                     f"{used[0]}-{used[1] - 1}.",
                     "Leave a gap between them, best as wide as the network's reach.",
+                    forced,
                 )
             narrowest = gap if narrowest is None else min(gap, narrowest)
     for test in split.test_rows:
         for validation in split.validation_rows:
             if _gap(test, validation) < 0:
-                raise TrainingError(
-                    f"Rows {test[0]}-{test[1] - 1} are both tested and validated on.", "Take different rows."
-                )
+                words = f"Rows {test[0]}-{test[1] - 1} are both tested and validated on."
+                refuse_leak(split, words, "Take different rows.", forced)
     return narrowest
 
 
@@ -258,12 +283,15 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
     """
     pairs: dict[str, list[Pair]] = {}
     owner: dict[bytes, str] = {}
-    for one in loaded:
-        group = one.source.group or one.name
+    forced: list[str] = []
+    groups = [one.source.group or one.name for one in loaded]
+    if recipe.split.near_duplicates:
+        groups = join_duplicates([one.image[0] for one in loaded], groups, recipe.split.near_duplicates)
+    for one, group in zip(loaded, groups, strict=True):
         if owner.setdefault(hashlib.sha256(one.image.tobytes()).digest(), group) != group:
-            raise TrainingError(f"{one.name} is the picture of another group too.", "Name one group for both.")
-        weight = np.ones((1, *one.image.shape[1:]), np.float32)
-        pairs.setdefault(group, []).append(Pair(one.image, scale_targets(one.stains, scales), weight))
+            words = f"{one.name} is the picture of another group too."
+            refuse_leak(recipe.split, words, "Name one group for both.", forced)
+        pairs.setdefault(group, []).append(Pair(one.image, scale_targets(one.stains, scales), one.weight))
     order = [list(pairs)[i] for i in np.random.default_rng(recipe.split.seed).permutation(len(pairs))]
     test, validation = (
         max(round(share * len(order)), 1 if share else 0)
@@ -280,9 +308,10 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
             "Add images of other groups, or split by region.",
         )
     words = "by group: " + "; ".join(
-        f"{what} {', '.join(sorted(groups))}" for what, groups in reversed(parts.items()) if groups
+        f"{what} {', '.join(sorted(named))}" for what, named in reversed(parts.items()) if named
     )
-    kept = {what: [pair for group in groups for pair in pairs[group]] for what, groups in parts.items()}
+    words += leak_words(forced)
+    kept = {what: [pair for group in named for pair in pairs[group]] for what, named in parts.items()}
     names = [o.name for o in loaded]
     return Corpus(kept["trained on"], kept["validated on"], kept["tested on"], scales, names, words)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Metric, Target
 from vitascope.core.errors import ModelError
 from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import PLAIN
+from vitascope.core.training import PLAIN, Preview
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import LoadedModel, check_channels, load_model
 from vitascope.engine.losses import check_losses, weighted_sum
@@ -59,6 +59,11 @@ class StainJob:
         )
         self._recipe, self._corpus = recipe, corpus
         self._validation = corpus.validation
+        self.counts = {"images": len(corpus.groups)} | {
+            part: len(pairs)
+            for part, pairs in (("training", corpus.train), ("validation", corpus.validation), ("test", corpus.test))
+        }
+        self._seen: Preview | None = None
         self._sampler, self._plain = (
             CropSampler(corpus.train, recipe.crop_px, augment, recipe.keep, recipe.training.seed)
             for augment in (recipe.augment, PLAIN)
@@ -81,8 +86,28 @@ class StainJob:
         if not self._validation:
             return {}
         compared = compare(self._validation, lambda image: torch_predict(network, image))
+        area = self._validation[0].training_areas()[0]
+        seen = self._validation[0].image[:, area.top : area.bottom, area.left : area.right]
+        first = compared[0]
+        self._seen = Preview(self.targets[0].name, first.target[0], first.prediction[0], seen[len(seen) // 2])
         found = {f"pcc_{t.name}": correlation(compared, k) for k, t in enumerate(self._recipe.targets)}
         return {**found, "score": float(np.mean(list(found.values())))}
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return the first validation area as it was last measured."""
+        return self._seen
+
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return every area of the test part as the network predicts it; NaN where nothing counts."""
+        found = []
+        areas = [(pair, area) for pair in self._corpus.test for area in pair.training_areas()]
+        compared = compare(self._corpus.test, lambda image: torch_predict(network, image))
+        for (pair, area), one in zip(areas, compared, strict=True):
+            image = pair.image[len(pair.image) // 2, area.top : area.bottom, area.left : area.right]
+            for k, target in enumerate(self.targets):
+                truth = np.where(one.weight[0] > 0, one.target[k], np.nan)
+                found.append(Preview(target.name, truth, one.prediction[k], image))
+        return found
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the correlation of each target on the test part."""
@@ -210,7 +235,10 @@ def correlation(compared: list[Compared], k: int) -> float:
 
 
 def correlation_interval(compared: list[Compared], k: int) -> Interval:
-    """Bootstrap the correlation of one target over squares of 64 px, those of all pairs side by side."""
+    """Bootstrap the correlation of one target over squares of 64 px, those of all pairs side by side.
+
+    A test part too small for that is cut into squares of 32 px, still wider than a nucleus.
+    """
     rows = max(c.target.shape[1] for c in compared)
 
     def side_by_side(pictures: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -220,7 +248,11 @@ def correlation_interval(compared: list[Compared], k: int) -> Interval:
 
     counted = [np.where(c.weight[0] > 0, c.target[k], np.nan).astype(np.float32) for c in compared]
     predicted = side_by_side([c.prediction[k] for c in compared])
-    return pcc_interval(side_by_side(counted), predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
+    real = side_by_side(counted)
+    found = pcc_interval(real, predicted, block_px=BOOTSTRAP_BLOCK_PX, level=BOOTSTRAP_LEVEL)
+    if math.isfinite(found.low):
+        return found
+    return pcc_interval(real, predicted, block_px=BOOTSTRAP_BLOCK_PX // 2, level=BOOTSTRAP_LEVEL)
 
 
 def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:

@@ -18,15 +18,17 @@ from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
 from vitascope.engine.crops import Pair
+from vitascope.engine.descent import freeze
 from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
 from vitascope.engine.load import build_network, check_channels, export_tensors, load_model
 from vitascope.engine.train import Trained, TrainingJob, train
 from vitascope.io.models import read_card, write_card
-from vitascope.io.weights import write_weights
+from vitascope.io.weights import sha256_of_bytes, write_weights
 from vitascope.io.writing import check_writable
 from vitascope.models.unet import initialise
 from vitascope.ops.geometry import array_reader
+from vitascope.pipelines.recording import Run, recorded
 from vitascope.tasks.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -37,13 +39,14 @@ DOMAIN_CROP_PX = 128
 class Trainee(TrainingJob, Protocol):
     """What a task brings to training: data and loss for the loop, then what the card says of them.
 
-    ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split;
-    ``hashes`` holds the files of data sets whose recipe lists none.
+    ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split,
+    ``counts`` how much of what there is; ``hashes`` holds the files of data sets whose recipe lists none.
     """
 
     input: InputSpec
     targets: tuple[Target, ...]
     words: str
+    counts: dict[str, int]
     hashes: dict[str, dict[str, str]]
 
     def metrics(self, network: nn.Module) -> list[Metric]:
@@ -83,7 +86,7 @@ def make_model(
     prepare : callable
         Of the task.
     start_from : str, optional
-        Model whose weights training starts from.
+        Model whose weights training starts from; by default the one that the recipe names, if it names one.
     device : str
 
     Yields
@@ -100,6 +103,7 @@ def make_model(
     VitascopeError
         If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
     """
+    start_from = start_from or recipe.start_from or None
     _check_new(recipe, out)
     check_writable(out)
     check_channels(recipe.network, recipe.input, recipe.targets)
@@ -108,16 +112,21 @@ def make_model(
     trainee = yield from prepare(recipe, recipe_folder, network)
     checkpoints = out / f"{recipe.id}.training"
     checkpoints.mkdir(parents=True, exist_ok=True)
-    trained = yield from train(
+    fingerprint = f"{recipe.fingerprint()} {parent}".strip()
+    steps = train(
         trainee,
         recipe.training,
         device=chosen.id,
         precision=precision,
         folder=checkpoints,
-        fingerprint=f"{recipe.fingerprint()} {parent}".strip(),
+        fingerprint=fingerprint,
+        measure_start=bool(parent),
     )
+    run = Run(recipe, fingerprint, parent, chosen.label)
+    trained = yield from recorded(steps, run)
     _check_new(recipe, out)
     path = yield from _write_model(recipe, trainee, trained, parent, precision, out)
+    run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
     for file in checkpoints.iterdir():
         file.unlink()
     checkpoints.rmdir()
@@ -162,6 +171,8 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
             f"Set the recipe's network to {parent.card.architecture.arguments}.",
         )
     network.load_state_dict(parent.network.state_dict())
+    if recipe.training.freeze:
+        freeze(network.get_submodule(parent.family.encoder), recipe.training.freeze)
     return network, f"{parent.card.id} {parent.card.weights.sha256}"
 
 
@@ -211,7 +222,12 @@ def _write_model(
             "loss": recipe.loss,
             "best_epoch": trained.best_epoch,
             "stopped": trained.stopped,
+            "counts": trainee.counts,
+            "start": dict(trained.start),
+            "notes": list(trained.notes),
+            "forced_leak": recipe.split.force_leak,
         },
+        recipe=recipe.model_dump_json(exclude={"data", "split", "trunk", "twin_metrics", "start_from"}),
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         versions=versions(),
     )

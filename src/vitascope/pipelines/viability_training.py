@@ -14,6 +14,7 @@ from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ModelError, ParameterError, ReaderError
 from vitascope.core.folders import training_data
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import Preview
 from vitascope.engine.bags import BagSampler
 from vitascope.engine.domain import image_statistics, make_domain
 from vitascope.engine.load import check_channels, load_model
@@ -36,7 +37,8 @@ class ViabilityJob:
     def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
         self.network = network
         self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
-        self.words, self.hashes = corpus.words, corpus.hashes
+        self.words, self.hashes, self.counts = corpus.words, corpus.hashes, corpus.counts
+        self._seen: Preview | None = None
         self._losses, training = recipe.loss, recipe.training
         self._sampler = BagSampler(corpus.pairs["train"], 0.0, recipe.augment, training.seed, training.steps_per_epoch)
 
@@ -54,8 +56,19 @@ class ViabilityJob:
         pairs = self.corpus.pairs["validation"]
         if not pairs:
             return {}
-        error = float(np.abs(predict(network, pairs)[0] - truth_of(pairs)).mean())
+        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        self._seen = Preview(self.targets[0].name, truth, predicted)
+        error = float(np.abs(predicted - truth).mean())
         return {"mae": error, "score": -error}
+
+    def preview(self, network: nn.Module) -> Preview | None:
+        """Return the numbers of the validation part as they were last measured."""
+        return self._seen
+
+    def held_out(self, network: nn.Module) -> list[Preview]:
+        """Return the numbers of the test part."""
+        pairs = self.corpus.pairs["test"]
+        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs)[0])] if pairs else []
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images: error, correlation and the explained share; intervals over groups."""

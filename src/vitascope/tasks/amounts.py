@@ -84,6 +84,8 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
             missing.append(amount.image or f"{amount.plate} {amount.well}".strip())
         for group in images:
             own = amount.group or plate or amount.plate or group.place.plate or group.place.well or group.name
+            well = f"{plate or amount.plate or group.place.plate} {group.place.well}".strip()
+            own = {"image": group.name, "well": well or group.name}.get(source.by, own)
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
             bags.append(Bag(replace(group, place=place), {target: amount.value}, own))
     names = [bag.images.name for bag in bags]

@@ -12,7 +12,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelId, Target
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.folders import training_data
 from vitascope.core.params import describe_validation
-from vitascope.core.training import AugmentParams, CropFilter, TrainingParams
+from vitascope.core.training import AugmentParams, CropFilter, TargetPreparation, TrainingParams
 from vitascope.io.yaml_text import read_yaml
 
 MAX_BYTES = 1 << 20
@@ -29,7 +29,7 @@ class ImagePair(RecipePart):
 
     ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
     ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
-    picture: what is 0 in it does not count.
+    picture: what is 0 in it is neither trained on nor measured.
     """
 
     image: str
@@ -70,6 +70,7 @@ class AmountSource(RecipePart):
 
     table: str
     column: str = Field("", description="Column of the amount in a list; empty takes atp, value, rlu or luminescence.")
+    by: Literal["", "image", "well", "plate"] = Field("", description="What makes a group, instead of columns.")
     group: tuple[str, ...] = Field((), description="Columns that make a group; empty for the plate.")
     pattern: str = Field("", description="Pattern for file names, as --group takes it.")
 
@@ -187,6 +188,7 @@ class Split(RecipePart):
     near_duplicates: float = Field(
         0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."
     )
+    force_leak: bool = Field(False, description="Go on where the split leaks; the card then says that it does.")
 
     @model_validator(mode="after")
     def _possible(self) -> Split:
@@ -196,7 +198,7 @@ class Split(RecipePart):
         if self.by == "region" and not self.train_rows:
             raise ValueError("a split by region names rows to train on")
         named = [*self.train_groups, *self.validation_groups, *self.test_groups]
-        if twice := sorted({g for g in named if named.count(g) > 1}):
+        if not self.force_leak and (twice := sorted({g for g in named if named.count(g) > 1})):
             raise ValueError(f"the group {twice[0]} stands on both sides of the split")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("the shares kept apart leave nothing to train on")
@@ -217,6 +219,7 @@ class Recipe(RecipePart):
     split: Split
     input: InputSpec
     targets: tuple[Target, ...] = Field(min_length=1)
+    target_preparation: TargetPreparation = TargetPreparation()
     target_percentiles: tuple[float, float] = Field(
         (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
     )
@@ -234,6 +237,7 @@ class Recipe(RecipePart):
     keep: CropFilter = CropFilter()
     training: TrainingParams = TrainingParams()
     twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
+    start_from: str = Field("", description="Model whose weights training starts from; empty for none.")
 
     @model_validator(mode="after")
     def _of_something(self) -> Recipe:
@@ -301,14 +305,15 @@ def parse_recipe(tree: Any, source: str) -> Recipe:
 
 
 def find_data(data: DataSet, recipe_folder: Path) -> Path:
-    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe.
+    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe; '.' is the recipe's own.
 
     Raises
     ------
     ReaderError
         If it is in neither place; the sentence says where to get it.
     """
-    places = [p / data.folder for p in (training_data(), recipe_folder) if p is not None]
+    roots = (recipe_folder,) if data.folder == "." else (training_data(), recipe_folder)
+    places = [root / data.folder for root in roots if root is not None]
     for place in places:
         if place.is_dir():
             return place

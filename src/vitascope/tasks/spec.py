@@ -92,6 +92,21 @@ class TaskSpec:
         """Import the module that trains and evaluates models of this task."""
         return self._import(self.training)
 
+    @classmethod
+    def load_finetuning(cls) -> Any:
+        """Import the module that sets up fine-tuning, of any task."""
+        return cls._import("vitascope.pipelines.finetune")
+
+    @classmethod
+    def load_exchange(cls) -> Any:
+        """Import the module that reads and writes models of other programs."""
+        return cls._import("vitascope.pipelines.exchange")
+
+    @classmethod
+    def load_comparison(cls) -> Any:
+        """Import the module that compares models."""
+        return cls._import("vitascope.pipelines.comparison")
+
     @staticmethod
     def _import(module: str) -> Any:
         """Import by name: the only way from here to torch, so that menus and docks open without it.

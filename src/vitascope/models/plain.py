@@ -1,0 +1,15 @@
+"""Networks that answer with one tensor, for programs that know nothing else; weights are those of their parents."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vitascope.models.unet import UNet
+
+
+class PlainUNet(UNet):
+    """A U-Net that returns its image only."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Predict fluorescence (B, K, H, W) from (B, C, H, W)."""
+        return super().forward(x).image

@@ -1,0 +1,323 @@
+"""Set up fine-tuning: from pairs or tables and a starting model to a recipe with its data, ready to be trained.
+
+What is set up is a folder with ``recipe.yaml`` and the data beside it: the dock, the command line and a script train
+from the same file, and the next day too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import pairwise, takewhile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError, TrainingError
+from vitascope.core.folders import BUNDLED_MODELS, training_folder
+from vitascope.core.steps import Progress, Steps
+from vitascope.core.training import EpochProgress
+from vitascope.engine.load import find_family
+from vitascope.io.models import find_model
+from vitascope.io.weights import write_bytes
+from vitascope.io.yaml_text import read_yaml
+from vitascope.ops.target_preparation import EXPOSURE
+from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, write_pairs
+from vitascope.pipelines.row_split import plan_rows
+from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
+from vitascope.tasks.recipe import Recipe, parse_recipe
+from vitascope.tasks.registry import find_task
+
+RECIPE = "recipe.yaml"
+QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
+QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
+LEAST_GROUPS = 3
+SHARE = 0.2
+SAME_PICTURE = 0.98
+LEAST_CROP_PX = 32
+
+__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table"]
+
+ESTIMATE_STEPS = 4
+
+
+def base_recipe(card: ModelCard) -> dict[str, Any]:
+    """Return how a model was made, as plain values without data and split.
+
+    Its card tells; for a bundled model the recipe that came with it. For a model of others, the bundled recipe of the
+    same task and kind of network whose name is most like its own.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if card.recipe.startswith("{"):
+        tree: dict[str, Any] = json.loads(card.recipe)
+        return tree
+    trees = [read_yaml(p.read_text(encoding="utf-8")) for p in sorted((BUNDLED_MODELS / "recipes").glob("*.yaml"))]
+    alike = [t for t in trees if t["task"] == card.task and t["network"]["name"] == card.architecture.name]
+    if not alike:
+        raise TrainingError(
+            f"It is not known how models such as '{card.id}' are made.",
+            "Start from a bundled model, or write a recipe of your own (vitascope train --recipe).",
+        )
+
+    def likeness(other: dict[str, Any]) -> tuple[bool, int]:
+        letters = zip(other["id"], card.id, strict=False)
+        return other["id"] == card.id, len(list(takewhile(lambda pair: pair[0] == pair[1], letters)))
+
+    found: dict[str, Any] = max(alike, key=likeness)
+    return {k: v for k, v in found.items() if k not in ("data", "split", "trunk", "twin_metrics")}
+
+
+def set_up_pairs(
+    name: str, start: str, pairs: Sequence[TrainingPair], params: FineTuneParams, scratch: bool = False
+) -> Steps[SetUp]:
+    """Write pairs and the recipe of a run that fine-tunes a model on them.
+
+    Parameters
+    ----------
+    name : str
+        Of the new model.
+    start : str
+        Id of the model to start from; it also says how images are prepared and which network it is.
+    pairs : sequence of TrainingPair
+    params : FineTuneParams
+    scratch : bool
+        Whether to start from random weights instead of the model's.
+
+    Raises
+    ------
+    TrainingError
+        If a pair is refused, or the images are too few or too small for a split that does not leak.
+    """
+    card, _ = find_model(start)
+    if not pairs:
+        raise TrainingError("There is nothing to train on.", "Add a pair of image and truth.")
+    _new(name)
+    for number, pair in enumerate(pairs):
+        yield Progress(number, len(pairs), "checking the images")
+        refused = [p.text for p in check(pair, card.input).problems if p.level == "refused"]
+        if refused:
+            raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
+    pixel_size = common_pixel_size(pairs)
+    tree = _tree(card, name, params, "" if scratch else card.id)
+    if pixel_size:
+        tree["input"] |= {"pixel_size_um": pixel_size, "pixel_size_note": "", "object_diameter_px": None}
+    targets = _targets(card, pairs)
+    tree["targets"] = targets or tree["targets"]
+    if PAINTED in {t["name"] for t in targets}:
+        tree |= {"loss": {"bce": 1.0}, "target_percentiles": [0, 100]}
+    words, warnings = _split_pairs(tree, card, pairs, params)
+    folder = training_folder(name)
+    try:
+        entries, hashes = yield from write_pairs(pairs, card.input, card.task, folder)
+        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries}]
+        return _finish(tree, folder, words, warnings)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def set_up_table(name: str, start: str, data: TableData, params: FineTuneParams, scratch: bool = False) -> SetUp:
+    """Write the recipe of a run that fine-tunes a model on the images of a table, or of folders.
+
+    Parameters and errors as :func:`set_up_pairs`; the images stay where they are.
+    """
+    card, _ = find_model(start)
+    _new(name)
+    if not Path(data.folder).is_dir():
+        raise TrainingError(f"There is no folder '{data.folder}'.", "Choose the folder with the images.")
+    tree = _tree(card, name, params, "" if scratch else card.id)
+    source = data.source.model_dump()
+    kind = "amounts" if "column" in source else "bags"
+    tree["data"] = [{**_private(data.name, data.folder), kind: source}]
+    tree["split"] = _by_group(params)
+    words = f"by {params.by}: {SHARE:.0%} of the groups to validate on, {SHARE:.0%} to test on, at least one each"
+    return _finish(tree, training_folder(name), words, ())
+
+
+def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estimate]:
+    """Measure a few real steps, to tell how long a run will take and how much memory; nothing is kept.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folder : Path
+        Of the recipe.
+    device : str
+    """
+    task = find_task(recipe.task).load_training()
+    memory = psutil.Process().memory_info
+    before = peak = memory().rss
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="vitascope-") as out:
+        steps = task.run_training(recipe, folder, Path(out), None, device)
+        try:
+            last = time.monotonic()
+            for progress in steps:
+                peak = max(peak, memory().rss)
+                if isinstance(progress, EpochProgress):
+                    marks.append(time.monotonic())
+                    yield Progress(len(marks), ESTIMATE_STEPS + 1, "trying a few steps")
+                else:
+                    last = time.monotonic()
+                    yield progress
+                if len(marks) > ESTIMATE_STEPS:
+                    break
+        finally:
+            steps.close()
+    measured = marks[0] - last if recipe.start_from else 0.0
+    # the first step builds what later ones reuse
+    per_step = min(b - a for a, b in pairwise(marks[1:])) if len(marks) > 2 else marks[-1] - last
+    training = recipe.training
+    total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.settle_steps * per_step / 2
+    return Estimate(per_step, measured, total, peak - before)
+
+
+def discard(ready: SetUp) -> None:
+    """Take back what was set up: the recipe and the copies of the data."""
+    shutil.rmtree(ready.folder, ignore_errors=True)
+
+
+def _new(name: str) -> None:
+    if name != free_name(name):
+        raise ParameterError(f"There is a model or a training '{name}' already.", f"Take '{free_name(name)}'.")
+
+
+def _private(name: str, folder: str) -> dict[str, Any]:
+    return {"name": name, "url": "", "licence": "of the user", "credit": "the user", "folder": folder}
+
+
+def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -> dict[str, Any]:
+    """Return the recipe without data and split, as plain values."""
+    tree = base_recipe(card)
+    training = {**tree.get("training", {})}
+    if params.length == "quick":
+        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if start_from else 1)
+        settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
+        training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
+    training |= {
+        key: value
+        for key in ("epochs", "steps_per_epoch", "learning_rate")
+        if (value := getattr(params, key)) is not None
+    }
+    training |= {"seed": params.seed, "freeze": FROZEN[params.freeze] if start_from else 0.0}
+    title = re.sub(r", fine-tuned$", "", card.title)
+    network = {"name": card.architecture.name, "arguments": dict(card.architecture.arguments)}
+    how = f"fine-tuned from {start_from}" if start_from else f"trained from scratch, built as {card.id}"
+    tree |= {
+        "task": card.task,
+        "id": name,
+        "title": f"{title}, fine-tuned" if start_from else title,
+        "summary": f"{how} on the user's images",
+        "distrust": "Other cells, stains or microscopes than those it was fine-tuned on.",
+        "licence": card.licence,
+        "credit": card.credit,
+        "input": card.input.model_dump(),
+        "network": network,
+        "training": training,
+        "start_from": start_from,
+        "target_preparation": params.preparation.model_dump(),
+    }
+    if params.exposure_filter:
+        tree["keep"] = EXPOSURE.model_dump()
+    if tree.get("volumes"):
+        tree["volumes"] = {**tree["volumes"], "simulated": [0, 0, 0], "sparse": []}
+    return tree
+
+
+def _targets(card: ModelCard, pairs: Sequence[TrainingPair]) -> list[dict[str, Any]]:
+    """Return the targets of a model of pictures that learns other stains; empty for other tasks."""
+    if card.task != "stain":
+        return []
+    names = [PAINTED] if pairs[0].painted is not None else list(pairs[0].targets)
+    for pair in pairs:
+        if (pair.painted is not None) != (pairs[0].painted is not None) or (
+            pair.painted is None and list(pair.targets) != names
+        ):
+            raise TrainingError(f"'{pair.name}' has another truth than '{pairs[0].name}'.", "All pairs have the same.")
+    if len(names) != len(card.targets):
+        raise TrainingError(
+            f"The model {card.id} predicts {len(card.targets)} stain(s), the pairs have {len(names)}.",
+            "Start from a model of as many stains.",
+        )
+    return [
+        {**t.model_dump(exclude={"source_low", "source_high"}), "name": n}
+        for t, n in zip(card.targets, names, strict=True)
+    ]
+
+
+def _by_group(params: FineTuneParams) -> dict[str, Any]:
+    return {
+        "by": "group",
+        "validation_fraction": SHARE,
+        "test_fraction": SHARE,
+        "seed": params.seed,
+        "near_duplicates": SAME_PICTURE,
+        "force_leak": params.force_leak,
+    }
+
+
+def _split_pairs(
+    tree: dict[str, Any], card: ModelCard, pairs: Sequence[TrainingPair], params: FineTuneParams
+) -> tuple[str, list[str]]:
+    """Plan the split of pairs; returns it in words, and what to warn of."""
+    groups = sorted({pair.group or pair.name for pair in pairs})
+    if card.task == "spheroid":
+        return _split_volumes(tree, groups)
+    if len(groups) >= LEAST_GROUPS:
+        tree["split"] = _by_group(params)
+        kept = max(1, round(SHARE * len(groups)))
+        rest = len(groups) - 2 * kept
+        _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
+        return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
+    if card.task != "stain":
+        raise TrainingError(
+            f"{len(groups)} image(s) are too few: one each is kept apart to validate and to test on.", "Add images."
+        )
+    heights = [pair.image.shape_yx[0] for pair in pairs]
+    reach = find_family(card.architecture).halo_px
+    rows = plan_rows(min(heights), max(heights), reach, params.force_leak)
+    tree["split"] = {"by": "region", **rows.split, "force_leak": params.force_leak}
+    _fit_crop(tree, min(rows.train_rows, *(pair.image.shape_yx[1] for pair in pairs)))
+    warning = (
+        f"Of {len(groups)} image(s) the rows are split: the figures will hold for this image, "
+        f"not for others. Add images of {LEAST_GROUPS} wells or patients to know more."
+    )
+    return rows.words, [warning, *rows.warnings]
+
+
+def _split_volumes(tree: dict[str, Any], groups: Sequence[str]) -> tuple[str, list[str]]:
+    kept = list(groups[-2:]) if len(groups) >= LEAST_GROUPS else list(groups[1:])
+    names = {"validation_groups": kept[:1], "test_groups": kept[1:]}
+    tree["split"] = {"by": "group", **names}
+    words = f"by volume: {len(groups) - len(kept)} to train on, {len(kept[:1])} to validate, {len(kept[1:])} to test on"
+    few = f"{len(groups)} volume(s): without three there is none to test on, and the card will have no figures."
+    return words, [] if len(groups) >= LEAST_GROUPS else [few]
+
+
+def _fit_crop(tree: dict[str, Any], least_side: int) -> None:
+    """Take smaller crops where the images want it."""
+    crop = min(int(tree.get("crop_px", 256)), least_side // 16 * 16)
+    if crop < LEAST_CROP_PX:
+        raise TrainingError(
+            f"Only {least_side} px are left to train on; crops of {LEAST_CROP_PX} px are the least.",
+            "Add larger images.",
+        )
+    tree["crop_px"] = crop
+
+
+def _finish(tree: dict[str, Any], folder: Path, words: str, warnings: Sequence[str]) -> SetUp:
+    recipe: Recipe = parse_recipe(tree, str(tree["id"]))
+    text = yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
+    write_bytes(folder / RECIPE, text.encode())
+    return SetUp(recipe, str(folder), words, tuple(warnings))

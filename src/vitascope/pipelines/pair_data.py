@@ -1,0 +1,160 @@
+"""Pairs of image and truth that come from layers or arrays: checked, and written where a recipe finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError, TrainingError
+from vitascope.core.steps import Progress, Steps
+from vitascope.engine.select import find_channels, select_pictures
+from vitascope.io.hashing import sha256_of
+from vitascope.io.ome_write import Picture, write_ome_tiff
+from vitascope.ops.pair_check import Problem, check_pair
+from vitascope.tasks.finetune import CheckedPair, TrainingPair
+
+BACKGROUND, FOREGROUND = "background", "foreground"
+PAINTED = "painted"
+
+
+def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
+    """Return what the network sees of a pair's image: planes (Y, X), or channels (Z, Y, X) for a volume.
+
+    Raises
+    ------
+    InputError
+        If the image has not the channels and planes that the model wants.
+    """
+    if spec.spatial_dims == 3:
+        image = pair.image
+        return [
+            np.stack([np.asarray(image.plane(0, c, z)) for z in range(image.sizes["Z"])])
+            for c in find_channels(image, None, spec)
+        ]
+    pictures, _ = select_pictures(pair.image, spec, pair.channel, pair.planes)
+    if len(pictures) != 1:
+        raise InputError(
+            f"'{pair.name}' holds {len(pictures)} pictures, and one truth.", "Choose the plane that the truth is of."
+        )
+    return [np.asarray(plane) for plane in pictures[0].planes]
+
+
+def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
+    """Say what is wrong with a pair; nothing is raised for what can be said.
+
+    Parameters
+    ----------
+    pair : TrainingPair
+    spec : InputSpec
+        Of the model to start from.
+    """
+    try:
+        planes = network_planes(pair, spec)
+    except InputError as error:
+        return CheckedPair(pair.image.shape_yx, (Problem("refused", str(error)),))
+    if not pair.targets and pair.painted is None:
+        return CheckedPair(pair.image.shape_yx, (Problem("refused", "There is no truth to this image."),))
+    problems = check_pair(planes, pair.targets, pair.painted, pair.classes)
+    return CheckedPair(pair.image.shape_yx, tuple(problems))
+
+
+def write_pairs(
+    pairs: Sequence[TrainingPair], spec: InputSpec, task: str, folder: Path
+) -> Steps[tuple[list[dict[str, Any]], dict[str, str]]]:
+    """Write pairs as OME-TIFF, as they are now: painting on does not change what is trained on.
+
+    Returns
+    -------
+    tuple of list and dict
+        The recipe's ``pairs``, and the SHA-256 of every file.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    entries: list[dict[str, Any]] = []
+    written: list[Path] = []
+    for number, pair in enumerate(pairs):
+        yield Progress(number, len(pairs), "copying the images")
+        planes = network_planes(pair, spec)
+        files = _Files(folder, number, pair, written)
+        entry: dict[str, Any] = {"image": files.write_image(planes, spec), "group": pair.group or pair.name}
+        if task == "stain" and pair.painted is not None:
+            foreground = (pair.painted >= 2).astype(np.float32)
+            entry["targets"] = {PAINTED: files.write("target", foreground, "float32")}
+            entry["regions"] = files.write("painted", pair.painted, "uint32")
+        elif task == "spheroid" and pair.painted is not None:
+            entry["targets"] = {"classes": files.write("classes", pair.painted, "uint32")}
+        elif pair.painted is not None:
+            entry["regions"] = files.write("painted", pair.painted, "uint32")
+        else:
+            entry["targets"] = {
+                name: files.write(f"target{k}", stain, "float32")
+                for k, (name, stain) in enumerate(pair.targets.items())
+            }
+        entries.append(entry)
+    hashes = {path.name: one["sha256"] for path, one in zip(written, sha256_of(written), strict=True)}
+    return entries, hashes
+
+
+class _Files:
+    """Writes the files of one pair."""
+
+    def __init__(self, folder: Path, number: int, pair: TrainingPair, written: list[Path]) -> None:
+        self._folder, self._stem, self._pair, self._written = folder, f"pair{number + 1:03d}", pair, written
+
+    def write_image(self, planes: list[NDArray[Any]], spec: InputSpec) -> str:
+        """Write what the network sees, its planes as Z and its channels as C."""
+        if spec.spatial_dims == 3:
+            return self.write("image", np.stack(planes), names=spec.channels)
+        if len(planes) == 1:
+            return self.write("image", planes[0])
+        if len(spec.channels) > 1:
+            return self.write("image", np.stack(planes), names=spec.channels, axes="CYX")
+        return self.write("image", np.stack(planes))
+
+    def write(
+        self, what: str, array: NDArray[Any], dtype: str = "", names: tuple[str, ...] = (), axes: str = ""
+    ) -> str:
+        """Write one picture; returns its name."""
+        path = self._folder / f"{self._stem}-{what}.ome.tif"
+        image = self._pair.image
+        axes = axes or {2: "YX", 3: "ZYX", 4: "CZYX"}[array.ndim]
+        kind = dtype or _stored(array)
+        picture = Picture(array, axes, kind, self._stem, names, image.pixel_size_um, image.z_step_um)
+        write_ome_tiff(path, picture)
+        self._written.append(path)
+        return path.name
+
+
+def _stored(array: NDArray[Any]) -> str:
+    """Return the type that a picture is stored in without loss, or as float32 where TIFF has none."""
+    dtype = np.dtype(array.dtype)
+    if dtype.kind in "ui" and dtype.itemsize <= 4:
+        return dtype.newbyteorder("=").name
+    return "uint8" if dtype.kind == "b" else "float32"
+
+
+def common_pixel_size(pairs: Sequence[TrainingPair]) -> float | None:
+    """Return the pixel size that all images have, in µm; None where none is known.
+
+    Raises
+    ------
+    TrainingError
+        If they differ.
+    """
+    sizes = {pair.image.pixel_size_um for pair in pairs}
+    known = sorted(size for size in sizes if size is not None)
+    if known and (len(known) < len(sizes) or known[-1] > 1.02 * known[0]):
+        told = ", ".join(f"{size:g} µm" if size else "not known" for size in sorted(sizes, key=lambda s: s or 0))
+        raise TrainingError(
+            f"The images have different pixel sizes ({told}).",
+            "Train on images of one magnification, or set the sizes.",
+        )
+    return known[0] if known else None

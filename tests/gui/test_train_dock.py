@@ -1,0 +1,211 @@
+"""The dock that trains, on a viewer without a window; everything happens at once."""
+
+import numpy as np
+import pytest
+
+from gui_support import at_once, settle
+from tests_support import blobs, make_recipe
+from vitascope.core.folders import training_folder
+from vitascope.core.steps import finish
+from vitascope.core.training import EpochProgress, Preview
+from vitascope.gui.runner import Runner, drain, failure
+from vitascope.gui.train_dock import TrainDock
+from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview
+from vitascope.gui.train_run import unfinished
+from vitascope.io.models import find_cards, read_card
+from vitascope.pipelines.stain_training import run_training
+from vitascope.tasks.recipe import parse_recipe
+
+
+def now(work, then):
+    try:
+        value = work()
+    except Exception as error:
+        value = failure(error)
+    then(value)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parent")
+    tree = make_recipe(folder, training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32"})
+    return finish(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
+
+
+@pytest.fixture
+def dock(parent, tmp_path, monkeypatch, viewer, qtbot):
+    monkeypatch.setenv("VITASCOPE_MODELS", f"{tmp_path / 'mine'}:{parent}")
+    rng = np.random.default_rng(0)
+    stain = (1000 * blobs((256, 96), rng.uniform(8, (248, 88), (40, 2)), 6.0)).astype(np.uint16)
+    viewer.add_image((500 + 0.3 * stain + rng.normal(0, 20, stain.shape)).astype(np.uint16), name="phase")
+    viewer.add_image(stain, name="stain DNA", visible=False)
+    viewer.layers.selection.active = viewer.layers["phase"]
+    dock = TrainDock(viewer, Runner(at_once, activity=False), now)
+    dock.data.input.main.choose(viewer.layers["phase"])
+    dock.model.model.setCurrentIndex(dock.model.model.findText("tiny"))
+    dock.settings.setValue(dock.settings.value().changed(epochs=2, steps_per_epoch=2))
+    yield dock
+    if dock._open:
+        dock.close_down()
+    settle()
+
+
+def test_a_new_model_is_trained_from_two_layers(dock):
+    assert "Add a pair" in dock.problem()
+    assert dock.data.truths["DNA"].currentText() == "stain DNA"
+    dock.data.add_button.click()
+    assert dock.data.pairs.item(0).text() == "✓ phase (256 x 96 px): nothing wrong"
+    assert dock.problem() == ""
+    dock.train_button.click()
+    card = read_card(find_cards()["tiny-mine"])
+    assert card.parent.startswith("tiny ")
+    assert dock.answer.text().startswith("'tiny-mine' is ready. PCC DNA")
+    assert "a guard band of 96" in dock.words.text()
+    assert "the figures will hold for this image, not for others" in dock.words.text()
+    settle()
+    assert dock.model.model.findText("tiny-mine") >= 0
+    assert dock.name.text() == "tiny-mine-2"
+
+
+def test_a_pair_says_what_is_wrong_and_the_training_is_refused(dock, viewer):
+    viewer.add_labels(np.zeros((256, 96), int), name="painted")
+    box = dock.data.truths["DNA"]
+    box.setCurrentIndex(box.findText("painted"))
+    dock.data.add()
+    assert "✗ phase (256 x 96 px): Nothing is painted" in dock.data.pairs.item(0).text()
+    dock.train()
+    assert "cannot be trained on: Nothing is painted" in dock.status.text()
+    assert not training_folder("tiny-mine").exists()
+    viewer.layers["painted"].data[::3] = 1
+    viewer.layers["painted"].data[1::3] = 2
+    dock.model.valueChanged.emit()  # looked at again
+    assert dock.data.pairs.item(0).text().startswith("✓")
+
+
+def test_the_estimate_is_told_and_nothing_is_left(dock):
+    dock.data.add()
+    dock.estimate_button.click()
+    assert dock.answer.text().startswith("About ")
+    assert "GiB of memory" in dock.answer.text()
+    assert unfinished() == []
+    assert "tiny-mine" not in find_cards()
+
+
+def test_a_paused_training_can_be_gone_on_with_another_day(dock, viewer):
+    dock.data.add()
+    dock.runner.progressed.connect(lambda p, _: isinstance(p, EpochProgress) and p.done == 2 and dock.runner.cancel())
+    dock.train()
+    assert dock.status.text().startswith("Paused.")
+    assert [f.name for f in unfinished()] == ["tiny-mine"]
+    dock.close_down()
+    again = TrainDock(viewer, Runner(at_once, activity=False), now)
+    assert again.unfinished.currentText() == "tiny-mine"
+    again.resume()
+    assert "tiny-mine" in find_cards()
+    assert unfinished() == []
+    again.close_down()
+
+
+def test_stopping_keeps_the_best_so_far(dock):
+    dock.settings.setValue(dock.settings.value().changed(epochs=60))
+    dock.data.add()
+
+    def stop(progress, _):
+        if isinstance(progress, EpochProgress) and progress.done == 3:
+            dock.stop()
+
+    dock.runner.progressed.connect(stop)
+    dock.train()
+    assert read_card(find_cards()["tiny-mine"]).training["stopped"] == "stopped"
+
+
+def test_a_name_that_is_taken_is_not_offered_again(dock):
+    dock.data.add()
+    dock.name.setText("tiny")
+    assert "take 'tiny-2'" in dock.problem()
+    assert not dock.train_button.isEnabled()
+    dock.name.setText("No Name")
+    assert "no name for a model" in dock.problem()
+
+
+@pytest.mark.parametrize("task", ["atp", "viability", "phenotype", "spheroid"])
+def test_every_task_has_its_way_to_data(dock, task):
+    dock.task.setCurrentIndex(dock.task.findData(task))
+    settle()
+    assert dock.model.card() is not None
+    assert dock.data.tabs.count() == (2 if task == "phenotype" else 1)
+    assert dock.problem()
+
+
+def test_curves_show_the_starting_model_as_a_line_and_the_preview_beside_the_truth(qapp):
+    from matplotlib.figure import Figure
+
+    history = ({"epoch": 1, "loss": 0.5, "score": 0.2, "pcc_DNA": 0.2}, {"epoch": 2, "loss": 0.4, "pcc_DNA": 0.3})
+    figure = Figure()
+    draw_curves(figure, history, {"pcc_DNA": 0.25})
+    loss, metric = figure.axes
+    np.testing.assert_array_equal(loss.lines[0].get_ydata(), [0.5, 0.4])
+    np.testing.assert_array_equal(metric.lines[0].get_ydata(), [0.2, 0.3])
+    assert set(metric.lines[1].get_ydata()) == {0.25}
+    picture = Preview("DNA", np.eye(8), np.eye(8) / 2, np.ones((8, 8)))
+    figure = Figure()
+    draw_preview(figure, picture, picture)
+    assert [a.get_title() for a in figure.axes] == ["image", "real DNA", "starting model", "new model"]
+    numbers = Preview("ATP", np.arange(3.0), np.arange(3.0) + 1)
+    figure = Figure()
+    draw_preview(figure, numbers, None)
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [1, 2, 3])
+
+
+def test_the_first_picture_of_a_run_is_the_starting_models(qtbot):
+    plots = TrainPlots(lambda: "black")
+    qtbot.addWidget(plots)
+    first, later = (Preview("DNA", np.eye(8), np.eye(8) * k, np.ones((8, 8))) for k in (1, 2))
+    plots.show_progress(EpochProgress(0, 4, "epoch 1", start={"pcc_DNA": 0.1, "score": 0.1}, picture=first))
+    plots.show_progress(EpochProgress(2, 4, "epoch 1", preview=True, start={"pcc_DNA": 0.1}, picture=later))
+    assert plots.start_picture is first
+    plots.clear()
+    assert plots.start_picture is None
+
+
+def test_a_wish_to_stop_waits_until_training_is_under_way():
+    import threading
+
+    from vitascope.core.steps import Progress, StopEarly
+
+    def steps():
+        yield Progress(0, 1, "reading")
+        yield Progress(1, 1, "reading")
+        try:
+            for n in range(1, 100):
+                yield EpochProgress(n, 100, "epoch 1")
+        except StopEarly:
+            return "best"
+        return "all"
+
+    stopped = threading.Event()
+    stopped.set()
+    run = drain(steps, threading.Event(), stopped)
+    outcome = []
+
+    def keep():
+        outcome.append((yield from run))
+
+    assert 0 < len(list(keep())) < 10
+    assert outcome[0].value == "best"
+
+
+def test_the_prepared_stain_is_shown_beside_the_stain(dock, viewer):
+    dock.prepare.button.click()
+    assert "Add a pair with a stain" in dock.prepare.note.text()
+    viewer.layers["stain DNA"].data[:, 48:] = 0
+    dock.data.add()
+    dock.settings.setValue(dock.settings.value().changed(clip_percentile=50.0, exposure_filter=True))
+    dock.prepare.button.click()
+    before, after = dock.prepare.figure.canvas.figure.axes
+    stain = viewer.layers["stain DNA"].data
+    shown = after.images[0].get_array()
+    assert (shown[stain < np.percentile(stain, 50)] == 0).all()
+    assert shown[:, 48:].max() == 0 < shown[:, :48].max()
+    assert before.images[0].get_array().shape == stain.shape
+    assert dock.prepare.note.text() == "2 of 2 crops of 128 px are drawn from."

@@ -1,0 +1,336 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests_support import blobs, make_model, make_recipe, save_model
+from vitascope.core.errors import ModelError, ParameterError, TrainingError
+from vitascope.core.folders import run_records, training_folder, user_models
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.steps import StopEarly, finish
+from vitascope.core.training import EpochProgress
+from vitascope.io.images import read_image
+from vitascope.io.models import find_cards, read_card
+from vitascope.io.run_records import list_records, read_curve
+from vitascope.io.weights import read_weights
+from vitascope.models.unet import HALO_PX
+from vitascope.pipelines import atp_training, finetune
+from vitascope.pipelines.bag_data import load_bags
+from vitascope.pipelines.row_split import plan_rows
+from vitascope.pipelines.spheroid_data import load_volumes
+from vitascope.pipelines.stain_training import run_training
+from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
+from vitascope.simulate.volume_optics import VolumeOptics
+from vitascope.simulate.wells import make_well
+from vitascope.tasks.finetune import FineTuneParams, TableData, TrainingPair, free_name
+from vitascope.tasks.recipe import AmountSource, find_data, parse_recipe, read_recipe
+
+SHORT = FineTuneParams(epochs=2, steps_per_epoch=2)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """A tiny model of the user's, trained once."""
+    folder = tmp_path_factory.mktemp("parent")
+    tree = make_recipe(folder, training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32"})
+    return finish(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
+
+
+@pytest.fixture(autouse=True)
+def models(parent, tmp_path, monkeypatch):
+    """The user's folder is empty; the parent lies in a shared one."""
+    monkeypatch.setenv("VITASCOPE_MODELS", f"{tmp_path / 'mine'}:{parent}")
+
+
+def make_pair(name="a", shape=(256, 96), seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    stain = (1000 * blobs(shape, rng.uniform(8, np.array(shape) - 8, (40, 2)), 6.0, seed=seed)).astype(np.uint16)
+    phase = (500 + 0.3 * stain + rng.normal(0, 20, shape)).astype(np.uint16)
+    values = {"targets": {"DNA": stain}, **changes}
+    return TrainingPair(name, Micrograph.from_array(phase, pixel_size_um=0.5, name=name), **values)
+
+
+def set_up(pairs, name="mine", params=SHORT, **more):
+    return finish(finetune.set_up_pairs(name, "tiny", pairs, params, **more))
+
+
+def train(ready, out=None):
+    return run_training(ready.recipe, user_models() / "training" / ready.recipe.id, out or user_models(), device="cpu")
+
+
+def test_one_image_is_split_by_rows_with_a_band_as_wide_as_the_network_sees():
+    ready = set_up([make_pair()])
+    split = ready.recipe.split
+    assert split.validation_rows[0][0] - split.train_rows[0][1] == HALO_PX
+    assert (split.train_rows[0][0], split.test_rows[0][1]) == (0, 256)
+    assert "a guard band of 96" in ready.words
+    assert "the figures will hold for this image, not for others" in ready.warnings[0]
+
+
+@pytest.mark.fault("F02")
+def test_an_image_too_small_for_the_band_is_refused_unless_one_insists():
+    with pytest.raises(TrainingError, match="150 rows; 96 lie between"):
+        set_up([make_pair(shape=(150, 96))])
+    forced = set_up([make_pair(shape=(150, 96))], params=SHORT.changed(force_leak=True))
+    assert "The guard band is 54 rows wide, a pixel sees 96" in forced.warnings[1]
+
+
+@pytest.mark.parametrize("height", [192, 193, 200, 511, 2048])
+def test_rows_of_the_parts_are_never_shared_and_none_is_lost(height):
+    plan = plan_rows(height, height, 96)
+    (a, b), (c, d), (e, f) = (plan.split[k][0] for k in ("train_rows", "validation_rows", "test_rows"))
+    assert a == 0 < b
+    assert c - b == 96
+    assert (d, f) == (e, height)
+    assert d > c
+    assert b >= 32
+
+
+def test_three_images_are_split_by_group_and_the_same_picture_stays_on_one_side(parent):
+    pairs = [make_pair(n, seed=s) for n, s in (("a", 0), ("b", 1), ("c", 2), ("a again", 0))]
+    ready = set_up(pairs)
+    assert ready.recipe.split.by == "group"
+    card = read_card(finish(train(ready)))
+    sides = {verb: names.split(", ") for verb, names in (s.split(" on ") for s in card.split[10:].split("; "))}
+    together = [names for names in sides.values() if "a" in names]
+    assert len(sides) == 3
+    assert len(together) == 1
+    assert not any("a again" in names for names in sides.values())
+    assert card.training["counts"]["images"] == 4
+
+
+def test_a_fine_tuned_model_is_new_and_its_card_is_measured(parent):
+    before = {p.name: p.read_bytes() for p in parent.iterdir()}
+    ready = set_up([make_pair(shape=(320, 256))])
+    card = read_card(finish(train(ready)))
+    mother = read_card(parent / "tiny.json")
+    assert card.parent == f"tiny {mother.weights.sha256}"
+    assert card.input.pixel_size_um == 0.5
+    assert card.metrics[0].name == "PCC DNA"
+    assert card.metrics[0].low < card.metrics[0].value < card.metrics[0].high
+    assert card.domain.feature_mean
+    assert card.training["start"]["pcc_DNA"] == pytest.approx(card.training["start"]["score"])
+    assert card.training["counts"] == {"images": 1, "training": 1, "validation": 1, "test": 1}
+    assert card.training["seed"] == 0
+    assert str(user_models()) not in card.model_dump_json()
+    assert "mine" in find_cards("stain")
+    assert {p.name: p.read_bytes() for p in parent.iterdir()} == before
+    record = list_records(run_records())[0]
+    assert (record.model, record.status, record.parent) == ("mine", "finished", card.parent)
+    assert read_curve(run_records(), record.key)["epoch"].tolist() == [1, 2]
+
+
+def test_the_data_of_a_dock_are_found_though_others_lie_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("VITASCOPE_DATA", str(tmp_path / "elsewhere"))
+    ready = set_up([make_pair()])
+    assert find_data(ready.recipe.data[0], training_folder("mine")) == training_folder("mine")
+
+
+def test_a_name_is_never_given_twice():
+    set_up([make_pair()])
+    assert free_name("mine") == "mine-2"
+    assert free_name("tiny") == "tiny-2"
+    with pytest.raises(ParameterError, match="'mine' already"):
+        set_up([make_pair()])
+    with pytest.raises(ParameterError, match="no name for a model"):
+        free_name("../evil")
+
+
+@pytest.mark.fault("F14")
+def test_what_is_painted_on_later_is_not_trained_on():
+    pair = make_pair()
+    kept = pair.targets["DNA"].copy()
+    ready = set_up([pair])
+    pair.targets["DNA"][:] = 0
+    folder = user_models() / "training" / ready.recipe.id
+    np.testing.assert_array_equal(read_image(str(folder / "pair001-target0.ome.tif")).plane(), kept)
+    assert read_recipe(folder / "recipe.yaml") == ready.recipe
+
+
+def test_scribbles_become_a_target_and_what_is_not_painted_does_not_count():
+    pair = make_pair(targets={})
+    painted = np.zeros(pair.image.shape_yx, np.uint8)
+    painted[::2] = np.where(pair.image.array[::2] > 560, 2, 1)
+    pair = make_pair(targets={}, painted=painted, classes=("background", "foreground"))
+    ready = set_up([pair])
+    assert [t.name for t in ready.recipe.targets] == ["painted"]
+    card = read_card(finish(train(ready)))
+    rows = ready.recipe.split.test_rows[0]
+    assert card.metrics[0].n == int((painted[rows[0] : rows[1]] > 0).sum())
+
+
+def test_pairs_that_cannot_be_trained_on_are_refused_by_name():
+    with pytest.raises(TrainingError, match="'empty' cannot be trained on: All pixels of 'DNA' are 0"):
+        set_up([make_pair("empty", targets={"DNA": np.zeros((256, 96), np.uint16)})])
+    stain = make_pair().targets["DNA"]
+    with pytest.raises(TrainingError, match=r"predicts 1 stain\(s\), the pairs have 2"):
+        set_up([make_pair(targets={"DNA": stain, "actin": stain})])
+    with pytest.raises(TrainingError, match="nothing to train on"):
+        set_up([])
+    assert not (user_models() / "training").exists()
+
+
+def test_stopping_keeps_the_best_and_says_so():
+    ready = set_up([make_pair()], params=FineTuneParams(epochs=50, steps_per_epoch=2))
+    steps = train(ready)
+    progress = next(steps)
+    while not (isinstance(progress, EpochProgress) and progress.done == 3):
+        progress = next(steps)
+    rest = steps.throw(StopEarly())
+    assert not isinstance(rest, EpochProgress)
+    card = read_card(finish(steps))
+    assert card.training["stopped"] == "stopped"
+    assert card.training["best_epoch"] in (1, 2)
+    assert list_records(run_records())[0].status == "stopped"
+
+
+def test_stopping_before_the_first_step_makes_no_model():
+    steps = train(set_up([make_pair()]))
+    while not isinstance(next(steps), EpochProgress):
+        pass
+    with pytest.raises(TrainingError, match="before its first step"):
+        steps.throw(StopEarly())
+    assert "mine" not in find_cards()
+
+
+def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured():
+    ready = set_up([make_pair()])
+    whole = read_card(finish(train(ready, user_models() / "whole")))
+    steps = train(ready)
+    while not (isinstance(progress := next(steps), EpochProgress) and progress.done == 3):
+        pass
+    steps.close()
+    assert list_records(run_records())[0].status == "paused"
+    resumed = train(ready)
+    first = next(p for p in resumed if isinstance(p, EpochProgress))
+    assert (first.done, len(first.history)) == (3, 1)
+    assert read_card(finish(resumed)).weights.sha256 == whole.weights.sha256
+
+
+def test_frozen_layers_stay_those_of_the_parent(parent):
+    ready = set_up([make_pair()], params=SHORT.changed(freeze="the first half", learning_rate=0.01))
+    card = read_card(finish(train(ready)))
+    ours = read_weights(user_models() / "mine.safetensors", card.weights.sha256)
+    theirs = read_weights(parent / "tiny.safetensors", None)
+    moved = {k for k in ours if not np.allclose(ours[k], theirs[k], atol=1e-4)}
+    assert not any(k.startswith(("encoder.0", "encoder.1")) for k in moved)
+    assert any(k.startswith("encoder.4") for k in moved)
+    assert any(k.startswith("decoder") for k in moved)
+
+
+def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
+    ready = set_up([make_pair()], params=FineTuneParams(epochs=20, steps_per_epoch=30))
+    found = finish(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
+    assert found.total_s == pytest.approx(20 * (30 * found.step_s + found.round_s))
+    assert found.step_s > 0
+    assert "mine" not in find_cards()
+    assert list_records(run_records()) == []
+
+
+def test_from_scratch_there_is_no_parent():
+    card = read_card(finish(train(set_up([make_pair()], scratch=True))))
+    assert card.parent == ""
+    assert card.training["start"] == {}
+
+
+def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
+    folder = tmp_path / "plate"
+    folder.mkdir()
+    rows = ["well,atp"]
+    for number in range(10):
+        well = make_well(0, number, number, 64)
+        tifffile.imwrite(folder / f"p1_A{number + 1:02d}.tif", well.image)
+        rows.append(f"A{number + 1:02d},{well.atp_rlu * 1000:.0f}")
+    (folder / "atp.csv").write_text("\n".join(rows))
+    data = TableData(str(folder), AmountSource(table="atp.csv", by="well"), "plate")
+    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
+    assert ready.recipe.start_from == "atp-organoid-sim"
+    fitted = atp_training.fitted(ready.recipe, tmp_path)
+    assert fitted.network.arguments["top"] > 1000 * 10_000
+    corpus = finish(load_bags(fitted, tmp_path))
+    assert {part: len(s) for part, s in corpus.samples.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
+
+
+def test_painted_regions_are_classes_of_the_phenotype():
+    rng = np.random.default_rng(0)
+    pairs = []
+    for number in range(4):
+        pixels = rng.normal(100, 10, (2, 96, 96)).astype(np.float32)
+        painted = np.zeros((96, 96), np.uint8)
+        painted[:48], painted[48:, :40] = 1, 2
+        image = Micrograph.from_array(pixels, axes="CYX", channel_names=("GFP", "DNA"), name=f"well {number}")
+        pairs.append(TrainingPair(f"well {number}", image, {}, painted, ("negative", "positive")))
+    ready = finish(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
+    assert ready.recipe.crop_px == 96
+    corpus = finish(load_bags(ready.recipe, user_models() / "training" / "mine"))
+    assert len(corpus.samples["train"]) == 4
+    assert {tuple(s.numbers) for s in corpus.samples["train"]} == {(1.0, 0.0), (0.0, 1.0)}
+    assert corpus.samples["train"][0].weight.sum() in (48 * 96, 48 * 40)
+    with pytest.raises(TrainingError, match=r"2 image\(s\) are too few"):
+        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
+
+
+def test_painted_slices_of_spheroids_are_set_up_by_volume():
+    pairs = []
+    for number in range(3):
+        made = simulate_spheroid(SpheroidParams(diameter_um=40.0), (4.0, 1.0, 1.0), VolumeOptics(), number)
+        sparse = np.where(np.arange(made.classes.shape[0])[:, None, None] % 2 == 0, made.classes, 0)
+        image = Micrograph.from_array(
+            made.image, axes="CZYX", channel_names=("live", "dead"), pixel_size_um=1.0, z_step_um=4.0, name=f"s{number}"
+        )
+        pairs.append(TrainingPair(f"s{number}", image, {}, sparse, ("background", "live", "dead")))
+    ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", pairs, SHORT))
+    assert ready.words == "by volume: 1 to train on, 1 to validate, 1 to test on"
+    volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
+    assert {part: len(found) for part, found in volumes.items()} == {"train": 1, "validation": 1, "test": 1}
+    np.testing.assert_array_equal(volumes["train"][0].classes, pairs[0].painted)
+    alone = finish(finetune.set_up_pairs("alone", "spheroid-live-dead", pairs[:1], SHORT))
+    assert "the card will have no figures" in alone.warnings[0]
+
+
+def test_a_leak_is_refused_unless_forced_and_the_card_says_so():
+    pairs = [make_pair(n, seed=s) for n, s in (("a", 0), ("b", 1), ("c", 2))]
+    ready = set_up(pairs)
+    leak = {"by": "region", "train_rows": [[0, 200]], "validation_rows": [[150, 200]], "test_rows": [[200, 256]]}
+    with pytest.raises(TrainingError, match="kept apart, but overlap or touch"):
+        finish(train(ready_with(ready, {**leak, "force_leak": False})))
+    card = read_card(finish(train(ready_with(ready, {**leak, "force_leak": True}))))
+    assert "LEAKS, as the user insisted: Rows 150-199 are kept apart, but overlap" in card.split
+    assert card.training["forced_leak"] is True
+
+
+def ready_with(ready, split):
+    recipe = parse_recipe({**ready.recipe.model_dump(), "split": split}, "forced")
+    return replace(ready, recipe=recipe)
+
+
+def test_the_starting_model_may_go_while_training_runs(tmp_path):
+    mother = save_model(make_model(model_id="mother", width=0.25), user_models())
+    tree = {**make_recipe(tmp_path), "start_from": "mother", "id": "child"}
+    steps = run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu")
+    while not isinstance(next(steps), EpochProgress):
+        pass
+    sha256 = read_card(mother).weights.sha256
+    mother.unlink()
+    (user_models() / "mother.safetensors").unlink()
+    assert read_card(finish(steps)).parent == f"mother {sha256}"
+
+
+def test_a_model_of_another_task_is_no_start(tmp_path):
+    tree = {**make_recipe(tmp_path), "start_from": "atp-organoid-sim"}
+    with pytest.raises(ModelError, match="is for the task 'atp', not 'stain'"):
+        finish(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"), [("nuclei-phase", "nuclei-phase"), ("nuclei-phase-of-others", "nuclei-phase"), ("x", "")]
+)
+def test_a_model_whose_card_does_not_tell_is_made_like_its_kin(model, recipe):
+    tree = finetune.base_recipe(make_model(model_id=model).card)
+    assert tree["network"]["name"] == "unet"
+    assert tree["id"].startswith(recipe)
+    assert not {"data", "split", "trunk"} & set(tree)
+    assert recipe != model or tree["id"] == model
