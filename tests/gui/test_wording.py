@@ -24,7 +24,7 @@ def test_one_number_comes_with_its_unit_and_interval():
 
 def test_several_pictures_give_a_range():
     head = headline(make_spec(), result({"objects": 5}, {"objects": np.int64(3)}, {"objects": math.nan}))
-    assert (head.number, head.detail) == ("3 to 5", "in 2 pictures")
+    assert (head.number, head.detail) == ("3 to 5", "in 2 pictures; 1 without a number")
     assert headline(make_spec(), result({"objects": 3}, {"objects": 3})).number == "3"
 
 
