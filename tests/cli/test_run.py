@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -502,13 +503,15 @@ def test_parameters_are_described_with_their_defaults():
 
 
 def start(arguments, tmp_path, **environment):
-    """The command in a process of its own."""
+    """The command in a process of its own, which listens to Ctrl-C even where the tests run in the background."""
+    listen = None if os.name == "nt" else partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-c", "from vitascope.cli.main import app; app()", "run", "stain", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **environment},
+        preexec_fn=listen,
     )
 
 
