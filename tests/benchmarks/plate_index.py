@@ -9,7 +9,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +22,23 @@ from vitascope.io.plate_zarr_write import export_plate
 
 FIELDS, CHANNELS, ROUNDS, LIMIT = 4, 3, 7, 0.3
 
-READER = """
-import sys, time, logging
-logging.disable(logging.CRITICAL)
-from ome_zarr.io import parse_url
-from ome_zarr.reader import Reader
-times = []
-for _ in range(int(sys.argv[2])):
-    start, before = time.perf_counter(), time.process_time()
-    nodes = list(Reader(parse_url(sys.argv[1]))())
-    times += [time.perf_counter() - start, time.process_time() - before]
-    assert nodes
-print(" ".join(str(one) for one in times))
+TIMED = """
+import sys, time
+{imports}
+start, before = time.perf_counter(), time.process_time()
+found = {call}
+print(time.perf_counter() - start, time.process_time() - before)
+assert found
 """
+OURS = TIMED.format(
+    imports="from vitascope.io.open_plate import open_plate",
+    call="len(open_plate(sys.argv[1]))",
+)
+THEIRS = TIMED.format(
+    imports="import logging; logging.disable(logging.CRITICAL)\n"
+    "from ome_zarr.io import parse_url\nfrom ome_zarr.reader import Reader",
+    call="list(Reader(parse_url(sys.argv[1]))())",
+)
 
 
 def write_plate(folder, rows=16, columns=24):
@@ -50,12 +53,11 @@ def write_plate(folder, rows=16, columns=24):
     return folder
 
 
-def reference(path, rounds):
-    """Seconds that ome-zarr's reader takes by the clock and of the processor, or None where there is none."""
-    python = os.environ.get("OME_ZARR_PYTHON", sys.executable)
-    done = subprocess.run([python, "-c", READER, str(path), str(rounds)], capture_output=True, text=True, check=False)
+def timed(python, code, path):
+    """Seconds by the clock and of the processor in a process of its own, or None where it cannot be run."""
+    done = subprocess.run([python, "-c", code, str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
-        print(f"ome-zarr cannot be run: {done.stderr.strip().splitlines()[-1]}")
+        print(f"cannot be run: {done.stderr.strip().splitlines()[-1]}")
         return None
     return tuple(float(one) for one in done.stdout.split())
 
@@ -63,13 +65,6 @@ def reference(path, rounds):
 def columns(rows):
     """Clock and processor times of all rounds."""
     return list(zip(*rows, strict=True))
-
-
-def measured(path):
-    """Seconds that opening a plate takes by the clock and of the processor."""
-    start, before = time.perf_counter(), time.process_time()
-    open_plate(path)
-    return time.perf_counter() - start, time.process_time() - before
 
 
 def main(arguments):
@@ -87,10 +82,11 @@ def main(arguments):
             assert (len(plate.wells), len(plate)) == (384, 384 * FIELDS)
         found = {name: [] for name in names}
         other = []
+        theirs = os.environ.get("OME_ZARR_PYTHON", sys.executable)
         for _ in range(ROUNDS):  # in turn, so that what else the machine does hits all alike
             for name, path in names.items():
-                found[name].append(measured(path))
-            if (one := reference(zarr, 1)) is not None:
+                found[name].append(timed(sys.executable, OURS, path))
+            if (one := timed(theirs, THEIRS, zarr)) is not None:
                 other.append(one)
         for name, seconds in [*found.items(), *([("ome-zarr's reader", other)] if other else [])]:
             clock, processor = (statistics.median(column) for column in columns(seconds))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import pickle
 
 import numpy as np
@@ -288,3 +289,18 @@ def test_a_folder_that_vanishes_after_indexing_is_said(tmp_path):
         plate["p_A01"].open()
     with pytest.raises(ParameterError, match="no image 'x'"):
         plate["x"]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_collection_of_garbage_is_afterwards_as_it_was(tmp_path, was_on):
+    make(tmp_path, "p_A01_s1_w1.tif")
+    (tmp_path / "none").mkdir()
+    try:
+        gc.enable() if was_on else gc.disable()
+        find_plates(tmp_path)
+        assert gc.isenabled() is was_on
+        with pytest.raises(ReaderError):
+            find_plates(tmp_path / "none")
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()

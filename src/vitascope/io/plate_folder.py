@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,19 @@ _IMAGES = re.compile(r"images?|bitmaps?|tiffs?", re.IGNORECASE)
 _SHOWN = 5
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage while thousands of small objects are made, none of which is any: it would take 40 % of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_collection()
 def folder_plates(folder: Path, group: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
     """List the plates in a folder of images and the folders below it; no file is opened.
 
