@@ -9,8 +9,8 @@ from phenotype_support import cells, make_model
 from tests_support import save_model
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import finish
-from vitascope.gui.docks import PhenotypeDock
 from vitascope.gui.map_box import with_new_regions
+from vitascope.gui.map_dock import PhenotypeDock
 from vitascope.gui.plots import draw_phenotype
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers

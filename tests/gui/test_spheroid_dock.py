@@ -8,11 +8,10 @@ from napari.layers import Labels, Layer
 from gui_support import at_once, settle
 from spheroid_support import save_by_brightness, stack
 from vitascope.core.steps import finish
-from vitascope.gui.docks import SpheroidDock
 from vitascope.gui.plots import draw_spheroid
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers
-from vitascope.gui.spheroid_dock import with_new_masks
+from vitascope.gui.spheroid_dock import SpheroidDock, with_new_masks
 from vitascope.tasks.start import start
 
 SETTINGS = {"precision": "f32", "tile_px": 256, "threads": 1}

@@ -17,7 +17,7 @@ viewer = ViewerModel()
 import vitascope.gui
 for module in pkgutil.iter_modules(vitascope.gui.__path__, "vitascope.gui."):
     importlib.import_module(module.name)
-from vitascope.gui.docks import StainDock
+from vitascope.gui.stain_dock import StainDock
 import numpy as np
 viewer.add_image(np.zeros((8, 8)))
 dock = StainDock(viewer)
@@ -32,5 +32,30 @@ app.processEvents()
 @pytest.mark.fault("H11")
 def test_importing_all_of_the_gui_and_building_the_dock_loads_nothing_that_computes():
     done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "[]"
+
+
+ONLY = """
+import sys
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+app = QApplication([])
+viewer = ViewerModel()
+before = set(sys.modules)
+from vitascope.gui.stain_dock import StainDock
+dock = StainDock(viewer)
+dock.show()
+app.processEvents()
+print(sorted({"pandas", "zarr", "skimage", "scipy.ndimage", "scipy.sparse", "vitascope.gui.wells_dock"}
+             & (set(sys.modules) - before)))
+dock.close_down()
+app.processEvents()
+"""
+
+
+def test_a_dock_loads_neither_tables_nor_the_docks_of_other_tasks():
+    """They would add a fifth to the start of the viewer."""
+    done = subprocess.run([sys.executable, "-c", ONLY], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "[]"

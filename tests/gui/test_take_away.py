@@ -13,9 +13,9 @@ from tests_support import make_model, save_model
 from vitascope.cli.run import parse_settings
 from vitascope.core.errors import InputError, OutputError
 from vitascope.core.steps import finish
-from vitascope.gui.docks import StainDock
 from vitascope.gui.reader import read
 from vitascope.gui.runner import Runner
+from vitascope.gui.stain_dock import StainDock
 from vitascope.gui.take_away import Run, as_command, as_python, find_files, one_channel, save
 from vitascope.io.images import read_image
 from vitascope.io.results_read import read_results

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QApplication
 from gui_support import at_once, settle
 from vitascope.core.plate import Place
 from vitascope.gui import task_dock, wells_dock
-from vitascope.gui.docks import AtpDock, ViabilityDock
 from vitascope.gui.layers import OWN
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers
+from vitascope.gui.wells_dock import AtpDock, ViabilityDock
 from vitascope.io.grouping import find_groups
 from vitascope.io.images import open_group
 from vitascope.simulate.spheroid_series import Setting, make_spheroid

@@ -13,6 +13,7 @@ from vitascope.gui.map_box import MapBox, layers_by_class
 from vitascope.gui.runner import Runner
 from vitascope.gui.take_away import Run
 from vitascope.gui.task_dock import TaskDock
+from vitascope.tasks import phenotype
 
 
 class MapDock(TaskDock):
@@ -70,3 +71,9 @@ def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
     predicted = {name for row in result.rows for name in str(row.get("predicted", "")).split(";")}
     maps = layers_by_class(result, layers, "maps")
     return [layer for name, layer in maps.items() if name in predicted] or list(maps.values())
+
+
+class PhenotypeDock(MapDock):
+    """Phenotype."""
+
+    spec = phenotype.SPEC

@@ -28,6 +28,7 @@ from vitascope.gui.task_dock import TaskDock
 from vitascope.gui.trust import in_full
 from vitascope.gui.wells_box import WellsBox
 from vitascope.gui.wording import headline
+from vitascope.tasks import atp, viability
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,3 +351,21 @@ def _position(row: Mapping[str, Any], axis: str) -> int:
     """Return the index of a row's picture along an axis of its stack."""
     value = row.get({"T": "time", "Z": "z"}.get(axis, ""))
     return int(value) if isinstance(value, int | np.integer) else 0
+
+
+class AtpDock(WellsDock):
+    """Estimate ATP."""
+
+    spec = atp.SPEC
+
+    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+        """Keep the percentile at hand but hidden: it would cover the well."""
+        for layer in layers:
+            if "· percentile " in layer.name:
+                layer.visible = False
+
+
+class ViabilityDock(WellsDock):
+    """Viability."""
+
+    spec = viability.SPEC

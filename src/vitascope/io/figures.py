@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from vitascope.core.wording import quantity_text
 from vitascope.io.writing import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REAL, PREDICTED = "#E69F00", "#0072B2"
 """The same colours wherever a real and a predicted quantity stand side by side."""
