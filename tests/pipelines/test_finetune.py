@@ -273,6 +273,24 @@ def test_painted_regions_are_classes_of_the_phenotype():
         finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
 
 
+@pytest.mark.fault("F04")
+def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
+    image = make_pair().image
+    plain = np.where(np.arange(256)[:, None] % 2 == 0, np.where(image.array > 560, 2, 1), 0)
+    odd = np.array([0, 7, 200])[plain]
+    classes = ("background", "foreground")
+    ready = set_up([make_pair(targets={}, painted=odd, classes=classes)])
+    assert ready.recipe.data[0].class_ids == {"background": 7, "foreground": 200}
+    assert "7 background, 200 foreground" in ready.warnings[0]
+    kept = read_image(str(training_folder("mine") / "pair001-painted.ome.tif")).plane()
+    np.testing.assert_array_equal(kept, plain)
+    card = read_card(finish(train(ready)))
+    assert card.training["class_ids"] == {"background": 7, "foreground": 200}
+    assert "The painted ids are counted off in their order: 7 background, 200 foreground." in card.training["notes"]
+    with pytest.raises(TrainingError, match="hold the ids 5, 7, 200; there are 2 classes"):
+        set_up([make_pair(targets={}, painted=np.where(plain > 0, odd, 5), classes=classes)], name="other")
+
+
 def test_painted_slices_of_spheroids_are_set_up_by_volume():
     pairs = []
     for number in range(3):

@@ -28,8 +28,9 @@ from vitascope.engine.load import find_family
 from vitascope.io.models import find_model
 from vitascope.io.weights import write_bytes
 from vitascope.io.yaml_text import read_yaml
+from vitascope.ops.pair_check import words_of_ids
 from vitascope.ops.target_preparation import EXPOSURE
-from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, write_pairs
+from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
 from vitascope.tasks.recipe import Recipe, parse_recipe
@@ -103,6 +104,7 @@ def set_up_pairs(
     if not pairs:
         raise TrainingError("There is nothing to train on.", "Add a pair of image and truth.")
     _new(name)
+    pairs, class_ids = number_anew(pairs)
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "checking the images")
         refused = [p.text for p in check(pair, card.input).problems if p.level == "refused"]
@@ -117,10 +119,12 @@ def set_up_pairs(
     if PAINTED in {t["name"] for t in targets}:
         tree |= {"loss": {"bce": 1.0}, "target_percentiles": [0, 100]}
     words, warnings = _split_pairs(tree, card, pairs, params)
+    if class_ids:
+        warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
     folder = training_folder(name)
     try:
         entries, hashes = yield from write_pairs(pairs, card.input, card.task, folder)
-        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries}]
+        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
         return _finish(tree, folder, words, warnings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
