@@ -209,3 +209,72 @@ def test_the_prepared_stain_is_shown_beside_the_stain(dock, viewer):
     assert shown[:, 48:].max() == 0 < shown[:, :48].max()
     assert before.images[0].get_array().shape == stain.shape
     assert dock.prepare.note.text() == "2 of 2 crops of 128 px are drawn from."
+
+
+@pytest.fixture
+def phenotype(dock, viewer):
+    """The dock for classes of wells, and an image of two channels moved and scaled in the viewer."""
+    dock.task.setCurrentIndex(dock.task.findData("phenotype"))
+    settle()
+    dock.model.model.setCurrentIndex(dock.model.model.findText("translocation-bbbc013"))
+    pixels = np.random.default_rng(0).normal(100, 10, (2, 96, 96)).astype(np.float32)
+    layer = viewer.add_image(
+        pixels, name="well", scale=(1, 0.5, 0.5), translate=(0, 10, 20), metadata={"vitascope": {"axes": "CYX"}}
+    )
+    viewer.layers.selection.active = layer
+    dock.data.input.main.choose(layer)
+    dock.data.input.channels.setText("1, 0")
+    return dock
+
+
+def choose_truth(dock, name):
+    box = dock.data.truths[""]
+    box.setCurrentIndex(box.findText(name))
+
+
+def test_a_column_of_points_is_the_class_of_squares_around_them(phenotype, viewer):
+    centres = np.array([[20, 30], [60, 70]])  # px of the image
+    features = {"size": [1, 2], "phenotype": ["Positive", "negative"]}
+    viewer.add_points(centres * 0.5 + [10, 20], name="cells", features=features)
+    choose_truth(phenotype, "cells")
+    assert phenotype.data.annotations.column.currentText() == "phenotype"
+    phenotype.data.annotations.side.setValue(9)
+    phenotype.data.add()
+    assert phenotype.data.pairs.item(0).text() == "✓ well (96 x 96 px): nothing wrong"
+    pair = phenotype.data.layer_pairs()[0].pair()
+    assert pair.channels == ("1", "0")
+    painted = pair.painted
+    names = [t.name for t in phenotype.model.card().targets]
+    wanted = np.zeros((96, 96), int)
+    wanted[16:25, 26:35] = names.index("positive") + 1
+    wanted[56:65, 66:75] = names.index("negative") + 1
+    np.testing.assert_array_equal(painted, wanted)
+    phenotype.data.annotations.column.setCurrentText("size")
+    phenotype.data.add()
+    assert phenotype.data.layer_pairs()[1].pair().painted[20, 30] == 1
+
+
+def test_shapes_count_inside_and_a_word_that_is_no_class_is_told(phenotype, viewer):
+    box = np.array([[10, 10], [10, 29], [39, 29], [39, 10]]) * 0.5 + [10, 20]
+    other = np.array([[50, 50], [50, 89], [89, 89], [89, 50]]) * 0.5 + [10, 20]
+    layer = viewer.add_shapes(
+        [box, other, box[:2]], shape_type=["rectangle", "ellipse", "line"], features={"class": ["positive"] * 3}
+    )
+    choose_truth(phenotype, layer.name)
+    phenotype.data.add()
+    assert "Only one class is painted" in phenotype.data.pairs.item(0).text()
+    layer.features["class"] = ["positive", "negative", ""]
+    painted = phenotype.data.layer_pairs()[0].pair().painted
+    assert len({painted[20, 20], painted[70, 70], painted[0, 0]}) == 3
+    assert (painted[10:40, 10:30] == painted[20, 20]).all()
+    assert (painted == painted[70, 70]).sum() == pytest.approx(np.pi * 39**2 / 4, rel=0.06)
+    layer.features = {"class": ["positive", "alive", ""]}
+    phenotype.model.valueChanged.emit()
+    assert "✗ well: 'alive' is no class of this model." in phenotype.data.pairs.item(0).text()
+    phenotype.train()
+    assert "'alive' is no class" in phenotype.status.text()
+    layer.features = {}
+    choose_truth(phenotype, "choose …")
+    choose_truth(phenotype, layer.name)
+    assert "has no features" in phenotype.data.annotations.note.text()
+    assert not phenotype.data.add_button.isEnabled()

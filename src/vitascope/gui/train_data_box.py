@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 from qtpy.compat import getexistingdirectory, getopenfilename
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -26,17 +24,18 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
+from vitascope.gui.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.input_box import InputBox
-from vitascope.gui.layers import Snapshot
+from vitascope.gui.layer_pair import MASKS, LayerPair
 from vitascope.gui.parts import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.runner import Outcome
-from vitascope.tasks.finetune import CheckedPair, TableData, TrainingPair
+from vitascope.tasks.finetune import CheckedPair, TableData
 from vitascope.tasks.recipe import AmountSource, BagSource
 from vitascope.tasks.spec import TaskSpec
 
 FROM_LAYERS = ("stain", "phenotype", "spheroid")
 FROM_TABLES = ("atp", "viability", "phenotype")
-SCRIBBLES, MASKS = "scribbles", "masks"
+SCRIBBLES = "scribbles"
 MEANINGS = {
     SCRIBBLES: "scribbles: 1 background, 2 objects",
     MASKS: "masks: 0 background, all else objects",
@@ -45,57 +44,6 @@ VOLUME_CLASSES = ("background", "live", "dead")
 WARN_SIGN, BAD_SIGN, GOOD_SIGN = "⚠", "✗", "✓"
 
 Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPair:
-    """Layers that make a pair; their pixels are copied when training starts, not before.
-
-    Parameters
-    ----------
-    image : Snapshot
-    asked : mapping
-        Channel and planes.
-    truths : mapping of str to layer
-        By the name of the stain; a Labels layer under "".
-    meaning : str
-        Of a Labels layer of the task ``stain``.
-    classes : tuple of str
-    group : str
-    """
-
-    image: Snapshot
-    asked: dict[str, Any]
-    truths: dict[str, Any]
-    meaning: str
-    classes: tuple[str, ...]
-    group: str
-
-    @property
-    def name(self) -> str:
-        """Of the image."""
-        return self.image.name
-
-    def pair(self) -> TrainingPair:
-        """Copy what the layers hold now."""
-        painted: NDArray[Any] | None = None
-        targets = {}
-        for name, layer in self.truths.items():
-            pixels = np.squeeze(np.array(layer.data[0] if layer.multiscale else layer.data))
-            if isinstance(layer, Labels):
-                painted = np.where(pixels > 0, 2, 1).astype(np.uint8) if self.meaning == MASKS else pixels
-            else:
-                targets[name] = pixels
-        return TrainingPair(
-            self.name,
-            self.image.micrograph(),
-            targets,
-            painted,
-            self.classes,
-            self.group,
-            self.asked.get("channel"),
-            self.asked.get("planes"),
-        )
 
 
 class TrainDataBox(QWidget):  # type: ignore[misc]
@@ -117,7 +65,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self._layers: Sequence[Any] = ()
         self.input = InputBox(replace(spec, roles=spec.roles[:1]))
         self.truths: dict[str, QComboBox] = {}
-        self.meaning, self.group = QComboBox(), QLineEdit()
+        self.meaning, self.group, self.annotations = QComboBox(), QLineEdit(), AnnotationRow()
         self.add_button, self.remove_button = QPushButton("Add pair"), QPushButton("Remove")
         self.pairs, self.note = QListWidget(), make_note()
         self.path, self.column = QLineEdit(), QLineEdit()
@@ -139,8 +87,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         layout.addWidget(self.tabs)
         layout.addWidget(self.note)
         self.note.hide()
-        for part in (self.input, self.meaning, self.group, self.add_button, self.remove_button, self.pairs, self.path,
-                     self.column, self.table_button, self.folder_button):  # fmt: skip
+        for part in (self.input, self.annotations, self.meaning, self.group, self.add_button, self.remove_button,
+                     self.pairs, self.path, self.column, self.table_button, self.folder_button):  # fmt: skip
             if part.parent() is None:  # not asked for by this task
                 part.setParent(self)
                 part.hide()
@@ -151,6 +99,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         column.addWidget(self.input)
         self._truth_slot = QVBoxLayout()
         column.addLayout(self._truth_slot)
+        column.addWidget(self.annotations)
+        self.annotations.hide()
         self.form = make_form()
         column.addLayout(self.form)
         for key, text in MEANINGS.items():
@@ -239,12 +189,13 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         if self._spec.name == "spheroid":
             return "Labels layer: 1 background, 2 live, 3 dead; 0 is ignored, a few painted slices are enough."
         if self._spec.name == "phenotype":
-            return f"Labels layer: {', '.join(f'{k} {name}' for k, name in enumerate(self._classes(), 1))}."
+            told = ", ".join(f"{k} {name}" for k, name in enumerate(self._classes(), 1))
+            return f"Labels layer: {told}. Or a Points or Shapes layer that has a feature with the class."
         return "The real stain of the same field, or a Labels layer with painted objects."
 
     def _fill_truths(self) -> None:
-        kinds = (Image, Labels) if self._spec.name == "stain" and len(self.truths) == 1 else (Image,)
-        kinds = kinds if self._spec.name == "stain" else (Labels,)
+        kinds = (Image, Labels) if len(self.truths) == 1 else (Image,)
+        kinds = {"spheroid": (Labels,), "phenotype": (Labels, *ANNOTATIONS)}.get(self._spec.name, kinds)
         for name, box in self.truths.items():
             before = box.currentData()
             box.blockSignals(True)
@@ -266,10 +217,12 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         return ("background", "foreground")
 
     def _refresh(self, *_: object) -> None:
-        ready = bool(self.truths) and all(box.currentData() is not None for box in self.truths.values())
-        self.add_button.setEnabled(ready and not self.input.problem())
+        chosen = [box.currentData() for box in self.truths.values()]
+        ready = bool(chosen) and all(layer is not None for layer in chosen)
+        self.annotations.show_layer(chosen[0] if chosen else None)
+        self.add_button.setEnabled(ready and not self.input.problem() and not self.annotations.problem())
         self.remove_button.setEnabled(self.pairs.currentRow() >= 0)
-        painted = any(isinstance(box.currentData(), Labels) for box in self.truths.values())
+        painted = any(isinstance(layer, Labels) for layer in chosen)
         if self._spec.name in FROM_LAYERS:
             self.form.setRowVisible(self.meaning, painted and self._spec.name == "stain")
         self.valueChanged.emit()
@@ -290,6 +243,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             self.meaning.currentData(),
             self._classes(),
             self.group.text().strip(),
+            self.annotations.column.currentText(),
+            self.annotations.side.value(),
         )
         item = QListWidgetItem(f"{pair.name}: looking at it …")
         item.setData(Qt.ItemDataRole.UserRole, pair)

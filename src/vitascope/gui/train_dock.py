@@ -285,8 +285,12 @@ class TrainDock(QWidget):  # type: ignore[misc]
         spec, name, scratch = find_task(card.task), self.name.text().strip(), self.scratch.isChecked()
         params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
         device = str(self.model.value()["device"])
-        table = self.data.table(params.by) if self.data.from_table else None
-        pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+        try:
+            table = self.data.table(params.by) if self.data.from_table else None
+            pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
 
         def run() -> Steps[Any]:
             yield Progress(0, 1, "Starting")

@@ -35,9 +35,9 @@ def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
         image = pair.image
         return [
             np.stack([np.asarray(image.plane(0, c, z)) for z in range(image.sizes["Z"])])
-            for c in find_channels(image, None, spec)
+            for c in find_channels(image, pair.channels, spec)
         ]
-    pictures, _ = select_pictures(pair.image, spec, pair.channel, pair.planes)
+    pictures, _ = select_pictures(pair.image, spec, pair.channel, pair.planes, pair.channels)
     if len(pictures) != 1:
         raise InputError(
             f"'{pair.name}' holds {len(pictures)} pictures, and one truth.", "Choose the plane that the truth is of."

@@ -130,6 +130,8 @@ class TrainingPair:
     channel : str or None
         Label-free channel, where the image has several.
     planes : tuple of int or None
+    channels : tuple of str or None
+        For a model of several: names or numbers of the image's channels in the model's order.
     """
 
     name: str
@@ -140,6 +142,7 @@ class TrainingPair:
     group: str = ""
     channel: str | None = None
     planes: tuple[int, ...] | None = None
+    channels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
