@@ -14,6 +14,7 @@ from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview
 from vitascope.gui.train_run import unfinished
 from vitascope.io.models import find_cards, read_card
 from vitascope.pipelines.stain_training import run_training
+from vitascope.simulate.wells import make_well
 from vitascope.tasks.recipe import parse_recipe
 
 
@@ -133,7 +134,7 @@ def test_every_task_has_its_way_to_data(dock, task):
     dock.task.setCurrentIndex(dock.task.findData(task))
     settle()
     assert dock.model.card() is not None
-    assert dock.data.tabs.count() == (2 if task == "phenotype" else 1)
+    assert dock.data.tabs.count() == (1 if task == "spheroid" else 2)
     assert dock.problem()
 
 
@@ -278,3 +279,50 @@ def test_shapes_count_inside_and_a_word_that_is_no_class_is_told(phenotype, view
     choose_truth(phenotype, layer.name)
     assert "has no features" in phenotype.data.annotations.note.text()
     assert not phenotype.data.add_button.isEnabled()
+
+
+@pytest.fixture
+def wells(dock, viewer):
+    """The dock for ATP, and layers of three wells, selected."""
+    dock.task.setCurrentIndex(dock.task.findData("atp"))
+    settle()
+    dock.data.tabs.setCurrentIndex(1)
+    layers = [viewer.add_image(make_well(0, k, k, 64).image, name=f"well {k}") for k in range(3)]
+    viewer.layers.selection = set(layers)
+    return dock
+
+
+def type_in(dock, column, texts):
+    for row, text in enumerate(texts):
+        dock.data.values.table.item(row, column).setText(text)
+
+
+def test_layers_with_typed_values_are_trained_on(wells):
+    table = wells.data.values.table
+    assert "select their layers" in wells.problem()
+    wells.data.values.add_button.click()
+    assert [table.item(row, 0).text() for row in range(3)] == ["✓ well 0", "✓ well 1", "✓ well 2"]
+    assert "'well 0' has no value" in wells.problem()
+    type_in(wells, 1, ["1200", "1,5e3", " 0 "])
+    assert wells.problem() == ""
+    type_in(wells, 2, ["A", "A", "B"])
+    pairs = [layers.pair() for layers in wells.data.layer_pairs()]
+    assert [pair.values["ATP"] for pair in pairs] == [1200, 1500, 0]
+    assert [pair.group for pair in pairs] == ["A", "A", "B"]
+    wells.train()
+    assert "2 image(s) are too few" in wells.status.text()
+    type_in(wells, 1, ["7", "7", "7"])
+    wells.train()
+    assert "All images have the value 7" in wells.status.text()
+    table.selectRow(1)
+    wells.data.values.remove_button.click()
+    assert [layers.name for layers in wells.data.layer_pairs()] == ["well 0", "well 2"]
+    type_in(wells, 1, ["7", "many"])
+    assert "'well 2' has no value" in wells.problem()
+
+
+def test_an_empty_layer_is_told_in_the_table_of_values(wells, viewer):
+    viewer.layers.selection = {viewer.add_image(np.zeros((64, 64), np.uint8), name="blank")}
+    wells.data.values.add()
+    assert wells.data.values.table.item(0, 0).text() == "✗ blank"
+    assert "✗ blank: All pixels of the image are 0" in wells.data.values.note.text()

@@ -254,6 +254,25 @@ def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
     assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
 
 
+def test_layers_with_values_are_set_up_like_the_images_of_a_table():
+    pairs = []
+    for number in range(5):
+        well = make_well(0, number, number, 64)
+        image = Micrograph.from_array(well.image, pixel_size_um=1.0 + number, name=f"w{number}")
+        pairs.append(TrainingPair(f"w{number}", image, values={"ATP": 1000.0 * number}, group=f"P{number // 2 * 2}"))
+    ready = finish(finetune.set_up_pairs("wells", "atp-organoid-sim", pairs, SHORT))
+    assert ready.words == "by group: 1 to train on, 1 to validate and 1 to test on"
+    corpus = finish(load_bags(atp_training.fitted(ready.recipe, training_folder("wells")), training_folder("wells")))
+    found = {s.bag.images.name: (float(s.numbers[0]), s.bag.group) for part in corpus.samples.values() for s in part}
+    assert sorted(found.values()) == [(1000.0 * n, f"P{n // 2 * 2}") for n in range(5)]
+    flat = [replace(pair, values={"ATP": 5.0}) for pair in pairs]
+    with pytest.raises(TrainingError, match="All images have the value 5: there is nothing to learn"):
+        finish(finetune.set_up_pairs("flat", "atp-organoid-sim", flat, SHORT))
+    negative = [replace(pairs[0], values={"ATP": -5.0}), *pairs[1:]]
+    with pytest.raises(TrainingError, match="negative, or no number"):
+        finish(finetune.set_up_pairs("negative", "atp-organoid-sim", negative, SHORT))
+
+
 def test_painted_regions_are_classes_of_the_phenotype():
     rng = np.random.default_rng(0)
     pairs = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class LayerPair:
         Of the features of a Points or Shapes layer: the class.
     side_px : float
         Of the square around each point.
+    values : dict
+        Measured number by the name of the target.
     """
 
     image: Snapshot
@@ -46,11 +48,16 @@ class LayerPair:
     group: str
     column: str = ""
     side_px: float = SIDE_PX
+    values: dict[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Of the image."""
         return self.image.name
+
+    def of_value(self, target: str, value: float, group: str) -> LayerPair:
+        """Return the same image with a measured number, in a group."""
+        return replace(self, values={target: value}, group=group)
 
     def pair(self) -> TrainingPair:
         """Copy what the layers hold now.
@@ -83,4 +90,5 @@ class LayerPair:
             self.asked.get("channel"),
             self.asked.get("planes"),
             self.asked.get("channels"),
+            self.values,
         )

@@ -29,11 +29,13 @@ from vitascope.gui.input_box import InputBox
 from vitascope.gui.layer_pair import MASKS, LayerPair
 from vitascope.gui.parts import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.runner import Outcome
+from vitascope.gui.value_table import ValueTable
 from vitascope.tasks.finetune import CheckedPair, TableData
 from vitascope.tasks.recipe import AmountSource, BagSource
 from vitascope.tasks.spec import TaskSpec
 
 FROM_LAYERS = ("stain", "phenotype", "spheroid")
+FROM_VALUES = ("atp", "viability")
 FROM_TABLES = ("atp", "viability", "phenotype")
 SCRIBBLES = "scribbles"
 MEANINGS = {
@@ -68,6 +70,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.meaning, self.group, self.annotations = QComboBox(), QLineEdit(), AnnotationRow()
         self.add_button, self.remove_button = QPushButton("Add pair"), QPushButton("Remove")
         self.pairs, self.note = QListWidget(), make_note()
+        self.values = ValueTable(spec, launch)
         self.path, self.column = QLineEdit(), QLineEdit()
         self.table_button, self.folder_button = QPushButton("Table …"), QPushButton("Folder …")
         self._lay_out()
@@ -80,15 +83,17 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.tabs = QTabWidget()
         if self._spec.name in FROM_LAYERS:
             self.tabs.addTab(self._layer_page(), "Layers")
+        if self._spec.name in FROM_VALUES:
+            self.tabs.addTab(self.values, "Layers")
         if self._spec.name in FROM_TABLES:
-            self.tabs.addTab(self._table_page(), "Table or folder")
+            self.tabs.insertTab(0 if self._spec.name in FROM_VALUES else 1, self._table_page(), "Table or folder")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         layout.addWidget(self.note)
         self.note.hide()
-        for part in (self.input, self.annotations, self.meaning, self.group, self.add_button, self.remove_button,
-                     self.pairs, self.path, self.column, self.table_button, self.folder_button):  # fmt: skip
+        parts = (self.input, self.annotations, self.meaning, self.group, self.add_button, self.remove_button)
+        for part in (*parts, self.pairs, self.values, self.path, self.column, self.table_button, self.folder_button):
             if part.parent() is None:  # not asked for by this task
                 part.setParent(self)
                 part.hide()
@@ -144,6 +149,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.add_button.clicked.connect(self.add)
         self.remove_button.clicked.connect(self.remove)
         self.input.valueChanged.connect(self._refresh)
+        self.values.valueChanged.connect(self._refresh)
         self.pairs.itemSelectionChanged.connect(self._refresh)
         self.tabs.currentChanged.connect(lambda _: self.valueChanged.emit())
         for edit in (self.path, self.column):
@@ -156,6 +162,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers."""
         self._layers = layers
+        self.values.set_layers([layer for layer in layers if layer in selected])
         self.input.set_layers(layers, selected, active if isinstance(active, Image) else None)
         self._fill_truths()
         self._refresh()
@@ -163,6 +170,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def set_card(self, card: ModelCard | None) -> None:
         """Ask for what this model predicts; pairs that were checked against another are checked again."""
         self._card = card
+        if self._spec.name in FROM_VALUES:
+            self.values.set_card(card)
         if self._spec.name not in FROM_LAYERS:
             return
         wanted = [t.name for t in card.targets] if card is not None and self._spec.name == "stain" else [""]
@@ -282,7 +291,15 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self._launch(work, show)
 
     def layer_pairs(self) -> list[LayerPair]:
-        """Return the pairs of the list."""
+        """Return the pairs of the list, or the images of the table of values.
+
+        Raises
+        ------
+        InputError
+            If an image has no value.
+        """
+        if self._spec.name in FROM_VALUES:
+            return self.values.layer_pairs()
         return [self.pairs.item(i).data(Qt.ItemDataRole.UserRole) for i in range(self.pairs.count())]
 
     # -- tables -----------------------------------------------------------------------------------------------------
@@ -325,6 +342,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         try:
             if self.from_table:
                 self.table("image")
+            elif self._spec.name in FROM_VALUES:
+                self.values.layer_pairs()
             elif not self.pairs.count():
                 raise InputError("Add a pair: an image and its truth.")
         except VitascopeError as error:

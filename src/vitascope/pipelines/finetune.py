@@ -103,6 +103,7 @@ def set_up_pairs(
     card, _ = find_model(start)
     if not pairs:
         raise TrainingError("There is nothing to train on.", "Add a pair of image and truth.")
+    _check_values(card, pairs)
     _new(name)
     pairs, class_ids = number_anew(pairs)
     for number, pair in enumerate(pairs):
@@ -110,7 +111,7 @@ def set_up_pairs(
         refused = [p.text for p in check(pair, card.input).problems if p.level == "refused"]
         if refused:
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
-    pixel_size = common_pixel_size(pairs)
+    pixel_size = None if pairs[0].values else common_pixel_size(pairs)
     tree = _tree(card, name, params, "" if scratch else card.id)
     if pixel_size:
         tree["input"] |= {"pixel_size_um": pixel_size, "pixel_size_note": "", "object_diameter_px": None}
@@ -195,6 +196,21 @@ def discard(ready: SetUp) -> None:
 def _new(name: str) -> None:
     if name != free_name(name):
         raise ParameterError(f"There is a model or a training '{name}' already.", f"Take '{free_name(name)}'.")
+
+
+def _check_values(card: ModelCard, pairs: Sequence[TrainingPair]) -> None:
+    """Refuse numbers of images that teach nothing, and models that want more than an image and a number."""
+    values = {tuple(pair.values.items()) for pair in pairs if pair.values}
+    if not values:
+        return
+    if card.architecture.arguments.get("pair"):
+        raise TrainingError(
+            f"'{card.id}' sees each image beside a control, and a list of layers has none.",
+            "Take a table that marks the controls, or a model that sees the image alone.",
+        )
+    if len(values) == 1 and len(pairs) > 1:
+        told = next(iter(pairs[0].values.values()))
+        raise TrainingError(f"All images have the value {told:g}: there is nothing to learn.", "Check the values.")
 
 
 def _private(name: str, folder: str) -> dict[str, Any]:
@@ -282,7 +298,8 @@ def _split_pairs(
         tree["split"] = _by_group(params)
         kept = max(1, round(SHARE * len(groups)))
         rest = len(groups) - 2 * kept
-        _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
+        if not pairs[0].values:
+            _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
         return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
     if card.task != "stain":
         raise TrainingError(

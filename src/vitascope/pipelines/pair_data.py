@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,9 @@ def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
         planes = network_planes(pair, spec)
     except InputError as error:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", str(error)),))
-    if not pair.targets and pair.painted is None:
+    if any(not 0 <= value < math.inf for value in pair.values.values()):
+        return CheckedPair(pair.image.shape_yx, (Problem("refused", "Its value is negative, or no number."),))
+    if not pair.targets and pair.painted is None and not pair.values:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", "There is no truth to this image."),))
     problems = check_pair(planes, pair.targets, pair.painted, pair.classes)
     return CheckedPair(pair.image.shape_yx, tuple(problems))
@@ -122,6 +125,8 @@ def write_pairs(
             entry["targets"] = {"classes": files.write("classes", pair.painted, "uint32")}
         elif pair.painted is not None:
             entry["regions"] = files.write("painted", pair.painted, "uint32")
+        elif pair.values:
+            entry["labels"] = dict(pair.values)
         else:
             entry["targets"] = {
                 name: files.write(f"target{k}", stain, "float32")

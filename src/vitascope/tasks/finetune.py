@@ -132,6 +132,8 @@ class TrainingPair:
     planes : tuple of int or None
     channels : tuple of str or None
         For a model of several: names or numbers of the image's channels in the model's order.
+    values : mapping of str to float
+        Numbers of the whole image by name of the target, such as its ATP.
     """
 
     name: str
@@ -143,6 +145,7 @@ class TrainingPair:
     channel: str | None = None
     planes: tuple[int, ...] | None = None
     channels: tuple[str, ...] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
