@@ -65,6 +65,13 @@ def test_models_are_renamed_exported_and_imported(tmp_path):
     assert {"mum", "again", "third"} <= set(find_cards())
 
 
+def test_a_network_is_written_as_onnx(tmp_path):
+    pytest.importorskip("onnxscript")
+    done = vitascope("models", "export", "mother", "-o", tmp_path / "net.onnx", "--format", "onnx")
+    assert (done.exit_code, done.output.strip()) == (0, str(tmp_path / "net.onnx"))
+    assert (tmp_path / "net.onnx").stat().st_size > 10_000
+
+
 def test_two_models_are_compared(tmp_path):
     save_model(make_model(model_id="other", width=0.25), user_models())
     done = vitascope("models", "compare", "mother", "other", "--recipe", recipe(tmp_path))

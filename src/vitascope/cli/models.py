@@ -47,20 +47,23 @@ class Format(StrEnum):
 
     vitascope = "vitascope"
     bioimageio = "bioimageio"
+    onnx = "onnx"
 
 
 @app.command()
 def export(
     model: Id,
     out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path(),
-    form: Annotated[Format, typer.Option("--format", help="One file of ours, or a bioimage.io model.")] = (
+    form: Annotated[Format, typer.Option("--format", help="One file of ours, a bioimage.io model, or its network.")] = (
         Format.vitascope
     ),
 ) -> None:
-    """Write a model as one file (.vitascope, or a bioimage.io package)."""
+    """Write a model as one file (.vitascope, a bioimage.io package, or its network as ONNX)."""
     with plain_errors():
         if form is Format.bioimageio:
             typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
+        elif form is Format.onnx:
+            typer.echo(TaskSpec.load_exchange().export_onnx(model, out))
         else:
             typer.echo(export_model(model, out))
 
