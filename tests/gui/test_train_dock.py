@@ -10,7 +10,7 @@ from vitascope.core.steps import finish
 from vitascope.core.training import EpochProgress, Preview
 from vitascope.gui.runner import Runner, drain, failure
 from vitascope.gui.train_dock import TrainDock
-from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview
+from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview, draw_training
 from vitascope.gui.train_run import unfinished
 from vitascope.io.models import find_cards, read_card
 from vitascope.pipelines.stain_training import run_training
@@ -159,7 +159,7 @@ def test_curves_show_the_starting_model_as_a_line_and_the_preview_beside_the_tru
 
 
 def test_the_first_picture_of_a_run_is_the_starting_models(qtbot):
-    plots = TrainPlots(lambda: "black")
+    plots = TrainPlots(lambda: "black", now)
     qtbot.addWidget(plots)
     first, later = (Preview("DNA", np.eye(8), np.eye(8) * k, np.ones((8, 8))) for k in (1, 2))
     plots.show_progress(EpochProgress(0, 4, "epoch 1", start={"pcc_DNA": 0.1, "score": 0.1}, picture=first))
@@ -167,6 +167,26 @@ def test_the_first_picture_of_a_run_is_the_starting_models(qtbot):
     assert plots.start_picture is first
     plots.clear()
     assert plots.start_picture is None
+    assert plots.pixmap().isNull()
+
+
+def test_a_drawing_is_made_off_the_main_thread_and_the_latest_is_shown(qtbot):
+    waiting = []
+    plots = TrainPlots(lambda: "black", lambda work, then: waiting.append((work, then)))
+    qtbot.addWidget(plots)
+    for k in (1, 2, 3):
+        picture = Preview("DNA", np.eye(8), np.eye(8) * k, np.ones((8, 8)))
+        plots.show_progress(EpochProgress(k, 4, "epoch 1", start={"pcc_DNA": 0.1}, picture=picture))
+    assert len(waiting) == 1  # the others wait, and only the last of them is drawn
+    assert plots.pixmap().isNull()
+    now(*waiting.pop())
+    assert not plots.pixmap().isNull()
+    work, _ = waiting.pop()
+    assert waiting == []
+    picture = Preview("DNA", np.eye(8), np.eye(8) * 3, np.ones((8, 8)))
+    last = EpochProgress(3, 4, "epoch 1", start={"pcc_DNA": 0.1}, picture=picture)
+    width = plots.width()
+    np.testing.assert_array_equal(work(), draw_training(last, plots.start_picture, (width, 330), 1.0, "black"))
 
 
 def test_a_wish_to_stop_waits_until_training_is_under_way():

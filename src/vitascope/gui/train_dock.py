@@ -76,7 +76,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.stop_button = QPushButton("Stop, keep the best")
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
         self.bar, self.status, self.answer, self.words = QProgressBar(), make_note(), make_note(), make_note()
-        self.plots = TrainPlots(self._text_colour)
+        self.plots = TrainPlots(self._text_colour, self._guarded)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
         for spec in TASKS:
