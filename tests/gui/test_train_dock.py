@@ -1,5 +1,7 @@
 """The dock that trains, on a viewer without a window; everything happens at once."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -346,3 +348,13 @@ def test_an_empty_layer_is_told_in_the_table_of_values(wells, viewer):
     wells.data.values.add()
     assert wells.data.values.table.item(0, 0).text() == "✗ blank"
     assert "✗ blank: All pixels of the image are 0" in wells.data.values.note.text()
+
+
+def test_while_a_model_is_trained_the_search_for_garbage_passes_over_what_was_there(dock):
+    limits, frozen = gc.get_threshold(), []
+    dock.runner.progressed.connect(lambda p, _: frozen.append(gc.get_freeze_count()))
+    dock.data.add()
+    dock.train()
+    assert max(frozen[-3:]) > 10_000
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == limits

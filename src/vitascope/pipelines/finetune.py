@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 import yaml
 
 from vitascope.core.card import ModelCard
@@ -44,7 +45,7 @@ SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
 
-__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table"]
+__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table", "warm_up"]
 
 ESTIMATE_STEPS = 4
 
@@ -186,6 +187,11 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estima
     training = recipe.training
     total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.settle_steps * per_step / 2
     return Estimate(per_step, measured, total, peak - before)
+
+
+def warm_up() -> None:
+    """Load what torch loads with its first optimiser, which is as much as torch itself."""
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1).zero_grad()
 
 
 def discard(ready: SetUp) -> None:
