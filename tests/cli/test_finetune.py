@@ -1,3 +1,4 @@
+import importlib.util
 import json
 
 import pytest
@@ -38,6 +39,9 @@ def test_the_recipe_says_which_model_training_starts_from(tmp_path):
     assert "finished" in listed
     assert vitascope("models", "runs", "--csv", tmp_path / "runs.csv").exit_code == 0
     assert (tmp_path / "runs.csv").read_text().count("\n") == 2
+    if importlib.util.find_spec("tensorboard") is not None:
+        assert vitascope("models", "runs", "--tensorboard", tmp_path / "events").exit_code == 0
+        assert len(list((tmp_path / "events").glob("child-*/events.out.tfevents.*"))) == 1
 
 
 def test_an_interrupted_run_becomes_a_model_when_asked(tmp_path):

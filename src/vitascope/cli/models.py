@@ -98,12 +98,19 @@ def rename(model: Id, name: Annotated[str, typer.Argument(help="The new name.")]
 
 
 @app.command()
-def runs(csv: Annotated[Path | None, typer.Option(help="Write them as a table instead.")] = None) -> None:
+def runs(
+    csv: Annotated[Path | None, typer.Option(help="Write them as a table instead.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write their curves as event files to a folder.")] = None,
+) -> None:
     """List training runs, the latest first."""
     with plain_errors():
         if csv is not None:
             write_records_csv(run_records(), csv)
             typer.echo(csv)
+            return
+        if tensorboard is not None:
+            for folder in TaskSpec.load_exchange().write_events(run_records(), tensorboard):
+                typer.echo(folder)
             return
         for record in list_records(run_records()):
             parent = record.parent.split()[0] if record.parent else "scratch"
