@@ -1,3 +1,4 @@
+import importlib.util
 import json
 
 import pytest
@@ -38,6 +39,9 @@ def test_the_recipe_says_which_model_training_starts_from(tmp_path):
     assert "finished" in listed
     assert vitascope("models", "runs", "--csv", tmp_path / "runs.csv").exit_code == 0
     assert (tmp_path / "runs.csv").read_text().count("\n") == 2
+    if importlib.util.find_spec("tensorboard") is not None:
+        assert vitascope("models", "runs", "--tensorboard", tmp_path / "events").exit_code == 0
+        assert len(list((tmp_path / "events").glob("child-*/events.out.tfevents.*"))) == 1
 
 
 def test_an_interrupted_run_becomes_a_model_when_asked(tmp_path):
@@ -63,6 +67,13 @@ def test_models_are_renamed_exported_and_imported(tmp_path):
     assert "--like MODEL" in vitascope("models", "import", weights).output
     assert vitascope("models", "import", weights, "--like", "mum", "--name", "third").exit_code == 0
     assert {"mum", "again", "third"} <= set(find_cards())
+
+
+def test_a_network_is_written_as_onnx(tmp_path):
+    pytest.importorskip("onnxscript")
+    done = vitascope("models", "export", "mother", "-o", tmp_path / "net.onnx", "--format", "onnx")
+    assert (done.exit_code, done.output.strip()) == (0, str(tmp_path / "net.onnx"))
+    assert (tmp_path / "net.onnx").stat().st_size > 10_000
 
 
 def test_two_models_are_compared(tmp_path):

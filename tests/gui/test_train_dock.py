@@ -1,5 +1,7 @@
 """The dock that trains, on a viewer without a window; everything happens at once."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,11 @@ from vitascope.core.steps import finish
 from vitascope.core.training import EpochProgress, Preview
 from vitascope.gui.runner import Runner, drain, failure
 from vitascope.gui.train_dock import TrainDock
-from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview
+from vitascope.gui.train_plots import TrainPlots, draw_curves, draw_preview, draw_training
 from vitascope.gui.train_run import unfinished
 from vitascope.io.models import find_cards, read_card
 from vitascope.pipelines.stain_training import run_training
+from vitascope.simulate.wells import make_well
 from vitascope.tasks.recipe import parse_recipe
 
 
@@ -133,7 +136,7 @@ def test_every_task_has_its_way_to_data(dock, task):
     dock.task.setCurrentIndex(dock.task.findData(task))
     settle()
     assert dock.model.card() is not None
-    assert dock.data.tabs.count() == (2 if task == "phenotype" else 1)
+    assert dock.data.tabs.count() == (1 if task == "spheroid" else 2)
     assert dock.problem()
 
 
@@ -158,7 +161,7 @@ def test_curves_show_the_starting_model_as_a_line_and_the_preview_beside_the_tru
 
 
 def test_the_first_picture_of_a_run_is_the_starting_models(qtbot):
-    plots = TrainPlots(lambda: "black")
+    plots = TrainPlots(lambda: "black", now)
     qtbot.addWidget(plots)
     first, later = (Preview("DNA", np.eye(8), np.eye(8) * k, np.ones((8, 8))) for k in (1, 2))
     plots.show_progress(EpochProgress(0, 4, "epoch 1", start={"pcc_DNA": 0.1, "score": 0.1}, picture=first))
@@ -166,6 +169,26 @@ def test_the_first_picture_of_a_run_is_the_starting_models(qtbot):
     assert plots.start_picture is first
     plots.clear()
     assert plots.start_picture is None
+    assert plots.pixmap().isNull()
+
+
+def test_a_drawing_is_made_off_the_main_thread_and_the_latest_is_shown(qtbot):
+    waiting = []
+    plots = TrainPlots(lambda: "black", lambda work, then: waiting.append((work, then)))
+    qtbot.addWidget(plots)
+    for k in (1, 2, 3):
+        picture = Preview("DNA", np.eye(8), np.eye(8) * k, np.ones((8, 8)))
+        plots.show_progress(EpochProgress(k, 4, "epoch 1", start={"pcc_DNA": 0.1}, picture=picture))
+    assert len(waiting) == 1  # the others wait, and only the last of them is drawn
+    assert plots.pixmap().isNull()
+    now(*waiting.pop())
+    assert not plots.pixmap().isNull()
+    work, _ = waiting.pop()
+    assert waiting == []
+    picture = Preview("DNA", np.eye(8), np.eye(8) * 3, np.ones((8, 8)))
+    last = EpochProgress(3, 4, "epoch 1", start={"pcc_DNA": 0.1}, picture=picture)
+    width = plots.width()
+    np.testing.assert_array_equal(work(), draw_training(last, plots.start_picture, (width, 330), 1.0, "black"))
 
 
 def test_a_wish_to_stop_waits_until_training_is_under_way():
@@ -209,3 +232,129 @@ def test_the_prepared_stain_is_shown_beside_the_stain(dock, viewer):
     assert shown[:, 48:].max() == 0 < shown[:, :48].max()
     assert before.images[0].get_array().shape == stain.shape
     assert dock.prepare.note.text() == "2 of 2 crops of 128 px are drawn from."
+
+
+@pytest.fixture
+def phenotype(dock, viewer):
+    """The dock for classes of wells, and an image of two channels moved and scaled in the viewer."""
+    dock.task.setCurrentIndex(dock.task.findData("phenotype"))
+    settle()
+    dock.model.model.setCurrentIndex(dock.model.model.findText("translocation-bbbc013"))
+    pixels = np.random.default_rng(0).normal(100, 10, (2, 96, 96)).astype(np.float32)
+    layer = viewer.add_image(
+        pixels, name="well", scale=(1, 0.5, 0.5), translate=(0, 10, 20), metadata={"vitascope": {"axes": "CYX"}}
+    )
+    viewer.layers.selection.active = layer
+    dock.data.input.main.choose(layer)
+    dock.data.input.channels.setText("1, 0")
+    return dock
+
+
+def choose_truth(dock, name):
+    box = dock.data.truths[""]
+    box.setCurrentIndex(box.findText(name))
+
+
+def test_a_column_of_points_is_the_class_of_squares_around_them(phenotype, viewer):
+    centres = np.array([[20, 30], [60, 70]])  # px of the image
+    features = {"size": [1, 2], "phenotype": ["Positive", "negative"]}
+    viewer.add_points(centres * 0.5 + [10, 20], name="cells", features=features)
+    choose_truth(phenotype, "cells")
+    assert phenotype.data.annotations.column.currentText() == "phenotype"
+    phenotype.data.annotations.side.setValue(9)
+    phenotype.data.add()
+    assert phenotype.data.pairs.item(0).text() == "✓ well (96 x 96 px): nothing wrong"
+    pair = phenotype.data.layer_pairs()[0].pair()
+    assert pair.channels == ("1", "0")
+    painted = pair.painted
+    names = [t.name for t in phenotype.model.card().targets]
+    wanted = np.zeros((96, 96), int)
+    wanted[16:25, 26:35] = names.index("positive") + 1
+    wanted[56:65, 66:75] = names.index("negative") + 1
+    np.testing.assert_array_equal(painted, wanted)
+    phenotype.data.annotations.column.setCurrentText("size")
+    phenotype.data.add()
+    assert phenotype.data.layer_pairs()[1].pair().painted[20, 30] == 1
+
+
+def test_shapes_count_inside_and_a_word_that_is_no_class_is_told(phenotype, viewer):
+    box = np.array([[10, 10], [10, 29], [39, 29], [39, 10]]) * 0.5 + [10, 20]
+    other = np.array([[50, 50], [50, 89], [89, 89], [89, 50]]) * 0.5 + [10, 20]
+    layer = viewer.add_shapes(
+        [box, other, box[:2]], shape_type=["rectangle", "ellipse", "line"], features={"class": ["positive"] * 3}
+    )
+    choose_truth(phenotype, layer.name)
+    phenotype.data.add()
+    assert "Only one class is painted" in phenotype.data.pairs.item(0).text()
+    layer.features["class"] = ["positive", "negative", ""]
+    painted = phenotype.data.layer_pairs()[0].pair().painted
+    assert len({painted[20, 20], painted[70, 70], painted[0, 0]}) == 3
+    assert (painted[10:40, 10:30] == painted[20, 20]).all()
+    assert (painted == painted[70, 70]).sum() == pytest.approx(np.pi * 39**2 / 4, rel=0.06)
+    layer.features = {"class": ["positive", "alive", ""]}
+    phenotype.model.valueChanged.emit()
+    assert "✗ well: 'alive' is no class of this model." in phenotype.data.pairs.item(0).text()
+    phenotype.train()
+    assert "'alive' is no class" in phenotype.status.text()
+    layer.features = {}
+    choose_truth(phenotype, "choose …")
+    choose_truth(phenotype, layer.name)
+    assert "has no features" in phenotype.data.annotations.note.text()
+    assert not phenotype.data.add_button.isEnabled()
+
+
+@pytest.fixture
+def wells(dock, viewer):
+    """The dock for ATP, and layers of three wells, selected."""
+    dock.task.setCurrentIndex(dock.task.findData("atp"))
+    settle()
+    dock.data.tabs.setCurrentIndex(1)
+    layers = [viewer.add_image(make_well(0, k, k, 64).image, name=f"well {k}") for k in range(3)]
+    viewer.layers.selection = set(layers)
+    return dock
+
+
+def type_in(dock, column, texts):
+    for row, text in enumerate(texts):
+        dock.data.values.table.item(row, column).setText(text)
+
+
+def test_layers_with_typed_values_are_trained_on(wells):
+    table = wells.data.values.table
+    assert "select their layers" in wells.problem()
+    wells.data.values.add_button.click()
+    assert [table.item(row, 0).text() for row in range(3)] == ["✓ well 0", "✓ well 1", "✓ well 2"]
+    assert "'well 0' has no value" in wells.problem()
+    type_in(wells, 1, ["1200", "1,5e3", " 0 "])
+    assert wells.problem() == ""
+    type_in(wells, 2, ["A", "A", "B"])
+    pairs = [layers.pair() for layers in wells.data.layer_pairs()]
+    assert [pair.values["ATP"] for pair in pairs] == [1200, 1500, 0]
+    assert [pair.group for pair in pairs] == ["A", "A", "B"]
+    wells.train()
+    assert "2 image(s) are too few" in wells.status.text()
+    type_in(wells, 1, ["7", "7", "7"])
+    wells.train()
+    assert "All images have the value 7" in wells.status.text()
+    table.selectRow(1)
+    wells.data.values.remove_button.click()
+    assert [layers.name for layers in wells.data.layer_pairs()] == ["well 0", "well 2"]
+    type_in(wells, 1, ["7", "many"])
+    assert "'well 2' has no value" in wells.problem()
+
+
+def test_an_empty_layer_is_told_in_the_table_of_values(wells, viewer):
+    viewer.layers.selection = {viewer.add_image(np.zeros((64, 64), np.uint8), name="blank")}
+    wells.data.values.add()
+    assert wells.data.values.table.item(0, 0).text() == "✗ blank"
+    assert "✗ blank: All pixels of the image are 0" in wells.data.values.note.text()
+
+
+def test_while_a_model_is_trained_the_search_for_garbage_passes_over_what_was_there(dock):
+    limits, frozen = gc.get_threshold(), []
+    dock.runner.progressed.connect(lambda p, _: frozen.append(gc.get_freeze_count()))
+    dock.data.add()
+    dock.train()
+    assert max(frozen[-3:]) > 10_000
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == limits

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests_support import blobs
-from vitascope.ops.pair_check import check_pair, count_classes
+from vitascope.ops.pair_check import check_pair, count_classes, painted_ids, renumber
 
 
 def texts(problems, level):
@@ -73,3 +73,22 @@ def test_scribbles_of_one_class_are_refused_with_the_counts(picture):
         "The labels hold 7; they mean 1 background, 2 foreground, 0 nothing."
     ]
     assert "whole numbers" in texts(check_pair([image], {}, painted.astype(float), names), "refused")[0]
+
+
+@pytest.mark.fault("F04")
+def test_other_ids_than_1_2_3_are_counted_off_in_words_where_they_are_not_too_many(picture):
+    image, _ = picture
+    painted = np.zeros(image.shape, np.int64)
+    painted[:50], painted[50:60], painted[100:] = 200, 7, 1
+    names = ("background", "live", "dead")
+    (only,) = check_pair([image], {}, painted, names)
+    assert only.level == "warning"
+    assert "1 background, 7 live, 200 dead" in only.text
+    (refused,) = texts(check_pair([image], {}, painted, names[:2]), "refused")
+    assert "The labels hold 7, 200" in refused
+    assert "hold -200" in texts(check_pair([image], {}, -painted, names), "refused")[0]
+    (alone,) = texts(check_pair([image], {}, np.where(painted == 7, 7, 0), names), "refused")
+    assert "Only one class is painted (2,000 px of id 7)" in alone
+    assert np.array_equal(
+        np.unique(renumber(painted, painted_ids([painted])), return_counts=True)[1] / 200, [40, 100, 10, 50]
+    )

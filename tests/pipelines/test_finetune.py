@@ -254,6 +254,25 @@ def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
     assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
 
 
+def test_layers_with_values_are_set_up_like_the_images_of_a_table():
+    pairs = []
+    for number in range(5):
+        well = make_well(0, number, number, 64)
+        image = Micrograph.from_array(well.image, pixel_size_um=1.0 + number, name=f"w{number}")
+        pairs.append(TrainingPair(f"w{number}", image, values={"ATP": 1000.0 * number}, group=f"P{number // 2 * 2}"))
+    ready = finish(finetune.set_up_pairs("wells", "atp-organoid-sim", pairs, SHORT))
+    assert ready.words == "by group: 1 to train on, 1 to validate and 1 to test on"
+    corpus = finish(load_bags(atp_training.fitted(ready.recipe, training_folder("wells")), training_folder("wells")))
+    found = {s.bag.images.name: (float(s.numbers[0]), s.bag.group) for part in corpus.samples.values() for s in part}
+    assert sorted(found.values()) == [(1000.0 * n, f"P{n // 2 * 2}") for n in range(5)]
+    flat = [replace(pair, values={"ATP": 5.0}) for pair in pairs]
+    with pytest.raises(TrainingError, match="All images have the value 5: there is nothing to learn"):
+        finish(finetune.set_up_pairs("flat", "atp-organoid-sim", flat, SHORT))
+    negative = [replace(pairs[0], values={"ATP": -5.0}), *pairs[1:]]
+    with pytest.raises(TrainingError, match="negative, or no number"):
+        finish(finetune.set_up_pairs("negative", "atp-organoid-sim", negative, SHORT))
+
+
 def test_painted_regions_are_classes_of_the_phenotype():
     rng = np.random.default_rng(0)
     pairs = []
@@ -271,6 +290,24 @@ def test_painted_regions_are_classes_of_the_phenotype():
     assert corpus.samples["train"][0].weight.sum() in (48 * 96, 48 * 40)
     with pytest.raises(TrainingError, match=r"2 image\(s\) are too few"):
         finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
+
+
+@pytest.mark.fault("F04")
+def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
+    image = make_pair().image
+    plain = np.where(np.arange(256)[:, None] % 2 == 0, np.where(image.array > 560, 2, 1), 0)
+    odd = np.array([0, 7, 200])[plain]
+    classes = ("background", "foreground")
+    ready = set_up([make_pair(targets={}, painted=odd, classes=classes)])
+    assert ready.recipe.data[0].class_ids == {"background": 7, "foreground": 200}
+    assert "7 background, 200 foreground" in ready.warnings[0]
+    kept = read_image(str(training_folder("mine") / "pair001-painted.ome.tif")).plane()
+    np.testing.assert_array_equal(kept, plain)
+    card = read_card(finish(train(ready)))
+    assert card.training["class_ids"] == {"background": 7, "foreground": 200}
+    assert "The painted ids are counted off in their order: 7 background, 200 foreground." in card.training["notes"]
+    with pytest.raises(TrainingError, match="hold the ids 5, 7, 200; there are 2 classes"):
+        set_up([make_pair(targets={}, painted=np.where(plain > 0, odd, 5), classes=classes)], name="other")
 
 
 def test_painted_slices_of_spheroids_are_set_up_by_volume():

@@ -47,20 +47,23 @@ class Format(StrEnum):
 
     vitascope = "vitascope"
     bioimageio = "bioimageio"
+    onnx = "onnx"
 
 
 @app.command()
 def export(
     model: Id,
     out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path(),
-    form: Annotated[Format, typer.Option("--format", help="One file of ours, or a bioimage.io model.")] = (
+    form: Annotated[Format, typer.Option("--format", help="One file of ours, a bioimage.io model, or its network.")] = (
         Format.vitascope
     ),
 ) -> None:
-    """Write a model as one file (.vitascope, or a bioimage.io package)."""
+    """Write a model as one file (.vitascope, a bioimage.io package, or its network as ONNX)."""
     with plain_errors():
         if form is Format.bioimageio:
             typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
+        elif form is Format.onnx:
+            typer.echo(TaskSpec.load_exchange().export_onnx(model, out))
         else:
             typer.echo(export_model(model, out))
 
@@ -95,12 +98,19 @@ def rename(model: Id, name: Annotated[str, typer.Argument(help="The new name.")]
 
 
 @app.command()
-def runs(csv: Annotated[Path | None, typer.Option(help="Write them as a table instead.")] = None) -> None:
+def runs(
+    csv: Annotated[Path | None, typer.Option(help="Write them as a table instead.")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write their curves as event files to a folder.")] = None,
+) -> None:
     """List training runs, the latest first."""
     with plain_errors():
         if csv is not None:
             write_records_csv(run_records(), csv)
             typer.echo(csv)
+            return
+        if tensorboard is not None:
+            for folder in TaskSpec.load_exchange().write_events(run_records(), tensorboard):
+                typer.echo(folder)
             return
         for record in list_records(run_records()):
             parent = record.parent.split()[0] if record.parent else "scratch"

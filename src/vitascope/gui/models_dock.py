@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 WIDTH_PX = 460
 DELETE, SURE = "Delete", "Really delete?"
 COLUMNS = ("Model", "Task", "Where", "Accuracy")
-PACKAGES = f"One file of ours (*{SUFFIX});;bioimage.io package (*.zip)"
+PACKAGES = f"One file of ours (*{SUFFIX});;bioimage.io package (*.zip);;Network as ONNX (*.onnx)"
 
 
 class ModelsDock(QWidget):  # type: ignore[misc]
@@ -166,7 +166,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.table.setAccessibleName("Models at hand")
         self.name.setPlaceholderText("new name")
         self.name.setAccessibleName("New name")
-        self.export_button.setToolTip("As one file to give away, or as a bioimage.io package.")
+        self.export_button.setToolTip("As one file to give away, as a bioimage.io package, or its network as ONNX.")
         self.import_button.setToolTip("From one file of ours, or a bioimage.io package that was made by vitascope.")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
@@ -249,13 +249,15 @@ class ModelList(QWidget):  # type: ignore[misc]
             self.export(Path(name))
 
     def export(self, path: Path) -> None:
-        """Write the chosen model as one file: of ours, or for bioimage.io where the name ends in ``.zip``."""
+        """Write the chosen model as one file: of ours, for bioimage.io (``.zip``), or its network (``.onnx``)."""
         model = self.chosen()
 
         def steps() -> Steps[str]:
             yield Progress(0, 1, "writing")
             if path.suffix == ".zip":
                 TaskSpec.load_exchange().export_bioimageio(model, path)
+            elif path.suffix == ".onnx":
+                TaskSpec.load_exchange().export_onnx(model, path)
             else:
                 export_model(model, path)
             return f"'{model}' was written to {path.name}."

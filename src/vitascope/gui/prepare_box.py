@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
+from vitascope.gui.layer_pair import LayerPair
 from vitascope.gui.parts import make_note
 from vitascope.gui.runner import Outcome
-from vitascope.gui.train_data_box import Launch, LayerPair
+from vitascope.gui.train_data_box import Launch
 from vitascope.gui.train_plots import FigureBox
 from vitascope.tasks.finetune import FineTuneParams
 

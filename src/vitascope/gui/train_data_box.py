@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Labels
-from numpy.typing import NDArray
 from qtpy.compat import getexistingdirectory, getopenfilename
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -26,17 +24,20 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
+from vitascope.gui.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.input_box import InputBox
-from vitascope.gui.layers import Snapshot
+from vitascope.gui.layer_pair import MASKS, LayerPair
 from vitascope.gui.parts import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.runner import Outcome
-from vitascope.tasks.finetune import CheckedPair, TableData, TrainingPair
+from vitascope.gui.value_table import ValueTable
+from vitascope.tasks.finetune import CheckedPair, TableData
 from vitascope.tasks.recipe import AmountSource, BagSource
 from vitascope.tasks.spec import TaskSpec
 
 FROM_LAYERS = ("stain", "phenotype", "spheroid")
+FROM_VALUES = ("atp", "viability")
 FROM_TABLES = ("atp", "viability", "phenotype")
-SCRIBBLES, MASKS = "scribbles", "masks"
+SCRIBBLES = "scribbles"
 MEANINGS = {
     SCRIBBLES: "scribbles: 1 background, 2 objects",
     MASKS: "masks: 0 background, all else objects",
@@ -45,57 +46,6 @@ VOLUME_CLASSES = ("background", "live", "dead")
 WARN_SIGN, BAD_SIGN, GOOD_SIGN = "⚠", "✗", "✓"
 
 Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPair:
-    """Layers that make a pair; their pixels are copied when training starts, not before.
-
-    Parameters
-    ----------
-    image : Snapshot
-    asked : mapping
-        Channel and planes.
-    truths : mapping of str to layer
-        By the name of the stain; a Labels layer under "".
-    meaning : str
-        Of a Labels layer of the task ``stain``.
-    classes : tuple of str
-    group : str
-    """
-
-    image: Snapshot
-    asked: dict[str, Any]
-    truths: dict[str, Any]
-    meaning: str
-    classes: tuple[str, ...]
-    group: str
-
-    @property
-    def name(self) -> str:
-        """Of the image."""
-        return self.image.name
-
-    def pair(self) -> TrainingPair:
-        """Copy what the layers hold now."""
-        painted: NDArray[Any] | None = None
-        targets = {}
-        for name, layer in self.truths.items():
-            pixels = np.squeeze(np.array(layer.data[0] if layer.multiscale else layer.data))
-            if isinstance(layer, Labels):
-                painted = np.where(pixels > 0, 2, 1).astype(np.uint8) if self.meaning == MASKS else pixels
-            else:
-                targets[name] = pixels
-        return TrainingPair(
-            self.name,
-            self.image.micrograph(),
-            targets,
-            painted,
-            self.classes,
-            self.group,
-            self.asked.get("channel"),
-            self.asked.get("planes"),
-        )
 
 
 class TrainDataBox(QWidget):  # type: ignore[misc]
@@ -117,9 +67,10 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self._layers: Sequence[Any] = ()
         self.input = InputBox(replace(spec, roles=spec.roles[:1]))
         self.truths: dict[str, QComboBox] = {}
-        self.meaning, self.group = QComboBox(), QLineEdit()
+        self.meaning, self.group, self.annotations = QComboBox(), QLineEdit(), AnnotationRow()
         self.add_button, self.remove_button = QPushButton("Add pair"), QPushButton("Remove")
         self.pairs, self.note = QListWidget(), make_note()
+        self.values = ValueTable(spec, launch)
         self.path, self.column = QLineEdit(), QLineEdit()
         self.table_button, self.folder_button = QPushButton("Table …"), QPushButton("Folder …")
         self._lay_out()
@@ -132,15 +83,17 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.tabs = QTabWidget()
         if self._spec.name in FROM_LAYERS:
             self.tabs.addTab(self._layer_page(), "Layers")
+        if self._spec.name in FROM_VALUES:
+            self.tabs.addTab(self.values, "Layers")
         if self._spec.name in FROM_TABLES:
-            self.tabs.addTab(self._table_page(), "Table or folder")
+            self.tabs.insertTab(0 if self._spec.name in FROM_VALUES else 1, self._table_page(), "Table or folder")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
         layout.addWidget(self.note)
         self.note.hide()
-        for part in (self.input, self.meaning, self.group, self.add_button, self.remove_button, self.pairs, self.path,
-                     self.column, self.table_button, self.folder_button):  # fmt: skip
+        parts = (self.input, self.annotations, self.meaning, self.group, self.add_button, self.remove_button)
+        for part in (*parts, self.pairs, self.values, self.path, self.column, self.table_button, self.folder_button):
             if part.parent() is None:  # not asked for by this task
                 part.setParent(self)
                 part.hide()
@@ -151,6 +104,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         column.addWidget(self.input)
         self._truth_slot = QVBoxLayout()
         column.addLayout(self._truth_slot)
+        column.addWidget(self.annotations)
+        self.annotations.hide()
         self.form = make_form()
         column.addLayout(self.form)
         for key, text in MEANINGS.items():
@@ -194,6 +149,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.add_button.clicked.connect(self.add)
         self.remove_button.clicked.connect(self.remove)
         self.input.valueChanged.connect(self._refresh)
+        self.values.valueChanged.connect(self._refresh)
         self.pairs.itemSelectionChanged.connect(self._refresh)
         self.tabs.currentChanged.connect(lambda _: self.valueChanged.emit())
         for edit in (self.path, self.column):
@@ -206,6 +162,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers."""
         self._layers = layers
+        self.values.set_layers([layer for layer in layers if layer in selected])
         self.input.set_layers(layers, selected, active if isinstance(active, Image) else None)
         self._fill_truths()
         self._refresh()
@@ -213,6 +170,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def set_card(self, card: ModelCard | None) -> None:
         """Ask for what this model predicts; pairs that were checked against another are checked again."""
         self._card = card
+        if self._spec.name in FROM_VALUES:
+            self.values.set_card(card)
         if self._spec.name not in FROM_LAYERS:
             return
         wanted = [t.name for t in card.targets] if card is not None and self._spec.name == "stain" else [""]
@@ -239,12 +198,13 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         if self._spec.name == "spheroid":
             return "Labels layer: 1 background, 2 live, 3 dead; 0 is ignored, a few painted slices are enough."
         if self._spec.name == "phenotype":
-            return f"Labels layer: {', '.join(f'{k} {name}' for k, name in enumerate(self._classes(), 1))}."
+            told = ", ".join(f"{k} {name}" for k, name in enumerate(self._classes(), 1))
+            return f"Labels layer: {told}. Or a Points or Shapes layer that has a feature with the class."
         return "The real stain of the same field, or a Labels layer with painted objects."
 
     def _fill_truths(self) -> None:
-        kinds = (Image, Labels) if self._spec.name == "stain" and len(self.truths) == 1 else (Image,)
-        kinds = kinds if self._spec.name == "stain" else (Labels,)
+        kinds = (Image, Labels) if len(self.truths) == 1 else (Image,)
+        kinds = {"spheroid": (Labels,), "phenotype": (Labels, *ANNOTATIONS)}.get(self._spec.name, kinds)
         for name, box in self.truths.items():
             before = box.currentData()
             box.blockSignals(True)
@@ -266,10 +226,12 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         return ("background", "foreground")
 
     def _refresh(self, *_: object) -> None:
-        ready = bool(self.truths) and all(box.currentData() is not None for box in self.truths.values())
-        self.add_button.setEnabled(ready and not self.input.problem())
+        chosen = [box.currentData() for box in self.truths.values()]
+        ready = bool(chosen) and all(layer is not None for layer in chosen)
+        self.annotations.show_layer(chosen[0] if chosen else None)
+        self.add_button.setEnabled(ready and not self.input.problem() and not self.annotations.problem())
         self.remove_button.setEnabled(self.pairs.currentRow() >= 0)
-        painted = any(isinstance(box.currentData(), Labels) for box in self.truths.values())
+        painted = any(isinstance(layer, Labels) for layer in chosen)
         if self._spec.name in FROM_LAYERS:
             self.form.setRowVisible(self.meaning, painted and self._spec.name == "stain")
         self.valueChanged.emit()
@@ -290,6 +252,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             self.meaning.currentData(),
             self._classes(),
             self.group.text().strip(),
+            self.annotations.column.currentText(),
+            self.annotations.side.value(),
         )
         item = QListWidgetItem(f"{pair.name}: looking at it …")
         item.setData(Qt.ItemDataRole.UserRole, pair)
@@ -327,7 +291,15 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self._launch(work, show)
 
     def layer_pairs(self) -> list[LayerPair]:
-        """Return the pairs of the list."""
+        """Return the pairs of the list, or the images of the table of values.
+
+        Raises
+        ------
+        InputError
+            If an image has no value.
+        """
+        if self._spec.name in FROM_VALUES:
+            return self.values.layer_pairs()
         return [self.pairs.item(i).data(Qt.ItemDataRole.UserRole) for i in range(self.pairs.count())]
 
     # -- tables -----------------------------------------------------------------------------------------------------
@@ -370,6 +342,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         try:
             if self.from_table:
                 self.table("image")
+            elif self._spec.name in FROM_VALUES:
+                self.values.layer_pairs()
             elif not self.pairs.count():
                 raise InputError("Add a pair: an image and its truth.")
         except VitascopeError as error:

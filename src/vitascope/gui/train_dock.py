@@ -35,7 +35,7 @@ from vitascope.gui.runner import Outcome, Runner, in_words
 from vitascope.gui.task_dock import RUN_STYLE
 from vitascope.gui.train_data_box import TrainDataBox
 from vitascope.gui.train_plots import TrainPlots, figure_name
-from vitascope.gui.train_run import RECIPE, Said, said, train_new, train_steps, unfinished
+from vitascope.gui.train_run import RECIPE, Said, libraries, said, train_new, train_steps, unfinished
 from vitascope.gui.well_view import Launch, in_background
 from vitascope.tasks.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.tasks.recipe import read_recipe
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 WIDTH_PX = 420
 TRAIN, PAUSE = "Train", "Pause"
+LOADING = "Loading the libraries"
 
 
 class TrainDock(QWidget):  # type: ignore[misc]
@@ -76,7 +77,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.stop_button = QPushButton("Stop, keep the best")
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
         self.bar, self.status, self.answer, self.words = QProgressBar(), make_note(), make_note(), make_note()
-        self.plots = TrainPlots(self._text_colour)
+        self.plots = TrainPlots(self._text_colour, self._guarded)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
         for spec in TASKS:
@@ -285,18 +286,22 @@ class TrainDock(QWidget):  # type: ignore[misc]
         spec, name, scratch = find_task(card.task), self.name.text().strip(), self.scratch.isChecked()
         params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
         device = str(self.model.value()["device"])
-        table = self.data.table(params.by) if self.data.from_table else None
-        pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+        try:
+            table = self.data.table(params.by) if self.data.from_table else None
+            pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
 
         def run() -> Steps[Any]:
-            yield Progress(0, 1, "Starting")
-            module = spec.load_finetuning()
-            if table is not None:
-                ready = module.set_up_table(name, card.id, table, params, scratch)
-            else:
-                ready = yield from module.set_up_pairs(name, card.id, pairs, params, scratch)
-            yield said(ready)
-            return (yield from steps(ready, device))
+            yield Progress(0, 1, LOADING)
+            with libraries(spec) as module:
+                if table is not None:
+                    ready = module.set_up_table(name, card.id, table, params, scratch)
+                else:
+                    ready = yield from module.set_up_pairs(name, card.id, pairs, params, scratch)
+                yield said(ready)
+                return (yield from steps(ready, device))
 
         self._start(f"Training {name}", run, after)
 
@@ -308,8 +313,10 @@ class TrainDock(QWidget):  # type: ignore[misc]
         device = str(self.model.value()["device"])
 
         def run() -> Steps[ModelCard]:
-            yield Progress(0, 1, "Starting")
-            return (yield from train_steps(read_recipe(folder / RECIPE), folder, device))
+            yield Progress(0, 1, LOADING)
+            recipe = read_recipe(folder / RECIPE)
+            with libraries(find_task(recipe.task)):
+                return (yield from train_steps(recipe, folder, device))
 
         self._start(f"Training {folder.name}", run, self._show_model)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtGui import QImage, QPixmap, QResizeEvent
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from vitascope.core.training import EpochProgress, Preview
 
@@ -15,6 +16,9 @@ NOT_FIGURES = ("epoch", "loss", "learning_rate", "score")
 LOSS, FIGURE, START = "#E69F00", "#0072B2", "#999999"
 HEIGHT_PX, LEAST_WIDTH_PX = 330, 200
 MOST_PX = 400
+DPI = 100
+
+Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class FigureBox(QWidget):  # type: ignore[misc]
@@ -52,38 +56,114 @@ class FigureBox(QWidget):  # type: ignore[misc]
         self.canvas.draw_idle()
 
 
-class TrainPlots(FigureBox):
-    """Curves above, preview below; drawn after each round only.
+class TrainPlots(QLabel):  # type: ignore[misc]
+    """Curves above, preview below; drawn after each round only, off the main thread, which would be held up.
 
     Parameters
     ----------
     text_colour : callable
         Gives the colour of text.
+    launch : Launch
+        Does work off the main thread.
     """
 
-    def __init__(self, text_colour: Callable[[], str], parent: QWidget | None = None) -> None:
-        super().__init__(HEIGHT_PX, parent)
-        self._text_colour = text_colour
+    def __init__(self, text_colour: Callable[[], str], launch: Launch, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._text_colour, self._launch = text_colour, launch
+        self._progress: EpochProgress | None = None
+        self._drawing = self._stale = False
+        self._run = 0
         self.start_picture: Preview | None = None
+        self.setFixedHeight(HEIGHT_PX)
+        self.setMinimumWidth(LEAST_WIDTH_PX)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Curves of the training, and a held-out image")
         self.hide()
 
     def clear(self) -> None:
         """Forget the run before."""
-        self.start_picture = None
+        self.start_picture = self._progress = None
+        self._drawing, self._run = False, self._run + 1
+        self.setPixmap(QPixmap())
         self.hide()
 
     def show_progress(self, progress: EpochProgress) -> None:
         """Draw where a run stands."""
         if self.start_picture is None and progress.start:
             self.start_picture = progress.picture
-        figure = self.fresh()
-        colour = self._text_colour()
-        above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
-        draw_curves(above, progress.history, progress.start, colour)
-        if progress.picture is not None:
-            draw_preview(below, progress.picture, self.start_picture, colour)
+        self._progress = progress
         self.show()
-        self.draw()
+        self._draw()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802, Qt's name
+        """Draw anew in another width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw what there is; while a drawing is under way, only note that there will be a newer one."""
+        progress, start = self._progress, self.start_picture
+        self._stale = self._drawing
+        if progress is None or self._drawing:
+            return
+        self._drawing, run = True, self._run
+        size, ratio, colour = (
+            (max(LEAST_WIDTH_PX, self.width()), HEIGHT_PX),
+            self.devicePixelRatioF(),
+            self._text_colour(),
+        )
+
+        def show(pixels: Any) -> None:
+            if run != self._run:
+                return
+            self._drawing = False
+            if isinstance(pixels, np.ndarray):
+                height, width = pixels.shape[:2]
+                image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
+                image.setDevicePixelRatio(ratio)
+                self.setPixmap(QPixmap.fromImage(image))
+            if self._stale:
+                self._draw()
+
+        self._launch(lambda: draw_training(progress, start, size, ratio, colour), show)
+
+
+def draw_training(
+    progress: EpochProgress, start: Preview | None, size_px: tuple[int, int], ratio: float, colour: str
+) -> NDArray[np.uint8]:
+    """Draw curves and preview as a picture.
+
+    Parameters
+    ----------
+    progress : EpochProgress
+    start : Preview, optional
+        Of the starting model.
+    size_px : tuple of int
+        Width and height in logical pixels.
+    ratio : float
+        Pixels of the screen in a logical one.
+    colour : str
+        Of text.
+
+    Returns
+    -------
+    array, shape (height, width, 4), uint8
+        Red, green, blue and opacity.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second that opening can do without
+    from matplotlib.figure import Figure
+
+    inches = (size_px[0] / DPI, size_px[1] / DPI)
+    figure = Figure(inches, dpi=DPI * ratio, layout="constrained", facecolor="none")
+    canvas = FigureCanvasAgg(figure)
+    halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+    above, below = halves
+    draw_curves(above, progress.history, progress.start, colour)
+    if progress.picture is not None:
+        draw_preview(below, progress.picture, start, colour)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
 
 
 def figure_name(history: Sequence[Mapping[str, float]], start: Mapping[str, float]) -> str:

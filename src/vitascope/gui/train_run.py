@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
@@ -13,8 +17,10 @@ from vitascope.io.models import read_card
 from vitascope.tasks.finetune import SetUp
 from vitascope.tasks.recipe import Recipe
 from vitascope.tasks.registry import find_task
+from vitascope.tasks.spec import TaskSpec
 
 RECIPE = "recipe.yaml"
+FAR = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,28 @@ class Said(Progress):
     """
 
     words: str = ""
+
+
+@contextmanager
+def libraries(spec: TaskSpec) -> Iterator[Any]:
+    """Load what training needs, and give the module that sets it up; within, the viewer is not held up by garbage.
+
+    Python's search through all that is in memory holds up every thread, with torch and napari there for half a second.
+    So it is put off while libraries are loaded, and passes over what is there until the run has ended.
+    """
+    limits = gc.get_threshold()
+    gc.set_threshold(limits[0], limits[1], FAR)
+    try:
+        module = spec.load_finetuning()
+        spec.load_training()
+        module.warm_up()
+    finally:
+        gc.freeze()
+        gc.set_threshold(*limits)
+    try:
+        yield module
+    finally:
+        gc.unfreeze()
 
 
 def said(ready: SetUp) -> Said:

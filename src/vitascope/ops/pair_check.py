@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -126,13 +126,16 @@ def _check_painted(painted: NDArray[Any], shape: tuple[int, ...], classes: Seque
         return [Problem("refused", f"The labels are {_sides(painted)} px, the image {' x '.join(map(str, shape))} px.")]
     if painted.dtype.kind not in "biu":
         return [Problem("refused", f"The labels are of type {painted.dtype}; whole numbers are wanted.")]
-    beyond = [int(v) for v in np.unique(painted) if not 0 <= v <= len(classes)]
-    if beyond:
+    ids = painted_ids([painted])
+    beyond = [i for i in ids if not 0 < i <= len(classes)]
+    if beyond and (beyond[0] < 0 or len(ids) > len(classes)):
         meaning = ", ".join(f"{k} {name}" for k, name in enumerate(classes, 1))
         return [
             Problem("refused", f"The labels hold {', '.join(map(str, beyond[:5]))}; they mean {meaning}, 0 nothing.")
         ]
-    counts = count_classes(painted, classes)
+    if beyond and len(ids) > 1:
+        return [Problem("warning", words_of_ids(ids, classes))]
+    counts = count_classes(painted, classes) if not beyond else {f"id {ids[0]}": int((painted == ids[0]).sum())}
     if not any(counts.values()):
         return [Problem("refused", "Nothing is painted: all labels are 0.")]
     if sum(n > 0 for n in counts.values()) < 2:
@@ -150,3 +153,46 @@ def count_classes(painted: NDArray[Any], classes: Sequence[str]) -> dict[str, in
     {'background': 1, 'nuclei': 2}
     """
     return {name: int((painted == k).sum()) for k, name in enumerate(classes, 1)}
+
+
+def painted_ids(painted: Iterable[NDArray[Any]]) -> list[int]:
+    """List the ids that occur in Labels layers, in order; 0 is not painted.
+
+    Examples
+    --------
+    >>> painted_ids([np.array([[0, 7], [7, 1]]), np.array([[200]])])
+    [1, 7, 200]
+    """
+    return sorted({int(v) for labels in painted for v in np.unique(labels)} - {0})
+
+
+def words_of_ids(ids: Sequence[int], classes: Sequence[str]) -> str:
+    """Say how ids that are not 1, 2, 3 … are understood.
+
+    Examples
+    --------
+    >>> words_of_ids([1, 7, 200], ("background", "live", "dead"))
+    'The painted ids are counted off in their order: 1 background, 7 live, 200 dead.'
+    >>> words_of_ids([7, 200], ("background", "live", "dead"))
+    'The painted ids 7, 200 of all pairs together are counted off in their order as background, live, dead.'
+    """
+    if len(ids) == len(classes):
+        told = ", ".join(f"{i} {name}" for i, name in zip(ids, classes, strict=True))
+        return f"The painted ids are counted off in their order: {told}."
+    told = ", ".join(map(str, ids))
+    return f"The painted ids {told} of all pairs together are counted off in their order as {', '.join(classes)}."
+
+
+def renumber(painted: NDArray[Any], ids: Sequence[int]) -> NDArray[np.uint8]:
+    """Give ids their place in a list, 1 for the first; 0 stays.
+
+    Examples
+    --------
+    >>> renumber(np.array([[0, 7], [200, 1]]), [1, 7, 200])
+    array([[0, 2],
+           [3, 1]], dtype=uint8)
+    """
+    found = np.zeros(painted.shape, np.uint8)
+    for place, value in enumerate(ids, 1):
+        found[painted == value] = place
+    return found

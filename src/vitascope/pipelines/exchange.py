@@ -27,6 +27,8 @@ from vitascope.io.packages import read_member
 from vitascope.io.weights import MAX_BYTES, read_weights, write_bytes, write_weights
 from vitascope.models.plain import PlainUNet
 from vitascope.models.unet import MULTIPLE_PX
+from vitascope.pipelines.event_files import write_events
+from vitascope.pipelines.onnx_export import export_onnx
 from vitascope.tasks.finetune import free_name
 
 FORMAT = "0.5.3"
@@ -37,7 +39,7 @@ EPS = 1e-6
 
 Floats = NDArray[np.float32]
 
-__all__ = ["export_bioimageio", "import_bioimageio", "import_weights"]
+__all__ = ["export_bioimageio", "export_onnx", "import_bioimageio", "import_weights", "write_events"]
 
 
 def export_bioimageio(model: str, out: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 import yaml
 
 from vitascope.core.card import ModelCard
@@ -28,8 +29,9 @@ from vitascope.engine.load import find_family
 from vitascope.io.models import find_model
 from vitascope.io.weights import write_bytes
 from vitascope.io.yaml_text import read_yaml
+from vitascope.ops.pair_check import words_of_ids
 from vitascope.ops.target_preparation import EXPOSURE
-from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, write_pairs
+from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
 from vitascope.tasks.recipe import Recipe, parse_recipe
@@ -43,7 +45,7 @@ SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
 
-__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table"]
+__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table", "warm_up"]
 
 ESTIMATE_STEPS = 4
 
@@ -102,13 +104,15 @@ def set_up_pairs(
     card, _ = find_model(start)
     if not pairs:
         raise TrainingError("There is nothing to train on.", "Add a pair of image and truth.")
+    _check_values(card, pairs)
     _new(name)
+    pairs, class_ids = number_anew(pairs)
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "checking the images")
         refused = [p.text for p in check(pair, card.input).problems if p.level == "refused"]
         if refused:
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
-    pixel_size = common_pixel_size(pairs)
+    pixel_size = None if pairs[0].values else common_pixel_size(pairs)
     tree = _tree(card, name, params, "" if scratch else card.id)
     if pixel_size:
         tree["input"] |= {"pixel_size_um": pixel_size, "pixel_size_note": "", "object_diameter_px": None}
@@ -117,10 +121,12 @@ def set_up_pairs(
     if PAINTED in {t["name"] for t in targets}:
         tree |= {"loss": {"bce": 1.0}, "target_percentiles": [0, 100]}
     words, warnings = _split_pairs(tree, card, pairs, params)
+    if class_ids:
+        warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
     folder = training_folder(name)
     try:
         entries, hashes = yield from write_pairs(pairs, card.input, card.task, folder)
-        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries}]
+        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
         return _finish(tree, folder, words, warnings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -183,6 +189,11 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estima
     return Estimate(per_step, measured, total, peak - before)
 
 
+def warm_up() -> None:
+    """Load what torch loads with its first optimiser, which is as much as torch itself."""
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1).zero_grad()
+
+
 def discard(ready: SetUp) -> None:
     """Take back what was set up: the recipe and the copies of the data."""
     shutil.rmtree(ready.folder, ignore_errors=True)
@@ -191,6 +202,21 @@ def discard(ready: SetUp) -> None:
 def _new(name: str) -> None:
     if name != free_name(name):
         raise ParameterError(f"There is a model or a training '{name}' already.", f"Take '{free_name(name)}'.")
+
+
+def _check_values(card: ModelCard, pairs: Sequence[TrainingPair]) -> None:
+    """Refuse numbers of images that teach nothing, and models that want more than an image and a number."""
+    values = {tuple(pair.values.items()) for pair in pairs if pair.values}
+    if not values:
+        return
+    if card.architecture.arguments.get("pair"):
+        raise TrainingError(
+            f"'{card.id}' sees each image beside a control, and a list of layers has none.",
+            "Take a table that marks the controls, or a model that sees the image alone.",
+        )
+    if len(values) == 1 and len(pairs) > 1:
+        told = next(iter(pairs[0].values.values()))
+        raise TrainingError(f"All images have the value {told:g}: there is nothing to learn.", "Check the values.")
 
 
 def _private(name: str, folder: str) -> dict[str, Any]:
@@ -278,7 +304,8 @@ def _split_pairs(
         tree["split"] = _by_group(params)
         kept = max(1, round(SHARE * len(groups)))
         rest = len(groups) - 2 * kept
-        _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
+        if not pairs[0].values:
+            _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
         return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
     if card.task != "stain":
         raise TrainingError(

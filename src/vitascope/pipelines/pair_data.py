@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from vitascope.core.steps import Progress, Steps
 from vitascope.engine.select import find_channels, select_pictures
 from vitascope.io.hashing import sha256_of
 from vitascope.io.ome_write import Picture, write_ome_tiff
-from vitascope.ops.pair_check import Problem, check_pair
+from vitascope.ops.pair_check import Problem, check_pair, painted_ids, renumber
 from vitascope.tasks.finetune import CheckedPair, TrainingPair
 
 BACKGROUND, FOREGROUND = "background", "foreground"
@@ -34,9 +36,9 @@ def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
         image = pair.image
         return [
             np.stack([np.asarray(image.plane(0, c, z)) for z in range(image.sizes["Z"])])
-            for c in find_channels(image, None, spec)
+            for c in find_channels(image, pair.channels, spec)
         ]
-    pictures, _ = select_pictures(pair.image, spec, pair.channel, pair.planes)
+    pictures, _ = select_pictures(pair.image, spec, pair.channel, pair.planes, pair.channels)
     if len(pictures) != 1:
         raise InputError(
             f"'{pair.name}' holds {len(pictures)} pictures, and one truth.", "Choose the plane that the truth is of."
@@ -57,10 +59,40 @@ def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
         planes = network_planes(pair, spec)
     except InputError as error:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", str(error)),))
-    if not pair.targets and pair.painted is None:
+    if any(not 0 <= value < math.inf for value in pair.values.values()):
+        return CheckedPair(pair.image.shape_yx, (Problem("refused", "Its value is negative, or no number."),))
+    if not pair.targets and pair.painted is None and not pair.values:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", "There is no truth to this image."),))
     problems = check_pair(planes, pair.targets, pair.painted, pair.classes)
     return CheckedPair(pair.image.shape_yx, tuple(problems))
+
+
+def number_anew(pairs: Sequence[TrainingPair]) -> tuple[list[TrainingPair], dict[str, int]]:
+    """Give painted classes the numbers 1, 2, 3 … where they were painted with others, counted off in their order.
+
+    Returns
+    -------
+    tuple of list and dict
+        The pairs, and the id that each class was painted with; empty where the ids are 1, 2, 3 … already.
+
+    Raises
+    ------
+    TrainingError
+        If there are other ids, and fewer or more than classes: which is which cannot be told.
+    """
+    painted = [p.painted for p in pairs if p.painted is not None and p.painted.dtype.kind in "biu"]
+    ids, classes = painted_ids(painted), pairs[0].classes
+    if not ids or 0 < ids[0] <= ids[-1] <= len(classes):
+        return list(pairs), {}
+    if ids[0] < 0 or len(ids) != len(classes):
+        meaning = ", ".join(f"{k} {name}" for k, name in enumerate(classes, 1))
+        told = ", ".join(map(str, ids[:8])) + (" …" if len(ids) > 8 else "")
+        raise TrainingError(
+            f"The labels of all pairs hold the ids {told}; there are {len(classes)} classes.",
+            f"Paint with {meaning}; 0 is ignored.",
+        )
+    anew = [replace(p, painted=None if p.painted is None else renumber(p.painted, ids)) for p in pairs]
+    return anew, dict(zip(classes, ids, strict=True))
 
 
 def write_pairs(
@@ -93,6 +125,8 @@ def write_pairs(
             entry["targets"] = {"classes": files.write("classes", pair.painted, "uint32")}
         elif pair.painted is not None:
             entry["regions"] = files.write("painted", pair.painted, "uint32")
+        elif pair.values:
+            entry["labels"] = dict(pair.values)
         else:
             entry["targets"] = {
                 name: files.write(f"target{k}", stain, "float32")

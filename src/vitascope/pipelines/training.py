@@ -28,6 +28,7 @@ from vitascope.io.weights import sha256_of_bytes, write_weights
 from vitascope.io.writing import check_writable
 from vitascope.models.unet import initialise
 from vitascope.ops.geometry import array_reader
+from vitascope.ops.pair_check import words_of_ids
 from vitascope.pipelines.recording import Run, recorded
 from vitascope.tasks.recipe import Recipe
 
@@ -196,7 +197,7 @@ def _write_model(
         targets=trainee.targets,
         data=tuple(
             DataSource(
-                **d.model_dump(exclude={"folder", "pairs", "bags", "amounts", "simulated", "sha256"}),
+                **d.model_dump(exclude={"folder", "pairs", "class_ids", "bags", "amounts", "simulated", "sha256"}),
                 sha256=d.sha256 or trainee.hashes.get(d.name, {}),
             )
             for d in recipe.data
@@ -224,7 +225,8 @@ def _write_model(
             "stopped": trained.stopped,
             "counts": trainee.counts,
             "start": dict(trained.start),
-            "notes": list(trained.notes),
+            "notes": [*trained.notes, *_words_of_data(recipe)],
+            "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
             "forced_leak": recipe.split.force_leak,
         },
         recipe=recipe.model_dump_json(exclude={"data", "split", "trunk", "twin_metrics", "start_from"}),
@@ -238,6 +240,11 @@ def _write_model(
         raise
     yield Progress(2, 2, "measuring the model")
     return path
+
+
+def _words_of_data(recipe: Recipe) -> list[str]:
+    """Say what was done to the data before they were written."""
+    return [words_of_ids([*d.class_ids.values()], [*d.class_ids]) for d in recipe.data if d.class_ids]
 
 
 def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:

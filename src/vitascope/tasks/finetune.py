@@ -130,6 +130,10 @@ class TrainingPair:
     channel : str or None
         Label-free channel, where the image has several.
     planes : tuple of int or None
+    channels : tuple of str or None
+        For a model of several: names or numbers of the image's channels in the model's order.
+    values : mapping of str to float
+        Numbers of the whole image by name of the target, such as its ATP.
     """
 
     name: str
@@ -140,6 +144,8 @@ class TrainingPair:
     group: str = ""
     channel: str | None = None
     planes: tuple[int, ...] | None = None
+    channels: tuple[str, ...] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

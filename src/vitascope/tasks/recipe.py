@@ -154,6 +154,11 @@ class DataSet(RecipePart):
         {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
     )
     pairs: tuple[ImagePair, ...] = ()
+    class_ids: dict[str, int] = Field(
+        {},
+        description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
+        "recipe are numbered anew.",
+    )
     bags: BagSource | None = None
     amounts: AmountSource | None = None
     simulated: SimulatedSource | None = None
