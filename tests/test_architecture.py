@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +22,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("spec", TASKS, ids=lambda s: s.name)
 def test_a_task_is_complete(spec):
     manifest = (PACKAGE / "napari.yaml").read_text()
-    docks = (PACKAGE / "gui" / "docks.py").read_text()
+    dock = re.search(rf"vitascope\.gui\.(\w+):({spec.name.capitalize()}Dock)\b", manifest)
     assert (PACKAGE / "tasks" / f"{spec.name}.py").is_file()
     assert spec.pipeline == f"vitascope.pipelines.{spec.name}"
     assert (PACKAGE / "pipelines" / f"{spec.name}.py").is_file()
-    assert f"{spec.name}." in docks or f".{spec.name}_dock import" in docks
+    assert f"class {dock[2]}(" in (PACKAGE / "gui" / f"{dock[1]}.py").read_text()
     assert spec.title in manifest
     if (ROOT / "docs").is_dir():
         assert f"tasks/{spec.name}.md" in (ROOT / "mkdocs.yml").read_text()
