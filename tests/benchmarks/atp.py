@@ -23,7 +23,8 @@ from vitascope.core.steps import finish
 from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
-from vitascope.pipelines.atp_training import AtpJob, fitted, predict, truth_of, within_groups
+from vitascope.pipelines.amount_training import predict, truth_of, within_groups
+from vitascope.pipelines.atp_training import AtpJob, fitted
 from vitascope.pipelines.bag_data import BagCorpus, load_bags
 from vitascope.simulate.wells import make_well
 from vitascope.stats.agreement import pearson

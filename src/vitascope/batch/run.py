@@ -77,6 +77,8 @@ class Outcome:
     status: str
     message: str
     rows: tuple[Mapping[str, Any], ...] = ()
+    unit: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass
@@ -160,8 +162,10 @@ def run_images(job: Job) -> Steps[Report]:
         for number, item in enumerate(items):
             done = yield from _counted(dones.take(number), number, len(items), item.name)
             folder.add_rows(done.name, done.tables, done.pictures)
-            report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows))
-            tables.append(done.tables[RESULTS])
+            written = done.tables[RESULTS]
+            unit = str(written[0]["unit"])
+            report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows, unit, done.flags))
+            tables.append(written)
             if done.provenance is not None:
                 provenances.append(done.provenance)
     finally:
@@ -283,6 +287,7 @@ def result_table(report: Report) -> pd.DataFrame:
     for outcome in report.outcomes:
         for numbers in outcome.rows or ({},):
             message = numbers.get("message", outcome.message)
-            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": message})
+            own = {"status": outcome.status, "flags": outcome.flags, "unit": outcome.unit, **numbers}
+            rows.append({"image": outcome.name, **own, "message": message})
     with any_text():
         return pd.DataFrame(rows)

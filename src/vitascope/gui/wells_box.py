@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.flags import FLAGS
+from vitascope.core.wording import interval_texts, number_text
 from vitascope.gui.parts import make_note
 from vitascope.gui.plot_pane import PlotPane
 from vitascope.gui.plots import draw_wells
-from vitascope.gui.wording import interval_texts, number_text, picture_text
+from vitascope.gui.wording import picture_text
 from vitascope.io.names import natural
 from vitascope.tasks.spec import TaskSpec
 
