@@ -95,6 +95,12 @@ class AugmentParams(BaseModel):
     cutout: int = Field(0, ge=0, description="Number of squares blanked in half of the crops.")
     cutout_px: int = Field(40, ge=1, description="Largest side of a blanked square.")
     plane_dropout: float = Field(0.0, ge=0, lt=1, description="Chance to blank each plane.")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their truth "
+        "(Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
+    )
 
 
 PLAIN = AugmentParams(
