@@ -113,7 +113,8 @@ def test_mixup_adds_crops_and_their_truth_in_the_same_shares():
         np.testing.assert_allclose(found, factor * numbers, atol=1e-6)
     between = numbers[(numbers > 0) & (numbers < 1)]
     assert len(between) > 100  # about half of the pairs are of two kinds
-    assert abs(between.mean() - 0.5) < 0.06 and abs(between.std() - 12**-0.5) < 0.03  # Beta(1, 1) is uniform
+    assert abs(between.mean() - 0.5) < 0.06  # Beta(1, 1) is uniform
+    assert abs(between.std() - 12**-0.5) < 0.03
     left = torch.cat([d["weight"][:, 0, 5, 5] for d in drawn]).numpy()
     assert (left[numbers > 0] == 0).all()  # what counts in one of them only does not count
     again = sampler.batch(3, 16)

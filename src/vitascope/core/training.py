@@ -98,8 +98,8 @@ class AugmentParams(BaseModel):
     mixup: float = Field(
         0.0,
         ge=0,
-        description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their truth "
-        "(Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
+        description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their "
+        "truth (Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
     )
 
 

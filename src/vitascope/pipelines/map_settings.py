@@ -1,4 +1,4 @@
-"""Scales, threshold and smoothing of a model's maps, chosen on training images against a mask of one of their channels."""
+"""Scales, threshold and smoothing of a model's maps, chosen on training images against a mask of one channel."""
 
 from __future__ import annotations
 
