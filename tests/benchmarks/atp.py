@@ -7,6 +7,7 @@ run print "not run". ``atp run table1 [even] [table2] [table3]`` runs the cells 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from functools import lru_cache
@@ -22,8 +23,10 @@ from vitascope.core.steps import finish
 from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
-from vitascope.pipelines.atp_training import AtpJob, fitted, predict, truth_of, within_groups
+from vitascope.pipelines.amount_training import predict, truth_of, within_groups
+from vitascope.pipelines.atp_training import AtpJob, fitted
 from vitascope.pipelines.bag_data import BagCorpus, load_bags
+from vitascope.simulate.wells import make_well
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
 from vitascope.tasks.recipe import Recipe, read_recipe
@@ -56,6 +59,8 @@ TABLE3 = {
     "DeepIns, no resampling": (ATTENDS, EVENLY),
     "DeepIns, 4 x 4 instances": ({**ATTENDS, "grid": 4}, {}),
     "DeepIns, 8 x 8 instances": ({**ATTENDS, "grid": 8}, {}),
+    "MeshIns, 4 x 4 instances": ({**ATTENDS, "instances": "mesh", "grid": 4}, {}),
+    "MeshIns, 16 x 16 instances": ({**ATTENDS, "instances": "mesh", "grid": 16}, {}),
 }
 PAPER3 = "one factor at a time; the paper's best 10926 to 19152"
 SIDES = (128, 192, 256)
@@ -94,10 +99,11 @@ def train_cell(arguments: dict[str, object], changes: dict[str, object], seed: i
 
 
 class Store:
-    """Predictions of the cells that were run, under the hash of the recipe they were run with."""
+    """Predictions of the cells that were run, under the hashes of their recipe and of a well as it was drawn then."""
 
     def __init__(self, path: Path = RESULTS) -> None:
-        self.path, self.recipe = path, read_recipe(RECIPE).fingerprint()
+        drawn = hashlib.sha256(make_well(0, 0, 0, SIDES[0]).image.tobytes()).hexdigest()[:16]
+        self.path, self.recipe = path, f"{read_recipe(RECIPE).fingerprint()} {drawn}"
         kept = json.loads(path.read_text()) if path.exists() else {}
         self.kept = kept if kept.get("recipe") == self.recipe else {"recipe": self.recipe, "cells": {}}
 

@@ -13,7 +13,7 @@ import vitascope
 from vitascope.core.errors import ReaderError
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
-from vitascope.pipelines.atp_training import predict, truth_of
+from vitascope.pipelines.amount_training import predict, truth_of
 from vitascope.pipelines.bag_data import load_bags
 from vitascope.stats.conformal import calibrate, interval
 from vitascope.tasks.recipe import read_recipe

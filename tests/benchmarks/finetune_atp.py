@@ -21,7 +21,8 @@ from tests.benchmarks.machine import describe
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
 from vitascope.io.models import read_card
-from vitascope.pipelines.atp_training import predict, prepare, truth_of
+from vitascope.pipelines.amount_training import predict, truth_of
+from vitascope.pipelines.atp_training import prepare
 from vitascope.pipelines.finetune import set_up_table
 from vitascope.simulate import wells
 from vitascope.tasks.finetune import FineTuneParams, TableData

@@ -15,7 +15,7 @@ from vitascope.core.errors import ReaderError
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
 from vitascope.ops.contour import measure_contour
-from vitascope.pipelines.atp_training import predict, truth_of
+from vitascope.pipelines.amount_training import predict, truth_of
 from vitascope.pipelines.bag_data import load_bags
 from vitascope.pipelines.simulated import draw_control
 from vitascope.pipelines.viability_training import r2

@@ -1,5 +1,7 @@
 """``vitascope run atp`` and ``viability`` with a plate map, over days, and without a model."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,7 +39,7 @@ def test_a_map_gives_percent_of_control_and_days_give_curves(wells, tmp_path):
         assert treated["atp_percent_of_control"] == pytest.approx(100 * treated["atp"] / control["atp"])
         assert treated["atp_percent_of_control_high"] == pytest.approx(100 * treated["atp_high"] / control["atp"])
         assert (treated["treatment"], treated["dose"], treated["role"]) == ("drug", 0.5, "treated")
-    assert "(100 % of control)" in found.output
+    assert ", 100 % of the map's controls" in found.output
     curves = pd.read_csv(out / "curves.csv").set_index("well")
     assert len(curves.filter(like="atp_percent_of_control_").columns) == 2
     assert curves.loc["A01"].filter(like="atp_").tolist() == pytest.approx([100, 100])
@@ -70,3 +72,18 @@ def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert table["status"].tolist() == ["WARN", "REJECTED", "WARN"]
     assert table["atp"].notna().tolist() == [True, False, True]
+
+
+def test_a_line_says_the_number_with_its_unit_and_interval_and_what_was_noticed(wells, tmp_path):
+    ground = np.random.default_rng(0).normal(4000, 20, (96, 96)).astype(np.uint16)
+    tifffile.imwrite(wells / "C03_t1.tif", ground)
+    out = tmp_path / "out"
+    found = run("atp", wells, "-o", out, "--set", "abstain=false", *FAST)
+    row = pd.read_csv(out / "results.csv").iloc[0]
+    line = next(line for line in found.output.splitlines() if row["image"] in line)
+    said = re.search(r"ATP: ([\d,]+) RLU \(([\d,]+) to ([\d,]+)\)", line)
+    told = [float(text.replace(",", "")) for text in said.groups()]
+    half = (row["atp_high"] - row["atp_low"]) / 2
+    assert told == pytest.approx([row["atp"], row["atp_low"], row["atp_high"]], abs=0.06 * half)
+    assert "empty well" in next(line for line in found.output.splitlines() if "C03" in line)
+    assert "empty well" not in line

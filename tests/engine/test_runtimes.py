@@ -1,6 +1,7 @@
 """The two run times, OpenVINO and torch, against the network itself."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def test_same_window_same_bits_also_after_other_windows(kind, model, picture):
     for side in (32, 48, 64):
         assert backend(picture[:, :side, :side])[0].shape == (2, side, side)
     for ours, theirs in zip(backend(picture), first, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_threads_that_run_their_windows_at_once_get_each_its_own_answer_to_the_bit(kind, model, picture):
+    backend = OpenVinoBackend(model.network, 2, "f32", 1, streams=2) if kind == "openvino" else open_(kind, model)
+    windows = [picture + n for n in range(6)]
+    expected = [open_(kind, model)(x)[0].copy() for x in windows]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda x: backend.apart(x)[0], windows * 3))
+    for ours, theirs in zip(found, expected * 3, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 

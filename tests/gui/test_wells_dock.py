@@ -1,5 +1,7 @@
 """Docks that run over all images of a layer list: a table that leads to each, and back."""
 
+import json
+
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -10,9 +12,10 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, settle
+from vitascope.batch.save_each import save_each
 from vitascope.core.plate import Place
 from vitascope.gui import task_dock, wells_dock
-from vitascope.gui.layers import OWN
+from vitascope.gui.layers import OWN, take
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers
 from vitascope.gui.wells_dock import AtpDock, ViabilityDock
@@ -241,3 +244,32 @@ def test_a_dot_of_the_plot_leads_to_its_well_once(viewer, dock):
     canvas.callbacks.process("pick_event", event)
     assert shown == [2]
     assert dock.wells.current() == 2
+
+
+def test_save_all_writes_every_well_with_its_maps_and_the_numbers_that_are_shown(viewer, dock, tmp_path):
+    add_wells(viewer)
+    viewer.add_image(np.full((64, 64), 7, np.uint16), name="well 4")
+    choose_all(dock)
+    dock.run()
+    dock.wells.saveWanted.emit(str(tmp_path / "out"))
+    assert dock.wells.said.text() == f"Saved to {tmp_path / 'out'}."
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table["image"].tolist() == ["well 1", "well 2", "well 3", "well 4"]
+    assert table["atp"].tolist()[:3] == [row["atp"] for row in dock.wells.rows[:3]]
+    assert table["status"].tolist()[3] == "REJECTED"
+    names = sorted(path.name for path in (tmp_path / "out" / "maps").iterdir())
+    assert [name for name in names if "percentile" not in name] == [f"well {n}.ome.tif" for n in (1, 2, 3)]
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert (provenance["task"], provenance["params"]["maps"], len(provenance["images"])) == ("atp", True, 3)
+    dock.wells.saveWanted.emit(str(tmp_path / "out"))
+    assert "already holds the results of a run" in dock.wells.said.text()
+
+
+def test_a_list_that_is_not_saved_whole_leaves_nothing(viewer, dock, tmp_path):
+    add_wells(viewer)
+    items = dock._items(list(viewer.layers), [{"image": take((layer,))} for layer in viewer.layers])
+    steps = save_each(dock.spec, items, dock.spec.make_params(device="cpu"), tmp_path / "new" / "out")
+    while next(steps).done < 2:
+        assert not (tmp_path / "new" / "out" / "results.csv").exists()
+    steps.close()
+    assert not (tmp_path / "new" / "out").exists()

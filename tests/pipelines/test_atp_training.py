@@ -8,8 +8,9 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_model
 from vitascope.io.models import read_card
+from vitascope.pipelines.amount_training import amount_metrics, within_groups
 from vitascope.pipelines.atp import run
-from vitascope.pipelines.atp_training import amount_metrics, fitted, run_evaluation, run_training, within_groups
+from vitascope.pipelines.atp_training import fitted, run_evaluation, run_training
 from vitascope.pipelines.bag_data import keep_together, load_bags
 from vitascope.simulate.wells import draw_truth, make_well
 from vitascope.tasks.atp import AtpParams

@@ -30,3 +30,15 @@ def test_dose_kills_and_amounts_are_skewed():
     assert by_dose[0] > 3 * by_dose[4]
     assert np.mean(values) > 1.3 * np.median(values)
     assert draw_organoids(0, 0, 0).alive.max() <= 1
+
+
+def test_vacuoles_are_seen_and_carry_no_atp():
+    without, with_many = make_well(0, 3, 0, 256, vacuoles=0), make_well(0, 3, 0, 256, vacuoles=60)
+    assert with_many.atp_rlu == without.atp_rlu
+    assert np.array_equal(with_many.living, without.living)
+    share = with_many.image / without.image
+    changed = np.abs(share - 1) > 0.02
+    assert 0.005 < changed.mean() < 0.2  # walls darken, insides brighten; all else is the same picture
+    assert share.min() < 0.9
+    assert share[changed].max() > 1.02
+    assert not np.array_equal(make_well(0, 3, 0, 256).image, without.image)  # they are drawn unless left out

@@ -223,7 +223,8 @@ class _Run:
             return
         yield PlateProgress(self._count(), len(self.job.plate), "Starting workers")
         job = self.job
-        workers = open_with(job.scheduler, job.workers, (str(job.out.absolute()), str(job.plate.path.absolute())))
+        needed = (str(job.out.absolute()), str(job.plate.path.absolute()))
+        workers = open_with(job.scheduler, job.workers, needed, job.spec.side_by_side)
         try:
             if self.params.threads is None:
                 self.params = self.params.changed(threads=workers.threads)

@@ -1,4 +1,4 @@
-"""Run a task on many images, one after another: a failed one never stops the rest, and every one keeps its row."""
+"""Run a task on many images: a failed one never stops the rest, and every one keeps its row, in their order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from vitascope.batch.ahead import Ahead
 from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work, do_item
 from vitascope.batch.run_tables import check_map, percent_name, write_run_tables
+from vitascope.batch.workers import ThreadWorkers
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
 from vitascope.core.result import Provenance
@@ -75,6 +77,8 @@ class Outcome:
     status: str
     message: str
     rows: tuple[Mapping[str, Any], ...] = ()
+    unit: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass
@@ -152,22 +156,56 @@ def run_images(job: Job) -> Steps[Report]:
     report = Report(job.out, notes=notes)
     provenances: list[Provenance] = []
     tables: list[list[dict[str, Any]]] = []
-    work = Work(job.spec, folder)
-    for number, item in enumerate(_items(job)):
-        stem = folder.new_stem(item.name)
-        steps = do_item(work, item, job.params, stem, _ending(job, number))
-        done = yield from _counted(steps, number, len(job.groups), item.name)
-        folder.add_rows(stem, done.tables, done.pictures)
-        report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows))
-        tables.append(done.tables[RESULTS])
-        if done.provenance is not None:
-            provenances.append(done.provenance)
+    items = _items(job)
+    dones = _Dones(job, Work(job.spec, folder), folder, items)
+    try:
+        for number, item in enumerate(items):
+            done = yield from _counted(dones.take(number), number, len(items), item.name)
+            folder.add_rows(done.name, done.tables, done.pictures)
+            written = done.tables[RESULTS]
+            unit = str(written[0]["unit"])
+            report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows, unit, done.flags))
+            tables.append(written)
+            if done.provenance is not None:
+                provenances.append(done.provenance)
+    finally:
+        dones.close()
     if job.references:
         write_agreement(report)
     add_tables(report, tables, job)
     seconds = time.perf_counter() - clock
     folder.close(describe_run(job.command, provenances, started.isoformat(timespec="seconds"), seconds))
     return report
+
+
+class _Dones:
+    """Runs the images in their order; those of little work side by side once the first has shown that the job is sound.
+
+    An image is called as in the tables.
+    """
+
+    def __init__(self, job: Job, work: Work, folder: ResultsFolder, items: Sequence[Item]) -> None:
+        self._job, self._work, self._folder, self._items = job, work, folder, items
+        several = job.spec.side_by_side and len(items) > 1
+        self._params = job.params.changed(threads=1) if several and job.params.threads is None else job.params
+        self._ahead: Ahead | None = None
+        self._several = several
+
+    def take(self, number: int) -> Steps[Done]:
+        """Run an image, or wait for it."""
+        if number and self._several:
+            if self._ahead is None:
+                workers = ThreadWorkers(side_by_side=True)
+                self._ahead = Ahead(self._work, self._folder, self._items[number:], self._params, workers)
+            return self._ahead.take(number - 1)
+        item = self._items[number]
+        item = replace(item, name=self._folder.new_stem(item.name))
+        return do_item(self._work, item, self._params, item.name, _ending(self._job, number))
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        if self._ahead is not None:
+            self._ahead.close()
 
 
 def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job) -> None:
@@ -249,6 +287,7 @@ def result_table(report: Report) -> pd.DataFrame:
     for outcome in report.outcomes:
         for numbers in outcome.rows or ({},):
             message = numbers.get("message", outcome.message)
-            rows.append({"image": outcome.name, "status": outcome.status, **numbers, "message": message})
+            own = {"status": outcome.status, "flags": outcome.flags, "unit": outcome.unit, **numbers}
+            rows.append({"image": outcome.name, **own, "message": message})
     with any_text():
         return pd.DataFrame(rows)

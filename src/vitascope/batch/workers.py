@@ -2,7 +2,8 @@
 
 All three take chunks of images and give them back as they end; nothing but the place changes. Each worker holds one
 model. It works on up to two images at once: while the network computes on one (one at a time, see
-:mod:`vitascope.engine.predict`), the other is read, prepared, measured or written.
+:mod:`vitascope.engine.predict`), the other is read, prepared, measured or written. Threads work on as many images as
+there are cores where each is little work, networks of one thread each beside one another.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from vitascope.core.params import RunParams
 
 SLOTS = 2
 """Images that one worker has in hand."""
+
+MOST_SIDE_BY_SIDE = 16
+"""Images that are run at once where each has a core of its own: so many are in memory."""
 
 _in_hand = threading.BoundedSemaphore(SLOTS)
 
@@ -141,13 +145,16 @@ class ThreadWorkers:
     ----------
     cores : int, optional
         Those of the machine by default.
+    side_by_side : bool
+        Whether the images are so little work that each has one core, its network too; see
+        :class:`vitascope.tasks.spec.TaskSpec`.
     """
 
-    def __init__(self, cores: int | None = None) -> None:
-        self._cores = cores or usable_cores()
-        self.threads = threads_each(self._cores, 1)
+    def __init__(self, cores: int | None = None, side_by_side: bool = False) -> None:
+        self._cores, self._side_by_side = cores or usable_cores(), side_by_side
+        self.threads = 1 if side_by_side else threads_each(self._cores, 1)
         self.limit(self.threads)
-        self._pool = ThreadPoolExecutor(SLOTS, "vitascope")
+        self._pool = ThreadPoolExecutor(min(self._cores, MOST_SIDE_BY_SIDE) if side_by_side else SLOTS, "vitascope")
         self._stop = threading.Event()
         self._ended: queue.SimpleQueue[tuple[Chunk, Future[list[Done]]]] = queue.SimpleQueue()
 
@@ -162,7 +169,10 @@ class ThreadWorkers:
 
     def limit(self, threads: int) -> None:
         """Hear how many threads the plan gives an image."""
-        self.slots = under_way(self._cores, 1, threads)
+        if self._side_by_side:
+            self.slots = max(1, min(self._cores // threads, MOST_SIDE_BY_SIDE))
+        else:
+            self.slots = under_way(self._cores, 1, threads)
 
     def stop(self) -> None:
         """Give up what is under way: at its next step."""
@@ -212,7 +222,9 @@ def _given_up() -> Callable[[], bool]:
     return given_up
 
 
-def open_workers(scheduler: str | None, workers: int | None, needed: Sequence[str] = ()) -> Workers:
+def open_workers(
+    scheduler: str | None, workers: int | None, needed: Sequence[str] = (), side_by_side: bool = False
+) -> Workers:
     """Open the workers of a run.
 
     Parameters
@@ -223,6 +235,8 @@ def open_workers(scheduler: str | None, workers: int | None, needed: Sequence[st
         Processes to start on this machine; None works in threads of this one.
     needed : sequence of str
         Paths that the workers of a cluster must be able to see.
+    side_by_side : bool
+        Of threads, see :class:`ThreadWorkers`.
 
     Raises
     ------
@@ -230,7 +244,7 @@ def open_workers(scheduler: str | None, workers: int | None, needed: Sequence[st
         See :mod:`vitascope.batch.cluster`.
     """
     if scheduler is None and workers is None:
-        return ThreadWorkers()
+        return ThreadWorkers(side_by_side=side_by_side)
     from vitascope.batch.cluster import ClusterWorkers  # distributed is loaded where it is wanted
 
     return ClusterWorkers(scheduler, workers, needed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,15 @@ from vitascope.cli import options
 from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.wording import interval_texts, is_number
 from vitascope.io.grouping import find_groups
 from vitascope.io.plate_map import read_plate_map
 from vitascope.io.yaml_text import read_yaml
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
+
+SAID_ELSEWHERE = ("unsure", "outside_model", "pixel_size_unknown")
+"""Flags that the message explains, or that all images of most runs have."""
 
 
 def show_parameters(context: typer.Context, wanted: bool) -> None:
@@ -139,16 +144,30 @@ def tell(report: Report, spec: TaskSpec) -> None:
     """Say what came out, one line for each image."""
     table = result_table(report)
     for row in table.to_dict("records"):
-        number = row.get(spec.headline)
-        main = "" if number is None or number != number else f"{spec.headline_title}: {round(number, 4):g}  "
+        main = _number_in_words(spec, row)
         percent = row.get(percent_name(spec.headline, spec.headline))
         if isinstance(percent, float) and math.isfinite(percent):
-            main = f"{main.rstrip()} ({percent:.0f} % of control)  "
+            main = f"{main.rstrip()}, {percent:.0f} % of the map's controls  "
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
-        typer.echo(f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{row['message']}".rstrip())
+        noticed = row["flags"] if row["status"] in ("OK", "WARN") else ()  # else the message says it all
+        told = ", ".join(flag.replace("_", " ") for flag in noticed if flag not in SAID_ELSEWHERE)
+        flags = f"[{told}]  " if told else ""
+        line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{row['message']}"
+        typer.echo(line.rstrip())
     typer.echo(f"Results: {report.out}")
+
+
+def _number_in_words(spec: TaskSpec, row: Mapping[Any, Any]) -> str:
+    """Write the main number with its unit and interval, rounded as the interval allows; nothing where there is none."""
+    number, low, high = (row.get(f"{spec.headline}{end}") for end in ("", "_low", "_high"))
+    if not is_number(number):
+        return ""
+    if is_number(low) and is_number(high):
+        value, least, most = interval_texts(number, low, high)
+        return f"{spec.headline_title}: {' '.join([value, str(row['unit'])]).rstrip()} ({least} to {most})  "
+    return f"{spec.headline_title}: {round(number, 4):g}  "
 
 
 def _known(value: Any) -> bool:

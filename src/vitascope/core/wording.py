@@ -1,6 +1,10 @@
-"""Column names in words, the same in docks and figures."""
+"""Numbers and column names in words, the same in docks, figures and on the command line."""
 
 from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any, TypeGuard
 
 ABBREVIATIONS = {
     "atp": "ATP",
@@ -40,3 +44,43 @@ def quantity_text(column: str) -> str:
             break
     words = column.replace("_", " ")
     return f"{words[:1].upper()}{words[1:]}{f' ({unit})' if unit else ''}"
+
+
+def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str]:
+    """Write a number and the ends of its interval, rounded to two digits of the interval's half-width.
+
+    Examples
+    --------
+    >>> interval_texts(82345.6, 61210.0, 103960.0)
+    ('82,000', '61,000', '104,000')
+    >>> interval_texts(0.5, 0.5, 0.5)
+    ('0.5', '0.5', '0.5')
+    """
+    half = (high - low) / 2
+    if half <= 0:
+        return number_text(value), number_text(low), number_text(high)
+    digits = 1 - math.floor(math.log10(half))
+    texts = [number_text(round(v, digits)) for v in (value, low, high)]
+    return texts[0], texts[1], texts[2]
+
+
+def number_text(value: Any) -> str:
+    """Write a number as people do; a dash where there is none.
+
+    Examples
+    --------
+    >>> number_text(82000), number_text(0.03217), number_text(123.456), number_text(None)
+    ('82,000', '0.0322', '123.5', '–')
+    """
+    if not is_number(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    if abs(value) >= 100:
+        return f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.2e}"
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value is a finite number that can be shown."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -68,12 +68,13 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
     shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside
     if not shown.any():
         shown = inside
-    if spec.normalisation.method == "background" and not np.median(cut[0][shown]) > 0:
+    grounds = [np.float32(np.median(c[shown])) for c in cut]
+    if spec.normalisation.method == "background" and not grounds[0] > 0:
         raise InputError(
             "The background of the image is not above 0, and light is measured against it.",
             "Give the picture as the camera took it, with no background subtracted.",
         )
-    filled = [np.where(shown, c, np.float32(np.median(c[shown]))) for c in cut]
+    filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
     return Framed(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
 
 

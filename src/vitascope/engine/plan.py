@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -77,7 +78,11 @@ class Speed:
     bytes_per_px: float
 
 
-_opened: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int], Backend]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
+_OPENING = threading.Lock()
+
+MOST_STREAMS = 16
+"""Whole squares that may be in a network at once: each has buffers of its own."""
 
 
 def tiles_of(family: Family) -> tuple[int, ...]:
@@ -97,20 +102,30 @@ def window_sides(family: Family, tile_px: int) -> tuple[int, ...]:
     return tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
 
 
-def open_backend(model: LoadedModel, plan: Plan) -> Backend:
+def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
-    key = (plan.device, plan.precision, plan.threads)
-    ready = _opened.setdefault(model.network, {})
-    if key not in ready:
-        ready.clear()
-        ready[key] = _open(model, plan)
-    return ready[key]
+    key = (plan.device, plan.precision, plan.threads, streams)
+    with _OPENING:
+        ready = _opened.setdefault(model.network, {})
+        if key not in ready:
+            ready.clear()
+            ready[key] = _open(model, plan, streams)
+        return ready[key]
 
 
-def _open(model: LoadedModel, plan: Plan) -> Backend:
+def open_square_backend(model: LoadedModel, plan: Plan) -> Backend:
+    """Put a network that sees one whole square on the plan's device, for all images that are run side by side.
+
+    Call its ``apart``. There are streams for as many images as the plan's threads leave cores for.
+    """
+    return open_backend(model, plan, max(1, min(core_count() // plan.threads, MOST_STREAMS)))
+
+
+def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     if plan.device == "cpu":
         sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
-        return OpenVinoBackend(model.network, model.card.network_channels, plan.precision, plan.threads, sides)
+        channels = model.card.network_channels
+        return OpenVinoBackend(model.network, channels, plan.precision, plan.threads, sides, streams)
     return TorchBackend(model.network, plan.device, plan.precision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from contextlib import nullcontext
 
 import numpy as np
@@ -30,6 +31,7 @@ class TorchBackend:
         self._dtype = DTYPES[precision]
         volumes = any(isinstance(m, nn.Conv3d) for m in network.modules())
         self._format = torch.channels_last_3d if volumes else torch.channels_last
+        self._turn = threading.Lock()
         self._network = copy.deepcopy(network).to(self._device, memory_format=self._format)  # type: ignore[call-overload]
 
     def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -46,3 +48,8 @@ class TorchBackend:
             with torch.autocast(self._device.type, self._dtype) if low else nullcontext():
                 outputs = self._network(tensor)
             return tuple(output[0].float().cpu().numpy() for output in outputs)
+
+    def apart(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run one window while other threads wait with theirs; the arrays are the caller's to keep."""
+        with self._turn:
+            return tuple(np.array(output) for output in self(x))

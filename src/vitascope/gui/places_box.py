@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from vitascope.core.wording import quantity_text
+from vitascope.core.wording import number_text, quantity_text
 from vitascope.gui.parts import Fold
-from vitascope.gui.wording import number_text
 
 if TYPE_CHECKING:
     import pandas as pd

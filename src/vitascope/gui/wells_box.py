@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QHBoxLayout,
+    QGridLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -22,10 +22,11 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.flags import FLAGS
+from vitascope.core.wording import interval_texts, number_text
 from vitascope.gui.parts import make_note
 from vitascope.gui.plot_pane import PlotPane
 from vitascope.gui.plots import draw_wells
-from vitascope.gui.wording import interval_texts, number_text, picture_text
+from vitascope.gui.wording import picture_text
 from vitascope.io.names import natural
 from vitascope.tasks.spec import TaskSpec
 
@@ -50,6 +51,9 @@ class WellsBox(QWidget):  # type: ignore[misc]
     exportWanted = Signal(str)  # noqa: N815, as Qt's editors are called
     """Where the table is to be written."""
 
+    saveWanted = Signal(str)  # noqa: N815, as Qt's editors are called
+    """The folder that all wells are to be written to."""
+
     commandWanted = Signal()  # noqa: N815, as Qt's editors are called
     """The run is to be copied as a command."""
 
@@ -58,12 +62,14 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self._spec = spec
         self.rows: tuple[Row, ...] = ()
         self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), PlotPane(text_colour)
-        self.export, self.command = QPushButton("Export table …"), QPushButton("Copy command for all")
+        self.export, self.save = QPushButton("Export table …"), QPushButton("Save all results …")
+        self.command = QPushButton("Copy command for all")
         self.said = make_note()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._selected)
         self.tabs.currentChanged.connect(lambda _: self._draw())
         self.export.clicked.connect(self.choose_file)
+        self.save.clicked.connect(self.choose_folder)
         self.command.clicked.connect(self.commandWanted)
         self.clear()
 
@@ -80,9 +86,11 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.tabs.setFixedHeight(HEIGHT_PX)
         self.export.setToolTip("Write this table as CSV, Excel or Parquet.")
         self.command.setToolTip("Copy a command that runs all these images again, and writes their maps too.")
-        across = QHBoxLayout()
-        across.addWidget(self.export)
-        across.addWidget(self.command)
+        self.save.setToolTip("Write pictures, tables and provenance of all wells to a folder; maps are made for each.")
+        across = QGridLayout()
+        across.addWidget(self.save, 0, 0)
+        across.addWidget(self.export, 0, 1)
+        across.addWidget(self.command, 1, 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
@@ -204,6 +212,17 @@ class WellsBox(QWidget):  # type: ignore[misc]
             ending = kind.split("*")[-1].rstrip(")")
             known = Path(path).suffix.lower() in (".csv", ".xlsx", ".parquet")
             self.exportWanted.emit(path if known else path + ending)
+
+    def choose_folder(self) -> None:
+        """Ask where to write all wells."""
+        folder = QFileDialog.getExistingDirectory(self, "Save all results to an empty folder")
+        if folder:
+            self.saveWanted.emit(folder)
+
+    def offer_series(self, several: bool) -> None:
+        """Offer what can be done with several images only, not with one stack."""
+        self.save.setVisible(several)
+        self.command.setVisible(several)
 
     def say(self, message: str, hint: str = "") -> None:
         """Say what became of the export."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from vitascope.gui.trust import in_full
 from vitascope.gui.wells_box import WellsBox
 from vitascope.gui.wording import headline
 from vitascope.tasks import atp, viability
+
+if TYPE_CHECKING:
+    from vitascope.batch.items import Item
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class WellsDock(TaskDock):
         self.wells.chosen.connect(self.show_well)
         self.places.chosen.connect(self.show_place)
         self.wells.exportWanted.connect(lambda path: self.export(Path(path)))
+        self.wells.saveWanted.connect(lambda folder: self.save_all(Path(folder)))
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
@@ -106,7 +110,7 @@ class WellsDock(TaskDock):
         self._hide_single()
         rows = sheet_rows([run.result], [run.result.name])
         self.wells.show_rows(rows, run.result.unit, run.result.interval_level)
-        self.wells.command.hide()
+        self.wells.offer_series(False)
         frame = run.snapshots[self.spec.roles[0].name].frame
         layer = next((one for one in self._viewer.layers if one.name == frame.name), None)
         if layer is not None and layer.ndim == len(frame.axes):
@@ -157,16 +161,20 @@ class WellsDock(TaskDock):
         plain: RunParams,
     ) -> Steps[Series]:
         from vitascope.batch.each import run_each  # readers come with it, and opening a dock shall not wait for them
-        from vitascope.batch.items import Item
 
         yield Progress(0, len(layers), "Starting")
+        items = self._items(layers, snapshots)
+        results = yield from run_each(self.spec, items, plain)
+        return Series(layers, snapshots, results, params)
+
+    def _items(self, layers: Sequence[Image], snapshots: Sequence[Mapping[str, Snapshot]]) -> list[Item]:
+        from vitascope.batch.items import Item
+
         main = self.spec.roles[0].name
-        items = [
+        return [
             Item(layer.name, one[main].place, {role: snapshot.micrograph for role, snapshot in one.items()})
             for layer, one in zip(layers, snapshots, strict=True)
         ]
-        results = yield from run_each(self.spec, items, plain)
-        return Series(layers, snapshots, results, params)
 
     def _show_series(self, series: Series) -> None:
         from vitascope.batch.each import sheet_rows, together
@@ -182,7 +190,7 @@ class WellsDock(TaskDock):
         self.model.hide_trust()
         rows = sheet_rows(series.results, [layer.name for layer in series.layers])
         self.wells.show_rows(rows, whole.unit, whole.interval_level)
-        self.wells.command.show()
+        self.wells.offer_series(True)
         self._layer_chosen()
         head = headline(self.spec, whole)
         show_info(f"{self.spec.title}: {head.number} {head.unit} in {len(series.layers)} images.")
@@ -310,7 +318,33 @@ class WellsDock(TaskDock):
             yield Progress(0, 1, "Writing the table")
             return export_table(table, path)
 
-        self._start(steps, lambda written: self.wells.say(f"Saved to {written}."), self._say_failure, "Export table")
+        self._start(steps, self._saved, self._say_failure, "Export table")
+
+    def _saved(self, path: Path) -> None:
+        self.wells.say(f"Saved to {path}.")
+
+    def save_all(self, folder: Path) -> None:
+        """Write pictures, tables and provenance of all images, as the command line does; each is run with its maps."""
+        series = self._series
+        if series is None:
+            return
+
+        def steps() -> Steps[Path]:
+            from vitascope.batch.save_each import save_each
+
+            yield Progress(0, len(series.layers), "Starting")
+            try:
+                command = self._command(series)
+            except VitascopeError:  # some layer is no file
+                command = ""
+            provenance = self._resolved(series).provenance
+            params = self.spec.make_params(**provenance.params) if provenance is not None else series.params
+            items = self._items(series.layers, series.snapshots)
+            return (yield from save_each(self.spec, items, params, folder, command))
+
+        self._start(
+            steps, lambda written: self.wells.say(f"Saved to {written}."), self._say_failure, "Save all results"
+        )
 
     def copy_command(self) -> None:
         """Put a command on the clipboard that runs all images again, and writes their maps too."""
@@ -320,15 +354,21 @@ class WellsDock(TaskDock):
 
         def steps() -> Steps[str]:
             yield Progress(0, 1, "Checking the files")
-            main, runs = self.spec.roles[0].name, []
-            known = next((one for one in series.results if one.provenance is not None), series.results[0])
-            resolved = _with_params(known, series.params)  # all were run the same way
-            for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
-                opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
-                runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved, opened_from))
-            return as_command(runs[0], more=runs[1:])
+            return self._command(series)
 
         self._start(steps, self._copied, self._say_failure, "Copy")
+
+    def _resolved(self, series: Series) -> Result:
+        """Return a result that tells the parameters of all: they were run the same way."""
+        known = next((one for one in series.results if one.provenance is not None), series.results[0])
+        return _with_params(known, series.params)
+
+    def _command(self, series: Series) -> str:
+        main, runs, resolved = self.spec.roles[0].name, [], self._resolved(series)
+        for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
+            opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
+            runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved, opened_from))
+        return as_command(runs[0], more=runs[1:])
 
     def _copied(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any
 
 from vitascope.core.flags import FLAGS
 from vitascope.core.result import ImageOutput, Result
-from vitascope.core.wording import quantity_text
+from vitascope.core.wording import interval_texts, is_number, number_text, quantity_text
 from vitascope.tasks.spec import TaskSpec
 
 PLACES = ("time", "z")
@@ -39,7 +37,7 @@ class Headline:
 
 def headline(spec: TaskSpec, result: Result) -> Headline:
     """Put the main number first: one image's with its interval, or the range over several pictures."""
-    values = [v for row in result.rows if _is_number(v := row.get(spec.headline))]
+    values = [v for row in result.rows if is_number(v := row.get(spec.headline))]
     unit = result.unit
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
@@ -53,10 +51,10 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         without = len(result.rows) - len(values)
         detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
         return Headline(least if least == most else f"{least} to {most}", unit, detail)
-    row = next(row for row in result.rows if _is_number(row.get(spec.headline)))
+    row = next(row for row in result.rows if is_number(row.get(spec.headline)))
     low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
     detail = ""
-    if _is_number(low) and _is_number(high):
+    if is_number(low) and is_number(high):
         value, low_text, high_text = interval_texts(values[0], low, high)
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
         return Headline(value, unit, f"{level}{low_text} to {high_text}")
@@ -67,25 +65,7 @@ def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) ->
     """Write one of several numbers, rounded as its interval allows."""
     row = next(row for row in rows if row.get(spec.headline) == value)
     low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
-    return interval_texts(value, low, high)[0] if _is_number(low) and _is_number(high) else number_text(value)
-
-
-def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str]:
-    """Write a number and the ends of its interval, rounded to two digits of the interval's half-width.
-
-    Examples
-    --------
-    >>> interval_texts(82345.6, 61210.0, 103960.0)
-    ('82,000', '61,000', '104,000')
-    >>> interval_texts(0.5, 0.5, 0.5)
-    ('0.5', '0.5', '0.5')
-    """
-    half = (high - low) / 2
-    if half <= 0:
-        return number_text(value), number_text(low), number_text(high)
-    digits = 1 - math.floor(math.log10(half))
-    texts = [number_text(round(v, digits)) for v in (value, low, high)]
-    return texts[0], texts[1], texts[2]
+    return interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
 
 
 def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headline:
@@ -114,7 +94,7 @@ def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
         stands beside.
     """
     rows = list(result.rows)
-    names = [n for n in _ordered(rows) if n not in PLACES and any(_is_number(row.get(n)) for row in rows)]
+    names = [n for n in _ordered(rows) if n not in PLACES and any(is_number(row.get(n)) for row in rows)]
     names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names)]
     if len(rows) == 1 and any(n.startswith(REAL) for n in names):
         row = rows[0]
@@ -159,24 +139,3 @@ def picture_text(row: Mapping[str, Any]) -> str:
     if row.get("z") is not None:
         told.append(f"z {row['z']}")
     return " ".join(filter(None, told))
-
-
-def number_text(value: Any) -> str:
-    """Write a number as people do; a dash where there is none.
-
-    Examples
-    --------
-    >>> number_text(82000), number_text(0.03217), number_text(123.456), number_text(None)
-    ('82,000', '0.0322', '123.5', '–')
-    """
-    if not _is_number(value):
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if abs(value) >= 100:
-        return f"{value:,.1f}"
-    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.2e}"
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

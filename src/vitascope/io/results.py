@@ -178,6 +178,12 @@ class ResultsFolder:
             count += 1
         return unique
 
+    def reserve_stem(self, name: str) -> str:
+        """Return what an image will be called whose rows come later, and keep that name for it."""
+        stem = self.new_stem(name)
+        self._stems.add(stem.casefold())
+        return stem
+
     def _table(self, name: str) -> GrowingTable:
         first = ("image", "label") if name == OBJECTS else ("image",)
         return self._others.setdefault(name, GrowingTable(self.folder / name, first))

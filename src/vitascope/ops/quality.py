@@ -31,18 +31,21 @@ def crop_statistics(picture: NDArray[Any]) -> dict[str, float]:
 
         NaN without a finite pixel; ``focus`` and ``skewness`` are NaN for a constant crop too.
     """
-    values = picture[np.isfinite(picture)].astype(np.float64)
+    finite = np.isfinite(picture)
+    values = (picture if finite.all() else picture[finite]).astype(np.float64).ravel()
     if not values.size:
         return dict.fromkeys(("mean", "contrast", "focus", "skewness"), math.nan)
     mean = float(values.mean())
     centred = values - mean
-    deviation = math.sqrt(float((centred**2).mean()))
+    deviation = math.sqrt(float((centred * centred).mean()))
     flat = values.min() == values.max() or deviation == 0
+    if not flat:
+        centred /= deviation  # and no powers below, which take ten times as long as products
     return {
         "mean": mean,
         "contrast": 0.0 if flat else deviation,
         "focus": focus(picture),
-        "skewness": math.nan if flat else float(((centred / deviation) ** 3).mean()),
+        "skewness": math.nan if flat else float((centred * centred * centred).mean()),
     }
 
 
@@ -65,15 +68,17 @@ def focus(picture: NDArray[Any]) -> float:
     if min(picture.shape) < 3:
         return math.nan
     finite = np.isfinite(picture)
-    values = np.where(finite, picture, np.nan).astype(np.float64)
-    known = values[finite]
+    whole = bool(finite.all())
+    values = (picture if whole else np.where(finite, picture, np.nan)).astype(np.float64)
+    known = values if whole else values[finite]
     if not known.size or known.min() == known.max():
         return math.nan
     middle = values[1:-1, 1:-1]
     laplacian = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:] - 4 * middle
-    laplacian = laplacian[np.isfinite(laplacian)]
+    if not whole:
+        laplacian = laplacian[np.isfinite(laplacian)]
     variance = float(known.var())
-    return float((laplacian**2).mean()) / variance if laplacian.size and variance > 0 else math.nan
+    return float((laplacian * laplacian).mean()) / variance if laplacian.size and variance > 0 else math.nan
 
 
 def saturated_fraction(picture: NDArray[Any], low: float = 0.0, high: float = 1.0) -> float:

@@ -20,7 +20,7 @@ from vitascope.engine.domain import image_statistics, judge, worst
 from vitascope.engine.frames import Framed, frame_picture
 from vitascope.engine.load import LoadedModel, load_model
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import fixed_plan, open_backend
+from vitascope.engine.plan import fixed_plan, open_square_backend
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import Picture, select_pictures
 from vitascope.io.inputs import describe_input
@@ -89,7 +89,7 @@ class _Work:
         self.grid = Grid(self.image, pictures, 1)
         self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
-        self.backend = open_backend(model, self.plan)
+        self.backend = open_square_backend(model, self.plan)
         explained = self.network.has_attention or self.network.has_contribution
         self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
         self.trust = Trust()
@@ -123,7 +123,7 @@ class _Work:
         prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
         x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
         try:
-            outputs = tuple(np.array(o) for o in self.backend(x))
+            outputs = self.backend.apart(x)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
@@ -153,7 +153,9 @@ class _Work:
         for moved in shifted(region, self.network.grid, self.params.refine):
             framed = frame_picture(picture.planes, self.card.input, moved)
             prepared = yield from prepare_picture(list(framed.planes), self.card.input, 1.0)
-            outputs = self.backend(prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1]))))
+            outputs = self.backend.apart(
+                prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
+            )
             values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
             found.append((moved, values * self._seen(framed) if self.network.has_contribution else values))
         return found

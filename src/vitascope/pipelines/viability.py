@@ -20,7 +20,7 @@ from vitascope.engine.explain import CELLS, integrated_gradients, occlusion
 from vitascope.engine.frames import Framed, back_on_image, frame_picture
 from vitascope.engine.load import LoadedModel, load_model
 from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import fixed_plan, open_backend
+from vitascope.engine.plan import fixed_plan, open_square_backend
 from vitascope.engine.prepare import prepare_picture
 from vitascope.engine.select import Picture, select_pictures
 from vitascope.io.inputs import describe_input
@@ -117,7 +117,7 @@ class _Work:
         self.rows = PictureRows(self.grid, names, (*self.image.flags, *flags))
         self.controls = self._controls(inputs.get("control"))
         self.plan = fixed_plan(params, spec.side_px)
-        self.backend = open_backend(model, self.plan)
+        self.backend = open_square_backend(model, self.plan)
         self.scratch = Scratch()
         self.map: Any = None
         if params.maps:
@@ -173,7 +173,7 @@ class _Work:
 
     def _predict(self, x: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
         try:
-            value, encoding = (np.array(o) for o in self.backend(x))
+            value, encoding = self.backend.apart(x)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise

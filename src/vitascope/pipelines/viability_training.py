@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,94 +11,43 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitascope.core.card import Domain, Intervals, Metric
+from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ModelError, ParameterError, ReaderError
 from vitascope.core.folders import training_data
-from vitascope.core.steps import Progress, Steps
-from vitascope.core.training import Preview
-from vitascope.engine.bags import BagSampler
-from vitascope.engine.domain import image_statistics, make_domain
-from vitascope.engine.load import check_channels, load_model
+from vitascope.core.steps import Steps
 from vitascope.engine.train import Batch
 from vitascope.io.weights import read_weights
 from vitascope.models.resnet import Nvir, grey_weights
-from vitascope.ops.geometry import array_reader
-from vitascope.pipelines.atp_training import INTERVAL_LEVEL, amount_metrics, predict, truth_of
+from vitascope.pipelines.amount_training import INTERVAL_LEVEL, AmountJob, Floats, amount_metrics, evaluate
 from vitascope.pipelines.bag_data import BagCorpus, load_bags
-from vitascope.pipelines.training import Trainee, choose_device, make_model
+from vitascope.pipelines.training import Trainee, make_model
 from vitascope.stats.conformal import calibrate
 from vitascope.tasks.recipe import Recipe, TrunkWeights
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
 
 
-class ViabilityJob:
+class ViabilityJob(AmountJob):
     """What training needs to know of the task ``viability``, see :class:`vitascope.pipelines.training.Trainee`."""
 
     def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
-        self.network = network
-        self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
-        self.words, self.hashes, self.counts = corpus.words, corpus.hashes, corpus.counts
-        self._seen: Preview | None = None
-        self._losses, training = recipe.loss, recipe.training
-        self._sampler = BagSampler(corpus.pairs["train"], 0.0, recipe.augment, training.seed, training.steps_per_epoch)
-
-    def batch(self, step: int, size: int) -> Batch:
-        """Return the images of a step."""
-        return self._sampler.batch(step, size)
+        super().__init__(recipe, corpus, network, 0.0)
+        self._losses = recipe.loss
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the weighted sum of the recipe's losses."""
         value = network(batch["image"]).value[:, 0].float()
         return sum((w * LOSSES[k](value, batch["numbers"][:, 0]) for k, w in self._losses.items()), value.new_zeros(()))
 
-    def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return the mean absolute error over the validation images."""
-        pairs = self.corpus.pairs["validation"]
-        if not pairs:
-            return {}
-        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
-        self._seen = Preview(self.targets[0].name, truth, predicted)
-        error = float(np.abs(predicted - truth).mean())
-        return {"mae": error, "score": -error}
-
-    def preview(self, network: nn.Module) -> Preview | None:
-        """Return the numbers of the validation part as they were last measured."""
-        return self._seen
-
-    def held_out(self, network: nn.Module) -> list[Preview]:
-        """Return the numbers of the test part."""
-        pairs = self.corpus.pairs["test"]
-        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs)[0])] if pairs else []
-
-    def metrics(self, network: nn.Module) -> list[Metric]:
-        """Measure the test images: error, correlation and the explained share; intervals over groups."""
-        pairs, samples = self.corpus.pairs["test"], self.corpus.samples["test"]
-        if not pairs:
-            return []
-        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
-        found = amount_metrics(truth, predicted, [s.bag.group for s in samples], self.targets[0].unit)
+    def measured(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> list[Metric]:
+        """Return error, correlation and the explained share."""
+        found = amount_metrics(truth, predicted, groups, self.targets[0].unit)
         found = [m.model_copy(update={"on": "test images"}) for m in found if not m.name.startswith("Pearson within")]
         return [*found, Metric(name="R2", value=r2(truth, predicted), on="test images", n=len(truth))]
 
-    def domain(self, network: nn.Module) -> Domain:
-        """Describe the training images; groups left out in turn give the distance."""
-        pairs, samples = self.corpus.pairs["train"], self.corpus.samples["train"]
-        side = pairs[0].image.shape[-1]
-        statistics = [image_statistics(array_reader(p.image[:1]), (side, side), side)[0] for p in pairs]
-        return make_domain(side, statistics, predict(network, pairs)[1], [s.bag.group for s in samples])
-
-    def settings(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: the parameters' own defaults hold for all models."""
-        return {}
-
-    def intervals(self, network: nn.Module) -> Intervals | None:
-        """Calibrate on the validation images, group by group."""
-        pairs, samples = self.corpus.pairs["validation"], self.corpus.samples["validation"]
-        if not pairs:
-            return None
-        groups = [s.bag.group for s in samples]
-        return calibrate(truth_of(pairs), predict(network, pairs)[0], groups, INTERVAL_LEVEL, on="validation images")
+    def calibrated(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
+        """Calibrate as a difference."""
+        return calibrate(truth, predicted, groups, INTERVAL_LEVEL, on="validation images")
 
 
 def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
@@ -187,17 +137,4 @@ def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str 
     ModelError
         If the recipe keeps no test part, or the model does not fit the recipe's input.
     """
-    loaded = load_model(model, recipe.task)
-    check_channels(loaded.card.architecture, recipe.input, recipe.targets)
-    assert isinstance(loaded.network, Nvir)
-    chosen, _ = choose_device(recipe, device)
-    recipe = recipe.model_copy(update={"input": loaded.card.input, "network": loaded.card.architecture})
-    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
-    yield Progress(0, 1, "measuring the model")
-    with torch.inference_mode():
-        metrics = trainee.metrics(loaded.network.to(chosen.id))
-    loaded.network.cpu()
-    if not metrics:
-        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name groups or a share to test on.")
-    yield Progress(1, 1, "measuring the model")
-    return metrics
+    return (yield from evaluate(model, recipe, recipe_folder, prepare, device))

@@ -1,7 +1,8 @@
 """Organoid wells in bright field with known ATP: the sum over what lives, and nothing of what only looks like it.
 
 Organoids are spheres that absorb light along their thickness: compact ones darken the middle, cystic ones the rim
-around a bright lumen, dying ones fade, roughen and fall apart. Debris, fibres, bubbles and shading carry no ATP.
+around a bright lumen, dying ones fade, roughen and fall apart. Debris, fibres, bubbles, vacuoles and shading carry no
+ATP.
 Lengths are shares of the well's side; numbers stand beside those measured in real wells in ``docs/tasks/atp.md``.
 """
 
@@ -26,6 +27,13 @@ LUMEN = 0.75
 
 COMPACT, SHELL, DEAD = 0.75, 0.9, 0.28
 """Absorbance through the middle of a compact organoid, of the wall of a cyst, and of dead matter."""
+
+VACUOLES = 12.0
+"""Empty vesicles in a well, on average; half of them lie on organoids."""
+
+VACUOLE_RADIUS = (0.006, 0.018)
+VACUOLE_WALL, VACUOLE_INSIDE = 0.2, -0.04
+"""Absorbance of the thin wall, and of the inside, which gathers light: brighter than the ground."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ def draw_organoids(seed: int, number: int, plate: int) -> Organoids:
     )
 
 
-def make_well(seed: int, number: int, plate: int, side_px: int) -> Well:
+def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float = VACUOLES) -> Well:
     """Draw a well; the same arguments give the same image.
 
     Parameters
@@ -92,6 +100,8 @@ def make_well(seed: int, number: int, plate: int, side_px: int) -> Well:
     seed, number, plate : int
         Of the data set, the well and its plate.
     side_px : int, >= 32
+    vacuoles : float, >= 0
+        How many empty vesicles there are on average; they carry no ATP.
     """
     things = draw_organoids(seed, number, plate)
     line, rng = np.random.default_rng((seed, 3, plate)), np.random.default_rng((seed, 4, number, side_px))
@@ -99,6 +109,7 @@ def make_well(seed: int, number: int, plate: int, side_px: int) -> Well:
     for i in range(len(things.radius)):
         _add_organoid(absorbed, living, things, i, rng)
     _add_debris(absorbed, rng)
+    _add_vacuoles(absorbed, things, vacuoles, np.random.default_rng((seed, 5, number)))
     at = (np.arange(side_px) + 0.5) / side_px * 2 - 1
     inside = np.abs(at[:, None]) ** 4 + np.abs(at[None]) ** 4 < 0.95
     rim = ndimage.gaussian_gradient_magnitude(inside.astype(float), side_px / 256 + 0.3)
@@ -170,5 +181,19 @@ def _add_debris(absorbed: NDArray[np.float64], rng: np.random.Generator) -> None
     for _ in range(rng.poisson(0.6)):
         radius = rng.uniform(0.02, 0.07) * side
         y, x = rng.uniform(-0.8, 0.8, 2)
-        window, d = _window(side, y, x, radius + 3, 1.0)
+        window, d = _window(side, y, x, 1.35 * radius + 3, 1.0)
         absorbed[window] += 0.7 * np.exp(-(((d - radius) / (0.12 * radius + 0.4)) ** 2)) - 0.05 * (d < radius)
+
+
+def _add_vacuoles(absorbed: NDArray[np.float64], things: Organoids, count: float, rng: np.random.Generator) -> None:
+    """Draw vacuoles: bright inside, with a thin wall, and no ATP; the same at every size of the picture."""
+    side = len(absorbed)
+    for number in range(rng.poisson(count)):
+        y, x = rng.uniform(-0.85, 0.85, 2)
+        radius, on = rng.uniform(*VACUOLE_RADIUS) * side, rng.integers(len(things.radius))
+        if number % 2:
+            y, x = things.y[on], things.x[on]
+        window, d = _window(side, y, x, 1.3 * radius + 3, 1.0)
+        inside = 1 / (1 + np.exp(np.clip((d - radius) / 0.3, -30, 30)))
+        absorbed[window] += VACUOLE_INSIDE * inside
+        absorbed[window] += VACUOLE_WALL * np.exp(-(((d - radius) / (0.1 * radius + 0.4)) ** 2))

@@ -66,4 +66,5 @@ SPEC = TaskSpec(
     roles=(Role("image", "Image", "Bright-field image of a whole well, or a stack with a well in each plane."),),
     headline="atp",
     headline_title="ATP",
+    side_by_side=True,
 )

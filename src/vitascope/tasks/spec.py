@@ -68,6 +68,9 @@ class TaskSpec:
         Column whose text stands before that number, such as the predicted class; empty for none.
     automatic : bool
         Whether a model can be chosen by the image; if not, the user says which one.
+    side_by_side : bool
+        Whether an image is so little work that several are run at once, with a core each; otherwise an image's network
+        takes all cores.
     """
 
     name: str
@@ -82,6 +85,7 @@ class TaskSpec:
     headline_title: str
     headline_text: str = ""
     automatic: bool = True
+    side_by_side: bool = False
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""

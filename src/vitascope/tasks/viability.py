@@ -68,4 +68,5 @@ SPEC = TaskSpec(
     headline="viability",
     headline_title="Viability",
     automatic=False,
+    side_by_side=True,
 )
