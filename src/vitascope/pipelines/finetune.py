@@ -45,8 +45,6 @@ SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
 
-__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table", "warm_up"]
-
 ESTIMATE_STEPS = 4
 
 
