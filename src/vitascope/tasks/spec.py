@@ -99,7 +99,7 @@ class TaskSpec:
 
     @classmethod
     def load_checks(cls) -> Any:
-        """Import the module that says what is wrong with a pair; free of torch, which holds up a viewer when it loads."""
+        """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
         return cls._import("vitascope.pipelines.pair_data")
 
     @classmethod
