@@ -51,10 +51,9 @@ def run(recipe: Recipe, folder: str, out: Path) -> Path:
         try:
             progress = next(steps)
         except StopIteration as end:
-            print(file=sys.stderr)
             return end.value
         if getattr(progress, "preview", False):
-            print(f"\r{recipe.id}: {progress.stage}, loss {progress.loss:.4f}", end="", file=sys.stderr, flush=True)
+            print(f"{recipe.id}: {progress.stage}, loss {progress.loss:.4f}, {dict(progress.metrics)}", file=sys.stderr)
 
 
 def train_reference(planes: list[np.ndarray], dapi: np.ndarray) -> None:
@@ -67,7 +66,8 @@ def train_reference(planes: list[np.ndarray], dapi: np.ndarray) -> None:
         )
         for number, plane in enumerate(planes)
     ]
-    ready = finish(set_up_pairs(REFERENCE.stem, START.stem, pairs, FineTuneParams(length="full"), scratch=True))
+    params = FineTuneParams(length="full", last="no more")
+    ready = finish(set_up_pairs(REFERENCE.stem, START.stem, pairs, params, scratch=True))
     split = {"by": "region", "train_rows": [[0, rows]]}
     run(Recipe.model_validate({**ready.recipe.model_dump(), "split": split}), ready.folder, TWINS)
 
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
             part = (slice(y, y + SIDE), slice(x, x + SIDE))
             image = Micrograph.from_array(np.rint(phase[part]).astype(np.uint16), name=f"crop {number}")
             pairs.append(TrainingPair(f"crop {number}", image, {"DAPI": dapi[part]}))
-        ready = finish(set_up_pairs("fine", START.stem, pairs, FineTuneParams(epochs=epochs)))
+        ready = finish(set_up_pairs("fine", START.stem, pairs, FineTuneParams(epochs=epochs, last="all")))
         begin, processor = time.perf_counter(), time.process_time()
         card = run(ready.recipe, ready.folder, Path(name) / "models")
         seconds, processor = time.perf_counter() - begin, time.process_time() - processor
@@ -109,5 +109,7 @@ def main(arguments: list[str]) -> None:
         print(ready.words)
     if REFERENCE.exists():
         best = score(REFERENCE, phase, dapi, rows)
-        print(f"trained on all of rows 0-575         PCC {best:.3f}; share of the gap {(after - before) / (best - before):.0%}")
+        print(
+            f"trained on all of rows 0-575         PCC {best:.3f}; share of the gap {(after - before) / (best - before):.0%}"
+        )
     print(describe())

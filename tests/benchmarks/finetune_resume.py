@@ -20,7 +20,9 @@ from vitascope.engine.train import train
 from vitascope.models.unet import UNet
 
 CROP_PX, WIDTH = 64, 0.25
-PARAMS = TrainingParams(epochs=3, steps_per_epoch=5, batch_size=4, average_decay=0.9, schedule="cosine", precision="f32")
+PARAMS = TrainingParams(
+    epochs=3, steps_per_epoch=5, batch_size=4, average_decay=0.9, schedule="cosine", precision="f32"
+)
 
 
 class SmallJob(Job):

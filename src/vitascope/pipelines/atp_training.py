@@ -18,6 +18,7 @@ from vitascope.engine.atp_loss import AtpLoss, atp_loss
 from vitascope.engine.bags import BagSampler
 from vitascope.engine.crops import Pair
 from vitascope.engine.domain import image_statistics, make_domain
+from vitascope.engine.head_fit import fit_head
 from vitascope.engine.load import check_channels, load_model
 from vitascope.engine.train import Batch
 from vitascope.models.ins_atp import InsAtp
@@ -35,6 +36,7 @@ from vitascope.tasks.recipe import DataSet, Recipe, find_data
 
 LEVEL, INTERVAL_LEVEL, RESAMPLES = 0.95, 0.9, 1000
 AT_ONCE = 16
+HEAD_PULL = 0.01
 GROUP_OF = 5
 """Wells of a drug series that the paper compares with each other (section 4.1)."""
 
@@ -69,6 +71,21 @@ class AtpJob:
         """Return equation 2."""
         assert isinstance(network, InsAtp)
         return atp_loss(network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
+
+    def fit_head(self, network: nn.Module) -> None:
+        """Fit what reads amounts from features to the training wells, as they lie."""
+        assert isinstance(network, InsAtp)
+        pairs = self.corpus.pairs["train"]
+        truth = torch.from_numpy(truth_of(pairs)).float()
+        with torch.no_grad():
+            images = [torch.from_numpy(p.image)[None] for p in pairs]
+            encoding = torch.cat([network.encode(x) for x in images])
+        spread = 1.0 if network.head == "code" else float(truth.std()) / network.top
+
+        def loss() -> Tensor:
+            return atp_loss(network.answer(encoding), network, truth, 0.0, self._loss) / spread**2
+
+        fit_head(network.head_parameters(), loss, HEAD_PULL)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Return mean absolute error and Pearson correlation over the validation wells."""
