@@ -156,6 +156,8 @@ class CropSampler:
 def random_matrix(augment: AugmentParams, crop_px: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw the (2, 2) matrix that maps crop offsets (y, x) to image offsets: flips, rotation, zoom."""
     angle = math.radians(rng.uniform(-augment.rotation_degrees, augment.rotation_degrees))
+    if augment.quarter_turns:
+        angle = round(angle / (math.pi / 2)) * (math.pi / 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     mirror = np.where(rng.random(2) < (augment.flip_vertical, augment.flip_horizontal), -1.0, 1.0)
     return turn * mirror[None, :] / draw_zoom(augment, crop_px, rng)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.core.errors import TrainingError
-from vitascope.core.steps import Progress, Steps, StopEarly
+from vitascope.core.steps import Progress, Steps, StopEarly, finish
 from vitascope.core.training import EpochProgress, Preview, TrainingParams
 from vitascope.engine.checkpoint import PREVIOUS, load_state, save_state
 from vitascope.engine.descent import learning_rate_factor, make_optimizer, start_training
@@ -319,6 +319,10 @@ def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
 
 def _end_epoch(job: TrainingJob, state: _State, params: TrainingParams, epoch: int) -> None:
     metrics, state.picture = _measure(job, state.evaluated)
+    if metrics and params.settle_steps and isinstance(job, SettlingJob):  # measured as it would be used
+        settled = copy.deepcopy(state.evaluated)
+        finish(settle(job, settled, params))
+        metrics, state.picture = _measure(job, settled)
     rate = state.optimizer.param_groups[0]["lr"]
     state.history.append({"epoch": epoch, "loss": _mean(state.losses), "learning_rate": rate, **metrics})
     state.losses = []

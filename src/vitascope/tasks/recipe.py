@@ -210,6 +210,18 @@ class Split(RecipePart):
         return self
 
 
+class Refit(RecipePart):
+    """Training once more from the start, on more of the data, for as many epochs as were best.
+
+    ``all``: of the whole; the figures then are those of the first training, its twin. ``but_test``: the validation part
+    is trained on too, and the new model is measured on the test part.
+    """
+
+    on: Literal["but_test", "all"]
+    train_rows: tuple[tuple[int, int], ...] = Field((), description="For a split by region.")
+    crop_px: int | None = Field(None, ge=32, multiple_of=16, description="Of the larger area; empty for the same.")
+
+
 class Recipe(RecipePart):
     """How to make one model."""
 
@@ -241,6 +253,7 @@ class Recipe(RecipePart):
     augment: AugmentParams = AugmentParams()
     keep: CropFilter = CropFilter()
     training: TrainingParams = TrainingParams()
+    refit: Refit | None = Field(None, description="Whether to train once more on more of the data at the end.")
     twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
     start_from: str = Field("", description="Model whose weights training starts from; empty for none.")
 

@@ -102,6 +102,11 @@ class TaskSpec:
         return cls._import("vitascope.pipelines.finetune")
 
     @classmethod
+    def load_checks(cls) -> Any:
+        """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
+        return cls._import("vitascope.pipelines.pair_data")
+
+    @classmethod
     def load_exchange(cls) -> Any:
         """Import the module that reads and writes models of other programs."""
         return cls._import("vitascope.pipelines.exchange")
