@@ -18,12 +18,14 @@ from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
+from vitascope.engine.domain import judge, worst
 from vitascope.engine.load import LoadedModel, load_model
 from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.predict import predict_picture
+from vitascope.engine.predict import answer_window, predict_picture
 from vitascope.engine.prepare import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
 from vitascope.engine.prepare_volume import PreparedVolume, prepare_volume
 from vitascope.engine.select import find_channels
+from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.inputs import describe_input
 from vitascope.io.scratch import Scratch
 from vitascope.models.unet3d import UNet3d
@@ -37,6 +39,7 @@ from vitascope.ops.spheroids import (
     summarise_spheroids,
     with_place,
 )
+from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 
 DEFAULT_MODEL = "spheroid-live-dead"
@@ -114,6 +117,7 @@ class _Work:
         self.shells: list[pd.DataFrame] = []
         self.rows: list[dict[str, Any]] = []
         self.plan: Plan | None = None
+        self.trust = Trust()
 
     def do(self, t: int) -> Steps[None]:
         """Segment and measure one time."""
@@ -153,7 +157,13 @@ class _Work:
         def sink(where: tuple[slice, ...], piece: NDArray[np.float32]) -> None:
             answer[(slice(None), *where)] = piece
 
-        self.plan = yield from predict_picture(self.model, prepared.read, prepared.shape, self.plan, sink, stage=stage)
+        plan = yield from predict_picture(self.model, prepared.read, prepared.shape, self.plan, sink, stage=stage)
+        self.plan = plan
+        if (domain := self.model.card.domain) is not None:
+            found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
+            trust, flags = judge(domain, *found)
+            self.trust = worst(self.trust, trust)
+            self.flags += flags
         return answer
 
     def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> Steps[None]:
@@ -181,8 +191,8 @@ class _Work:
         """Add the interval, and the viability relative to the control, where the card and the user give them."""
         value, intervals = row["viability_percent"], self.model.card.intervals
         if intervals is not None and np.isfinite(value):
-            row["viability_low"] = max(0.0, value - intervals.half_width)
-            row["viability_high"] = min(100.0, value + intervals.half_width)
+            low, high = interval(np.array([value]), intervals)
+            row["viability_low"], row["viability_high"] = max(0.0, float(low[0])), min(100.0, float(high[0]))
         control = self.params.control_live_um3
         if control is not None and self.sized:
             voxels = control / float(np.prod(self.voxel_um))
@@ -221,6 +231,7 @@ class _Work:
             versions=versions(),
             started=started,
             seconds=round(seconds, 3),
+            trust=self.trust.level,
             flags=list(flags),
         )
         return Result(
@@ -231,8 +242,8 @@ class _Work:
             image.name,
             "WARN" if flags else "OK",
             flags,
-            "",
-            Trust(),
+            " ".join(self.trust.reasons),
+            self.trust,
             interval_level=card.intervals.level if card.intervals is not None else None,
             tables={"shells": _joined(self.shells)},
             provenance=provenance,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.errors import MissingPackageError
+from vitascope.core.errors import MissingPackageError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.result import Result
@@ -68,6 +68,8 @@ class TaskSpec:
         Column whose text stands before that number, such as the predicted class; empty for none.
     automatic : bool
         Whether a model can be chosen by the image; if not, the user says which one.
+    searching : str
+        Module whose ``search`` finds the best values of a recipe; empty for none.
     """
 
     name: str
@@ -82,6 +84,7 @@ class TaskSpec:
     headline_title: str
     headline_text: str = ""
     automatic: bool = True
+    searching: str = ""
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""
@@ -91,6 +94,18 @@ class TaskSpec:
     def load_training(self) -> Any:
         """Import the module that trains and evaluates models of this task."""
         return self._import(self.training)
+
+    def load_search(self) -> Any:
+        """Import the module that searches the best values of a recipe.
+
+        Raises
+        ------
+        ParameterError
+            If there is none for this task.
+        """
+        if not self.searching:
+            raise ParameterError(f"There is no search for the task {self.name}.", "Leave --search out.")
+        return self._import(self.searching)
 
     @classmethod
     def load_finetuning(cls) -> Any:
