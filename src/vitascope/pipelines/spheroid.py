@@ -24,7 +24,6 @@ from vitascope.engine.plan import Plan, resolve_plan
 from vitascope.engine.predict import answer_window, predict_picture
 from vitascope.engine.prepare import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
 from vitascope.engine.prepare_volume import PreparedVolume, prepare_volume
-from vitascope.engine.select import find_channels
 from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.inputs import describe_input
 from vitascope.io.scratch import Scratch
@@ -39,6 +38,7 @@ from vitascope.ops.spheroids import (
     summarise_spheroids,
     with_place,
 )
+from vitascope.pipelines.spheroid_dyes import NEEDS_DEAD, blank, find_dyes, without_dye
 from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 
@@ -57,7 +57,8 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> Steps[Resul
     Parameters
     ----------
     inputs : mapping
-        ``image``: a stack of at least 3 planes with a live and a dead dye; with a time axis each time by itself.
+        ``image``: a stack of at least 3 planes with a live and a dead dye, or the live one alone, where viability stays
+        empty; with a time axis each time by itself.
     params : SpheroidParams
         ``auto`` values are resolved before the run and recorded.
 
@@ -98,12 +99,13 @@ class _Work:
         self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
         check_stack(self.image)
         spec = model.card.input
-        self.channels = find_channels(self.image, params.channels, spec)
+        self.channels = find_dyes(self.image, params.channels, spec)
+        self.dead_seen = len(self.channels) == len(spec.channels)
         self.z_step_um = params.z_step_um or self.image.z_step_um
         self.scale, flags = volume_scale(self.image, self.z_step_um, spec, rescale=params.rescale)
         self.sized = self.z_step_um is not None and self.image.pixel_size_um is not None
         self.voxel_um = voxel_size(self.image, self.z_step_um)
-        self.flags: list[str] = [*self.image.flags, *flags]
+        self.flags: list[str] = [*self.image.flags, *flags, *([] if self.dead_seen else ["dead_channel_missing"])]
         self.scratch = Scratch()
         self.leading = "T" if "T" in self.image.axes else ""
         self.names = [t.name for t in model.card.targets]
@@ -123,10 +125,13 @@ class _Work:
         """Segment and measure one time."""
         of = f" ({t + 1} of {self.image.sizes['T']})" if self.leading else ""
         stacks = [volume_of(self.image, t, c) for c in self.channels]
+        if not self.dead_seen:
+            stacks.append(without_dye(stacks[0]))
         scratch = Scratch()  # what only this time needs
         prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
-        self.flags += prepared.flags
-        if any(m.gain > 0 for m in prepared.maps):
+        seen = any(m.gain > 0 for m in prepared.maps)
+        self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
+        if seen:
             answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)
         where = (t,) if self.leading else ()
@@ -141,13 +146,17 @@ class _Work:
             intensities=(stacks[0], stacks[-1]),
         )
         row = summarise_spheroids(measured.table)
-        if not len(measured.table):
+        table, shells = measured.table, measured.shells
+        if not self.dead_seen:
+            row |= {name: float("nan") for name in NEEDS_DEAD if name in row}
+            table, shells = blank(table), blank(shells)
+        if not len(table):
             self.flags.append("no_objects")
         self._add_references(row, measured.live_by_plane)
         place = {"time": t} if self.leading else {}
         self.rows.append({**place, **row})
-        self.tables.append(with_place(measured.table, place))
-        self.shells.append(with_place(measured.shells, place))
+        self.tables.append(with_place(table, place))
+        self.shells.append(with_place(shells, place))
 
     def _predict(self, prepared: PreparedVolume, scratch: Scratch, stage: str) -> Steps[Any]:
         if self.plan is None:
