@@ -82,7 +82,9 @@ def choose_settings(
 
     every = range(len(pairs))
     if per_class and (labels & alone[:, None]).any(0).all():
-        own = np.array([best(np.flatnonzero(alone & labels[:, k]), plain).threshold for k in range(len(classes))])
+        own = np.array(
+            [best(np.flatnonzero(alone & labels[:, k]).tolist(), plain).threshold for k in range(len(classes))]
+        )
         threshold = float(np.exp(np.log(own).mean()))
         scales = (own / threshold).astype(np.float32)
     else:
