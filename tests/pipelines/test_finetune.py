@@ -18,7 +18,7 @@ from vitascope.io.models import find_cards, read_card
 from vitascope.io.run_records import list_records, read_curve
 from vitascope.io.weights import read_weights
 from vitascope.models.unet import HALO_PX
-from vitascope.pipelines import atp_training, finetune, training
+from vitascope.pipelines import amount_training, atp_training, finetune, training
 from vitascope.pipelines.bag_data import load_bags
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.pipelines.spheroid_data import load_volumes
@@ -282,11 +282,11 @@ def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_
     network.top *= 3.0  # as if the range had been fitted otherwise
     job = finish(atp_training.prepare(recipe, tmp_path, network.eval()))
     pairs = job.corpus.pairs["train"]
-    truth = atp_training.truth_of(pairs)
+    truth = amount_training.truth_of(pairs)
     extractor = [p.detach().clone() for p in network.extractor.parameters()]
-    before = np.abs(atp_training.predict(network, pairs)[0] - truth).mean()
+    before = np.abs(amount_training.predict(network, pairs)[0] - truth).mean()
     job.fit_head(network)
-    after = np.abs(atp_training.predict(network, pairs)[0] - truth).mean()
+    after = np.abs(amount_training.predict(network, pairs)[0] - truth).mean()
     assert after < 0.3 * before
     assert all(torch.equal(a, b) for a, b in zip(extractor, network.extractor.parameters(), strict=True))
 

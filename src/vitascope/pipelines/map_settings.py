@@ -82,9 +82,8 @@ def choose_settings(
 
     every = range(len(pairs))
     if per_class and (labels & alone[:, None]).any(0).all():
-        own = np.array(
-            [best(np.flatnonzero(alone & labels[:, k]).tolist(), plain).threshold for k in range(len(classes))]
-        )
+        shown_alone = [np.flatnonzero(alone & labels[:, k]).tolist() for k in range(len(classes))]
+        own = np.array([best(rows, plain).threshold for rows in shown_alone])
         threshold = float(np.exp(np.log(own).mean()))
         scales = (own / threshold).astype(np.float32)
     else:
