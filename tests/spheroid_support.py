@@ -11,6 +11,7 @@ from vitascope.io.weights import write_weights
 from vitascope.models.unet import initialise
 from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE
+from vitascope.tasks.recipe import parse_recipe
 
 VOXEL = (4.0, 2.0, 2.0)
 SPHEROID = simulate_spheroid(
@@ -71,3 +72,31 @@ def save_by_brightness(folder):
 def stack(image=SPHEROID.image, names=("calcein", "PI"), **changes):
     sizes = {"pixel_size_um": VOXEL[1], "z_step_um": VOXEL[0], **changes}
     return Micrograph.from_array(image.astype(np.uint16), axes="CZYX", channel_names=names, name="s", **sizes)
+
+
+def make_recipe(**changes):
+    recipe = {
+        "task": "spheroid",
+        "id": "tiny",
+        "title": "Tiny",
+        "summary": "Simulated",
+        "distrust": "Always.",
+        "licence": "CC0-1.0",
+        "credit": "nobody",
+        "split": {"by": "group"},
+        "input": {
+            "modality": "fluorescence",
+            "channels": ["live", "dead"],
+            "spatial_dims": 3,
+            "pixel_size_um": 2.0,
+            "z_step_um": 4.0,
+            "normalisation": {"method": "zscore", "low": 2, "high": 99.8},
+        },
+        "targets": [{"name": "live"}, {"name": "dead"}, {"name": "density"}],
+        "network": {"name": "unet3d", "arguments": {"in_channels": 2, "out_channels": 3, "width": 2}},
+        "volumes": {"simulated": [2, 1, 1], "diameters_um": [40, 50], "crop_planes": 4},
+        "loss": {"log_dice": 0.5, "focal": 0.5, "density": 0.1, "viability": 0.1},
+        "crop_px": 32,
+        "training": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32", "learning_rate": 0.01},
+    }
+    return parse_recipe({**recipe, **changes}, "tiny")

@@ -46,13 +46,17 @@ def plain(job: Job) -> None:
         optimizer.step()
 
 
-def main(arguments: list[str]) -> None:
-    print(describe())
+def make_sampler(crop_px: int) -> CropSampler:
     recipe = read_recipe(SAMPLES.parent / "zoo" / "recipes" / "nuclei-phase-twin.yaml")
     phase = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(0, 0, 3), np.float32)[None]
     stain = np.asarray(read_image(str(SAMPLES / "isl_stains.ome.tif")).plane(0, 0, 0), np.float32)[None]
     pair = Pair((phase - phase.mean()) / phase.std(), np.clip(stain / stain.max(), 0, 1), np.ones_like(phase))
-    sampler = CropSampler([pair], CROP_PX, recipe.augment, CropFilter(), 0)
+    return CropSampler([pair], crop_px, recipe.augment, CropFilter(), 0)
+
+
+def main(arguments: list[str]) -> None:
+    print(describe())
+    sampler = make_sampler(CROP_PX)
     precisions = pick_device("cpu")[0].precisions
     precision = "bf16" if "bf16" in precisions else "f32"
     params = TrainingParams(epochs=1, steps_per_epoch=STEPS, batch_size=BATCH)

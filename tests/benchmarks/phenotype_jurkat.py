@@ -85,8 +85,8 @@ def main(arguments: list[str]) -> None:
     print(f"{recipe.training.epochs * recipe.training.steps_per_epoch} steps of {recipe.training.batch_size} bags")
     scores: dict[str, list[np.ndarray]] = {}
     truth = None
-    for name in wanted:
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for name in wanted:
             started = time.perf_counter()
             network, job = fit(recipe, corpus, name, seed)
             pairs = [m.pair for m in job.bags("test")]
@@ -109,7 +109,8 @@ def main(arguments: list[str]) -> None:
                 line["b"] = {n: round(float(v), 3) for n, v in zip(names, b, strict=True)}
                 line["b_against_thresholds"] = round(spearman(thresholds, b), 3)
             print(json.dumps(line), flush=True)
-    rank(scores, truth, enough)
+        print(f"over {seed + 1} seed(s)")
+        rank(scores, truth, enough)
     print(describe())
 
 

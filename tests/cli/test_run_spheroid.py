@@ -56,7 +56,8 @@ def test_the_folder_is_that_of_the_contract_and_the_command_gives_what_python_gi
 def test_one_stack_that_cannot_be_judged_never_stops_the_others(folder):
     write("a_good.ome.tif")
     write("b_one_plane.ome.tif", SPHEROID.image[:, :1])
-    write("c_no_dead_dye.ome.tif", SPHEROID.image[:1], ("calcein",))
+    write("c_no_live_dye.ome.tif", SPHEROID.image[1:], ("PI",))
+    write("g_no_dead_dye.ome.tif", SPHEROID.image[:1], ("calcein",))
     flat = np.full_like(SPHEROID.image, 9)
     write("d_flat.ome.tif", flat)
     holes = SPHEROID.image.astype(np.float32).copy()
@@ -78,6 +79,9 @@ def test_one_stack_that_cannot_be_judged_never_stops_the_others(folder):
     flags = {name.split("_")[0]: str(table["flags"][name]) for name in table.index}
     assert "wrong_planes" in flags["b"]
     assert "wrong_channels" in flags["c"]
+    assert (status["g"], flags["g"]) == ("WARN", "dead_channel_missing")
+    assert table["viability_percent"].notna()[["a_good"]].all()
+    assert table["viability_percent"].isna()[["g_no_dead_dye"]].all()
     assert "no_objects" in flags["d"]
     assert "nan_masked" in flags["e"]
     assert "z_step_unknown" in flags["e"]

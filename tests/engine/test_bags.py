@@ -54,3 +54,31 @@ def test_flips_and_quarter_turns_are_exact():
     quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
     found = turned(image, quarter).numpy()[0]
     assert any(np.allclose(found, np.rot90(image[0], k), atol=1e-5) for k in (1, 3))
+
+
+def test_quarter_turns_move_pixels_and_lose_none():
+    """Any other angle takes off corners, and the amount in them."""
+    one = pair(3, side=9)
+    sampler = BagSampler([one], 0, AugmentParams(quarter_turns=True, zoom="none", contrast=0, defocus=0), 0, 10)
+    images = torch.cat([sampler.batch(step, 8)["image"] for step in range(8)])[:, 0].numpy()
+    ways = [np.rot90(flip, k) for flip in (one.image[0], one.image[0].T) for k in range(4)]
+    found = [[np.abs(image - way).max() < 1e-4 for way in ways].index(True) for image in images]
+    assert set(found) == set(range(8))
+
+
+def test_light_through_two_wells_is_multiplied_and_amounts_add_up():
+    pairs = [pair(1000), pair(5000)]
+    sampler = BagSampler(pairs, 0, PLAIN.model_copy(update={"overlay": 1.0}), 0, 10)
+    batch = sampler.batch(0, 30)
+    singles = {float(p.numbers[0]): torch.from_numpy(p.image) for p in pairs}
+    sums = {a + b: (1 + singles[a]) * (1 + singles[b]) - 1 for a in singles for b in singles}
+    assert set(batch["numbers"][:, 0].tolist()) == set(sums)
+    for image, number in zip(batch["image"], batch["numbers"][:, 0].tolist(), strict=True):
+        torch.testing.assert_close(image, sums[number])
+
+
+def test_a_chance_of_laying_over_changes_nothing_for_recipes_without_it():
+    pairs = [pair(v) for v in range(10)]
+    without, with_chance = (BagSampler(pairs, 3, PLAIN.model_copy(update={"overlay": p}), 5, 4) for p in (0.0, 0.3))
+    a, b = without.batch(2, 40)["numbers"][:, 0], with_chance.batch(2, 40)["numbers"][:, 0]
+    assert 3 <= int((a != b).sum()) <= 21

@@ -100,6 +100,27 @@ def test_the_same_step_gives_the_same_batch_and_another_step_another():
     assert not torch.equal(one["image"], other["image"])
 
 
+def test_mixup_adds_crops_and_their_truth_in_the_same_shares():
+    flat = [np.full((1, 64, 64), v, np.float32) for v in (0.0, 1.0)]
+    ones = np.ones((1, 64, 64), np.float32)
+    pairs = [Pair(f, 2 * f, ones, (), f[0, 0, :1]) for f in flat]
+    pairs[1].weight[:, :, :32] = 0
+    sampler = CropSampler(pairs, 64, STILL.model_copy(update={"mixup": 1.0}), KEEP, seed=0)
+    drawn = [sampler.batch(step, 16) for step in range(20)]
+    numbers = torch.cat([d["numbers"][:, 0] for d in drawn]).numpy()
+    for values, factor in (("image", 1), ("target", 2)):
+        found = torch.cat([d[values][:, 0, 5, 5] for d in drawn]).numpy()
+        np.testing.assert_allclose(found, factor * numbers, atol=1e-6)
+    between = numbers[(numbers > 0) & (numbers < 1)]
+    assert len(between) > 100  # about half of the pairs are of two kinds
+    assert abs(between.mean() - 0.5) < 0.06  # Beta(1, 1) is uniform
+    assert abs(between.std() - 12**-0.5) < 0.03
+    left = torch.cat([d["weight"][:, 0, 5, 5] for d in drawn]).numpy()
+    assert (left[numbers > 0] == 0).all()  # what counts in one of them only does not count
+    again = sampler.batch(3, 16)
+    assert all(torch.equal(again[k], drawn[3][k]) for k in again)
+
+
 def test_the_filter_drops_background_overexposure_and_underexposure():
     h, w = 64, 256
     target = np.zeros((1, h, w), np.float32)

@@ -184,7 +184,9 @@ def test_l1_pulls_weights_to_zero():
 
 
 def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights():
-    job, before = Settling(), finish(train(Line(), PARAMS))
+    job, same = Settling(), Line()
+    job.validate = same.validate = lambda network: {}
+    before = finish(train(same, PARAMS))
     trained = finish(train(job, PARAMS.model_copy(update={"settle_steps": 6})))
     first, norm = trained.network[0], trained.network[1]
     assert torch.equal(first.weight, before.network[0].weight)
@@ -194,6 +196,15 @@ def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights()
     torch.testing.assert_close(norm.running_var, torch.stack([x.var(0) for x in seen]).mean(0))
     assert not trained.network.training
     assert norm.momentum == before.network[1].momentum
+
+
+def test_what_will_be_settled_is_validated_settled():
+    """Averages over augmented images say nothing of a real one: the score is that of the model that is kept."""
+    params = PARAMS.model_copy(update={"settle_steps": 6})
+    trained = finish(train(Settling(), params))
+    kept = trained.history[trained.best_epoch - 1]["score"]
+    with torch.inference_mode():
+        assert Settling().validate(trained.network)["score"] == pytest.approx(kept)
 
 
 def test_settling_wants_plain_images():

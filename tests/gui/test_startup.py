@@ -59,3 +59,24 @@ def test_a_dock_loads_neither_tables_nor_the_docks_of_other_tasks():
     done = subprocess.run([sys.executable, "-c", ONLY], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "[]"
+
+
+CHECK = """
+import sys
+import numpy as np
+from vitascope.core.micrograph import Micrograph
+from vitascope.io.models import find_model
+from vitascope.tasks.finetune import TrainingPair
+from vitascope.tasks.registry import find_task
+image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype(np.float32)
+pair = TrainingPair("a", Micrograph.from_array(image), {"DAPI": image[::-1]})
+found = find_task("stain").load_checks().check(pair, find_model("nuclei-phase")[0].input)
+print(found.refused, "torch" in sys.modules)
+"""
+
+
+def test_looking_at_a_pair_to_train_on_does_not_load_torch():
+    """Loading it in a thread holds up the viewer for half a second all the same."""
+    done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip() == "False False"

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from tests_support import blobs, make_model, make_recipe, save_model
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
@@ -10,23 +11,25 @@ from vitascope.core.folders import run_records, training_folder, user_models
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.steps import StopEarly, finish
 from vitascope.core.training import EpochProgress
+from vitascope.engine.load import build_network, load_model
+from vitascope.engine.train import Trained
 from vitascope.io.images import read_image
 from vitascope.io.models import find_cards, read_card
 from vitascope.io.run_records import list_records, read_curve
 from vitascope.io.weights import read_weights
 from vitascope.models.unet import HALO_PX
-from vitascope.pipelines import atp_training, finetune
+from vitascope.pipelines import amount_training, atp_training, finetune, training
 from vitascope.pipelines.bag_data import load_bags
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.pipelines.spheroid_data import load_volumes
-from vitascope.pipelines.stain_training import run_training
+from vitascope.pipelines.stain_training import run_evaluation, run_training
 from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.finetune import FineTuneParams, TableData, TrainingPair, free_name
 from vitascope.tasks.recipe import AmountSource, find_data, parse_recipe, read_recipe
 
-SHORT = FineTuneParams(epochs=2, steps_per_epoch=2)
+SHORT = FineTuneParams(epochs=2, steps_per_epoch=2, last="no more")
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +212,85 @@ def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured
     assert read_card(finish(resumed)).weights.sha256 == whole.weights.sha256
 
 
+def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is(monkeypatch):
+    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+    ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all but the test part"))
+    assert ready.recipe.refit.train_rows == ((0, ready.recipe.split.test_rows[0][0] - HALO_PX),)
+    card = read_card(finish(train(ready)))
+    epochs = card.training["best_epoch"]
+    assert card.training["refit"] == "but_test"
+    assert card.split.endswith(f". Then trained anew on the validation part too, for {epochs} epochs")
+    assert not any(m.of_twin for m in card.metrics)
+    again = finish(run_evaluation("mine", ready.recipe, training_folder("mine"), "cpu"))
+    assert again[0].value == pytest.approx(card.metrics[0].value, abs=2e-3)
+    alone = set_up([make_pair(shape=(320, 256))], "alone", SHORT)
+    assert read_card(finish(train(alone))).weights.sha256 != card.weights.sha256
+
+
+def test_trained_anew_on_all_the_figures_are_those_of_the_first_training(monkeypatch):
+    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+    first = read_card(finish(train(set_up([make_pair(shape=(320, 256))], "first", SHORT))))
+    ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all"))
+    assert ready.recipe.refit.train_rows == ((0, 320),)
+    card = read_card(finish(train(ready)))
+    assert all(m.of_twin for m in card.metrics)
+    assert [m.value for m in card.metrics] == [m.value for m in first.metrics]
+    assert card.weights.sha256 != first.weights.sha256
+
+
+def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights(monkeypatch):
+    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+    ready = set_up([make_pair()], params=SHORT.changed(last="all", epochs=3))
+    whole = read_card(finish(train(ready, user_models() / "whole")))
+    steps = train(ready)
+    while (progress := next(steps)).stage != training.AGAIN or progress.done != 1:
+        pass
+    steps.close()
+    assert list_records(run_records())[0].status == "paused"
+    assert read_card(finish(train(ready))).weights.sha256 == whole.weights.sha256
+    assert list_records(run_records())[0].status == "finished"
+
+
+def test_a_run_that_was_stopped_or_got_no_better_is_not_trained_anew():
+    ready = set_up([make_pair()], params=SHORT.changed(last="all"))
+    better = [{"epoch": 1, "score": 0.2}]
+    trained = Trained(None, better, 1, "finished", (), {"score": 0.1})
+    assert training.refit_recipe(ready.recipe, trained).training.epochs == 1
+    assert training.refit_recipe(ready.recipe, replace(trained, stopped="stopped")) is None
+    assert training.refit_recipe(ready.recipe, replace(trained, start={"score": 0.3})) is None
+    assert training.refit_recipe(set_up([make_pair()], "other").recipe, trained) is None
+
+
+def always_better(refit_recipe):
+    """Two steps seldom make a model better."""
+    return lambda recipe, trained: refit_recipe(recipe, replace(trained, start={}))
+
+
+def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_path):
+    rows = ["well,atp"]
+    for number in range(8):
+        well = make_well(0, number, number, 128)
+        tifffile.imwrite(tmp_path / f"p1_A{number + 1:02d}.tif", well.image)
+        rows.append(f"A{number + 1:02d},{well.atp_rlu * 1000:.0f}")
+    (tmp_path / "atp.csv").write_text("\n".join(rows))
+    data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="well"), "plate")
+    recipe = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT).recipe
+    assert (recipe.augment.quarter_turns, recipe.augment.overlay, recipe.amounts.sampling) == (True, 0.5, "random")
+    recipe = atp_training.fitted(recipe, tmp_path)
+    network = build_network(recipe.network)
+    network.load_state_dict(load_model("atp-organoid-sim", "atp").network.state_dict())
+    network.top *= 3.0  # as if the range had been fitted otherwise
+    job = finish(atp_training.prepare(recipe, tmp_path, network.eval()))
+    pairs = job.corpus.pairs["train"]
+    truth = amount_training.truth_of(pairs)
+    extractor = [p.detach().clone() for p in network.extractor.parameters()]
+    before = np.abs(amount_training.predict(network, pairs)[0] - truth).mean()
+    job.fit_head(network)
+    after = np.abs(amount_training.predict(network, pairs)[0] - truth).mean()
+    assert after < 0.3 * before
+    assert all(torch.equal(a, b) for a, b in zip(extractor, network.extractor.parameters(), strict=True))
+
+
 def test_frozen_layers_stay_those_of_the_parent(parent):
     ready = set_up([make_pair()], params=SHORT.changed(freeze="the first half", learning_rate=0.01))
     card = read_card(finish(train(ready)))
@@ -223,7 +305,7 @@ def test_frozen_layers_stay_those_of_the_parent(parent):
 def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
     ready = set_up([make_pair()], params=FineTuneParams(epochs=20, steps_per_epoch=30))
     found = finish(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
-    assert found.total_s == pytest.approx(20 * (30 * found.step_s + found.round_s))
+    assert found.total_s == pytest.approx(2 * 20 * (30 * found.step_s + found.round_s))
     assert found.step_s > 0
     assert "mine" not in find_cards()
     assert list_records(run_records()) == []

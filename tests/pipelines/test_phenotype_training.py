@@ -14,9 +14,10 @@ from vitascope.engine.crops import Pair
 from vitascope.engine.load import build_network, load_model
 from vitascope.engine.mosaics import MosaicSampler, padded_pair
 from vitascope.io.models import read_card
+from vitascope.ops.map_regions import RegionParams, foreground, map_scales
 from vitascope.pipelines.bag_data import balanced, drawn_parts, labelled_bags, load_bags, measured_input
 from vitascope.pipelines.cell_data import load_cells
-from vitascope.pipelines.map_settings import choose_settings, otsu_mask, summed_map
+from vitascope.pipelines.map_settings import THRESHOLDS, choose_settings, class_maps, otsu_mask
 from vitascope.pipelines.phenotype_training import (
     ImageJob,
     MosaicJob,
@@ -26,8 +27,10 @@ from vitascope.pipelines.phenotype_training import (
     run_training,
     score,
 )
+from vitascope.stats.classification import mean_iou
 from vitascope.tasks.bags import Bag
 from vitascope.tasks.recipe import ImagePair, Split, parse_recipe
+from vitascope.tasks.start import start
 
 
 def recipe(tmp_path, **changes):
@@ -54,7 +57,7 @@ def test_a_plate_and_its_labels_make_a_model_that_tells_wells_apart(tiny):
     assert metrics["accuracy"].value == 1.0
     assert metrics["accuracy"].n == 4
     assert metrics["accuracy, median over replicates"].n == 2
-    assert set(card.settings) == {"threshold", "smoothing"}
+    assert set(card.settings) == {"threshold", "smoothing", "map_scale_negative", "map_scale_positive"}
     assert len(card.data[0].sha256) == 16
     assert len(card.domain.feature_mean) == 100
     again = finish(run_evaluation(str(path), read, folder))
@@ -246,27 +249,48 @@ def test_treatments_are_judged_by_the_median_of_their_replicates(tmp_path):
     assert found["accuracy, median over replicates"] == 1.0
 
 
-def test_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
+def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
     folder, read, path = tiny
     corpus = finish(load_bags(read, folder))
     network = load_model(str(path), "phenotype").network
-    from vitascope.ops.map_regions import RegionParams, foreground
-    from vitascope.stats.classification import mean_iou
+    pairs, names = corpus.pairs["train"], ("negative", "positive")
+    truths = [otsu_mask(p.image[0]) for p in pairs]
+    maps = [class_maps(network, p) for p in pairs]
 
-    pairs = corpus.pairs["train"]
-    found = choose_settings(network, pairs, 0)
-    assert found == read_card(path).settings
+    def overlap(sums, threshold, smoothing=0.0):
+        params = RegionParams(threshold, smoothing)
+        return np.mean([mean_iou(foreground(m, params), t) for m, t in zip(sums, truths, strict=True)])
 
-    def overlap(threshold, smoothing):
-        each = [
-            mean_iou(foreground(summed_map(network, p), RegionParams(threshold, smoothing)), otsu_mask(p.image[0]))
-            for p in pairs
-        ]
-        return np.mean(each)
+    plain = choose_settings(network, pairs, 0, names, per_class=False)
+    assert (plain["map_scale_negative"], plain["map_scale_positive"]) == (1.0, 1.0)
+    sums = [m.sum(0) for m in maps]
+    assert overlap(sums, plain["threshold"]) == pytest.approx(max(overlap(sums, t) for t in THRESHOLDS), abs=1e-3)
+    found = choose_settings(network, pairs, 0, names)
+    assert found.keys() == read_card(path).settings.keys()
+    scales = np.array(map_scales(found, names))
+    assert np.log(scales).sum() == pytest.approx(0, abs=1e-3)  # only their ratio counts
+    scaled = [(m / scales[:, None, None]).sum(0) for m in maps]
+    assert overlap(scaled, found["threshold"]) >= overlap(sums, plain["threshold"]) - 1e-3
+    smoothed = {s: overlap(scaled, found["threshold"], s) for s in (0.8, 3.5)}
+    assert overlap(scaled, found["threshold"], found["smoothing"]) >= max(smoothed.values()) - 1e-3
 
-    best = overlap(**found)
-    assert best >= max(overlap(found["threshold"], s) for s in (0.8, 3.5))
-    assert best >= overlap(found["threshold"] * 20, found["smoothing"])
+
+def test_maps_of_a_class_are_divided_by_its_scale(tiny, tmp_path):
+    folder, read, path = tiny
+    card = read_card(path)
+    image = finish(load_bags(read, folder)).pairs["train"][0].image  # any picture of two channels
+    pixels = np.clip(image * 20 + 60, 0, 255).astype(np.uint8)
+    other = tmp_path / path.name
+    scales = {"map_scale_negative": 4.0, "map_scale_positive": 0.5}
+    other.write_text(card.model_copy(update={"settings": {**card.settings, **scales}}).model_dump_json())
+    other.with_suffix(".safetensors").write_bytes(path.with_suffix(".safetensors").read_bytes())
+    own, changed = (
+        finish(start("phenotype", pixels, model=str(p), axes="CYX", channels=(0, 1))).output("maps").array[:]
+        for p in (path, other)
+    )
+    before = np.array(map_scales(card.settings, ("negative", "positive")))
+    assert own.max() > 0
+    np.testing.assert_allclose(changed * np.array([4.0, 0.5])[:, None, None], own * before[:, None, None], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,21 @@ def test_there_is_a_row_for_each_spheroid_and_one_for_the_stack(result):
     assert result.provenance.params["tile_px"] == 256
 
 
+def test_without_a_dead_dye_live_voxels_are_given_and_no_viability(model):
+    named = finish(start(model, stack(SPHEROID.image[:1], ("calcein",))))
+    told = finish(start(model, stack(SPHEROID.image[:1], ()), channels=("0",)))
+    np.testing.assert_array_equal(named.output("labels").array, told.output("labels").array)
+    found, truth = named.output("labels").array > 0, SPHEROID.classes == LIVE
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+    row, table, shells = named.rows[0], named.output("labels").table, named.tables["shells"]
+    assert row["live_um3"] == found.sum() * 16
+    assert np.isnan([row[n] for n in ("viability_percent", "dead_um3", "total_um3", "viability_low")]).all()
+    assert table["dead_um3"].isna().all()
+    assert shells["live_fraction"].isna().all()
+    assert "dead_channel_missing" in named.flags
+    assert "constant" not in named.flags
+
+
 def test_swapped_channels_give_the_same_as_in_order(model, result):
     swapped = finish(start(model, stack(SPHEROID.image[::-1], ("PI", "calcein"))))
     np.testing.assert_array_equal(swapped.output("labels").array, result.output("labels").array)
@@ -95,7 +110,8 @@ def test_times_are_judged_one_by_one(model, result):
     ("image", "told"),
     [
         (lambda: stack(SPHEROID.image[:, :1]), "1 plane"),
-        (lambda: stack(SPHEROID.image[:1], ("calcein",)), "2 channels"),
+        (lambda: stack(SPHEROID.image[:1], ("PI",)), "2 channels"),
+        (lambda: stack(SPHEROID.image[:1], ()), "has no name"),
         (lambda: stack(SPHEROID.image, ("a", "b")), "do not tell"),
         (lambda: stack(pixel_size_um=60.0), "far apart"),
         (lambda: stack(z_step_um=200.0), "far"),

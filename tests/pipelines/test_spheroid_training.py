@@ -1,46 +1,32 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tifffile
 import torch
 
+from spheroid_support import make_recipe
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_files
 from vitascope.engine.train import train
+from vitascope.engine.volume_losses import density_loss
 from vitascope.io.models import read_card
+from vitascope.models.unet import initialise
 from vitascope.models.unet3d import UNet3d
-from vitascope.pipelines.spheroid_data import compose, load_volumes, unlabelled_cells
-from vitascope.pipelines.spheroid_training import classify, prepare, run_training, viability_loss
+from vitascope.pipelines import spheroid_training
+from vitascope.pipelines.spheroid_data import compose, load_volumes, read_stacks, unlabelled_cells
+from vitascope.pipelines.spheroid_training import (
+    SpheroidJob,
+    classify,
+    prepare,
+    run_training,
+    segment_whole,
+    viabilities,
+    viability_loss,
+)
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED
-from vitascope.tasks.recipe import ImagePair, VolumeTraining, parse_recipe
-
-
-def make_recipe(**changes):
-    recipe = {
-        "task": "spheroid",
-        "id": "tiny",
-        "title": "Tiny",
-        "summary": "Simulated",
-        "distrust": "Always.",
-        "licence": "CC0-1.0",
-        "credit": "nobody",
-        "split": {"by": "group"},
-        "input": {
-            "modality": "fluorescence",
-            "channels": ["live", "dead"],
-            "spatial_dims": 3,
-            "pixel_size_um": 2.0,
-            "z_step_um": 4.0,
-            "normalisation": {"method": "zscore", "low": 2, "high": 99.8},
-        },
-        "targets": [{"name": "live"}, {"name": "dead"}, {"name": "density"}],
-        "network": {"name": "unet3d", "arguments": {"in_channels": 2, "out_channels": 3, "width": 2}},
-        "volumes": {"simulated": [2, 1, 1], "diameters_um": [40, 50], "crop_planes": 4},
-        "loss": {"log_dice": 0.5, "focal": 0.5, "density": 0.1, "viability": 0.1},
-        "crop_px": 32,
-        "training": {"epochs": 2, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32", "learning_rate": 0.01},
-    }
-    return parse_recipe({**recipe, **changes}, "tiny")
+from vitascope.tasks.recipe import ImagePair, VolumeTraining
 
 
 def test_a_recipe_makes_a_model_that_loads(tmp_path):
@@ -49,8 +35,43 @@ def test_a_recipe_makes_a_model_that_loads(tmp_path):
     loaded = load_files(card, tmp_path / card.weights.file)
     assert {m.name for m in card.metrics} >= {"dice live", "recall dead"}
     assert "2 simulated" in card.split
+    assert card.domain is not None
+    assert card.intervals is None  # one validation volume is too few
     with torch.no_grad():
         assert loaded.network(torch.zeros(1, 2, 4, 8, 8)).image.shape == (1, 3, 4, 8, 8)
+
+
+def test_the_interval_is_the_conformal_one_of_the_validation_volumes(monkeypatch):
+    values = [(50.0, 50.0 + error) for error in (1, -2, 3, -4, 5, -6, 7, -8, 9)] + [(np.nan, 40.0)]
+    kept = [SimpleNamespace(group=str(i), kind="simulated", numbers=v) for i, v in enumerate(values)]
+    monkeypatch.setattr(spheroid_training, "viabilities", lambda network, volume: volume.numbers)
+    job = SimpleNamespace(targets=(1, 2, 3), volumes={"validation": kept})
+    found = SpheroidJob.intervals(job, None)
+    assert (found.half_width, found.groups, found.level) == (9.0, 9, 0.9)
+    job.volumes["validation"] = kept[1:]
+    assert SpheroidJob.intervals(job, None) is None
+
+
+def test_what_no_relu_follows_starts_flat():
+    """He normal weights there would answer in the tens, where softplus has no slope: a branch that never learns."""
+    network = UNet3d(width=4)
+    initialise(network, torch.Generator().manual_seed(0))
+    found = network.train().stages(torch.randn(1, 2, 4, 16, 16))
+    assert all(torch.equal(y, torch.zeros_like(y)) for y in found.logits)
+    torch.testing.assert_close(found.density, torch.full_like(found.density, float(np.log(2))))
+
+
+def test_the_density_is_learnt(tmp_path):
+    network = UNet3d(width=2)
+    initialise(network, torch.Generator().manual_seed(1))
+    batch = finish(prepare(make_recipe(), tmp_path, network)).batch(0, 2)
+    optimizer = torch.optim.AdamW(network.train().parameters(), 3e-3)
+    for _ in range(120):
+        loss = density_loss(network.stages(batch["image"]).density, batch["density"], batch["density_weight"])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.5 * batch["density"].var().item()
 
 
 def test_training_lowers_the_loss(tmp_path):
@@ -138,6 +159,51 @@ def test_two_colours_are_laid_into_one_volume():
     np.testing.assert_array_equal(stack.channels[0], green[:, 1:19])
 
 
+def test_stacks_are_composed_with_all_but_themselves_and_what_is_kept_apart(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in "abc":
+        tifffile.imwrite(folder / f"{name}.tif", np.zeros((5, 16, 16), np.float32), metadata={"axes": "ZYX"})
+        tifffile.imwrite(folder / f"mask_{name}.tif", np.ones((5, 16, 16), np.int32), metadata={"axes": "ZYX"})
+    pairs = [
+        {"image": f"{n}.tif", "targets": {colour: f"mask_{n}.tif"}, "group": n}
+        for colour in ("live", "dead")
+        for n in "abc"
+    ]
+    data = {"name": "own", "url": "file", "licence": "CC0-1.0", "credit": "nobody", "folder": "data", "pairs": pairs}
+    recipe = make_recipe(
+        data=[data],
+        volumes={"crop_planes": 4, "sparse": ["mask_b.tif"], "z_step_um": 4, "pixel_size_um": 2},
+        split={"by": "group", "test_groups": ["a"]},
+    )
+    stacks = finish(read_stacks(recipe, tmp_path))
+    assert [s.group for s in stacks] == ["a", "a", "b", "c"]  # a with b and c; b with c; c with b
+    assert [s.cells is None for s in stacks] == [False, False, True, False]
+
+
+def test_of_large_simulated_volumes_the_middle_column_is_kept(tmp_path):
+    whole = finish(load_volumes(make_recipe(), tmp_path))["train"]
+    kept = {"simulated": [2, 1, 1], "diameters_um": [40, 50], "crop_planes": 4, "keep_px": 32}
+    columns = finish(load_volumes(make_recipe(volumes=kept), tmp_path))["train"]
+    for all_of_it, column in zip(whole, columns, strict=True):
+        start = [(n - 32) // 2 for n in all_of_it.classes.shape[1:]]
+        where = (slice(None), *(slice(a, a + 32) for a in start))
+        np.testing.assert_array_equal(column.classes, all_of_it.classes[where])
+        np.testing.assert_array_equal(column.image, all_of_it.image[(slice(None), *where)])
+
+
+def test_the_viability_of_a_volume_is_counted_over_labelled_voxels(tmp_path, monkeypatch):
+    volume = finish(load_volumes(make_recipe(), tmp_path))["train"][0]
+    network = UNet3d(width=1).eval()
+    found = segment_whole(network, volume)
+    assert found.shape == volume.classes.shape
+    monkeypatch.setattr(spheroid_training, "segment_whole", lambda network, volume: np.full(found.shape, 2))
+    true, seen = viabilities(network, volume)
+    live, dead = ((volume.classes == k).sum() for k in (2, 3))
+    assert true == pytest.approx(100 * live / (live + dead))
+    assert seen == 100.0
+
+
 def test_what_is_as_bright_as_a_label_and_has_none_is_found():
     image = np.zeros((6, 30, 30))
     image[1:5, 3:10, 3:10], image[1:5, 18:26, 18:26] = 100, 100
@@ -145,6 +211,7 @@ def test_what_is_as_bright_as_a_label_and_has_none_is_found():
     truth[2:4, 4:9, 4:9] = 1
     found = unlabelled_cells(image, truth)
     assert found[2, 22, 22]
+    assert not found[2, 3, 5]  # the rim of a labelled cell is background
     assert not found[:, 12:16].any()
     assert not found[truth > 0].any()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,10 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.folders import user_models
 from vitascope.core.steps import Steps, StopEarly
 from vitascope.core.training import EpochProgress
-from vitascope.io.models import find_cards
-from vitascope.tasks.recipe import read_recipe
+from vitascope.io.models import find_cards, read_card
+from vitascope.io.weights import write_bytes
+from vitascope.tasks.folds import fold_recipes, fold_table
+from vitascope.tasks.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
 
 
@@ -32,6 +35,12 @@ def train(
     finish_now: Annotated[
         bool, typer.Option("--finish-now", help="Make a model of the best so far of a run that was interrupted.")
     ] = False,
+    folds: Annotated[
+        int, typer.Option(help="Cross-validate: so many models, each tested on other groups, and a table of figures.")
+    ] = 0,
+    search: Annotated[
+        int, typer.Option(help="Try the weights of the losses so many times first, and take the best (extra search).")
+    ] = 0,
 ) -> None:
     """Train a model from a recipe; an interrupted run goes on where it stopped."""
     with plain_errors():
@@ -42,10 +51,36 @@ def train(
         folder, name = split_target(out)
         if folder == user_models() and name in find_cards():
             raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+        read = read.changed({"id": name})
+        if search:
+            study = folder / f"{name}.search.db"
+            read = watch(spec.load_search().search(read, recipe.parent, study, search, device))
+            typer.echo(f"Best: loss {read.loss}, gamma {read.volumes.gamma if read.volumes else ''}")
         training = spec.load_training()
-        steps = training.run_training(read.changed({"id": name}), recipe.parent, folder, start_from, device)
-        card = watch(stopped_at_once(steps) if finish_now else steps)
-        typer.echo(f"Model: {card}")
+
+        def make(one: Recipe) -> Path:
+            steps = training.run_training(one, recipe.parent, folder, start_from, device)
+            card: Path = watch(stopped_at_once(steps) if finish_now else steps)
+            return card
+
+        if folds:
+            cross_validate(fold_recipes(read, folds), make, folder, name)
+        else:
+            typer.echo(f"Model: {make(read)}")
+
+
+def cross_validate(recipes: list[Recipe], make: Callable[[Recipe], Path], folder: Path, name: str) -> None:
+    """Make the model of every fold that is not there yet, and write ``<name>-folds.csv`` with their test figures."""
+    cards = []
+    for recipe in recipes:
+        path = folder / f"{recipe.id}.json"
+        cards.append(read_card(path if path.is_file() else make(recipe)))
+        typer.echo(f"Model: {path}")
+    table = fold_table(recipes, cards)
+    write_bytes(folder / f"{name}-folds.csv", table.to_csv(index=False).encode())
+    for row in table[table["fold"] == "mean"].itertuples():
+        typer.echo(f"{row.name}: {row.value:.4f}, {row.on}, mean of the folds")
+    typer.echo(f"Table: {folder / f'{name}-folds.csv'}")
 
 
 def evaluate(

@@ -207,7 +207,9 @@ class ModelCard(CardPart):
     weights: Weights
     domain: Domain | None = None
     intervals: Intervals | None = None
-    settings: dict[str, float] = Field({}, description="What parameters of the task take where they are left empty.")
+    settings: dict[str, float] = Field(
+        {}, description="What parameters of the task take where they are left empty, and scales of what it draws."
+    )
     parent: str = Field("", description="Model it was fine-tuned from: id and sha256.")
     recipe: str = ""
     training: dict[str, Any] = {}

@@ -22,6 +22,7 @@ FLAGS: dict[str, str] = {
     "planes_missing": "The model wants more planes than the stack has, or a plane was taken twice.",
     "smaller_than_cell": "The image is smaller than one cell of the model.",
     "fewer_channels_used": "The image has more channels than the model: the others were left out.",
+    "dead_channel_missing": "There is no dead dye: live voxels are given, dead volume and viability are left empty.",
     "empty_well": "The well holds next to nothing: no organoids were seen in it.",
     "no_well": "No rim of a well was seen: the whole image was taken for the well.",
     "well_cut_off": "The well reaches beyond the image: what lies outside is missing in the numbers.",

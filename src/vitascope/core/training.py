@@ -77,6 +77,10 @@ class AugmentParams(BaseModel):
     flip_vertical: float = Field(0.3, ge=0, le=1, description="Chance to turn top and bottom over.")
     flip_horizontal: float = Field(0.3, ge=0, le=1, description="Chance to swap left and right.")
     rotation_degrees: float = Field(180.0, ge=0, le=180, description="Largest angle of rotation, either way.")
+    quarter_turns: bool = Field(
+        False,
+        description="Turn whole images by quarters only, so that nothing in their corners leaves the picture.",
+    )
     zoom: Literal["thesis", "range", "none"] = Field(
         "thesis",
         description="thesis: 100 px (20 %), 50 px (20 %) or 20 px (60 %) taken off each side of the crop, then "
@@ -95,6 +99,19 @@ class AugmentParams(BaseModel):
     cutout: int = Field(0, ge=0, description="Number of squares blanked in half of the crops.")
     cutout_px: int = Field(40, ge=1, description="Largest side of a blanked square.")
     plane_dropout: float = Field(0.0, ge=0, lt=1, description="Chance to blank each plane.")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their "
+        "truth (Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
+    )
+    overlay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="For amounts in transmitted light, as shares of the background: chance to lay a second image over "
+        "the first. Light is multiplied, amounts add up.",
+    )
 
 
 PLAIN = AugmentParams(

@@ -49,10 +49,18 @@ class BagSampler:
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """Return ``image`` (B, C, side, side), ``numbers`` (B, L) and ``epoch`` (B,)."""
-        drawn = [self.draw(step * size + i, np.random.default_rng((self._seed, step, i))) for i in range(size)]
+        drawn = [self._made(step * size + i, np.random.default_rng((self._seed, step, i))) for i in range(size)]
         images, numbers = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         epoch = torch.full((size,), float(step // self._epoch))
         return {"image": images.contiguous(memory_format=torch.channels_last), "numbers": numbers, "epoch": epoch}
+
+    def _made(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw one image, and lay another over it by chance: as two wells in one beam."""
+        image, numbers = self.draw(turn, rng)
+        if self._augment.overlay and rng.random() < self._augment.overlay:
+            over, more = self.draw(int(rng.integers(len(self.bins))), rng)
+            return (1 + image) * (1 + over) - 1, numbers + more
+        return image, numbers
 
     def draw(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Draw one image of the bin whose turn it is: (C, side, side) and its numbers (L,)."""

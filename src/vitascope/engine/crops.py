@@ -103,7 +103,10 @@ class CropSampler:
         crops = [self.draw(np.random.default_rng((self._seed, step, i))) for i in range(size)]
         stacked = [torch.stack(parts) for parts in zip(*crops, strict=True)]
         image = stacked[0].contiguous(memory_format=torch.channels_last)
-        return {"image": image, "target": stacked[1], "weight": stacked[2], "numbers": stacked[3]}
+        drawn = {"image": image, "target": stacked[1], "weight": stacked[2], "numbers": stacked[3]}
+        if not self._augment.mixup:
+            return drawn
+        return mixed(drawn, self._augment.mixup, np.random.default_rng((self._seed, step, size)))
 
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw one crop: image (C, h, w), target (K, h, w), weight (1, h, w), numbers (L,)."""
@@ -153,6 +156,8 @@ class CropSampler:
 def random_matrix(augment: AugmentParams, crop_px: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw the (2, 2) matrix that maps crop offsets (y, x) to image offsets: flips, rotation, zoom."""
     angle = math.radians(rng.uniform(-augment.rotation_degrees, augment.rotation_degrees))
+    if augment.quarter_turns:
+        angle = round(angle / (math.pi / 2)) * (math.pi / 2)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     mirror = np.where(rng.random(2) < (augment.flip_vertical, augment.flip_horizontal), -1.0, 1.0)
     return turn * mirror[None, :] / draw_zoom(augment, crop_px, rng)
@@ -208,6 +213,34 @@ def vary(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> Ten
     if augment.cutout and rng.random() < 0.5:
         image = cut_out(image, augment, rng)
     return image
+
+
+def mixed(batch: dict[str, Tensor], shape: float, rng: np.random.Generator) -> dict[str, Tensor]:
+    """Add each crop of a batch to another one, and their truths likewise; a pixel counts where it counts in both.
+
+    Parameters
+    ----------
+    batch : dict
+        ``image``, ``target``, ``weight``, ``numbers``, each (B, ...).
+    shape : float, > 0
+        Both parameters of the Beta distribution that shares are drawn from: 1 for any share alike, less for shares
+        that are close to 0 or 1.
+    rng : Generator
+
+    References
+    ----------
+    Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, equation 1.
+    """
+    count = len(batch["image"])
+    shares = torch.from_numpy(rng.beta(shape, shape, count).astype(np.float32))
+    other = torch.from_numpy(rng.permutation(count))
+
+    def added(values: Tensor) -> Tensor:
+        own = shares.view(-1, *[1] * (values.ndim - 1))
+        return own * values + (1 - own) * values[other]
+
+    found = {name: added(batch[name]) for name in ("image", "target", "numbers")}
+    return {**found, "weight": torch.minimum(batch["weight"], batch["weight"][other])}
 
 
 def blur(image: Tensor, kernel: NDArray[np.float32]) -> Tensor:

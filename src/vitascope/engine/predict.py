@@ -168,6 +168,12 @@ def predict_picture(
             plan = smaller
 
 
+def answer_window(model: LoadedModel, plan: Plan, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Return what a network answers to one window (C, h, w) or (C, d, h, w) alone: picture and deepest features."""
+    with _NETWORK:
+        return tuple(np.array(output) for output in open_backend(model, plan)(x))
+
+
 class _NotFiniteError(Exception):
     pass
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vitascope.core.card import InputSpec
 from vitascope.core.steps import Progress, Steps
@@ -17,6 +16,7 @@ from vitascope.io.scratch import Scratch
 from vitascope.ops.chunks import chunk_slices, read_piece
 from vitascope.ops.geometry import Reader, Window, read_reflected, resampled_reader
 from vitascope.ops.histogram import count_values
+from vitascope.ops.median import median_27
 
 Shape3 = tuple[int, int, int]
 
@@ -137,7 +137,7 @@ def filter_median(channel: Any, stored: Any, fill: float) -> Steps[None]:
         yield Progress(done, len(pieces), "Filtering noise")
         wide = tuple(slice(s.start - 1, s.stop + 1) for s in piece)
         block = read_reflected(fetch, shape, wide)
-        stored[piece] = ndimage.median_filter(block, size=3)[1:-1, 1:-1, 1:-1]
+        stored[piece] = median_27(block)
     yield Progress(len(pieces), len(pieces), "Filtering noise")
 
 

@@ -71,8 +71,8 @@ class VolumeSampler:
         if not self._volumes:
             raise TrainingError("There is no volume with labelled voxels to train on.", "Label a few slices.")
         self._crop, self._augment, self._seed = crop_zyx, augment, seed
-        self._cells = [np.flatnonzero(v.classes > 1) for v in self._volumes]
-        self._labelled = [np.flatnonzero(v.classes > 0) for v in self._volumes]
+        self._cells = [np.flatnonzero(v.classes > 1).astype(np.uint32) for v in self._volumes]
+        self._labelled = [np.flatnonzero(v.classes > 0).astype(np.uint32) for v in self._volumes]
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
         """Return ``image`` (B, C, d, h, w), ``truth`` (B, d, h, w), ``density``, ``density_weight`` (B, 1, d, h, w)."""

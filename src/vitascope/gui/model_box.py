@@ -24,7 +24,7 @@ from vitascope.core.folders import BUNDLED_MODELS
 from vitascope.core.result import Trust
 from vitascope.gui.parts import add_row, make_form, make_note, narrow
 from vitascope.gui.trust import LOOKS
-from vitascope.io.models import find_cards, read_card
+from vitascope.io.models import NO_MODELS, find_cards, read_card
 
 AUTO = "auto"
 DEVICES = (
@@ -128,7 +128,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
             self.line.setText(card_line(card))
         else:
             line = AUTO_LINE if self._unchosen == AUTOMATIC else CHOOSE_LINE
-            self.line.setText(line if self.model.count() else "There are no models for this task.")
+            self.line.setText(line if self.model.count() else NO_MODELS)
         self.details.setEnabled(card is not None)
         self.valueChanged.emit()
 
@@ -139,7 +139,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
         if not self.model.count():
-            return "There are no models for this task."
+            return NO_MODELS
         return CHOOSE_LINE if self._unchosen != AUTOMATIC and self.model.currentData() == AUTO else ""
 
     def card_of(self, id_: str) -> ModelCard | None:

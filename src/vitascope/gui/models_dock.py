@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.theme import get_theme
 from qtpy.compat import getopenfilename, getsavefilename
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -27,6 +26,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.folders import BUNDLED_MODELS, user_models
 from vitascope.core.steps import Progress, Steps
 from vitascope.gui.compare_box import CompareBox
+from vitascope.gui.dock import Dock
 from vitascope.gui.model_box import CardWindow, metric_text
 from vitascope.gui.parts import make_note
 from vitascope.gui.runner import Outcome, Runner
@@ -44,7 +44,7 @@ COLUMNS = ("Model", "Task", "Where", "Accuracy")
 PACKAGES = f"One file of ours (*{SUFFIX});;bioimage.io package (*.zip);;Network as ONNX (*.onnx)"
 
 
-class ModelsDock(QWidget):  # type: ignore[misc]
+class ModelsDock(Dock):
     """Models.
 
     Parameters
@@ -55,10 +55,7 @@ class ModelsDock(QWidget):  # type: ignore[misc]
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
-        super().__init__()
-        viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self.runner = runner or Runner(activity=hasattr(viewer, "window"))
-        self._open, self._viewer = True, viewer
+        super().__init__(napari_viewer, runner)
         self._after: Callable[[Any], None] = self._say
         self.list, self.note = ModelList(), make_note()
         self.runs = RunsBox(self._text_colour)
@@ -78,10 +75,6 @@ class ModelsDock(QWidget):  # type: ignore[misc]
         self.compare.asked.connect(lambda title, steps: self._start(title, steps, self.compare.show_comparison))
         self.runs.spoke.connect(self._say)
         self.runner.ended.connect(self._ended)
-        self.destroyed.connect(self.runner.cancel)
-
-    def _text_colour(self) -> str:
-        return str(get_theme(self._viewer.theme).text.as_hex())
 
     def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
         """Look for new models and runs whenever the dock comes up."""
@@ -89,19 +82,6 @@ class ModelsDock(QWidget):  # type: ignore[misc]
         self.runs.reload()
         self.compare.reload()
         super().showEvent(event)
-
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.close_down()
-        handled: bool = super().event(event)
-        return handled
-
-    def close_down(self) -> None:
-        """Cancel what runs, and go."""
-        self._open = False
-        self.runner.cancel()
-        self.deleteLater()
 
     def _start(self, title: str, steps: Callable[[], Steps[Any]], after: Callable[[Any], None]) -> None:
         self._after = after

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import getexistingdirectory, isalive
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout
 
 from vitascope.batch.image_quality import NUMBERS
 from vitascope.batch.journal import has_journal
@@ -16,6 +15,7 @@ from vitascope.batch.plate_results import PlateResults, open_plate_results, qual
 from vitascope.batch.plate_tables import MAP
 from vitascope.core.errors import VitascopeError
 from vitascope.core.plate import Well
+from vitascope.gui.dock import Dock
 from vitascope.gui.heat_box import HeatBox
 from vitascope.gui.layers import OWN
 from vitascope.gui.parts import make_note, make_title, scrolling
@@ -38,7 +38,7 @@ LOOK_AGAIN_S = 1.0
 WIDTH_PX = 420
 
 
-class PlateDock(QWidget):  # type: ignore[misc]
+class PlateDock(Dock):
     """Plates.
 
     Parameters
@@ -53,11 +53,9 @@ class PlateDock(QWidget):  # type: ignore[misc]
     def __init__(
         self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None, launch: Launch = in_background
     ) -> None:
-        super().__init__()
-        viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self.runner = runner or Runner(activity=hasattr(viewer, "window"))
+        super().__init__(napari_viewer, runner)
         self.note = make_note()
-        self.view = WellView(viewer, self._say, self._guarded(launch))
+        self.view = WellView(self._viewer, self._say, self._guarded(launch))
         self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatBox()
         self.run, self.thumbs = PlateRunBox(self.runner), ThumbBox(self._guarded(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
@@ -67,8 +65,6 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self._looked: dict[str, pd.DataFrame] = {}
         self._out: Path | None = None
         self._looked_s = 0.0
-        self._open = True
-        self._viewer = viewer
         self._lay_out()
         self._connect()
         self._look_at_layers()
@@ -119,12 +115,12 @@ class PlateDock(QWidget):  # type: ignore[misc]
         self.run.progressed.connect(self._look_again)
         self.run.ended.connect(lambda: self._look_again(at_once=True))
         self.export_button.spoke.connect(self._say)
-        for runner in self._runners():
+        for runner in self._others():
             self.destroyed.connect(runner.cancel)
-        self._viewer.layers.events.inserted.connect(self._look_at_layers)
+        self._listen(self._look_at_layers, self._viewer.layers.events.inserted)
 
-    def _runners(self) -> tuple[Runner, ...]:
-        return self.runner, self.quality.runner, self.export_button.runner
+    def _others(self) -> tuple[Runner, ...]:
+        return self.quality.runner, self.export_button.runner
 
     def _say(self, text: str) -> None:
         self.note.setText(text)
@@ -132,22 +128,13 @@ class PlateDock(QWidget):  # type: ignore[misc]
 
     # -- going away -------------------------------------------------------------------------------------------------
 
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.close_down()
-        handled: bool = super().event(event)
-        return handled
-
     def close_down(self) -> None:
         """Cancel the run, which can be gone on with, and go."""
-        self._open = False
-        self._viewer.layers.events.inserted.disconnect(self._look_at_layers)
-        for runner in self._runners():
+        for runner in self._others():
             runner.cancel()
         self.view.close()
         self.thumbs.stop()
-        self.deleteLater()
+        super().close_down()
 
     # -- plate, map, results ----------------------------------------------------------------------------------------
 

@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.layers import Labels
 from napari.utils.notifications import show_error, show_info
-from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import (
-    QFrame,
-    QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import RunParams
 from vitascope.core.result import Result
 from vitascope.core.steps import Progress, Steps
 from vitascope.gui.answer_box import AnswerBox
+from vitascope.gui.dock import Dock, make_bar, make_column
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.frame import Frame
 from vitascope.gui.input_box import InputBox
@@ -53,7 +46,7 @@ GRACE_S = 1.0
 """Clicks on Cancel so soon after Run are taken for further clicks on Run."""
 
 
-class TaskDock(QWidget):  # type: ignore[misc]
+class TaskDock(Dock):
     """A dock for one task; subclasses name it.
 
     Parameters
@@ -68,11 +61,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
     """Whether several layers can be run on one by one."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
-        super().__init__()
-        # napari hands out a stand-in whose layers are never identical to themselves.
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self.runner = runner or Runner(activity=hasattr(self._viewer, "window"))
-        self._open = True
+        super().__init__(napari_viewer, runner)
         self._after: Callable[[Any], None] = self._show_run
         self._on_failure: Callable[[str, str], None] = self._show_failure
         self._started_s = 0.0
@@ -81,7 +70,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = QPushButton(self.spec.verb)
-        self.bar, self.status = QProgressBar(), make_note()
+        self.bar, self.status = make_bar(), make_note()
         self.answer = AnswerBox(self.spec, self._text_colour)
         self.take_away = TakeAwayBox(self._viewer, self._start)
         self._lay_out()
@@ -92,10 +81,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 4, 8, 8)
-        column.setSpacing(6)
+        inside, column = make_column()
         parts = (
             make_title("Input"),
             self.input,
@@ -109,23 +95,11 @@ class TaskDock(QWidget):  # type: ignore[misc]
             column.addWidget(part)
         self.run_button.setStyleSheet(RUN_STYLE)
         self.run_button.setToolTip(self.spec.summary)
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
-        self.bar.hide()
         after = self.parts_after_answer()
         for part in (self.run_button, self.bar, self.status, self.answer, *after, self.take_away):
             column.addWidget(part)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidget(inside)
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.area = area
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
-        self.setMinimumWidth(WIDTH_PX)
+        self.area = self._show_column(inside, WIDTH_PX)
 
     def parts_after_answer(self) -> Sequence[QWidget]:
         """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
@@ -141,15 +115,9 @@ class TaskDock(QWidget):  # type: ignore[misc]
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
         self.take_away.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
-        # The runner outlives this widget: a dock that goes away takes its run along.
-        self.destroyed.connect(self.runner.cancel)
-        for event in self._viewer_events():
-            event.connect(self._layers_changed)
-        self._viewer.events.theme.connect(self._theme_changed)
-
-    def _viewer_events(self) -> tuple[Any, ...]:
         layers = self._viewer.layers
-        return (
+        self._listen(
+            self._layers_changed,
             layers.events.inserted,
             layers.events.removed,
             layers.events.reordered,
@@ -157,24 +125,7 @@ class TaskDock(QWidget):  # type: ignore[misc]
             layers.selection.events.changed,
             layers.selection.events.active,
         )
-
-    # -- going away -------------------------------------------------------------------------------------------------
-
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.close_down()
-        handled: bool = super().event(event)
-        return handled
-
-    def close_down(self) -> None:
-        """Cancel the run, leave the viewer alone, and go."""
-        self._open = False
-        self.runner.cancel()
-        for event in self._viewer_events():
-            event.disconnect(self._layers_changed)
-        self._viewer.events.theme.disconnect(self._theme_changed)
-        self.deleteLater()
+        self._listen(self._theme_changed, self._viewer.events.theme)
 
     # -- what the user sees before a run ----------------------------------------------------------------------------
 
@@ -184,9 +135,6 @@ class TaskDock(QWidget):  # type: ignore[misc]
         layers = self._viewer.layers
         self.input.set_layers(list(layers), list(layers.selection), layers.selection.active)
         self.take_away.layers_changed()
-
-    def _text_colour(self) -> str:
-        return str(get_theme(self._viewer.theme).text.as_hex())
 
     def _theme_changed(self, event: Any = None) -> None:
         if self._open:

@@ -274,7 +274,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         spec = self._spec
 
         def work() -> CheckedPair:
-            checked: CheckedPair = spec.load_finetuning().check(layers.pair(), card.input)
+            checked: CheckedPair = spec.load_checks().check(layers.pair(), card.input)
             return checked
 
         def show(checked: CheckedPair | Outcome) -> None:

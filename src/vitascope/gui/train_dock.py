@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLineEdit,
-    QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -27,6 +23,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import EpochProgress
+from vitascope.gui.dock import Dock, make_bar, make_column
 from vitascope.gui.form import ParamsForm
 from vitascope.gui.model_box import ModelBox, metric_text
 from vitascope.gui.parts import Fold, add_row, discard, make_form, make_line, make_note, make_title
@@ -49,7 +46,7 @@ TRAIN, PAUSE = "Train", "Pause"
 LOADING = "Loading the libraries"
 
 
-class TrainDock(QWidget):  # type: ignore[misc]
+class TrainDock(Dock):
     """Train.
 
     Parameters
@@ -64,10 +61,8 @@ class TrainDock(QWidget):  # type: ignore[misc]
     def __init__(
         self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None, launch: Launch = in_background
     ) -> None:
-        super().__init__()
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self.runner = runner or Runner(activity=hasattr(self._viewer, "window"))
-        self._launch, self._open = launch, True
+        super().__init__(napari_viewer, runner)
+        self._launch = launch
         self._after: Callable[[Any], None] = self._show_model
         self.task, self.name, self.scratch = QComboBox(), QLineEdit(), QCheckBox("from scratch, with random weights")
         self.data: TrainDataBox
@@ -76,7 +71,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.estimate_button, self.train_button = QPushButton("How long?"), QPushButton(TRAIN)
         self.stop_button = QPushButton("Stop, keep the best")
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
-        self.bar, self.status, self.answer, self.words = QProgressBar(), make_note(), make_note(), make_note()
+        self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
@@ -89,10 +84,7 @@ class TrainDock(QWidget):  # type: ignore[misc]
     # -- building ---------------------------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 4, 8, 8)
-        column.setSpacing(6)
+        inside, column = make_column()
         form = make_form()
         add_row(form, "Task", self.task, "What the model is for.")
         column.addLayout(form)
@@ -112,24 +104,13 @@ class TrainDock(QWidget):  # type: ignore[misc]
         column.addWidget(self.prepare)
         column.addWidget(make_line())
         column.addLayout(self._buttons())
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
-        self.bar.hide()
         self.answer.setStyleSheet("font-size: 15px; font-weight: 600;")
         for part in (self.words, self.bar, self.status, self.answer, self.plots, self._resume_fold()):
             column.addWidget(part)
         for note in (self.words, self.answer):
             note.hide()
         column.addStretch(1)
-        self.area = QScrollArea()
-        self.area.setWidget(inside)
-        self.area.setWidgetResizable(True)
-        self.area.setFrameShape(QFrame.Shape.NoFrame)
-        self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.area)
-        self.setMinimumWidth(WIDTH_PX)
+        self.area = self._show_column(inside, WIDTH_PX)
 
     def _buttons(self) -> QHBoxLayout:
         across = QHBoxLayout()
@@ -181,33 +162,11 @@ class TrainDock(QWidget):  # type: ignore[misc]
         self.settings.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
-        self.destroyed.connect(self.runner.cancel)
-        for event in self._events():
-            event.connect(self._layers_changed)
-
-    def _events(self) -> tuple[Any, ...]:
         events = self._viewer.layers.events
-        return (events.inserted, events.removed, events.renamed, self._viewer.layers.selection.events.active)
-
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.close_down()
-        handled: bool = super().event(event)
-        return handled
-
-    def close_down(self) -> None:
-        """Pause the run, which can be gone on with, and go."""
-        self._open = False
-        self.runner.cancel()
-        for event in self._events():
-            event.disconnect(self._layers_changed)
-        self.deleteLater()
+        active = self._viewer.layers.selection.events.active
+        self._listen(self._layers_changed, events.inserted, events.removed, events.renamed, active)
 
     # -- before a run -----------------------------------------------------------------------------------------------
-
-    def _text_colour(self) -> str:
-        return str(get_theme(self._viewer.theme).text.as_hex())
 
     def _layers_changed(self, event: Any = None) -> None:
         if self._open:

@@ -116,7 +116,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
         layers: LayerPair = item.data(Qt.ItemDataRole.UserRole).of_value(card.targets[0].name, 0.0, "")
 
         def work() -> CheckedPair:
-            checked: CheckedPair = spec.load_finetuning().check(layers.pair(), card.input)
+            checked: CheckedPair = spec.load_checks().check(layers.pair(), card.input)
             return checked
 
         def show(checked: CheckedPair | Outcome) -> None:

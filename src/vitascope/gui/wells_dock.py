@@ -78,14 +78,8 @@ class WellsDock(TaskDock):
 
     def _connect(self) -> None:
         super()._connect()
-        self._viewer.layers.selection.events.active.connect(self._layer_chosen)
-        self._viewer.dims.events.current_step.connect(self._plane_chosen)
-
-    def close_down(self) -> None:
-        """Leave the viewer alone, and go."""
-        self._viewer.layers.selection.events.active.disconnect(self._layer_chosen)
-        self._viewer.dims.events.current_step.disconnect(self._plane_chosen)
-        super().close_down()
+        self._listen(self._layer_chosen, self._viewer.layers.selection.events.active)
+        self._listen(self._plane_chosen, self._viewer.dims.events.current_step)
 
     def _theme_changed(self, event: Any = None) -> None:
         super()._theme_changed(event)

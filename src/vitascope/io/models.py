@@ -10,6 +10,7 @@ from vitascope.core.folders import BUNDLED_MODELS, shared_models, user_models
 from vitascope.io.weights import write_bytes
 
 MAX_CARD_BYTES = 16 << 20
+NO_MODELS = "There are no models for this task."
 
 
 def model_folders() -> list[Path]:
@@ -130,4 +131,4 @@ def find_card(model: str, task: str | None = None) -> Path:
 
 def _known(task: str | None) -> str:
     known = ", ".join(find_cards(task))
-    return f"Models at hand: {known}." if known else "There are no models for this task."
+    return f"Models at hand: {known}." if known else NO_MODELS

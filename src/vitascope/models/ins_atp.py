@@ -129,7 +129,10 @@ class InsAtp(nn.Module):
 
     def forward(self, x: Tensor) -> AtpOutput:
         """Estimate the ATP of wells (B, C, H, W); H and W are multiples of the grid and of the extractor's stride."""
-        encoding = self.encode(x)  # (B, F, g, g)
+        return self.answer(self.encode(x))
+
+    def answer(self, encoding: Tensor) -> AtpOutput:
+        """Estimate the ATP from the features of the instances, (B, F, g, g)."""
         if self.fusion == "additive":
             contribution = F.softplus(self.share(encoding) - START) * (self.top / self.grid**2)  # (B, 1, g, g)
             value = contribution.flatten(1).sum(1, keepdim=True)
@@ -137,6 +140,10 @@ class InsAtp(nn.Module):
         attention = self.attention(encoding)
         code = self.regression(self.fuse(encoding, attention))
         return AtpOutput(self.value(code), encoding, attention, torch.zeros_like(attention), code)
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return what turns the features of the instances into an amount."""
+        return [p for name, p in self.named_parameters() if not name.startswith("extractor.")]
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features of the instances, (B, F, g, g)."""

@@ -154,9 +154,15 @@ def he_normal_(weight: Tensor, fan: int, generator: torch.Generator | None = Non
 
 
 def initialise(network: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Start all convolutions by truncated He normal weights and zero biases, in place."""
+    """Start all convolutions by truncated He normal weights and zero biases, in place.
+
+    Layers that a network calls its ``answers`` start by zeros: what no ReLU follows would else answer in the tens,
+    where softmax and softplus hardly have a slope.
+    """
     for layer in network.modules():
         if isinstance(layer, Convolution):
             he_normal_(layer.weight, fan_in(layer), generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    for layer in getattr(network, "answers", ()):
+        nn.init.zeros_(layer.weight)

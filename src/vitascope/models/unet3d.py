@@ -93,6 +93,11 @@ class UNet3d(nn.Module):
         self.density_head = nn.Conv3d(widths[1], 1, 1)
         self.viability = ViabilityHead()
 
+    @property
+    def answers(self) -> tuple[nn.Module, ...]:
+        """The last layers, which no ReLU follows; see :func:`vitascope.models.unet.initialise`."""
+        return (*self.heads, self.density_head)
+
     def stages(self, x: Tensor) -> Stages:
         """Return the logits of every stage and the density.
 

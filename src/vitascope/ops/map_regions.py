@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,15 @@ class RegionParams:
     smoothing: float = 0.8
     method: Literal["cut", "messages"] = "cut"
     min_area_px: float = 0.0
+
+
+def map_scales(settings: Mapping[str, float], classes: Sequence[str]) -> list[float]:
+    """Return what the map of each class is divided by: the card's ``map_scale_<class>``, else 1 (equation 5 as it is).
+
+    Instances of one class may light up several times as strongly as those of another; a single threshold over the sum
+    of the maps would then outline the one and miss the other.
+    """
+    return [settings.get(f"map_scale_{column}", 1.0) for column in column_names(list(classes))]
 
 
 def foreground(picture: NDArray[Any], params: RegionParams) -> NDArray[np.bool_]:

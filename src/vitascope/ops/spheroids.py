@@ -1,7 +1,8 @@
 """Spheroids in a stack: which voxels belong together, and what a biologist asks of each.
 
 Outlines are found on a coarse grid, so that a stack of any size is two passes over its voxels. A spheroid's outline is
-where the share of cells, smoothed, exceeds a quarter; holes are filled. Depth is the distance from that outline.
+where the share of cells, smoothed, exceeds a quarter; holes are filled. Where cells lie apart, as nuclei do, it is what
+lies among cells near each other. Depth is the distance from that outline.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from vitascope.core.steps import Progress, Steps
 from vitascope.ops.chunks import chunk_slices, read_piece
 
 OUTLINE_SHARE = 0.25
+NEAR_SHARE = 0.02
+"""The same for what is near a cell: about 12 µm around a nucleus, at coarse voxels of 8 µm."""
+
 UNKNOWN_VOXEL_UM = (4.0, 1.0, 1.0)
 """Voxel (z, y, x) that stands in where the size is not known; numbers that depend on it are left empty."""
 
@@ -110,19 +114,38 @@ def separate(share: NDArray[np.float64], grid: CoarseGrid, least_diameter_um: fl
     Returns
     -------
     array of int32, coarse
-        Numbers from 1, the largest spheroid first; grown by two voxels, so that cells at the rim belong.
+        Numbers from 1, the largest spheroid first; grown by two voxels, and by cells near them, so that cells at the
+        rim belong.
     """
-    pieces, count = ndimage.label(outline(share))
-    volumes = np.bincount(pieces.ravel(), minlength=count + 1) * np.prod(grid.voxel_um)
-    least = np.pi / 6 * least_diameter_um**3
-    kept = sorted((n for n in range(1, count + 1) if volumes[n] >= least), key=lambda n: (-volumes[n], n))
-    renumber = np.zeros(count + 1, np.int32)
+    least = np.pi / 6 * least_diameter_um**3 / np.prod(grid.voxel_um)
+    dense, near = dense_and_near(share)
+    pieces, count = ndimage.label(dense)
+    bodies, found = ndimage.label(near | dense)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    seeds = np.where(sizes[pieces] >= least, pieces, 0)
+    alone = np.bincount(bodies[ndimage.binary_erosion(near)], minlength=found + 1)
+    alone[np.unique(bodies[seeds > 0])] = 0  # there are dense pieces, which its cells are shared among
+    loose = (alone >= least) & (np.arange(found + 1) > 0)
+    seeds = np.where(loose[bodies], count + bodies, seeds)
+    volumes = np.concatenate([sizes, alone[1:]])
+    kept = sorted((int(n) for n in np.unique(seeds) if n), key=lambda n: (-volumes[n], n))
+    renumber = np.zeros(len(volumes), np.int32)
     renumber[kept] = np.arange(1, len(kept) + 1)
-    labels: NDArray[np.int32] = renumber[pieces]
+    labels: NDArray[np.int32] = renumber[seeds]
     if not kept:
         return labels
+    belongs = np.zeros(found + 1, bool)
+    belongs[np.unique(bodies[labels > 0])] = True
+    belongs[0] = False
     far, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    return np.asarray(np.where(far <= 2, labels[tuple(nearest)], 0), np.int32)
+    return np.asarray(np.where((far <= 2) | belongs[bodies], labels[tuple(nearest)], 0), np.int32)
+
+
+def dense_and_near(share: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return where cells lie densely, and where cells are near; holes filled."""
+    smooth = smooth_share(share)
+    dense, near = (np.asarray(ndimage.binary_fill_holes(smooth > s)) for s in (OUTLINE_SHARE, NEAR_SHARE))
+    return dense, near
 
 
 def smooth_share(share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,8 +154,10 @@ def smooth_share(share: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def outline(share: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where a spheroid is: smoothed share above :data:`OUTLINE_SHARE`, holes filled."""
-    return np.asarray(ndimage.binary_fill_holes(smooth_share(share) > OUTLINE_SHARE))
+    """Return where one spheroid is: densely, or where most of it lies apart, among cells near each other."""
+    dense, near = dense_and_near(share)
+    among = np.asarray(ndimage.binary_erosion(near))
+    return among if 2 * dense.sum() < among.sum() else dense
 
 
 @dataclass

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.steps import Progress, Steps
 from vitascope.engine.atp_loss import AtpLoss, atp_loss
+from vitascope.engine.head_fit import fit_head
 from vitascope.engine.train import Batch
 from vitascope.models.ins_atp import InsAtp
 from vitascope.ops.atp_code import bits_needed, round_top
-from vitascope.pipelines.amount_training import INTERVAL_LEVEL, AmountJob, Floats, evaluate
+from vitascope.pipelines.amount_training import INTERVAL_LEVEL, AmountJob, Floats, evaluate, truth_of
 from vitascope.pipelines.bag_data import BagCorpus, load_bags
 from vitascope.pipelines.simulated import truths
 from vitascope.pipelines.training import Trainee, make_model
@@ -23,6 +25,8 @@ from vitascope.stats.conformal import calibrate, interval
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import find_bags
 from vitascope.tasks.recipe import DataSet, Recipe, find_data
+
+HEAD_PULL = 0.01
 
 
 class AtpJob(AmountJob):
@@ -38,6 +42,21 @@ class AtpJob(AmountJob):
         """Return equation 2."""
         assert isinstance(network, InsAtp)
         return atp_loss(network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
+
+    def fit_head(self, network: nn.Module) -> None:
+        """Fit what reads amounts from features to the training wells, as they lie."""
+        assert isinstance(network, InsAtp)
+        pairs = self.corpus.pairs["train"]
+        truth = torch.from_numpy(truth_of(pairs)).float()
+        with torch.no_grad():
+            images = [torch.from_numpy(p.image)[None] for p in pairs]
+            encoding = torch.cat([network.encode(x) for x in images])
+        spread = 1.0 if network.head == "code" else float(truth.std()) / network.top
+
+        def loss() -> Tensor:
+            return atp_loss(network.answer(encoding), network, truth, 0.0, self._loss) / spread**2
+
+        fit_head(network.head_parameters(), loss, HEAD_PULL)
 
     def calibrated(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
         """Calibrate as a difference or a factor, whichever is narrower."""

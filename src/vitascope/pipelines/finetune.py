@@ -33,19 +33,20 @@ from vitascope.ops.pair_check import words_of_ids
 from vitascope.ops.target_preparation import EXPOSURE
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
-from vitascope.tasks.finetune import FROZEN, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
+from vitascope.tasks.finetune import FROZEN, LAST, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
 from vitascope.tasks.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 
 RECIPE = "recipe.yaml"
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
 QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
+OVERLAY, AVERAGE_DECAY = 0.5, 0.98
 LEAST_GROUPS = 3
 SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
-
-__all__ = ["check", "discard", "estimate", "set_up_pairs", "set_up_table", "warm_up"]
+ROOM = 1.42
+"""Side of the area against that of a crop that is turned by any angle in it."""
 
 ESTIMATE_STEPS = 4
 
@@ -186,7 +187,7 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estima
     per_step = min(b - a for a, b in pairwise(marks[1:])) if len(marks) > 2 else marks[-1] - last
     training = recipe.training
     total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.settle_steps * per_step / 2
-    return Estimate(per_step, measured, total, peak - before)
+    return Estimate(per_step, measured, total * (2 if recipe.refit else 1), peak - before)
 
 
 def warm_up() -> None:
@@ -254,11 +255,27 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
         "start_from": start_from,
         "target_preparation": params.preparation.model_dump(),
     }
+    if start_from and card.task == "atp":
+        _vary_amounts(tree, card)
+    if LAST[params.last]:
+        tree["refit"] = {"on": LAST[params.last]}
     if params.exposure_filter:
         tree["keep"] = EXPOSURE.model_dump()
     if tree.get("volumes"):
         tree["volumes"] = {**tree["volumes"], "simulated": [0, 0, 0], "sparse": []}
     return tree
+
+
+def _vary_amounts(tree: dict[str, Any], card: ModelCard) -> None:
+    """Make more of few wells: turn them by quarters, lay one over another, and draw them as they come.
+
+    Any other angle takes off corners and the ATP in them, and some tens of wells leave most bins empty.
+    """
+    tree["augment"] = {**tree.get("augment", {}), "quarter_turns": True}
+    if card.input.normalisation.method == "background":
+        tree["augment"]["overlay"] = OVERLAY
+    tree["amounts"] = {**tree.get("amounts", {}), "sampling": "random"}
+    tree["training"] = {"average_decay": AVERAGE_DECAY, **tree["training"]}
 
 
 def _targets(card: ModelCard, pairs: Sequence[TrainingPair]) -> list[dict[str, Any]]:
@@ -315,6 +332,10 @@ def _split_pairs(
     reach = find_family(card.architecture).halo_px
     rows = plan_rows(min(heights), max(heights), reach, params.force_leak)
     tree["split"] = {"by": "region", **rows.split, "force_leak": params.force_leak}
+    if tree.get("refit"):
+        end = max(heights) if tree["refit"]["on"] == "all" else rows.split["test_rows"][0][0] - reach
+        least = min(end, min(heights), *(pair.image.shape_yx[1] for pair in pairs))
+        tree["refit"] |= {"train_rows": [[0, end]], "crop_px": _crop_for(tree, least)}
     _fit_crop(tree, min(rows.train_rows, *(pair.image.shape_yx[1] for pair in pairs)))
     warning = (
         f"Of {len(groups)} image(s) the rows are split: the figures will hold for this image, "
@@ -334,13 +355,18 @@ def _split_volumes(tree: dict[str, Any], groups: Sequence[str]) -> tuple[str, li
 
 def _fit_crop(tree: dict[str, Any], least_side: int) -> None:
     """Take smaller crops where the images want it."""
-    crop = min(int(tree.get("crop_px", 256)), least_side // 16 * 16)
-    if crop < LEAST_CROP_PX:
+    if least_side < LEAST_CROP_PX:
         raise TrainingError(
             f"Only {least_side} px are left to train on; crops of {LEAST_CROP_PX} px are the least.",
             "Add larger images.",
         )
-    tree["crop_px"] = crop
+    tree["crop_px"] = _crop_for(tree, least_side)
+
+
+def _crop_for(tree: dict[str, Any], least_side: int) -> int:
+    """Return the largest crop, up to the recipe's, that an area holds; of a picture, turned by any angle."""
+    fitting = int(least_side / (ROOM if tree["task"] == "stain" else 1)) // 16 * 16
+    return min(int(tree.get("crop_px", 256)), max(fitting, LEAST_CROP_PX))
 
 
 def _finish(tree: dict[str, Any], folder: Path, words: str, warnings: Sequence[str]) -> SetUp:

@@ -31,7 +31,7 @@ from vitascope.models.mil_cnn import MilCnn
 from vitascope.ops.chunks import chunk_slices, read_piece
 from vitascope.ops.histogram import count_values
 from vitascope.ops.instances import central, is_single_cell
-from vitascope.ops.map_regions import RegionParams, add_regions
+from vitascope.ops.map_regions import RegionParams, add_regions, map_scales
 from vitascope.ops.measure import column_names
 from vitascope.pipelines.grid import Grid, judge_picture, make_pool, predict_onto, write_back
 from vitascope.tasks.phenotype import PhenotypeParams
@@ -162,8 +162,9 @@ class _Work:
         pooled = Pooled(self.network, grid.logits, counts)
         row |= self._numbers(pooled, single)
         if planes.maps:
-            for plane, share in zip(planes.maps, pooled.pooled, strict=True):
-                scale_plane(plane, float(share))
+            scales = map_scales(self.card.settings, self.names)
+            for plane, share, scale in zip(planes.maps, pooled.pooled, scales, strict=True):
+                scale_plane(plane, float(share) / scale)
             write_back(probability_reader(grid.logits, self.model.family.multiple_px), prepared, planes.instances)
             row |= yield from self._find_regions(picture, planes)
         self.rows.append(row)

@@ -157,12 +157,12 @@ class ImageJob(_Job):
         return image_metrics(self.corpus, score(network, self.corpus.pairs["test"]).last)
 
     def settings(self, network: nn.Module) -> dict[str, float]:
-        """Choose the maps' threshold and smoothing on the training images, where the recipe names a channel."""
+        """Choose the maps' scales, threshold and smoothing on the training images, where the recipe names a channel."""
         if not self.recipe.map_truth:
             return {}
         assert isinstance(network, MilCnn)
         channel = self.input.channels.index(self.recipe.map_truth)
-        return choose_settings(network, self.corpus.pairs["train"], channel)
+        return choose_settings(network, self.corpus.pairs["train"], channel, self._names)
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""

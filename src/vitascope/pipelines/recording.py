@@ -57,17 +57,21 @@ class Run:
             logger.warning("The training run was not recorded: %s", error)
 
 
-def recorded(steps: Steps[Trained], run: Run) -> Steps[Trained]:
-    """Drain a training run and put it down after each epoch; whatever is thrown in goes to the run."""
+def recorded(steps: Steps[Trained], run: Run, stage: str = "") -> Steps[Trained]:
+    """Drain a training run and put it down after each epoch; whatever is thrown in goes to the run.
+
+    With a ``stage`` it is a part of a run whose curves were put down already: it is shown as that stage, no more.
+    """
     try:
         progress: Progress = next(steps)
         while True:
-            if isinstance(progress, EpochProgress) and progress.preview:
+            if isinstance(progress, EpochProgress) and progress.preview and not stage:
                 run.note("running", progress.history)
             try:
-                yield progress
+                yield Progress(progress.done, progress.total, stage) if stage else progress
             except StopEarly as stop:
-                progress = steps.throw(stop) if isinstance(progress, EpochProgress) else next(steps)
+                begun = isinstance(progress, EpochProgress) and (progress.done > 0 or not stage)
+                progress = steps.throw(stop) if begun else next(steps)
             else:
                 progress = next(steps)
     except StopIteration as end:

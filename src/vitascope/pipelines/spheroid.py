@@ -18,12 +18,13 @@ from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
+from vitascope.engine.domain import judge, worst
 from vitascope.engine.load import LoadedModel, load_model
 from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.predict import predict_picture
+from vitascope.engine.predict import answer_window, predict_picture
 from vitascope.engine.prepare import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
 from vitascope.engine.prepare_volume import PreparedVolume, prepare_volume
-from vitascope.engine.select import find_channels
+from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.inputs import describe_input
 from vitascope.io.scratch import Scratch
 from vitascope.models.unet3d import UNet3d
@@ -37,6 +38,8 @@ from vitascope.ops.spheroids import (
     summarise_spheroids,
     with_place,
 )
+from vitascope.pipelines.spheroid_dyes import NEEDS_DEAD, blank, find_dyes, without_dye
+from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 
 DEFAULT_MODEL = "spheroid-live-dead"
@@ -54,7 +57,8 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> Steps[Resul
     Parameters
     ----------
     inputs : mapping
-        ``image``: a stack of at least 3 planes with a live and a dead dye; with a time axis each time by itself.
+        ``image``: a stack of at least 3 planes with a live and a dead dye, or the live one alone, where viability stays
+        empty; with a time axis each time by itself.
     params : SpheroidParams
         ``auto`` values are resolved before the run and recorded.
 
@@ -95,12 +99,13 @@ class _Work:
         self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
         check_stack(self.image)
         spec = model.card.input
-        self.channels = find_channels(self.image, params.channels, spec)
+        self.channels = find_dyes(self.image, params.channels, spec)
+        self.dead_seen = len(self.channels) == len(spec.channels)
         self.z_step_um = params.z_step_um or self.image.z_step_um
         self.scale, flags = volume_scale(self.image, self.z_step_um, spec, rescale=params.rescale)
         self.sized = self.z_step_um is not None and self.image.pixel_size_um is not None
         self.voxel_um = voxel_size(self.image, self.z_step_um)
-        self.flags: list[str] = [*self.image.flags, *flags]
+        self.flags: list[str] = [*self.image.flags, *flags, *([] if self.dead_seen else ["dead_channel_missing"])]
         self.scratch = Scratch()
         self.leading = "T" if "T" in self.image.axes else ""
         self.names = [t.name for t in model.card.targets]
@@ -114,15 +119,19 @@ class _Work:
         self.shells: list[pd.DataFrame] = []
         self.rows: list[dict[str, Any]] = []
         self.plan: Plan | None = None
+        self.trust = Trust()
 
     def do(self, t: int) -> Steps[None]:
         """Segment and measure one time."""
         of = f" ({t + 1} of {self.image.sizes['T']})" if self.leading else ""
         stacks = [volume_of(self.image, t, c) for c in self.channels]
+        if not self.dead_seen:
+            stacks.append(without_dye(stacks[0]))
         scratch = Scratch()  # what only this time needs
         prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
-        self.flags += prepared.flags
-        if any(m.gain > 0 for m in prepared.maps):
+        seen = any(m.gain > 0 for m in prepared.maps)
+        self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
+        if seen:
             answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)
         where = (t,) if self.leading else ()
@@ -137,13 +146,17 @@ class _Work:
             intensities=(stacks[0], stacks[-1]),
         )
         row = summarise_spheroids(measured.table)
-        if not len(measured.table):
+        table, shells = measured.table, measured.shells
+        if not self.dead_seen:
+            row |= {name: float("nan") for name in NEEDS_DEAD if name in row}
+            table, shells = blank(table), blank(shells)
+        if not len(table):
             self.flags.append("no_objects")
         self._add_references(row, measured.live_by_plane)
         place = {"time": t} if self.leading else {}
         self.rows.append({**place, **row})
-        self.tables.append(with_place(measured.table, place))
-        self.shells.append(with_place(measured.shells, place))
+        self.tables.append(with_place(table, place))
+        self.shells.append(with_place(shells, place))
 
     def _predict(self, prepared: PreparedVolume, scratch: Scratch, stage: str) -> Steps[Any]:
         if self.plan is None:
@@ -153,7 +166,13 @@ class _Work:
         def sink(where: tuple[slice, ...], piece: NDArray[np.float32]) -> None:
             answer[(slice(None), *where)] = piece
 
-        self.plan = yield from predict_picture(self.model, prepared.read, prepared.shape, self.plan, sink, stage=stage)
+        plan = yield from predict_picture(self.model, prepared.read, prepared.shape, self.plan, sink, stage=stage)
+        self.plan = plan
+        if (domain := self.model.card.domain) is not None:
+            found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
+            trust, flags = judge(domain, *found)
+            self.trust = worst(self.trust, trust)
+            self.flags += flags
         return answer
 
     def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> Steps[None]:
@@ -181,8 +200,8 @@ class _Work:
         """Add the interval, and the viability relative to the control, where the card and the user give them."""
         value, intervals = row["viability_percent"], self.model.card.intervals
         if intervals is not None and np.isfinite(value):
-            row["viability_low"] = max(0.0, value - intervals.half_width)
-            row["viability_high"] = min(100.0, value + intervals.half_width)
+            low, high = interval(np.array([value]), intervals)
+            row["viability_low"], row["viability_high"] = max(0.0, float(low[0])), min(100.0, float(high[0]))
         control = self.params.control_live_um3
         if control is not None and self.sized:
             voxels = control / float(np.prod(self.voxel_um))
@@ -221,6 +240,7 @@ class _Work:
             versions=versions(),
             started=started,
             seconds=round(seconds, 3),
+            trust=self.trust.level,
             flags=list(flags),
         )
         return Result(
@@ -231,8 +251,8 @@ class _Work:
             image.name,
             "WARN" if flags else "OK",
             flags,
-            "",
-            Trust(),
+            " ".join(self.trust.reasons),
+            self.trust,
             interval_level=card.intervals.level if card.intervals is not None else None,
             tables={"shells": _joined(self.shells)},
             provenance=provenance,

@@ -31,6 +31,9 @@ FIRST_SEED = {"train": 1000, "validation": 2000, "test": 3000}
 BRIGHT_PERCENTILE = 5.0
 """In sparse labels, what is not labelled but brighter than this percentile of the labelled cells does not count."""
 
+NEAR_ZYX = (1, 3, 3)
+"""Voxels around a labelled cell that are background, however bright: the rim of no cell would count else."""
+
 Voxel = tuple[float, float, float]
 
 
@@ -110,7 +113,7 @@ def simulated_stack(recipe: Recipe, seed: int) -> Stack:
         brightness=rng.uniform(0.7, 1.3),
         oxygen_um=rng.uniform(60, 150),
     )
-    optics = VolumeOptics(autofluorescence=rng.uniform(0.02, 0.15))
+    optics = VolumeOptics(autofluorescence=rng.uniform(0.02, 0.25))
     voxel = network_voxel(recipe.input)
     made = simulate_spheroid(params, voxel, optics, seed)
     live = np.where(made.classes == LIVE, made.cells, 0)
@@ -145,8 +148,14 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> Steps[list[Stack]]:
             _check_shapes(pair.image, image.shape, truth.shape)
             single[colour].append((pair, image, truth))
     for live in single["live"]:
-        found += [compose(live, dead, recipe.volumes) for dead in single["dead"]]
+        found += [compose(live, dead, recipe.volumes) for dead in single["dead"] if _may_meet(recipe, live[0], dead[0])]
     return found
+
+
+def _may_meet(recipe: Recipe, live: ImagePair, dead: ImagePair) -> bool:
+    """Tell whether two stacks are composed: the dead one belongs to the part of the live one, or is trained on."""
+    live_part, dead_part = (part_of(recipe, pair.group or pair.image) for pair in (live, dead))
+    return live.image != dead.image and dead_part in ("train", live_part)
 
 
 def _check_shapes(name: str, image: tuple[int, ...], truth: tuple[int, ...]) -> None:
@@ -203,15 +212,17 @@ def compose(
             classes[(classes == BACKGROUND) & unlabelled_cells(image, truth)] = UNLABELLED
     group = live[0].group or live[0].image
     voxel = _voxel(volumes.z_step_um, volumes.pixel_size_um)
-    return Stack(images, classes, truths[0].astype(np.int32), voxel, group, "composed")
+    cells = None if live[0].targets["live"] in volumes.sparse else truths[0].astype(np.int32)
+    return Stack(images, classes, cells, voxel, group, "composed")
 
 
 def unlabelled_cells(image: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where something is as bright as labelled cells, and not labelled."""
+    """Return where something is as bright as labelled cells, not labelled, and not the rim of a labelled cell."""
     smooth = ndimage.gaussian_filter(image.astype(np.float32), (0.5, 1, 1))
     if not (truth > 0).any():
         return np.ones(truth.shape, bool)
-    return np.asarray((truth == 0) & (smooth > np.percentile(smooth[truth > 0], BRIGHT_PERCENTILE)))
+    near = ndimage.maximum_filter(truth > 0, [2 * n + 1 for n in NEAR_ZYX])
+    return np.asarray(~near & (smooth > np.percentile(smooth[truth > 0], BRIGHT_PERCENTILE)))
 
 
 def make_volume(stack: Stack, recipe: Recipe) -> Steps[LabelledVolume]:
@@ -237,7 +248,20 @@ def make_volume(stack: Stack, recipe: Recipe) -> Steps[LabelledVolume]:
         density = cell_density(stack.cells[nearest], own, recipe.volumes.density_sigma_um)
     if len(recipe.targets) == 2:  # live only, as in the paper: dead cells are background
         classes = np.where(classes == DEAD, BACKGROUND, classes).astype(np.uint8)
-    return LabelledVolume(np.ascontiguousarray(image), classes, density, stack.group, stack.kind)
+    kept = _middle(classes.shape, recipe.volumes.keep_px if stack.kind == "simulated" else None)
+    return LabelledVolume(
+        np.ascontiguousarray(image[(slice(None), *kept)]),
+        np.ascontiguousarray(classes[kept]),
+        None if density is None else np.ascontiguousarray(density[kept]),
+        stack.group,
+        stack.kind,
+    )
+
+
+def _middle(shape: tuple[int, ...], side: int | None) -> tuple[slice, ...]:
+    """Return the column through the middle of a volume, whole in depth; all of it without a side."""
+    starts = [max(0, (n - (side or n)) // 2) for n in shape[1:]]
+    return (slice(None), *(slice(a, a + (side or n)) for a, n in zip(starts, shape[1:], strict=True)))
 
 
 def describe_split(volumes: dict[str, Sequence[LabelledVolume]]) -> str:

@@ -10,18 +10,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitascope.core.card import Domain, Metric
+from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import Preview
+from vitascope.engine.domain import make_domain
 from vitascope.engine.load import check_channels, load_model
 from vitascope.engine.train import Batch
 from vitascope.engine.volume_crops import PLAIN, LabelledVolume, VolumeSampler
+from vitascope.engine.volume_domain import CROP_ZYX, volume_statistics
 from vitascope.engine.volume_losses import density_loss, segmentation_loss, slab_counts
-from vitascope.models.unet3d import STAGE_WEIGHTS, UNet3d
+from vitascope.models.unet3d import MULTIPLE_ZYX, STAGE_WEIGHTS, UNet3d
+from vitascope.ops.geometry import volume_reader
+from vitascope.ops.spheroids import viability_percent
 from vitascope.ops.tiling import padded_length
 from vitascope.pipelines.spheroid_data import describe_split, load_volumes
 from vitascope.pipelines.training import Trainee, choose_device, make_model
+from vitascope.stats.conformal import TINY, calibrate
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.tasks.recipe import Recipe
 
@@ -32,6 +37,7 @@ VALIDATION_CROPS = 16
 SLABS = 8
 """Slabs of depth that live voxels are counted in, for the viability head."""
 
+INTERVAL_LEVEL = 0.9
 LEAST_CELL_VOXELS = 200
 """A crop with fewer voxels of cells has no viability."""
 
@@ -112,13 +118,35 @@ class SpheroidJob:
                 found += overlap_metrics([o[k] for o in overlaps], target.name, f"{kind} test volumes")
         return found
 
-    def intervals(self, network: nn.Module) -> None:
-        """Leave the card without intervals: there are no calibration groups."""
-        return
+    def intervals(self, network: nn.Module) -> Intervals | None:
+        """Calibrate the viability on the validation volumes; None where they are too few, or nothing tells dead."""
+        if len(self.targets) < 3:
+            return None
+        kept = self.volumes["validation"]
+        pairs = np.array([viabilities(network, v) for v in kept]).reshape(-1, 2)
+        known = np.isfinite(pairs).all(1)
+        if known.sum() < INTERVAL_LEVEL / (1 - INTERVAL_LEVEL) - TINY:
+            return None
+        kinds = " and ".join(dict.fromkeys(v.kind for v, k in zip(kept, known, strict=True) if k))
+        groups = [v.group for v, k in zip(kept, known, strict=True) if k]
+        true, found = pairs[known].T
+        return calibrate(true, found, groups, INTERVAL_LEVEL, on=f"{kinds} validation volumes")
 
-    def domain(self, network: nn.Module) -> Domain | None:
-        """Return nothing: the domain is described for pictures only."""
-        return None
+    def domain(self, network: nn.Module) -> Domain:
+        """Describe the training volumes; groups left out in turn give the distance."""
+
+        def encode(crop: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                found = network(torch.from_numpy(crop)[None].to(next(network.parameters()).device))
+            return np.asarray(found.encoding[0].float().cpu().numpy())
+
+        statistics, features, groups = [], [], []
+        for volume in self.volumes["train"]:
+            own, deepest = volume_statistics(volume_reader(volume.image), volume.classes.shape, encode)
+            statistics += own
+            features.append(deepest)
+            groups += [volume.group] * len(own)
+        return make_domain(CROP_ZYX[1], statistics, np.concatenate(features), groups)
 
     def settings(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: classes are told by the greatest probability."""
@@ -155,15 +183,27 @@ def classify(image: Tensor) -> NDArray[np.uint8]:
     return np.asarray((torch.cat([background, p], 1).argmax(1) + 1).cpu().numpy(), np.uint8)
 
 
-def volume_overlaps(network: nn.Module, volume: LabelledVolume, classes: int) -> list[Overlap]:
-    """Compare a whole volume with its truth: the overlap of each class but the background."""
+def segment_whole(network: nn.Module, volume: LabelledVolume) -> NDArray[np.uint8]:
+    """Return the class of each voxel of a volume, see :func:`classify`; the volume is seen in one piece."""
     shape = volume.classes.shape
-    missing = [(0, padded_length(n, m) - n) for n, m in zip(shape, (2, 4, 4), strict=True)]
+    missing = [(0, padded_length(n, m) - n) for n, m in zip(shape, MULTIPLE_ZYX, strict=True)]
     image = torch.from_numpy(np.pad(volume.image, [(0, 0), *missing], mode="reflect"))[None]
     with torch.inference_mode():
         answer = network(image.to(next(network.parameters()).device)).image
-    found = classify(answer)[0][tuple(slice(0, n) for n in shape)]
+    return np.asarray(classify(answer)[0][tuple(slice(0, n) for n in shape)], np.uint8)
+
+
+def volume_overlaps(network: nn.Module, volume: LabelledVolume, classes: int) -> list[Overlap]:
+    """Compare a whole volume with its truth: the overlap of each class but the background."""
+    found = segment_whole(network, volume)
     return [count_overlap(found, volume.classes, k + 2) for k in range(classes)]
+
+
+def viabilities(network: nn.Module, volume: LabelledVolume) -> tuple[float, float]:
+    """Return the true and the found viability of a volume in percent, over labelled voxels; NaN without cells."""
+    labelled = volume.classes > 0
+    true, found = (np.bincount(c[labelled], minlength=4) for c in (volume.classes, segment_whole(network, volume)))
+    return viability_percent(true[2], true[3]), viability_percent(found[2], found[3])
 
 
 def overlap_metrics(overlaps: Sequence[Overlap], name: str, on: str) -> list[Metric]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import logging
+import math
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,6 +39,7 @@ from vitascope.tasks.recipe import Recipe
 logger = logging.getLogger(__name__)
 
 DOMAIN_CROP_PX = 128
+AGAIN = "training once more, on more of the images"
 
 
 class Trainee(TrainingJob, Protocol):
@@ -61,6 +66,14 @@ class Trainee(TrainingJob, Protocol):
 
     def intervals(self, network: nn.Module) -> Intervals | None:
         """Calibrate the intervals of the model's numbers on what it was not trained on; None where it gives none."""
+
+
+@runtime_checkable
+class FittingTrainee(Protocol):
+    """What a task brings in addition whose numbers another laboratory has in another unit."""
+
+    def fit_head(self, network: nn.Module) -> None:
+        """Fit the last layers alone to the training data, in place."""
 
 
 Prepare = Callable[[Recipe, Path, nn.Module], Steps[Trainee]]
@@ -110,7 +123,10 @@ def make_model(
     check_channels(recipe.network, recipe.input, recipe.targets)
     chosen, precision = choose_device(recipe, device)
     network, parent = _start_network(recipe, start_from)
+    fresh = copy.deepcopy(network)  # the parent may be deleted meanwhile
     trainee = yield from prepare(recipe, recipe_folder, network)
+    if parent and isinstance(trainee, FittingTrainee):
+        trainee.fit_head(network)
     checkpoints = out / f"{recipe.id}.training"
     checkpoints.mkdir(parents=True, exist_ok=True)
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
@@ -125,13 +141,57 @@ def make_model(
     )
     run = Run(recipe, fingerprint, parent, chosen.label)
     trained = yield from recorded(steps, run)
+    final = Final(recipe, trainee, trained)
+    again = refit_recipe(recipe, trained)
+    if again is not None:
+        last = yield from prepare(again, recipe_folder, fresh)
+        if parent and isinstance(last, FittingTrainee):
+            last.fit_head(fresh)
+        folder = checkpoints / "refit"
+        folder.mkdir(exist_ok=True)
+        steps = train(
+            last, again.training, device=chosen.id, precision=precision, folder=folder, fingerprint=fingerprint
+        )
+        final = Final(again, last, (yield from recorded(steps, run, AGAIN)))
+    if parent and isinstance(final.trainee, FittingTrainee):
+        final.trainee.fit_head(final.trained.network)
     _check_new(recipe, out)
-    path = yield from _write_model(recipe, trainee, trained, parent, precision, out)
+    path = yield from _write_model(recipe, trainee, trained, final, parent, precision, out)
     run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
-    for file in checkpoints.iterdir():
-        file.unlink()
-    checkpoints.rmdir()
+    shutil.rmtree(checkpoints)
     return path
+
+
+@dataclass(frozen=True)
+class Final:
+    """What the weights of the model come from: the first training, or the one on more of the data."""
+
+    recipe: Recipe
+    trainee: Trainee
+    trained: Trained
+
+
+def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
+    """Return the recipe of the training on more of the data; None where there is to be none.
+
+    There is none after a run that was stopped or diverged, or whose best epoch was no better than the start.
+    """
+    refit, best = recipe.refit, max((h.get("score", math.nan) for h in trained.history), default=math.nan)
+    if refit is None or trained.stopped not in ("finished", "early stop"):
+        return None
+    if not best > trained.start.get("score", -math.inf):
+        return None
+    split: dict[str, object] = {"validation_rows": (), "validation_groups": (), "validation_fraction": 0.0}
+    if refit.on == "all":
+        split |= {"test_rows": (), "test_groups": (), "test_fraction": 0.0}
+    if refit.train_rows:
+        split["train_rows"] = refit.train_rows
+    if recipe.split.train_groups:
+        kept = recipe.split.validation_groups + (recipe.split.test_groups if refit.on == "all" else ())
+        split["train_groups"] = recipe.split.train_groups + kept
+    training = recipe.training.model_copy(update={"epochs": trained.best_epoch, "patience": 0})
+    changed = {"split": recipe.split.model_copy(update=split), "training": training, "refit": None}
+    return recipe.model_copy(update={**changed, "crop_px": refit.crop_px or recipe.crop_px})
 
 
 def _check_new(recipe: Recipe, out: Path) -> None:
@@ -178,15 +238,18 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
 
 
 def _write_model(
-    recipe: Recipe, trainee: Trainee, trained: Trained, parent: str, precision: str, out: Path
+    recipe: Recipe, trainee: Trainee, trained: Trained, final: Final, parent: str, precision: str, out: Path
 ) -> Steps[Path]:
     yield Progress(0, 2, "measuring the model")
-    metrics = trainee.metrics(trained.network)
-    domain, settings = trainee.domain(trained.network), trainee.settings(trained.network)
-    intervals = trainee.intervals(trained.network)
+    last, network = final.trainee, final.trained.network
+    metrics = last.metrics(network)
+    if recipe.refit is not None and recipe.refit.on == "all" and last is not trainee:
+        metrics = [m.model_copy(update={"of_twin": True}) for m in trainee.metrics(trained.network)]
+    domain, settings = last.domain(network), last.settings(network)
+    intervals = trainee.intervals(trained.network)  # a network that was not trained on the validation part
     yield Progress(1, 2, "measuring the model")
     weights_file = f"{recipe.id}.safetensors"
-    sha256 = write_weights(out / weights_file, export_tensors(trained.network, "float16"))
+    sha256 = write_weights(out / weights_file, export_tensors(network, "float16"))
     card = ModelCard(
         id=recipe.id,
         task=recipe.task,
@@ -202,7 +265,7 @@ def _write_model(
             )
             for d in recipe.data
         ),
-        split=trainee.words,
+        split=_words_of_split(recipe, trainee, final),
         metrics=tuple(metrics) or twin_metrics(recipe, out),
         distrust=recipe.distrust,
         licence=recipe.licence,
@@ -211,7 +274,7 @@ def _write_model(
             file=weights_file,
             sha256=sha256,
             dtype="float16",
-            parameters=sum(p.numel() for p in trained.network.parameters()),
+            parameters=sum(p.numel() for p in network.parameters()),
         ),
         domain=domain,
         intervals=intervals,
@@ -223,7 +286,8 @@ def _write_model(
             "loss": recipe.loss,
             "best_epoch": trained.best_epoch,
             "stopped": trained.stopped,
-            "counts": trainee.counts,
+            "counts": last.counts,
+            "refit": recipe.refit.on if recipe.refit is not None and last is not trainee else "",
             "start": dict(trained.start),
             "notes": [*trained.notes, *_words_of_data(recipe)],
             "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
@@ -240,6 +304,13 @@ def _write_model(
         raise
     yield Progress(2, 2, "measuring the model")
     return path
+
+
+def _words_of_split(recipe: Recipe, trainee: Trainee, final: Final) -> str:
+    if final.trainee is trainee or recipe.refit is None:
+        return trainee.words
+    what = "all of it" if recipe.refit.on == "all" else "the validation part too"
+    return f"{trainee.words}. Then trained anew on {what}, for {final.recipe.training.epochs} epochs"
 
 
 def _words_of_data(recipe: Recipe) -> list[str]:

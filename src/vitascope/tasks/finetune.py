@@ -19,6 +19,7 @@ from vitascope.io.models import find_cards
 from vitascope.ops.pair_check import Problem
 from vitascope.tasks.recipe import AmountSource, BagSource, Recipe
 
+LAST = {"no more": "", "all but the test part": "but_test", "all": "all"}
 FROZEN = {"nothing": 0.0, "the first half": 0.5, "all that sees the image": 1.0}
 
 
@@ -35,6 +36,12 @@ class FineTuneParams(FormParams):
         title="Keep as it is",
         description="Layers of the starting model that do not change. With very few images, keeping the first half "
         "guards what it knows.",
+    )
+    last: Literal["no more", "all but the test part", "all"] = Field(
+        "all but the test part",
+        title="At the end on",
+        description="When the best round is known, the model is trained once more for as many rounds, on the "
+        "validation part too; or on all, and then the figures are those of the first training. Takes as long again.",
     )
     by: Literal["image", "well", "plate"] = Field(
         "image",

@@ -126,13 +126,17 @@ class VolumeTraining(RecipePart):
     """For the task ``spheroid``: what volumes are trained on. The recipe's ``loss`` holds the shares of the losses.
 
     Pairs of the data sets have a target ``classes`` (a volume with 0 not labelled, 1 background, 2 live, 3 dead), or
-    are stacks of one colour with ``live`` or ``dead`` cells numbered; each live one is composed with each dead one.
+    are stacks of one colour with ``live`` or ``dead`` cells numbered. Each live one is composed with each dead one, but
+    for itself, and for what the split keeps apart from it.
     """
 
     simulated: tuple[int, int, int] = Field(
         (0, 0, 0), description="Simulated spheroids for training, validation and test."
     )
     diameters_um: tuple[float, float] = Field((120.0, 220.0), description="Of the simulated ones, least and greatest.")
+    keep_px: int | None = Field(
+        None, ge=32, description="Side of the middle column that is kept of larger simulated volumes; empty keeps all."
+    )
     sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
@@ -210,6 +214,18 @@ class Split(RecipePart):
         return self
 
 
+class Refit(RecipePart):
+    """Training once more from the start, on more of the data, for as many epochs as were best.
+
+    ``all``: of the whole; the figures then are those of the first training, its twin. ``but_test``: the validation part
+    is trained on too, and the new model is measured on the test part.
+    """
+
+    on: Literal["but_test", "all"]
+    train_rows: tuple[tuple[int, int], ...] = Field((), description="For a split by region.")
+    crop_px: int | None = Field(None, ge=32, multiple_of=16, description="Of the larger area; empty for the same.")
+
+
 class Recipe(RecipePart):
     """How to make one model."""
 
@@ -241,6 +257,7 @@ class Recipe(RecipePart):
     augment: AugmentParams = AugmentParams()
     keep: CropFilter = CropFilter()
     training: TrainingParams = TrainingParams()
+    refit: Refit | None = Field(None, description="Whether to train once more on more of the data at the end.")
     twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
     start_from: str = Field("", description="Model whose weights training starts from; empty for none.")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.errors import MissingPackageError
+from vitascope.core.errors import MissingPackageError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.result import Result
@@ -71,6 +71,8 @@ class TaskSpec:
     side_by_side : bool
         Whether an image is so little work that several are run at once, with a core each; otherwise an image's network
         takes all cores.
+    searching : str
+        Module whose ``search`` finds the best values of a recipe; empty for none.
     """
 
     name: str
@@ -86,6 +88,7 @@ class TaskSpec:
     headline_text: str = ""
     automatic: bool = True
     side_by_side: bool = False
+    searching: str = ""
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""
@@ -96,10 +99,27 @@ class TaskSpec:
         """Import the module that trains and evaluates models of this task."""
         return self._import(self.training)
 
+    def load_search(self) -> Any:
+        """Import the module that searches the best values of a recipe.
+
+        Raises
+        ------
+        ParameterError
+            If there is none for this task.
+        """
+        if not self.searching:
+            raise ParameterError(f"There is no search for the task {self.name}.", "Leave --search out.")
+        return self._import(self.searching)
+
     @classmethod
     def load_finetuning(cls) -> Any:
         """Import the module that sets up fine-tuning, of any task."""
         return cls._import("vitascope.pipelines.finetune")
+
+    @classmethod
+    def load_checks(cls) -> Any:
+        """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
+        return cls._import("vitascope.pipelines.pair_data")
 
     @classmethod
     def load_exchange(cls) -> Any:

@@ -87,6 +87,7 @@ SPEC = TaskSpec(
     params=SpheroidParams,
     pipeline="vitascope.pipelines.spheroid",
     training="vitascope.pipelines.spheroid_training",
+    searching="vitascope.pipelines.spheroid_search",
     roles=(
         Role("image", "Stack", "Stack of planes with a live and a dead dye, such as calcein and propidium iodide."),
     ),

@@ -1,0 +1,62 @@
+"""Which channels of a stack are the live and the dead dye, and what is left where there is no dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError
+from vitascope.core.micrograph import Micrograph
+from vitascope.engine.select import find_channel, find_channels
+
+NEEDS_DEAD = (
+    "dead_um3", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
+)  # fmt: skip
+"""Columns that cannot be told without a dead dye."""
+
+
+def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec) -> tuple[int, ...]:
+    """Return the channels that a model takes, in its order; of a model of both dyes the live one alone is enough.
+
+    Parameters
+    ----------
+    image : Micrograph
+    channels : sequence of str or None
+        Names or numbers; the live dye alone may be named.
+    spec : InputSpec
+
+    Raises
+    ------
+    InputError
+        If neither the caller nor the names tell which is which.
+    """
+    one = image.sizes["C"] == 1 if channels is None else len(channels) == 1
+    if not one or len(spec.channels) != 2:
+        return find_channels(image, channels, spec)
+    if channels is not None:
+        return (find_channel(image, channels[0], ""),)
+    live, dead = spec.channels
+    name = image.channel_names[0] if image.channel_names else ""
+    if name.lower() in {n.lower() for n in (live, *spec.also_called.get(live, ()))}:
+        return (0,)
+    named = f"is named '{name}'" if name else "has no name"
+    raise InputError(
+        f"The model takes 2 channels ({live}, {dead}); the image has 1, which {named}.",
+        f"Give the files of both. Where it is the {live} dye and there is no other, name it: channel 0 (on the command "
+        "line --set 'channels=[0]').",
+        flag="wrong_channels",
+    )
+
+
+def without_dye(like: Any) -> Any:
+    """Return a channel without light, of the shape of another; it takes no memory."""
+    return np.broadcast_to(np.uint8(0), tuple(int(n) for n in like.shape))
+
+
+def blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the columns empty that need the dead dye."""
+    return table.assign(**{name: np.nan for name in NEEDS_DEAD if name in table})
