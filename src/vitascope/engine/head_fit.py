@@ -51,7 +51,7 @@ def fit_head(parameters: Sequence[nn.Parameter], loss: Callable[[], Tensor], pul
         return value
 
     with torch.enable_grad():
-        optimizer.step(total)
+        optimizer.step(total)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         after = float(loss())
         better = after < before  # NaN is not
