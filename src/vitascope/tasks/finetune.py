@@ -40,8 +40,8 @@ class FineTuneParams(FormParams):
     last: Literal["no more", "all but the test part", "all"] = Field(
         "all but the test part",
         title="At the end on",
-        description="When the best round is known, the model is trained once more for as many rounds, on the "
-        "validation part too; or on all, and then the figures are those of the first training. Takes as long again.",
+        description="Once training is seen to help, it is done once more on the validation part too; or on all, and "
+        "then the figures are those of the first training. Takes as long again.",
     )
     by: Literal["image", "well", "plate"] = Field(
         "image",
