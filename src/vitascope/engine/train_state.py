@@ -26,8 +26,8 @@ class TrainingState:
 
     def __init__(self, network: nn.Module, params: TrainingParams, device: torch.device) -> None:
         self.network = network.to(device)
-        if _is_2d(self.network):
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if layout := _layout(self.network):
+            self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.average: nn.Module | None = copy.deepcopy(self.network) if params.average_decay else None
         self.optimizer = make_optimizer(self.network, params)
         self.step = 0
@@ -97,5 +97,10 @@ class TrainingState:
             setattr(self, name, saved["numbers"][name])
 
 
-def _is_2d(network: nn.Module) -> bool:
-    return any(isinstance(m, nn.Conv2d) for m in network.modules())
+def _layout(network: nn.Module) -> torch.memory_format | None:
+    """Return how weights lie fastest: channels last, in pictures as in volumes."""
+    layouts: dict[type[nn.Module], torch.memory_format] = {
+        nn.Conv2d: torch.channels_last,
+        nn.Conv3d: torch.channels_last_3d,
+    }
+    return next((layouts[type(m)] for m in network.modules() if type(m) in layouts), None)
