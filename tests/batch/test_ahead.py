@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+from vitascope.batch import ahead
 from vitascope.batch import run as batch
 from vitascope.batch.run import Job, run_images
 from vitascope.batch.workers import MOST_SIDE_BY_SIDE, ThreadWorkers
@@ -79,6 +80,23 @@ def test_images_come_in_their_order_whoever_ends_first_and_few_are_in_hand(image
     assert table["atp"].dropna().tolist() == [n for n in range(COUNT) if n not in (3, 4)]
     assert max(most) == CORES
     assert len(list((tmp_path / "out" / "maps").iterdir())) == COUNT - 2
+
+
+def test_large_images_are_not_held_side_by_side(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(ahead, "IN_HAND_BYTES", 3000)  # a file takes about 2,300
+    in_hand, most = [], []
+
+    def run(inputs, params):
+        in_hand.append(1)
+        most.append(len(in_hand))
+        yield Progress(0, 1, "faking")
+        time.sleep(0.01)
+        in_hand.pop()
+        return answer(inputs["image"])
+
+    report = finish(run_images(job(images, tmp_path / "out", run)))
+    assert len(report.outcomes) == COUNT
+    assert max(most) == 1
 
 
 @pytest.mark.parametrize("how", ["cancelled", "disk full"])

@@ -5,7 +5,8 @@ network is the bundled one, shown squares of SIDE px (512 is the method's defaul
 ``run_images`` without maps: with hashes, judgement, tables and provenance. Two plain loops, which write nothing, decode
 with tifffile and run the network in 32 bit, channels last, on all cores, well by well. Both find the well by our function:
 
-- ``plain``: crops and averages by our own function too, whatever was done to make it fast;
+- ``plain``: crops and averages by our own function too, whatever was done to make it fast; again on one thread, whose
+  processor time no waiting of threads for each other hides in;
 - ``scikit-image``: crops by slicing and averages by ``resize_local_mean``, the same mean over areas, at full resolution.
 
 All take turns; numbers agree within 1 %.
@@ -92,9 +93,9 @@ def by_scikit_image(image: NDArray[np.uint16], region: Region, side_px: int) -> 
     return np.asarray(resize_local_mean(crop, (side_px, side_px), preserve_range=True), np.float32)
 
 
-def plain(paths: list[Path], model: LoadedModel, resize: Resize) -> list[float]:
+def plain(paths: list[Path], model: LoadedModel, resize: Resize, threads: int) -> list[float]:
     """A loop as one writes it."""
-    torch.set_num_threads(core_count())
+    torch.set_num_threads(threads)
     network = model.network.to(memory_format=torch.channels_last)
     side, low_high = model.card.input.side_px, model.card.input.normalisation.clip
     assert side is not None
@@ -137,8 +138,9 @@ def main(arguments: list[str]) -> None:
 
         ways = {
             "ours": ours,
-            "plain": lambda: plain(paths, model, cut_square),
-            "scikit-image": lambda: plain(paths, model, by_scikit_image),
+            "plain": lambda: plain(paths, model, cut_square, core_count()),
+            "one thread": lambda: plain(paths, model, cut_square, 1),
+            "scikit-image": lambda: plain(paths, model, by_scikit_image, core_count()),
         }
         seconds = interleaved({name: timed(name, run) for name, run in ways.items()}, rounds + 1)
     tell(count, rounds, side, seconds, spent, answers)
@@ -158,7 +160,7 @@ def tell(
     for name in wall:
         print(f"{name:13} {count / wall[name]:6.1f} wells/s; {1e3 * cpu[name] / count:.0f} ms of processor time a well")
     ours = np.array(answers["ours"])
-    for name in ("plain", "scikit-image"):
+    for name in ("plain", "one thread", "scikit-image"):
         difference = np.abs(ours / np.array(answers[name]) - 1).max()
         print(
             f"ours is {wall[name] / wall['ours']:.2f} times as fast as {name}, with 1/{cpu[name] / cpu['ours']:.2f} of its "

@@ -251,6 +251,8 @@ def test_save_all_writes_every_well_with_its_maps_and_the_numbers_that_are_shown
     viewer.add_image(np.full((64, 64), 7, np.uint16), name="well 4")
     choose_all(dock)
     dock.run()
+    dock.wells.table.selectRow(0)
+    assert dock.take_away.buttons["save"].text() == "Save this well …"
     dock.wells.saveWanted.emit(str(tmp_path / "out"))
     assert dock.wells.said.text() == f"Saved to {tmp_path / 'out'}."
     table = pd.read_csv(tmp_path / "out" / "results.csv")

@@ -139,6 +139,13 @@ def test_shrinking_averages_blocks():
     assert small.tolist() == [[2.5, 4.5], [10.5, 12.5]]
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<u4", "f4"])
+def test_shrinking_does_not_overflow(dtype):
+    top = np.iinfo(dtype).max if dtype != "f4" else 1e30
+    small, _ = shrink(np.full((600, 40), top, dtype), 1)
+    np.testing.assert_allclose(small, float(np.dtype(dtype).type(top)), rtol=1e-7)
+
+
 def test_a_spheroid_is_centred():
     y, x = np.mgrid[:300, :400]
     picture = np.full((300, 400), 2000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from vitascope.batch.items import ENDS_THE_RUN, Done, Item, Work
@@ -11,6 +12,9 @@ from vitascope.core.params import RunParams
 from vitascope.core.steps import Progress, Steps
 from vitascope.io.picture_folder import remove
 from vitascope.io.results import ResultsFolder
+
+IN_HAND_BYTES = 1 << 30
+"""What the files of images in hand may take; a larger one is run alone."""
 
 WAIT_S = 0.1
 """How long to wait for an image before looking whether the run was cancelled."""
@@ -27,8 +31,8 @@ class Ahead:
     items : sequence of Item
     params : RunParams
     workers : ThreadWorkers
-        Stopped by :meth:`close`. No more images than it has slots are read, and twice as many wait to be taken; these
-        hold no pixels.
+        Stopped by :meth:`close`. No more images than it has slots are read, nor more than :data:`IN_HAND_BYTES`; twice
+        as many wait to be taken, which hold no pixels.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class Ahead:
         last = min(len(self._items), wanted + 3 * self._workers.slots)
         while len(self._numbers) < self._workers.slots and self._next < last:
             item = self._items[self._next]
+            sizes = [_file_bytes(self._items[number]) for number in self._numbers.values()]
+            if sizes and sum(sizes) + _file_bytes(item) > IN_HAND_BYTES:
+                return
             named = replace(item, name=self._folder.reserve_stem(item.name))
             chunk = Chunk(self._work, (named,), self._params, ENDS_THE_RUN)
             self._numbers[id(chunk)] = self._next
@@ -78,3 +85,12 @@ class Ahead:
             for done in ended if isinstance(ended, list) else ():
                 for path in done.pictures:
                     remove(path)
+
+
+def _file_bytes(item: Item) -> int:
+    """Return what the files of an image take; folders and files that are not there count for nothing."""
+    found = 0
+    for path in item.paths:
+        with suppress(OSError):
+            found += path.stat().st_size
+    return found

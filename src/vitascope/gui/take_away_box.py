@@ -16,6 +16,8 @@ from vitascope.core.steps import Progress, Steps
 from vitascope.gui.parts import make_note
 from vitascope.gui.take_away import Run, as_command, as_python, save
 
+SAVE = "Save results …"
+
 Start = Callable[[Callable[[], Steps[Any]], Callable[[Any], None], Callable[[str, str], None], str], None]
 """Starts steps; then what to do with their value, what to do on failure, and a title."""
 
@@ -52,7 +54,7 @@ class TakeAwayBox(QWidget):  # type: ignore[misc]
 
     def _offers(self) -> tuple[tuple[str, str, str, Callable[[], None]], ...]:
         return (
-            ("save", "Save results …", "Write pictures, tables and provenance to a folder.", self.choose_folder),
+            ("save", SAVE, "Write pictures, tables and provenance to a folder.", self.choose_folder),
             ("table", "Open table", "Every object with its measurements, linked to the picture.", self.open_table),
             ("python", "Copy as Python", "Copy a script that repeats this run to the bit.", self.copy_python),
             ("command", "Copy as command", "Copy a command that repeats this run to the bit.", self.copy_command),

@@ -151,7 +151,7 @@ class WellsBox(QWidget):  # type: ignore[misc]
         if math.isfinite(low) and math.isfinite(high):
             shown, least, most = interval_texts(value, low, high)
             texts = [shown, f"{least} to {most}"]
-        flags = sorted(flags_of(row), key=lambda flag: sum(flag in flags_of(other) for other in self.rows))
+        flags = sorted(flags_of(row), key=self._rarity)
         time = row.get("time")
         cells = [Cell(text := picture_text(row), natural(text), number)]
         if self._has_times():
@@ -165,6 +165,10 @@ class WellsBox(QWidget):  # type: ignore[misc]
         for cell in cells:
             cell.setToolTip(why)
         return cells
+
+    def _rarity(self, flag: str) -> tuple[int, bool]:
+        """Put flags first that few lines have, and of these what is wrong with the well itself."""
+        return sum(flag in flags_of(other) for other in self.rows), "well" not in flag
 
     def _draw(self) -> None:
         if self.tabs.currentWidget() is not self.plot:

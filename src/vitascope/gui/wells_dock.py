@@ -24,6 +24,7 @@ from vitascope.gui.places_box import PlacesBox
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import add_result
 from vitascope.gui.take_away import Run, as_command
+from vitascope.gui.take_away_box import SAVE
 from vitascope.gui.task_dock import TaskDock
 from vitascope.gui.trust import in_full
 from vitascope.gui.wells_box import WellsBox
@@ -93,6 +94,7 @@ class WellsDock(TaskDock):
 
     def _show_run(self, run: Run) -> None:
         self._forget()
+        self.take_away.buttons["save"].setText(SAVE)
         super()._show_run(run)
         self._offer_places(run)
         if len(run.result.rows) > 1:
@@ -231,6 +233,7 @@ class WellsDock(TaskDock):
             self._viewer.layers.selection.active = self._series.layers[of]
         self.model.show_trust(in_full(run.result.trust))
         self.take_away.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
+        self.take_away.buttons["save"].setText("Save this well …")
 
     def _offer_places(self, run: Run) -> None:
         """Offer the places of a run, and keep at hand what outlines them."""
@@ -336,9 +339,7 @@ class WellsDock(TaskDock):
             items = self._items(series.layers, series.snapshots)
             return (yield from save_each(self.spec, items, params, folder, command))
 
-        self._start(
-            steps, lambda written: self.wells.say(f"Saved to {written}."), self._say_failure, "Save all results"
-        )
+        self._start(steps, self._saved, self._say_failure, "Save all results")
 
     def copy_command(self) -> None:
         """Put a command on the clipboard that runs all images again, and writes their maps too."""

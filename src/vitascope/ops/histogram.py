@@ -288,8 +288,8 @@ class _Tally:
         self.at_low = self.at_high = 0
 
     def add(self, block: NDArray[Any]) -> None:
-        if block.dtype.kind == "f":
-            block = block[np.isfinite(block)]
+        if block.dtype.kind == "f" and not (finite := np.isfinite(block)).all():
+            block = block[finite]
         block = block.ravel()
         if self.exact:
             bins = np.asarray(block.astype(np.int64) - int(self.low), np.intp)
@@ -335,6 +335,11 @@ def bin_index(values: NDArray[Any], low: float, high: float, bins: int) -> NDArr
     """
     if low == high:
         return np.zeros(values.shape, np.intp)
-    # halves, because the span of the largest floats is infinite
-    place = (values.astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
-    return np.clip((place * bins).astype(np.intp), 0, bins - 1)
+    # halves, because the span of the largest floats is infinite; in place, because pictures are large
+    place = values.astype(np.float64)
+    place /= 2
+    place -= low / 2
+    place /= high / 2 - low / 2
+    place *= bins
+    index = place.astype(np.intp)
+    return np.clip(index, 0, bins - 1, out=index)
