@@ -122,8 +122,8 @@ def simulated(model: str, count: int, diameters: tuple[float, ...]) -> None:
 
 def interval(values: list[float]) -> str:
     values = [v for v in values if np.isfinite(v)]
-    if not values:
-        return "none"
+    if len(values) < 2:
+        return ", ".join(f"{v:.3f}" for v in values) or "none"
     array = np.array(values)
     found = group_interval(list(range(len(array))), lambda r: float(array[r].mean()), resamples=1000)
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
@@ -222,8 +222,7 @@ def speed(model_name: str, shape: tuple[int, int, int], rounds: int) -> None:
 
     torch.set_num_threads(core_count())
     model = load_model(model_name, "spheroid")
-    volume = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
-    volume = ndimage.gaussian_filter(volume, (0, 1, 3, 3)) * 6
+    volume = spheroids_side_by_side(shape)
     plan = resolve_plan(model, SPEC.make_params(), shape)
     out = np.zeros((len(model.card.targets), *shape), np.float32)
 
@@ -246,6 +245,15 @@ def speed(model_name: str, shape: tuple[int, int, int], rounds: int) -> None:
     print(
         f"{shape}: {plan}; ours {seconds['ours']:.1f} s, MONAI {seconds['MONAI']:.1f} s, Dice between them {dice:.4f}"
     )
+
+
+def spheroids_side_by_side(shape: tuple[int, int, int]) -> np.ndarray:
+    """A simulated spheroid in network units, repeated until the volume is full; shape (2, Z, Y, X)."""
+    image = simulate_spheroid(SpheroidParams(150.0, dose=1.0), VOXEL, PLAIN, FIRST_SEED).image
+    image = np.stack([ndimage.median_filter(c, 3) for c in image])
+    image = (image - image.mean((1, 2, 3), keepdims=True)) / image.std((1, 2, 3), keepdims=True)
+    missing = [(0, max(0, n - m)) for n, m in zip(shape, image.shape[1:], strict=True)]
+    return np.pad(image, [(0, 0), *missing], mode="wrap")[(slice(None), *(slice(0, n) for n in shape))]
 
 
 def memory(model: str, shape: tuple[int, int, int]) -> None:
