@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,8 +213,7 @@ def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured
     assert read_card(finish(resumed)).weights.sha256 == whole.weights.sha256
 
 
-def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is():
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all but the test part"))
     assert ready.recipe.refit.train_rows == ((0, ready.recipe.split.test_rows[0][0] - HALO_PX),)
     card = read_card(finish(train(ready)))
@@ -226,8 +226,7 @@ def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measure
     assert read_card(finish(train(alone))).weights.sha256 != card.weights.sha256
 
 
-def test_trained_anew_on_all_the_figures_are_those_of_the_first_training(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_trained_anew_on_all_the_figures_are_those_of_the_first_training():
     first = read_card(finish(train(set_up([make_pair(shape=(320, 256))], "first", SHORT))))
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all"))
     assert ready.recipe.refit.train_rows == ((0, 320),)
@@ -237,8 +236,7 @@ def test_trained_anew_on_all_the_figures_are_those_of_the_first_training(monkeyp
     assert card.weights.sha256 != first.weights.sha256
 
 
-def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights():
     ready = set_up([make_pair()], params=SHORT.changed(last="all", epochs=3))
     whole = read_card(finish(train(ready, user_models() / "whole")))
     steps = train(ready)
@@ -258,13 +256,31 @@ def test_a_run_that_was_stopped_or_got_no_better_is_not_trained_anew():
     stages = ready.recipe.changed({"training.schedule": "steps"})
     assert training.refit_recipe(stages, trained).training.epochs == 1
     assert training.refit_recipe(ready.recipe, replace(trained, stopped="stopped")) is None
-    assert training.refit_recipe(ready.recipe, replace(trained, start={"score": 0.3})) is None
+    assert training.got_better(trained)
+    assert not training.got_better(replace(trained, start={"score": 0.3}))
     assert training.refit_recipe(set_up([make_pair()], "other").recipe, trained) is None
 
 
-def always_better(refit_recipe):
-    """Two steps seldom make a model better."""
-    return lambda recipe, trained: refit_recipe(recipe, replace(trained, start={}))
+def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "got_better", lambda trained: False)
+    rows = ["image,atp"]
+    for number in range(8):
+        well = make_well(0, number, number, 128)
+        tifffile.imwrite(tmp_path / f"w{number}.tif", well.image)
+        rows.append(f"w{number}.tif,{well.atp_rlu * 1000:.0f}")
+    (tmp_path / "atp.csv").write_text("\n".join(rows))
+    data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="image"), "plate")
+    params = FineTuneParams(epochs=1, steps_per_epoch=1, learning_rate=0.1)
+    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, params)
+    card = read_card(finish(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu")))
+    assert card.training["best_epoch"] == 0
+    assert training.HEAD_ALONE in card.training["notes"]
+    ours, theirs = load_model("wells", "atp").network, load_model("atp-organoid-sim", "atp").network
+    for a, b in zip(ours.extractor.parameters(), theirs.extractor.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert not torch.allclose(ours.share.weight, theirs.share.weight)
+    figures = {m.name: m.value for m in card.metrics}
+    assert set(figures) == {"MAE", "MAE of the best constant"}  # two wells have no correlation
 
 
 def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_path):
