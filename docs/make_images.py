@@ -1,6 +1,6 @@
 """Take the pictures of the documentation from the running program (needs a screen).
 
-``python docs/make_images.py [demo] [train]``; both without a name.
+``python docs/make_images.py [demo] [phenotype] [train]``; all without a name.
 """
 
 from __future__ import annotations
@@ -46,6 +46,25 @@ def demo(app: object, viewer: Any) -> None:
     photograph(viewer, "dock.png")
 
 
+def phenotype(app: object, viewer: Any) -> None:
+    """Classify the sample of a treated well, and photograph the dock with its maps."""
+    from vitascope.core.folders import SAMPLES
+    from vitascope.gui.map_dock import PhenotypeDock
+
+    viewer.open(str(SAMPLES / "bbbc013_positive.ome.tif"), plugin="vitascope")
+    dock = PhenotypeDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Phenotype")
+    dock.run()
+    wait(
+        app,
+        LIMIT_S,
+        lambda: any(type(layer).__name__ == "Labels" for layer in viewer.layers) and not dock.runner.running,
+    )
+    viewer.reset_view()
+    wait(app, 2.0)
+    photograph(viewer, "phenotype.png")
+
+
 def train(app: object, viewer: Any) -> None:
     """Fine-tune on the sample of neurons for two rounds, and photograph both docks."""
     from vitascope.core.folders import SAMPLES
@@ -87,7 +106,7 @@ def main() -> None:
     from napari.qt import get_qapp
 
     app = get_qapp()
-    for take in (demo, train):
+    for take in (demo, phenotype, train):
         if len(sys.argv) > 1 and take.__name__ not in sys.argv[1:]:
             continue
         viewer = napari.Viewer(show=True)

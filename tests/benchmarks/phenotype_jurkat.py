@@ -1,13 +1,19 @@
 """Every pooling trained alike on mosaics of Jurkat cells: bags, single cells, ranks; three seeds.
 
-``python -m tests.benchmarks phenotype_jurkat [SEEDS] [EPOCHS] [POOLING...]``
+``python -m tests.benchmarks phenotype_jurkat [SEEDS] [EPOCHS] [POOLING...] [--keep FOLDER] [--workers N]``; networks are
+trained side by side on one thread each, and what is measured is kept in the folder, so that a stopped run goes on.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 from tests.benchmarks.isl import RECIPES
@@ -15,14 +21,13 @@ from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
 from vitascope.core.steps import finish
-from vitascope.engine.device import list_devices
+from vitascope.engine.device import core_count, list_devices
 from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
 from vitascope.pipelines.cell_data import load_cells
 from vitascope.pipelines.phenotype_training import FEW_CELLS, MosaicJob, score
 from vitascope.stats.agreement import spearman
-from vitascope.stats.bootstrap import resample_interval
 from vitascope.stats.classification import accuracy, average_precision, mean_average_precision, mean_class_accuracy
 from vitascope.tasks.recipe import read_recipe
 
@@ -50,6 +55,10 @@ PAPER = {
 }  # fmt: skip
 
 
+RESAMPLES = 300
+LOADED: dict = {}
+
+
 def fit(recipe, corpus, name: str, seed: int):
     """Train one network; returns it with its job."""
     pooling, sharpness = POOLINGS[name]
@@ -65,74 +74,119 @@ def fit(recipe, corpus, name: str, seed: int):
     return finish(train(job, own.training, precision=precision)).network, job
 
 
+def corpus_of(recipe):
+    """The cells, loaded once in each process."""
+    if recipe.id not in LOADED:
+        LOADED[recipe.id] = finish(load_cells(recipe, RECIPES))
+    return LOADED[recipe.id]
+
+
+def measure(recipe, name: str, seed: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Train one network on one thread; what it is worth, and truth and scores of the test bags."""
+    import torch
+
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    corpus = corpus_of(recipe)
+    network, job = fit(recipe, corpus, name, seed)
+    pairs = [m.pair for m in job.bags("test")]
+    truth = np.array([p.numbers for p in pairs], float)
+    bags = score(network, pairs).last
+    cell_truth, cells = job.score_cells(network, "test")
+    names, enough = [t.name for t in recipe.targets], classes_enough(corpus)
+    line = {
+        "pooling": name,
+        "seed": seed,
+        "bag_map": round(mean_average_precision(truth[:, enough], bags[:, enough]), 4),
+        "cell_accuracy": round(accuracy(cell_truth, cells), 4),
+        "cell_mean_accuracy": round(mean_class_accuracy(cell_truth, cells), 4),
+        "cell_map": round(mean_average_precision(cell_truth, cells), 4),
+        "each": {n: round(average_precision(truth[:, k], bags[:, k]), 3) for k, n in enumerate(names)},
+        "seconds": round(time.perf_counter() - started),
+    }
+    if POOLINGS[name][0] == "noisy_and":
+        b = network.pooling.b.detach().numpy()
+        line["b"] = {n: round(float(v), 3) for n, v in zip(names, b, strict=True)}
+        line["b_against_thresholds"] = round(spearman([recipe.mosaic.thresholds[n] for n in names], b), 3)
+    return line, truth, bags
+
+
+def kept(folder: Path, recipe, name: str, seed: int) -> tuple[dict, np.ndarray, np.ndarray]:
+    """As :func:`measure`; what was measured before is read from the folder, so that a stopped run goes on."""
+    path = folder / f"{name.replace(' ', '_')}-{seed}-{recipe.training.epochs}.npz"
+    if path.is_file():
+        with np.load(path) as found:
+            return json.loads(str(found["line"])), found["truth"], found["scores"]
+    line, truth, scores = measure(recipe, name, seed)
+    temporary = path.with_suffix(".part.npz")
+    np.savez(temporary, line=json.dumps(line), truth=truth, scores=scores)
+    temporary.replace(path)
+    return line, truth, scores
+
+
+def classes_enough(corpus) -> list[int]:
+    return [k for k, c in enumerate(corpus.cells["test"]) if len(c) >= FEW_CELLS]
+
+
 def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="phenotype_jurkat")
+    parser.add_argument("seeds", nargs="?", type=int, default=3)
+    parser.add_argument("epochs", nargs="?", type=int)
+    parser.add_argument("poolings", nargs="*", default=list(POOLINGS))
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "vitascope-jurkat")
+    parser.add_argument("--workers", type=int, default=core_count())
+    asked = parser.parse_args(arguments)
     print(describe())
     recipe = read_recipe(RECIPES / "cell-cycle-brightfield.yaml")
-    seeds = int(arguments[0]) if arguments else 3
-    if len(arguments) > 1:
-        recipe = recipe.changed({"training.epochs": int(arguments[1])})
-    wanted = arguments[2:] or list(POOLINGS)
+    if asked.epochs is not None:
+        recipe = recipe.changed({"training.epochs": asked.epochs})
     try:
-        corpus = finish(load_cells(recipe, RECIPES))
+        corpus = corpus_of(recipe)
     except ReaderError as error:
         print(f"skipped: {error}")
         return
+    names, enough = [t.name for t in recipe.targets], classes_enough(corpus)
     print(corpus.words)
-    names = [t.name for t in recipe.targets]
-    thresholds = [recipe.mosaic.thresholds[n] for n in names]
-    enough = [k for k, c in enumerate(corpus.cells["test"]) if len(c) >= FEW_CELLS]
-    print(f"thresholds {dict(zip(names, thresholds, strict=True))}; the mean is over {[names[k] for k in enough]}")
+    print(f"thresholds {recipe.mosaic.thresholds}; the mean is over {[names[k] for k in enough]}")
     print(f"{recipe.training.epochs * recipe.training.steps_per_epoch} steps of {recipe.training.batch_size} bags")
+    asked.keep.mkdir(parents=True, exist_ok=True)
     scores: dict[str, list[np.ndarray]] = {}
-    truth = None
-    for seed in range(seeds):
-        for name in wanted:
-            started = time.perf_counter()
-            network, job = fit(recipe, corpus, name, seed)
-            pairs = [m.pair for m in job.bags("test")]
-            truth = np.array([p.numbers for p in pairs], float)
-            bags = score(network, pairs).last
-            cell_truth, cells = job.score_cells(network, "test")
-            scores.setdefault(name, []).append(bags)
-            line = {
-                "pooling": name,
-                "seed": seed,
-                "bag_map": round(mean_average_precision(truth[:, enough], bags[:, enough]), 4),
-                "cell_accuracy": round(accuracy(cell_truth, cells), 4),
-                "cell_mean_accuracy": round(mean_class_accuracy(cell_truth, cells), 4),
-                "cell_map": round(mean_average_precision(cell_truth, cells), 4),
-                "each": {n: round(average_precision(truth[:, k], bags[:, k]), 3) for k, n in enumerate(names)},
-                "seconds": round(time.perf_counter() - started),
-            }
-            if POOLINGS[name][0] == "noisy_and":
-                b = network.pooling.b.detach().numpy()
-                line["b"] = {n: round(float(v), 3) for n, v in zip(names, b, strict=True)}
-                line["b_against_thresholds"] = round(spearman(thresholds, b), 3)
+    runs = [(name, seed) for seed in range(asked.seeds) for name in asked.poolings]
+    with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(kept, asked.keep, recipe, *run) for run in runs]
+        for (name, _), one in zip(runs, waiting, strict=True):
+            line, truth, found = one.result()
             print(json.dumps(line), flush=True)
-        print(f"over {seed + 1} seed(s)")
-        rank(scores, truth, enough)
+            scores.setdefault(name, []).append(found)
+    rank(scores, truth, enough)
     print(describe())
 
 
 def rank(scores: dict[str, list[np.ndarray]], truth: np.ndarray, enough: list[int]) -> None:
-    """Rank by the mean over seeds; intervals, and differences to the best, over the same bags drawn anew."""
+    """Rank by the mean over seeds; 95 % intervals, and distances to the best, over bags and seeds drawn anew."""
+    rng = np.random.default_rng(0)
 
-    def value(name: str, rows: np.ndarray) -> float:
-        return float(
-            np.mean(
-                [mean_average_precision(truth[np.ix_(rows, enough)], s[np.ix_(rows, enough)]) for s in scores[name]]
-            )
-        )
+    def drawn() -> dict[str, float]:
+        rows = rng.integers(len(truth), size=len(truth))
+        part = np.ix_(rows, enough)
+        return {
+            name: float(np.mean([mean_average_precision(truth[part], own[i][part]) for i in chosen]))
+            for name, own in scores.items()
+            for chosen in [rng.integers(len(own), size=len(own))]
+        }
 
-    every = np.arange(len(truth))
-    order = sorted(scores, key=lambda name: -value(name, every))
-    best = order[0]
+    found = {
+        name: float(np.mean([mean_average_precision(truth[:, enough], s[:, enough]) for s in own]))
+        for name, own in scores.items()
+    }
+    again = [drawn() for _ in range(RESAMPLES)]
+    order = sorted(found, key=lambda name: -found[name])
     print(f"{'pooling':10} {'mAP':>6} {'95 % interval':>16} {'behind the best':>18}   paper: full image, manual cells")
     for name in order:
-        own = resample_interval(len(truth), lambda r, name=name: value(name, r), resamples=300)
-        behind = resample_interval(len(truth), lambda r, name=name: value(best, r) - value(name, r), resamples=300)
-        told = "" if name == best else f"{behind.low:.3f} to {behind.high:.3f}"
-        print(f"{name:10} {own.value:6.3f} {own.low:7.3f} to {own.high:.3f} {told:>18}   {PAPER.get(name, '')}")
+        low, high = np.percentile([a[name] for a in again], (2.5, 97.5))
+        near, far = np.percentile([a[order[0]] - a[name] for a in again], (2.5, 97.5))
+        told = "" if name == order[0] else f"{near:.3f} to {far:.3f}"
+        print(f"{name:10} {found[name]:6.3f} {low:7.3f} to {high:.3f} {told:>18}   {PAPER.get(name, '')}")
 
 
 if __name__ == "__main__":

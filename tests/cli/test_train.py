@@ -1,13 +1,18 @@
+from types import SimpleNamespace
+
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from spheroid_support import save_by_brightness
 from tests_support import make_recipe
 from vitascope.cli.main import app
-from vitascope.cli.train import split_target
+from vitascope.cli.train import cross_validate, split_target
+from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import user_models
-from vitascope.io.models import find_model
+from vitascope.io.models import find_model, read_card, write_card
 
 
 @pytest.fixture(autouse=True)
@@ -156,3 +161,27 @@ def test_help_shows_every_option(verb):
     assert done.exit_code == 0
     for option in ("--recipe", "--device", *(("--out", "--from") if verb == "train" else ())):
         assert option in done.output
+
+
+def test_folds_are_made_once_and_put_into_a_table(tmp_path, capsys):
+    base = read_card(save_by_brightness(tmp_path))
+    recipes = [SimpleNamespace(id=f"cv-fold{k}", split=SimpleNamespace(test_groups=(f"p{k}",))) for k in (1, 2)]
+    made = []
+
+    def make(recipe):
+        made.append(recipe.id)
+        metric = Metric(name="dice live", value=0.2 * len(made), on="test", n=1)
+        return write_card(base.model_copy(update={"id": recipe.id, "metrics": (metric,)}), tmp_path)
+
+    for _ in range(2):
+        cross_validate(recipes, make, tmp_path, "cv")
+    assert made == ["cv-fold1", "cv-fold2"]
+    table = pd.read_csv(tmp_path / "cv-folds.csv")
+    assert table["fold"].tolist() == ["1", "2", "mean", "sd"]
+    assert table["value"][:3].tolist() == pytest.approx([0.2, 0.4, 0.3])
+    assert "dice live: 0.3000, test, mean of the folds" in capsys.readouterr().out
+
+
+def test_folds_and_searches_that_cannot_be_are_told(place):
+    assert "whole groups" in train("--folds", "2").output
+    assert "no search for the task stain" in train("--search", "2").output

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,14 +213,12 @@ def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured
     assert read_card(finish(resumed)).weights.sha256 == whole.weights.sha256
 
 
-def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is():
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all but the test part"))
     assert ready.recipe.refit.train_rows == ((0, ready.recipe.split.test_rows[0][0] - HALO_PX),)
     card = read_card(finish(train(ready)))
-    epochs = card.training["best_epoch"]
     assert card.training["refit"] == "but_test"
-    assert card.split.endswith(f". Then trained anew on the validation part too, for {epochs} epochs")
+    assert card.split.endswith(". Then trained anew on the validation part too, for 2 epochs")
     assert not any(m.of_twin for m in card.metrics)
     again = finish(run_evaluation("mine", ready.recipe, training_folder("mine"), "cpu"))
     assert again[0].value == pytest.approx(card.metrics[0].value, abs=2e-3)
@@ -227,8 +226,7 @@ def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measure
     assert read_card(finish(train(alone))).weights.sha256 != card.weights.sha256
 
 
-def test_trained_anew_on_all_the_figures_are_those_of_the_first_training(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_trained_anew_on_all_the_figures_are_those_of_the_first_training():
     first = read_card(finish(train(set_up([make_pair(shape=(320, 256))], "first", SHORT))))
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all"))
     assert ready.recipe.refit.train_rows == ((0, 320),)
@@ -238,8 +236,7 @@ def test_trained_anew_on_all_the_figures_are_those_of_the_first_training(monkeyp
     assert card.weights.sha256 != first.weights.sha256
 
 
-def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights(monkeypatch):
-    monkeypatch.setattr(training, "refit_recipe", always_better(training.refit_recipe))
+def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights():
     ready = set_up([make_pair()], params=SHORT.changed(last="all", epochs=3))
     whole = read_card(finish(train(ready, user_models() / "whole")))
     steps = train(ready)
@@ -255,15 +252,35 @@ def test_a_run_that_was_stopped_or_got_no_better_is_not_trained_anew():
     ready = set_up([make_pair()], params=SHORT.changed(last="all"))
     better = [{"epoch": 1, "score": 0.2}]
     trained = Trained(None, better, 1, "finished", (), {"score": 0.1})
-    assert training.refit_recipe(ready.recipe, trained).training.epochs == 1
+    assert training.refit_recipe(ready.recipe, trained).training.epochs == 2
+    stages = ready.recipe.changed({"training.schedule": "steps"})
+    assert training.refit_recipe(stages, trained).training.epochs == 1
     assert training.refit_recipe(ready.recipe, replace(trained, stopped="stopped")) is None
-    assert training.refit_recipe(ready.recipe, replace(trained, start={"score": 0.3})) is None
+    assert training.got_better(trained)
+    assert not training.got_better(replace(trained, start={"score": 0.3}))
     assert training.refit_recipe(set_up([make_pair()], "other").recipe, trained) is None
 
 
-def always_better(refit_recipe):
-    """Two steps seldom make a model better."""
-    return lambda recipe, trained: refit_recipe(recipe, replace(trained, start={}))
+def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "got_better", lambda trained: False)
+    rows = ["image,atp"]
+    for number in range(8):
+        well = make_well(0, number, number, 128)
+        tifffile.imwrite(tmp_path / f"w{number}.tif", well.image)
+        rows.append(f"w{number}.tif,{well.atp_rlu * 1000:.0f}")
+    (tmp_path / "atp.csv").write_text("\n".join(rows))
+    data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="image"), "plate")
+    params = FineTuneParams(epochs=1, steps_per_epoch=1, learning_rate=0.1)
+    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, params)
+    card = read_card(finish(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu")))
+    assert card.training["best_epoch"] == 0
+    assert training.HEAD_ALONE in card.training["notes"]
+    ours, theirs = load_model("wells", "atp").network, load_model("atp-organoid-sim", "atp").network
+    for a, b in zip(ours.extractor.parameters(), theirs.extractor.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert not torch.allclose(ours.share.weight, theirs.share.weight)
+    figures = {m.name: m.value for m in card.metrics}
+    assert set(figures) == {"MAE", "MAE of the best constant"}  # two wells have no correlation
 
 
 def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_path):
@@ -334,6 +351,25 @@ def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
     corpus = finish(load_bags(fitted, tmp_path))
     assert {part: len(s) for part, s in corpus.samples.items()} == {"train": 6, "validation": 2, "test": 2}
     assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
+    assert ready.words == "by well: 6 groups to train on, 2 groups to validate on and 2 groups to test on"
+
+
+def test_the_split_of_a_table_is_told_in_numbers_and_so_is_what_is_wrong_with_it(tmp_path):
+    rows = ["well,atp"]
+    for number in range(10):
+        well = make_well(0, number, number, 32)
+        for field in (1, 2):
+            tifffile.imwrite(tmp_path / f"p1_A{number + 1:02d}_s{field}.tif", well.image + field)
+        rows.append(f"A{number + 1:02d},{well.atp_rlu:.0f}")
+    (tmp_path / "atp.csv").write_text("\n".join([*rows, "H12,5"]))
+    data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="well"), "plate")
+    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
+    told = "6 groups (12 images) to train on, 2 groups (4 images) to validate on and 2 groups (4 images) to test on"
+    assert ready.words == f"by well: {told}"
+    assert "H12" in " ".join(ready.warnings)
+    (tmp_path / "atp.csv").write_text("\n".join(rows[:2]))
+    with pytest.raises(TrainingError, match=r"1 group\(s\) are too few"):
+        finetune.set_up_table("other", "atp-organoid-sim", data, SHORT)
 
 
 def test_layers_with_values_are_set_up_like_the_images_of_a_table():

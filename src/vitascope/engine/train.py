@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,10 @@ from vitascope.core.errors import TrainingError
 from vitascope.core.steps import Progress, Steps, StopEarly, finish
 from vitascope.core.training import EpochProgress, Preview, TrainingParams
 from vitascope.engine.checkpoint import PREVIOUS, load_state, save_state
-from vitascope.engine.descent import learning_rate_factor, make_optimizer, start_training
+from vitascope.engine.descent import learning_rate_factor, start_training
 from vitascope.engine.openvino_runtime import is_memory_error
 from vitascope.engine.torch_runtime import DTYPES
+from vitascope.engine.train_state import TrainingState
 
 Batch = Mapping[str, Tensor]
 
@@ -89,87 +90,6 @@ class Trained:
     start: Mapping[str, float] = field(default_factory=dict)
 
 
-class _State:
-    """Everything that a step changes; saved and restored whole."""
-
-    def __init__(self, job: TrainingJob, params: TrainingParams, device: torch.device) -> None:
-        self.network = job.network.to(device)
-        if layout := _layout(self.network):
-            self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]
-        self.average: nn.Module | None = copy.deepcopy(self.network) if params.average_decay else None
-        self.optimizer = make_optimizer(self.network, params)
-        self.step = 0
-        self.losses: list[float] = []
-        self.history: list[dict[str, float]] = []
-        self.best_score, self.best_epoch = -math.inf, -1
-        self.best = self._weights(self.evaluated)
-        self.bad_steps, self.rollbacks, self.rate, self.lowered = 0, 0, 1.0, -1
-        self.micro_batch = params.batch_size
-        self.good: dict[str, Any] | None = None
-        self.start: dict[str, float] = {}
-        self.picture: Preview | None = None
-        start_training(self.network)
-
-    @property
-    def evaluated(self) -> nn.Module:
-        """The network that is validated and kept: the running average where there is one."""
-        return self.average if self.average is not None else self.network
-
-    @staticmethod
-    def _weights(network: nn.Module) -> dict[str, Tensor]:
-        return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
-
-    def keep_best(self, score: float, epoch: int) -> None:
-        self.best_score, self.best_epoch = score, epoch
-        self.best = self._weights(self.evaluated)
-
-    def snapshot(self) -> dict[str, Any]:
-        """What is needed to go on from here."""
-        return {
-            "network": self._weights(self.network),
-            "average": self._weights(self.average) if self.average is not None else None,
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.network.load_state_dict(saved["network"])
-        if self.average is not None:
-            self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-
-    _numbers = (
-        "step",
-        "losses",
-        "history",
-        "best_score",
-        "best_epoch",
-        "bad_steps",
-        "rollbacks",
-        "rate",
-        "lowered",
-        "micro_batch",
-    )
-
-    def to_dict(self) -> dict[str, Any]:
-        numbers = {name: getattr(self, name) for name in self._numbers}
-        return {**self.snapshot(), "best": self.best, "good": self.good, "numbers": numbers}
-
-    def from_dict(self, saved: dict[str, Any]) -> None:
-        self.restore(saved)
-        self.best, self.good = saved["best"], saved["good"]
-        for name in self._numbers:
-            setattr(self, name, saved["numbers"][name])
-
-
-def _layout(network: nn.Module) -> torch.memory_format | None:
-    """Return how weights lie fastest: channels last, in pictures as in volumes."""
-    layouts: dict[type[nn.Module], torch.memory_format] = {
-        nn.Conv2d: torch.channels_last,
-        nn.Conv3d: torch.channels_last_3d,
-    }
-    return next((layouts[type(m)] for m in network.modules() if type(m) in layouts), None)
-
-
 def train(
     job: TrainingJob,
     params: TrainingParams,
@@ -218,7 +138,7 @@ def train(
     """
     if params.settle_steps and not isinstance(job, SettlingJob):
         raise TrainingError("This training has no plain images to settle on.", "Set settle_steps to 0.")
-    state = _State(job, params, torch.device(device))
+    state = TrainingState(job.network, params, torch.device(device))
     if measure_start:
         state.start, state.picture = _measure(job, state.network)
     notes = _resume(state, folder, fingerprint) if folder is not None else []
@@ -250,7 +170,7 @@ def train(
 
 
 def _epochs(
-    job: TrainingJob, state: _State, params: TrainingParams, precision: str, save: Callable[[], None]
+    job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str, save: Callable[[], None]
 ) -> Steps[str]:
     """Train to the end, and say why it ended."""
     if state.start or state.step:
@@ -268,7 +188,7 @@ def _epochs(
     return "finished"
 
 
-def _notes(state: _State, stopped: str) -> list[str]:
+def _notes(state: TrainingState, stopped: str) -> list[str]:
     notes = []
     if stopped == "diverged":
         notes.append(
@@ -280,7 +200,7 @@ def _notes(state: _State, stopped: str) -> list[str]:
     return notes
 
 
-def _progress(state: _State, params: TrainingParams) -> EpochProgress:
+def _progress(state: TrainingState, params: TrainingParams) -> EpochProgress:
     total = params.epochs * params.steps_per_epoch
     epoch, within = divmod(state.step, params.steps_per_epoch)
     ended = within == 0 and state.step > 0
@@ -308,7 +228,7 @@ def _measure(job: TrainingJob, network: nn.Module) -> tuple[dict[str, float], Pr
     return metrics, picture
 
 
-def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
+def _resume(state: TrainingState, folder: Path, fingerprint: str) -> list[str]:
     loaded = load_state(folder)
     if loaded is None:
         return []
@@ -322,7 +242,7 @@ def _resume(state: _State, folder: Path, fingerprint: str) -> list[str]:
     return ["The latest checkpoint was damaged; the one before it was used."] if name == PREVIOUS else []
 
 
-def _end_epoch(job: TrainingJob, state: _State, params: TrainingParams, epoch: int) -> None:
+def _end_epoch(job: TrainingJob, state: TrainingState, params: TrainingParams, epoch: int) -> None:
     metrics, state.picture = _measure(job, state.evaluated)
     if metrics and params.settle_steps and isinstance(job, SettlingJob):  # measured as it would be used
         settled = copy.deepcopy(state.evaluated)
@@ -368,7 +288,7 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _step(job: TrainingJob, state: _State, params: TrainingParams, precision: str) -> bool:
+def _step(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str) -> bool:
     """Take one step; False when the loss stayed no number after all roll-backs."""
     total = params.epochs * params.steps_per_epoch
     for group in state.optimizer.param_groups:
@@ -397,7 +317,7 @@ def _step(job: TrainingJob, state: _State, params: TrainingParams, precision: st
     return True
 
 
-def _backward(job: TrainingJob, state: _State, params: TrainingParams, precision: str) -> float:
+def _backward(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str) -> float:
     """Add up gradients over the batch, in smaller parts when memory runs short; return the loss."""
     batch = job.batch(state.step, params.batch_size)
     device = next(state.network.parameters()).device

@@ -29,7 +29,7 @@ from vitascope.pipelines.leaks import leak_words, refuse_leak
 from vitascope.pipelines.simulated import draw, draw_control
 from vitascope.tasks.amounts import find_amounts
 from vitascope.tasks.bags import Bag, find_bags, one_class
-from vitascope.tasks.recipe import Recipe, SimulatedSource, Split, check_files, find_data
+from vitascope.tasks.recipe import DataSet, Recipe, SimulatedSource, Split, check_files, find_data
 
 PARTS = ("train", "validation", "test")
 
@@ -106,10 +106,7 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
             continue
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        if data.amounts is not None:
-            bags = list(find_amounts(data.amounts, names[0], folder).bags)
-        else:
-            bags = find_bags(data, names, folder)
+        bags, _ = bags_of(data, names, folder)
         own: list[Sample] = []
         for number, bag in enumerate(bags):
             yield Progress(number, len(bags), f"reading {data.name}")
@@ -131,6 +128,54 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
     return BagCorpus(pairs, parts, spec, words_of_split(parts) + leak_words(forced), hashes)
+
+
+def bags_of(data: DataSet, names: tuple[str, ...], folder: Path) -> tuple[list[Bag], tuple[str, ...]]:
+    """Return the bags of a data set, their images not read, and what is wrong with its table."""
+    if data.amounts is None:
+        return find_bags(data, names, folder), ()
+    found = find_amounts(data.amounts, names[0], folder)
+    return list(found.bags), found.problems
+
+
+@dataclass(frozen=True)
+class PlannedSplit:
+    """How the images of a recipe's tables will be split.
+
+    Parameters
+    ----------
+    groups, images : dict of str to int
+        In each part: train, validation, test.
+    problems : tuple of str
+        What is wrong with the tables.
+    """
+
+    groups: dict[str, int]
+    images: dict[str, int]
+    problems: tuple[str, ...]
+
+
+def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
+    """Count what a drawn split will give, without reading an image; near-duplicates are not looked for yet.
+
+    Raises
+    ------
+    VitascopeError
+        If a table cannot be read, or nothing is left to train on.
+    """
+    names = tuple(t.name for t in recipe.targets)
+    bags: list[Bag] = []
+    problems: list[str] = []
+    for data in recipe.data:
+        found, told = bags_of(data, names, find_data(data, recipe_folder))
+        bags, problems = bags + found, problems + list(told)
+    part_of = drawn_parts(recipe.split, {b.group: tuple(b.labels.get(n, 0.0) for n in names) for b in bags})
+    groups, images = (
+        dict.fromkeys(PARTS, 0) | Counter(kinds) for kinds in (part_of.values(), (part_of[b.group] for b in bags))
+    )
+    if not groups["train"]:
+        raise TrainingError(f"{len(part_of)} group(s) are too few: none is left to train on.", "Add groups.")
+    return PlannedSplit(groups, images, tuple(problems))
 
 
 def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> list[Sample]:

@@ -31,6 +31,7 @@ from vitascope.io.weights import write_bytes
 from vitascope.io.yaml_text import read_yaml
 from vitascope.ops.pair_check import words_of_ids
 from vitascope.ops.target_preparation import EXPOSURE
+from vitascope.pipelines.bag_data import PARTS, PlannedSplit, plan_split
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.tasks.finetune import FROZEN, LAST, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
@@ -38,8 +39,10 @@ from vitascope.tasks.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 
 RECIPE = "recipe.yaml"
-QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
-QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
+QUICK = {"epochs": 15, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
+QUICK_RATES, QUICK_SETTLING = {"stain": 1.0}, 10
+"""Of the learning rate that made the starting model; a third for other tasks."""
+
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
 LEAST_GROUPS = 3
 SHARE = 0.2
@@ -148,8 +151,16 @@ def set_up_table(name: str, start: str, data: TableData, params: FineTuneParams,
     kind = "amounts" if "column" in source else "bags"
     tree["data"] = [{**_private(data.name, data.folder), kind: source}]
     tree["split"] = _by_group(params)
-    words = f"by {params.by}: {SHARE:.0%} of the groups to validate on, {SHARE:.0%} to test on, at least one each"
-    return _finish(tree, training_folder(name), words, ())
+    plan = plan_split(parse_recipe(tree, name), Path(data.folder))
+    parts = [_told(plan, part, what) for part, what in zip(PARTS, ("train", "validate", "test"), strict=True)]
+    words = f"by {source.get('by') or 'group'}: {parts[0]}, {parts[1]} and {parts[2]}"
+    return _finish(tree, training_folder(name), words, plan.problems)
+
+
+def _told(plan: PlannedSplit, part: str, what: str) -> str:
+    groups, images = plan.groups[part], plan.images[part]
+    told = f"{groups} group{'s' * (groups != 1)}" + (f" ({images} images)" if images != groups else "")
+    return f"{told} to {what} on"
 
 
 def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estimate]:
@@ -229,7 +240,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     tree = base_recipe(card)
     training = {**tree.get("training", {})}
     if params.length == "quick":
-        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if start_from else 1)
+        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATES.get(card.task, 1 / 3) if start_from else 1)
         settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
         training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
     training |= {

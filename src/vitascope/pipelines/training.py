@@ -8,9 +8,9 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ from vitascope.tasks.recipe import Recipe
 logger = logging.getLogger(__name__)
 
 DOMAIN_CROP_PX = 128
-AGAIN = "training once more, on more of the images"
+REFIT, AGAIN = "refit", "training once more, on more of the images"
+HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
 
 
 class Trainee(TrainingJob, Protocol):
@@ -125,41 +126,43 @@ def make_model(
     network, parent = _start_network(recipe, start_from)
     fresh = copy.deepcopy(network)  # the parent may be deleted meanwhile
     trainee = yield from prepare(recipe, recipe_folder, network)
-    if parent and isinstance(trainee, FittingTrainee):
-        trainee.fit_head(network)
+    begun = _fitted(trainee, network) if parent else None
     checkpoints = out / f"{recipe.id}.training"
     checkpoints.mkdir(parents=True, exist_ok=True)
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
-    steps = train(
-        trainee,
-        recipe.training,
-        device=chosen.id,
-        precision=precision,
-        folder=checkpoints,
-        fingerprint=fingerprint,
-        measure_start=bool(parent),
-    )
+    how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
+    steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
     run = Run(recipe, fingerprint, parent, chosen.label)
     trained = yield from recorded(steps, run)
+    better = begun is None or got_better(trained)  # without a head to fall back on, it is trained as was asked
+    if begun is not None and not better:
+        trained = replace(trained, network=begun, best_epoch=0, notes=(*trained.notes, HEAD_ALONE))
     final = Final(recipe, trainee, trained)
     again = refit_recipe(recipe, trained)
     if again is not None:
         last = yield from prepare(again, recipe_folder, fresh)
-        if parent and isinstance(last, FittingTrainee):
-            last.fit_head(fresh)
-        folder = checkpoints / "refit"
-        folder.mkdir(exist_ok=True)
-        steps = train(
-            last, again.training, device=chosen.id, precision=precision, folder=folder, fingerprint=fingerprint
-        )
-        final = Final(again, last, (yield from recorded(steps, run, AGAIN)))
-    if parent and isinstance(final.trainee, FittingTrainee):
-        final.trainee.fit_head(final.trained.network)
+        if begun is not None:
+            _fitted(last, fresh)
+        final = Final(again, last, replace(trained, network=fresh.eval()))
+        if better:
+            (checkpoints / REFIT).mkdir(exist_ok=True)
+            steps = train(last, again.training, folder=checkpoints / REFIT, **how)
+            final = Final(again, last, (yield from recorded(steps, run, AGAIN)))
+    if begun is not None:
+        _fitted(final.trainee, final.trained.network)
     _check_new(recipe, out)
     path = yield from _write_model(recipe, trainee, trained, final, parent, precision, out)
     run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
     shutil.rmtree(checkpoints)
     return path
+
+
+def _fitted(trainee: Trainee, network: nn.Module) -> nn.Module | None:
+    """Fit the last layers of a network, where the task does that; returns a copy as it then is, else None."""
+    if not isinstance(trainee, FittingTrainee):
+        return None
+    trainee.fit_head(network)
+    return copy.deepcopy(network).eval()
 
 
 @dataclass(frozen=True)
@@ -171,15 +174,19 @@ class Final:
     trained: Trained
 
 
+def got_better(trained: Trained) -> bool:
+    """Tell whether an epoch did better on the validation part than the start; without one it is taken to."""
+    scores = [entry["score"] for entry in trained.history if "score" in entry]
+    return not scores or max(scores) > trained.start.get("score", -math.inf)
+
+
 def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
     """Return the recipe of the training on more of the data; None where there is to be none.
 
-    There is none after a run that was stopped or diverged, or whose best epoch was no better than the start.
+    There is none after a run that was stopped or diverged.
     """
-    refit, best = recipe.refit, max((h.get("score", math.nan) for h in trained.history), default=math.nan)
+    refit = recipe.refit
     if refit is None or trained.stopped not in ("finished", "early stop"):
-        return None
-    if not best > trained.start.get("score", -math.inf):
         return None
     split: dict[str, object] = {"validation_rows": (), "validation_groups": (), "validation_fraction": 0.0}
     if refit.on == "all":
@@ -189,7 +196,9 @@ def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
     if recipe.split.train_groups:
         kept = recipe.split.validation_groups + (recipe.split.test_groups if refit.on == "all" else ())
         split["train_groups"] = recipe.split.train_groups + kept
-    training = recipe.training.model_copy(update={"epochs": trained.best_epoch, "patience": 0})
+    # A rate that falls to 0 is followed to its end: which epoch is best on a few images is mostly luck.
+    epochs = recipe.training.epochs if recipe.training.schedule == "cosine" else trained.best_epoch
+    training = recipe.training.model_copy(update={"epochs": epochs, "patience": 0})
     changed = {"split": recipe.split.model_copy(update=split), "training": training, "refit": None}
     return recipe.model_copy(update={**changed, "crop_px": refit.crop_px or recipe.crop_px})
 

@@ -29,7 +29,7 @@ class FineTuneParams(FormParams):
     length: Literal["quick", "full"] = Field(
         "quick",
         title="Recipe",
-        description="quick: 10 rounds at a third of the learning rate; full: as long as the starting model's own.",
+        description="quick: 15 rounds of 25 steps; full: as long as the starting model's own training.",
     )
     freeze: Literal["nothing", "the first half", "all that sees the image"] = Field(
         "nothing",
@@ -40,8 +40,8 @@ class FineTuneParams(FormParams):
     last: Literal["no more", "all but the test part", "all"] = Field(
         "all but the test part",
         title="At the end on",
-        description="When the best round is known, the model is trained once more for as many rounds, on the "
-        "validation part too; or on all, and then the figures are those of the first training. Takes as long again.",
+        description="Once measured, it is trained once more on the validation part too; or on all, and then the "
+        "figures are those of the first training. Takes as long again.",
     )
     by: Literal["image", "well", "plate"] = Field(
         "image",
