@@ -105,7 +105,8 @@ class Store:
 
     def __init__(self, path: Path = RESULTS) -> None:
         drawn = hashlib.sha256(make_well(0, 0, 0, SIDES[0]).image.tobytes()).hexdigest()[:16]
-        self.path, self.recipe = path, f"{read_recipe(RECIPE).fingerprint()} {drawn}"
+        # The recipe as it is written: new settings at their defaults change no figure.
+        self.path, self.recipe = path, f"{hashlib.sha256(RECIPE.read_bytes()).hexdigest()} {drawn}"
         kept = json.loads(path.read_text()) if path.exists() else {}
         valid = path == BEFORE or kept.get("recipe") == self.recipe
         self.kept = kept if valid else {"recipe": self.recipe, "cells": {}}
