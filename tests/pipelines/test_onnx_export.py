@@ -10,6 +10,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.folders import user_models
 from vitascope.engine.load import load_model
+from vitascope.io.models import find_model
 from vitascope.pipelines.onnx_export import CARD_KEY, export_onnx
 
 needs_onnx = pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="needs the extra 'onnx'")
@@ -58,6 +59,21 @@ def test_volumes_are_written_too(tmp_path):
 
 
 @needs_onnx
+@pytest.mark.parametrize("name", ["atp-organoid-sim", "viability-spheroid-sim"])
+def test_models_of_amounts_are_written_for_squares_of_their_side(name, tmp_path):
+    card, _ = find_model(name)
+    _, compiled = read(export_onnx(name, tmp_path))
+    network = load_model(name, card.task).network
+    x = 0.1 * np.random.default_rng(0).normal(size=(3, 1, card.input.side_px, card.input.side_px)).astype(np.float32)
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(x)).value.numpy()
+    found = compiled([x])[0]
+    assert found.shape == wanted.shape == (3, 1)
+    assert np.ptp(wanted) > 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-3)
+
+
+@needs_onnx
 def test_the_card_is_in_the_file_and_files_are_never_replaced(tmp_path):
     path = export_onnx("test-model", tmp_path)
     import onnx
@@ -68,9 +84,9 @@ def test_the_card_is_in_the_file_and_files_are_never_replaced(tmp_path):
         export_onnx("test-model", tmp_path)
 
 
-def test_models_of_numbers_are_refused_and_a_missing_package_is_named(tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match="gives numbers"):
-        export_onnx("atp-organoid-sim", tmp_path)
+def test_models_of_classes_are_refused_and_a_missing_package_is_named(tmp_path, monkeypatch):
+    with pytest.raises(ModelError, match="tells classes"):
+        export_onnx("translocation-bbbc013", tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'vitascope\[onnx\]'"):
         export_onnx("test-model", tmp_path)

@@ -152,16 +152,19 @@ def amount_metrics(truth: Floats, predicted: Floats, groups: Sequence[str], unit
     Ins-ATP (seed 000), equations 8 and 9, section 4.1.
     """
 
-    def one(name: str, unit: str, statistic: Callable[[NDArray[np.intp]], float]) -> Metric:
+    def one(name: str, unit: str, statistic: Callable[[NDArray[np.intp]], float]) -> list[Metric]:
         interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
         low, high = (float(f"{v:.5g}") if np.isfinite(v) else None for v in (interval.low, interval.high))
         value = float(f"{interval.value:.5g}")
         level = LEVEL if low is not None else None
-        return Metric(name=name, value=value, low=low, high=high, level=level, unit=unit, on="test wells", n=len(truth))
+        if not np.isfinite(value):  # no correlation of one well
+            return []
+        how = {"level": level, "unit": unit, "on": "test wells", "n": len(truth)}
+        return [Metric(name=name, value=value, low=low, high=high, **how)]
 
     found = [
-        one("MAE", unit, lambda r: float(np.abs(predicted[r] - truth[r]).mean())),
-        one("Pearson", "", lambda r: pearson(truth[r], predicted[r])),
+        *one("MAE", unit, lambda r: float(np.abs(predicted[r] - truth[r]).mean())),
+        *one("Pearson", "", lambda r: pearson(truth[r], predicted[r])),
     ]
     within = within_groups(truth, predicted, groups)
     if np.isfinite(within):
@@ -175,7 +178,7 @@ def amount_metrics(truth: Floats, predicted: Floats, groups: Sequence[str], unit
         )
     constant = float(np.abs(truth - np.median(truth)).mean())
     found.append(Metric(name="MAE of the best constant", value=float(f"{constant:.5g}"), unit=unit, on="test wells"))
-    return [m for m in found if np.isfinite(m.value)]
+    return found
 
 
 def within_groups(truth: Floats, predicted: Floats, groups: Sequence[str]) -> float:

@@ -39,10 +39,8 @@ from vitascope.tasks.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 
 RECIPE = "recipe.yaml"
-QUICK = {"epochs": 15, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
-QUICK_RATES, QUICK_SETTLING = {"stain": 1.0}, 10
-"""Of the learning rate that made the starting model; a third for other tasks."""
-
+QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
+QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
 LEAST_GROUPS = 3
 SHARE = 0.2
@@ -240,7 +238,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     tree = base_recipe(card)
     training = {**tree.get("training", {})}
     if params.length == "quick":
-        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATES.get(card.task, 1 / 3) if start_from else 1)
+        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if start_from else 1)
         settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
         training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
     training |= {

@@ -1,4 +1,4 @@
-"""Networks of pictures and volumes as ONNX, for programs that run such files."""
+"""Networks of pictures, volumes and amounts as ONNX, for programs that run such files."""
 
 from __future__ import annotations
 
@@ -19,36 +19,40 @@ from vitascope.io.weights import write_bytes
 
 SUFFIX = ".onnx"
 CARD_KEY = "vitascope-card"
-NETWORKS = ("unet", "unet3d")
+ANSWERS = {"unet": "image", "unet3d": "image", "ins_atp": "value", "nvir": "value"}
+"""What a network's file answers, by name of the network."""
+
 TRACED = 4
 
 __all__ = ["export_onnx"]
 
 
-class ImageOf(nn.Module):
-    """A network that answers with its image only.
+class AnswerOf(nn.Module):
+    """A network that gives one of its answers only.
 
     Parameters
     ----------
     network : nn.Module
-        Its output has a field ``image``.
+    answer : str
+        Field of its output.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, answer: str) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.answer = network, answer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the image (B, K, ...) of an input (B, C, ...)."""
-        image: Tensor = self.network(x).image
-        return image
+        """Return the answer to an input (B, C, ...)."""
+        found: Tensor = getattr(self.network(x), self.answer)
+        return found
 
 
 def export_onnx(model: str, out: Path) -> Path:
     """Write the network of a model as ONNX; its metadata hold the card, with what pictures must be prepared by.
 
     The input ``input`` is (B, C, Y, X), or (B, C, Z, Y, X) for volumes, in the units of the card's normalisation; sides
-    are multiples of the network's; the output ``image`` has the same sides.
+    are multiples of the network's; the output ``image`` has the same sides. Of models of amounts the input is the
+    square that was found and cut out, its side that of the card, and the output ``value`` is (B, 1).
 
     Parameters
     ----------
@@ -60,14 +64,14 @@ def export_onnx(model: str, out: Path) -> Path:
     Raises
     ------
     ModelError
-        If the model gives numbers instead of images, or the extra ``onnx`` is not installed.
+        If the model tells classes, or the extra ``onnx`` is not installed.
     ParameterError
         If the file exists.
     """
     card, _ = find_model(model)
-    if card.architecture.name not in NETWORKS:
+    if card.architecture.name not in ANSWERS:
         raise ModelError(
-            f"'{card.id}' gives numbers, which are read from its network by our own code.",
+            f"'{card.id}' tells classes, which are read from its network by our own code.",
             "Give it away as one file of ours (.vitascope).",
         )
     if importlib.util.find_spec("onnxscript") is None:
@@ -81,8 +85,10 @@ def export_onnx(model: str, out: Path) -> Path:
 
 def _translate(card: ModelCard, model: str) -> bytes:
     loaded = load_model(model, card.task)
-    sides = [TRACED * step for step in loaded.family.multiple]
-    free = {axis: torch.export.Dim.DYNAMIC for axis in (0, *range(2, 2 + len(sides)))}
+    answer = ANSWERS[card.architecture.name]
+    fixed = card.input.side_px if answer == "value" else None
+    sides = [fixed or TRACED * step for step in loaded.family.multiple]
+    free = {axis: torch.export.Dim.DYNAMIC for axis in (0, *(() if fixed else range(2, 2 + len(sides))))}
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it tells of operators of packages that are not installed
@@ -90,11 +96,11 @@ def _translate(card: ModelCard, model: str) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of its own internals
             program: Any = torch.onnx.export(
-                ImageOf(loaded.network).eval(),
+                AnswerOf(loaded.network, answer).eval(),
                 (torch.zeros(2, card.network_channels, *sides),),
                 dynamo=True,
                 input_names=["input"],
-                output_names=["image"],
+                output_names=[answer],
                 dynamic_shapes=(free,),
                 verbose=False,
             )

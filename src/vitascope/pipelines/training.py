@@ -196,9 +196,7 @@ def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
     if recipe.split.train_groups:
         kept = recipe.split.validation_groups + (recipe.split.test_groups if refit.on == "all" else ())
         split["train_groups"] = recipe.split.train_groups + kept
-    # A rate that falls to 0 is followed to its end: which epoch is best on a few images is mostly luck.
-    epochs = recipe.training.epochs if recipe.training.schedule == "cosine" else trained.best_epoch
-    training = recipe.training.model_copy(update={"epochs": epochs, "patience": 0})
+    training = recipe.training.model_copy(update={"epochs": max(1, trained.best_epoch), "patience": 0})
     changed = {"split": recipe.split.model_copy(update=split), "training": training, "refit": None}
     return recipe.model_copy(update={**changed, "crop_px": refit.crop_px or recipe.crop_px})
 

@@ -29,7 +29,7 @@ class FineTuneParams(FormParams):
     length: Literal["quick", "full"] = Field(
         "quick",
         title="Recipe",
-        description="quick: 15 rounds of 25 steps; full: as long as the starting model's own training.",
+        description="quick: 10 rounds at a third of the learning rate; full: as long as the starting model's own.",
     )
     freeze: Literal["nothing", "the first half", "all that sees the image"] = Field(
         "nothing",

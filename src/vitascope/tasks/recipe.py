@@ -215,7 +215,7 @@ class Split(RecipePart):
 
 
 class Refit(RecipePart):
-    """Training once more from the start on more of the data: to the end of a cosine, else for the best epochs.
+    """Training once more from the start on more of the data, for as many epochs as were best.
 
     ``all``: of the whole; the figures then are those of the first training, its twin. ``but_test``: the validation part
     is trained on too, and the new model is measured on the test part.
