@@ -1,7 +1,7 @@
 """Fine-tuning on two crops of a shifted copy of the ISL field: how much of the gap to training on all of it comes back?
 
 The copy: contrast inverted, halved and bent, enlarged by 1.3, blurred; the twin trained on rows 0-575 is fine-tuned on two crops
-of 320 px of those rows, and read on rows 640-767. ``finetune_isl [--epochs N]``; the reference, trained from scratch on the three
+of 512 px of those rows, and read on rows 640-767. ``finetune_isl [--epochs N]``; the reference, trained from scratch on the three
 planes of all of rows 0-575 of the copy, lies beside the twins; ``--reference`` trains it anew where it does not (half an hour).
 """
 
@@ -29,8 +29,8 @@ from vitascope.tasks.recipe import Recipe, find_data, read_recipe
 from vitascope.tasks.registry import find_task
 
 SCALE, BLUR_PX = 1.3, 1.5
-CROPS = ((60, 100), (380, 700))
-SIDE = 320
+CROPS = ((60, 100), (200, 700))
+SIDE = 512
 TRAINED, READ = 576, (640, 768)
 START, REFERENCE = TWINS / "nuclei-phase-twin-seed0.json", TWINS / "nuclei-phase-shifted-all.json"
 
