@@ -1,7 +1,8 @@
 """Fine-tuning on two crops of a shifted copy of the ISL field: how much of the gap to training on all of it comes back?
 
 The copy: contrast inverted, halved and bent, enlarged by 1.3, blurred; the twin trained on rows 0-575 is fine-tuned on two crops
-of 512 px of those rows, and read on rows 640-767. ``finetune_isl [--epochs N]``; the reference, trained from scratch on the three
+of 512 px of those rows, and read on rows 640-767. ``finetune_isl [--epochs N] [--first]``, the second
+for the first layers alone; the reference, trained from scratch on the three
 planes of all of rows 0-575 of the copy, lies beside the twins; ``--reference`` trains it anew where it does not (half an hour).
 """
 
@@ -31,6 +32,7 @@ from vitascope.tasks.registry import find_task
 SCALE, BLUR_PX = 1.3, 1.5
 CROPS = ((60, 100), (200, 700))
 SIDE = 512
+KEPT = ("nothing", "all but the first layers")
 TRAINED, READ = 576, (640, 768)
 START, REFERENCE = TWINS / "nuclei-phase-twin-seed0.json", TWINS / "nuclei-phase-shifted-all.json"
 
@@ -74,6 +76,7 @@ def train_reference(planes: list[np.ndarray], dapi: np.ndarray) -> None:
 
 def main(arguments: list[str]) -> None:
     epochs = int(arguments[arguments.index("--epochs") + 1]) if "--epochs" in arguments else None
+    asked = [KEPT[1]] if "--first" in arguments else KEPT
     print(describe())
     recipe = read_recipe(RECIPES / "nuclei-phase-twin.yaml")
     folder = find_data(recipe.data[0], RECIPES)
@@ -100,16 +103,20 @@ def main(arguments: list[str]) -> None:
             part = (slice(y, y + SIDE), slice(x, x + SIDE))
             image = Micrograph.from_array(np.rint(phase[part]).astype(np.uint16), name=f"crop {number}")
             pairs.append(TrainingPair(f"crop {number}", image, {"DAPI": dapi[part]}))
-        ready = finish(set_up_pairs("fine", START.stem, pairs, FineTuneParams(epochs=epochs, last="all")))
-        begin, processor = time.perf_counter(), time.process_time()
-        card = run(ready.recipe, ready.folder, Path(name) / "models")
-        seconds, processor = time.perf_counter() - begin, time.process_time() - processor
-        after = score(card, phase, dapi, rows)
-        print(f"fine-tuned on two crops              PCC {after:.3f}, {seconds:.0f} s ({processor:.0f} s of processor)")
+        found = {}
+        for number, kept in enumerate(asked):
+            params = FineTuneParams(epochs=epochs, last="all", freeze=kept)
+            ready = finish(set_up_pairs(f"fine{number}", START.stem, pairs, params))
+            begin, processor = time.perf_counter(), time.process_time()
+            card = run(ready.recipe, ready.folder, Path(name) / "models")
+            seconds, processor = time.perf_counter() - begin, time.process_time() - processor
+            found[kept] = score(card, phase, dapi, rows)
+            print(
+                f"two crops, kept as it is: {kept:25} PCC {found[kept]:.3f}, {seconds:.0f} s ({processor:.0f} s of CPU)"
+            )
         print(ready.words)
     if REFERENCE.exists():
         best = score(REFERENCE, phase, dapi, rows)
-        print(
-            f"trained on all of rows 0-575         PCC {best:.3f}; share of the gap {(after - before) / (best - before):.0%}"
-        )
+        shares = ", ".join(f"{(after - before) / (best - before):.0%} ({kept})" for kept, after in found.items())
+        print(f"trained on all of rows 0-575         PCC {best:.3f}; share of the gap {shares}")
     print(describe())

@@ -318,6 +318,22 @@ def test_frozen_layers_stay_those_of_the_parent(parent):
     assert any(k.startswith("decoder") for k in moved)
 
 
+def test_all_but_the_first_layers_stay_those_of_the_parent(parent):
+    ready = set_up([make_pair()], params=SHORT.changed(freeze="all but the first layers", learning_rate=0.01))
+    assert ready.recipe.training.only_first == 0.4
+    card = read_card(finish(train(ready)))
+    ours = read_weights(user_models() / "mine.safetensors", card.weights.sha256)
+    theirs = read_weights(parent / "tiny.safetensors", None)
+    moved = {k for k in ours if not np.allclose(ours[k], theirs[k], atol=1e-4)}
+    assert {k for k in moved if ".norm." not in k} == {
+        f"encoder.{block}.{layer}.{part}"
+        for block in (0, 1)
+        for layer in ("first", "second")
+        for part in ("weight", "bias")
+    }
+    assert any(".norm." in k for k in moved)
+
+
 def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
     ready = set_up([make_pair()], params=FineTuneParams(epochs=20, steps_per_epoch=30))
     found = finish(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))

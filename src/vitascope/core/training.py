@@ -62,6 +62,14 @@ class TrainingParams(BaseModel):
         title="Freeze",
         description="Share of the layers that see the image first whose weights stay those of the starting model.",
     )
+    only_first: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Only the first",
+        description="Share of the layers that see the image first that alone change, with all batch normalisation; 0 "
+        "for all. Suits images of other optics (Lee 2023, doi:10.48550/arXiv.2210.11466).",
+    )
 
 
 class AugmentParams(BaseModel):

@@ -49,6 +49,31 @@ def freeze(encoder: nn.Module, share: float) -> None:
         block.requires_grad_(False)
 
 
+def train_only_first(network: nn.Module, encoder: nn.Module, share: float) -> None:
+    """Let everything stay as it is but the first blocks of an encoder and batch normalisation anywhere.
+
+    Parameters
+    ----------
+    network : nn.Module
+    encoder : nn.Module
+        The part of it that sees the image, its blocks in the order that the image passes them.
+    share : float, 0 to 1
+        Of the blocks that have weights, counted from the image; rounded to whole blocks, at least one.
+
+    References
+    ----------
+    Lee et al. 2023, Surgical Fine-Tuning Improves Adaptation to Distribution Shifts: for images that look otherwise,
+    the first blocks alone learn more from few images than all of them.
+    """
+    network.requires_grad_(False)
+    blocks = [block for block in encoder.children() if any(True for _ in block.parameters())]
+    for block in blocks[: max(1, round(share * len(blocks)))]:
+        block.requires_grad_(True)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(True)
+
+
 def start_training(network: nn.Module) -> None:
     """Put a network into training mode, but for what is frozen: its batch statistics stay too."""
     network.train()

@@ -34,7 +34,17 @@ from vitascope.ops.target_preparation import EXPOSURE
 from vitascope.pipelines.bag_data import PARTS, PlannedSplit, plan_split
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
-from vitascope.tasks.finetune import FROZEN, LAST, Estimate, FineTuneParams, SetUp, TableData, TrainingPair, free_name
+from vitascope.tasks.finetune import (
+    FROZEN,
+    LAST,
+    ONLY_FIRST,
+    Estimate,
+    FineTuneParams,
+    SetUp,
+    TableData,
+    TrainingPair,
+    free_name,
+)
 from vitascope.tasks.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 
@@ -237,8 +247,10 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     """Return the recipe without data and split, as plain values."""
     tree = base_recipe(card)
     training = {**tree.get("training", {})}
+    first = ONLY_FIRST.get(params.freeze, 0.0) if start_from else 0.0
     if params.length == "quick":
-        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if start_from else 1)
+        gentle = start_from and not first  # the first layers are few, and have far to go
+        rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if gentle else 1)
         settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
         training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
     training |= {
@@ -246,7 +258,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
         for key in ("epochs", "steps_per_epoch", "learning_rate")
         if (value := getattr(params, key)) is not None
     }
-    training |= {"seed": params.seed, "freeze": FROZEN[params.freeze] if start_from else 0.0}
+    training |= {"seed": params.seed, "freeze": FROZEN[params.freeze] if start_from else 0.0, "only_first": first}
     title = re.sub(r", fine-tuned$", "", card.title)
     network = {"name": card.architecture.name, "arguments": dict(card.architecture.arguments)}
     how = f"fine-tuned from {start_from}" if start_from else f"trained from scratch, built as {card.id}"

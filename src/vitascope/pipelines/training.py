@@ -22,7 +22,7 @@ from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
 from vitascope.engine.crops import Pair
-from vitascope.engine.descent import freeze
+from vitascope.engine.descent import freeze, train_only_first
 from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
 from vitascope.engine.load import build_network, check_channels, export_tensors, load_model
@@ -241,6 +241,8 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
     network.load_state_dict(parent.network.state_dict())
     if recipe.training.freeze:
         freeze(network.get_submodule(parent.family.encoder), recipe.training.freeze)
+    elif recipe.training.only_first:
+        train_only_first(network, network.get_submodule(parent.family.encoder), recipe.training.only_first)
     return network, f"{parent.card.id} {parent.card.weights.sha256}"
 
 

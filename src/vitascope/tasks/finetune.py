@@ -20,7 +20,8 @@ from vitascope.ops.pair_check import Problem
 from vitascope.tasks.recipe import AmountSource, BagSource, Recipe
 
 LAST = {"no more": "", "all but the test part": "but_test", "all": "all"}
-FROZEN = {"nothing": 0.0, "the first half": 0.5, "all that sees the image": 1.0}
+FROZEN = {"nothing": 0.0, "the first half": 0.5, "all that sees the image": 1.0, "all but the first layers": 0.0}
+ONLY_FIRST = {"all but the first layers": 0.4}
 
 
 class FineTuneParams(FormParams):
@@ -31,11 +32,11 @@ class FineTuneParams(FormParams):
         title="Recipe",
         description="quick: 10 rounds at a third of the learning rate; full: as long as the starting model's own.",
     )
-    freeze: Literal["nothing", "the first half", "all that sees the image"] = Field(
+    freeze: Literal["nothing", "the first half", "all that sees the image", "all but the first layers"] = Field(
         "nothing",
         title="Keep as it is",
         description="Layers of the starting model that do not change. With very few images, keeping the first half "
-        "guards what it knows.",
+        "guards what it knows. For the same stain under other optics, change the first layers only.",
     )
     last: Literal["no more", "all but the test part", "all"] = Field(
         "all but the test part",
