@@ -25,6 +25,17 @@ def wait(app: object, seconds: float, done: object = lambda: False) -> None:
         time.sleep(0.02)
 
 
+def wait_for_masks(app: object, viewer: Any, dock: Any) -> None:
+    """Let a run come to its masks, and show all of them."""
+    wait(
+        app,
+        LIMIT_S,
+        lambda: any(type(layer).__name__ == "Labels" for layer in viewer.layers) and not dock.runner.running,
+    )
+    viewer.reset_view()
+    wait(app, 2.0)
+
+
 def photograph(viewer: Any, name: str) -> None:
     """Save the whole window."""
     IMAGES.mkdir(exist_ok=True)
@@ -36,13 +47,7 @@ def demo(app: object, viewer: Any) -> None:
     from vitascope.gui.demo import start
 
     dock = start(viewer)
-    wait(
-        app,
-        LIMIT_S,
-        lambda: any(type(layer).__name__ == "Labels" for layer in viewer.layers) and not dock.runner.running,
-    )
-    viewer.reset_view()
-    wait(app, 2.0)
+    wait_for_masks(app, viewer, dock)
     photograph(viewer, "dock.png")
 
 
@@ -55,13 +60,7 @@ def phenotype(app: object, viewer: Any) -> None:
     dock = PhenotypeDock(viewer)
     viewer.window.add_dock_widget(dock, name="Phenotype")
     dock.run()
-    wait(
-        app,
-        LIMIT_S,
-        lambda: any(type(layer).__name__ == "Labels" for layer in viewer.layers) and not dock.runner.running,
-    )
-    viewer.reset_view()
-    wait(app, 2.0)
+    wait_for_masks(app, viewer, dock)
     photograph(viewer, "phenotype.png")
 
 

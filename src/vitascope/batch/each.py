@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from vitascope.batch.items import ENDS_THE_RUN, Item, ended
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.plate import Place
 from vitascope.core.result import Result
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.steps import Progress, Steps, retold
 from vitascope.io.results import results_rows
 from vitascope.tasks.spec import TaskSpec
+
+T = TypeVar("T")
 
 
 def run_each(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Steps[tuple[Result, ...]]:
@@ -48,7 +50,7 @@ def run_each(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Steps[
         ending = ENDS_THE_RUN if number else (*ENDS_THE_RUN, ParameterError, ModelError)
         try:
             inputs = {role: read() for role, read in item.inputs.items()}
-            found.append((yield from _silent(spec.start(inputs, params), shown)))
+            found.append((yield from as_one_step(spec.start(inputs, params), shown)))
         except ending:
             raise
         except Exception as error:
@@ -57,18 +59,9 @@ def run_each(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Steps[
     return tuple(found)
 
 
-def _silent(steps: Steps[Result], shown: Progress) -> Steps[Result]:
-    """Take a run's steps as one of the series."""
-    try:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            yield shown
-    finally:
-        steps.close()
+def as_one_step(steps: Steps[T], shown: Progress) -> Steps[T]:
+    """Take the steps of a run as one of a series of runs."""
+    return retold(steps, lambda _: shown)
 
 
 def sheet_rows(results: Sequence[Result], names: Sequence[str]) -> list[dict[str, Any]]:

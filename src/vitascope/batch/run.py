@@ -19,7 +19,7 @@ from vitascope.batch.workers import ThreadWorkers
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
 from vitascope.core.result import Provenance
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.steps import Progress, Steps, retold
 from vitascope.io.figures import save_agreement
 from vitascope.io.grouping import ImageGroup
 from vitascope.io.growing_table import GrowingTable, any_text
@@ -224,16 +224,7 @@ def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job)
 
 def _counted(steps: Steps[Done], image: int, images: int, name: str) -> Steps[Done]:
     """Say with every step which image of how many it is."""
-    try:
-        while True:
-            try:
-                at = next(steps)
-            except StopIteration as stop:
-                done: Done = stop.value
-                return done
-            yield ImageProgress(at.done, at.total, at.stage, image, images, name)
-    finally:
-        steps.close()
+    return retold(steps, lambda at: ImageProgress(at.done, at.total, at.stage, image, images, name))
 
 
 def _items(job: Job) -> list[Item]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vitascope.batch.each import as_one_step
 from vitascope.batch.items import Item, Work, do_item
 from vitascope.batch.run_tables import write_run_tables
 from vitascope.core.errors import OutputError
@@ -78,17 +79,7 @@ def _write(spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Pat
         shown = Progress(number, len(items), "Saving")
         yield shown
         named = replace(item, name=out.new_stem(item.name))
-        steps = do_item(work, named, params, named.name)
-        try:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    done = stop.value
-                    break
-                yield shown
-        finally:
-            steps.close()
+        done = yield from as_one_step(do_item(work, named, params, named.name), shown)
         out.add_rows(named.name, done.tables, done.pictures)
         rows += done.tables[RESULTS]
         provenances += [done.provenance] if done.provenance is not None else []

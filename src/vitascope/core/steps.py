@@ -31,6 +31,20 @@ class Progress:
 Steps = Generator[Progress, None, T]
 
 
+def retold(steps: Steps[T], tell: Callable[[Progress], Progress]) -> Steps[T]:
+    """Go through a run, and say with each of its steps what ``tell`` makes of it; closed, it closes the run."""
+    try:
+        while True:
+            try:
+                at = next(steps)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            yield tell(at)
+    finally:
+        steps.close()
+
+
 class StopEarly(Exception):  # noqa: N818, it is a wish and no error
     """Thrown into a run that gets better the longer it takes: end now, and return the best so far."""
 

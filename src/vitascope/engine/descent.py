@@ -44,7 +44,7 @@ def freeze(encoder: nn.Module, share: float) -> None:
     share : float, 0 to 1
         Of the blocks that have weights, counted from the image; rounded to whole blocks.
     """
-    blocks = [block for block in encoder.children() if any(True for _ in block.parameters())]
+    blocks = _blocks(encoder)
     for block in blocks[: round(share * len(blocks))]:
         block.requires_grad_(False)
 
@@ -66,12 +66,17 @@ def train_only_first(network: nn.Module, encoder: nn.Module, share: float) -> No
     the first blocks alone learn more from few images than all of them.
     """
     network.requires_grad_(False)
-    blocks = [block for block in encoder.children() if any(True for _ in block.parameters())]
+    blocks = _blocks(encoder)
     for block in blocks[: max(1, round(share * len(blocks)))]:
         block.requires_grad_(True)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.requires_grad_(True)
+
+
+def _blocks(encoder: nn.Module) -> list[nn.Module]:
+    """Return the blocks that have weights, in the order that the image passes them."""
+    return [block for block in encoder.children() if any(True for _ in block.parameters())]
 
 
 def start_training(network: nn.Module) -> None:

@@ -9,12 +9,16 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
+from vitascope.core.card import ModelCard
 from vitascope.gui.annotations import ANNOTATIONS, SIDE_PX, painted_from
 from vitascope.gui.layers import Snapshot
-from vitascope.tasks.finetune import TrainingPair
+from vitascope.tasks.finetune import CheckedPair, TrainingPair
+from vitascope.tasks.spec import TaskSpec
 
 MASKS = "masks"
 """Of a Labels layer: 0 is background, all else objects."""
+
+WARN_SIGN, BAD_SIGN, GOOD_SIGN = "⚠", "✗", "✓"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +96,8 @@ class LayerPair:
             self.asked.get("channels"),
             self.values,
         )
+
+    def checked(self, spec: TaskSpec, card: ModelCard) -> CheckedPair:
+        """Look at what the layers hold now, as training would; not in the main thread."""
+        found: CheckedPair = spec.load_checks().check(self.pair(), card.input)
+        return found

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from vitascope.gui.layer_pair import LayerPair
 from vitascope.gui.parts import make_note
 from vitascope.gui.runner import Outcome
-from vitascope.gui.train_data_box import Launch
 from vitascope.gui.train_plots import FigureBox
+from vitascope.gui.well_view import Launch
 from vitascope.tasks.finetune import FineTuneParams
 
 CROP_PX = 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
 from vitascope.gui.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.input_box import InputBox
-from vitascope.gui.layer_pair import MASKS, LayerPair
+from vitascope.gui.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair
 from vitascope.gui.parts import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.runner import Outcome
 from vitascope.gui.value_table import ValueTable
+from vitascope.gui.well_view import Launch
 from vitascope.tasks.finetune import CheckedPair, TableData
 from vitascope.tasks.recipe import AmountSource, BagSource
 from vitascope.tasks.spec import TaskSpec
@@ -43,9 +44,6 @@ MEANINGS = {
     MASKS: "masks: 0 background, all else objects",
 }
 VOLUME_CLASSES = ("background", "live", "dead")
-WARN_SIGN, BAD_SIGN, GOOD_SIGN = "⚠", "✗", "✓"
-
-Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class TrainDataBox(QWidget):  # type: ignore[misc]
@@ -273,10 +271,6 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         layers: LayerPair = item.data(Qt.ItemDataRole.UserRole)
         spec = self._spec
 
-        def work() -> CheckedPair:
-            checked: CheckedPair = spec.load_checks().check(layers.pair(), card.input)
-            return checked
-
         def show(checked: CheckedPair | Outcome) -> None:
             if self.pairs.row(item) < 0:
                 return
@@ -288,7 +282,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             told = " ".join(p.text for p in checked.problems) or "nothing wrong"
             item.setText(f"{sign} {layers.name} ({size} px): {told}")
 
-        self._launch(work, show)
+        self._launch(lambda: layers.checked(spec, card), show)
 
     def layer_pairs(self) -> list[LayerPair]:
         """Return the pairs of the list, or the images of the table of values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image
@@ -20,17 +20,17 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
-from vitascope.gui.layer_pair import LayerPair
+from vitascope.gui.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
 from vitascope.gui.layers import take
 from vitascope.gui.parts import make_note
 from vitascope.gui.runner import Outcome
+from vitascope.gui.well_view import Launch
 from vitascope.io.tables import parse_number
 from vitascope.tasks.finetune import CheckedPair
 from vitascope.tasks.spec import TaskSpec
 
 IMAGE, VALUE, GROUP = range(3)
 HEIGHT_PX = 150
-Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class ValueTable(QWidget):  # type: ignore[misc]
@@ -115,24 +115,20 @@ class ValueTable(QWidget):  # type: ignore[misc]
             return
         layers: LayerPair = item.data(Qt.ItemDataRole.UserRole).of_value(card.targets[0].name, 0.0, "")
 
-        def work() -> CheckedPair:
-            checked: CheckedPair = spec.load_checks().check(layers.pair(), card.input)
-            return checked
-
         def show(checked: CheckedPair | Outcome) -> None:
             if self.table.row(item) < 0:
                 return
             problems = [checked.message] if isinstance(checked, Outcome) else [p.text for p in checked.problems]
             refused = isinstance(checked, Outcome) or checked.refused
-            item.setText(f"{'✗' if refused else '⚠' if problems else '✓'} {layers.name}")
+            item.setText(f"{BAD_SIGN if refused else WARN_SIGN if problems else GOOD_SIGN} {layers.name}")
             item.setToolTip(" ".join(problems) or "nothing wrong")
             self._tell()
 
-        self._launch(work, show)
+        self._launch(lambda: layers.checked(spec, card), show)
 
     def _tell(self) -> None:
         items = [self.table.item(row, IMAGE) for row in range(self.table.rowCount())]
-        self._say("\n".join(f"{i.text()}: {i.toolTip()}" for i in items if i.text()[:1] in ("✗", "⚠")))
+        self._say("\n".join(f"{i.text()}: {i.toolTip()}" for i in items if i.text()[:1] in (BAD_SIGN, WARN_SIGN)))
 
     def _say(self, text: str) -> None:
         self.note.setText(text)

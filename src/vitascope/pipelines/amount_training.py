@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.card import Domain, Intervals, Metric
-from vitascope.core.errors import ModelError
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.steps import Steps
 from vitascope.core.training import Preview
 from vitascope.engine.bags import BagSampler
 from vitascope.engine.crops import Pair
@@ -22,7 +21,7 @@ from vitascope.engine.load import check_channels, load_model
 from vitascope.engine.train import Batch
 from vitascope.ops.geometry import array_reader
 from vitascope.pipelines.bag_data import BagCorpus
-from vitascope.pipelines.training import Prepare, choose_device
+from vitascope.pipelines.training import Prepare, measure_model
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
 from vitascope.tasks.recipe import Recipe
@@ -205,15 +204,8 @@ def evaluate(
     """
     loaded = load_model(model, recipe.task)
     check_channels(loaded.card.architecture, recipe.input, recipe.targets)
-    chosen, _ = choose_device(recipe, device)
     # Images are cut out and normalised as the model's card says, and its weights are those it has.
     as_made = {"input": loaded.card.input, "network": loaded.card.architecture, "trunk": None}
-    trainee = yield from prepare(recipe.model_copy(update=as_made), recipe_folder, loaded.network)
-    yield Progress(0, 1, "measuring the model")
-    with torch.inference_mode():
-        metrics = trainee.metrics(loaded.network.to(chosen.id))
-    loaded.network.cpu()
-    if not metrics:
-        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name groups or a share to test on.")
-    yield Progress(1, 1, "measuring the model")
-    return metrics
+    recipe = recipe.model_copy(update=as_made)
+    hint = "Name groups or a share to test on."
+    return (yield from measure_model(loaded, recipe, recipe_folder, prepare, device, hint))

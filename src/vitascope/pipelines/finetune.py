@@ -35,9 +35,8 @@ from vitascope.pipelines.bag_data import PARTS, PlannedSplit, plan_split
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.tasks.finetune import (
-    FROZEN,
+    KEPT,
     LAST,
-    ONLY_FIRST,
     Estimate,
     FineTuneParams,
     SetUp,
@@ -247,9 +246,9 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     """Return the recipe without data and split, as plain values."""
     tree = base_recipe(card)
     training = {**tree.get("training", {})}
-    first = ONLY_FIRST.get(params.freeze, 0.0) if start_from else 0.0
+    kept = KEPT[params.freeze] if start_from else {}
     if params.length == "quick":
-        gentle = start_from and not first  # the first layers are few, and have far to go
+        gentle = start_from and "only_first" not in kept  # the first layers are few, and have far to go
         rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if gentle else 1)
         settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
         training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
@@ -258,7 +257,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
         for key in ("epochs", "steps_per_epoch", "learning_rate")
         if (value := getattr(params, key)) is not None
     }
-    training |= {"seed": params.seed, "freeze": FROZEN[params.freeze] if start_from else 0.0, "only_first": first}
+    training |= {"seed": params.seed, "freeze": 0.0, "only_first": 0.0, **kept}
     title = re.sub(r", fine-tuned$", "", card.title)
     network = {"name": card.architecture.name, "arguments": dict(card.architecture.arguments)}
     how = f"fine-tuned from {start_from}" if start_from else f"trained from scratch, built as {card.id}"

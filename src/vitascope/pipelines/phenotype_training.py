@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitascope.core.card import Domain, InputSpec, Metric
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.steps import Steps
 from vitascope.core.training import PLAIN, AugmentParams, Preview
 from vitascope.engine.crops import CropSampler, Pair
 from vitascope.engine.load import check_channels, find_family, load_model
@@ -24,7 +24,7 @@ from vitascope.ops import instances
 from vitascope.pipelines.bag_data import BagCorpus, CellCorpus, balanced, load_bags
 from vitascope.pipelines.cell_data import load_cells
 from vitascope.pipelines.map_settings import choose_settings
-from vitascope.pipelines.training import Trainee, choose_device, describe_pairs, make_model
+from vitascope.pipelines.training import Trainee, describe_pairs, make_model, measure_model
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.classification import (
     accuracy,
@@ -406,14 +406,7 @@ def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str 
             f"The model {loaded.card.id} tells {', '.join(names)}, the recipe measures {', '.join(wanted)}.",
             "Take the recipe that the model was made with.",
         )
-    chosen, _ = choose_device(recipe, device)
     # The images are normalised as the model's card says, not as this data set would have it.
     recipe = recipe.model_copy(update={"input": loaded.card.input})
-    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
-    yield Progress(0, 1, "measuring the model")
-    metrics = trainee.metrics(loaded.network.to(chosen.id))
-    loaded.network.cpu()
-    if not metrics:
-        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name groups or a share to test on.")
-    yield Progress(1, 1, "measuring the model")
-    return metrics
+    hint = "Name groups or a share to test on."
+    return (yield from measure_model(loaded, recipe, recipe_folder, prepare, device, hint))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitascope.core.card import Domain, Intervals, Metric
-from vitascope.core.errors import ModelError, ParameterError
-from vitascope.core.steps import Progress, Steps
+from vitascope.core.errors import ParameterError
+from vitascope.core.steps import Steps
 from vitascope.core.training import Preview
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load import check_channels, load_model
@@ -25,7 +25,7 @@ from vitascope.ops.geometry import volume_reader
 from vitascope.ops.spheroids import viability_percent
 from vitascope.ops.tiling import padded_length
 from vitascope.pipelines.spheroid_data import describe_split, load_volumes
-from vitascope.pipelines.training import Trainee, choose_device, make_model
+from vitascope.pipelines.training import Trainee, make_model, measure_model
 from vitascope.stats.conformal import TINY, calibrate
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.tasks.recipe import Recipe
@@ -251,13 +251,6 @@ def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str 
     """
     loaded = load_model(model, recipe.task)
     check_channels(loaded.card.architecture, recipe.input, recipe.targets)
-    chosen, _ = choose_device(recipe, device)
     recipe = recipe.model_copy(update={"input": loaded.card.input})
-    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
-    yield Progress(0, 1, "measuring the model")
-    metrics = trainee.metrics(loaded.network.to(chosen.id))
-    loaded.network.cpu()
-    if not metrics:
-        raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name simulated or other volumes to test on.")
-    yield Progress(1, 1, "measuring the model")
-    return metrics
+    hint = "Name simulated or other volumes to test on."
+    return (yield from measure_model(loaded, recipe, recipe_folder, prepare, device, hint))

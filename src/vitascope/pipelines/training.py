@@ -25,7 +25,7 @@ from vitascope.engine.crops import Pair
 from vitascope.engine.descent import freeze, train_only_first
 from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
-from vitascope.engine.load import build_network, check_channels, export_tensors, load_model
+from vitascope.engine.load import LoadedModel, build_network, check_channels, export_tensors, load_model
 from vitascope.engine.train import Trained, TrainingJob, train
 from vitascope.io.models import read_card, write_card
 from vitascope.io.weights import sha256_of_bytes, write_weights
@@ -206,6 +206,40 @@ def _check_new(recipe: Recipe, out: Path) -> None:
         raise ParameterError(
             f"There is a model '{recipe.id}' already.", "Choose another name; models are never replaced."
         )
+
+
+def measure_model(
+    loaded: LoadedModel, recipe: Recipe, recipe_folder: Path, prepare: Prepare, device: str, hint: str
+) -> Steps[list[Metric]]:
+    """Measure a model on the test part of a recipe's data (32 bit).
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        Fits the recipe.
+    recipe : Recipe
+        Its input, and what else ``prepare`` reads of the model, as the model's card says.
+    recipe_folder : Path
+    prepare : Prepare
+    device : str
+    hint : str
+        How a recipe keeps a test part.
+
+    Raises
+    ------
+    ModelError
+        If the recipe keeps no test part.
+    """
+    chosen, _ = choose_device(recipe, device)
+    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
+    yield Progress(0, 1, "measuring the model")
+    with torch.inference_mode():
+        metrics = trainee.metrics(loaded.network.to(chosen.id))
+    loaded.network.cpu()
+    if not metrics:
+        raise ModelError(f"The recipe {recipe.id} keeps no test part.", hint)
+    yield Progress(1, 1, "measuring the model")
+    return metrics
 
 
 def choose_device(recipe: Recipe, device: str) -> tuple[Device, str]:

@@ -20,8 +20,13 @@ from vitascope.ops.pair_check import Problem
 from vitascope.tasks.recipe import AmountSource, BagSource, Recipe
 
 LAST = {"no more": "", "all but the test part": "but_test", "all": "all"}
-FROZEN = {"nothing": 0.0, "the first half": 0.5, "all that sees the image": 1.0, "all but the first layers": 0.0}
-ONLY_FIRST = {"all but the first layers": 0.4}
+KEPT: dict[str, dict[str, float]] = {
+    "nothing": {},
+    "the first half": {"freeze": 0.5},
+    "all that sees the image": {"freeze": 1.0},
+    "all but the first layers": {"only_first": 0.4},
+}
+"""What of the training's parameters each choice sets."""
 
 
 class FineTuneParams(FormParams):
