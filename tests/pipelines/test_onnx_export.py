@@ -84,9 +84,39 @@ def test_the_card_is_in_the_file_and_files_are_never_replaced(tmp_path):
         export_onnx("test-model", tmp_path)
 
 
-def test_models_of_classes_are_refused_and_a_missing_package_is_named(tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match="tells classes"):
-        export_onnx("translocation-bbbc013", tmp_path)
+@needs_onnx
+def test_networks_of_classes_are_written_with_their_instances(tmp_path):
+    model, compiled = read(export_onnx("translocation-bbbc013", tmp_path))
+    assert [t.get_any_name() for t in (*model.inputs, *model.outputs)] == ["input", "probabilities", "instances"]
+    card, _ = find_model("translocation-bbbc013")
+    network = load_model(card.id, "phenotype").network
+    rng = np.random.default_rng(0)
+    step = 16 * card.architecture.arguments.get("stride0", 1)
+    for batch, rows, columns in ((1, 4, 4), (3, 2, 5)):
+        x = 2 * rng.normal(size=(batch, card.network_channels, rows * step, columns * step)).astype(np.float32)
+        with torch.no_grad():
+            wanted = network(torch.from_numpy(x))
+        found = compiled([x])
+        np.testing.assert_allclose(found[0], torch.softmax(wanted.scores, 1).numpy(), atol=1e-4)
+        assert found[1].shape == (batch, len(card.targets), rows, columns)
+        np.testing.assert_allclose(found[1], torch.sigmoid(wanted.logits).numpy(), atol=1e-4)
+        assert np.ptp(found[1]) > 0.01
+
+
+@needs_onnx
+def test_every_tensor_is_in_the_file_under_its_name(tmp_path):
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(export_onnx("spheroid-live-dead", tmp_path)).graph
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    wanted = load_model("spheroid-live-dead", "spheroid").network.state_dict()
+    for name, value in wanted.items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(held[f"network.{name}"], value.numpy())
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'vitascope\[onnx\]'"):
         export_onnx("test-model", tmp_path)
