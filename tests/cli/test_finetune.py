@@ -74,6 +74,14 @@ def test_a_network_is_written_as_onnx(tmp_path):
     done = vitascope("models", "export", "mother", "-o", tmp_path / "net.onnx", "--format", "onnx")
     assert (done.exit_code, done.output.strip()) == (0, str(tmp_path / "net.onnx"))
     assert (tmp_path / "net.onnx").stat().st_size > 10_000
+    assert "'mother' already" in vitascope("models", "import", tmp_path / "net.onnx").output
+    back = vitascope("models", "import", tmp_path / "net.onnx", "--name", "back")
+    assert (back.exit_code, back.output) == (0, "Imported back (CC0-1.0).\n")
+    like = vitascope("models", "import", tmp_path / "net.onnx", "--like", "mother", "--name", "alike")
+    assert like.exit_code == 0, like.output
+    told = vitascope("models", "show", "alike").output
+    assert "Imported from net.onnx (SHA-256 " in told
+    assert "No figure was measured here." in told
 
 
 def test_two_models_are_compared(tmp_path):

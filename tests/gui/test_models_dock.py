@@ -11,9 +11,10 @@ from vitascope.core.folders import run_records, training_folder, user_models
 from vitascope.core.steps import finish
 from vitascope.core.training import Preview
 from vitascope.gui.compare_box import draw_comparison
+from vitascope.gui.import_question import SAID, ImportQuestion
 from vitascope.gui.models_dock import SURE, ModelsDock
 from vitascope.gui.runner import Runner
-from vitascope.io.models import find_cards
+from vitascope.io.models import find_cards, find_model
 from vitascope.io.run_records import RunRecord, put_record
 from vitascope.pipelines.comparison import compare
 from vitascope.pipelines.stain_training import run_evaluation
@@ -88,6 +89,40 @@ def test_a_model_goes_out_and_comes_back(dock, tmp_path, name):
     dock.list.import_file(tmp_path / name)
     assert dock.note.text() == "Imported 'one' (CC0-1.0)."
     assert listed(dock)["one"] == "yours"
+
+
+def ask(dock, qtbot, path):
+    """Choose a file to import; returns the question that is asked."""
+    dock.list.ask_import(path)
+    question = dock.list.findChild(ImportQuestion)
+    qtbot.addWidget(question)
+    return question
+
+
+def test_of_weights_of_others_the_network_and_a_name_are_asked(dock, tmp_path, qtbot):
+    dock.list.choose("two")
+    path = tmp_path / "Their weights.safetensors"
+    path.write_bytes((tmp_path / "mine" / "one.safetensors").read_bytes())
+    question = ask(dock, qtbot, path)
+    assert (question.like.currentData(), question.name.text()) == ("two", "their-weights")
+    question.accept()
+    assert dock.note.text() == "Imported 'their-weights' (of whoever made the weights)."
+    assert find_model("their-weights")[0].weights.sha256 == find_model("one")[0].weights.sha256
+    assert listed(dock)["their-weights"] == "yours"
+
+
+def test_of_a_package_the_file_is_asked_first(dock, tmp_path, qtbot):
+    dock.list.choose("one")
+    dock.list.export(tmp_path / "give.zip")
+    question = ask(dock, qtbot, tmp_path / "give.zip")
+    assert (question.like.currentText(), question.name.text()) == (SAID, "")
+    question.name.setText("third")
+    question.accept()
+    assert dock.note.text() == "Imported 'third' (CC0-1.0)."
+    (tmp_path / "net.onnx").write_bytes(b"none")
+    question = ask(dock, qtbot, tmp_path / "net.onnx")
+    question.reject()
+    assert dock.note.text() == "Imported 'third' (CC0-1.0)."
 
 
 def test_training_runs_are_listed_with_their_curves_and_saved(dock, tmp_path):

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import io
 import json
@@ -9,14 +10,17 @@ import numpy as np
 import pydantic
 import pytest
 import torch
+import yaml
 
 from tests_support import make_model, save_model
 from vitascope.core.card import Normalisation
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.folders import user_models
 from vitascope.engine.load import load_model
-from vitascope.io.models import find_cards
-from vitascope.pipelines.exchange import CARD, export_bioimageio, import_bioimageio, import_weights
+from vitascope.io.models import find_cards, find_model
+from vitascope.pipelines.exchange import export_bioimageio, import_bioimageio, import_foreign, import_weights
+from vitascope.pipelines.foreign_weights import rename_state
+from vitascope.pipelines.package_export import CARD
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +57,18 @@ print(summary.status)
 """
 
 
-def test_the_test_of_bioimageio_core_passes(tmp_path):
+def core_test(path):
+    """Try a package as bioimageio.core does."""
     if importlib.util.find_spec("bioimageio") is None or PYDANTIC >= (2, 13):
         pytest.skip("bioimageio.core is not installed, or pydantic is newer than it works with (extra 'bioimageio')")
-    path = export_bioimageio("test-model", tmp_path)
     done = subprocess.run(  # it leaves files open, and has a log of its own
         [sys.executable, "-c", CORE_TEST, str(path)], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.stdout.strip().splitlines()[-1:] == ["passed"], done.stdout + done.stderr
+
+
+def test_the_test_of_bioimageio_core_passes(tmp_path):
+    core_test(export_bioimageio("test-model", tmp_path))
 
 
 def test_a_package_comes_back_as_the_same_model(tmp_path, no_network):
@@ -117,6 +125,133 @@ def test_a_description_that_is_none_is_refused(tmp_path, text):
 def test_only_models_of_pictures_can_be_exported(tmp_path):
     with pytest.raises(ModelError, match=r"which bioimage\.io programs cannot run"):
         export_bioimageio("atp-organoid-sim", tmp_path)
+    assert not list(tmp_path.glob("*.zip"))
+
+
+def test_a_package_of_classes_comes_back_as_the_same_model(tmp_path):
+    path = export_bioimageio("translocation-bbbc013", tmp_path)
+    with zipfile.ZipFile(path) as package:
+        answer = np.load(io.BytesIO(package.read("test_output.npy")))
+        tree = yaml.safe_load(package.read("rdf.yaml"))
+    card = find_model("translocation-bbbc013")[0]
+    assert [a["type"] for a in tree["outputs"][0]["axes"]] == ["batch", "channel"]
+    assert answer.shape == (1, len(card.targets))
+    np.testing.assert_allclose(answer.sum(), 1, rtol=1e-5)
+    import_bioimageio(path, "again")
+    one, other = (load_model(n, "phenotype").network.state_dict() for n in ("translocation-bbbc013", "again"))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_the_test_of_bioimageio_core_passes_for_classes(tmp_path):
+    core_test(export_bioimageio("translocation-bbbc013", tmp_path))
+
+
+# -- of other programs ------------------------------------------------------------------------------------------------
+
+
+def theirs(network, prefix="module.net"):
+    """A state dict as another program would have it: names of its own."""
+    names = {}
+    for key in network.state_dict():
+        layer = key.rpartition(".")[0]
+        names.setdefault(layer, f"{prefix}.{len(names)}")
+    return {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v for k, v in network.state_dict().items()}
+
+
+def other_weights(seed=3):
+    torch.manual_seed(seed)
+    return make_model(width=0.25, planes=3, targets=("DNA", "actin")).network
+
+
+def test_weights_under_other_names_are_put_in_place_by_order_and_shape(tmp_path):
+    network = other_weights()
+    torch.save({"state_dict": theirs(network), "epoch": 3}, tmp_path / "theirs.pt")
+    card = import_weights(tmp_path / "theirs.pt", "test-model", "theirs")
+    found = load_model("theirs", "stain").network.state_dict()
+    wanted = network.state_dict()
+    assert all(torch.equal(found[k], wanted[k]) for k in wanted if "num_batches" not in k)
+    sha256 = hashlib.sha256((tmp_path / "theirs.pt").read_bytes()).hexdigest()
+    assert card.training["imported_from"]["sha256"] == sha256
+    assert "by the order and the shapes of layers" in " ".join(card.training["notes"])
+
+
+class Crossed(torch.nn.Module):
+    """Two layers alike, defined in another order than they are computed in."""
+
+    def __init__(self):
+        super().__init__()
+        self.second, self.first = torch.nn.Conv2d(2, 2, 3, padding=1), torch.nn.Conv2d(2, 2, 3, padding=1)
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+def test_what_fits_in_two_ways_or_in_none_is_refused():
+    network, x = Crossed(), torch.zeros(1, 2, 8, 8)
+    tensors = {k: v.numpy() for k, v in theirs(Crossed()).items()}
+    with pytest.raises(ModelError, match="in more than one way"):
+        rename_state(network, x, tensors, "theirs.pt", "crossed")
+    named = rename_state(
+        network, x, {f"net.{k}": v.detach().numpy() for k, v in network.state_dict().items()}, "f", "c"
+    )
+    assert set(named) == set(network.state_dict())
+    del tensors["module.net.1.bias"]
+    with pytest.raises(ModelError, match=r"left over: 1 layer.*missing: 1 layer\(s\), such as bias 2 and weight 2 x 2"):
+        rename_state(network, x, tensors, "theirs.pt", "crossed")
+    mixed = make_model(width=0.25).network
+    shuffled = dict(reversed(theirs(mixed).items()))
+    arrays = {k: v.numpy() for k, v in shuffled.items() if "num_batches" not in k}
+    with pytest.raises(ModelError, match="in another order"):
+        rename_state(mixed, torch.zeros(1, 1, 16, 16), arrays, "theirs.pt", "test-model")
+
+
+def foreign_package(path, out, network, **changes):
+    """Make a package of ours one of another program: its names, no card of ours, its own test picture."""
+    buffer = io.BytesIO()
+    torch.save(theirs(network), buffer)
+    files = {"weights.pt": buffer.getvalue()}
+    with zipfile.ZipFile(path) as package:
+        given = np.load(io.BytesIO(package.read("test_input.npy")))
+        tree = yaml.safe_load(package.read("rdf.yaml"))
+    low, high = (np.percentile(given, p, axis=(1, 2, 3), keepdims=True) for p in (1, 99))
+    with torch.no_grad():
+        x = torch.from_numpy(np.clip((given - low) / (high - low + 1e-6), -1, 2).astype(np.float32))
+        answer = network(x).image.numpy()
+    buffer = io.BytesIO()
+    np.save(buffer, changes.pop("answer", answer))
+    files["test_output.npy"] = buffer.getvalue()
+    tree["attachments"] = []
+    entry = tree["weights"]["pytorch_state_dict"]
+    entry["sha256"] = hashlib.sha256(files["weights.pt"]).hexdigest()
+    entry["architecture"] = {"callable": "Net", "source": "net.py", "sha256": "0" * 64}
+    tree["outputs"][0]["test_tensor"]["sha256"] = hashlib.sha256(files["test_output.npy"]).hexdigest()
+    tree |= changes
+    return rewrite(path, out, **files, **{CARD: None, "rdf.yaml": yaml.safe_dump(tree).encode()})
+
+
+def test_a_package_of_others_is_read_into_a_given_network_and_tried_on_its_picture(tmp_path, no_network):
+    network = other_weights()
+    path = foreign_package(export_bioimageio("test-model", tmp_path), tmp_path / "theirs.zip", network)
+    with pytest.raises(ParameterError, match=r"not made by vitascope.*--like MODEL"):
+        import_bioimageio(path)
+    card = import_foreign(path, "test-model", "theirs")
+    found = load_model("theirs", "stain").network.state_dict()
+    wanted = network.state_dict()
+    assert all(torch.equal(found[k], wanted[k]) for k in wanted if "num_batches" not in k)
+    assert "gives the answer of the package's test picture" in " ".join(card.training["notes"])
+    assert (card.title, card.licence) == ("Test (vitascope)", "CC0-1.0")
+
+
+def test_a_package_of_others_that_answers_otherwise_is_refused(tmp_path):
+    path = export_bioimageio("test-model", tmp_path)
+    wrong = np.random.default_rng(0).uniform(size=(1, 2, 128, 128)).astype(np.float32)
+    odd = foreign_package(path, tmp_path / "odd.zip", other_weights(), answer=wrong)
+    with pytest.raises(ModelError, match="do not give the answer of the package's test picture"):
+        import_foreign(odd, "test-model", "theirs")
+    script = foreign_package(path, tmp_path / "script.zip", other_weights(), weights={"torchscript": {}})
+    with pytest.raises(ModelError, match="holds its weights as torchscript"):
+        import_foreign(script, "test-model", "theirs")
+    assert "theirs" not in find_cards()
 
 
 def test_weights_of_others_are_taken_for_a_given_network(tmp_path, model):

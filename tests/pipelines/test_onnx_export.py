@@ -103,19 +103,6 @@ def test_networks_of_classes_are_written_with_their_instances(tmp_path):
         assert np.ptp(found[1]) > 0.01
 
 
-@needs_onnx
-def test_every_tensor_is_in_the_file_under_its_name(tmp_path):
-    import onnx
-    from onnx import numpy_helper
-
-    graph = onnx.load(export_onnx("spheroid-live-dead", tmp_path)).graph
-    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    wanted = load_model("spheroid-live-dead", "spheroid").network.state_dict()
-    for name, value in wanted.items():
-        if not name.endswith("num_batches_tracked"):
-            np.testing.assert_array_equal(held[f"network.{name}"], value.numpy())
-
-
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'vitascope\[onnx\]'"):

@@ -10,10 +10,9 @@ import typer
 
 from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ParameterError
 from vitascope.core.folders import run_records
 from vitascope.io.models import find_cards, find_model, read_card
-from vitascope.io.packages import delete_model, export_model, import_model, rename_model
+from vitascope.io.packages import FOREIGN, delete_model, export_model, import_model, rename_model
 from vitascope.io.run_records import list_records, write_records_csv
 from vitascope.tasks.recipe import read_recipe
 from vitascope.tasks.registry import find_task
@@ -70,20 +69,19 @@ def export(
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A .vitascope file, a bioimage.io package, or weights.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .vitascope file, a bioimage.io package, a network as ONNX, or weights.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the new model, where it shall have another one.")] = "",
-    like: Annotated[str, typer.Option(help="For weights (.pt, .safetensors): the model whose network they fit.")] = "",
+    like: Annotated[
+        str,
+        typer.Option(help="For weights, ONNX and packages of other programs: the model whose network they fit."),
+    ] = "",
 ) -> None:
     """Add a model from one file to your own."""
     with plain_errors():
-        if file.suffix in (".pt", ".pth", ".safetensors"):
-            if not like or not name:
-                raise ParameterError(
-                    "Weights alone do not say which network they are for.", "Add --like MODEL and --name NAME."
-                )
-            card = TaskSpec.load_exchange().import_weights(file, like, name)
-        elif file.suffix == ".zip":
-            card = TaskSpec.load_exchange().import_bioimageio(file, name)
+        if file.suffix in FOREIGN:
+            card = TaskSpec.load_exchange().import_foreign(file, like, name)
         else:
             card = import_model(file)
             card = rename_model(card.id, name) if name else card

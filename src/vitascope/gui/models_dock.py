@@ -27,12 +27,13 @@ from vitascope.core.folders import BUNDLED_MODELS, user_models
 from vitascope.core.steps import Progress, Steps
 from vitascope.gui.compare_box import CompareBox
 from vitascope.gui.dock import Dock
+from vitascope.gui.import_question import ImportQuestion
 from vitascope.gui.model_box import CardWindow, metric_text
 from vitascope.gui.parts import make_note
 from vitascope.gui.runner import Outcome, Runner
 from vitascope.gui.runs_box import RunsBox
 from vitascope.io.models import find_cards, read_card
-from vitascope.io.packages import SUFFIX, delete_model, export_model, import_model, rename_model
+from vitascope.io.packages import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
 from vitascope.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.name.setPlaceholderText("new name")
         self.name.setAccessibleName("New name")
         self.export_button.setToolTip("As one file to give away, as a bioimage.io package, or its network as ONNX.")
-        self.import_button.setToolTip("From one file of ours, or a bioimage.io package that was made by vitascope.")
+        self.import_button.setToolTip("From one file of ours, a bioimage.io package, a network as ONNX, or weights.")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.table, 1)
@@ -245,17 +246,34 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.asked.emit(f"Exporting {model}", steps)
 
     def _ask_import(self) -> None:
-        name, _ = getopenfilename(self, "Import", filters=f"Models (*{SUFFIX} *.zip)")
+        kinds = " ".join(f"*{ending}" for ending in (SUFFIX, *FOREIGN))
+        name, _ = getopenfilename(self, "Import", filters=f"Models ({kinds})")
         if name:
-            self.import_file(Path(name))
+            self.ask_import(Path(name))
 
-    def import_file(self, path: Path) -> None:
-        """Add a model from one file to the user's own."""
+    def ask_import(self, path: Path) -> None:
+        """Add a model from one file; of a file of another program it is asked first whose network it has."""
+        if path.suffix not in FOREIGN:
+            self.import_file(path)
+            return
+        question = ImportQuestion(path, list(self._paths), self.chosen(), self)
+        question.answered.connect(lambda like, name: self.import_file(path, like, name))
+        question.open()
+
+    def import_file(self, path: Path, like: str = "", name: str = "") -> None:
+        """Add a model from one file to the user's own.
+
+        Parameters
+        ----------
+        path : Path
+        like, name : str
+            For a file of another program: the model whose network it has, and the name of the new one.
+        """
 
         def steps() -> Steps[str]:
             yield Progress(0, 1, "reading")
-            zipped = path.suffix == ".zip"
-            card = TaskSpec.load_exchange().import_bioimageio(path) if zipped else import_model(path)
+            foreign = path.suffix in FOREIGN
+            card = TaskSpec.load_exchange().import_foreign(path, like, name) if foreign else import_model(path)
             return f"Imported '{card.id}' ({card.licence})."
 
         self.asked.emit(f"Importing {path.name}", steps)

@@ -15,6 +15,9 @@ from vitascope.io.models import MAX_CARD_BYTES, find_card, find_cards, find_mode
 from vitascope.io.weights import MAX_BYTES, check_header, sha256_of_bytes, write_bytes
 
 SUFFIX = ".vitascope"
+FOREIGN = (".zip", ".onnx", ".pt", ".pth", ".safetensors")
+"""Endings of files that hold a model in another form."""
+
 MAX_EXPANSION = 100
 """How many times larger than its packed form a file may be: weights hardly shrink, cards some tenfold."""
 

@@ -143,9 +143,19 @@ def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]]) -> str:
     OutputError
         If the folder cannot be written or the disk is full; an older file stays as it was.
     """
-    data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    data = _packed(tensors)
     write_bytes(path, data)
     return sha256_of_bytes(data)
+
+
+def weights_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of the file that :func:`write_weights` would write."""
+    return sha256_of_bytes(_packed(tensors))
+
+
+def _packed(tensors: Mapping[str, NDArray[Any]]) -> bytes:
+    packed: bytes = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+    return packed
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vitascope.models.mil_cnn import MilCnn
 from vitascope.models.unet import UNet
 
 
@@ -13,3 +14,11 @@ class PlainUNet(UNet):
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Predict fluorescence (B, K, H, W) from (B, C, H, W)."""
         return super().forward(x).image
+
+
+class PlainMilCnn(MilCnn):
+    """A network of bags that returns the probabilities of the classes only."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Classify (B, C, H, W), all of whose instances count: (B, K)."""
+        return self.probabilities(super().forward(x).scores)

@@ -1,0 +1,237 @@
+import hashlib
+import importlib.util
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from tests_support import make_model, save_model
+from vitascope.core.card import Metric
+from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.folders import user_models
+from vitascope.engine.load import load_model
+from vitascope.io.models import find_cards, find_model
+from vitascope.io.weights import read_weights
+from vitascope.models.plain import PlainUNet
+from vitascope.pipelines.onnx_export import export_onnx
+from vitascope.pipelines.onnx_import import import_onnx
+
+if importlib.util.find_spec("onnxscript") is None:
+    pytest.skip("needs the extra 'onnx'", allow_module_level=True)
+
+import onnx
+from onnx import numpy_helper
+
+
+def random_network(seed):
+    torch.manual_seed(seed)
+    return make_model(model_id=f"net-{seed}", width=0.25, planes=2)
+
+
+@pytest.fixture(scope="module")
+def own_file(tmp_path_factory):
+    """An export of ours, of a model with a figure."""
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITASCOPE_MODELS", str(folder))
+        model = random_network(1)
+        figure = Metric(name="PCC", value=0.5, on="somewhere")
+        path = save_model(
+            type(model)(model.card.model_copy(update={"metrics": (figure,)}), model.network, model.family), folder
+        )
+        return export_onnx(str(path), folder)
+
+
+@pytest.fixture(scope="module")
+def folded_file(tmp_path_factory):
+    """The same network by an exporter that folds batch normalisation; its tensors are named 0, 1, 2 …"""
+    path = tmp_path_factory.mktemp("theirs") / "theirs.onnx"
+    network = PlainUNet(in_channels=2, out_channels=1, width=0.25).eval()
+    network.load_state_dict(random_network(1).network.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 2, 32, 32),), str(path), dynamo=False)
+    return renamed(path, path)
+
+
+def renamed(path, out):
+    """Take the names of all tensors away."""
+    model = onnx.load(path)
+    names = {t.name: str(n) for n, t in enumerate(model.graph.initializer)}
+    for tensor in model.graph.initializer:
+        tensor.name = names[tensor.name]
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    del model.metadata_props[:]
+    onnx.save(model, out)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def other(tmp_path, monkeypatch):
+    """Only a model of the same network with other weights is here."""
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    save_model(random_network(2), user_models())
+
+
+def state(name):
+    return {k: v for k, v in load_model(name, "stain").network.state_dict().items() if "num_batches" not in k}
+
+
+def wanted():
+    return {k: v for k, v in random_network(1).network.state_dict().items() if "num_batches" not in k}
+
+
+def test_a_file_of_ours_comes_back_to_the_bit_with_its_figures(own_file, no_network):
+    card = import_onnx(own_file)
+    assert (card.id, [m.value for m in card.metrics]) == ("net-1", [0.5])
+    found = state("net-1")
+    assert all(torch.equal(found[k], v) for k, v in wanted().items())
+    with pytest.raises(ParameterError, match="'net-1' already"):
+        import_onnx(own_file)
+
+
+def test_a_file_of_ours_whose_weights_were_changed_loses_its_figures(own_file, tmp_path):
+    model = onnx.load(own_file)
+    last = next(t for t in model.graph.initializer if t.name == "network.last.bias")
+    last.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(last) + np.float32(0.1), last.name))
+    onnx.save(model, tmp_path / "changed.onnx")
+    card = import_onnx(tmp_path / "changed.onnx", name="changed")
+    assert card.metrics == ()
+    assert "No figure was measured here" in card.training["notes"][0]
+
+
+def test_layers_are_found_without_names_and_with_folded_normalisation(folded_file):
+    card = import_onnx(folded_file, like="net-2", name="theirs")
+    network, truth = load_model("theirs", "stain").network, random_network(1).network
+    x = torch.randn(1, 2, 48, 64, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        found, correct, like = network(x).image, truth(x).image, load_model("net-2", "stain").network(x).image
+    torch.testing.assert_close(found, correct, atol=1e-5, rtol=0)
+    assert float((like - correct).abs().max()) > 0.01
+    sha256 = hashlib.sha256(folded_file.read_bytes()).hexdigest()
+    assert card.training["imported_from"]["sha256"] == sha256
+    told = " ".join(card.training["notes"])
+    assert sha256 in told
+    assert "folded" in told
+    assert card.metrics == ()
+    assert card.input == find_model("net-2")[0].input
+
+
+def test_normalisation_that_stands_in_the_file_is_kept(own_file, tmp_path):
+    import_onnx(renamed(own_file, tmp_path / "nameless.onnx"), like="net-2", name="theirs")
+    found = state("theirs")
+    assert all(torch.equal(found[k], v) for k, v in wanted().items())
+
+
+def changed(path, out, change):
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, out)
+    return out
+
+
+def relu(model):
+    for node in model.graph.node:
+        if node.op_type == "Elu":
+            node.op_type = "Relu"
+            del node.attribute[:]
+
+
+def swap(model):
+    """Let two layers of one shape take each other's weights: the order of the nodes counts, not that of the tensors."""
+    tensors = {}
+    for tensor in model.graph.initializer:
+        tensors.setdefault(tuple(tensor.dims), []).append(tensor)
+    first, second = next(found for shape, found in tensors.items() if len(shape) == 4 and len(found) > 1)[:2]
+    one, two = numpy_helper.to_array(first), numpy_helper.to_array(second)
+    node = next(n for n in model.graph.node if second.name in n.input)
+    first_node = next(n for n in model.graph.node if first.name in n.input)
+    assert not np.array_equal(one, two)
+    node.input[1], first_node.input[1] = first.name, second.name
+
+
+def test_what_computes_something_else_is_refused(folded_file, tmp_path):
+    with pytest.raises(ModelError, match="computes another answer"):
+        import_onnx(changed(folded_file, tmp_path / "relu.onnx", relu), like="net-2", name="theirs")
+    assert "theirs" not in find_cards()
+
+
+def test_layers_are_taken_in_the_order_of_the_graph(folded_file, tmp_path):
+    import_onnx(changed(folded_file, tmp_path / "swapped.onnx", swap), like="net-2", name="swapped")
+    import_onnx(folded_file, like="net-2", name="theirs")
+    assert any(not torch.equal(state("swapped")[k], v) for k, v in state("theirs").items())
+
+
+def poison(model):
+    tensor = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = numpy_helper.to_array(tensor).copy()
+    values.flat[0] = np.nan
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+
+def outside(model):
+    tensor = max(model.graph.initializer, key=lambda t: len(t.raw_data))
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (poison, "NaN or infinity"),
+        (outside, "lie in other files beside it, which are not opened"),
+        (lambda model: model.graph.ClearField("node"), "no sound ONNX file"),
+        (lambda model: model.graph.output[0].type.Clear(), "no sound ONNX file"),
+    ],
+)
+@pytest.mark.fault("D12")
+def test_unsound_files_are_refused(folded_file, tmp_path, change, told):
+    with pytest.raises(ModelError, match=told):
+        import_onnx(changed(folded_file, tmp_path / "bad.onnx", change), like="net-2", name="theirs")
+    assert "theirs" not in find_cards()
+
+
+def test_what_is_no_onnx_or_not_there_is_refused(tmp_path, folded_file, monkeypatch):
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(ModelError, match="no sound ONNX file"):
+        import_onnx(tmp_path / "text.onnx", like="net-2", name="theirs")
+    with pytest.raises(ModelError, match="cannot be read"):
+        import_onnx(tmp_path / "gone.onnx", like="net-2", name="theirs")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match=r"pip install 'vitascope\[onnx\]'"):
+        import_onnx(folded_file, like="net-2", name="theirs")
+
+
+def test_another_network_is_refused_with_what_differs(folded_file):
+    save_model(make_model(model_id="wide", width=0.5, planes=2), user_models())
+    with pytest.raises(ModelError, match=r"not that of 'wide': it has 0 convolution\(s\) of 8 x 2 x 3 x 3, not 1"):
+        import_onnx(folded_file, like="wide", name="theirs")
+    with pytest.raises(ParameterError, match="does not say which network"):
+        import_onnx(folded_file)
+    with pytest.raises(ParameterError, match="wants a name"):
+        import_onnx(folded_file, like="net-2")
+
+
+def test_the_network_of_classes_comes_back_and_its_pooling_is_not_guessed(tmp_path):
+    path = export_onnx("translocation-bbbc013", tmp_path)
+    card = import_onnx(path, name="again")
+    assert card.weights.sha256 == find_model("translocation-bbbc013")[0].weights.sha256
+    assert card.metrics
+    nameless = renamed(path, tmp_path / "nameless.onnx")
+    with pytest.raises(ModelError, match=r"does not hold pooling\.b of"):
+        import_onnx(nameless, like="translocation-bbbc013", name="theirs")
+
+
+def test_what_no_answer_depends_on_comes_from_the_file_or_the_model_it_is_like(tmp_path):
+    path = export_onnx("spheroid-live-dead", tmp_path)
+    import_onnx(path, name="again")
+    original = find_model("spheroid-live-dead")
+    tensors = read_weights(original[1], original[0].weights.sha256)
+    again = read_weights(find_model("again")[1], None)
+    assert all(np.array_equal(again[k], v) for k, v in tensors.items())
+    import_onnx(renamed(path, tmp_path / "nameless.onnx"), like="spheroid-live-dead", name="theirs")
+    theirs = read_weights(find_model("theirs")[1], None)
+    assert np.array_equal(theirs["viability.conv.weight"], tensors["viability.conv.weight"].astype(np.float32))
