@@ -19,10 +19,12 @@ from vitascope.io.models import find_cards, read_card
 from vitascope.io.run_records import list_records, read_curve
 from vitascope.io.weights import read_weights
 from vitascope.models.unet import HALO_PX
+from vitascope.models.unet3d import HALO_ZYX
 from vitascope.pipelines import amount_training, atp_training, finetune, training
 from vitascope.pipelines.bag_data import load_bags
 from vitascope.pipelines.row_split import plan_rows
 from vitascope.pipelines.spheroid_data import load_volumes
+from vitascope.pipelines.spheroid_training import run_training as run_spheroid_training
 from vitascope.pipelines.stain_training import run_evaluation, run_training
 from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
@@ -443,22 +445,63 @@ def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
         set_up([make_pair(targets={}, painted=np.where(plain > 0, odd, 5), classes=classes)], name="other")
 
 
+def painted_spheroid(number, diameter_um=40.0, pixel_size_um=1.0):
+    """A stack of which every second slice is painted."""
+    made = simulate_spheroid(
+        SpheroidParams(diameter_um=diameter_um), (4.0, *2 * (pixel_size_um,)), VolumeOptics(), number
+    )
+    sparse = np.where(np.arange(made.classes.shape[0])[:, None, None] % 2 == 0, made.classes, 0)
+    sizes = {"pixel_size_um": pixel_size_um, "z_step_um": 4.0, "name": f"s{number}"}
+    image = Micrograph.from_array(made.image, axes="CZYX", channel_names=("live", "dead"), **sizes)
+    return TrainingPair(f"s{number}", image, {}, sparse, ("background", "live", "dead"))
+
+
 def test_painted_slices_of_spheroids_are_set_up_by_volume():
-    pairs = []
-    for number in range(3):
-        made = simulate_spheroid(SpheroidParams(diameter_um=40.0), (4.0, 1.0, 1.0), VolumeOptics(), number)
-        sparse = np.where(np.arange(made.classes.shape[0])[:, None, None] % 2 == 0, made.classes, 0)
-        image = Micrograph.from_array(
-            made.image, axes="CZYX", channel_names=("live", "dead"), pixel_size_um=1.0, z_step_um=4.0, name=f"s{number}"
-        )
-        pairs.append(TrainingPair(f"s{number}", image, {}, sparse, ("background", "live", "dead")))
+    pairs = [painted_spheroid(number) for number in range(3)]
     ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", pairs, SHORT))
     assert ready.words == "by volume: 1 to train on, 1 to validate, 1 to test on"
     volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
     assert {part: len(found) for part, found in volumes.items()} == {"train": 1, "validation": 1, "test": 1}
     np.testing.assert_array_equal(volumes["train"][0].classes, pairs[0].painted)
-    alone = finish(finetune.set_up_pairs("alone", "spheroid-live-dead", pairs[:1], SHORT))
-    assert "the card will have no figures" in alone.warnings[0]
+    two = finish(finetune.set_up_pairs("two", "spheroid-live-dead", pairs[:2], SHORT))
+    assert "the card will have no figures" in two.warnings[0]
+
+
+def test_a_single_spheroid_is_split_by_rows_with_a_band_as_wide_as_the_network_sees():
+    pair = painted_spheroid(0, diameter_um=130.0)
+    params = FineTuneParams(epochs=1, steps_per_epoch=1)
+    ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], params))
+    assert "figures will hold for this volume" in ready.warnings[0]
+    split = ready.recipe.split
+    (start, end), (kept, middle), (test, last) = (
+        r[0] for r in (split.train_rows, split.validation_rows, split.test_rows)
+    )
+    assert (start, kept - end, middle, last) == (0, HALO_ZYX[1], test, pair.painted.shape[1])
+    assert f"0-{end - 1} to train on, a guard band of 24, {kept}-{middle - 1} to validate" in ready.words
+    volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
+    for part, first, stop in (("train", 0, end), ("validation", kept, middle), ("test", test, last)):
+        (volume,) = volumes[part]
+        np.testing.assert_array_equal(volume.classes, pair.painted[:, first:stop])
+        assert (volume.classes > 1).any()
+        assert volume.image.shape[1:] == volume.classes.shape
+    assert ready.recipe.refit.train_rows == ((0, test - HALO_ZYX[1]),)
+    card = read_card(finish(run_spheroid_training(ready.recipe, user_models() / "training" / "mine", user_models())))
+    assert "trained on rows 0-" in card.split
+    assert {m.on for m in card.metrics} == {"test rows of labelled volumes"}
+
+
+def test_a_single_spheroid_that_the_band_leaves_too_little_of_is_refused_with_the_numbers():
+    pair = painted_spheroid(0)
+    rows = np.flatnonzero((pair.painted > 1).any(axis=(0, 2)))
+    told = f"painted lie on {rows[-1] - rows[0] + 1} rows; 24 lie between .* and 96 more are the least"
+    with pytest.raises(TrainingError, match=told):
+        finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], SHORT))
+    large = painted_spheroid(0, diameter_um=130.0)
+    rows = np.flatnonzero((large.painted > 1).any(axis=(0, 2)))
+    gap = np.where((np.arange(large.painted.shape[1]) > rows[0] + 40)[None, :, None], 0, large.painted)
+    gap[:, rows[-1]] = large.painted[:, rows[-1]]
+    with pytest.raises(TrainingError, match="kept to validate on, hold no painted cells"):
+        finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [replace(large, painted=gap)], SHORT))
 
 
 def test_a_leak_is_refused_unless_forced_and_the_card_says_so():

@@ -25,7 +25,6 @@ from vitascope.core.errors import ParameterError, TrainingError
 from vitascope.core.folders import BUNDLED_MODELS, training_folder
 from vitascope.core.steps import Progress, Steps
 from vitascope.core.training import EpochProgress
-from vitascope.engine.load import find_family
 from vitascope.io.models import find_model
 from vitascope.io.weights import write_bytes
 from vitascope.io.yaml_text import read_yaml
@@ -33,7 +32,7 @@ from vitascope.ops.pair_check import words_of_ids
 from vitascope.ops.target_preparation import EXPOSURE
 from vitascope.pipelines.bag_data import PARTS, PlannedSplit, plan_split
 from vitascope.pipelines.pair_data import PAINTED, check, common_pixel_size, number_anew, write_pairs
-from vitascope.pipelines.row_split import plan_rows
+from vitascope.pipelines.pair_split import split_by_group, split_pairs
 from vitascope.tasks.finetune import (
     KEPT,
     LAST,
@@ -51,13 +50,6 @@ RECIPE = "recipe.yaml"
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
 QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
-LEAST_GROUPS = 3
-SHARE = 0.2
-SAME_PICTURE = 0.98
-LEAST_CROP_PX = 32
-ROOM = 1.42
-"""Side of the area against that of a crop that is turned by any angle in it."""
-
 ESTIMATE_STEPS = 4
 
 
@@ -131,7 +123,7 @@ def set_up_pairs(
     tree["targets"] = targets or tree["targets"]
     if PAINTED in {t["name"] for t in targets}:
         tree |= {"loss": {"bce": 1.0}, "target_percentiles": [0, 100]}
-    words, warnings = _split_pairs(tree, card, pairs, params)
+    words, warnings = split_pairs(tree, card, pairs, params)
     if class_ids:
         warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
     folder = training_folder(name)
@@ -157,7 +149,7 @@ def set_up_table(name: str, start: str, data: TableData, params: FineTuneParams,
     source = data.source.model_dump()
     kind = "amounts" if "column" in source else "bags"
     tree["data"] = [{**_private(data.name, data.folder), kind: source}]
-    tree["split"] = _by_group(params)
+    tree["split"] = split_by_group(params)
     plan = plan_split(parse_recipe(tree, name), Path(data.folder))
     parts = [_told(plan, part, what) for part, what in zip(PARTS, ("train", "validate", "test"), strict=True)]
     words = f"by {source.get('by') or 'group'}: {parts[0]}, {parts[1]} and {parts[2]}"
@@ -317,76 +309,6 @@ def _targets(card: ModelCard, pairs: Sequence[TrainingPair]) -> list[dict[str, A
         {**t.model_dump(exclude={"source_low", "source_high"}), "name": n}
         for t, n in zip(card.targets, names, strict=True)
     ]
-
-
-def _by_group(params: FineTuneParams) -> dict[str, Any]:
-    return {
-        "by": "group",
-        "validation_fraction": SHARE,
-        "test_fraction": SHARE,
-        "seed": params.seed,
-        "near_duplicates": SAME_PICTURE,
-        "force_leak": params.force_leak,
-    }
-
-
-def _split_pairs(
-    tree: dict[str, Any], card: ModelCard, pairs: Sequence[TrainingPair], params: FineTuneParams
-) -> tuple[str, list[str]]:
-    """Plan the split of pairs; returns it in words, and what to warn of."""
-    groups = sorted({pair.group or pair.name for pair in pairs})
-    if card.task == "spheroid":
-        return _split_volumes(tree, groups)
-    if len(groups) >= LEAST_GROUPS:
-        tree["split"] = _by_group(params)
-        kept = max(1, round(SHARE * len(groups)))
-        rest = len(groups) - 2 * kept
-        if not pairs[0].values:
-            _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
-        return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
-    if card.task != "stain":
-        raise TrainingError(
-            f"{len(groups)} image(s) are too few: one each is kept apart to validate and to test on.", "Add images."
-        )
-    heights = [pair.image.shape_yx[0] for pair in pairs]
-    reach = find_family(card.architecture).halo_px
-    rows = plan_rows(min(heights), max(heights), reach, params.force_leak)
-    tree["split"] = {"by": "region", **rows.split, "force_leak": params.force_leak}
-    if tree.get("refit"):
-        end = max(heights) if tree["refit"]["on"] == "all" else rows.split["test_rows"][0][0] - reach
-        least = min(end, min(heights), *(pair.image.shape_yx[1] for pair in pairs))
-        tree["refit"] |= {"train_rows": [[0, end]], "crop_px": _crop_for(tree, least)}
-    _fit_crop(tree, min(rows.train_rows, *(pair.image.shape_yx[1] for pair in pairs)))
-    warning = (
-        f"Of {len(groups)} image(s) the rows are split: the figures will hold for this image, "
-        f"not for others. Add images of {LEAST_GROUPS} wells or patients to know more."
-    )
-    return rows.words, [warning, *rows.warnings]
-
-
-def _split_volumes(tree: dict[str, Any], groups: Sequence[str]) -> tuple[str, list[str]]:
-    kept = list(groups[-2:]) if len(groups) >= LEAST_GROUPS else list(groups[1:])
-    names = {"validation_groups": kept[:1], "test_groups": kept[1:]}
-    tree["split"] = {"by": "group", **names}
-    words = f"by volume: {len(groups) - len(kept)} to train on, {len(kept[:1])} to validate, {len(kept[1:])} to test on"
-    few = f"{len(groups)} volume(s): without three there is none to test on, and the card will have no figures."
-    return words, [] if len(groups) >= LEAST_GROUPS else [few]
-
-
-def _fit_crop(tree: dict[str, Any], least_side: int) -> None:
-    """Take smaller crops where the images want it."""
-    if least_side < LEAST_CROP_PX:
-        raise TrainingError(
-            f"Only {least_side} px are left to train on; crops of {LEAST_CROP_PX} px are the least.",
-            "Add larger images.",
-        )
-    tree["crop_px"] = _crop_for(tree, least_side)
-
-
-def _crop_for(tree: dict[str, Any], least_side: int) -> int:
-    """Return the largest crop, up to the recipe's, that an area holds; of a picture, turned by any angle."""
-    fitting = int(least_side / (ROOM if tree["task"] == "stain" else 1)) // 16 * 16
-    return min(int(tree.get("crop_px", 256)), max(fitting, LEAST_CROP_PX))
 
 
 def _finish(tree: dict[str, Any], folder: Path, words: str, warnings: Sequence[str]) -> SetUp:

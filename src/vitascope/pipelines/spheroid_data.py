@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from vitascope.engine.select import find_channels
 from vitascope.engine.volume_crops import LabelledVolume
 from vitascope.io.images import read_image
 from vitascope.io.scratch import Scratch
+from vitascope.models.unet3d import HALO_ZYX
 from vitascope.ops.density import cell_density
+from vitascope.pipelines.row_split import check_gaps, describe_rows
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
-from vitascope.tasks.recipe import ImagePair, Recipe, VolumeTraining, check_files, find_data
+from vitascope.tasks.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
 
 PARTS = ("train", "validation", "test")
 FIRST_SEED = {"train": 1000, "validation": 2000, "test": 3000}
@@ -90,15 +92,43 @@ def load_volumes(recipe: Recipe, recipe_folder: Path) -> Steps[dict[str, list[La
         for number in range(count):
             yield Progress(number, count, f"simulating ({part})")
             stacks[part].append(simulated_stack(recipe, FIRST_SEED[part] + number))
-    for stack in (yield from read_stacks(recipe, recipe_folder)):
+    read = yield from read_stacks(recipe, recipe_folder)
+    by_rows = recipe.split.by == "region"
+    for stack in () if by_rows else read:
         stacks[part_of(recipe, stack.group)].append(stack)
     found: dict[str, list[LabelledVolume]] = {}
     for part in PARTS:
         found[part] = []
         for stack in stacks[part]:
             found[part].append((yield from make_volume(stack, recipe)))
+    for stack in read if by_rows else ():
+        volume = yield from make_volume(stack, recipe)
+        for part, rows in zip(PARTS, rows_of(recipe.split), strict=True):
+            found[part] += cut_rows(volume, rows, stack.classes.shape[1])
     if not found["train"]:
-        raise TrainingError("The split leaves no volume to train on.", "Keep fewer groups apart.")
+        raise TrainingError("The split leaves no volume to train on.", "Keep fewer groups or rows apart.")
+    return found
+
+
+def rows_of(split: Split) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Return the rows of training, validation and test."""
+    return split.train_rows, split.validation_rows, split.test_rows
+
+
+def cut_rows(volume: LabelledVolume, rows: Sequence[tuple[int, int]], height: int) -> list[LabelledVolume]:
+    """Cut rows of a stack, which has ``height`` of them, out of its volume on the network's grid.
+
+    Prediction and training then see nothing beyond the cut.
+    """
+    found = []
+    share = volume.classes.shape[1] / height
+    for first, end in rows:
+        where = (slice(None), slice(round(first * share), round(min(end, height) * share)))
+        classes = np.ascontiguousarray(volume.classes[where])
+        if classes.size:
+            density = None if volume.density is None else np.ascontiguousarray(volume.density[where])
+            image = np.ascontiguousarray(volume.image[:, *where])
+            found.append(replace(volume, image=image, classes=classes, density=density))
     return found
 
 
@@ -264,11 +294,22 @@ def _middle(shape: tuple[int, ...], side: int | None) -> tuple[slice, ...]:
     return (slice(None), *(slice(a, a + (side or n)) for a, n in zip(starts, shape[1:], strict=True)))
 
 
-def describe_split(volumes: dict[str, Sequence[LabelledVolume]]) -> str:
-    """Say in words how many volumes of each kind every part has."""
+def describe_split(volumes: dict[str, Sequence[LabelledVolume]], recipe: Recipe) -> str:
+    """Say in words how many volumes of each kind every part has, or which rows of them.
+
+    Raises
+    ------
+    TrainingError
+        If rows of two parts overlap or touch.
+    """
     told = []
     for part in PARTS:
         kinds = [v.kind for v in volumes[part]]
         counts = ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds)) or "none"
         told.append(f"{part}: {counts}")
-    return f"Whole volumes, by group. {'; '.join(told)}."
+    counts = "; ".join(told)
+    if recipe.split.by == "group":
+        return f"Whole volumes, by group. {counts}."
+    forced: list[str] = []
+    gap = check_gaps(recipe.split, forced)
+    return f"Rows of volumes: {describe_rows(recipe.split, gap, HALO_ZYX[1], forced)}. {counts}."

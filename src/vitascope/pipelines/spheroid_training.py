@@ -50,7 +50,8 @@ class SpheroidJob:
         assert recipe.volumes is not None
         self.network: nn.Module = network
         self.input, self.targets = recipe.input, recipe.targets
-        self.words = describe_split(dict(volumes))
+        self.words = describe_split(dict(volumes), recipe)
+        self._tested_on = "test rows of {} volumes" if recipe.split.by == "region" else "{} test volumes"
         self.hashes: dict[str, dict[str, str]] = {}
         self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
         self._seen: Preview | None = None
@@ -115,7 +116,7 @@ class SpheroidJob:
             volumes = [v for v in self.volumes["test"] if v.kind == kind]
             overlaps = [volume_overlaps(network, v, len(self.targets) - 1) for v in volumes]
             for k, target in enumerate(self.targets[:-1]):
-                found += overlap_metrics([o[k] for o in overlaps], target.name, f"{kind} test volumes")
+                found += overlap_metrics([o[k] for o in overlaps], target.name, self._tested_on.format(kind))
         return found
 
     def intervals(self, network: nn.Module) -> Intervals | None:
@@ -227,8 +228,8 @@ def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Tr
     """
     if recipe.volumes is None:
         raise ParameterError("The recipe does not say what volumes to train on.", "Give it a part 'volumes'.")
-    if recipe.input.spatial_dims != 3 or recipe.split.by != "group":
-        raise ParameterError("Spheroids are volumes, split by group.", "Set spatial_dims: 3 and 'by: group'.")
+    if recipe.input.spatial_dims != 3:
+        raise ParameterError("Spheroids are volumes.", "Set spatial_dims: 3.")
     if unknown := sorted(set(recipe.loss) - set(LOSSES)):
         raise ParameterError(f"There is no loss '{unknown[0]}' for volumes.", f"Known: {', '.join(LOSSES)}.")
     return SpheroidJob(recipe, (yield from load_volumes(recipe, recipe_folder)), network)

@@ -23,7 +23,8 @@ from vitascope.ops.histogram import histogram
 from vitascope.ops.montage import cut_montage, distinct_cells, draw_cells, lay_out
 from vitascope.ops.target_preparation import prepare_target
 from vitascope.pipelines.leaks import leak_words, refuse_leak
-from vitascope.tasks.recipe import DataSet, ImagePair, Recipe, Split, check_files, find_data
+from vitascope.pipelines.row_split import check_gaps, describe_rows
+from vitascope.tasks.recipe import DataSet, ImagePair, Recipe, check_files, find_data
 
 MOSAIC_COLUMNS = 8
 TRAINING_MOSAICS = 48
@@ -200,57 +201,9 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
             )
         return found
 
-    words = "; ".join(
-        f"{what} rows {', '.join(f'{a}-{b - 1}' for a, b in rows)}"
-        for what, rows in (
-            ("trained on", split.train_rows),
-            ("validated on", split.validation_rows),
-            ("tested on", split.test_rows),
-        )
-        if rows
-    )
-    reach = find_family(recipe.network).halo_px
-    if gap is not None and gap < reach:
-        words += f"; only {gap} rows lie between training rows and those kept apart, an output pixel sees {reach}"
-    words += leak_words(forced)
+    words = describe_rows(split, gap, find_family(recipe.network).halo_px, forced)
     train, validation, test = (pairs(r) for r in (split.train_rows, split.validation_rows, split.test_rows))
     return Corpus(train, validation, test, scales, [o.name for o in loaded], words)
-
-
-def check_gaps(split: Split, forced: list[str]) -> int | None:
-    """Return the narrowest gap, in rows, between training rows and those kept apart; None if none are.
-
-    Leaks that the split forces are put down in ``forced``.
-
-    Raises
-    ------
-    TrainingError
-        If rows of two parts overlap, or training rows touch others.
-    """
-    narrowest: int | None = None
-    for kept in (*split.validation_rows, *split.test_rows):
-        for used in split.train_rows:
-            gap = _gap(kept, used)
-            if gap <= 0:
-                refuse_leak(
-                    split,
-                    f"Rows {kept[0]}-{kept[1] - 1} are kept apart, but overlap or touch training rows "
-                    f"{used[0]}-{used[1] - 1}.",
-                    "Leave a gap between them, best as wide as the network's reach.",
-                    forced,
-                )
-            narrowest = gap if narrowest is None else min(gap, narrowest)
-    for test in split.test_rows:
-        for validation in split.validation_rows:
-            if _gap(test, validation) < 0:
-                words = f"Rows {test[0]}-{test[1] - 1} are both tested and validated on."
-                refuse_leak(split, words, "Take different rows.", forced)
-    return narrowest
-
-
-def _gap(first: tuple[int, int], second: tuple[int, int]) -> int:
-    """Count the rows between two bands; 0 where they touch, negative where they overlap."""
-    return max(first[0], second[0]) - min(first[1], second[1])
 
 
 def split_groups(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
