@@ -277,6 +277,18 @@ def test_a_column_of_points_is_the_class_of_squares_around_them(phenotype, viewe
     assert phenotype.data.layer_pairs()[1].pair().painted[20, 30] == 1
 
 
+def test_points_of_one_class_are_the_class_of_the_whole_image(phenotype, viewer):
+    names = [t.name for t in phenotype.model.card().targets]
+    points = viewer.add_points([[20, 30], [30, 40]], name="cells", features={"class": ["positive", ""]})
+    choose_truth(phenotype, "cells")
+    phenotype.data.add()
+    assert phenotype.data.pairs.item(0).text() == "✓ well (96 x 96 px): nothing wrong"
+    assert (phenotype.data.layer_pairs()[0].pair().painted == names.index("positive") + 1).all()
+    points.features = {"class": ["", ""]}
+    phenotype.model.valueChanged.emit()
+    assert "✗ well (96 x 96 px): Nothing is painted" in phenotype.data.pairs.item(0).text()
+
+
 def test_shapes_count_inside_and_a_word_that_is_no_class_is_told(phenotype, viewer):
     box = np.array([[10, 10], [10, 29], [39, 29], [39, 10]]) * 0.5 + [10, 20]
     other = np.array([[50, 50], [50, 89], [89, 89], [89, 50]]) * 0.5 + [10, 20]
@@ -285,7 +297,8 @@ def test_shapes_count_inside_and_a_word_that_is_no_class_is_told(phenotype, view
     )
     choose_truth(phenotype, layer.name)
     phenotype.data.add()
-    assert "Only one class is painted" in phenotype.data.pairs.item(0).text()
+    assert phenotype.data.pairs.item(0).text() == "✓ well (96 x 96 px): nothing wrong"
+    assert set(np.unique(phenotype.data.layer_pairs()[0].pair().painted[:60, :60])) == {0, 2}  # inside shapes only
     layer.features["class"] = ["positive", "negative", ""]
     painted = phenotype.data.layer_pairs()[0].pair().painted
     assert len({painted[20, 20], painted[70, 70], painted[0, 0]}) == 3

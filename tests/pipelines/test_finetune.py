@@ -427,6 +427,29 @@ def test_painted_regions_are_classes_of_the_phenotype():
         finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
 
 
+def of_one_class(number, k, name=""):
+    """An image that shows one class only."""
+    pixels = np.random.default_rng(number).normal(100, 10, (2, 96, 96)).astype(np.float32)
+    name = name or f"well {number}"
+    image = Micrograph.from_array(pixels, axes="CYX", channel_names=("GFP", "DNA"), name=name)
+    return TrainingPair(name, image, {}, np.full((96, 96), k, np.uint8), ("negative", "positive"))
+
+
+@pytest.mark.fault("F01")
+def test_images_of_one_class_each_are_trained_on_where_there_are_others_of_the_other():
+    pairs = [of_one_class(n, 1 + n % 2) for n in range(6)]
+    ready = finish(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
+    told = "by group: 2 to train on, 2 to validate and 2 to test on (3 of negative, 3 of positive)"
+    assert ready.words == told
+    corpus = finish(load_bags(ready.recipe, user_models() / "training" / "mine"))
+    for part in ("train", "validation", "test"):
+        assert sorted(tuple(s.numbers) for s in corpus.samples[part]) == [(0.0, 1.0), (1.0, 0.0)]
+    with pytest.raises(TrainingError, match=r"one class only \(3 of negative, 0 of positive\)"):
+        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[::2], SHORT))
+    with pytest.raises(TrainingError, match=r"Of 4 images \(2 of negative, 2 of positive\) some are kept apart"):
+        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:4], SHORT))
+
+
 @pytest.mark.fault("F04")
 def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
     image = make_pair().image

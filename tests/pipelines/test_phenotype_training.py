@@ -265,7 +265,10 @@ def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
     assert (plain["map_scale_negative"], plain["map_scale_positive"]) == (1.0, 1.0)
     sums = [m.sum(0) for m in maps]
     assert overlap(sums, plain["threshold"]) == pytest.approx(max(overlap(sums, t) for t in THRESHOLDS), abs=1e-3)
+    single = ImageJob(read.changed({"map_threshold": "single"}), corpus, network)
+    assert single.settings(network) == plain
     found = choose_settings(network, pairs, 0, names)
+    assert ImageJob(read, corpus, network).settings(network) == found
     assert found.keys() == read_card(path).settings.keys()
     scales = np.array(map_scales(found, names))
     assert np.log(scales).sum() == pytest.approx(0, abs=1e-3)  # only their ratio counts

@@ -34,7 +34,10 @@ class AnnotationRow(QWidget):  # type: ignore[misc]
         self.side.setValue(SIDE_PX)
         self.side.setSuffix(" px")
         self._form = make_form()
-        tip = "Column of the layer's features that holds the class: its name, or 1 for the first."
+        tip = (
+            "Column of the layer's features that holds the class: its name, or 1 for the first. Where all points have "
+            "one class, it is that of the whole image."
+        )
         add_row(self._form, "Class column", self.column, tip)
         add_row(self._form, "Around points", self.side, "Side of the square around each point that has its class.")
         layout = QVBoxLayout(self)
@@ -73,6 +76,8 @@ def painted_from(
 ) -> NDArray[np.uint32]:
     """Paint an image's pixels by the points or shapes that lie on it.
 
+    Points of several classes have squares around them; points of one class say that the whole image is of it.
+
     Parameters
     ----------
     layer : Points or Shapes
@@ -95,6 +100,8 @@ def painted_from(
         raise InputError(f"'{layer.name}' has no feature '{column}'.", "Choose the column of the class.")
     numbers = class_numbers(list(layer.features[column]), classes)
     if isinstance(layer, Points):
+        if len(shown := set(numbers) - {0}) == 1:
+            return np.full(shape_yx, shown.pop(), np.uint32)
         outlines = [square(_on_image(layer, frame, point[None])[0], side_px) for point in np.asarray(layer.data)]
         return paint(shape_yx, outlines, numbers)
     kinds = list(layer.shape_type)

@@ -99,5 +99,5 @@ class LayerPair:
 
     def checked(self, spec: TaskSpec, card: ModelCard) -> CheckedPair:
         """Look at what the layers hold now, as training would; not in the main thread."""
-        found: CheckedPair = spec.load_checks().check(self.pair(), card.input)
+        found: CheckedPair = spec.load_checks().check(self.pair(), card.input, spec.name)
         return found

@@ -38,6 +38,8 @@ def check_pair(
     targets: Mapping[str, NDArray[Any]],
     painted: NDArray[Any] | None = None,
     classes: Sequence[str] = (),
+    *,
+    one_class: bool = False,
 ) -> list[Problem]:
     """List what is wrong with an image and its truth.
 
@@ -51,6 +53,8 @@ def check_pair(
         Labels: 0 is not painted, k the k-th class.
     classes : sequence of str
         Names of the painted classes.
+    one_class : bool
+        Whether an image may show one class only, as where others show the others.
     """
     found = [p for number, plane in enumerate(planes) for p in _check_plane(plane, _plane_name(planes, number))]
     shape = planes[0].shape
@@ -62,7 +66,7 @@ def check_pair(
         if not any(p.level == "refused" for p in found):
             found += _check_shift(planes[len(planes) // 2], stain, name)
     if painted is not None:
-        found += _check_painted(painted, shape, classes)
+        found += _check_painted(painted, shape, classes, one_class)
     return found
 
 
@@ -121,7 +125,9 @@ def _check_shift(plane: NDArray[Any], stain: NDArray[Any], name: str) -> list[Pr
     ]
 
 
-def _check_painted(painted: NDArray[Any], shape: tuple[int, ...], classes: Sequence[str]) -> list[Problem]:
+def _check_painted(
+    painted: NDArray[Any], shape: tuple[int, ...], classes: Sequence[str], one_class: bool
+) -> list[Problem]:
     if painted.shape != shape:
         return [Problem("refused", f"The labels are {_sides(painted)} px, the image {' x '.join(map(str, shape))} px.")]
     if painted.dtype.kind not in "biu":
@@ -133,12 +139,12 @@ def _check_painted(painted: NDArray[Any], shape: tuple[int, ...], classes: Seque
         return [
             Problem("refused", f"The labels hold {', '.join(map(str, beyond[:5]))}; they mean {meaning}, 0 nothing.")
         ]
-    if beyond and len(ids) > 1:
+    if beyond and (one_class or len(ids) > 1):
         return [Problem("warning", words_of_ids(ids, classes))]
     counts = count_classes(painted, classes) if not beyond else {f"id {ids[0]}": int((painted == ids[0]).sum())}
     if not any(counts.values()):
         return [Problem("refused", "Nothing is painted: all labels are 0.")]
-    if sum(n > 0 for n in counts.values()) < 2:
+    if sum(n > 0 for n in counts.values()) < 2 and not one_class:
         told = ", ".join(f"{n:,} px of {name}" for name, n in counts.items())
         return [Problem("refused", f"Only one class is painted ({told}): there is nothing to tell apart.")]
     return []

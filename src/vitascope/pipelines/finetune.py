@@ -112,7 +112,7 @@ def set_up_pairs(
     pairs, class_ids = number_anew(pairs)
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "checking the images")
-        refused = [p.text for p in check(pair, card.input).problems if p.level == "refused"]
+        refused = [p.text for p in check(pair, card.input, card.task).problems if p.level == "refused"]
         if refused:
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
     pixel_size = None if pairs[0].values else common_pixel_size(pairs)

@@ -46,7 +46,7 @@ def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
     return [np.asarray(plane) for plane in pictures[0].planes]
 
 
-def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
+def check(pair: TrainingPair, spec: InputSpec, task: str = "") -> CheckedPair:
     """Say what is wrong with a pair; nothing is raised for what can be said.
 
     Parameters
@@ -54,6 +54,8 @@ def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
     pair : TrainingPair
     spec : InputSpec
         Of the model to start from.
+    task : str
+        An image of the task ``phenotype`` may show one class only; all images together must not.
     """
     try:
         planes = network_planes(pair, spec)
@@ -63,7 +65,7 @@ def check(pair: TrainingPair, spec: InputSpec) -> CheckedPair:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", "Its value is negative, or no number."),))
     if not pair.targets and pair.painted is None and not pair.values:
         return CheckedPair(pair.image.shape_yx, (Problem("refused", "There is no truth to this image."),))
-    problems = check_pair(planes, pair.targets, pair.painted, pair.classes)
+    problems = check_pair(planes, pair.targets, pair.painted, pair.classes, one_class=task == "phenotype")
     return CheckedPair(pair.image.shape_yx, tuple(problems))
 
 

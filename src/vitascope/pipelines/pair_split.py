@@ -10,10 +10,13 @@ import numpy as np
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import TrainingError
 from vitascope.engine.load import find_family
+from vitascope.pipelines.bag_data import PARTS, drawn_parts
 from vitascope.pipelines.row_split import RowPlan, plan_rows
 from vitascope.tasks.finetune import FineTuneParams, TrainingPair
+from vitascope.tasks.recipe import Split
 
 LEAST_GROUPS = 3
+ADD_CLASSES = "Add images: three wells or patients of each class are enough."
 SHARE = 0.2
 SAME_PICTURE = 0.98
 LEAST_CROP_PX = 32
@@ -48,12 +51,46 @@ def split_pairs(
         rest = len(groups) - 2 * kept
         if not pairs[0].values:
             _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
+        if card.task == "phenotype" and not pairs[0].values:
+            return _words_of_classes(pairs, Split.model_validate(tree["split"])), []
         return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
     if card.task != "stain":
         raise TrainingError(
             f"{len(groups)} image(s) are too few: one each is kept apart to validate and to test on.", "Add images."
         )
     return _split_rows(tree, card, pairs, params)
+
+
+def _words_of_classes(pairs: Sequence[TrainingPair], split: Split) -> str:
+    """Tell the split of images with painted classes, and refuse one that leaves a single class to train on.
+
+    Raises
+    ------
+    TrainingError
+        If all images together show one class, or those that would be trained on do.
+    """
+    names = pairs[0].classes
+    shown: dict[str, set[int]] = {}
+    for pair in pairs:
+        shown.setdefault(pair.group or pair.name, set()).update(
+            int(k) for k in np.unique(np.asarray(pair.painted)) if k
+        )
+    counts = ", ".join(f"{sum(k in ids for ids in shown.values())} of {name}" for k, name in enumerate(names, 1))
+    if len(set().union(*shown.values())) < 2:
+        raise TrainingError(f"All images show one class only ({counts}): there is nothing to tell apart.", ADD_CLASSES)
+    # a group's class is that of its last bag, see split_samples
+    part_of = drawn_parts(
+        split, {g: tuple(float(k == max(ids)) for k in range(1, len(names) + 1)) for g, ids in shown.items()}
+    )
+    told = {part: [g for g in shown if part_of[g] == part] for part in PARTS}
+    if len(set().union(*(shown[g] for g in told["train"]))) < 2:
+        raise TrainingError(
+            f"Of {len(shown)} images ({counts}) some are kept apart to validate and to test on; those left to train on "
+            "do not show two classes.",
+            ADD_CLASSES,
+        )
+    train, validation, test = (len(told[part]) for part in PARTS)
+    return f"by group: {train} to train on, {validation} to validate and {test} to test on ({counts})"
 
 
 def _split_rows(

@@ -162,7 +162,8 @@ class ImageJob(_Job):
             return {}
         assert isinstance(network, MilCnn)
         channel = self.input.channels.index(self.recipe.map_truth)
-        return choose_settings(network, self.corpus.pairs["train"], channel, self._names)
+        per_class = self.recipe.map_threshold == "per_class"
+        return choose_settings(network, self.corpus.pairs["train"], channel, self._names, per_class=per_class)
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""

@@ -252,6 +252,11 @@ class Recipe(RecipePart):
     map_truth: str = Field(
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )
+    map_threshold: Literal["per_class", "single"] = Field(
+        "per_class",
+        description="Whether each class's maps are scaled to a threshold of their own, or one threshold holds for "
+        "their plain sum, as in the paper (Kraus 2016, section 4.4).",
+    )
     loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
     crop_px: int = Field(256, ge=32, multiple_of=16)
     augment: AugmentParams = AugmentParams()
