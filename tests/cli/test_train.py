@@ -40,7 +40,8 @@ def test_a_recipe_becomes_one_of_the_users_models_and_is_measured(place):
     done = train()
     assert done.exit_code == 0, done.output
     path = place / "models" / "mine.json"
-    assert done.output == f"Model: {path}\n"
+    assert done.output.splitlines()[0] == f"Model: {path}"
+    assert "Note: Rows of the same images are trained on and kept apart" in done.output
     card, weights = find_model("mine", "stain")
     assert weights.exists()
     measured = invoke("evaluate", "mine", "--recipe", "recipe.yaml")

@@ -5,7 +5,7 @@ import pytest
 
 from tests_support import make_domain
 from vitascope.core.card import Domain
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
 from vitascope.engine.domain import crop_windows, feature_distances, image_statistics, judge, worst
 from vitascope.engine.domain import make_domain as describe
@@ -168,3 +168,10 @@ def test_of_a_series_the_worst_counts():
     for i, first in enumerate(levels):
         for k, second in enumerate(levels):
             assert worst(Trust(first), Trust(second)).level == levels[max(i, k)]
+
+
+@pytest.mark.fault("F06")
+def test_a_network_that_answers_with_no_numbers_has_no_domain():
+    features = np.array([[1.0, np.nan], [2.0, 3.0]])
+    with pytest.raises(TrainingError, match="training has diverged"):
+        describe(64, [*crops(), *crops()], features, ["a", "b"])

@@ -134,6 +134,17 @@ def test_figures_are_those_of_the_paper():
     assert within_groups(truth, predicted, groups) == pytest.approx(0)
 
 
+@pytest.mark.fault("F01")
+def test_wells_of_one_value_are_nothing_to_learn(tmp_path):
+    write_plates(tmp_path, names=("0747-2",))
+    (tmp_path / "0747-2" / "same.csv").write_text("well,atp\n" + "".join(f"A{n},5\n" for n in range(1, 5)))
+    alike = recipe({**ABOUT, "amounts": {"table": "0747-2/same.csv", "by": "well"}}, split={"by": "group"})
+    with pytest.raises(
+        TrainingError, match=r"All 4 training images have the value 5 \(ATP\): there is nothing to learn"
+    ):
+        finish(run_training(alike, tmp_path, tmp_path / "out"))
+
+
 def test_a_table_without_matching_wells_is_said(tmp_path):
     write_plates(tmp_path, names=("0747-2",))
     (tmp_path / "0747-2" / "other.csv").write_text("well,atp\nH12,5\n")

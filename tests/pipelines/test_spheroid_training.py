@@ -6,7 +6,7 @@ import tifffile
 import torch
 
 from spheroid_support import make_recipe
-from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.errors import InputError, ParameterError, TrainingError
 from vitascope.core.steps import finish
 from vitascope.engine.load import load_files
 from vitascope.engine.train import train
@@ -142,6 +142,52 @@ def test_a_few_painted_planes_are_enough_and_the_rest_is_ignored(tmp_path):
     write_stack(folder, "wrong.ome.tif", classes[:, :30], "ZYX")
     with pytest.raises(InputError, match="shape"):
         finish(load_volumes(painted("wrong.ome.tif"), tmp_path))
+
+
+def cubes(folder):
+    """A stack of two painted cubes, and its recipe."""
+    folder.mkdir()
+    classes = np.ones((6, 64, 40), np.uint8)
+    classes[2:4, 4:28, 10:30], classes[2:4, 54:62, 10:30] = 2, 3
+    image = np.random.default_rng(0).integers(0, 500, (2, *classes.shape)).astype(np.uint16)
+    write_stack(folder, "a.ome.tif", image, "CZYX")
+    write_stack(folder, "painted.ome.tif", classes, "ZYX")
+    return classes
+
+
+def by_rows(**rows):
+    return painted("painted.ome.tif").changed({"split": {"by": "region", **rows}})
+
+
+def test_rows_of_a_volume_are_cut_out_and_the_band_between_is_left_out(tmp_path):
+    classes = cubes(tmp_path / "data")
+    recipe = by_rows(train_rows=[[0, 30]], validation_rows=[[54, 58]], test_rows=[[58, 64]])
+    volumes = finish(load_volumes(recipe, tmp_path))
+    for part, rows in (("train", slice(0, 30)), ("validation", slice(54, 58)), ("test", slice(58, 64))):
+        (volume,) = volumes[part]
+        np.testing.assert_array_equal(volume.classes, classes[:, rows])
+    job = finish(prepare(recipe, tmp_path, UNet3d(width=1)))
+    assert job.words.startswith("Rows of volumes: trained on rows 0-29; validated on rows 54-57; tested on rows 58-63.")
+    assert "trained on and kept apart" in job.notes[0]
+    narrow = by_rows(train_rows=[[0, 40]], test_rows=[[54, 64]])
+    assert "only 14 rows lie between" in finish(prepare(narrow, tmp_path, UNet3d(width=1))).words
+
+
+@pytest.mark.fault("F01")
+def test_splits_of_volumes_that_cannot_be_are_refused(tmp_path):
+    classes = cubes(tmp_path / "data")
+    with pytest.raises(TrainingError, match="overlap or touch training rows 0-39"):
+        finish(prepare(by_rows(train_rows=[[0, 40]], test_rows=[[30, 64]]), tmp_path, UNet3d(width=1)))
+    with pytest.raises(TrainingError, match="No volume has rows 90-99"):
+        finish(load_volumes(by_rows(train_rows=[[0, 40]], test_rows=[[90, 100]]), tmp_path))
+    with pytest.raises(TrainingError, match="There is no group 'b'"):
+        finish(load_volumes(painted("painted.ome.tif").changed({"split.test_groups": ["b"]}), tmp_path))
+    write_stack(tmp_path / "data", "painted.ome.tif", (classes > 1).astype(np.uint8), "ZYX")
+    with pytest.raises(TrainingError, match=r"Less than two classes are labelled .* of background, 0 voxels of live"):
+        finish(load_volumes(painted("painted.ome.tif"), tmp_path))
+    write_stack(tmp_path / "data", "painted.ome.tif", 0 * classes, "ZYX")
+    with pytest.raises(InputError, match="Nothing is painted"):
+        finish(load_volumes(painted("painted.ome.tif"), tmp_path))
 
 
 def test_two_colours_are_laid_into_one_volume():

@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -141,6 +142,27 @@ def test_a_constant_stain_is_nothing_to_learn(tmp_path):
     replace(tmp_path, tree, "dna0.tif", np.full((160, 96), 7, np.uint16))
     with pytest.raises(TrainingError, match="constant: there is nothing to learn"):
         corpus_of(tmp_path, tree)
+
+
+@pytest.mark.fault("F01")
+def test_an_empty_image_and_labels_without_paint_are_refused(tmp_path):
+    tree = make_recipe(tmp_path)
+    replace(tmp_path, tree, "phase0.tif", np.full((160, 96), 7, np.uint16))
+    with pytest.raises(InputError, match=r"phase0\.tif cannot be trained on: All pixels of the image are 7"):
+        corpus_of(tmp_path, tree)
+    tree = make_recipe(tmp_path)
+    replace(tmp_path, tree, "painted.tif", np.zeros((160, 96), np.uint8))
+    tree["data"][0]["pairs"][0]["regions"] = "painted.tif"
+    with pytest.raises(InputError, match=r"Nothing is painted in painted\.tif: all labels are 0"):
+        corpus_of(tmp_path, tree)
+
+
+def test_a_stain_that_lies_beside_its_image_is_warned_of_with_the_number(tmp_path):
+    tree = make_recipe(tmp_path)
+    assert corpus_of(tmp_path, tree).warnings == ()
+    replace(tmp_path, tree, "dna0.tif", np.roll(read(tmp_path, "dna0.tif"), 12, axis=1))
+    (told,) = corpus_of(tmp_path, tree).warnings
+    assert float(re.search(r"phase0\.tif: 'DNA' seems to lie ([0-9.]+) px beside", told)[1]) == pytest.approx(12, abs=1)
 
 
 @pytest.mark.parametrize(("rows", "part"), [((72, 104), "validation"), ((112, 160), "test")])

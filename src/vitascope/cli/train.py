@@ -66,7 +66,10 @@ def train(
         if folds:
             cross_validate(fold_recipes(read, folds), make, folder, name)
         else:
-            typer.echo(f"Model: {make(read)}")
+            path = make(read)
+            typer.echo(f"Model: {path}")
+            for note in read_card(path).training.get("notes", []):
+                typer.echo(f"Note: {note}", err=True)
 
 
 def cross_validate(recipes: list[Recipe], make: Callable[[Recipe], Path], folder: Path, name: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import Domain
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
 from vitascope.ops.geometry import Reader
 from vitascope.ops.quality import crop_statistics
@@ -73,7 +73,17 @@ def make_domain(
     Returns
     -------
     Domain
+
+    Raises
+    ------
+    TrainingError
+        If a feature is no number: training has diverged.
     """
+    if not np.isfinite(features).all():
+        raise TrainingError(
+            "The trained network answers with what is no number: training has diverged.",
+            "Train under another name with a lower learning_rate.",
+        )
     quantiles = {}
     for name in statistics[0]:
         if known := _finite(statistics, name):

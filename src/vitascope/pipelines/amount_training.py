@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vitascope.core.card import Domain, Intervals, Metric
+from vitascope.core.card import Domain, Intervals, Metric, Target
+from vitascope.core.errors import TrainingError
 from vitascope.core.steps import Steps
 from vitascope.core.training import Preview
 from vitascope.engine.bags import BagSampler
@@ -52,7 +53,9 @@ class AmountJob(ABC):
         self.network = network
         self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
         self.words, self.hashes, self.counts = corpus.words, corpus.hashes, corpus.counts
+        self.notes: tuple[str, ...] = ()
         self._seen: Preview | None = None
+        check_values(corpus.pairs["train"], recipe.targets[0])
         training = recipe.training
         self._sampler = BagSampler(
             corpus.pairs["train"], bin_width, recipe.augment, training.seed, training.steps_per_epoch
@@ -116,6 +119,22 @@ class AmountJob(ABC):
     def groups(self, part: str) -> list[str]:
         """Return the group of each image of a part."""
         return [s.bag.group for s in self.corpus.samples[part]]
+
+
+def check_values(pairs: Sequence[Pair], target: Target) -> None:
+    """Refuse images that all have one value.
+
+    Raises
+    ------
+    TrainingError
+    """
+    values = {float(p.numbers[0]) for p in pairs if p.numbers is not None}
+    if len(values) == 1 and len(pairs) > 1:
+        raise TrainingError(
+            f"All {len(pairs)} training images have the value {values.pop():g} ({target.name}): there is nothing to "
+            "learn.",
+            "Check the column of values.",
+        )
 
 
 def truth_of(pairs: Sequence[Pair]) -> Floats:

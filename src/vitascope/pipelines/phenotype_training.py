@@ -94,6 +94,7 @@ class _Job:
         assert isinstance(network, MilCnn)
         self.network: nn.Module = network
         self.input, self.targets, self.words = spec, recipe.targets, words
+        self.notes: tuple[str, ...] = ()
         self.hashes: dict[str, dict[str, str]] = {}
         self.counts: dict[str, int] = {}
         self.recipe = recipe

@@ -12,6 +12,7 @@ from vitascope.tasks.recipe import Split
 TRAIN_SHARE = 0.6
 LEAST_TRAIN = 32
 LEAST_KEPT = 32
+ONE_IMAGE = "Rows of the same images are trained on and kept apart: the figures hold for these images, not for others."
 
 
 @dataclass(frozen=True)

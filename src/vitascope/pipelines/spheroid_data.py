@@ -21,6 +21,7 @@ from vitascope.io.images import read_image
 from vitascope.io.scratch import Scratch
 from vitascope.models.unet3d import HALO_ZYX
 from vitascope.ops.density import cell_density
+from vitascope.ops.pair_check import check_pair
 from vitascope.pipelines.row_split import check_gaps, describe_rows
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
@@ -94,6 +95,7 @@ def load_volumes(recipe: Recipe, recipe_folder: Path) -> Steps[dict[str, list[La
             stacks[part].append(simulated_stack(recipe, FIRST_SEED[part] + number))
     read = yield from read_stacks(recipe, recipe_folder)
     by_rows = recipe.split.by == "region"
+    _check_groups(recipe)
     for stack in () if by_rows else read:
         stacks[part_of(recipe, stack.group)].append(stack)
     found: dict[str, list[LabelledVolume]] = {}
@@ -105,9 +107,28 @@ def load_volumes(recipe: Recipe, recipe_folder: Path) -> Steps[dict[str, list[La
         volume = yield from make_volume(stack, recipe)
         for part, rows in zip(PARTS, rows_of(recipe.split), strict=True):
             found[part] += cut_rows(volume, rows, stack.classes.shape[1])
+    for part, rows in zip(PARTS, rows_of(recipe.split), strict=True):
+        if rows and not found[part]:
+            told = f"No volume has rows {rows[0][0]}-{rows[0][1] - 1} of the split."
+            raise TrainingError(told, "Name rows that the volumes have.")
     if not found["train"]:
         raise TrainingError("The split leaves no volume to train on.", "Keep fewer groups or rows apart.")
+    counts = sum((np.bincount(v.classes.ravel(), minlength=4) for v in found["train"]), np.zeros(4, int))
+    if (counts[1:] > 0).sum() < 2:
+        told = ", ".join(
+            f"{n:,} voxels of {name}" for n, name in zip(counts[1:], ("background", "live", "dead"), strict=True)
+        )
+        raise TrainingError(f"Less than two classes are labelled to train on ({told}).", "Paint background and cells.")
     return found
+
+
+def _check_groups(recipe: Recipe) -> None:
+    """Refuse a split that names groups which no volume is of."""
+    there = sorted({pair.group or pair.image for data in recipe.data for pair in data.pairs})
+    split = recipe.split
+    missing = sorted({*split.train_groups, *split.validation_groups, *split.test_groups} - set(there))
+    if missing:
+        raise TrainingError(f"There is no group '{missing[0]}'.", f"Groups: {', '.join(there) or 'none'}.")
 
 
 def rows_of(split: Split) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -208,6 +229,14 @@ def _labelled(pair: ImagePair, folder: Path, recipe: Recipe) -> Stack:
         np.stack([np.asarray(image.plane(0, c, z)) for z in range(image.sizes["Z"])])
         for c in find_channels(image, None, recipe.input)
     ]
+    names = ("background", *(t.name for t in recipe.targets[:-1]))
+    # of all volumes together more than one class is wanted, see load_volumes
+    problems = check_pair(channels, {}, classes, names, one_class=True)
+    refused = [p.text for p in problems if p.level == "refused"]
+    if refused:
+        raise InputError(
+            f"{pair.image} cannot be trained on: {refused[0]}", "Remove it from the recipe, or put it right."
+        )
     voxel = _voxel(image.z_step_um or recipe.volumes.z_step_um, image.pixel_size_um or recipe.volumes.pixel_size_um)
     return Stack(channels, classes.astype(np.uint8), None, voxel, pair.group or pair.image, "labelled")
 

@@ -24,6 +24,7 @@ from vitascope.models.unet3d import MULTIPLE_ZYX, STAGE_WEIGHTS, UNet3d
 from vitascope.ops.geometry import volume_reader
 from vitascope.ops.spheroids import viability_percent
 from vitascope.ops.tiling import padded_length
+from vitascope.pipelines.row_split import ONE_IMAGE
 from vitascope.pipelines.spheroid_data import describe_split, load_volumes
 from vitascope.pipelines.training import Trainee, make_model, measure_model
 from vitascope.stats.conformal import TINY, calibrate
@@ -52,6 +53,7 @@ class SpheroidJob:
         self.input, self.targets = recipe.input, recipe.targets
         self.words = describe_split(dict(volumes), recipe)
         self._tested_on = "test rows of {} volumes" if recipe.split.by == "region" else "{} test volumes"
+        self.notes: tuple[str, ...] = (ONE_IMAGE,) if recipe.split.by == "region" else ()
         self.hashes: dict[str, dict[str, str]] = {}
         self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
         self._seen: Preview | None = None
@@ -230,6 +232,10 @@ def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Tr
         raise ParameterError("The recipe does not say what volumes to train on.", "Give it a part 'volumes'.")
     if recipe.input.spatial_dims != 3:
         raise ParameterError("Spheroids are volumes.", "Set spatial_dims: 3.")
+    if recipe.split.by == "region" and any(recipe.volumes.simulated):
+        raise ParameterError(
+            "Simulated spheroids are kept apart whole, by group.", "Set 'by: group', or leave them out."
+        )
     if unknown := sorted(set(recipe.loss) - set(LOSSES)):
         raise ParameterError(f"There is no loss '{unknown[0]}' for volumes.", f"Known: {', '.join(LOSSES)}.")
     return SpheroidJob(recipe, (yield from load_volumes(recipe, recipe_folder)), network)

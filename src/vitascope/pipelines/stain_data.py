@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from vitascope.io.images import read_image
 from vitascope.ops.duplicates import join_duplicates
 from vitascope.ops.histogram import histogram
 from vitascope.ops.montage import cut_montage, distinct_cells, draw_cells, lay_out
+from vitascope.ops.pair_check import check_pair
 from vitascope.ops.target_preparation import prepare_target
 from vitascope.pipelines.leaks import leak_words, refuse_leak
 from vitascope.pipelines.row_split import check_gaps, describe_rows
@@ -35,7 +37,7 @@ class Corpus:
     """Pairs for training, validation and test; no pixel and no group stands in two of them.
 
     ``scales`` holds, for each target, the grey values that became 0 and 1; ``test_cells`` the group of every test cell
-    of montages, in the order that they are laid out.
+    of montages, in the order that they are laid out; ``warnings`` what looks wrong with a pair.
     """
 
     train: list[Pair]
@@ -45,6 +47,7 @@ class Corpus:
     groups: list[str]
     words: str
     test_cells: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class _Loaded:
     weight: NDArray[np.float32]
     source: ImagePair
     name: str
+    warnings: tuple[str, ...] = ()
 
 
 def load_corpus(recipe: Recipe, recipe_folder: Path) -> Steps[Corpus]:
@@ -86,7 +90,7 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> Steps[Corpus]:
                     f"The stain '{target.name}' is constant in the {part} part: no figure can be had from it.",
                     "Keep another part apart.",
                 )
-    return corpus
+    return replace(corpus, warnings=tuple(w for one in loaded for w in one.warnings))
 
 
 def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Steps[_Loaded]:
@@ -119,14 +123,37 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Steps
     weight = np.ones((1, height, width), np.float32)
     if pair.regions:
         weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
-    return _Loaded(pixels, np.stack(stains), weight, pair, f"{data.name}/{pair.image}")
+    warnings = () if pair.montage else _look(pair, pictures[0].planes, recipe, stains)
+    return _Loaded(pixels, np.stack(stains), weight, pair, f"{data.name}/{pair.image}", warnings)
+
+
+def _look(
+    pair: ImagePair, planes: Sequence[NDArray[Any]], recipe: Recipe, stains: Sequence[NDArray[np.float32]]
+) -> tuple[str, ...]:
+    """Return what looks wrong with a pair; a stain that is empty in one image may not be so in others.
+
+    Raises
+    ------
+    InputError
+        If the image is empty.
+    """
+    seen = [np.asarray(p) for p in planes]
+    empty = next((p.text for p in check_pair(seen, {}) if p.level == "refused"), None)
+    if empty:
+        raise InputError(f"{pair.image} cannot be trained on: {empty}", "Remove it from the recipe, or put it right.")
+    painted = bool(pair.regions)  # then the truth is a mask, not a stain
+    named = {} if painted else {t.name: stain for t, stain in zip(recipe.targets, stains, strict=True)}
+    return tuple(f"{pair.image}: {p.text}" for p in check_pair(seen, named))
 
 
 def _painted(regions: Micrograph, shape_yx: tuple[int, int], pair: ImagePair) -> NDArray[np.float32]:
     """Return 1 where something was painted, (1, H, W)."""
     if regions.shape_yx != shape_yx:
         raise InputError(f"{pair.regions} and {pair.image} differ in size.", "They must lie on the same pixels.")
-    return np.asarray(np.asarray(regions.plane()) != 0, np.float32)[None]
+    weight = np.asarray(np.asarray(regions.plane()) != 0, np.float32)[None]
+    if not weight.any():
+        raise InputError(f"Nothing is painted in {pair.regions}: all labels are 0.", "Paint what counts.")
+    return weight
 
 
 def counted(pair: Pair, k: int) -> NDArray[np.float32]:

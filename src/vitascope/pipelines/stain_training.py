@@ -24,6 +24,7 @@ from vitascope.engine.plan import Plan, open_backend
 from vitascope.engine.predict import predict_picture
 from vitascope.engine.train import Batch
 from vitascope.ops.geometry import array_reader
+from vitascope.pipelines.row_split import ONE_IMAGE
 from vitascope.pipelines.stain_data import Corpus, load_corpus
 from vitascope.pipelines.training import choose_device, describe_pairs, make_model
 from vitascope.stats.agreement import pcc
@@ -52,6 +53,7 @@ class StainJob:
     def __init__(self, recipe: Recipe, corpus: Corpus, network: nn.Module) -> None:
         self.network = network
         self.input, self.words = recipe.input, corpus.words
+        self.notes = (*((ONE_IMAGE,) if recipe.split.by == "region" else ()), *corpus.warnings)
         self.hashes: dict[str, dict[str, str]] = {}
         self.targets = tuple(
             Target(**{**t.model_dump(), "source_low": low, "source_high": high})

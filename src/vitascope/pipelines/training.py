@@ -47,13 +47,15 @@ class Trainee(TrainingJob, Protocol):
     """What a task brings to training: data and loss for the loop, then what the card says of them.
 
     ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split,
-    ``counts`` how much of what there is; ``hashes`` holds the files of data sets whose recipe lists none.
+    ``counts`` how much of what there is; ``notes`` hold what the card is to warn of; ``hashes`` the files of data sets
+    whose recipe lists none.
     """
 
     input: InputSpec
     targets: tuple[Target, ...]
     words: str
     counts: dict[str, int]
+    notes: tuple[str, ...]
     hashes: dict[str, dict[str, str]]
 
     def metrics(self, network: nn.Module) -> list[Metric]:
@@ -332,7 +334,7 @@ def _write_model(
             "counts": last.counts,
             "refit": recipe.refit.on if recipe.refit is not None and last is not trainee else "",
             "start": dict(trained.start),
-            "notes": [*trained.notes, *_words_of_data(recipe)],
+            "notes": [*trained.notes, *trainee.notes, *_words_of_data(recipe)],
             "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
             "forced_leak": recipe.split.force_leak,
         },
