@@ -164,6 +164,42 @@ def test_layers_are_taken_in_the_order_of_the_graph(folded_file, tmp_path):
     assert any(not torch.equal(state("swapped")[k], v) for k, v in state("theirs").items())
 
 
+def of_a_stranger(model):
+    """Put in an operator that no program knows."""
+    model.opset_import.add(domain="stranger", version=1)
+    for node in model.graph.node:
+        if node.op_type == "Sigmoid":
+            node.op_type, node.domain = "Quicksort", "stranger"
+
+
+def with_two_inputs(model):
+    model.graph.input.append(onnx.helper.make_tensor_value_info("second", 1, [1]))
+
+
+def channels_last(model):
+    for side, n in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, 32, 32, 2), strict=True):
+        side.dim_value = n
+
+
+def of_odd_sides(model):
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = 40
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (of_a_stranger, "cannot be run"),
+        (with_two_inputs, "has 2 inputs, our networks have one"),
+        (channels_last, r"takes 1 x 32 x 32 x 2; that of 'net-2' takes 1 x 2 channel\(s\) x Y x X"),
+        (of_odd_sides, "written for pictures of 32 x 40 px only"),
+    ],
+)
+def test_networks_that_cannot_be_compared_are_refused(folded_file, tmp_path, change, told):
+    with pytest.raises(ModelError, match=told):
+        import_onnx(changed(folded_file, tmp_path / "odd.onnx", change), like="net-2", name="theirs")
+    assert "theirs" not in find_cards()
+
+
 def poison(model):
     tensor = next(t for t in model.graph.initializer if len(t.dims) == 4)
     values = numpy_helper.to_array(tensor).copy()

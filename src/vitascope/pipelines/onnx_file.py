@@ -119,7 +119,7 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
         raise
     except Exception as error:  # protobuf, checker and numpy have types of their own
         why = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{name} is no sound ONNX file: {why}", "Ask for the file again.") from error
+        raise ModelError(f"{name} is no sound ONNX file: {why.rstrip('.')}.", "Ask for the file again.") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(name, data, metadata, graph.tensors, graph.layers(), graph.inputs())
 
