@@ -1,10 +1,13 @@
 import hashlib
 import importlib.util
+import io
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from tests_support import make_model, save_model
 from vitascope.core.card import Metric
@@ -16,6 +19,7 @@ from vitascope.io.weights import read_weights
 from vitascope.models.plain import PlainUNet
 from vitascope.pipelines.onnx_export import export_onnx
 from vitascope.pipelines.onnx_import import import_onnx
+from vitascope.pipelines.package_import import import_bioimageio
 
 if importlib.util.find_spec("onnxscript") is None:
     pytest.skip("needs the extra 'onnx'", allow_module_level=True)
@@ -271,3 +275,38 @@ def test_what_no_answer_depends_on_comes_from_the_file_or_the_model_it_is_like(t
     import_onnx(renamed(path, tmp_path / "nameless.onnx"), like="spheroid-live-dead", name="theirs")
     theirs = read_weights(find_model("theirs")[1], None)
     assert np.array_equal(theirs["viability.conv.weight"], tensors["viability.conv.weight"].astype(np.float32))
+
+
+def package_with(network, out, sha256=""):
+    """A bioimage.io package of another program (format 0.4) that holds its network as ONNX."""
+    data, buffer = network.read_bytes(), io.BytesIO()
+    np.save(buffer, np.zeros((1, 2, 32, 32), np.float32))
+    tensor = {"axes": "bcyx", "preprocessing": [{"name": "of_their_own"}]}
+    tree = {
+        "name": "Their network",
+        "license": "MIT",
+        "inputs": [tensor],
+        "outputs": [{"axes": "bcyx"}],
+        "test_inputs": ["in.npy"],
+        "test_outputs": ["in.npy"],
+        "weights": {"onnx": {"source": "net.onnx", "sha256": sha256 or hashlib.sha256(data).hexdigest()}},
+    }
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("rdf.yaml", yaml.safe_dump(tree))
+        package.writestr("net.onnx", data)
+        package.writestr("in.npy", buffer.getvalue())
+    return out
+
+
+def test_a_package_with_a_network_as_onnx_is_read(folded_file, tmp_path, no_network):
+    card = import_bioimageio(package_with(folded_file, tmp_path / "theirs.zip"), "theirs", "net-2")
+    assert (card.title, card.licence) == ("Their network", "MIT")
+    told = " ".join(card.training["notes"])
+    assert "computes what the file does" in told
+    assert "was not tried on the package's test picture" in told
+    x = torch.randn(1, 2, 32, 32, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        found, correct = load_model("theirs", "stain").network(x).image, random_network(1).network(x).image
+    torch.testing.assert_close(found, correct, atol=1e-5, rtol=0)
+    with pytest.raises(ModelError, match=r"altered \(SHA-256 differs\)"):
+        import_bioimageio(package_with(folded_file, tmp_path / "altered.zip", "0" * 64), "x", "net-2")
