@@ -33,6 +33,14 @@ def test_the_recipe_of_section_2_2_step_by_step():
         np.testing.assert_allclose(found, (cut - cut.mean()) / cut.std(), atol=2e-3)
 
 
+def test_planes_that_lie_far_apart_are_filtered_each_on_its_own():
+    spec = SPEC.model_copy(update={"median": "plane"})
+    found = everything(finish(prepare_volume([STACK], spec, (1.0, 1.0, 1.0), Scratch())))[0]
+    smooth = ndimage.median_filter(STACK, size=(1, 3, 3), mode="mirror").astype(float)
+    cut = np.clip(smooth, *np.percentile(smooth, [2, 98]))
+    np.testing.assert_allclose(found, (cut - cut.mean()) / cut.std(), atol=2e-3)
+
+
 def test_pieces_give_the_same_median_as_the_whole(monkeypatch):
     found = np.zeros_like(STACK)
     monkeypatch.setattr("vitascope.engine.prepare_volume.chunk_slices", lambda a: pieces(a.shape))

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from vitascope.ops import median
-from vitascope.ops.median import median_27
+from vitascope.ops.median import median_filter
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
@@ -12,13 +12,19 @@ def test_the_median_is_scipys(dtype, monkeypatch):
     rng = np.random.default_rng(0)
     volume = rng.integers(0, 120, (5, 13, 17)).astype(dtype)
     padded = np.pad(volume, 1, mode="reflect")
-    found = median_27(padded)
+    found = median_filter(padded)
     assert found.dtype == volume.dtype
     np.testing.assert_array_equal(found, ndimage.median_filter(volume, size=3, mode="mirror"))
+
+
+def test_planes_on_their_own_are_scipys_too():
+    volume = np.random.default_rng(2).integers(0, 9, (4, 11, 14)).astype(np.uint8)
+    found = median_filter(np.pad(volume, ((0, 0), (1, 1), (1, 1)), mode="reflect"), planes=1)
+    np.testing.assert_array_equal(found, ndimage.median_filter(volume, size=(1, 3, 3), mode="mirror"))
 
 
 def test_few_values_and_the_least_volume_are_right_too():
     rng = np.random.default_rng(1)
     for _ in range(200):
         cube = rng.integers(0, 3, (3, 3, 3))
-        assert median_27(cube).item() == np.median(cube)
+        assert median_filter(cube).item() == np.median(cube)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vitascope.core.steps import finish
-from vitascope.ops.spheroids import CoarseGrid, measure_spheroids, separate, summarise_spheroids, viability_percent
+from vitascope.ops.spheroids import measure_spheroids, summarise_spheroids, viability_percent
 
 VOXEL = (4.0, 2.0, 2.0)
 
@@ -61,21 +61,6 @@ def test_means_are_over_the_right_voxels():
     assert table["mean_density"][0] == pytest.approx(expected)
 
 
-def test_two_spheroids_and_debris_are_told_apart():
-    shape = (30, 60, 120)
-    big, small = radii(shape, (60, 60, 60)) < 50, radii(shape, (60, 60, 180)) < 35
-    debris = radii(shape, (60, 10, 125)) < 6
-    grid = CoarseGrid.over(shape, VOXEL, 8.0)
-    whole = tuple(slice(0, n) for n in shape)
-    cells = big | small | debris
-    share = grid.mean(np.bincount(grid.flat(whole)[cells], minlength=int(np.prod(grid.coarse))).astype(float))
-    labels = grid.look_up(separate(share, grid, 40.0), whole)
-    assert set(labels[big]) == {1}
-    assert set(labels[small]) == {2}
-    assert set(labels[debris]) <= {0, 1, 2}
-    assert labels.max() == 2
-
-
 def test_nothing_gives_an_empty_table_and_no_number():
     empty = np.zeros((6, 20, 20), np.uint32)
     found = finish(measure_spheroids(empty, empty, VOXEL))
@@ -106,21 +91,3 @@ def test_labels_may_skip_numbers():
     table = finish(measure_spheroids(live * 7, dead, VOXEL)).table
     assert table["label"].tolist() == [7]
     assert table["live_voxels"][0] == live.sum()
-
-
-def test_nuclei_apart_are_one_spheroid_and_a_single_one_is_debris():
-    voxel, shape = (4.0, 2.0, 2.0), (40, 100, 100)
-    z, y, x = (np.arange(n) * v for n, v in zip(shape, voxel, strict=True))
-    cells = np.zeros(shape, bool)
-    centres = [(a, b, c) for a in (40, 60, 80) for b in (40, 60, 80) for c in (40, 60, 80)]
-    for a, b, c in [*centres, (80, 160, 160)]:
-        cells |= (z[:, None, None] - a) ** 2 + (y[:, None] - b) ** 2 + (x - c) ** 2 <= 25
-    grid = CoarseGrid.over(shape, voxel, 8.0)
-    share = grid.mean(np.bincount(grid.flat([slice(0, n) for n in shape])[cells], minlength=int(np.prod(grid.coarse))))
-    found = grid.look_up(separate(share, grid, 40.0), [slice(0, n) for n in shape])
-    assert found.max() == 1
-    inside = (slice(0, 30), slice(0, 60), slice(0, 60))
-    assert (found[inside][cells[inside]] == 1).all()
-    assert (found[:, 70:, 70:] == 0).all()
-    table = finish(measure_spheroids(np.where(cells, found, 0), np.zeros(shape, int), voxel)).table
-    assert 40 < table["equivalent_diameter_um"][0] < 80  # the cube of nuclei is 50 µm wide: 62 µm as a ball

@@ -15,7 +15,15 @@ from vitascope.io.models import read_card
 from vitascope.models.unet import initialise
 from vitascope.models.unet3d import UNet3d
 from vitascope.pipelines import spheroid_training
-from vitascope.pipelines.spheroid_data import compose, load_volumes, read_stacks, unlabelled_cells
+from vitascope.pipelines.spheroid_data import (
+    FIRST_SEED,
+    compose,
+    load_volumes,
+    make_volume,
+    read_stacks,
+    simulated_stack,
+    unlabelled_cells,
+)
 from vitascope.pipelines.spheroid_training import (
     SpheroidJob,
     classify,
@@ -236,6 +244,19 @@ def test_of_large_simulated_volumes_the_middle_column_is_kept(tmp_path):
         where = (slice(None), *(slice(a, a + 32) for a in start))
         np.testing.assert_array_equal(column.classes, all_of_it.classes[where])
         np.testing.assert_array_equal(column.image, all_of_it.image[(slice(None), *where)])
+
+
+def test_fields_within_a_spheroid_are_cut_out_before_they_are_normalised():
+    recipe = make_recipe(volumes={"simulated": [1, 0, 0], "diameters_um": [140, 150], "crop_planes": 4, "fields": 1.0})
+    whole, field = (
+        simulated_stack(recipe.changed({"volumes.fields": share}), FIRST_SEED["train"]) for share in (0.0, 1.0)
+    )
+    assert 2 * field.classes.size < whole.classes.size
+    assert (field.classes == 2).any()
+    volume = finish(make_volume(field, recipe))
+    assert volume.classes.shape == field.classes.shape
+    np.testing.assert_allclose(volume.image.mean((1, 2, 3)), 0, atol=1e-2)
+    assert np.isin(field.channels[0], whole.channels[0]).all()
 
 
 def test_the_viability_of_a_volume_is_counted_over_labelled_voxels(tmp_path, monkeypatch):

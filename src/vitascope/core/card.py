@@ -87,6 +87,11 @@ class InputSpec(CardPart):
     pixel_size_note: str = ""
     object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
     normalisation: Normalisation
+    median: Literal["volume", "plane"] = Field(
+        "volume",
+        description="Filters noise from volumes: of 3 x 3 x 3 voxels, or of 3 x 3 in each plane, where planes lie far "
+        "apart.",
+    )
     find: Literal["none", "well", "spheroid", "centre"] = Field(
         "none",
         description="What is found in the image, cut out as a square and brought to side_px first; 'centre' takes the "

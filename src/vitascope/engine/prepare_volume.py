@@ -16,7 +16,7 @@ from vitascope.io.scratch import Scratch
 from vitascope.ops.chunks import chunk_slices, read_piece
 from vitascope.ops.geometry import Reader, Window, read_reflected, resampled_reader
 from vitascope.ops.histogram import count_values
-from vitascope.ops.median import median_27
+from vitascope.ops.median import median_filter
 
 Shape3 = tuple[int, int, int]
 
@@ -53,7 +53,8 @@ def prepare_volume(
 ) -> Steps[PreparedVolume]:
     """Make one volume ready.
 
-    Each channel is filtered by a median of 3 x 3 x 3 voxels into ``scratch``; its percentiles, mean and standard
+    Each channel is filtered by a median of 3 x 3 x 3 voxels, or of 3 x 3 in each plane where the card says so, into
+    ``scratch``; its percentiles, mean and standard
     deviation are those of the whole filtered channel, counted once. The reader cuts, scales and resamples window by
     window.
 
@@ -91,7 +92,7 @@ def prepare_volume(
         flags += check_histogram(raw)
         masked |= raw.range.not_finite_fraction > 0
         stored = scratch.zeros(f"median-{number}", tuple(channel.shape), _native(channel.dtype))
-        yield from filter_median(channel, stored, raw.percentiles(50)[0])
+        yield from filter_median(channel, stored, raw.percentiles(50)[0], 3 if spec.median == "volume" else 1)
         maps.append(fit_normalisation((yield from count_values(stored)), spec.normalisation))
         filtered.append(stored)
     source: Shape3 = tuple(int(n) for n in channels[0].shape)  # type: ignore[assignment]
@@ -116,8 +117,8 @@ def prepare_volume(
     )
 
 
-def filter_median(channel: Any, stored: Any, fill: float) -> Steps[None]:
-    """Filter a channel by a median of 3 x 3 x 3 voxels, piece by piece, into another array.
+def filter_median(channel: Any, stored: Any, fill: float, planes: int = 3) -> Steps[None]:
+    """Filter a channel by a median of 3 x 3 x 3 or 3 x 3 voxels, piece by piece, into another array.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ def filter_median(channel: Any, stored: Any, fill: float) -> Steps[None]:
         The edges of the volume are continued by reflection (the edge voxel is not repeated).
     fill : float
         Stands for voxels that are not finite.
+    planes : int, 3 or 1
+        1 looks at each plane on its own.
     """
     shape = tuple(int(n) for n in channel.shape)
     pieces = chunk_slices(stored)
@@ -135,9 +138,9 @@ def filter_median(channel: Any, stored: Any, fill: float) -> Steps[None]:
 
     for done, piece in enumerate(pieces):
         yield Progress(done, len(pieces), "Filtering noise")
-        wide = tuple(slice(s.start - 1, s.stop + 1) for s in piece)
+        wide = tuple(slice(s.start - m, s.stop + m) for s, m in zip(piece, (planes // 2, 1, 1), strict=True))
         block = read_reflected(fetch, shape, wide)
-        stored[piece] = median_27(block)
+        stored[piece] = median_filter(block, planes)
     yield Progress(len(pieces), len(pieces), "Filtering noise")
 
 

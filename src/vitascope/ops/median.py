@@ -1,4 +1,4 @@
-"""The median of 3 x 3 x 3 voxels by comparisons of whole arrays: exact, and many times faster than voxel by voxel."""
+"""The median of 3 x 3 x 3 or 3 x 3 voxels by comparing whole arrays: exact, many times faster than voxel by voxel."""
 
 from __future__ import annotations
 
@@ -12,48 +12,58 @@ from numpy.typing import NDArray
 SLAB_VOXELS = 1 << 15
 """Voxels at a time: what is compared stays in the processor's cache."""
 
-RANKS = [
-    (i, j, k)
-    for i, j, k in product(range(3), repeat=3)
-    if (i + 1) * (j + 1) * (k + 1) <= 14 and (3 - i) * (3 - j) * (3 - k) <= 14
-]
-"""Places in a cube sorted along each axis that may hold the median: no more than 13 are surely below or above."""
 
+def _ranks(planes: int) -> list[tuple[int, int, int]]:
+    """Return the places, in a block sorted along each axis, that may hold the median.
+
+    Of n voxels no more than n // 2 are surely below it, or above.
+    """
+    half = (9 * planes + 1) // 2
+    return [
+        (i, j, k)
+        for i, j, k in product(range(planes), range(3), range(3))
+        if (i + 1) * (j + 1) * (k + 1) <= half and (planes - i) * (3 - j) * (3 - k) <= half
+    ]
+
+
+RANKS = {1: _ranks(1), 3: _ranks(3)}
 Arrays = list[NDArray[Any]]
 
 
-def median_27(block: NDArray[Any]) -> NDArray[Any]:
-    """Return the median of each voxel and its 26 neighbours.
+def median_filter(block: NDArray[Any], planes: int = 3) -> NDArray[Any]:
+    """Return the median of each voxel and its 26 neighbours, or of its 8 neighbours in its plane.
 
     Parameters
     ----------
-    block : array, shape (Z + 2, Y + 2, X + 2)
-        The volume with a rim of one voxel; without NaN.
+    block : array, shape (Z + planes - 1, Y + 2, X + 2)
+        The volume with a rim of one voxel, above and below only for 3 planes; without NaN.
+    planes : int, 3 or 1
 
     Returns
     -------
     array, shape (Z, Y, X), of the same type
     """
-    shape = tuple(n - 2 for n in block.shape)
+    shape = tuple(n - m for n, m in zip(block.shape, (planes - 1, 2, 2), strict=True))
     out = np.empty(shape, block.dtype)
     rows = max(1, SLAB_VOXELS // max(1, shape[2]))
     for z in range(shape[0]):
         for y in range(0, shape[1], rows):
             end = min(y + rows, shape[1])
-            out[z, y:end] = _median(block[z : z + 3, y : end + 2])
+            out[z, y:end] = _median(block[z : z + planes, y : end + 2])
     return out
 
 
 def _median(rim: NDArray[Any]) -> NDArray[Any]:
-    """Return the medians of one plane, (Y, X), from three planes with their rims (3, Y + 2, X + 2).
+    """Return the medians of one plane, (Y, X), from three planes, or one, with their rims (3, Y + 2, X + 2).
 
-    The 27 neighbours are sorted along z, then y, then x, each sort shared by all voxels that see the same three. In
-    such a cube 19 places may hold the median; among them the least and the greatest are put aside until one is left.
+    The neighbours are sorted along z, then y, then x, each sort shared by all voxels that see the same three. In a cube
+    sorted so, 19 of 27 places may hold the median, in a square 3 of 9; among them the least and the greatest are put
+    aside until one is left.
     """
-    along_z = _sort(list(rim))
+    along_z = _sort(list(rim)) if len(rim) > 1 else [rim[0]]
     along_y = [_sort([a[0:-2], a[1:-1], a[2:]]) for a in along_z]
     cube = [[_sort([a[:, 0:-2], a[:, 1:-1], a[:, 2:]]) for a in plane] for plane in along_y]
-    left = [cube[i][j][k] for i, j, k in RANKS]
+    left = [cube[i][j][k] for i, j, k in RANKS[len(rim)]]
     half = len(left) // 2 + 2
     taken, waiting = left[:half], left[half:]
     while True:

@@ -6,6 +6,7 @@ Everything is found in a small version of the picture; the cut averages the full
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -282,10 +283,13 @@ def _shares(start: float, side: float, cells: int, length: int) -> tuple[sparse.
     return sparse.csr_array((share.astype(np.float32), pixel - window.start, ends), shape), window, np.diff(edges)
 
 
+@lru_cache(maxsize=4)
 def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:
-    """Return the inside of a well within its square, shape (side_px, side_px): a square with round corners.
+    """Return the inside of a well within its square, shape (side_px, side_px), read-only: a square with round corners.
 
     Points with ``|y|^p + |x|^p <= 1``, p being the roundness: 2 is a circle; wells of 384 plates are nearer to 4.
     """
     at = np.abs((np.arange(side_px) + 0.5) / side_px * 2 - 1) ** roundness
-    return np.asarray(at[:, None] + at[None] <= 1)
+    inside: NDArray[np.bool_] = at[:, None] + at[None] <= 1
+    inside.flags.writeable = False
+    return inside

@@ -135,11 +135,9 @@ class _Work:
 
     def _seen(self, framed: Framed) -> NDArray[np.bool_]:
         """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
-        g = self.network.grid
-        if framed.inside.all():
-            return np.ones((g, g), bool)
-        cells = np.array_split(np.arange(len(framed.inside)), g)
-        return np.array([[framed.inside[np.ix_(r, c)].any() for c in cells] for r in cells])
+        starts = [cells[0] for cells in np.array_split(np.arange(len(framed.inside)), self.network.grid)]
+        rows = np.logical_or.reduceat(framed.inside, starts, axis=0)
+        return np.asarray(np.logical_or.reduceat(rows, starts, axis=1))
 
     def _interval(self, atp: float) -> tuple[float, float]:
         if self.card.intervals is None:

@@ -37,6 +37,9 @@ BRIGHT_PERCENTILE = 5.0
 NEAR_ZYX = (1, 3, 3)
 """Voxels around a labelled cell that are background, however bright: the rim of no cell would count else."""
 
+FIELD_ZYX = ((8, 24), (48, 112), (48, 112))
+"""Least and greatest side of a field within a spheroid, voxels of the network."""
+
 Voxel = tuple[float, float, float]
 
 
@@ -168,7 +171,24 @@ def simulated_stack(recipe: Recipe, seed: int) -> Stack:
     voxel = network_voxel(recipe.input)
     made = simulate_spheroid(params, voxel, optics, seed)
     live = np.where(made.classes == LIVE, made.cells, 0)
-    return Stack(list(made.image), made.classes, live, voxel, f"simulated {seed}", "simulated")
+    stack = Stack(list(made.image), made.classes, live, voxel, f"simulated {seed}", "simulated")
+    return field_within(stack, rng) if rng.random() < recipe.volumes.fields else stack
+
+
+def field_within(stack: Stack, rng: np.random.Generator) -> Stack:
+    """Cut a field around one of its live cells out of a stack; a stack without one stays whole."""
+    live = np.argwhere(stack.classes == LIVE)
+    if not len(live):
+        return stack
+    centre = live[rng.integers(len(live))]
+    where = []
+    for middle, length, (least, most) in zip(centre, stack.classes.shape, FIELD_ZYX, strict=True):
+        side = min(length, int(rng.integers(least, most + 1)))
+        start = min(max(0, int(middle) - side // 2), length - side)
+        where.append(slice(start, start + side))
+    z, y, x = where
+    cut = None if stack.cells is None else stack.cells[z, y, x]
+    return replace(stack, channels=[c[z, y, x] for c in stack.channels], classes=stack.classes[z, y, x], cells=cut)
 
 
 def part_of(recipe: Recipe, group: str) -> str:

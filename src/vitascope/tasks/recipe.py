@@ -137,6 +137,13 @@ class VolumeTraining(RecipePart):
     keep_px: int | None = Field(
         None, ge=32, description="Side of the middle column that is kept of larger simulated volumes; empty keeps all."
     )
+    fields: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the simulated volumes that are a field within their spheroid, as large objectives show: "
+        "cut out before they are normalised.",
+    )
     sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
