@@ -12,6 +12,7 @@ from vitascope.core.steps import finish
 from vitascope.core.training import Preview
 from vitascope.gui.compare_box import draw_comparison
 from vitascope.gui.import_question import SAID, ImportQuestion
+from vitascope.gui.model_box import card_html
 from vitascope.gui.models_dock import SURE, ModelsDock
 from vitascope.gui.runner import Runner
 from vitascope.io.models import find_cards, find_model
@@ -109,6 +110,8 @@ def test_of_weights_of_others_the_network_and_a_name_are_asked(dock, tmp_path, q
     assert dock.note.text() == "Imported 'their-weights' (of whoever made the weights)."
     assert find_model("their-weights")[0].weights.sha256 == find_model("one")[0].weights.sha256
     assert listed(dock)["their-weights"] == "yours"
+    dock.list.choose("their-weights")
+    assert "No figure was measured here." in card_html(dock.list.card())
 
 
 def test_of_a_package_the_file_is_asked_first(dock, tmp_path, qtbot):

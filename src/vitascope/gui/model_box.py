@@ -232,6 +232,7 @@ def card_html(card: ModelCard) -> str:
         ("When not to trust it", card.distrust),
         ("Accuracy", _listed(card.metrics, lambda m: f"{metric_text(m)}; on {m.on}{f', n = {m.n}' if m.n else ''}")),
         ("Split", card.split),
+        ("Notes", "\n".join(map(str, card.training.get("notes", [])))),
         ("Trained on", _listed(card.data, lambda d: f"{d.name}: {d.description} {d.url} — {d.licence}, {d.credit}")),
         ("Licence", card.licence),
         ("Credit", card.credit),

@@ -27,7 +27,8 @@ Layers = Convolution | nn.Linear | nn.Conv1d
 
 COUNTER = "num_batches_tracked"
 LIKE = (
-    "Name with --like a model whose network is built just as that of the file, or ask for a file of ours (.vitascope)."
+    "Name a model whose network is built just as that of the file (--like MODEL), or ask for a file of ours "
+    "(.vitascope)."
 )
 
 
@@ -189,8 +190,7 @@ def _folded(layer: Layer, norm: Norm) -> tuple[Array, Array]:
 def rename_state(network: nn.Module, x: Tensor, tensors: Mapping[str, Array], source: str, like: str) -> Tensors:
     """Give the tensors of a state dict the names that a network of ours has for them.
 
-    They are put side by side layer by layer: in the order in which ours are defined, or are computed. A prefix of all
-    names, such as ``module.``, does not count.
+    They are put side by side layer by layer: in the order in which ours are defined, or are computed.
 
     Raises
     ------
@@ -198,9 +198,6 @@ def rename_state(network: nn.Module, x: Tensor, tensors: Mapping[str, Array], so
         If neither order fits by shapes, or both do and differ.
     """
     own = {k: v for k, v in network.state_dict().items() if not k.endswith(COUNTER)}
-    alike = by_name(own, tensors, list(own))
-    if alike is not None and len(alike) == len(tensors):
-        return alike
     theirs = _groups({k: tuple(v.shape) for k, v in tensors.items()})
     defined = _groups({k: tuple(v.shape) for k, v in own.items()})
     names = [n for one in layers_in_order(network, x) for n in (one.name, one.norm_name) if n]

@@ -19,7 +19,7 @@ from vitascope.core.folders import user_models
 from vitascope.engine.load import build_network, check_tensors, export_tensors, find_family
 from vitascope.io.models import find_model, write_card
 from vitascope.io.weights import read_weights, write_weights
-from vitascope.pipelines.foreign_weights import COUNTER, rename_state
+from vitascope.pipelines.foreign_weights import COUNTER, by_name, rename_state
 from vitascope.tasks.finetune import free_name
 
 PROBE = 2
@@ -65,6 +65,9 @@ def fit_names(card: ModelCard, tensors: Tensors, source: str) -> tuple[Tensors, 
     tensors = {k: v for k, v in tensors.items() if not k.endswith(COUNTER)}
     if set(tensors) == wanted:
         return tensors, "Its weights had the names of ours."
+    behind = by_name(network.state_dict(), tensors, sorted(wanted))
+    if behind is not None and len(behind) == len(tensors):
+        return behind, "Its weights had the names of ours behind a prefix."
     found = rename_state(network.eval(), probe(card), tensors, source, card.id)
     return found, "Its weights had other names: they were put in place by the order and the shapes of layers."
 
