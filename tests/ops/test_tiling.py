@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vitascope.core.errors import ParameterError
-from vitascope.ops.tiling import crop_to, gaussian_window, plan_axis, plan_tiles, reflect_index
+from vitascope.ops.tiling import crop_to, fit_sides, gaussian_window, plan_axis, plan_tiles, reflect_index
 
 LENGTHS = st.integers(1, 300).map(lambda n: 16 * n)
 
@@ -67,3 +67,28 @@ def test_tiles_of_a_volume_cover_it_once_and_keep_their_halo():
             assert window.start == 0 or core.start - window.start >= h
             assert window.stop == side or window.stop - core.stop >= h
     assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("shape", [(200, 512, 512), (5, 41, 38), (60, 300, 300), (1, 4, 4), (31, 1000, 90)])
+def test_windows_fitted_to_a_volume_are_no_larger_and_overlap_less(shape):
+    largest, halo, multiple = (96, 192, 192), (12, 24, 24), (2, 4, 4)
+    sides = fit_sides(shape, largest, halo, multiple)
+    assert np.prod(sides) <= np.prod(largest)
+    assert all(side % m == 0 for side, m in zip(sides, multiple, strict=True))
+    spans = []
+    for taken in (sides, largest):
+        tiles = plan_tiles(shape, taken, halo, multiple)
+        spans.append(sum(int(np.prod([s.stop - s.start for s in tile.window])) for tile in tiles))
+    assert spans[0] <= spans[1]
+
+
+def test_of_all_windows_the_fitted_ones_overlap_least():
+    """Against every box of even sides, tried one by one."""
+    shape, largest, halo = (20, 30, 40), (16, 16, 16), (2, 2, 2)
+
+    def work(sides):
+        tiles = plan_tiles(shape, sides, halo, 2)
+        return sum(int(np.prod([s.stop - s.start for s in tile.window])) for tile in tiles)
+
+    boxes = [b for b in product(range(6, 42, 2), repeat=3) if np.prod(b) <= np.prod(largest)]
+    assert work(fit_sides(shape, largest, halo, (2, 2, 2))) == min(work(box) for box in boxes)

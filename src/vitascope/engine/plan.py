@@ -24,7 +24,7 @@ from vitascope.engine.load import Family, LoadedModel
 from vitascope.engine.openvino_runtime import OpenVinoBackend, cpu_name
 from vitascope.engine.torch_runtime import TorchBackend
 from vitascope.io.weights import write_bytes
-from vitascope.ops.tiling import padded_length, plan_tiles
+from vitascope.ops.tiling import fit_sides, padded_length, plan_tiles
 
 TILES_PX = (320, 512, 1024, 1536, 2144)
 """Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
@@ -51,7 +51,7 @@ class Plan:
         ``cpu``, ``cuda:0``, ``mps``.
     precision : {"f32", "bf16", "f16"}
     tile_px : int
-        Longest side of a window.
+        Longest side of a window; of a volume's, see :func:`window_sides`.
     threads : int
     flags : tuple of str
         Such as ``device_fallback``.
@@ -90,8 +90,10 @@ def tiles_of(family: Family) -> tuple[int, ...]:
     return VOLUME_TILES_PX if family.is_3d else TILES_PX
 
 
-def window_sides(family: Family, tile_px: int) -> tuple[int, ...]:
+def window_sides(family: Family, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
+
+    For a volume of a ``shape`` they are fitted to it: as many voxels at most, and the least overlap.
 
     Examples
     --------
@@ -99,7 +101,8 @@ def window_sides(family: Family, tile_px: int) -> tuple[int, ...]:
     >>> window_sides(FAMILIES["unet"], 500), window_sides(FAMILIES["unet3d"], 128)
     ((512, 512), (64, 128, 128))
     """
-    return tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
+    sides = tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
+    return fit_sides(shape, sides, family.halo, family.multiple) if shape is not None and family.is_3d else sides
 
 
 def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
@@ -218,7 +221,7 @@ def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], famil
 
     def cost(tile: int) -> tuple[float, float]:
         speed = by_tile.get(tile, largest)
-        tiles = plan_tiles(shape, window_sides(family, tile), family.halo, family.multiple)
+        tiles = plan_tiles(shape, window_sides(family, tile, shape), family.halo, family.multiple)
         windows = [math.prod(s.stop - s.start for s in t.window) for t in tiles]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 

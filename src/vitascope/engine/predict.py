@@ -212,7 +212,7 @@ def _tiles(model: LoadedModel, shape: tuple[int, ...], plan: Plan, stitching: St
     family = model.family
     if stitching.mode == "border":
         return plan_border(shape, WINDOW_PX, stitching.border_px, family.multiple_px)
-    return plan_tiles(shape, window_sides(family, plan.tile_px), family.halo, family.multiple)
+    return plan_tiles(shape, window_sides(family, plan.tile_px, shape), family.halo, family.multiple)
 
 
 def _stitch(

@@ -66,16 +66,10 @@ def plan_axis(length: int, tile_px: int, halo_px: int, multiple: int) -> list[tu
     ParameterError
         If the halo leaves no core.
     """
-    if length <= tile_px:
+    count = count_windows(length, tile_px, halo_px, multiple)
+    if count == 1:
         return [(0, length, 0, length)]
     halo = padded_length(halo_px, multiple)
-    step = tile_px - 2 * halo
-    if step <= 0:
-        raise ParameterError(
-            f"A tile of {tile_px} px leaves nothing of itself: the network sees {halo_px} px around each pixel.",
-            f"Take tiles of at least {2 * halo + multiple} px.",
-        )
-    count = 1 + -(-(length - tile_px) // step)
     starts = [round(i * (length - tile_px) / (count - 1) / multiple) * multiple for i in range(count)]
     # Halve each overlap on a multiple: both sides keep at least the halo, since steps never exceed `step`.
     edges = [0]
@@ -85,6 +79,57 @@ def plan_axis(length: int, tile_px: int, halo_px: int, multiple: int) -> list[tu
         edges.append(min(max(edge, right + halo), left + tile_px - halo))
     edges.append(length)
     return [(s, s + tile_px, edges[i], edges[i + 1]) for i, s in enumerate(starts)]
+
+
+def count_windows(length: int, tile_px: int, halo_px: int, multiple: int) -> int:
+    """Return how many windows :func:`plan_axis` puts along an axis.
+
+    Raises
+    ------
+    ParameterError
+        If the halo leaves no core.
+    """
+    if length <= tile_px:
+        return 1
+    halo = padded_length(halo_px, multiple)
+    step = tile_px - 2 * halo
+    if step <= 0:
+        raise ParameterError(
+            f"A tile of {tile_px} px leaves nothing of itself: the network sees {halo_px} px around each pixel.",
+            f"Take tiles of at least {2 * halo + multiple} px.",
+        )
+    return 1 + -(-(length - tile_px) // step)
+
+
+def fit_sides(
+    shape: tuple[int, ...], largest: tuple[int, ...], halo_px: tuple[int, ...], multiple: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the sides of windows that cover a volume with the least overlap, none larger than a given window.
+
+    Parameters
+    ----------
+    shape : tuple of int, px
+    largest : tuple of int, px
+        Sides of a window; those that are returned span no more pixels.
+    halo_px, multiple : tuple of int, px
+        See :func:`plan_axis`, for each axis.
+
+    Examples
+    --------
+    >>> fit_sides((200, 512, 512), (96, 192, 192), (12, 24, 24), (2, 4, 4))
+    (84, 204, 204)
+    """
+    sides, counts = [], []
+    for n, t, h, m in zip(shape, largest, halo_px, multiple, strict=True):
+        length, overlap = padded_length(n, m), 2 * padded_length(h, m)
+        even = {padded_length(-(-(length + (k - 1) * overlap) // k), m) for k in range(1, -(-length // m) + 1)}
+        possible = sorted({t, *(side for side in even if side > overlap or side >= length)})
+        sides.append(np.array(possible))
+        counts.append(np.array([count_windows(length, side, h, m) for side in possible]))
+    spans, numbers = (np.multiply.outer(np.multiply.outer(a[0], a[1]), a[2]) for a in (sides, counts))
+    work = np.where(spans <= np.prod(largest), spans * numbers, np.iinfo(np.int64).max)
+    best = np.unravel_index(int(work.argmin()), work.shape)
+    return tuple(int(own[at]) for own, at in zip(sides, best, strict=True))
 
 
 Sides = int | tuple[int, ...]
