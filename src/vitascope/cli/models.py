@@ -49,16 +49,24 @@ class Format(StrEnum):
     onnx = "onnx"
 
 
+BY_ENDING = {".zip": Format.bioimageio, ".onnx": Format.onnx}
+
+
 @app.command()
 def export(
     model: Id,
     out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path(),
-    form: Annotated[Format, typer.Option("--format", help="One file of ours, a bioimage.io model, or its network.")] = (
-        Format.vitascope
-    ),
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="One file of ours, a bioimage.io model, or its network; by the ending (.zip, .onnx) if not told.",
+        ),
+    ] = None,
 ) -> None:
     """Write a model as one file (.vitascope, a bioimage.io package, or its network as ONNX)."""
     with plain_errors():
+        form = form or BY_ENDING.get(out.suffix.lower(), Format.vitascope)
         if form is Format.bioimageio:
             typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
         elif form is Format.onnx:
@@ -83,8 +91,7 @@ def import_file(
         if file.suffix in FOREIGN:
             card = TaskSpec.load_exchange().import_foreign(file, like, name)
         else:
-            card = import_model(file)
-            card = rename_model(card.id, name) if name else card
+            card = import_model(file, name)
         typer.echo(f"Imported {card.id} ({card.licence}).")
 
 
