@@ -26,13 +26,15 @@ from vitascope.gui.show import add_result
 from vitascope.gui.take_away import Run, as_command
 from vitascope.gui.take_away_box import SAVE
 from vitascope.gui.task_dock import TaskDock
-from vitascope.gui.trust import in_full
+from vitascope.gui.trust import in_full, of_many
 from vitascope.gui.wells_box import WellsBox
 from vitascope.gui.wording import headline
 from vitascope.tasks import atp, viability
 
 if TYPE_CHECKING:
     from vitascope.batch.items import Item
+
+MAP_OPACITY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,13 +185,21 @@ class WellsDock(TaskDock):
         self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
-        self.model.hide_trust()
+        self._show_trust_of_all(series.results)
         rows = sheet_rows(series.results, [layer.name for layer in series.layers])
         self.wells.show_rows(rows, whole.unit, whole.interval_level)
         self.wells.offer_series(True)
         self._layer_chosen()
         head = headline(self.spec, whole)
-        show_info(f"{self.spec.title}: {head.number} {head.unit} in {len(series.layers)} images.")
+        show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
+
+    def _show_trust_of_all(self, results: Sequence[Result]) -> None:
+        """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
+        trust = of_many([result.trust.level for result in results])
+        if trust.level == "unknown":
+            self.model.hide_trust()
+        else:
+            self.model.show_trust(trust)
 
     # -- from the table to the viewer -------------------------------------------------------------------------------
 
@@ -404,3 +414,8 @@ class ViabilityDock(WellsDock):
     """Viability."""
 
     spec = viability.SPEC
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Let the spheroid be seen through its map, which covers it all: 0 is white there."""
+        for layer in layers:
+            layer.opacity = MAP_OPACITY
