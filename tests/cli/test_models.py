@@ -8,6 +8,8 @@ from vitascope.cli.main import app
 from vitascope.cli.models import describe
 from vitascope.core.card import Metric
 from vitascope.io.models import find_cards, find_model, read_card, write_card
+from vitascope.io.yaml_text import read_yaml
+from vitascope.tasks.recipe import parse_recipe
 from vitascope.tasks.spec import TaskSpec
 
 
@@ -96,6 +98,12 @@ def test_wrong_usage_ends_with_code_2_and_a_sentence(words, told):
     assert done.exit_code == 2
     assert told in done.output
     assert "Traceback" not in done.output
+
+
+def test_the_recipe_of_a_bundled_model_is_shown_to_start_from(folder):
+    text = invoke("show", "atp-organoid-sim", "--recipe").output
+    assert parse_recipe(read_yaml(text), "shown").id == "atp-organoid-sim"
+    assert invoke("show", "test-model", "--recipe").exit_code == 2
 
 
 def test_a_file_of_a_model_at_hand_comes_in_under_another_name(folder, tmp_path):

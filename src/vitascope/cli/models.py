@@ -10,7 +10,8 @@ import typer
 
 from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import ModelCard
-from vitascope.core.folders import run_records
+from vitascope.core.errors import ParameterError
+from vitascope.core.folders import BUNDLED_MODELS, run_records, training_folder
 from vitascope.io.models import find_cards, find_model, read_card
 from vitascope.io.packages import FOREIGN, delete_model, export_model, import_model, rename_model
 from vitascope.io.run_records import list_records, write_records_csv
@@ -35,10 +36,14 @@ def list_models(task: Annotated[str | None, typer.Option(help="Only models of th
 
 
 @app.command()
-def show(model: Id) -> None:
+def show(
+    model: Id,
+    recipe: Annotated[bool, typer.Option("--recipe", help="Show the recipe that it was trained by instead.")] = False,
+) -> None:
     """Show all that is known of a model: data, accuracy, licence, when not to trust it."""
     with plain_errors():
-        typer.echo(describe(find_model(model)[0]))
+        card = find_model(model)[0]
+        typer.echo(recipe_text(card) if recipe else describe(card))
 
 
 class Format(StrEnum):
@@ -140,6 +145,20 @@ def delete(model: Id) -> None:
     """Delete one of your own models."""
     with plain_errors():
         typer.echo(f"Deleted {delete_model(model)}")
+
+
+def recipe_text(card: ModelCard) -> str:
+    """Return the recipe of a bundled model, or of one that was trained in the dock.
+
+    Raises
+    ------
+    ParameterError
+        If it is not at hand.
+    """
+    for path in (BUNDLED_MODELS / "recipes" / f"{card.id}.yaml", training_folder(card.id) / "recipe.yaml"):
+        if path.is_file():
+            return path.read_text("utf-8").rstrip()
+    raise ParameterError(f"The recipe of '{card.id}' is not at hand.", "Those of the bundled models are.")
 
 
 def describe(card: ModelCard) -> str:

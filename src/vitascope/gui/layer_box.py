@@ -110,7 +110,7 @@ class LayerBox(QComboBox):  # type: ignore[misc]
             if all(id(layer) in here for layer in before.layers):
                 choices = [*choices, before]
         if before is not None and not before.stacked and not before.each and self._grew(before, choices):
-            before, preferred = None, before.layers[0]
+            preferred, before = before.layers[0], None
         self.blockSignals(True)
         self.clear()
         if self.role.optional:

@@ -93,7 +93,7 @@ def import_model(path: Path, name: str = "") -> ModelCard:
         raise ModelError(f"{path.name} is no model package: {error}.", _ASK) from error
     _check_weights(card, data)
     new = name or card.id
-    _check_name(new, "Give this one another name (on the command line --name NAME).")
+    _check_name(new, "Rename that one if it is yours, or give this one another name (on the command line --name NAME).")
     # Under the name its card gives, the weights could replace those of another model.
     card = card.model_copy(
         update={"id": new, "weights": card.weights.model_copy(update={"file": f"{new}.safetensors"})}
