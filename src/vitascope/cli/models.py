@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import BUNDLED_MODELS, run_records, training_folder
+from vitascope.core.wording import is_number, number_text
 from vitascope.io.models import find_cards, find_model, read_card
 from vitascope.io.packages import FOREIGN, delete_model, export_model, import_model, rename_model
 from vitascope.io.run_records import list_records, write_records_csv
@@ -137,7 +138,8 @@ def compare(
     with plain_errors():
         read = read_recipe(recipe)
         found = watch(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
-        typer.echo(found.table.to_string(index=False))
+        for figure in found.table.to_dict("records"):
+            typer.echo(f"{figure['figure']}: {comparison_text(figure, found.first, found.second)}")
 
 
 @app.command()
@@ -145,6 +147,27 @@ def delete(model: Id) -> None:
     """Delete one of your own models."""
     with plain_errors():
         typer.echo(f"Deleted {delete_model(model)}")
+
+
+def comparison_text(figure: dict[Any, Any], first: str, second: str) -> str:
+    """Write a figure of two models with intervals, where there are, and their difference.
+
+    Examples
+    --------
+    >>> ends = {"first_low": None, "first_high": None, "second_low": 0.9, "second_high": 0.98}
+    >>> comparison_text({"first": 0.87, "second": 0.9626, "difference": 0.0926, "n": 6, **ends}, "old", "new")
+    'old 0.87, new 0.963 (0.9 to 0.98), difference +0.0926, n = 6'
+    """
+    told = []
+    for model, which in ((first, "first"), (second, "second")):
+        low, high = figure[f"{which}_low"], figure[f"{which}_high"]
+        interval = f" ({number_text(low)} to {number_text(high)})" if is_number(low) and is_number(high) else ""
+        told.append(f"{model} {number_text(figure[which])}{interval}")
+    sign = "+" if figure["difference"] > 0 else ""
+    told.append(f"difference {sign}{number_text(figure['difference'])}")
+    if is_number(figure["n"]):
+        told.append(f"n = {figure['n']:.0f}")
+    return ", ".join(told)
 
 
 def recipe_text(card: ModelCard) -> str:
