@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 from napari.utils.notifications import show_info
 from qtpy.QtGui import QGuiApplication
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
-from vitascope.core.result import Result
+from vitascope.core.result import ImageOutput, Result
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.wording import number_text
 from vitascope.gui.layers import Snapshot, is_result, take
+from vitascope.gui.parts import make_note
 from vitascope.gui.places_box import PlacesBox
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import add_result
@@ -34,7 +37,9 @@ from vitascope.tasks import atp, viability
 if TYPE_CHECKING:
     from vitascope.batch.items import Item
 
-MAP_OPACITY = 0.5
+MAP_OPACITY, OUTLINE_OPACITY = 0.5, 0.8
+OUTLINES = ((0.34, 0.71, 0.91, 1.0),) * 2
+"""One colour for all places, the sky blue of Okabe and Ito: many would be taken for amounts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +79,22 @@ class WellsDock(TaskDock):
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
-        """Return the table of wells and that of places, which stand below the answer."""
-        self.wells, self.places = WellsBox(self.spec, self._text_colour), PlacesBox()
-        return self.wells, self.places
+        """Return the key to the map, the table of wells and that of places, which stand below the answer."""
+        self.wells, self.places, self.key = WellsBox(self.spec, self._text_colour), PlacesBox(), make_note()
+        self.key.hide()
+        return self.key, self.wells, self.places
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Show a colour bar beside the maps, and say what their colours mean."""
+        for layer in layers:
+            if isinstance(layer, Image):
+                layer.colorbar.visible = True
+        maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
+        shown = next(maps, None)
+        if shown is not None and shown.limits is not None:
+            low, high = (number_text(end) for end in shown.limits)
+            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {shown.unit}".rstrip() + ".")
+        self.key.setVisible(shown is not None)
 
     def _connect(self) -> None:
         super()._connect()
@@ -127,6 +145,7 @@ class WellsDock(TaskDock):
     def _forget(self) -> None:
         self._series = self._stack = None
         self._shown = []
+        self.key.hide()
         self.wells.clear()
         self.places.clear()
 
@@ -404,8 +423,14 @@ class AtpDock(WellsDock):
     spec = atp.SPEC
 
     def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
-        """Keep the percentile at hand but hidden: it would cover the well."""
+        """Show the well through its map, with calm outlines; the percentile waits hidden: it would cover both."""
+        super().layers_added(run, layers)
         for layer in layers:
+            if isinstance(layer, Labels):
+                layer.colormap = CyclicLabelColormap(colors=[(0.0,) * 4, *OUTLINES])
+                layer.opacity = OUTLINE_OPACITY
+            else:  # light that is added to a bright field cannot be seen
+                layer.blending, layer.opacity = "translucent_no_depth", MAP_OPACITY
             if "· percentile " in layer.name:
                 layer.visible = False
 
@@ -417,5 +442,6 @@ class ViabilityDock(WellsDock):
 
     def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
         """Let the spheroid be seen through its map, which covers it all: 0 is white there."""
+        super().layers_added(run, layers)
         for layer in layers:
             layer.opacity = MAP_OPACITY
