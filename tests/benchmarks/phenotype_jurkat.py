@@ -26,7 +26,8 @@ from vitascope.engine.load import build_network
 from vitascope.engine.train import train
 from vitascope.models.unet import initialise
 from vitascope.pipelines.cell_data import load_cells
-from vitascope.pipelines.phenotype_training import FEW_CELLS, MosaicJob, score
+from vitascope.pipelines.class_metrics import FEW_CELLS
+from vitascope.pipelines.phenotype_training import MosaicJob, score
 from vitascope.stats.agreement import spearman
 from vitascope.stats.classification import accuracy, average_precision, mean_average_precision, mean_class_accuracy
 from vitascope.tasks.recipe import read_recipe

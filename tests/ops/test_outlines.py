@@ -53,3 +53,14 @@ def test_a_mesh_has_the_volume_and_the_surface_of_its_ball():
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
     assert surface == pytest.approx(4 * np.pi * radius**2, rel=0.03)
     assert mesh(np.zeros((5, 5, 5)), (4.0, 4.0, 4.0)) == (0.0, 0.0)
+
+
+def test_a_field_that_its_sides_cut_out_of_a_spheroid_is_one_to_its_sides():
+    voxel, shape = (4.0, 1.0, 1.0), (5, 40, 40)
+    rng = np.random.default_rng(0)
+    cells = rng.random(shape) < 0.35
+    grid = CoarseGrid.over(shape, voxel, 8.0)
+    whole = [slice(0, n) for n in shape]
+    share = grid.mean(np.bincount(grid.flat(whole)[cells], minlength=int(np.prod(grid.coarse))).astype(float))
+    found = grid.look_up(separate(share, grid, 20.0), whole)
+    assert (found[cells] == 1).all()

@@ -22,7 +22,6 @@ from vitascope.pipelines.phenotype_training import (
     ImageJob,
     MosaicJob,
     check_recipe,
-    image_metrics,
     run_evaluation,
     run_training,
     score,
@@ -239,14 +238,6 @@ def test_single_cells_are_judged_by_their_middle(tmp_path):
     one = Pair(corpus.cells["test"][0][0], np.zeros((0, 16, 16), np.float32), np.ones((1, 16, 16), np.float32))
     expected = score(job.network, [one], lambda p: np.ones((1, 1), np.float32)).pooled
     assert scores[0] == pytest.approx(expected[0], abs=1e-6)
-
-
-def test_treatments_are_judged_by_the_median_of_their_replicates(tmp_path):
-    corpus = finish(load_bags(recipe(tmp_path), tmp_path))
-    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])  # A05 negative … A07 wrong
-    found = {m.name: m.value for m in image_metrics(corpus, scores)}
-    assert found["accuracy"] == 0.75
-    assert found["accuracy, median over replicates"] == 1.0
 
 
 def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):

@@ -125,8 +125,8 @@ def dense_and_near(share: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArr
 
 
 def smooth_share(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smooth a coarse share over about a voxel; beyond the volume there is nothing."""
-    return np.asarray(ndimage.gaussian_filter(share, 0.8, mode="constant"))
+    """Smooth a coarse share over about a voxel; a spheroid that a side of the volume cuts off goes on beyond it."""
+    return np.asarray(ndimage.gaussian_filter(share, 0.8, mode="nearest"))
 
 
 def outline(share: NDArray[np.float64]) -> NDArray[np.bool_]:

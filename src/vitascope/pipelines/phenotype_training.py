@@ -23,23 +23,16 @@ from vitascope.models.mil_cnn import MilCnn, joint_loss
 from vitascope.ops import instances
 from vitascope.pipelines.bag_data import BagCorpus, CellCorpus, balanced, load_bags
 from vitascope.pipelines.cell_data import load_cells
+from vitascope.pipelines.class_metrics import bag_metrics, cell_metrics, image_metrics, truth_of_classes
 from vitascope.pipelines.map_settings import choose_settings
 from vitascope.pipelines.training import Trainee, describe_pairs, make_model, measure_model
-from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.classification import (
     accuracy,
-    average_precision,
     mean_average_precision,
-    mean_class_accuracy,
-    median_by,
 )
 from vitascope.tasks.recipe import Recipe
 
-LEVEL = 0.95
-RESAMPLES = 1000
 DOMAIN_MOSAICS = 24
-FEW_CELLS = 30
-"""Classes with fewer test cells than this are left out of the mean over classes."""
 
 
 class Scored(NamedTuple):
@@ -141,7 +134,7 @@ class ImageJob(_Job):
         pairs = self.corpus.pairs["validation"]
         if not pairs:
             return {}
-        truth, scores = _truth(pairs), score(network, pairs).last
+        truth, scores = truth_of_classes(pairs), score(network, pairs).last
         found = {"mean_average_precision": mean_average_precision(truth, scores), "accuracy": accuracy(truth, scores)}
         return {**found, "score": found["mean_average_precision"]}
 
@@ -150,7 +143,7 @@ class ImageJob(_Job):
         pairs = self.corpus.pairs["test"]
         if not pairs:
             return []
-        truth, scores = _truth(pairs), score(network, pairs).last
+        truth, scores = truth_of_classes(pairs), score(network, pairs).last
         return [Preview(name, truth[:, k], scores[:, k]) for k, name in enumerate(self._names)]
 
     def metrics(self, network: nn.Module) -> list[Metric]:
@@ -223,7 +216,7 @@ class MosaicJob(_Job):
         """Return mean average precision over the validation bags."""
         if not self._validation:
             return {}
-        value = mean_average_precision(_truth(self._validation), score(network, self._validation).last)
+        value = mean_average_precision(truth_of_classes(self._validation), score(network, self._validation).last)
         return {"mean_average_precision": value, "score": value}
 
     def single_cells(self, part: str) -> list[Pair]:
@@ -243,7 +236,7 @@ class MosaicJob(_Job):
         def middle(pair: Pair) -> NDArray[np.float32]:
             return instances.central((pair.image.shape[1], pair.image.shape[2]), diameter, self._step)
 
-        return _truth(cells), score(network, cells, middle).pooled
+        return truth_of_classes(cells), score(network, cells, middle).pooled
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure test bags, and test cells one by one."""
@@ -251,7 +244,7 @@ class MosaicJob(_Job):
         if not pairs:
             return []
         return [
-            *bag_metrics(_truth(pairs), score(network, pairs).last, self._names, self.test_counts()),
+            *bag_metrics(truth_of_classes(pairs), score(network, pairs).last, self._names, self.test_counts()),
             *cell_metrics(*self.score_cells(network, "test"), self._names),
         ]
 
@@ -266,10 +259,6 @@ class MosaicJob(_Job):
         return describe_pairs(pairs, lambda crop: encode(network, crop))
 
 
-def _truth(pairs: Sequence[Pair]) -> NDArray[np.float64]:
-    return np.array([p.numbers for p in pairs], np.float64)
-
-
 def check_classes(pairs: Sequence[Pair], names: Sequence[str]) -> None:
     """Refuse training data in which a class does not occur, or is all there is.
 
@@ -278,80 +267,13 @@ def check_classes(pairs: Sequence[Pair], names: Sequence[str]) -> None:
     TrainingError
         With the number of images of each class.
     """
-    truth = _truth(pairs) > 0
+    truth = truth_of_classes(pairs) > 0
     counts = ", ".join(f"{int(n)} {name}" for n, name in zip(truth.sum(0), names, strict=True))
     if len(names) < 2 or (truth.any(0) & ~truth.all(0)).sum() < len(names):
         raise TrainingError(
             f"There is nothing to tell apart: the {len(pairs)} training images are {counts}.",
             "Add images with and without each class, or keep other groups apart.",
         )
-
-
-def image_metrics(corpus: BagCorpus, scores: NDArray[np.float64]) -> list[Metric]:
-    """Measure predictions of the test images, intervals over groups (section 4.4 of Kraus 2016)."""
-    samples, truth = corpus.samples["test"], _truth(corpus.pairs["test"])
-    if not samples:
-        return []
-    groups = [s.bag.group for s in samples]
-    on = "images of the test part"
-    found = [
-        _metric("accuracy", groups, lambda r: accuracy(truth[r], scores[r]), on),
-        _metric("mean class accuracy", groups, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
-        _metric("mean average precision", groups, lambda r: mean_average_precision(truth[r], scores[r]), on),
-    ]
-    treatments = [s.bag.treatment for s in samples]
-    if all(treatments) and len(set(treatments)) < len(treatments):
-        names, medians = median_by(treatments, scores)
-        _, truths = median_by(treatments, truth)
-        value = accuracy(truths, medians)
-        found.append(
-            Metric(name="accuracy, median over replicates", value=round(value, 4), on="treatments", n=len(names))
-        )
-    return found
-
-
-def _metric(name: str, groups: Sequence[str | int], statistic: Callable[[NDArray[np.intp]], float], on: str) -> Metric:
-    interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
-    low, high = (round(v, 4) if np.isfinite(v) else None for v in (interval.low, interval.high))
-    level = LEVEL if low is not None else None
-    return Metric(name=name, value=round(interval.value, 4), low=low, high=high, level=level, on=on, n=len(groups))
-
-
-def bag_metrics(
-    truth: NDArray[np.float64], scores: NDArray[np.float64], names: Sequence[str], cells: Sequence[int]
-) -> list[Metric]:
-    """Measure bags of cells: mean average precision over classes with cells enough, and each class."""
-    enough = [k for k, n in enumerate(cells) if n >= FEW_CELLS] or list(range(len(names)))
-    rows = list(range(len(truth)))
-    told = ", ".join(names[k] for k in enough)
-    found = [
-        _metric(
-            "mean average precision",
-            rows,
-            lambda r: mean_average_precision(truth[r][:, enough], scores[r][:, enough]),
-            f"mosaics of test cells, over {told}",
-        )
-    ]
-    for k, name in enumerate(names):
-        found.append(
-            _metric(
-                f"average precision {name}",
-                rows,
-                lambda r, k=k: average_precision(truth[r, k], scores[r, k]),  # type: ignore[misc]
-                f"mosaics of test cells ({cells[k]} of this class)",
-            )
-        )
-    return found
-
-
-def cell_metrics(truth: NDArray[np.float64], scores: NDArray[np.float64], names: Sequence[str]) -> list[Metric]:
-    """Measure single cells: accuracy and mean class accuracy."""
-    rows = list(range(len(truth)))
-    on = "test cells one by one, MIL layer"
-    return [
-        _metric("accuracy", rows, lambda r: accuracy(truth[r], scores[r]), on),
-        _metric("mean class accuracy", rows, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
-    ]
 
 
 def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
