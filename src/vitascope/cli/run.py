@@ -155,7 +155,10 @@ def tell(report: Report, spec: TaskSpec) -> None:
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
         noticed = row["flags"] if row["status"] in ("OK", "WARN") else ()  # else the message says it all
-        told = ", ".join(flag.replace("_", " ") for flag in noticed if flag not in SAID_ELSEWHERE)
+        kept = [flag for flag in noticed if flag not in SAID_ELSEWHERE]
+        if row["status"] == "WARN" and not kept and not row["message"]:
+            kept = list(noticed)  # no warning without its reason
+        told = ", ".join(flag.replace("_", " ") for flag in kept)
         flags = f"[{told}]  " if told else ""
         trust = next((words for flag, words in TRUST.items() if flag in noticed), "")
         line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{trust}{row['message']}"
