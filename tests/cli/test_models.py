@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -6,6 +8,9 @@ from vitascope.cli.main import app
 from vitascope.cli.models import describe
 from vitascope.core.card import Metric
 from vitascope.io.models import find_cards, find_model, read_card, write_card
+from vitascope.io.yaml_text import read_yaml
+from vitascope.tasks.recipe import parse_recipe
+from vitascope.tasks.spec import TaskSpec
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +98,33 @@ def test_wrong_usage_ends_with_code_2_and_a_sentence(words, told):
     assert done.exit_code == 2
     assert told in done.output
     assert "Traceback" not in done.output
+
+
+def test_the_recipe_of_a_bundled_model_is_shown_to_start_from(folder):
+    text = invoke("show", "atp-organoid-sim", "--recipe").output
+    assert parse_recipe(read_yaml(text), "shown").id == "atp-organoid-sim"
+    assert invoke("show", "test-model", "--recipe").exit_code == 2
+
+
+def test_a_file_of_a_model_at_hand_comes_in_under_another_name(folder, tmp_path):
+    assert invoke("export", "test-model", "-o", "m.vitascope").exit_code == 0
+    refused = invoke("import", "m.vitascope")
+    assert refused.exit_code == 2
+    assert "--name" in refused.output
+    assert invoke("import", "m.vitascope", "--name", "twin").exit_code == 0
+    card, weights = find_model("twin")
+    assert card.id == "twin"
+    assert weights.read_bytes() == find_model("test-model")[1].read_bytes()
+    assert invoke("import", "m.vitascope", "--name", "no name").exit_code == 2
+
+
+@pytest.mark.parametrize(("file", "kind"), [("m.onnx", "export_onnx"), ("m.zip", "export_bioimageio")])
+def test_the_ending_tells_what_is_written(monkeypatch, file, kind):
+    asked = []
+    exchange = SimpleNamespace(**{kind: lambda model, out: asked.append((model, out.name))})
+    monkeypatch.setattr(TaskSpec, "load_exchange", classmethod(lambda cls: exchange))
+    assert invoke("export", "test-model", "-o", file).exit_code == 0
+    assert asked == [("test-model", file)]
 
 
 def test_nothing_is_replaced(folder, tmp_path):

@@ -102,6 +102,12 @@ def test_the_summary_on_the_screen_is_one_line_for_each_image(field):
     assert done.stderr == ""
 
 
+def test_no_warning_stands_without_its_reason(field):
+    line = invoke(field, "-o", "out").stdout.splitlines()[0]
+    assert line.startswith("WARN")
+    assert line.endswith("[pixel size unknown]")
+
+
 def test_numbers_and_pictures_are_those_of_python_and_replay_to_the_bit(field, tmp_path):
     """Contract "Bit for bit": the resolved parameters and the command of provenance.json both repeat the run."""
     assert invoke(field, "-o", "out", settings=["--model", "test-model", "--set", "threads=1"]).exit_code == 0

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from spheroid_support import SPHEROID, save_by_brightness, stack
 from vitascope.cli.main import app
 from vitascope.core.steps import finish
+from vitascope.core.wording import number_text
 from vitascope.tasks.start import start
 
 FAST = ["--model", "bright", "--set", "precision=f32", "--set", "tile_px=256", "--set", "threads=1"]
@@ -50,7 +51,7 @@ def test_the_folder_is_that_of_the_contract_and_the_command_gives_what_python_gi
     objects = pd.read_csv("out/objects.csv")
     assert objects["label"].tolist() == [1]
     assert objects["live_um3"][0] == row["live_um3"]
-    assert f"Viability: {row['viability_percent']:g}"[:13] in done.output
+    assert f"Viability: {number_text(row['viability_percent'])} %" in done.output
 
 
 def test_one_stack_that_cannot_be_judged_never_stops_the_others(folder):

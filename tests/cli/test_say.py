@@ -1,3 +1,4 @@
+import logging
 import sys
 
 import pytest
@@ -87,3 +88,12 @@ def test_on_a_terminal_the_stage_and_the_count_are_drawn(monkeypatch):
     assert watch(counting()) == 7
     assert "Predicting tiles" in terminal.text
     assert "2/3" in terminal.text
+
+
+def test_what_is_wrong_with_data_is_said_once(capsys):
+    log = logging.getLogger("vitascope.tasks.amounts")
+    with plain_errors():
+        for sentence in ("'<LOD' is no amount.", "'<LOD' is no amount.", "No image."):
+            log.warning("%s", sentence)
+    assert capsys.readouterr().err == "Warning: '<LOD' is no amount.\nWarning: No image.\n"
+    assert not logging.getLogger("vitascope").handlers

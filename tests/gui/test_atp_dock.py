@@ -30,6 +30,13 @@ def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):
     labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
     assert {"contribution_rlu", "percentile"} <= set(labels.features.columns)
     assert labels.features.shape[0] == 257  # the background, and 16 x 16 instances
+    shown = viewer.layers["well · contribution map (atp-organoid-sim)"]
+    assert shown.blending == "translucent_no_depth"  # added light cannot be seen on a bright field
+    assert shown.opacity < 1
+    assert shown.colorbar.visible
+    assert dock.key.text().startswith("Colours of the contribution: 0 to ")
+    assert dock.key.text().endswith(" RLU/px.")
+    np.testing.assert_array_equal(labels.get_color(1), labels.get_color(200))
 
 
 def test_a_stack_of_wells_has_a_line_for_each(viewer, dock):

@@ -6,6 +6,7 @@ from gui_support import make_spec
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.gui.input_box import EMPTY, InputBox
 from vitascope.gui.layers import OWN
+from vitascope.tasks.registry import find_task
 
 
 def image(shape=(30, 40), name="image", **kwargs):
@@ -197,3 +198,19 @@ def test_the_tab_key_goes_from_top_to_bottom(qtbot, box):
         widget = widget.nextInFocusChain()
     wanted = [box.main, box.axes, box.channel, box.planes, box.pixel_size, box.layer_boxes["reference"]]
     assert [w for w in order if w in wanted] == wanted
+
+
+def test_channels_that_come_one_by_one_become_the_whole_image(qtbot):
+    found = InputBox(find_task("spheroid"))
+    qtbot.addWidget(found)
+    own = [
+        {OWN: {"image": "s", "sources": ("s.tif",), "channel": k, "channel_names": (n,)}} for k, n in enumerate("ab")
+    ]
+    a, b = (image((5, 9, 9), f"s {n}", metadata=o) for n, o in zip("ab", own, strict=True))
+    give(found, a, active=a)
+    assert found.main.currentText() == "s a"
+    give(found, a, b, active=b)
+    assert found.main.currentText() == "s, 2 channels"
+    found.main.choose(a)  # what a user chose stays
+    give(found, a, b, image(name="c"), active=b)
+    assert found.main.currentText() == "s a"

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from napari.layers import Labels, Layer
 
 from gui_support import at_once, settle
-from spheroid_support import save_by_brightness, stack
+from spheroid_support import SPHEROID, save_by_brightness, stack
 from vitascope.core.steps import finish
 from vitascope.gui.plots import draw_spheroid
 from vitascope.gui.runner import Runner
@@ -76,6 +76,24 @@ def test_numbers_follow_the_brush_and_its_undo(viewer, run_dock):
     live.undo()
     run_dock.measure_again()
     assert run_dock._shown.result.rows[0]["live_voxels"] == before["live_voxels"]
+
+
+def test_without_a_dead_dye_painting_gives_no_viability(viewer, open_dock):
+    (live_layer,) = image_layers(stack(SPHEROID.image[:1], ("calcein",)))
+    viewer.add_layer(Layer.create(*live_layer))
+    dock = open_dock()
+    dock.run()
+    live, dead = masks(viewer)
+    before = dock._shown.result.rows[0]["live_voxels"]
+    z, y, x = (int(part[0]) for part in np.nonzero(live.data))
+    live.data_setitem((np.array([z]), np.array([y]), np.array([x])), 0)
+    dead.data_setitem((np.array([z]), np.array([y]), np.array([x])), 1)
+    dock.measure_again()
+    result = dock._shown.result
+    assert result.rows[0]["live_voxels"] == before - 1
+    assert np.isnan([result.rows[0][name] for name in ("viability_percent", "dead_um3", "total_um3")]).all()
+    assert result.output("labels").table["viability_percent"].isna().all()
+    assert draw_spheroid(Figure(), result) == 0
 
 
 def test_the_last_stroke_decides_between_live_and_dead(viewer, run_dock):

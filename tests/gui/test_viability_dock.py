@@ -26,5 +26,8 @@ def test_a_spheroid_gets_a_number_an_interval_and_a_map(viewer, dock):
     assert [layer.name for layer in viewer.layers] == ["day 1", "day 1 · map (viability-spheroid-sim)"]
     assert np.asarray(viewer.layers[1].data).shape == (128, 128)
     assert tuple(viewer.layers[1].contrast_limits) == (-0.2, 0.2)
+    assert viewer.layers[1].colorbar.visible
+    assert viewer.layers[1].opacity < 1  # the spheroid is seen through it
+    assert dock.key.text() == "Colours of the map: -0.2 to 0.2 of control."
     assert "of control" in dock.answer.number.text()
     assert dock.answer.detail.text().startswith("90% interval")

@@ -14,10 +14,12 @@ from qtpy.QtWidgets import QApplication
 from gui_support import at_once, settle
 from vitascope.batch.save_each import save_each
 from vitascope.core.plate import Place
+from vitascope.core.result import Trust
 from vitascope.gui import task_dock, wells_dock
 from vitascope.gui.layers import OWN, take
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers
+from vitascope.gui.trust import of_many
 from vitascope.gui.wells_dock import AtpDock, ViabilityDock
 from vitascope.io.grouping import find_groups
 from vitascope.io.images import open_group
@@ -69,6 +71,23 @@ def test_all_images_are_run_one_by_one_and_a_bad_one_keeps_its_line(viewer, dock
     assert [" to " in text for text in column(dock, "90% interval")] == [True, True, True, False]
     assert len(viewer.layers) == 4  # maps come with the well that is looked at
     assert dock.answer.detail.text() == "in 3 pictures; 1 without a number"
+
+
+def test_the_badge_says_how_many_of_all_the_model_knows(viewer, dock):
+    add_wells(viewer)
+    choose_all(dock)
+    dock.run()
+    levels = [result.trust.level for result in dock._series.results]
+    assert dock.model.badge.trust == of_many(levels)
+    assert "3 images" in dock.model.reason.text()
+    assert not dock.model.badge.isHidden()
+
+
+def test_several_judgements_are_counted():
+    assert of_many(["fits", "fits", "unknown"]) == Trust("fits", ("All 2 images look like the training images.",))
+    assert of_many(["unsure", "fits"]).level == "unsure"
+    assert of_many(["unsure", "outside", "fits"]).level == "outside"
+    assert of_many(["unknown"]).level == "unknown"
 
 
 def test_the_numbers_are_those_of_single_runs(viewer, dock):

@@ -19,8 +19,7 @@ def folders(tmp_path, monkeypatch):
     mine, lab = tmp_path / "mine", tmp_path / "lab"
     mine.mkdir()
     lab.mkdir()
-    for module in (models, packages):
-        monkeypatch.setattr(module, "BUNDLED_MODELS", tmp_path / "bundled")
+    monkeypatch.setattr(models, "BUNDLED_MODELS", tmp_path / "bundled")
     monkeypatch.setenv("VITASCOPE_MODELS", os.pathsep.join([str(mine), str(lab)]))
     return mine, lab
 

@@ -19,7 +19,7 @@ from vitascope.tasks.viability import ViabilityParams
 SIDE = 64
 
 
-def make_model(folder, domain=None, pair=False, find="spheroid"):
+def make_model(folder, domain=None, pair=False, find="spheroid", unit="of control", half_width=0.1):
     """A small network with random weights, on disk; its number is well above 0."""
     arguments = {"width": 0.0625, "in_channels": 1 + pair, "pair": pair}
     architecture = Architecture(name="nvir", arguments=arguments)
@@ -41,14 +41,14 @@ def make_model(folder, domain=None, pair=False, find="spheroid"):
             find=find,
             side_px=SIDE,
         ),
-        targets=(Target(name="viability", unit="of control"),),
+        targets=(Target(name="viability", unit=unit),),
         data=(),
         split="",
         distrust="all",
         licence="BSD-3-Clause",
         weights=Weights(file="viability-tiny.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
         domain=domain,
-        intervals=Intervals(level=0.9, half_width=0.1, groups=20, on="test"),
+        intervals=Intervals(level=0.9, half_width=half_width, groups=20, on="test"),
     )
     return save_model(LoadedModel(card, network, find_family(architecture)), folder), network
 
@@ -89,6 +89,14 @@ def test_the_number_is_that_of_the_network_on_the_centred_spheroid(tmp_path):
     assert row["viability_high"] == pytest.approx(row["viability"] + 0.1)
     assert (result.unit, result.interval_level, result.outputs) == ("of control", 0.9, ())
     np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(("unit", "most"), [("living share", 1.0), ("of control", None)])
+def test_the_interval_of_a_share_ends_at_one_and_at_nothing(tmp_path, unit, most):
+    card, _ = make_model(tmp_path, unit=unit, half_width=0.9)
+    row = estimate(card, picture(), maps=False).rows[0]
+    assert row["viability_low"] == 0.0
+    assert row["viability_high"] == pytest.approx(most or row["viability"] + 0.9)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

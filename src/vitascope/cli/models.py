@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vitascope.cli.say import plain_errors, watch
 from vitascope.core.card import ModelCard
-from vitascope.core.folders import run_records
+from vitascope.core.errors import ParameterError
+from vitascope.core.folders import BUNDLED_MODELS, run_records, training_folder
+from vitascope.core.wording import is_number, number_text
 from vitascope.io.models import find_cards, find_model, read_card
 from vitascope.io.packages import FOREIGN, delete_model, export_model, import_model, rename_model
 from vitascope.io.run_records import list_records, write_records_csv
@@ -35,10 +37,14 @@ def list_models(task: Annotated[str | None, typer.Option(help="Only models of th
 
 
 @app.command()
-def show(model: Id) -> None:
+def show(
+    model: Id,
+    recipe: Annotated[bool, typer.Option("--recipe", help="Show the recipe that it was trained by instead.")] = False,
+) -> None:
     """Show all that is known of a model: data, accuracy, licence, when not to trust it."""
     with plain_errors():
-        typer.echo(describe(find_model(model)[0]))
+        card = find_model(model)[0]
+        typer.echo(recipe_text(card) if recipe else describe(card))
 
 
 class Format(StrEnum):
@@ -49,16 +55,24 @@ class Format(StrEnum):
     onnx = "onnx"
 
 
+BY_ENDING = {".zip": Format.bioimageio, ".onnx": Format.onnx}
+
+
 @app.command()
 def export(
     model: Id,
     out: Annotated[Path, typer.Option("-o", "--out", help="File or folder to write to.")] = Path(),
-    form: Annotated[Format, typer.Option("--format", help="One file of ours, a bioimage.io model, or its network.")] = (
-        Format.vitascope
-    ),
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="One file of ours, a bioimage.io model, or its network; by the ending (.zip, .onnx) if not told.",
+        ),
+    ] = None,
 ) -> None:
     """Write a model as one file (.vitascope, a bioimage.io package, or its network as ONNX)."""
     with plain_errors():
+        form = form or BY_ENDING.get(out.suffix.lower(), Format.vitascope)
         if form is Format.bioimageio:
             typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
         elif form is Format.onnx:
@@ -83,8 +97,7 @@ def import_file(
         if file.suffix in FOREIGN:
             card = TaskSpec.load_exchange().import_foreign(file, like, name)
         else:
-            card = import_model(file)
-            card = rename_model(card.id, name) if name else card
+            card = import_model(file, name)
         typer.echo(f"Imported {card.id} ({card.licence}).")
 
 
@@ -125,7 +138,8 @@ def compare(
     with plain_errors():
         read = read_recipe(recipe)
         found = watch(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
-        typer.echo(found.table.to_string(index=False))
+        for figure in found.table.to_dict("records"):
+            typer.echo(f"{figure['figure']}: {comparison_text(figure, found.first, found.second)}")
 
 
 @app.command()
@@ -133,6 +147,41 @@ def delete(model: Id) -> None:
     """Delete one of your own models."""
     with plain_errors():
         typer.echo(f"Deleted {delete_model(model)}")
+
+
+def comparison_text(figure: dict[Any, Any], first: str, second: str) -> str:
+    """Write a figure of two models with intervals, where there are, and their difference.
+
+    Examples
+    --------
+    >>> ends = {"first_low": None, "first_high": None, "second_low": 0.9, "second_high": 0.98}
+    >>> comparison_text({"first": 0.87, "second": 0.9626, "difference": 0.0926, "n": 6, **ends}, "old", "new")
+    'old 0.87, new 0.963 (0.9 to 0.98), difference +0.0926, n = 6'
+    """
+    told = []
+    for model, which in ((first, "first"), (second, "second")):
+        low, high = figure[f"{which}_low"], figure[f"{which}_high"]
+        interval = f" ({number_text(low)} to {number_text(high)})" if is_number(low) and is_number(high) else ""
+        told.append(f"{model} {number_text(figure[which])}{interval}")
+    sign = "+" if figure["difference"] > 0 else ""
+    told.append(f"difference {sign}{number_text(figure['difference'])}")
+    if is_number(figure["n"]):
+        told.append(f"n = {figure['n']:.0f}")
+    return ", ".join(told)
+
+
+def recipe_text(card: ModelCard) -> str:
+    """Return the recipe of a bundled model, or of one that was trained in the dock.
+
+    Raises
+    ------
+    ParameterError
+        If it is not at hand.
+    """
+    for path in (BUNDLED_MODELS / "recipes" / f"{card.id}.yaml", training_folder(card.id) / "recipe.yaml"):
+        if path.is_file():
+            return path.read_text("utf-8").rstrip()
+    raise ParameterError(f"The recipe of '{card.id}' is not at hand.", "Those of the bundled models are.")
 
 
 def describe(card: ModelCard) -> str:

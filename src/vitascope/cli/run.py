@@ -18,7 +18,7 @@ from vitascope.cli import options
 from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
-from vitascope.core.wording import interval_texts, is_number
+from vitascope.core.wording import interval_texts, is_number, number_text
 from vitascope.io.grouping import find_groups
 from vitascope.io.plate_map import read_plate_map
 from vitascope.io.yaml_text import read_yaml
@@ -27,6 +27,9 @@ from vitascope.tasks.spec import TaskSpec
 
 SAID_ELSEWHERE = ("unsure", "outside_model", "pixel_size_unknown")
 """Flags that the message explains, or that all images of most runs have."""
+
+TRUST = {"outside_model": "Outside what the model knows: do not rely on it. ", "unsure": "Unsure: "}
+"""What stands before the reasons."""
 
 
 def show_parameters(context: typer.Context, wanted: bool) -> None:
@@ -152,22 +155,30 @@ def tell(report: Report, spec: TaskSpec) -> None:
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
         noticed = row["flags"] if row["status"] in ("OK", "WARN") else ()  # else the message says it all
-        told = ", ".join(flag.replace("_", " ") for flag in noticed if flag not in SAID_ELSEWHERE)
+        kept = [flag for flag in noticed if flag not in SAID_ELSEWHERE]
+        if row["status"] == "WARN" and not kept and not row["message"]:
+            kept = list(noticed)  # no warning without its reason
+        told = ", ".join(flag.replace("_", " ") for flag in kept)
         flags = f"[{told}]  " if told else ""
-        line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{row['message']}"
+        trust = next((words for flag, words in TRUST.items() if flag in noticed), "")
+        line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{trust}{row['message']}"
         typer.echo(line.rstrip())
     typer.echo(f"Results: {report.out}")
 
 
 def _number_in_words(spec: TaskSpec, row: Mapping[Any, Any]) -> str:
     """Write the main number with its unit and interval, rounded as the interval allows; nothing where there is none."""
-    number, low, high = (row.get(f"{spec.headline}{end}") for end in ("", "_low", "_high"))
+    number, low, high = (row.get(name) for name in (spec.headline, *spec.interval))
     if not is_number(number):
         return ""
+    value, interval = f"{round(number, 4):g}", ""
     if is_number(low) and is_number(high):
         value, least, most = interval_texts(number, low, high)
-        return f"{spec.headline_title}: {' '.join([value, str(row['unit'])]).rstrip()} ({least} to {most})  "
-    return f"{spec.headline_title}: {round(number, 4):g}  "
+        interval = f" ({least} to {most})"
+    elif spec.headline.endswith("_percent"):
+        value = number_text(number)
+    unit = str(row["unit"]) if interval or spec.headline.endswith("_percent") else ""
+    return f"{spec.headline_title}: {value} {unit}".rstrip() + f"{interval}  "
 
 
 def _known(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,11 @@ def plain_errors(cancelled: str = NOTHING_LEFT) -> Iterator[None]:
     cancelled : str
         What Ctrl-C leaves behind.
     """
+    log, handler = logging.getLogger("vitascope"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("Warning: %(message)s"))
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(_Once())
+    log.addHandler(handler)
     try:
         yield
     except VitascopeError as error:
@@ -42,6 +48,23 @@ def plain_errors(cancelled: str = NOTHING_LEFT) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(cancelled, err=True)
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        log.removeHandler(handler)
+
+
+class _Once(logging.Filter):
+    """Lets each sentence pass once: data are looked at several times, and are wrong in the same way each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether it is new."""
+        text = record.getMessage()
+        new = text not in self._said
+        self._said.add(text)
+        return new
 
 
 def watch(steps: Steps[T]) -> T:

@@ -9,16 +9,20 @@ from typing import Annotated
 import typer
 
 from vitascope.cli.say import plain_errors, watch
-from vitascope.core.card import MODEL_ID
+from vitascope.core.card import MODEL_ID, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import user_models
 from vitascope.core.steps import Steps, StopEarly
 from vitascope.core.training import EpochProgress
+from vitascope.core.wording import number_text
 from vitascope.io.models import find_cards, read_card
 from vitascope.io.weights import write_bytes
 from vitascope.tasks.folds import fold_recipes, fold_table
 from vitascope.tasks.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
+
+LARGE = 100
+"""From here on figures are written without four decimals."""
 
 
 def train(
@@ -96,8 +100,24 @@ def evaluate(
         read = read_recipe(recipe)
         training = find_task(read.task).load_training()
         for metric in watch(training.run_evaluation(model, read, recipe.parent, device)):
-            interval = f" ({metric.low:.4f} to {metric.high:.4f})" if metric.low is not None else ""
-            typer.echo(f"{metric.name}: {metric.value:.4f}{interval}, {metric.on}, n = {metric.n}")
+            typer.echo(figure_text(metric))
+
+
+def figure_text(metric: Metric) -> str:
+    """Write a measured figure with its unit and interval, and what it was measured on.
+
+    Examples
+    --------
+    >>> figure_text(Metric(name="MAE", value=13199.6, unit="RLU", on="test wells", n=6))
+    'MAE: 13,199.6 RLU, test wells, n = 6'
+    """
+    value, low, high = (
+        "" if v is None else f"{v:.4f}" if abs(v) < LARGE else number_text(v)
+        for v in (metric.value, metric.low, metric.high)
+    )
+    interval = f" ({low} to {high})" if low and high else ""
+    count = f", n = {metric.n}" if metric.n is not None else ""
+    return f"{metric.name}: {' '.join([value, metric.unit]).rstrip()}{interval}, {metric.on}{count}"
 
 
 def stopped_at_once(steps: Steps[Path]) -> Steps[Path]:

@@ -10,6 +10,8 @@ ABBREVIATIONS = {
     "atp": "ATP",
     "atp_low": "ATP, lower end",
     "atp_high": "ATP, upper end",
+    "viability_low": "Viability, lower end",
+    "viability_high": "Viability, upper end",
     "pcc": "Pearson of pixels",
     "ssim": "Structural similarity",
     "nrmse": "Error (NRMSE)",

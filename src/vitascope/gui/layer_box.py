@@ -109,6 +109,8 @@ class LayerBox(QComboBox):  # type: ignore[misc]
             here = {id(layer) for c in choices for layer in c.layers}
             if all(id(layer) in here for layer in before.layers):
                 choices = [*choices, before]
+        if before is not None and not before.stacked and not before.each and self._grew(before, choices):
+            preferred, before = before.layers[0], None
         self.blockSignals(True)
         self.clear()
         if self.role.optional:
@@ -117,6 +119,15 @@ class LayerBox(QComboBox):  # type: ignore[misc]
             self.addItem(choice.text, choice)
         self.setCurrentIndex(self._find(before, preferred))
         self.blockSignals(False)
+
+    def _grew(self, before: Choice, choices: Sequence[Choice]) -> bool:
+        """Tell whether the chosen layer has just become a channel of a whole image: they come one by one."""
+        known = [self.itemData(i) for i in range(self.count())]
+        return any(
+            choice.whole and before.layers[0] in choice.layers
+            for choice in choices
+            if not any(same_choice(choice, one) for one in known)
+        )
 
     def _find(self, before: Choice | None, preferred: Any) -> int:
         offered = [self.itemData(i) for i in range(self.count())]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.result import LabelsOutput, Result
-from vitascope.core.wording import quantity_text
+from vitascope.core.wording import number_text, quantity_text
 from vitascope.gui.wording import picture_text
 from vitascope.io.figures import PREDICTED, draw_agreement, violins
 from vitascope.io.names import natural
@@ -20,7 +20,7 @@ from vitascope.io.names import natural
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELLED, MOST_NAMED = 24, 10
+LABELLED, MOST_NAMED = 12, 10
 """So many wells at most are named below a strip, and in the legend of curves."""
 
 Plot = Callable[[Any, Result], int]
@@ -91,7 +91,7 @@ def draw_spheroid(figure: Any, result: Result) -> int:
     Parameters and returns as :func:`draw_stain`.
     """
     shells = result.tables.get("shells")
-    if shells is None or not len(shells):
+    if shells is None or not shells["live_fraction"].notna().any():
         return 0
     axes = figure.subplots()
     known = shells["from_um"].notna().all()
@@ -142,6 +142,7 @@ def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, titl
     if unit == "of control":
         axes.axhline(1.0, color="gray", linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: number_text(value))
     axes.set_ylabel(f"{title} ({unit})" if unit else title, fontsize="small")
     return 1
 

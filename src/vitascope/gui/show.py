@@ -72,7 +72,7 @@ def result_layers(
             continue
         for channel, channel_name in enumerate(output.channel_names):
             array, place = frame.place(*_one_channel(output, channel))
-            title = f"{output.title} {channel_name}".strip()
+            title = f"{output.title} {channel_name}".strip() if channel_name != output.title else output.title
             colour = (colours or {}).get(channel_name, output.colormap)
             look = {"colormap": colour, "contrast_limits": output.limits, "blending": blending(colour)}
             name = f"{frame.name} · {title}{ending}"

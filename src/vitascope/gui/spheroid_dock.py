@@ -22,7 +22,9 @@ from vitascope.gui.take_away import Run
 from vitascope.gui.task_dock import TaskDock
 from vitascope.ops.spheroids import (
     FROM_REFERENCES,
+    NEEDS_DEAD,
     UNKNOWN_VOXEL_UM,
+    blank,
     measure_spheroids,
     summarise_spheroids,
     with_place,
@@ -143,9 +145,12 @@ def with_new_masks(result: Result, live: Any, dead: Any, image: Micrograph) -> S
             density=np.asarray(density.array[where]),
         )
         place = {"time": old["time"]} if where else {}
-        tables.append(with_place(measured.table, place))
-        shells.append(with_place(measured.shells, place))
-        new = summarise_spheroids(measured.table)
+        new, table, shell_table = summarise_spheroids(measured.table), measured.table, measured.shells
+        if "dead_channel_missing" in result.flags:
+            new |= {name: float("nan") for name in NEEDS_DEAD if name in new}
+            table, shell_table = blank(table), blank(shell_table)
+        tables.append(with_place(table, place))
+        shells.append(with_place(shell_table, place))
         rows.append({**old, **new, **dict.fromkeys(FROM_REFERENCES, float("nan"))})
     new_labels = replace(labels, array=live, table=pd.concat(tables, ignore_index=True))
     outputs = tuple(

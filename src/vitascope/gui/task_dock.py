@@ -318,7 +318,7 @@ class TaskDock(Dock):
         if result.provenance is not None:
             self.model.show_used(result.provenance.model)
         head = headline(self.spec, result)
-        show_info(f"{self.spec.title}: {head.number} {head.unit} in {_seconds(result)}.")
+        show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
         # The answer is laid out after this; then it is brought into view, the run button still above it.
         QTimer.singleShot(0, self._show_answer)
 

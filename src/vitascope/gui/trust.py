@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitascope.core.card import InputSpec
@@ -10,6 +11,7 @@ from vitascope.core.result import Trust, TrustLevel
 SAME_SIZE_FRACTION = 0.02
 FAR_APART = 8.0
 NOTABLE = 2.0
+EDGE = "at the edge of what the model knows"
 
 
 @dataclass(frozen=True)
@@ -112,3 +114,23 @@ def in_full(trust: Trust) -> Trust:
     if trust.level == "fits" and not trust.reasons:
         return Trust("fits", ("The image looks like the training images.",))
     return trust
+
+
+def of_many(levels: Sequence[TrustLevel]) -> Trust:
+    """Put the judgements of several images into one: the worst, and how many there are of each.
+
+    Examples
+    --------
+    >>> of_many(["fits", "unsure", "outside", "unsure"]).reasons
+    ('Of 4 images 1 lies outside what the model knows, 2 lie at its edge; their flags say which.',)
+    """
+    known = [level for level in levels if level != "unknown"]
+    if not known:
+        return Trust()
+    counts = {level: known.count(level) for level in ("outside", "unsure")}
+    places = {"outside": "outside what the model knows", "unsure": "at its edge" if counts["outside"] else EDGE}
+    told = [f"{n} {'lies' if n == 1 else 'lie'} {places[level]}" for level, n in counts.items() if n]
+    if not told:
+        return Trust("fits", (f"All {len(known)} images look like the training images.",))
+    worst: TrustLevel = "outside" if counts["outside"] else "unsure"
+    return Trust(worst, (f"Of {len(known)} images {', '.join(told)}; their flags say which.",))

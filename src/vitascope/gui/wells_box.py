@@ -31,6 +31,9 @@ from vitascope.io.names import natural
 from vitascope.tasks.spec import TaskSpec
 
 HEIGHT_PX, LINE_PX = 300, 22
+WEIGHT = {"outside_model": -2, "unsure": -1}
+"""Flags that come before others as frequent."""
+
 FORMATS = "CSV (*.csv);;Excel (*.xlsx);;Parquet (*.parquet)"
 Row = Mapping[str, Any]
 
@@ -166,9 +169,10 @@ class WellsBox(QWidget):  # type: ignore[misc]
             cell.setToolTip(why)
         return cells
 
-    def _rarity(self, flag: str) -> tuple[int, bool]:
-        """Put flags first that few lines have, and of these what is wrong with the well itself."""
-        return sum(flag in flags_of(other) for other in self.rows), "well" not in flag
+    def _rarity(self, flag: str) -> tuple[bool, int, int]:
+        """Put flags first that few lines have, of these what is wrong with the well itself; an unknown size last."""
+        count = sum(flag in flags_of(other) for other in self.rows)
+        return flag == "pixel_size_unknown", count, WEIGHT.get(flag, "well" not in flag)
 
     def _draw(self) -> None:
         if self.tabs.currentWidget() is not self.plot:

@@ -11,28 +11,35 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
 from napari.utils.notifications import show_info
 from qtpy.QtGui import QGuiApplication
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
-from vitascope.core.result import Result
+from vitascope.core.result import ImageOutput, Result
 from vitascope.core.steps import Progress, Steps
+from vitascope.core.wording import number_text
 from vitascope.gui.layers import Snapshot, is_result, take
+from vitascope.gui.parts import make_note
 from vitascope.gui.places_box import PlacesBox
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import add_result
 from vitascope.gui.take_away import Run, as_command
 from vitascope.gui.take_away_box import SAVE
 from vitascope.gui.task_dock import TaskDock
-from vitascope.gui.trust import in_full
+from vitascope.gui.trust import in_full, of_many
 from vitascope.gui.wells_box import WellsBox
 from vitascope.gui.wording import headline
 from vitascope.tasks import atp, viability
 
 if TYPE_CHECKING:
     from vitascope.batch.items import Item
+
+MAP_OPACITY, OUTLINE_OPACITY = 0.5, 0.8
+OUTLINES = ((0.34, 0.71, 0.91, 1.0),) * 2
+"""One colour for all places, the sky blue of Okabe and Ito: many would be taken for amounts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +79,22 @@ class WellsDock(TaskDock):
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
-        """Return the table of wells and that of places, which stand below the answer."""
-        self.wells, self.places = WellsBox(self.spec, self._text_colour), PlacesBox()
-        return self.wells, self.places
+        """Return the key to the map, the table of wells and that of places, which stand below the answer."""
+        self.wells, self.places, self.key = WellsBox(self.spec, self._text_colour), PlacesBox(), make_note()
+        self.key.hide()
+        return self.key, self.wells, self.places
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Show a colour bar beside the maps, and say what their colours mean."""
+        for layer in layers:
+            if isinstance(layer, Image):
+                layer.colorbar.visible = True
+        maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
+        shown = next(maps, None)
+        if shown is not None and shown.limits is not None:
+            low, high = (number_text(end) for end in shown.limits)
+            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {shown.unit}".rstrip() + ".")
+        self.key.setVisible(shown is not None)
 
     def _connect(self) -> None:
         super()._connect()
@@ -125,6 +145,7 @@ class WellsDock(TaskDock):
     def _forget(self) -> None:
         self._series = self._stack = None
         self._shown = []
+        self.key.hide()
         self.wells.clear()
         self.places.clear()
 
@@ -183,13 +204,21 @@ class WellsDock(TaskDock):
         self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
-        self.model.hide_trust()
+        self._show_trust_of_all(series.results)
         rows = sheet_rows(series.results, [layer.name for layer in series.layers])
         self.wells.show_rows(rows, whole.unit, whole.interval_level)
         self.wells.offer_series(True)
         self._layer_chosen()
         head = headline(self.spec, whole)
-        show_info(f"{self.spec.title}: {head.number} {head.unit} in {len(series.layers)} images.")
+        show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
+
+    def _show_trust_of_all(self, results: Sequence[Result]) -> None:
+        """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
+        trust = of_many([result.trust.level for result in results])
+        if trust.level == "unknown":
+            self.model.hide_trust()
+        else:
+            self.model.show_trust(trust)
 
     # -- from the table to the viewer -------------------------------------------------------------------------------
 
@@ -394,8 +423,14 @@ class AtpDock(WellsDock):
     spec = atp.SPEC
 
     def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
-        """Keep the percentile at hand but hidden: it would cover the well."""
+        """Show the well through its map, with calm outlines; the percentile waits hidden: it would cover both."""
+        super().layers_added(run, layers)
         for layer in layers:
+            if isinstance(layer, Labels):
+                layer.colormap = CyclicLabelColormap(colors=[(0.0,) * 4, *OUTLINES])
+                layer.opacity = OUTLINE_OPACITY
+            else:  # light that is added to a bright field cannot be seen
+                layer.blending, layer.opacity = "translucent_no_depth", MAP_OPACITY
             if "· percentile " in layer.name:
                 layer.visible = False
 
@@ -404,3 +439,9 @@ class ViabilityDock(WellsDock):
     """Viability."""
 
     spec = viability.SPEC
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Let the spheroid be seen through its map, which covers it all: 0 is white there."""
+        super().layers_added(run, layers)
+        for layer in layers:
+            layer.opacity = MAP_OPACITY

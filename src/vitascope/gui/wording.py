@@ -52,7 +52,7 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
         return Headline(least if least == most else f"{least} to {most}", unit, detail)
     row = next(row for row in result.rows if is_number(row.get(spec.headline)))
-    low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
+    low, high = (row.get(name) for name in spec.interval)
     detail = ""
     if is_number(low) and is_number(high):
         value, low_text, high_text = interval_texts(values[0], low, high)
@@ -64,7 +64,7 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
 def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:
     """Write one of several numbers, rounded as its interval allows."""
     row = next(row for row in rows if row.get(spec.headline) == value)
-    low, high = row.get(f"{spec.headline}_low"), row.get(f"{spec.headline}_high")
+    low, high = (row.get(name) for name in spec.interval)
     return interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
 
 

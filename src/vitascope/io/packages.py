@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vitascope.core.card import MODEL_ID, ModelCard
 from vitascope.core.errors import ModelError, OutputError, ParameterError
-from vitascope.core.folders import BUNDLED_MODELS, user_models
+from vitascope.core.folders import user_models
 from vitascope.io.models import MAX_CARD_BYTES, find_card, find_cards, find_model, read_card, write_card
 from vitascope.io.weights import MAX_BYTES, check_header, sha256_of_bytes, write_bytes
 
@@ -63,7 +63,7 @@ def export_model(model: str, out: Path) -> Path:
     return path
 
 
-def import_model(path: Path) -> ModelCard:
+def import_model(path: Path, name: str = "") -> ModelCard:
     """Add a model from one file to the user's models, as ``<id>.json`` and ``<id>.safetensors``.
 
     Only a card and the weights it names are read, whatever else the file holds and whatever names it gives.
@@ -71,6 +71,8 @@ def import_model(path: Path) -> ModelCard:
     Parameters
     ----------
     path : Path
+    name : str
+        Of the new model; empty for that in the file.
 
     Returns
     -------
@@ -90,14 +92,25 @@ def import_model(path: Path) -> ModelCard:
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, NotImplementedError) as error:
         raise ModelError(f"{path.name} is no model package: {error}.", _ASK) from error
     _check_weights(card, data)
-    for folder in (BUNDLED_MODELS, user_models()):
-        if (folder / f"{card.id}.json").exists():
-            raise ParameterError(f"There is a model '{card.id}' already.", "Delete or rename that one first.")
+    new = name or card.id
+    _check_name(new, "Rename that one if it is yours, or give this one another name (on the command line --name NAME).")
     # Under the name its card gives, the weights could replace those of another model.
-    card = card.model_copy(update={"weights": card.weights.model_copy(update={"file": f"{card.id}.safetensors"})})
+    card = card.model_copy(
+        update={"id": new, "weights": card.weights.model_copy(update={"file": f"{new}.safetensors"})}
+    )
     write_bytes(user_models() / card.weights.file, data)
     write_card(card, user_models())
     return card
+
+
+def _check_name(name: str, hint: str) -> None:
+    """Refuse what is no name, or that of a model at hand."""
+    if not MODEL_ID.match(name):
+        raise ParameterError(
+            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+    if name in find_cards() or (user_models() / f"{name}.json").exists():
+        raise ParameterError(f"There is a model '{name}' already.", hint)
 
 
 def delete_model(model: str) -> Path:
@@ -146,12 +159,7 @@ def rename_model(model: str, name: str) -> ModelCard:
     path = find_card(model)
     if path.parent.resolve() != user_models().resolve():
         raise ParameterError(f"The model '{card.id}' is bundled or shared: it keeps its name.", "Export a copy of it.")
-    if not MODEL_ID.match(name):
-        raise ParameterError(
-            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
-    if name in find_cards() or (user_models() / f"{name}.json").exists():
-        raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+    _check_name(name, "Choose another name.")
     try:
         data = weights.read_bytes()
     except OSError as error:

@@ -22,6 +22,7 @@ _WORDS = (
     ("field", "s"),
     ("field", "f"),
     ("time", "t"),
+    ("time", "day"),
 )
 # A space or separator may stand between a whole word and its number, not between a letter and its number.
 _ANNOUNCED = tuple(

@@ -31,6 +31,11 @@ CORE_DEPTH = 0.25
 FROM_REFERENCES = ("viability_low", "viability_high", "viability_of_control_percent")
 """Numbers that more than the masks are needed for."""
 
+NEEDS_DEAD = (
+    "dead_um3", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
+)  # fmt: skip
+"""Columns that cannot be told without a dead dye."""
+
 FORMS = ("equivalent_diameter_um", "sphericity", "core_um3", "depth_um")
 
 COLUMNS = (
@@ -251,6 +256,11 @@ def with_place(table: pd.DataFrame, place: Mapping[str, int]) -> pd.DataFrame:
     for column, value in place.items():
         table.insert(1, column, value)
     return table
+
+
+def blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the columns empty that need the dead dye."""
+    return table.assign(**{name: np.nan for name in NEEDS_DEAD if name in table})
 
 
 def summarise_spheroids(table: pd.DataFrame) -> dict[str, float]:

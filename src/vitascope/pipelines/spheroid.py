@@ -31,8 +31,15 @@ from vitascope.models.unet3d import UNet3d
 from vitascope.ops.chunks import chunk_slices
 from vitascope.ops.geometry import resampled_reader, volume_reader
 from vitascope.ops.outlines import CoarseGrid, separate
-from vitascope.ops.spheroids import UNKNOWN_VOXEL_UM, measure_spheroids, summarise_spheroids, with_place
-from vitascope.pipelines.spheroid_dyes import NEEDS_DEAD, blank, find_dyes, without_dye
+from vitascope.ops.spheroids import (
+    NEEDS_DEAD,
+    UNKNOWN_VOXEL_UM,
+    blank,
+    measure_spheroids,
+    summarise_spheroids,
+    with_place,
+)
+from vitascope.pipelines.spheroid_dyes import find_dyes, without_dye
 from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 

@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.engine.select import find_channel, find_channels
-
-NEEDS_DEAD = (
-    "dead_um3", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
-)  # fmt: skip
-"""Columns that cannot be told without a dead dye."""
 
 
 def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec) -> tuple[int, ...]:
@@ -55,8 +49,3 @@ def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec
 def without_dye(like: Any) -> Any:
     """Return a channel without light, of the shape of another; it takes no memory."""
     return np.broadcast_to(np.uint8(0), tuple(int(n) for n in like.shape))
-
-
-def blank(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with the columns empty that need the dead dye."""
-    return table.assign(**{name: np.nan for name in NEEDS_DEAD if name in table})

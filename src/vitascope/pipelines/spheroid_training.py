@@ -99,9 +99,9 @@ class SpheroidJob:
         device = next(network.parameters()).device
         image, truth = self._validation["image"].to(device), self._validation["truth"].numpy()
         found = np.concatenate([classify(network(image[i : i + 4]).image) for i in range(0, len(image), 4)])
-        middle = image.shape[2] // 2
-        seen, known_truth = image[0, 0, middle].float().cpu().numpy(), truth[0, middle]
-        self._seen = Preview("classes", known_truth.astype(np.float32), found[0, middle].astype(np.float32), seen)
+        shown = fullest_plane(truth)
+        seen = image[shown[0], 0, shown[1]].float().cpu().numpy()
+        self._seen = Preview("classes", truth[shown].astype(np.float32), found[shown].astype(np.float32), seen)
         names = [t.name for t in self.targets[:-1]]
         dice = {f"dice_{n}": count_overlap(found, truth, k + 2).dice for k, n in enumerate(names)}
         known = [v for v in dice.values() if np.isfinite(v)]
@@ -154,6 +154,26 @@ class SpheroidJob:
     def settings(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: classes are told by the greatest probability."""
         return {}
+
+
+def fullest_plane(truth: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the crop and the plane with the most voxels of cells: where few planes are painted, others show nothing.
+
+    Parameters
+    ----------
+    truth : array of int, shape (B, D, H, W)
+        Above 1 in cells.
+
+    Examples
+    --------
+    >>> truth = np.zeros((2, 3, 4, 4), int)
+    >>> truth[1, 2] = 2
+    >>> fullest_plane(truth)
+    (1, 2)
+    """
+    cells = np.count_nonzero(truth > 1, axis=(2, 3))
+    crop, plane = np.unravel_index(int(cells.argmax()), cells.shape)
+    return int(crop), int(plane)
 
 
 def viability_loss(network: UNet3d, live: Tensor, truth: Tensor) -> Tensor:

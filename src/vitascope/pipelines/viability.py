@@ -100,6 +100,10 @@ def choose_model(params: ViabilityParams) -> str:
     )
 
 
+SHARE = "living share"
+"""Unit of models whose number is a share: no interval reaches beyond 1."""
+
+
 class _Work:
     """What one run holds: the map it fills and what it learned on the way."""
 
@@ -194,7 +198,8 @@ class _Work:
         if self.card.intervals is None:
             return np.nan, np.nan
         low, high = interval(np.array([value]), self.card.intervals)
-        return max(0.0, float(low[0])), float(high[0])
+        most = 1.0 if self.card.targets[0].unit == SHARE else np.inf
+        return max(0.0, float(low[0])), max(value, min(most, float(high[0])))
 
     def result(self, started: str, seconds: float) -> Result:
         """Put everything together."""

@@ -16,6 +16,7 @@ from vitascope.core.training import AugmentParams, CropFilter, TargetPreparation
 from vitascope.io.yaml_text import read_yaml
 
 MAX_BYTES = 1 << 20
+COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
 class RecipePart(BaseModel):
@@ -322,9 +323,7 @@ def read_recipe(path: Path) -> Recipe:
     except UnicodeDecodeError as error:
         raise ReaderError(f"The recipe {path.name} is no text.", "Check that it is YAML text.") from error
     except ReaderError as error:
-        raise ReaderError(
-            f"The recipe {path.name} cannot be read. {error.message}", "Compare it with a bundled recipe."
-        ) from error
+        raise ReaderError(f"The recipe {path.name} cannot be read. {error.message}", COMPARE) from error
     return parse_recipe(tree, path.name)
 
 
@@ -333,9 +332,7 @@ def parse_recipe(tree: Any, source: str) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise InputError(
-            f"The recipe {source} is not valid: {describe_validation(error)}", "Compare it with a bundled recipe."
-        ) from error
+        raise InputError(f"The recipe {source} is not valid: {describe_validation(error)}", COMPARE) from error
 
 
 def find_data(data: DataSet, recipe_folder: Path) -> Path:

@@ -90,6 +90,19 @@ class TaskSpec:
     side_by_side: bool = False
     searching: str = ""
 
+    @property
+    def interval(self) -> tuple[str, str]:
+        """Columns of the lower and upper end of the main number's interval: the number's own without its unit.
+
+        Examples
+        --------
+        >>> from vitascope.tasks.registry import find_task
+        >>> find_task("atp").interval, find_task("spheroid").interval
+        (('atp_low', 'atp_high'), ('viability_low', 'viability_high'))
+        """
+        stem = self.headline.removesuffix("_percent")
+        return f"{stem}_low", f"{stem}_high"
+
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""
         run: RunFunction = self._import(self.pipeline).run
