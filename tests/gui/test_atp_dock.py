@@ -4,8 +4,8 @@ from napari.layers import Labels
 
 from gui_support import at_once, settle
 from vitascope.gui import task_dock
+from vitascope.gui.atp_dock import AtpDock
 from vitascope.gui.runner import Runner
-from vitascope.gui.wells_dock import AtpDock
 from vitascope.simulate.wells import make_well
 
 

@@ -6,7 +6,7 @@ import pytest
 from gui_support import at_once
 from vitascope.gui import task_dock
 from vitascope.gui.runner import Runner
-from vitascope.gui.wells_dock import ViabilityDock
+from vitascope.gui.viability_dock import ViabilityDock
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 
 

@@ -16,11 +16,12 @@ from vitascope.batch.save_each import save_each
 from vitascope.core.plate import Place
 from vitascope.core.result import Trust
 from vitascope.gui import task_dock, wells_dock
+from vitascope.gui.atp_dock import AtpDock
 from vitascope.gui.layers import OWN, take
 from vitascope.gui.runner import Runner
 from vitascope.gui.show import image_layers
 from vitascope.gui.trust import of_many
-from vitascope.gui.wells_dock import AtpDock, ViabilityDock
+from vitascope.gui.viability_dock import ViabilityDock
 from vitascope.io.grouping import find_groups
 from vitascope.io.images import open_group
 from vitascope.simulate.spheroid_series import Setting, make_spheroid

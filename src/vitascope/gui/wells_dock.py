@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
 from napari.utils.notifications import show_info
 from qtpy.QtGui import QGuiApplication
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.result import ImageOutput, Result
 from vitascope.core.steps import Progress, Steps
@@ -31,34 +28,14 @@ from vitascope.gui.take_away_box import SAVE
 from vitascope.gui.task_dock import TaskDock
 from vitascope.gui.trust import in_full, of_many
 from vitascope.gui.wells_box import WellsBox
+from vitascope.gui.wells_series import Series, micrographs, position, with_params
 from vitascope.gui.wording import headline
-from vitascope.tasks import atp, viability
 
 if TYPE_CHECKING:
     from vitascope.batch.items import Item
 
-MAP_OPACITY, OUTLINE_OPACITY = 0.5, 0.8
-OUTLINES = ((0.34, 0.71, 0.91, 1.0),) * 2
-"""One colour for all places, the sky blue of Okabe and Ito: many would be taken for amounts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Series:
-    """A run on several layers, one by one.
-
-    Parameters
-    ----------
-    layers : tuple of Image
-    snapshots : tuple of mapping of role to Snapshot
-        Of each layer.
-    results : tuple of Result
-    params : RunParams
-    """
-
-    layers: tuple[Image, ...]
-    snapshots: tuple[Mapping[str, Snapshot], ...]
-    results: tuple[Result, ...]
-    params: RunParams
+MAP_OPACITY = 0.5
+"""Of maps that cover what they are of."""
 
 
 class WellsDock(TaskDock):
@@ -245,7 +222,7 @@ class WellsDock(TaskDock):
     def _one_well(self, series: Series, of: int) -> Steps[Run]:
         """Run one of the images again, the same way, with its maps."""
         yield Progress(0, 1, "Starting")
-        images = _micrographs(series.snapshots[of])
+        images = micrographs(series.snapshots[of])
         result = yield from self.spec.start(images, series.params)
         return Run(self.spec, series.snapshots[of], images, result)
 
@@ -299,7 +276,7 @@ class WellsDock(TaskDock):
             return
         at = np.zeros(layer.ndim)
         for i, axis in enumerate(axes):
-            at[i] = _position(row, axis)
+            at[i] = position(row, axis)
         world = layer.data_to_world(at)
         for i, axis in enumerate(axes):
             if axis in "TZ":
@@ -327,7 +304,7 @@ class WellsDock(TaskDock):
         index = np.rint(layer.world_to_data(point)).astype(int)
         shown = {axis: int(i) for axis, i in zip(axes, index, strict=True)}
         for number, row in enumerate(self.wells.rows):
-            if all(_position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
+            if all(position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
                 self.wells.choose(number)
                 self.places.show_picture(row)
                 return
@@ -385,63 +362,15 @@ class WellsDock(TaskDock):
     def _resolved(self, series: Series) -> Result:
         """Return a result that tells the parameters of all: they were run the same way."""
         known = next((one for one in series.results if one.provenance is not None), series.results[0])
-        return _with_params(known, series.params)
+        return with_params(known, series.params)
 
     def _command(self, series: Series) -> str:
         main, runs, resolved = self.spec.roles[0].name, [], self._resolved(series)
         for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
             opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
-            runs.append(Run(self.spec, snapshots, _micrographs(snapshots), resolved, opened_from))
+            runs.append(Run(self.spec, snapshots, micrographs(snapshots), resolved, opened_from))
         return as_command(runs[0], more=runs[1:])
 
     def _copied(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
         self.wells.say("Copied.")
-
-
-def _micrographs(snapshots: Mapping[str, Snapshot]) -> dict[str, Micrograph]:
-    return {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
-
-
-def _with_params(result: Result, params: RunParams) -> Result:
-    """Let the provenance say what was asked for, maps included."""
-    if result.provenance is None or "maps" not in result.provenance.params:
-        return result
-    resolved = {**result.provenance.params, "maps": params.model_dump()["maps"]}
-    return replace(result, provenance=result.provenance.model_copy(update={"params": resolved}))
-
-
-def _position(row: Mapping[str, Any], axis: str) -> int:
-    """Return the index of a row's picture along an axis of its stack."""
-    value = row.get({"T": "time", "Z": "z"}.get(axis, ""))
-    return int(value) if isinstance(value, int | np.integer) else 0
-
-
-class AtpDock(WellsDock):
-    """Estimate ATP."""
-
-    spec = atp.SPEC
-
-    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
-        """Show the well through its map, with calm outlines; the percentile waits hidden: it would cover both."""
-        super().layers_added(run, layers)
-        for layer in layers:
-            if isinstance(layer, Labels):
-                layer.colormap = CyclicLabelColormap(colors=[(0.0,) * 4, *OUTLINES])
-                layer.opacity = OUTLINE_OPACITY
-            else:  # light that is added to a bright field cannot be seen
-                layer.blending, layer.opacity = "translucent_no_depth", MAP_OPACITY
-            if "· percentile " in layer.name:
-                layer.visible = False
-
-
-class ViabilityDock(WellsDock):
-    """Viability."""
-
-    spec = viability.SPEC
-
-    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
-        """Let the spheroid be seen through its map, which covers it all: 0 is white there."""
-        super().layers_added(run, layers)
-        for layer in layers:
-            layer.opacity = MAP_OPACITY
