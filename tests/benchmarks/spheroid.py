@@ -220,6 +220,7 @@ def ablations(steps: int, count: int) -> None:
             "volumes.simulated": [8, 0, count],
             "volumes.diameters_um": [100, 200],
             "volumes.keep_px": 96,
+            "volumes.fields": 0.0,
             "training.epochs": 1,
             "training.steps_per_epoch": steps,
         }
