@@ -5,6 +5,7 @@ from napari.layers import Image, Labels
 from gui_support import make_spec
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.gui.input_box import EMPTY, InputBox
+from vitascope.gui.layer_box import list_choices
 from vitascope.gui.layers import OWN
 from vitascope.tasks.registry import find_task
 
@@ -214,3 +215,15 @@ def test_channels_that_come_one_by_one_become_the_whole_image(qtbot):
     found.main.choose(a)  # what a user chose stays
     give(found, a, b, image(name="c"), active=b)
     assert found.main.currentText() == "s a"
+
+
+def test_two_volumes_of_one_shape_are_offered_as_channels_of_tasks_that_take_several():
+    live, dead = (Image(np.zeros((4, 8, 8)), name=name) for name in ("calcein", "PI"))
+    other = Image(np.zeros((5, 8, 8)), name="another stack")
+    texts = [c.text for c in list_choices([live, dead], [dead], whole=True)]
+    assert texts == ["PI", "calcein", "calcein and PI as channels"]
+    assert [c.text for c in list_choices([live, dead], [dead])] == ["PI", "calcein"]
+    both = list_choices([live, dead], [live, dead], whole=True)
+    assert [c.text for c in both if c.stacked] == ["2 selected layers as channels"]
+    assert not [c for c in list_choices([live, other], [live], whole=True) if c.stacked]
+    assert not [c for c in list_choices([live, dead, other], [live], whole=True) if c.stacked]

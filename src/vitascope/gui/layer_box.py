@@ -40,7 +40,7 @@ class Choice:
 def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = False) -> list[Choice]:
     """List what can be run on: image layers, the uppermost first and results last, then the selected ones together.
 
-    With ``whole``, images whose channels lie in several layers come first.
+    With ``whole``, images whose channels lie in several layers come first, and two volumes are offered together last.
     """
     images = [layer for layer in reversed(layers) if isinstance(layer, Image)]
     images.sort(key=is_result)
@@ -53,7 +53,17 @@ def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = F
         if together[0].ndim == 2:
             choices.append(Choice(f"{len(together)} selected layers as planes", tuple(together), "Z"))
         choices.append(Choice(f"{len(together)} selected layers as channels", tuple(together), "C"))
+    if whole and len(pair := loose_pair(images)) == 2 and set(pair) != set(together):
+        choices.append(Choice(f"{pair[0].name} and {pair[1].name} as channels", pair, "C"))
     return choices
+
+
+def loose_pair(images: Sequence[Image]) -> tuple[Image, ...]:
+    """Return the volumes that are no channels of a whole image and no results, by name; none if their shapes differ."""
+    taken = {id(layer) for choice in whole_images(images) for layer in choice.layers}
+    loose = [layer for layer in images if layer.ndim == 3 and not is_result(layer) and id(layer) not in taken]
+    loose.sort(key=lambda layer: natural(layer.name))
+    return tuple(loose) if len({layer.data.shape for layer in loose}) == 1 else ()
 
 
 def whole_images(images: Sequence[Image]) -> list[Choice]:
