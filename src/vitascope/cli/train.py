@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from vitascope.cli.say import plain_errors, watch
-from vitascope.core.card import MODEL_ID, Metric
+from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.folders import user_models
 from vitascope.core.steps import Steps, StopEarly
 from vitascope.core.training import EpochProgress
 from vitascope.core.wording import number_text
-from vitascope.io.models import find_cards, read_card
+from vitascope.io.models import check_model_id, find_cards, read_card
 from vitascope.io.weights import write_bytes
 from vitascope.tasks.folds import fold_recipes, fold_table
 from vitascope.tasks.recipe import Recipe, read_recipe
@@ -153,8 +153,5 @@ def split_target(out: str) -> tuple[Path, str]:
     """
     path = Path(out)
     name = path.name.removesuffix(".json").removesuffix(".safetensors")
-    if not MODEL_ID.match(name):
-        raise ParameterError(
-            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
+    check_model_id(name)
     return (user_models() if path.name == out else path.parent), name

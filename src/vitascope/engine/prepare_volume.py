@@ -54,9 +54,8 @@ def prepare_volume(
     """Make one volume ready.
 
     Each channel is filtered by a median of 3 x 3 x 3 voxels, or of 3 x 3 in each plane where the card says so, into
-    ``scratch``; its percentiles, mean and standard
-    deviation are those of the whole filtered channel, counted once. The reader cuts, scales and resamples window by
-    window.
+    ``scratch``; its percentiles, mean and standard deviation are those of the whole filtered channel, counted once. The
+    reader cuts, scales and resamples window by window.
 
     Parameters
     ----------

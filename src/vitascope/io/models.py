@@ -79,6 +79,19 @@ def list_cards(task: str | None = None) -> list[ModelCard]:
     return [read_card(path) for path in find_cards(task).values()]
 
 
+def check_model_id(name: str) -> None:
+    """Refuse what is no name for a model.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not MODEL_ID.match(name):
+        raise ParameterError(
+            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+
+
 def find_model(model: str, task: str | None = None) -> tuple[ModelCard, Path]:
     """Find a model by its id or the path of its card.
 

@@ -8,10 +8,10 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from vitascope.core.card import MODEL_ID, ModelCard
+from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.folders import user_models
-from vitascope.io.models import MAX_CARD_BYTES, find_card, find_cards, find_model, read_card, write_card
+from vitascope.io.models import MAX_CARD_BYTES, check_model_id, find_card, find_cards, find_model, read_card, write_card
 from vitascope.io.weights import MAX_BYTES, check_header, sha256_of_bytes, write_bytes
 
 SUFFIX = ".vitascope"
@@ -47,9 +47,7 @@ def export_model(model: str, out: Path) -> Path:
         If the weights are not those of the card.
     """
     card, weights = find_model(model)
-    path = out / f"{card.id}{SUFFIX}" if out.is_dir() else out
-    if path.exists():
-        raise ParameterError(f"{path.name} exists already.", "Choose another name.")
+    path = new_file(out, f"{card.id}{SUFFIX}")
     try:
         data = weights.read_bytes()
     except OSError as error:
@@ -60,6 +58,20 @@ def export_model(model: str, out: Path) -> Path:
         package.writestr(f"{card.id}.json", card.model_dump_json(indent=1))
         package.writestr(card.weights.file, data)
     write_bytes(path, buffer.getvalue())
+    return path
+
+
+def new_file(out: Path, name: str) -> Path:
+    """Return the file to write: ``out``, or ``name`` in it where it is a folder.
+
+    Raises
+    ------
+    ParameterError
+        If the file exists.
+    """
+    path = out / name if out.is_dir() else out
+    if path.exists():
+        raise ParameterError(f"{path.name} exists already.", "Choose another name.")
     return path
 
 
@@ -95,20 +107,22 @@ def import_model(path: Path, name: str = "") -> ModelCard:
     new = name or card.id
     _check_name(new, "Rename that one if it is yours, or give this one another name (on the command line --name NAME).")
     # Under the name its card gives, the weights could replace those of another model.
-    card = card.model_copy(
-        update={"id": new, "weights": card.weights.model_copy(update={"file": f"{new}.safetensors"})}
+    return _write(card, data, new)
+
+
+def _write(card: ModelCard, data: bytes, name: str) -> ModelCard:
+    """Write weights and card under a name to the user's models."""
+    new = card.model_copy(
+        update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
     )
-    write_bytes(user_models() / card.weights.file, data)
-    write_card(card, user_models())
-    return card
+    write_bytes(user_models() / new.weights.file, data)
+    write_card(new, user_models())
+    return new
 
 
 def _check_name(name: str, hint: str) -> None:
     """Refuse what is no name, or that of a model at hand."""
-    if not MODEL_ID.match(name):
-        raise ParameterError(
-            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
+    check_model_id(name)
     if name in find_cards() or (user_models() / f"{name}.json").exists():
         raise ParameterError(f"There is a model '{name}' already.", hint)
 
@@ -165,11 +179,7 @@ def rename_model(model: str, name: str) -> ModelCard:
     except OSError as error:
         raise ModelError(f"The weights {weights.name} cannot be read: {error.strerror}.", "Check the path.") from error
     _check_weights(card, data)
-    new = card.model_copy(
-        update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
-    )
-    write_bytes(user_models() / new.weights.file, data)
-    write_card(new, user_models())
+    new = _write(card, data, name)
     delete_model(card.id)
     return new
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.errors import InputError
 from vitascope.ops.registration import estimate_shift
 
 SHIFT_WARNED_PX = 5.0
@@ -202,3 +203,16 @@ def renumber(painted: NDArray[Any], ids: Sequence[int]) -> NDArray[np.uint8]:
     for place, value in enumerate(ids, 1):
         found[painted == value] = place
     return found
+
+
+def refuse(image: str, problems: Iterable[Problem]) -> None:
+    """Refuse an image of a recipe that cannot be trained on.
+
+    Raises
+    ------
+    InputError
+        With the first problem that is refused.
+    """
+    first = next((p.text for p in problems if p.level == "refused"), None)
+    if first:
+        raise InputError(f"{image} cannot be trained on: {first}", "Remove it from the recipe, or put it right.")

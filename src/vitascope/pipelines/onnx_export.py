@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError
 from vitascope.engine.load import load_model
 from vitascope.io.models import find_model
+from vitascope.io.packages import new_file
 from vitascope.io.weights import write_bytes
 from vitascope.models.mil_cnn import MilCnn
 
@@ -99,9 +100,7 @@ def export_onnx(model: str, out: Path) -> Path:
     card, _ = find_model(model)
     if importlib.util.find_spec("onnxscript") is None:
         raise ModelError("ONNX cannot be written here.", "Install the extra: pip install 'vitascope[onnx]'.")
-    path = out / f"{card.id}{SUFFIX}" if out.is_dir() else out
-    if path.exists():
-        raise ParameterError(f"{path.name} exists already.", "Choose another name.")
+    path = new_file(out, f"{card.id}{SUFFIX}")
     write_bytes(path, _translate(card, model))
     return path
 

@@ -18,9 +18,10 @@ import yaml
 from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError
 from vitascope.engine.load import find_family, load_model
 from vitascope.io.models import find_model
+from vitascope.io.packages import new_file
 from vitascope.io.weights import write_bytes
 from vitascope.models.plain import PlainMilCnn, PlainUNet
 from vitascope.pipelines.package_steps import apply_steps, steps_of
@@ -64,9 +65,7 @@ def export_bioimageio(model: str, out: Path) -> Path:
             "found in the image before and measured behind the network their format cannot say.",
             "Give it away as one file of ours (.vitascope), or its network alone as ONNX.",
         )
-    path = out / f"{card.id}.bioimageio.zip" if out.is_dir() else out
-    if path.exists():
-        raise ParameterError(f"{path.name} exists already.", "Choose another name.")
+    path = new_file(out, f"{card.id}.bioimageio.zip")
     loaded = load_model(model, card.task)
     network = PLAIN[card.architecture.name](**card.architecture.arguments)
     network.load_state_dict(loaded.network.state_dict())

@@ -21,7 +21,7 @@ from vitascope.io.images import read_image
 from vitascope.io.scratch import Scratch
 from vitascope.models.unet3d import HALO_ZYX
 from vitascope.ops.density import cell_density
-from vitascope.ops.pair_check import check_pair
+from vitascope.ops.pair_check import check_pair, refuse
 from vitascope.pipelines.row_split import check_gaps, describe_rows
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
@@ -251,12 +251,7 @@ def _labelled(pair: ImagePair, folder: Path, recipe: Recipe) -> Stack:
     ]
     names = ("background", *(t.name for t in recipe.targets[:-1]))
     # of all volumes together more than one class is wanted, see load_volumes
-    problems = check_pair(channels, {}, classes, names, one_class=True)
-    refused = [p.text for p in problems if p.level == "refused"]
-    if refused:
-        raise InputError(
-            f"{pair.image} cannot be trained on: {refused[0]}", "Remove it from the recipe, or put it right."
-        )
+    refuse(pair.image, check_pair(channels, {}, classes, names, one_class=True))
     voxel = _voxel(image.z_step_um or recipe.volumes.z_step_um, image.pixel_size_um or recipe.volumes.pixel_size_um)
     return Stack(channels, classes.astype(np.uint8), None, voxel, pair.group or pair.image, "labelled")
 

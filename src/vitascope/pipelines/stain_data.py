@@ -22,7 +22,7 @@ from vitascope.io.images import read_image
 from vitascope.ops.duplicates import join_duplicates
 from vitascope.ops.histogram import histogram
 from vitascope.ops.montage import cut_montage, distinct_cells, draw_cells, lay_out
-from vitascope.ops.pair_check import check_pair
+from vitascope.ops.pair_check import check_pair, refuse
 from vitascope.ops.target_preparation import prepare_target
 from vitascope.pipelines.leaks import leak_words, refuse_leak
 from vitascope.pipelines.row_split import check_gaps, describe_rows
@@ -138,9 +138,7 @@ def _look(
         If the image is empty.
     """
     seen = [np.asarray(p) for p in planes]
-    empty = next((p.text for p in check_pair(seen, {}) if p.level == "refused"), None)
-    if empty:
-        raise InputError(f"{pair.image} cannot be trained on: {empty}", "Remove it from the recipe, or put it right.")
+    refuse(pair.image, check_pair(seen, {}))
     painted = bool(pair.regions)  # then the truth is a mask, not a stain
     named = {} if painted else {t.name: stain for t, stain in zip(recipe.targets, stains, strict=True)}
     return tuple(f"{pair.image}: {p.text}" for p in check_pair(seen, named))

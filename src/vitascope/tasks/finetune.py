@@ -9,13 +9,11 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
-from vitascope.core.card import MODEL_ID
-from vitascope.core.errors import ParameterError
 from vitascope.core.folders import training_folder, user_models
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import FormParams
 from vitascope.core.training import TargetPreparation
-from vitascope.io.models import find_cards
+from vitascope.io.models import check_model_id, find_cards
 from vitascope.ops.pair_check import Problem
 from vitascope.tasks.recipe import AmountSource, BagSource, Recipe
 
@@ -243,10 +241,7 @@ def free_name(base: str) -> str:
     ParameterError
         If the name cannot be that of a model.
     """
-    if not MODEL_ID.match(base):
-        raise ParameterError(
-            f"'{base}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
+    check_model_id(base)
     taken = set(find_cards())
     name, number = base, 2
     while name in taken or training_folder(name).exists() or (user_models() / f"{name}.json").exists():
