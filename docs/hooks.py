@@ -7,7 +7,7 @@ from typing import Any
 
 from vitascope.core.flags import FLAGS
 from vitascope.core.params import field_extra
-from vitascope.io.models import BUNDLED_MODELS, read_card
+from vitascope.io.models.cards import BUNDLED_MODELS, read_card
 from vitascope.tasks.registry import find_task
 
 

@@ -53,8 +53,8 @@ def demo(app: object, viewer: Any) -> None:
 
 def phenotype(app: object, viewer: Any) -> None:
     """Classify the sample of a treated well, and photograph the dock with its maps."""
-    from vitascope.core.folders import SAMPLES
-    from vitascope.gui.map_dock import PhenotypeDock
+    from vitascope.core.paths import SAMPLES
+    from vitascope.gui.docks.phenotype_dock import PhenotypeDock
 
     viewer.open(str(SAMPLES / "bbbc013_positive.ome.tif"), plugin="vitascope")
     dock = PhenotypeDock(viewer)
@@ -66,9 +66,9 @@ def phenotype(app: object, viewer: Any) -> None:
 
 def train(app: object, viewer: Any) -> None:
     """Fine-tune on the sample of neurons for two rounds, and photograph both docks."""
-    from vitascope.core.folders import SAMPLES
-    from vitascope.gui.models_dock import ModelsDock
-    from vitascope.gui.train_dock import TrainDock
+    from vitascope.core.paths import SAMPLES
+    from vitascope.gui.docks.models_dock import ModelsDock
+    from vitascope.gui.docks.train_dock import TrainDock
 
     os.environ["VITASCOPE_MODELS"] = tempfile.mkdtemp(prefix="vitascope-")
     for name in ("isl_phase", "isl_stains"):

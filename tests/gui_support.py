@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QApplication
 from vitascope.core.card import Architecture, DataSource, InputSpec, Metric, ModelCard, Normalisation, Target, Weights
 from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.steps import Progress
 from vitascope.tasks.spec import Role, TaskSpec
 
 

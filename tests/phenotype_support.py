@@ -7,8 +7,8 @@ import tifffile
 import torch
 
 from vitascope.core.card import Architecture, DataSource, InputSpec, ModelCard, Normalisation, Target, Weights
-from vitascope.engine.load import LoadedModel, build_network, find_family
-from vitascope.io.weights import sha256_of_bytes
+from vitascope.engine.load_model import LoadedModel, build_network, find_family
+from vitascope.io.models.weights import sha256_of_bytes
 
 CLASSES = ("negative", "positive")
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from vitascope.batch.plate import run_plate
-from vitascope.batch.plate_job import PlateJob
+from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress, finish
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result
-from vitascope.core.steps import Progress, finish
-from vitascope.io.open_plate import open_plate
+from vitascope.io.plates.read import open_plate
 from vitascope.tasks.spec import Role, TaskSpec
 
 GREED_BYTES = 3 << 28

@@ -5,13 +5,13 @@ import torch
 
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
 from vitascope.core.micrograph import Micrograph
-from vitascope.engine.load import build_network, export_tensors
-from vitascope.io.models import write_card
-from vitascope.io.weights import write_weights
-from vitascope.models.unet import initialise
+from vitascope.engine.load_model import build_network, export_tensors
+from vitascope.io.models.cards import write_card
+from vitascope.io.models.weights import write_weights
+from vitascope.networks.unet import initialise
+from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE
-from vitascope.tasks.recipe import parse_recipe
 
 VOXEL = (4.0, 2.0, 2.0)
 SPHEROID = simulate_spheroid(

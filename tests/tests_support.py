@@ -17,9 +17,9 @@ from vitascope.core.card import (
     Target,
     Weights,
 )
-from vitascope.engine.load import FAMILIES, LoadedModel, build_network, export_tensors
-from vitascope.io.models import write_card
-from vitascope.io.weights import sha256_of_bytes, write_weights
+from vitascope.engine.load_model import FAMILIES, LoadedModel, build_network, export_tensors
+from vitascope.io.models.cards import write_card
+from vitascope.io.models.weights import sha256_of_bytes, write_weights
 
 
 def make_card(

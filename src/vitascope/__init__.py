@@ -40,7 +40,7 @@ def read(*paths: str, group: str | None = None, pixel_size_um: float | None = No
     ReaderError
         If a path cannot be read or ends up in no image.
     """
-    from vitascope.io.images import read_images
+    from vitascope.io.images.read import read_images
 
     return read_images(paths, group=group, pixel_size_um=pixel_size_um)
 
@@ -69,8 +69,8 @@ def run(task: str, image: Any, *, reference: Any = None, **params: Any) -> Resul
     VitascopeError
         With a message and a hint, if the input, the model or a parameter does not fit.
     """
-    from vitascope.core.steps import finish
-    from vitascope.tasks.start import start
+    from vitascope.core.progress import finish
+    from vitascope.tasks.run import start
 
     given = params if reference is None else {**params, "reference": reference}
     return finish(start(task, image, **given))
@@ -88,6 +88,6 @@ def list_models(task: str | None = None) -> list[ModelCard]:
     -------
     list of ModelCard
     """
-    from vitascope.io.models import list_cards
+    from vitascope.io.models.cards import list_cards
 
     return list_cards(task)

@@ -16,9 +16,9 @@ from distributed.system import MEMORY_LIMIT
 
 import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
-from vitascope.batch.plate import run_plate
+from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
-from vitascope.core.steps import finish
+from vitascope.core.progress import finish
 
 pytestmark = [
     pytest.mark.slow,

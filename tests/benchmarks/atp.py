@@ -19,18 +19,18 @@ import numpy as np
 import torch
 from tests.benchmarks.machine import describe
 
-from vitascope.core.folders import BUNDLED_MODELS
-from vitascope.core.steps import finish
-from vitascope.engine.load import build_network
-from vitascope.engine.train import train
-from vitascope.models.unet import initialise
-from vitascope.pipelines.amount_training import predict, truth_of, within_groups
-from vitascope.pipelines.atp_training import AtpJob, fitted
-from vitascope.pipelines.bag_data import BagCorpus, load_bags
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import build_network
+from vitascope.networks.unet import initialise
+from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.simulate.wells import make_well
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.tasks.recipe import Recipe, read_recipe
+from vitascope.training.data.labelled_images import BagCorpus, load_bags
+from vitascope.training.loop.loop import train
+from vitascope.training.tasks.atp import AtpJob, fitted
+from vitascope.training.tasks.regression import predict, truth_of, within_groups
 
 RECIPE = BUNDLED_MODELS / "recipes" / "atp-organoid-sim.yaml"
 ATTENDS = {"fusion": "attention"}

@@ -11,12 +11,12 @@ import numpy as np
 
 import vitascope
 from vitascope.core.errors import ReaderError
-from vitascope.core.steps import finish
-from vitascope.engine.load import load_model
-from vitascope.pipelines.amount_training import predict, truth_of
-from vitascope.pipelines.bag_data import load_bags
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import load_model
+from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.conformal import calibrate, interval
-from vitascope.tasks.recipe import read_recipe
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.tasks.regression import predict, truth_of
 
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
 MODELS = {"viability-ldc": "viability", "viability-spheroid-sim": "viability", "atp-organoid-sim": "atp"}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vitascope.core.folders import SAMPLES, training_data
-from vitascope.io.images import open_file
-from vitascope.io.ome_write import Picture, write_ome_tiff
-from vitascope.ops.montage import cut_montage, distinct_cells
-from vitascope.ops.quality import bin_pixels
+from vitascope.core.paths import SAMPLES, training_data
+from vitascope.io.images.read import open_file
+from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.ops.intensity.quality import bin_pixels
+from vitascope.ops.wells.montage import cut_montage, distinct_cells
 
 ISL = "1_insilico_labelling/isl_conditionB_wellA4"
 ORGANOIDS = "2_organoid_atp/deepOrganoid_plate23997_rowA"

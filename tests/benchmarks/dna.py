@@ -8,12 +8,12 @@ from tests.benchmarks.isl import RECIPES, predictor, ridge
 from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.folders import BUNDLED_MODELS
-from vitascope.core.steps import finish
-from vitascope.pipelines.stain_data import load_corpus
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import finish
+from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.agreement import pcc, spearman
 from vitascope.stats.bootstrap import group_interval
-from vitascope.tasks.recipe import read_recipe
+from vitascope.training.data.stain import load_corpus
 
 SIDE = 40
 

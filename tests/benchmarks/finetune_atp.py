@@ -18,16 +18,16 @@ import pandas as pd
 import tifffile
 from tests.benchmarks.machine import describe
 
-from vitascope.core.steps import finish
-from vitascope.engine.load import load_model
-from vitascope.io.models import read_card
-from vitascope.pipelines.amount_training import predict, truth_of
-from vitascope.pipelines.atp_training import prepare
-from vitascope.pipelines.finetune import set_up_table
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import load_model
+from vitascope.io.models.cards import read_card
+from vitascope.recipes.finetune import FineTuneParams, TableData
+from vitascope.recipes.recipe import AmountSource, Recipe
 from vitascope.simulate import wells
-from vitascope.tasks.finetune import FineTuneParams, TableData
-from vitascope.tasks.recipe import AmountSource, Recipe
 from vitascope.tasks.registry import find_task
+from vitascope.training.finetune import set_up_table
+from vitascope.training.tasks.atp import prepare
+from vitascope.training.tasks.regression import predict, truth_of
 
 START, SEED, SIDE_PX, PER_PLATE = "atp-organoid-sim", 77, 128, 4
 LABELS = 1000.0

@@ -20,14 +20,14 @@ from tests.benchmarks.isl import RECIPES, TWINS, predictor
 from tests.benchmarks.machine import describe
 
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
-from vitascope.engine.prepare import prepare_picture
-from vitascope.io.images import read_image
-from vitascope.pipelines.finetune import set_up_pairs
+from vitascope.core.progress import finish
+from vitascope.engine.preprocess import prepare_picture
+from vitascope.io.images.read import read_image
+from vitascope.recipes.finetune import FineTuneParams, TrainingPair
+from vitascope.recipes.recipe import Recipe, find_data, read_recipe
 from vitascope.stats.agreement import pcc
-from vitascope.tasks.finetune import FineTuneParams, TrainingPair
-from vitascope.tasks.recipe import Recipe, find_data, read_recipe
 from vitascope.tasks.registry import find_task
+from vitascope.training.finetune import set_up_pairs
 
 SCALE, BLUR_PX = 1.3, 1.5
 CROPS = ((60, 100), (200, 700))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tests.benchmarks.machine import describe
 
-from vitascope.engine.checkpoint import load_state, save_state
+from vitascope.training.loop.checkpoint import load_state, save_state
 
 KILLS, FLOATS = 40, 200_000
 

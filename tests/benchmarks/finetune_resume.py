@@ -14,10 +14,10 @@ import torch
 from tests.benchmarks.finetune_speed import Job, make_sampler
 from tests.benchmarks.machine import describe
 
-from vitascope.core.steps import finish
-from vitascope.core.training import TrainingParams
-from vitascope.engine.train import train
-from vitascope.models.unet import UNet
+from vitascope.core.progress import finish
+from vitascope.core.training_params import TrainingParams
+from vitascope.networks.unet import UNet
+from vitascope.training.loop.loop import train
 
 CROP_PX, WIDTH = 64, 0.25
 PARAMS = TrainingParams(

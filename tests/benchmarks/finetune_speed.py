@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from tests.benchmarks.machine import describe
 
-from vitascope.core.folders import SAMPLES
-from vitascope.core.steps import finish
-from vitascope.core.training import CropFilter, TrainingParams
-from vitascope.engine.crops import CropSampler, Pair
+from vitascope.core.paths import SAMPLES
+from vitascope.core.progress import finish
+from vitascope.core.training_params import CropFilter, TrainingParams
 from vitascope.engine.device import pick_device
-from vitascope.engine.losses import weighted_sum
-from vitascope.engine.train import train
-from vitascope.io.images import read_image
-from vitascope.models.unet import UNet
-from vitascope.tasks.recipe import read_recipe
+from vitascope.io.images.read import read_image
+from vitascope.networks.unet import UNet
+from vitascope.recipes.recipe import read_recipe
+from vitascope.training.loop.loop import train
+from vitascope.training.losses.images import weighted_sum
+from vitascope.training.samplers.crops import CropSampler, Pair
 
 BATCH, CROP_PX, STEPS = 8, 192, 6
 

@@ -18,9 +18,9 @@ def main(arguments: list[str]) -> None:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from vitascope.batch.plate import run_plate
-    from vitascope.core.plate import Well
-    from vitascope.core.steps import finish
+    from vitascope.batch.plate.run import run_plate
+    from vitascope.core.progress import finish
+    from vitascope.core.well import Well
 
     sys.path.insert(0, str(Path(__file__).parent.parent))
     from plate_support import make_job

@@ -13,16 +13,16 @@ from scipy import ndimage
 from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.folders import BUNDLED_MODELS
-from vitascope.core.steps import finish
-from vitascope.engine.load import load_model
-from vitascope.engine.plan import Plan
-from vitascope.engine.predict import predict_picture
-from vitascope.ops.geometry import array_reader
-from vitascope.pipelines.stain_data import load_corpus
-from vitascope.pipelines.stain_training import compare, correlation_interval, pooled, run_training
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import finish
+from vitascope.engine.execution_plan import Plan
+from vitascope.engine.load_model import load_model
+from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.ops.geometry.resample import array_reader
+from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.stats.agreement import pcc
-from vitascope.tasks.recipe import Recipe, read_recipe
+from vitascope.training.data.stain import load_corpus
+from vitascope.training.tasks.stain import compare, correlation_interval, pooled, run_training
 
 RECIPES = BUNDLED_MODELS / "recipes"
 TWINS = Path(__file__).parent / "models"

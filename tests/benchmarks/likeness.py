@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage, stats
 from tests.benchmarks.viability import simple_features
 
-from vitascope.core.folders import training_data
-from vitascope.io.images import read_image
-from vitascope.ops.wells import central_square, cut_square
+from vitascope.core.paths import training_data
+from vitascope.io.images.read import read_image
+from vitascope.ops.wells.locate import central_square, cut_square
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
 

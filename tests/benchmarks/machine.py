@@ -12,7 +12,7 @@ import psutil
 def describe() -> str:
     """Processor, cores, memory and load, in one line."""
     from vitascope.engine.device import core_count
-    from vitascope.engine.openvino_runtime import cpu_name, cpu_precisions
+    from vitascope.engine.openvino_backend import cpu_name, cpu_precisions
 
     load = ", ".join(f"{v:.2f}" for v in psutil.getloadavg())
     memory = psutil.virtual_memory().total / 2**30

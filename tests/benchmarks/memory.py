@@ -20,8 +20,8 @@ LIMIT_GIB = 1.5
 
 def make_image(path: Path, side: int) -> None:
     """A field repeated with changing light, so that there is something to find everywhere."""
-    from vitascope.core.folders import SAMPLES
-    from vitascope.io.images import read_image
+    from vitascope.core.paths import SAMPLES
+    from vitascope.io.images.read import read_image
 
     sample = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(z=3)).astype(np.float32)
     array = zarr.create_array(str(path), shape=(side, side), chunks=(1024, 1024), dtype="u2")

@@ -18,19 +18,19 @@ from tests.benchmarks.isl import RECIPES
 from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.folders import BUNDLED_MODELS
-from vitascope.core.steps import finish
-from vitascope.engine.load import load_model
-from vitascope.io.grouping import find_groups
-from vitascope.io.images import open_group
-from vitascope.io.tables import read_table
-from vitascope.ops.map_regions import RegionParams, foreground
-from vitascope.pipelines.map_settings import otsu_mask
-from vitascope.pipelines.phenotype_training import run_training
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import load_model
+from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.images.read import open_group
+from vitascope.io.tables.read import read_table
+from vitascope.ops.objects.map_regions import RegionParams, foreground
+from vitascope.recipes.recipe import find_data, read_recipe
 from vitascope.stats.agreement import spearman
 from vitascope.stats.classification import mean_iou
-from vitascope.tasks.recipe import find_data, read_recipe
-from vitascope.tasks.start import start
+from vitascope.tasks.run import start
+from vitascope.training.tasks.phenotype import run_training
+from vitascope.training.tasks.phenotype_map_calibration import otsu_mask
 
 ROWS = ("A", "E")
 """The rows that are given whole, with every dose."""

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from vitascope.core.folders import BUNDLED_MODELS
-from vitascope.engine.load import load_model
-from vitascope.models.pooling import Pooling, noisy_and
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.engine.load_model import load_model
+from vitascope.networks.pooling import Pooling, noisy_and
 
 DOCS = Path(__file__).parents[2] / "docs" / "images"
 INSTANCES = 1000

@@ -20,17 +20,17 @@ from tests.benchmarks.isl import RECIPES
 from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.steps import finish
+from vitascope.core.progress import finish
 from vitascope.engine.device import core_count, list_devices
-from vitascope.engine.load import build_network
-from vitascope.engine.train import train
-from vitascope.models.unet import initialise
-from vitascope.pipelines.cell_data import load_cells
-from vitascope.pipelines.class_metrics import FEW_CELLS
-from vitascope.pipelines.phenotype_training import MosaicJob, score
+from vitascope.engine.load_model import build_network
+from vitascope.networks.unet import initialise
+from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.agreement import spearman
 from vitascope.stats.classification import accuracy, average_precision, mean_average_precision, mean_class_accuracy
-from vitascope.tasks.recipe import read_recipe
+from vitascope.training.data.single_cells import load_cells
+from vitascope.training.loop.loop import train
+from vitascope.training.tasks.phenotype import MosaicJob, score
+from vitascope.training.tasks.phenotype_metrics import FEW_CELLS
 
 POOLINGS = {
     "NAND a5": ("noisy_and", 5.0),

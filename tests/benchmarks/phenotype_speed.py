@@ -11,15 +11,15 @@ from captum.attr import GuidedBackprop
 from tests.benchmarks.machine import describe, interleaved
 from torch import nn
 
-from vitascope.core.folders import BUNDLED_MODELS
 from vitascope.core.params import RunParams
-from vitascope.core.steps import finish
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import finish
 from vitascope.engine.device import core_count
-from vitascope.engine.instances import InstanceGrid, Pooled, with_maps
-from vitascope.engine.load import load_model
-from vitascope.engine.plan import resolve_plan
-from vitascope.engine.predict import predict_picture
-from vitascope.ops.geometry import array_reader
+from vitascope.engine.execution_plan import resolve_plan
+from vitascope.engine.load_model import load_model
+from vitascope.engine.mil_instances import InstanceGrid, Pooled, with_maps
+from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.ops.geometry.resample import array_reader
 
 ROUNDS = 7
 

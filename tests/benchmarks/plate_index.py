@@ -15,10 +15,10 @@ import numpy as np
 import tifffile
 from tests.benchmarks.machine import describe
 
-from vitascope.core.plate import Well
-from vitascope.core.steps import finish
-from vitascope.io.open_plate import open_plate
-from vitascope.io.plate_zarr_write import export_plate
+from vitascope.core.progress import finish
+from vitascope.core.well import Well
+from vitascope.io.plates.ome_zarr_write import export_plate
+from vitascope.io.plates.read import open_plate
 
 FIELDS, CHANNELS, ROUNDS, LIMIT = 4, 3, 7, 0.3
 
@@ -31,7 +31,7 @@ print(time.perf_counter() - start, time.process_time() - before)
 assert found
 """
 OURS = TIMED.format(
-    imports="from vitascope.io.open_plate import open_plate",
+    imports="from vitascope.io.plates.read import open_plate",
     call="len(open_plate(sys.argv[1]))",
 )
 THEIRS = TIMED.format(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.benchmarks.machine import describe
 
-from vitascope.batch.journal import Journal, has_journal
+from vitascope.batch.plate.journal import Journal, has_journal
 
 SUPPORT = Path(__file__).parent.parent / "plate_support.py"
 KILLS, SECONDS = 40, 0.25
@@ -104,7 +104,7 @@ def chaos(plate: Path, out: Path, wanted: object) -> None:
     from distributed.chaos import KillWorker
 
     from plate_support import make_job, tables
-    from vitascope.batch.plate import run_plate
+    from vitascope.batch.plate.run import run_plate
 
     os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT.parent), *sys.path])
     with (

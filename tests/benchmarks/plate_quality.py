@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from vitascope.core.folders import training_data
-from vitascope.core.plate import Well
-from vitascope.io.open_plate import open_plate
-from vitascope.io.plate_map import read_plate_map
-from vitascope.io.reader_export import read_screen
+from vitascope.core.paths import training_data
+from vitascope.core.well import Well
+from vitascope.io.plates.read import open_plate
+from vitascope.io.tables.plate_map import read_plate_map
+from vitascope.io.tables.plate_reader import read_screen
 from vitascope.stats.plate_normalise import b_score, normalise
 from vitascope.stats.plate_quality import MAD_TO_SD, plate_quality, ssmd, z_prime
 

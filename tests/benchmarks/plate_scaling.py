@@ -42,9 +42,9 @@ def busy(before: dict[tuple[int, int], float], seconds: float) -> tuple[int, dic
 
 def one_run(plate: str, out: str, count: str, model: str) -> None:
     """Run stain on a plate; start-up ends when the first image of each worker is done."""
-    from vitascope.batch.plate import run_plate
-    from vitascope.batch.plate_job import PlateJob
-    from vitascope.io.open_plate import open_plate
+    from vitascope.batch.plate.job import PlateJob
+    from vitascope.batch.plate.run import run_plate
+    from vitascope.io.plates.read import open_plate
     from vitascope.tasks.stain import SPEC
 
     opened, workers = open_plate(plate), int(count)
@@ -79,11 +79,11 @@ def simulated(count: str, mode: str) -> None:
     """Run a task that takes no time on simulated wells, and tell time a well and memory."""
     sys.path.insert(0, str(HERE.parent))
     from plate_support import SPEC
-    from vitascope.batch.plate import run_plate
-    from vitascope.batch.plate_job import PlateJob
-    from vitascope.core.plate import Place, Well
-    from vitascope.io.grouping import ImageGroup
-    from vitascope.io.plates import Plate
+    from vitascope.batch.plate.job import PlateJob
+    from vitascope.batch.plate.run import run_plate
+    from vitascope.core.well import Place, Well
+    from vitascope.io.filenames.grouping import ImageGroup
+    from vitascope.io.plates.plate import Plate
 
     wells = int(count)
     with tempfile.TemporaryDirectory(prefix="vitascope-wells-") as folder:
@@ -115,7 +115,7 @@ def simulated(count: str, mode: str) -> None:
                           "rss_mib": max(rss) / 2**20, "grown_mib": grown / 2**20}))  # fmt: skip
 
 
-from vitascope.io.plates import Site  # noqa: E402
+from vitascope.io.plates.plate import Site  # noqa: E402
 from vitascope.tasks.spec import TaskSpec  # noqa: E402
 
 
@@ -129,8 +129,8 @@ class SimulatedSite(Site):
 
 
 def count_only(inputs, params):
+    from vitascope.core.progress import Progress
     from vitascope.core.result import Provenance, Result
-    from vitascope.core.steps import Progress
 
     image = inputs["image"]
     yield Progress(0, 1, "Counting")
@@ -163,7 +163,7 @@ def main(arguments: list[str]) -> None:
     size, wells = (int(arguments[0]) if arguments else 256), (int(arguments[1]) if len(arguments) > 1 else 384)
     sys.path.insert(0, str(HERE.parent))
     from tests_support import blobs
-    from vitascope.core.plate import Well
+    from vitascope.core.well import Well
 
     for count in SIMULATED:
         for mode in ("0", "2"):

@@ -8,12 +8,12 @@ from monai.inferers import SlidingWindowInferer
 from tests.benchmarks.machine import describe, interleaved
 
 from vitascope.core.params import RunParams
-from vitascope.core.steps import finish
+from vitascope.core.progress import finish
 from vitascope.engine.device import core_count
-from vitascope.engine.load import load_model
-from vitascope.engine.plan import resolve_plan
-from vitascope.engine.predict import predict_picture
-from vitascope.ops.geometry import array_reader
+from vitascope.engine.execution_plan import resolve_plan
+from vitascope.engine.load_model import load_model
+from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.ops.geometry.resample import array_reader
 
 MODEL = "nuclei-phase"
 SIDE = 2136
@@ -22,8 +22,8 @@ ROUNDS = 5
 
 def sample_field() -> np.ndarray:
     """The bundled phase-contrast field, mirrored on and on to the side wanted: (Y, X) in network units."""
-    from vitascope.core.folders import SAMPLES
-    from vitascope.io.images import read_image
+    from vitascope.core.paths import SAMPLES
+    from vitascope.io.images.read import read_image
 
     plane = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(z=3)).astype(np.float32)
     plane = (plane - plane.min()) / (plane.max() - plane.min())

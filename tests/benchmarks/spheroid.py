@@ -14,27 +14,27 @@ from tests.benchmarks.machine import describe, interleaved
 
 from vitascope.core.card import Architecture
 from vitascope.core.errors import ReaderError, VitascopeError
-from vitascope.core.folders import BUNDLED_MODELS, training_data
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
+from vitascope.core.paths import BUNDLED_MODELS, training_data
+from vitascope.core.progress import finish
 from vitascope.engine.device import core_count
-from vitascope.engine.load import build_network, load_model
-from vitascope.engine.plan import resolve_plan
-from vitascope.engine.predict import predict_picture
-from vitascope.engine.train import train
-from vitascope.io.images import read_image
-from vitascope.models.unet import initialise
-from vitascope.ops.geometry import volume_reader
+from vitascope.engine.execution_plan import resolve_plan
+from vitascope.engine.load_model import build_network, load_model
+from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.io.images.read import read_image
+from vitascope.networks.unet import initialise
+from vitascope.ops.geometry.resample import volume_reader
 from vitascope.pipelines.spheroid import run
-from vitascope.pipelines.spheroid_data import Stack, load_volumes, read_stacks
-from vitascope.pipelines.spheroid_training import SpheroidJob, volume_overlaps
-from vitascope.pipelines.training import choose_device
+from vitascope.recipes.recipe import read_recipe
 from vitascope.simulate.spheroids import DEAD, LIVE, SpheroidParams, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE, VolumeOptics
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.overlap import count_overlap
-from vitascope.tasks.recipe import read_recipe
 from vitascope.tasks.spheroid import SPEC
+from vitascope.training.data.spheroid import Stack, load_volumes, read_stacks
+from vitascope.training.loop.loop import train
+from vitascope.training.make_model import choose_device
+from vitascope.training.tasks.spheroid import SpheroidJob, volume_overlaps
 
 MODEL = "spheroid-live-dead"
 RECIPE = BUNDLED_MODELS / "recipes" / f"{MODEL}.yaml"

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
-    from vitascope.gui.train_dock import TrainDock
+    from vitascope.gui.docks.train_dock import TrainDock
 
     assert "torch" not in sys.modules
     viewer = napari.Viewer()

@@ -18,17 +18,17 @@ from scipy import ndimage
 
 import vitascope
 from vitascope.core.errors import ReaderError
-from vitascope.core.steps import finish
-from vitascope.engine.load import build_network, load_model
-from vitascope.engine.train import train
-from vitascope.models.unet import initialise
-from vitascope.ops.contour import measure_contour
-from vitascope.pipelines.amount_training import predict, truth_of
-from vitascope.pipelines.bag_data import load_bags
-from vitascope.pipelines.simulated import draw_control
-from vitascope.pipelines.viability_training import ViabilityJob, r2
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import build_network, load_model
+from vitascope.networks.unet import initialise
+from vitascope.ops.objects.contour import measure_contour
+from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.bootstrap import group_interval
-from vitascope.tasks.recipe import read_recipe
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.simulated import draw_control
+from vitascope.training.loop.loop import train
+from vitascope.training.tasks.regression import predict, truth_of
+from vitascope.training.tasks.viability import ViabilityJob, r2
 
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
 RESULTS = Path(__file__).parent / "results" / "viability.json"

@@ -29,14 +29,14 @@ from scipy import ndimage
 from skimage.transform import resize_local_mean
 from tests.benchmarks.machine import describe, interleaved
 
-from vitascope.batch.run import Job, run_images
-from vitascope.core.folders import BUNDLED_MODELS, training_data
-from vitascope.core.steps import finish
+from vitascope.batch.run_images import Job, run_images
+from vitascope.core.paths import BUNDLED_MODELS, training_data
+from vitascope.core.progress import finish
 from vitascope.engine.device import core_count
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.io.grouping import find_groups
-from vitascope.io.models import read_card
-from vitascope.ops.wells import Region, cut_square, find_well, well_mask
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.models.cards import read_card
+from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.atp import SPEC
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tests_support import make_model, save_model
 from vitascope.cli import demo
 from vitascope.cli.main import app
-from vitascope.io.results_read import read_results
+from vitascope.io.results.read import read_results
 from vitascope.tasks.registry import find_task
 
 FILES = {"results.csv", "objects.csv", "agreement.csv", "provenance.json", "input.png", "prediction.png", "labels.png"}

@@ -6,10 +6,10 @@ from typer.testing import CliRunner
 
 from tests_support import make_model, make_recipe, save_model
 from vitascope.cli.main import app
-from vitascope.core.folders import user_models
-from vitascope.io.models import find_cards, read_card
-from vitascope.pipelines.stain_training import run_training
-from vitascope.tasks.recipe import read_recipe
+from vitascope.core.paths import user_models
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.recipes.recipe import read_recipe
+from vitascope.training.tasks.stain import run_training
 
 
 @pytest.fixture(autouse=True)

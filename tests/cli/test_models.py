@@ -7,9 +7,9 @@ from tests_support import make_model, save_model
 from vitascope.cli.main import app
 from vitascope.cli.models import describe
 from vitascope.core.card import Metric
-from vitascope.io.models import find_cards, find_model, read_card, write_card
-from vitascope.io.yaml_text import read_yaml
-from vitascope.tasks.recipe import parse_recipe
+from vitascope.io.models.cards import find_cards, find_model, read_card, write_card
+from vitascope.io.models.yaml import read_yaml
+from vitascope.recipes.recipe import parse_recipe
 from vitascope.tasks.spec import TaskSpec
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from vitascope.cli.previews import OUTLINE_RGB, PREDICTED_RGB, as_grey, write_previews
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.plate import Place
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.io.ome_write import Picture, write_ome_tiff
-from vitascope.io.results import ResultsFolder
+from vitascope.core.well import Place
+from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.results.folder import ResultsFolder
 
 
 def test_the_middle_plane_is_scaled_to_black_and_white():

@@ -23,7 +23,7 @@ from vitascope.cli import run as command
 from vitascope.cli.main import app
 from vitascope.cli.run import describe_parameters, parse_settings
 from vitascope.core.errors import ParameterError
-from vitascope.io.results_read import read_results
+from vitascope.io.results.read import read_results
 from vitascope.tasks.registry import find_task
 
 FAST = {"model": "test-model", "precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0}

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from phenotype_support import cells, make_model, write_well
 from tests_support import save_model
 from vitascope.cli.main import app
-from vitascope.core.steps import finish
-from vitascope.tasks.start import start
+from vitascope.core.progress import finish
+from vitascope.tasks.run import start
 
 FAST = ["--model", "tiny-phenotype", "--set", "precision=f32", "--set", "tile_px=512", "--set", "threads=1"]
 

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from spheroid_support import SPHEROID, save_by_brightness, stack
 from vitascope.cli.main import app
-from vitascope.core.steps import finish
-from vitascope.core.wording import number_text
-from vitascope.tasks.start import start
+from vitascope.core.formatting import number_text
+from vitascope.core.progress import finish
+from vitascope.tasks.run import start
 
 FAST = ["--model", "bright", "--set", "precision=f32", "--set", "tile_px=256", "--set", "threads=1"]
 

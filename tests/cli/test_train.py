@@ -11,8 +11,8 @@ from vitascope.cli.main import app
 from vitascope.cli.train import cross_validate, split_target
 from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
-from vitascope.core.folders import user_models
-from vitascope.io.models import find_model, read_card, write_card
+from vitascope.core.paths import user_models
+from vitascope.io.models.cards import find_model, read_card, write_card
 
 
 @pytest.fixture(autouse=True)

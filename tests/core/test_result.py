@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vitascope.core.plate import Place
 from vitascope.core.result import ImageOutput, Result
+from vitascope.core.well import Place
 
 
 def test_outputs_are_found_by_kind():

@@ -9,7 +9,7 @@ from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
 from vitascope.engine.domain import crop_windows, feature_distances, image_statistics, judge, worst
 from vitascope.engine.domain import make_domain as describe
-from vitascope.ops.geometry import array_reader
+from vitascope.ops.geometry.resample import array_reader
 
 NAMES = ("mean", "contrast", "focus", "skewness")
 

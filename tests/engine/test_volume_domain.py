@@ -1,7 +1,7 @@
 import numpy as np
 
 from vitascope.engine.volume_domain import BRIGHTEST, CROP_ZYX, bright_crops, volume_statistics
-from vitascope.ops.geometry import volume_reader
+from vitascope.ops.geometry.resample import volume_reader
 
 
 def test_the_brightest_places_are_looked_at():

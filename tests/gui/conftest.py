@@ -19,9 +19,9 @@ from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, make_card, make_spec, settle
-from vitascope.gui.runner import Runner
-from vitascope.gui.task_dock import TaskDock
-from vitascope.io.models import write_card
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.docks.task_dock import TaskDock
+from vitascope.io.models.cards import write_card
 
 HERE = Path(__file__).parent
 NAPARI_WARNINGS = (

@@ -13,8 +13,8 @@ from npe2 import PluginManager, PluginManifest
 
 from gui_support import settle
 from tests_support import make_model, save_model
-from vitascope.gui.runner import Runner
-from vitascope.gui.stain_dock import StainDock
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.tasks.registry import TASKS
 
 SEED = 2

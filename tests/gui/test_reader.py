@@ -9,11 +9,11 @@ import tifffile
 from napari.layers import Layer
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.plate import Place
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.gui.layers import take
+from vitascope.core.well import Place
+from vitascope.gui.layers.snapshot import take
 from vitascope.gui.reader import get_reader, read
-from vitascope.io.results import ResultsFolder
+from vitascope.io.results.folder import ResultsFolder
 
 
 def layers(path):
@@ -180,9 +180,9 @@ def test_a_few_wells_among_other_images_are_no_plate(tmp_path):
 
 
 def test_a_plate_of_ome_zarr_opens_at_its_first_well(tmp_path):
-    from vitascope.core.steps import finish
-    from vitascope.io.open_plate import open_plate
-    from vitascope.io.plate_zarr_write import export_plate
+    from vitascope.core.progress import finish
+    from vitascope.io.plates.ome_zarr_write import export_plate
+    from vitascope.io.plates.read import open_plate
 
     finish(export_plate(open_plate(make_plate(tmp_path / "p")), tmp_path / "p.zarr"))
     one, two = layers(str(tmp_path / "p.zarr"))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from vitascope.core.folders import SAMPLES, training_data
-from vitascope.gui.layers import take
+from vitascope.core.paths import SAMPLES, training_data
+from vitascope.gui.layers.snapshot import take
 from vitascope.gui.samples import dose_plate, isl_phase, isl_stains, jurkat_cells, organoid_row, translocation
 
 MOST_BYTES = 8 << 20
@@ -50,7 +50,7 @@ def test_the_samples_are_small_and_each_has_its_licence():
 
 
 def test_the_jurkat_cells_are_cells_and_no_two_are_one():
-    from vitascope.ops.montage import cut_montage, distinct_cells
+    from vitascope.ops.wells.montage import cut_montage, distinct_cells
 
     dna, bright = (np.asarray(one[0]) for one in jurkat_cells())
     assert len(distinct_cells(cut_montage(bright, 12, 12, 40))) == 144
@@ -63,7 +63,7 @@ def test_the_jurkat_cells_are_cells_and_no_two_are_one():
 @pytest.mark.skipif(training_data() is None, reason="VITASCOPE_DATA does not say where the sources are")
 def test_the_samples_are_the_pixels_of_their_sources():
     from benchmarks.cut_samples import isl_pictures, jurkat_pictures, organoid_pictures
-    from vitascope.io.images import read_image
+    from vitascope.io.images.read import read_image
 
     for name, picture in {**isl_pictures(training_data()), **jurkat_pictures(training_data())}.items():
         np.testing.assert_array_equal(read_image(SAMPLES / f"{name}.ome.tif").array, picture.array)
@@ -76,7 +76,7 @@ def test_the_samples_are_the_pixels_of_their_sources():
     [(organoid_row, "plate23997_rowA", 24, (170, 170)), (dose_plate, "Dose", 96, (128, 128))],
 )
 def test_plates_open_at_their_first_well_and_know_the_others(no_network, open_sample, name, wells, shape):
-    from vitascope.io.open_plate import open_plate
+    from vitascope.io.plates.read import open_plate
 
     (layer,) = (Layer.create(*one) for one in open_sample())
     own = layer.metadata["vitascope"]

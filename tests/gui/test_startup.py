@@ -17,7 +17,7 @@ viewer = ViewerModel()
 import vitascope.gui
 for module in pkgutil.iter_modules(vitascope.gui.__path__, "vitascope.gui."):
     importlib.import_module(module.name)
-from vitascope.gui.stain_dock import StainDock
+from vitascope.gui.docks.stain_dock import StainDock
 import numpy as np
 viewer.add_image(np.zeros((8, 8)))
 dock = StainDock(viewer)
@@ -43,11 +43,11 @@ from qtpy.QtWidgets import QApplication
 app = QApplication([])
 viewer = ViewerModel()
 before = set(sys.modules)
-from vitascope.gui.stain_dock import StainDock
+from vitascope.gui.docks.stain_dock import StainDock
 dock = StainDock(viewer)
 dock.show()
 app.processEvents()
-print(sorted({"pandas", "zarr", "skimage", "scipy.ndimage", "scipy.sparse", "vitascope.gui.wells_dock"}
+print(sorted({"pandas", "zarr", "skimage", "scipy.ndimage", "scipy.sparse", "vitascope.gui.docks.wells_dock"}
              & (set(sys.modules) - before)))
 dock.close_down()
 app.processEvents()
@@ -65,8 +65,8 @@ CHECK = """
 import sys
 import numpy as np
 from vitascope.core.micrograph import Micrograph
-from vitascope.io.models import find_model
-from vitascope.tasks.finetune import TrainingPair
+from vitascope.io.models.cards import find_model
+from vitascope.recipes.finetune import TrainingPair
 from vitascope.tasks.registry import find_task
 image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype(np.float32)
 pair = TrainingPair("a", Micrograph.from_array(image), {"DAPI": image[::-1]})

@@ -16,10 +16,10 @@ from vitascope.core.card import (
     Weights,
 )
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
-from vitascope.engine.frames import frame_picture
-from vitascope.engine.load import LoadedModel, build_network, find_family
-from vitascope.models.unet import initialise
+from vitascope.core.progress import finish
+from vitascope.engine.crop_to_object import frame_picture
+from vitascope.engine.load_model import LoadedModel, build_network, find_family
+from vitascope.networks.unet import initialise
 from vitascope.pipelines.atp import run
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.atp import AtpParams
@@ -87,7 +87,7 @@ def test_contributions_sum_to_the_number_over_pixels_and_places(card):
 
 
 def test_the_number_is_the_networks_own(card):
-    from vitascope.engine.load import load_model
+    from vitascope.engine.load_model import load_model
 
     image = image_of()
     model = load_model(str(card), "atp")

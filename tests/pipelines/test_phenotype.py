@@ -9,16 +9,16 @@ from tests_support import make_model as make_stain_model
 from tests_support import save_model
 from vitascope.core.errors import InputError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
-from vitascope.engine import plan as planning
-from vitascope.engine.instances import InstanceGrid, Pooled, probability_reader, with_maps
-from vitascope.engine.plan import Plan
-from vitascope.engine.predict import predict_picture
-from vitascope.io.images import read_image
-from vitascope.models.jacobian import JacobianMaps
-from vitascope.ops.geometry import array_reader
+from vitascope.core.progress import finish
+from vitascope.engine import execution_plan as planning
+from vitascope.engine.execution_plan import Plan
+from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
+from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.io.images.read import read_image
+from vitascope.networks.jacobian import JacobianMaps
+from vitascope.ops.geometry.resample import array_reader
 from vitascope.pipelines.phenotype import decide
-from vitascope.tasks.start import start
+from vitascope.tasks.run import start
 
 QUICK = {"device": "cpu", "precision": "f32", "tile_px": 512, "threads": 1}
 

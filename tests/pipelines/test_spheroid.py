@@ -4,7 +4,7 @@ import pytest
 from spheroid_support import SPHEROID, VOXEL, save_by_brightness, stack
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
+from vitascope.core.progress import finish
 from vitascope.pipelines.spheroid import run
 from vitascope.simulate.spheroids import DEAD, LIVE
 from vitascope.tasks.spheroid import SPEC

@@ -7,7 +7,7 @@ import vitascope
 from tests_support import blobs, make_card, make_domain, make_model, save_model
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
+from vitascope.core.progress import finish
 from vitascope.pipelines.stain import run
 from vitascope.tasks.stain import StainParams
 

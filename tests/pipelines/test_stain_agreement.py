@@ -4,10 +4,10 @@ import pytest
 from tests_support import blobs, make_card
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
-from vitascope.engine.select import Picture
-from vitascope.io.scratch import Scratch
-from vitascope.ops.segment import SegmentParams, segment_blocks
+from vitascope.core.progress import finish
+from vitascope.engine.select_planes import Picture
+from vitascope.io.results.temporary_store import Scratch
+from vitascope.ops.objects.segment import SegmentParams, segment_blocks
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain, scaled_stain
 
 IMAGE = Micrograph.from_array(np.zeros((40, 50)))

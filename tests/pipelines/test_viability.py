@@ -8,10 +8,10 @@ from tests_support import save_model
 from vitascope.core.card import Architecture, Domain, InputSpec, Intervals, ModelCard, Normalisation, Target, Weights
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import finish
-from vitascope.engine.frames import frame_picture
-from vitascope.engine.load import LoadedModel, build_network, find_family
-from vitascope.models.unet import initialise
+from vitascope.core.progress import finish
+from vitascope.engine.crop_to_object import frame_picture
+from vitascope.engine.load_model import LoadedModel, build_network, find_family
+from vitascope.networks.unet import initialise
 from vitascope.pipelines.viability import SHOWN, run
 from vitascope.simulate.spheroid_series import Setting, make_spheroid
 from vitascope.tasks.viability import ViabilityParams

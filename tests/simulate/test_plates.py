@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from vitascope.core.errors import OutputError
-from vitascope.core.plate import Well
-from vitascope.core.steps import finish
-from vitascope.io.open_plate import open_plate
-from vitascope.io.plate_map import read_plate_map
-from vitascope.ops.quality import focus
+from vitascope.core.progress import finish
+from vitascope.core.well import Well
+from vitascope.io.plates.read import open_plate
+from vitascope.io.tables.plate_map import read_plate_map
+from vitascope.ops.intensity.quality import focus
 from vitascope.simulate.plates import COMPOUNDS, DOSES_UM, FLAWS, make_dose_plate, write_dose_plate
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from vitascope.core.errors import InputError, ParameterError
-from vitascope.core.plate import Well
+from vitascope.core.well import Well
 from vitascope.stats.plate_normalise import METHODS, b_score, median_polish, normalise
 from vitascope.stats.plate_quality import MAD_TO_SD
 

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from vitascope.core.errors import InputError
-from vitascope.core.plate import Well
+from vitascope.core.well import Well
 from vitascope.stats.plate_quality import (
     MAD_TO_SD,
     cv_percent,

@@ -15,7 +15,7 @@ from typing import Any
 
 import dask
 
-from vitascope.batch.items import Done
+from vitascope.batch.item import Done
 from vitascope.batch.workers import (
     SLOTS,
     Chunk,

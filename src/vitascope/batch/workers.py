@@ -2,8 +2,8 @@
 
 All three take chunks of images and give them back as they end; nothing but the place changes. Each worker holds one
 model. It works on up to two images at once: while the network computes on one (one at a time, see
-:mod:`vitascope.engine.predict`), the other is read, prepared, measured or written. Threads work on as many images as
-there are cores where each is little work, networks of one thread each beside one another.
+:mod:`vitascope.engine.tiled_prediction`), the other is read, prepared, measured or written. Threads work on as many
+images as there are cores where each is little work, networks of one thread each beside one another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vitascope.batch.items import Done, Item, Work, do_item
+from vitascope.batch.item import Done, Item, Work, do_item
 from vitascope.core.params import RunParams
 
 SLOTS = 2
@@ -46,7 +46,7 @@ class Chunk:
     items : tuple of Item
     params : RunParams
     ending : tuple of exception types
-        See :func:`vitascope.batch.items.do_item`.
+        See :func:`vitascope.batch.item.do_item`.
     """
 
     work: Work

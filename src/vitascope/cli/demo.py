@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from vitascope.batch.run import Job, run_images
+from vitascope.batch.run_images import Job, run_images
+from vitascope.cli.console import PARTIAL, plain_errors, watch
 from vitascope.cli.previews import write_previews
 from vitascope.cli.run import tell
-from vitascope.cli.say import PARTIAL, plain_errors, watch
-from vitascope.core.folders import SAMPLES
-from vitascope.io.grouping import find_groups
+from vitascope.core.paths import SAMPLES
+from vitascope.io.filenames.grouping import find_groups
 from vitascope.tasks.registry import find_task
 
 TASK, IMAGE, STAIN = "stain", "isl_phase.ome.tif", "isl_stains.ome.tif"

@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from vitascope.cli.say import plain_errors, watch
+from vitascope.cli.console import plain_errors, watch
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
-from vitascope.core.folders import BUNDLED_MODELS, run_records, training_folder
-from vitascope.core.wording import is_number, number_text
-from vitascope.io.models import find_cards, find_model, read_card
-from vitascope.io.packages import FOREIGN, delete_model, export_model, import_model, rename_model
-from vitascope.io.run_records import list_records, write_records_csv
-from vitascope.tasks.recipe import read_recipe
+from vitascope.core.formatting import is_number, number_text
+from vitascope.core.paths import BUNDLED_MODELS, run_records, training_folder
+from vitascope.io.models.archive import FOREIGN, delete_model, export_model, import_model, rename_model
+from vitascope.io.models.cards import find_cards, find_model, read_card
+from vitascope.io.models.training_log import list_records, write_records_csv
+from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli import options
+from vitascope.cli.console import PARTIAL, plain_errors, watch
 from vitascope.cli.run import check_pixel_size, parse_settings
-from vitascope.cli.say import PARTIAL, plain_errors, watch
 from vitascope.core.errors import ParameterError
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
-    from vitascope.batch.plate import PlateReport
-    from vitascope.io.plate_map import PlateMap
-    from vitascope.io.plates import Plate
+    from vitascope.batch.plate.run import PlateReport
+    from vitascope.io.plates.plate import Plate
+    from vitascope.io.tables.plate_map import PlateMap
 
 
 def plate(
@@ -42,8 +42,8 @@ def plate(
     Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 2 for wrong usage.
     """
     with plain_errors("Cancelled: what is done is kept, and the same command goes on from there."):
-        from vitascope.batch.plate import run_plate
-        from vitascope.batch.plate_job import PlateJob
+        from vitascope.batch.plate.job import PlateJob
+        from vitascope.batch.plate.run import run_plate
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
@@ -65,7 +65,7 @@ def plate(
 
 
 def _open(path: str, group: str | None, name: str | None) -> Plate:
-    from vitascope.io.open_plate import open_plate
+    from vitascope.io.plates.read import open_plate
 
     opened = open_plate(path, group=group, plate=name)
     for warning in opened.warnings:
@@ -75,8 +75,8 @@ def _open(path: str, group: str | None, name: str | None) -> Plate:
 
 def _read_map(path: Path | None, columns: list[str], plate: Plate) -> PlateMap | None:
     """Read a map, and say what was noticed about its wells."""
-    from vitascope.io.plate_map import read_plate_map
-    from vitascope.io.plate_map_check import in_short
+    from vitascope.io.tables.plate_map import read_plate_map
+    from vitascope.io.tables.plate_map_validation import in_short
 
     pairs = [text.partition("=") for text in columns]
     if wrong := [text for text, (_, equals, _) in zip(columns, pairs, strict=True) if not equals]:

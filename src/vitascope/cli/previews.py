@@ -12,9 +12,9 @@ from skimage.segmentation import find_boundaries
 
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput
-from vitascope.io.images import read_image
-from vitascope.io.results_read import SavedRun, read_results
-from vitascope.io.writing import whole_file
+from vitascope.io.atomic import whole_file
+from vitascope.io.images.read import read_image
+from vitascope.io.results.read import SavedRun, read_results
 
 PREDICTED_RGB, OUTLINE_RGB = (0.34, 0.71, 0.91), (0.90, 0.62, 0.0)
 """Sky blue and orange of the palette of Okabe and Ito."""

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from vitascope.batch.run import Job, Report, result_table, run_images
-from vitascope.batch.run_tables import percent_name
+from vitascope.batch.run_images import Job, Report, result_table, run_images
+from vitascope.batch.tables import percent_name
 from vitascope.cli import options
-from vitascope.cli.say import PARTIAL, plain_errors, watch
+from vitascope.cli.console import PARTIAL, plain_errors, watch
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
-from vitascope.core.wording import interval_texts, is_number, number_text
-from vitascope.io.grouping import find_groups
-from vitascope.io.plate_map import read_plate_map
-from vitascope.io.yaml_text import read_yaml
+from vitascope.core.formatting import interval_texts, is_number, number_text
+from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.models.yaml import read_yaml
+from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 

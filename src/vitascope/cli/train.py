@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from vitascope.cli.say import plain_errors, watch
+from vitascope.cli.console import plain_errors, watch
 from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
-from vitascope.core.folders import user_models
-from vitascope.core.steps import Steps, StopEarly
-from vitascope.core.training import EpochProgress
-from vitascope.core.wording import number_text
-from vitascope.io.models import check_model_id, find_cards, read_card
-from vitascope.io.weights import write_bytes
-from vitascope.tasks.folds import fold_recipes, fold_table
-from vitascope.tasks.recipe import Recipe, read_recipe
+from vitascope.core.formatting import number_text
+from vitascope.core.paths import user_models
+from vitascope.core.progress import Steps, StopEarly
+from vitascope.core.training_params import EpochProgress
+from vitascope.io.models.cards import check_model_id, find_cards, read_card
+from vitascope.io.models.weights import write_bytes
+from vitascope.recipes.cross_validation import fold_recipes, fold_table
+from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
 
 LARGE = 100

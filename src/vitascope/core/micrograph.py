@@ -12,7 +12,7 @@ import numpy as np
 
 from vitascope.core.axes import TCZYX, check_axes, check_length, check_shape, default_axes
 from vitascope.core.errors import InputError
-from vitascope.core.plate import Place
+from vitascope.core.well import Place
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.core.plate import Place
+from vitascope.core.well import Place
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,1 +1,1 @@
-"""torch and OpenVINO at run time: devices, loading, preparing, predicting, training."""
+"""torch and OpenVINO at run time: devices, loading, preparing and predicting."""

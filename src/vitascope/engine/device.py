@@ -9,7 +9,7 @@ import psutil
 import torch
 
 from vitascope.core.errors import ParameterError
-from vitascope.engine.openvino_runtime import cpu_precisions
+from vitascope.engine.openvino_backend import cpu_precisions
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from vitascope.core.card import Domain
 from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
-from vitascope.ops.geometry import Reader
-from vitascope.ops.quality import crop_statistics
+from vitascope.ops.geometry.resample import Reader
+from vitascope.ops.intensity.quality import crop_statistics
 
 MAX_CROPS = 64
 SIGNIFICANT = 4

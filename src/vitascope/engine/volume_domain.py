@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.ops.geometry import Reader, Window
-from vitascope.ops.quality import crop_statistics
+from vitascope.ops.geometry.resample import Reader, Window
+from vitascope.ops.intensity.quality import crop_statistics
 
 CROP_ZYX = (12, 48, 48)
 """Crops that are looked at, on the network's grid."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.result import LabelsOutput
-from vitascope.gui.plate_reader import INDEX_SUFFIXES, plate_layers, plates_at
-from vitascope.gui.show import LayerData, image_layers, result_layers
+from vitascope.gui.layers.add import LayerData, image_layers, result_layers
+from vitascope.gui.layers.plate import INDEX_SUFFIXES, plate_layers, plates_at
 
 Paths = str | Sequence[str]
 Read = Callable[[Paths], list[LayerData]]
@@ -64,14 +64,14 @@ def read(path: Paths) -> list[LayerData]:
     ReaderError
         If a file cannot be read.
     """
-    from vitascope.batch.journal import has_journal
-    from vitascope.io.images import read_images  # readers are loaded with the first file, not with napari
-    from vitascope.io.results_read import is_results_folder
+    from vitascope.batch.plate.journal import has_journal
+    from vitascope.io.images.read import read_images  # readers are loaded with the first file, not with napari
+    from vitascope.io.results.read import is_results_folder
 
     paths = [path] if isinstance(path, str) else list(path)
     if len(paths) == 1 and is_results_folder(Path(paths[0])):
         if has_journal(Path(paths[0])):
-            from vitascope.gui.well_view import first_layers
+            from vitascope.gui.plate.well_view import first_layers
 
             return first_layers(Path(paths[0]))
         return results_layers(Path(paths[0]))
@@ -88,8 +88,8 @@ def results_layers(folder: Path) -> list[LayerData]:
     ReaderError
         If a picture or table cannot be read.
     """
-    from vitascope.gui.frame import Frame
-    from vitascope.io.results_read import read_results
+    from vitascope.gui.layers.frame import Frame
+    from vitascope.io.results.read import read_results
 
     run = read_results(folder)
     by_name = {_input_name(one): one for one in run.provenance.get("images", ())}

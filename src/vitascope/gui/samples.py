@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitascope.core.folders import SAMPLES, cache
-from vitascope.gui.plate_reader import plate_layers
-from vitascope.gui.show import LayerData, image_layers
+from vitascope.core.paths import SAMPLES, cache
+from vitascope.gui.layers.add import LayerData, image_layers
+from vitascope.gui.layers.plate import plate_layers
 
 PHASE, STAINS = "isl_phase.ome.tif", "isl_stains.ome.tif"
 NEGATIVE, POSITIVE = "bbbc013_negative.ome.tif", "bbbc013_positive.ome.tif"
@@ -59,7 +59,7 @@ def organoid_row() -> list[LayerData]:
 
 def dose_plate() -> list[LayerData]:
     """Open a simulated plate of 96 wells, two compounds in ten doses; it is drawn when it is first asked for."""
-    from vitascope.core.steps import finish
+    from vitascope.core.progress import finish
     from vitascope.simulate.plates import make_dose_plate, write_dose_plate
 
     folder = cache() / "samples" / DOSE_PLATE
@@ -69,12 +69,12 @@ def dose_plate() -> list[LayerData]:
 
 
 def _open_plate(folder: Path, note: str) -> list[LayerData]:
-    from vitascope.io.open_plate import open_plate  # readers are loaded with the first plate, not with napari
+    from vitascope.io.plates.read import open_plate  # readers are loaded with the first plate, not with napari
 
     return plate_layers([open_plate(folder, size=ORGANOID_WELLS if folder.name == ORGANOIDS else None)], note)
 
 
 def _open(name: str, note: str) -> list[LayerData]:
-    from vitascope.io.images import read_image  # readers are loaded with the first image, not with napari
+    from vitascope.io.images.read import read_image  # readers are loaded with the first image, not with napari
 
     return image_layers(read_image(SAMPLES / name), note)

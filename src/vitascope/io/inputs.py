@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.core.micrograph import Micrograph
-from vitascope.io.hashing import sha256_of
+from vitascope.io.results.hashing import sha256_of
 
 MOST_HASHED_BYTES = 1 << 30
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from vitascope.core.errors import MissingPackageError
-from vitascope.io.growing_table import cell
-from vitascope.io.writing import whole_file
+from vitascope.io.atomic import whole_file
+from vitascope.io.tables.csv_append import cell
 
 
 def write_xlsx(path: Path, table: pd.DataFrame) -> None:

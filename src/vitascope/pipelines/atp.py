@@ -13,22 +13,22 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Progress, Steps
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
+from vitascope.engine.crop_to_object import Framed, frame_picture
 from vitascope.engine.domain import image_statistics, judge, worst
-from vitascope.engine.frames import Framed, frame_picture
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import fixed_plan, open_square_backend
-from vitascope.engine.prepare import prepare_picture
-from vitascope.engine.select import Picture, select_pictures
+from vitascope.engine.execution_plan import fixed_plan, open_square_backend
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.openvino_backend import is_memory_error
+from vitascope.engine.preprocess import prepare_picture
+from vitascope.engine.select_planes import Picture, select_pictures
 from vitascope.io.inputs import describe_input
-from vitascope.models.ins_atp import InsAtp
-from vitascope.ops.wells import Region
-from vitascope.pipelines.grid import Grid
-from vitascope.pipelines.instance_maps import WellMaps, shifted
-from vitascope.pipelines.rows import PictureRows
+from vitascope.networks.ins_atp import InsAtp
+from vitascope.ops.wells.locate import Region
+from vitascope.pipelines.output_grid import Grid
+from vitascope.pipelines.result_rows import PictureRows
+from vitascope.pipelines.well_maps import WellMaps, shifted
 from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import AtpParams
 

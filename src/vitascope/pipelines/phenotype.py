@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Steps
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.steps import Steps
 from vitascope.core.versions import versions
 from vitascope.engine.domain import worst
-from vitascope.engine.instances import InstanceGrid, Pooled, probability_reader, with_maps
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.prepare import Prepared, prepare_picture, rescale_factor
-from vitascope.engine.select import Picture, select_pictures
+from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
+from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import Picture, select_pictures
 from vitascope.io.inputs import describe_input
-from vitascope.io.models import find_cards, read_card
-from vitascope.io.scratch import Scratch, plane_of
-from vitascope.models.mil_cnn import MilCnn
-from vitascope.ops.chunks import chunk_slices, read_piece
-from vitascope.ops.histogram import count_values
-from vitascope.ops.instances import central, is_single_cell
-from vitascope.ops.map_regions import RegionParams, add_regions, map_scales
-from vitascope.ops.measure import column_names
-from vitascope.pipelines.grid import Grid, judge_picture, make_pool, predict_onto, write_back
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.networks.mil_cnn import MilCnn
+from vitascope.ops.intensity.histogram import count_values
+from vitascope.ops.objects.map_regions import RegionParams, add_regions, map_scales
+from vitascope.ops.objects.measure import column_names
+from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.ops.wells.instances import central, is_single_cell
+from vitascope.pipelines.output_grid import Grid, judge_picture, make_pool, predict_onto, write_back
 from vitascope.tasks.phenotype import PhenotypeParams
 
 THRESHOLD, SMOOTHING = 0.1, 0.8

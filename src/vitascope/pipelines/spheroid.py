@@ -15,23 +15,22 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.progress import Progress, Steps
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
 from vitascope.engine.domain import judge, worst
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.predict import answer_window, predict_picture
-from vitascope.engine.prepare import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
-from vitascope.engine.prepare_volume import PreparedVolume, prepare_volume
+from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.preprocess import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
+from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
+from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.inputs import describe_input
-from vitascope.io.scratch import Scratch
-from vitascope.models.unet3d import UNet3d
-from vitascope.ops.chunks import chunk_slices
-from vitascope.ops.geometry import resampled_reader, volume_reader
-from vitascope.ops.outlines import CoarseGrid, separate
-from vitascope.ops.spheroids import (
+from vitascope.io.results.temporary_store import Scratch
+from vitascope.networks.unet3d import UNet3d
+from vitascope.ops.geometry.resample import resampled_reader, volume_reader
+from vitascope.ops.objects.outlines import CoarseGrid, separate
+from vitascope.ops.objects.spheroids import (
     NEEDS_DEAD,
     UNKNOWN_VOXEL_UM,
     blank,
@@ -39,7 +38,8 @@ from vitascope.ops.spheroids import (
     summarise_spheroids,
     with_place,
 )
-from vitascope.pipelines.spheroid_dyes import find_dyes, without_dye
+from vitascope.ops.tiling.chunks import chunk_slices
+from vitascope.pipelines.spheroid_channels import find_dyes, without_dye
 from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 

@@ -12,22 +12,22 @@ import pandas as pd
 
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Steps
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.steps import Steps
 from vitascope.core.versions import versions
 from vitascope.engine.domain import worst
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.engine.plan import Plan, resolve_plan
-from vitascope.engine.predict import Stitching
-from vitascope.engine.prepare import Prepared, prepare_picture, rescale_factor
-from vitascope.engine.select import Picture, select_pictures
+from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import Picture, select_pictures
+from vitascope.engine.tiled_prediction import Stitching
 from vitascope.io.inputs import describe_input
-from vitascope.io.models import find_cards, read_card
-from vitascope.io.scratch import Scratch, plane_of
-from vitascope.ops.chunks import chunk_slices, read_piece
-from vitascope.ops.measure import empty_table, summarise_objects
-from vitascope.ops.segment import SegmentParams, segment_blocks
-from vitascope.pipelines.grid import Grid, judge_picture, make_pool, predict_onto
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.ops.objects.measure import empty_table, summarise_objects
+from vitascope.ops.objects.segment import SegmentParams, segment_blocks
+from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.pipelines.output_grid import Grid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
 from vitascope.tasks.stain import StainParams
 

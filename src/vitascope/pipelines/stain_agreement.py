@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.steps import Steps
-from vitascope.engine.select import Picture
-from vitascope.io.scratch import Scratch
-from vitascope.ops.chunks import chunk_slices, read_piece
-from vitascope.ops.histogram import count_values
-from vitascope.ops.measure import column_names, summarise_objects
-from vitascope.ops.segment import SegmentParams, segment_blocks
+from vitascope.core.progress import Steps
+from vitascope.engine.select_planes import Picture
+from vitascope.io.results.temporary_store import Scratch
+from vitascope.ops.intensity.histogram import count_values
+from vitascope.ops.objects.measure import column_names, summarise_objects
+from vitascope.ops.objects.segment import SegmentParams, segment_blocks
+from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.stats.agreement import agreement_table, crop_rows, picture_agreement
 
 SCALE_PERCENTILES = (1.0, 99.9)

@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Progress, Steps
 from vitascope.core.result import ImageOutput, Provenance, Result, Trust
-from vitascope.core.steps import Progress, Steps
 from vitascope.core.versions import versions
+from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
+from vitascope.engine.crop_to_object import Framed, back_on_image, frame_picture
 from vitascope.engine.domain import image_statistics, judge, worst
-from vitascope.engine.explain import CELLS, integrated_gradients, occlusion
-from vitascope.engine.frames import Framed, back_on_image, frame_picture
-from vitascope.engine.load import LoadedModel, load_model
-from vitascope.engine.openvino_runtime import is_memory_error
-from vitascope.engine.plan import fixed_plan, open_square_backend
-from vitascope.engine.prepare import prepare_picture
-from vitascope.engine.select import Picture, select_pictures
+from vitascope.engine.execution_plan import fixed_plan, open_square_backend
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.openvino_backend import is_memory_error
+from vitascope.engine.preprocess import prepare_picture
+from vitascope.engine.select_planes import Picture, select_pictures
 from vitascope.io.inputs import describe_input
-from vitascope.io.models import find_cards, read_card
-from vitascope.io.scratch import Scratch, plane_of
-from vitascope.models.resnet import Nvir
-from vitascope.ops.geometry import array_reader
-from vitascope.pipelines.grid import Grid
-from vitascope.pipelines.rows import PictureRows
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.networks.resnet import Nvir
+from vitascope.ops.geometry.resample import array_reader
+from vitascope.pipelines.output_grid import Grid
+from vitascope.pipelines.result_rows import PictureRows
 from vitascope.stats.conformal import interval
 from vitascope.tasks.viability import ViabilityParams
 

@@ -15,12 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitascope.core.errors import OutputError
-from vitascope.core.plate import Well
-from vitascope.core.steps import Progress, Steps
-from vitascope.io.ome_write import Picture, write_ome_tiff
-from vitascope.io.plate_map import PlateMap
-from vitascope.io.writing import whole_folder
-from vitascope.ops.corruption import defocus
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.well import Well
+from vitascope.io.atomic import whole_folder
+from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.tables.plate_map import PlateMap
+from vitascope.ops.intensity.corruption import defocus
 
 ROWS, COLUMNS = 8, 12
 PIXEL_SIZE_UM = 1.3

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from vitascope.core.errors import InputError, ParameterError
-from vitascope.core.plate import Well
+from vitascope.core.well import Well
 from vitascope.stats.plate_quality import centre_and_spread, smallest_shape
 
 Method = Literal["percent_of_control", "percent_inhibition", "robust_z", "b_score"]

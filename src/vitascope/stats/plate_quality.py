@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import kruskal, mannwhitneyu
 
 from vitascope.core.errors import InputError
-from vitascope.core.plate import PLATE_SHAPES, Well
+from vitascope.core.well import PLATE_SHAPES, Well
 
 MAD_TO_SD = 1.4826022185056018
 """1 / Phi^-1(3/4): the MAD of normal numbers times this is their standard deviation."""

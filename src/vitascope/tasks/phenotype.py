@@ -100,7 +100,7 @@ SPEC = TaskSpec(
     summary="Tell which phenotypes an image shows, where in it, and how sure that is.",
     params=PhenotypeParams,
     pipeline="vitascope.pipelines.phenotype",
-    training="vitascope.pipelines.phenotype_training",
+    training="vitascope.training.tasks.phenotype",
     roles=(
         Role("image", "Image", "Microscopy image with the channels that the model takes, or a crop of one cell."),
         Role(

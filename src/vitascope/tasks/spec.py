@@ -10,8 +10,8 @@ from typing import Any
 from vitascope.core.errors import MissingPackageError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
+from vitascope.core.progress import Steps
 from vitascope.core.result import Result
-from vitascope.core.steps import Steps
 
 RunFunction = Callable[..., Steps[Result]]
 
@@ -127,22 +127,22 @@ class TaskSpec:
     @classmethod
     def load_finetuning(cls) -> Any:
         """Import the module that sets up fine-tuning, of any task."""
-        return cls._import("vitascope.pipelines.finetune")
+        return cls._import("vitascope.training.finetune")
 
     @classmethod
     def load_checks(cls) -> Any:
         """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
-        return cls._import("vitascope.pipelines.pair_data")
+        return cls._import("vitascope.training.data.image_pairs")
 
     @classmethod
     def load_exchange(cls) -> Any:
         """Import the module that reads and writes models of other programs."""
-        return cls._import("vitascope.pipelines.exchange")
+        return cls._import("vitascope.exchange.api")
 
     @classmethod
     def load_comparison(cls) -> Any:
         """Import the module that compares models."""
-        return cls._import("vitascope.pipelines.comparison")
+        return cls._import("vitascope.training.compare_models")
 
     @staticmethod
     def _import(module: str) -> Any:

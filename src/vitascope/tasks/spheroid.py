@@ -86,8 +86,8 @@ SPEC = TaskSpec(
     summary="Find live and dead voxels of live / dead stained spheroids in 3-D, and measure viability and form.",
     params=SpheroidParams,
     pipeline="vitascope.pipelines.spheroid",
-    training="vitascope.pipelines.spheroid_training",
-    searching="vitascope.pipelines.spheroid_search",
+    training="vitascope.training.tasks.spheroid",
+    searching="vitascope.training.tasks.spheroid_search",
     roles=(
         Role("image", "Stack", "Stack of planes with a live and a dead dye, such as calcein and propidium iodide."),
     ),

@@ -128,7 +128,7 @@ SPEC = TaskSpec(
     summary="Predict a fluorescent stain from a label-free image, find the nuclei and measure them.",
     params=StainParams,
     pipeline="vitascope.pipelines.stain",
-    training="vitascope.pipelines.stain_training",
+    training="vitascope.training.tasks.stain",
     roles=(
         Role("image", "Image", "Label-free image: phase contrast, bright-field or DIC; a plane or a z-stack."),
         Role(

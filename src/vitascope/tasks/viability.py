@@ -55,7 +55,7 @@ SPEC = TaskSpec(
     summary="Estimate how much of a spheroid or of cells lives from a bright-field image, and show what that rests on.",
     params=ViabilityParams,
     pipeline="vitascope.pipelines.viability",
-    training="vitascope.pipelines.viability_training",
+    training="vitascope.training.tasks.viability",
     roles=(
         Role("image", "Image", "Bright-field image of a spheroid or of cells, or a series of them over days."),
         Role(

@@ -1,0 +1,239 @@
+"""One image of many: read it, run the task, write its pictures, and say what its rows are.
+
+The one way that images are run in, whoever asks: image by image (:mod:`vitascope.batch.run_images`), or a whole plate
+on several workers (:mod:`vitascope.batch.plate.run`). What comes back holds no pixels and can be sent between processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vitascope.core.errors import (
+    IncompleteError,
+    InputError,
+    MemoryShortageError,
+    MissingPackageError,
+    OutputError,
+    VitascopeError,
+)
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.result import Provenance, Result
+from vitascope.core.well import Place
+from vitascope.io.results.folder import result_tables
+from vitascope.io.results.images import Sizes
+from vitascope.tasks.spec import TaskSpec
+
+logger = logging.getLogger(__name__)
+
+ENDS_THE_RUN = (OutputError, MissingPackageError)
+"""Errors that are never those of one image among many."""
+
+MISSING = "missing"
+"""Stands for a file that is not there, where files are signed."""
+
+Open = Callable[[], Micrograph]
+
+
+class PictureStore(Protocol):
+    """Where pictures go."""
+
+    def write(self, result: Result, stem: str, sizes_um: Sizes = ...) -> tuple[Path, ...]:
+        """Write the pictures of one result, all or none."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to be run.
+
+    Parameters
+    ----------
+    name : str
+        What it is called in tables and pictures; unique in a run.
+    place : Place
+    inputs : mapping of str to callable
+        Opens the image of each role.
+    paths : tuple of Path
+        Its files, to notice when they change.
+    """
+
+    name: str
+    place: Place
+    inputs: Mapping[str, Open]
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all images of a run share.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+    store : PictureStore
+    """
+
+    spec: TaskSpec
+    store: PictureStore
+
+
+@dataclass(frozen=True)
+class Done:
+    """How one image ended.
+
+    Parameters
+    ----------
+    name : str
+    place : Place
+    status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
+    flags : tuple of str
+    message : str
+    rows : tuple of mapping
+        The task's numbers, one row for each time point.
+    tables : mapping of str to DataFrame or list of dict
+        Rows of each table, by file name.
+    pictures : tuple of Path
+        What was written.
+    provenance : Provenance or None
+    signature : str
+        Of its files, see :func:`sign`.
+    seconds : float
+    """
+
+    name: str
+    place: Place
+    status: str
+    flags: tuple[str, ...] = ()
+    message: str = ""
+    rows: tuple[Mapping[str, Any], ...] = ()
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    pictures: tuple[Path, ...] = ()
+    provenance: Provenance | None = None
+    signature: str = ""
+    seconds: float = 0.0
+
+
+def do_item(
+    work: Work, item: Item, params: RunParams, stem: str, ending: tuple[type[Exception], ...] = ENDS_THE_RUN
+) -> Steps[Done]:
+    """Read one image, run the task on it, and write its pictures.
+
+    Parameters
+    ----------
+    work : Work
+    item : Item
+    params : RunParams
+    stem : str
+        What its pictures are called.
+    ending : tuple of exception types
+        Errors that are not this image's alone; they are raised, all others become its status.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Done
+
+    Raises
+    ------
+    Exception
+        Those of ``ending``.
+    """
+    clock, signature = time.perf_counter(), sign(item.paths)
+    image: Micrograph | None = None
+    try:
+        yield Progress(0, 1, "Reading")
+        inputs = {role: read() for role, read in item.inputs.items()}
+        image = inputs[work.spec.roles[0].name]
+        result = yield from work.spec.start(inputs, params)
+        del inputs
+    except Exception as error:
+        if isinstance(error, ending):
+            raise
+        result = ended(item, error)
+    if was_written(item.paths, signature):
+        growing = IncompleteError(
+            f"{item.name} was changed while it was read: it is still being written.",
+            "Start the same command again when the instrument is done.",
+            flag="being_written",
+        )
+        result = ended(item, growing)
+    sizes = (image.pixel_size_um, image.z_step_um) if image is not None else (None, None)
+    pictures = work.store.write(result, stem, sizes)
+    return Done(
+        item.name,
+        result.place,
+        result.status,
+        result.flags,
+        result.message,
+        result.rows,
+        result_tables(result, stem),
+        pictures,
+        result.provenance,
+        signature,
+        round(time.perf_counter() - clock, 3),
+    )
+
+
+def ended(item: Item, error: Exception) -> Result:
+    """Turn an error into the result of its image: a status, a flag and a sentence."""
+    if isinstance(error, MemoryError):
+        error = MemoryShortageError("Memory ran out.", "Close other programs, or crop the image.")
+    if not isinstance(error, VitascopeError):
+        logger.error("%s failed: %s at %s", item.name, type(error).__name__, trail(error))
+        error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
+    status = "FAILED"
+    if isinstance(error, InputError):
+        status = "REJECTED"
+    elif isinstance(error, IncompleteError):
+        status = "INCOMPLETE"
+    return Result((), (), "", item.place, item.name, status, (error.flag,), str(error))
+
+
+def failed(item: Item, stem: str, error: Exception) -> Done:
+    """Say that an image failed outside :func:`do_item`, such as with its worker."""
+    result = ended(item, error)
+    tables = result_tables(result, stem)
+    return Done(
+        item.name, item.place, result.status, result.flags, result.message, (), tables, signature=sign(item.paths)
+    )
+
+
+def was_written(paths: Sequence[Path], signature: str) -> bool:
+    """Tell whether files were written to since they were signed; files that went away were not."""
+    now = sign(paths)
+    return now != signature and MISSING not in now.split(";")
+
+
+def trail(error: BaseException) -> str:
+    """Say where an error happened, by file names and lines; no folders, which tell of the user's computer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+
+
+def sign(paths: Sequence[Path]) -> str:
+    """Return size and time of change of files, to notice that one was changed; no file is opened.
+
+    A folder (OME-Zarr) counts by the files at its top.
+    """
+    parts = []
+    for path in paths:
+        try:
+            found = path.stat()
+            if path.is_dir():
+                inside = sorted(entry.name + sign((entry,)) for entry in path.iterdir() if entry.is_file())
+                parts.append("|".join(inside))
+            else:
+                parts.append(f"{found.st_size}:{found.st_mtime_ns}")
+        except OSError:
+            parts.append(MISSING)
+    return ";".join(parts)

@@ -1,0 +1,1 @@
+"""Whole plates: job, journal, tables and results."""

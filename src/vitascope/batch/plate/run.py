@@ -1,0 +1,336 @@
+"""Run a task on a whole plate, and lose nothing: what is done is in the journal, and a run goes on from there."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from vitascope.batch.item import ENDS_THE_RUN, Done, Item, Work, failed, sign
+from vitascope.batch.plate.job import PlateJob, asked, check_same
+from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
+from vitascope.batch.plate.lock import LOCK, locked
+from vitascope.batch.plate.tables import MAP, write_plate_results
+from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers, open_workers
+from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
+from vitascope.core.progress import Progress, Steps
+from vitascope.io.atomic import TEMPORARY, check_writable
+from vitascope.io.models.cards import find_model
+from vitascope.io.results.images import remove
+from vitascope.io.results.plate_images import PlatePictures
+
+NOT_DONE = ("FAILED", "INCOMPLETE")
+
+WAIT_S = 0.1
+"""How long to wait for workers before looking whether the run was cancelled."""
+
+CHUNK_S, MOST_IN_CHUNK = 0.25, 32
+"""Images that take less than this share a task, so that handing out tasks never counts."""
+
+LOOK_AGAIN_S = (1.0, 3.0, 10.0)
+"""How long to wait before images are read again that failed and whose files were changed since."""
+
+
+@dataclass(frozen=True)
+class PlateReport:
+    """How a plate ended.
+
+    Parameters
+    ----------
+    out : Path
+    counts : dict of str to int
+        Images by status.
+    computed : int
+        Images that this run computed; the others were done before.
+    """
+
+    out: Path
+    counts: dict[str, int] = field(default_factory=dict)
+    computed: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all images are done, and none failed or is incomplete."""
+        return not any(self.counts.get(status) for status in ("", *NOT_DONE))
+
+
+@dataclass(frozen=True)
+class PlateProgress(Progress):
+    """Progress of a plate.
+
+    Parameters
+    ----------
+    name : str
+        Image that ended last.
+    """
+
+    name: str = ""
+
+
+def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -> Steps[PlateReport]:
+    """Run a task on the images of a plate, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    job : PlateJob
+    open_with : callable
+        Opens the workers, see :func:`vitascope.batch.workers.open_workers`.
+
+    Yields
+    ------
+    PlateProgress
+
+    Returns
+    -------
+    PlateReport
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, before or during the run, or another run writes to it. What was finished
+        stays, and the same command goes on from there.
+    ParameterError, ModelError
+        If a parameter or the model cannot be used, or the folder holds a run of other parameters.
+    ReaderError
+        If the folder of the plate went away during the run.
+    VitascopeError
+        If the scheduler went away.
+    """
+    if job.out.absolute() == job.plate.path.absolute():
+        raise ParameterError(
+            f"The results cannot lie among the images of the plate, in '{job.out}'.", "Choose another folder."
+        )
+    if job.params.model != "auto":
+        find_model(job.params.model, job.spec.name)
+    if job.plate_map is not None:
+        job.plate_map.check(job.plate)
+    check_writable(job.out)
+    new = not job.out.exists()
+    try:
+        with locked(job.out, job.command or f"{job.spec.name} on {job.plate.name}"), Journal(job.out) as journal:
+            run = _Run(job, journal)
+            run.begin()
+            yield from run.work_through(open_with)
+            yield PlateProgress(len(job.plate), len(job.plate), "Writing the tables")
+            write_plate_results(journal, job.plate, job.plate_map)
+            return PlateReport(job.out, journal.counts(), run.computed)
+    except BaseException:
+        _leave_nothing(job.out, new)
+        raise
+
+
+class _Run:
+    """What one run knows on the way."""
+
+    def __init__(self, job: PlateJob, journal: Journal) -> None:
+        self.job, self.journal = job, journal
+        self.computed = 0
+        self.params = job.params
+        self.work = Work(job.spec, PlatePictures(job.out, job.spec.name))
+        self.waiting: deque[Item] = deque()
+        self.suspects: deque[Item] = deque()
+        self.died: set[str] = set()
+        self.died_alone: set[str] = set()
+        self.flying: dict[int, Chunk] = {}
+        self.failed: list[tuple[Item, str]] = []
+        self.looks = 0
+        self.not_before_s = 0.0
+        self.last = ""
+        self._mean_s: float | None = None
+
+    # -- the journal ------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Compare with what the folder holds, and find out what is left to do."""
+        job, journal = self.job, self.journal
+        for leftover in job.out.rglob(f"{TEMPORARY}*"):
+            remove(leftover)
+        finished = journal.finished()
+        if finished:
+            check_same(journal.get("asked"), asked(job))
+        else:
+            now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+            journal.set(asked=asked(job), started=now, plan=None, model_sha256=None)
+        source = {"path": str(job.plate.path.absolute()), "group": job.group}
+        journal.set(command=job.command, source=source, shape=[job.plate.rows, job.plate.columns])
+        journal.set(starts=(journal.get("starts") or 0) + 1)
+        journal.expect([(site.id, site.place) for site in job.plate])
+        if job.plate_map is not None:
+            job.plate_map.save(job.out / MAP)
+        plan = journal.get("plan")
+        if plan is not None:
+            self.params = job.spec.make_params(**plan)
+        again = [
+            site.id for site in job.plate if site.id in finished and self._is_stale(*finished[site.id], site.paths)
+        ]
+        journal.forget(again)
+        for site in job.plate:
+            if site.id not in finished or site.id in again:
+                read = partial(site.open, job.pixel_size_um, job.axes)
+                self.waiting.append(Item(site.id, site.place, {job.spec.roles[0].name: read}, site.paths))
+
+    def _is_stale(self, status: str, signature: str, paths: tuple[Path, ...]) -> bool:
+        if self.job.redo and status in NOT_DONE:
+            return True
+        return signature != sign(paths)
+
+    def keep(self, images: list[Done]) -> None:
+        """Note images in the journal, all at once.
+
+        Raises
+        ------
+        ReaderError
+            If the plate is no longer there: then what could not be read is not noted.
+        ModelError
+            If the model is not the one that the run began with.
+        """
+        bad = [done for done in images if done.status in NOT_DONE]
+        gone = bool(bad) and not self.job.plate.path.exists()
+        good = [done for done in images if done not in bad] if gone else images
+        self._settle_plan(good)
+        self.journal.record(good)
+        self.computed += len(good)
+        if gone:
+            raise ReaderError(
+                f"The plate '{self.job.plate.path}' went away during the run.",
+                "Start the same command again when it is back: it goes on where it was.",
+            )
+
+    def _settle_plan(self, images: list[Done]) -> None:
+        known = self.journal.get("model_sha256")
+        for done in images:
+            provenance = done.provenance
+            if provenance is None:
+                continue
+            if known is None and provenance.device != "none":
+                known = provenance.model_sha256
+                self.journal.set(plan=provenance.params, model_sha256=known)
+                self.params = self.job.spec.make_params(**provenance.params)
+            elif known is not None and provenance.model_sha256 != known:
+                raise ModelError(
+                    f"The model '{provenance.model}' was changed since this run began.",
+                    "Bring the old one back, or choose another folder.",
+                )
+
+    # -- the work ---------------------------------------------------------------------------------------------------
+
+    def work_through(self, open_with: Callable[..., Workers]) -> Steps[None]:
+        """Hand out images until all are done."""
+        if not self.waiting:
+            return
+        yield PlateProgress(self._count(), len(self.job.plate), "Starting workers")
+        job = self.job
+        needed = (str(job.out.absolute()), str(job.plate.path.absolute()))
+        workers = open_with(job.scheduler, job.workers, needed, job.spec.side_by_side)
+        try:
+            if self.params.threads is None:
+                self.params = self.params.changed(threads=workers.threads)
+            while self.waiting or self.suspects or self.flying or self._written_since():
+                workers.limit(self.params.threads or 1)
+                self._hand_out(workers)
+                yield PlateProgress(self._count(), len(job.plate), job.spec.verb, self.last)
+                self._take_in(workers.wait(WAIT_S))
+        finally:
+            workers.stop()
+
+    def _count(self) -> int:
+        waiting = len(self.waiting) + len(self.suspects) + sum(len(chunk.items) for chunk in self.flying.values())
+        return len(self.job.plate) - waiting
+
+    @property
+    def _settled(self) -> bool:
+        return self.journal.get("plan") is not None
+
+    def _written_since(self) -> bool:
+        """Put the failed images back whose files were changed since: an instrument may still be writing them."""
+        changed = [item for item, signature in self.failed if sign(item.paths) != signature]
+        self.failed = []
+        if not changed or self.looks == len(LOOK_AGAIN_S):
+            return False
+        self.not_before_s = time.monotonic() + LOOK_AGAIN_S[self.looks]
+        self.looks += 1
+        self.journal.forget([item.name for item in changed])
+        self.computed -= len(changed)
+        self.waiting.extend(changed)
+        return True
+
+    def _hand_out(self, workers: Workers) -> None:
+        if time.monotonic() < self.not_before_s:
+            return
+        settled = self._settled
+        ending = ENDS_THE_RUN if settled else (*ENDS_THE_RUN, ParameterError, ModelError)
+        slots = workers.slots if settled else 1  # the first image resolves what is "auto", for all
+        while self.waiting and len(self.flying) < slots:
+            count = self._in_chunk() if settled else 1
+            items = [self.waiting.popleft() for _ in range(min(count, len(self.waiting)))]
+            self._submit(workers, items, ending)
+        # Whoever may have killed a worker runs alone, so that no innocent one is taken along.
+        if self.suspects and not self.waiting and not self.flying:
+            self._submit(workers, [self.suspects.popleft()], ending)
+
+    def _in_chunk(self) -> int:
+        if self._mean_s is None:
+            return 1
+        return max(1, min(MOST_IN_CHUNK, int(CHUNK_S / max(self._mean_s, 1e-6))))
+
+    def _submit(self, workers: Workers, items: Iterable[Item], ending: tuple[type[Exception], ...]) -> None:
+        chunk = Chunk(self.work, tuple(items), self.params, ending)
+        self.flying[id(chunk)] = chunk
+        workers.submit(chunk)
+
+    def _take_in(self, ended: list[tuple[Chunk, list[Done] | BaseException]]) -> None:
+        found: list[Done] = []
+        error: BaseException | None = None
+        for chunk, result in ended:
+            del self.flying[id(chunk)]
+            if isinstance(result, list):
+                found += result
+                both = zip(chunk.items, result, strict=True)
+                self.failed += [(item, done.signature) for item, done in both if done.status in NOT_DONE]
+            elif isinstance(result, WorkerDiedError):
+                found += self._died(chunk)
+            else:
+                self.waiting.extendleft(reversed(chunk.items))
+                error = result
+        if found:
+            self.keep(found)
+            self.last = found[-1].name
+            mean = sum(done.seconds for done in found) / len(found)
+            self._mean_s = mean if self._mean_s is None else 0.8 * self._mean_s + 0.2 * mean
+        if isinstance(error, StoppedError):
+            return
+        if error is not None:
+            raise error
+
+    def _died(self, chunk: Chunk) -> list[Done]:
+        """Put the images of a worker that died aside; one that was alone with it twice has failed."""
+        item = chunk.items[0]
+        alone = len(chunk.items) == 1 and item.name in self.died  # those put aside before run with nobody else
+        if alone and item.name in self.died_alone:
+            error = VitascopeError(
+                "Its worker died, twice.",
+                "Memory may have run out, or a library failed; the other images are not concerned.",
+                flag="worker_died",
+            )
+            return [failed(item, item.name, error)]
+        if alone:
+            self.died_alone.add(item.name)
+        self.suspects.extend(chunk.items)
+        self.died.update(item.name for item in chunk.items)
+        return []
+
+
+def _leave_nothing(out: Path, new: bool) -> None:
+    """Take a folder away again that holds no image of a run that never began."""
+    if not new or not has_journal(out):
+        return
+    with Journal(out, read_only=True) as journal:
+        if journal.finished():
+            return
+    if {path.name for path in out.iterdir()} <= {JOURNAL, LOCK, MAP}:
+        for path in out.iterdir():
+            path.unlink()
+        out.rmdir()

@@ -1,0 +1,138 @@
+"""What a network of wells or spheroids sees of an image: the thing is found, cut out and brought to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError
+from vitascope.engine.preprocess import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
+from vitascope.ops.wells.locate import Region, central_square, cut_square, find_spheroid, find_well, well_mask
+
+FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_square}
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A square cut out of an image.
+
+    Parameters
+    ----------
+    planes : list of array, each (side, side), float32
+        In grey values of the image; what is not part of a well, or lies outside the image, has the median of the rest.
+    region : Region
+        Where the square lies on the image.
+    inside : array of bool, shape (side, side)
+        What of the square lies in the image.
+    flags : tuple of str
+    """
+
+    planes: list[NDArray[np.float32]]
+    region: Region
+    inside: NDArray[np.bool_]
+    flags: tuple[str, ...]
+
+
+def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None = None) -> Framed:
+    """Find what a model looks at and cut it out; the same in training and in a run.
+
+    Parameters
+    ----------
+    planes : sequence of array, each (Y, X)
+        One per network channel; the middle one is looked at.
+    spec : InputSpec
+        With ``find`` and ``side_px``.
+    region : Region, optional
+        To cut out instead of what is found.
+
+    Raises
+    ------
+    InputError
+        If no pixel, or less than 90 % of them, is finite, or light is measured against a ground that is not above 0.
+    """
+    assert spec.side_px is not None
+    arrays, flags = [], []
+    for plane in planes:
+        array, found = _finite(np.asarray(plane))
+        arrays.append(array)
+        flags += found
+    if region is None:
+        region = FINDERS[spec.find](arrays[len(arrays) // 2])
+    cut = [cut_square(a, region, spec.side_px) for a in arrays]
+    inside = np.isfinite(cut[0])
+    shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside
+    if not shown.any():
+        shown = inside
+    grounds = [np.float32(np.median(c[shown])) for c in cut]
+    if spec.normalisation.method == "background" and not grounds[0] > 0:
+        raise InputError(
+            "The background of the image is not above 0, and light is measured against it.",
+            "Give the picture as the camera took it, with no background subtracted.",
+        )
+    filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
+    return Framed(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
+
+
+def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Fill what is not finite by the median, and flag what the grey values call for."""
+    flags = []
+    if plane.dtype.kind == "f":
+        finite = np.isfinite(plane)
+        share = 1 - float(finite.mean())
+        if share == 1:
+            raise InputError(
+                "No pixel of the image is a finite number.", "Check how it was saved.", flag="no_finite_pixels"
+            )
+        if share > MAX_NAN_FRACTION:
+            raise InputError(
+                f"{share:.0%} of the pixels are not finite numbers; up to 10 % can be treated as background.",
+                "Check how the image was saved or registered, or crop it.",
+                flag="too_many_nan",
+            )
+        if share > 0:
+            plane = np.where(finite, plane, np.median(plane[finite]))
+            flags.append("nan_masked")
+    low, high = plane.min(), plane.max()
+    if low == high:
+        raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
+    if max(np.count_nonzero(plane == end) for end in (low, high)) > MAX_SATURATED_FRACTION * plane.size:
+        flags.append("saturated")
+    return plane, flags
+
+
+def back_on_image(
+    values: NDArray[np.floating[Any]], region: Region, shape_yx: tuple[int, int], outside: float
+) -> NDArray[np.float32]:
+    """Lay a grid of cells that spans a square back on the image, each pixel taking its cell's value.
+
+    Parameters
+    ----------
+    values : array, shape (g, g)
+    region : Region
+    shape_yx : tuple of int
+        Of the image.
+    outside : float
+        For pixels that lie in no cell.
+
+    Returns
+    -------
+    array, shape (Y, X), float32
+    """
+    rows, columns = (
+        cell_of_pixels(start, region.side, len(values), n)
+        for start, n in zip((region.top, region.left), shape_yx, strict=True)
+    )
+    found = np.asarray(values, np.float32)[np.maximum(rows, 0)][:, np.maximum(columns, 0)]
+    known = (rows >= 0)[:, None] & (columns >= 0)[None]
+    return np.where(known, found, np.float32(outside))
+
+
+def cell_of_pixels(start: float, side: float, cells: int, length: int) -> NDArray[np.intp]:
+    """Return in which cell of a side each pixel's centre lies; -1 for none."""
+    index = np.floor((np.arange(length) + 0.5 - start) / side * cells).astype(np.intp)
+    return np.where((index >= 0) & (index < cells), index, -1)

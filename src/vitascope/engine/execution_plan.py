@@ -1,0 +1,321 @@
+"""Resolve ``auto`` into a device, a number format and a tile before a run, by a short measurement on this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import psutil
+from torch import nn
+
+from vitascope.core.errors import OutputError, ParameterError
+from vitascope.core.params import RunParams
+from vitascope.core.paths import cache
+from vitascope.engine.device import Device, core_count, pick_device
+from vitascope.engine.load_model import Family, LoadedModel
+from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name
+from vitascope.engine.torch_backend import TorchBackend
+from vitascope.io.models.weights import write_bytes
+from vitascope.ops.tiling.tiles import fit_sides, padded_length, plan_tiles
+
+TILES_PX = (320, 512, 1024, 1536, 2144)
+"""Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
+
+VOLUME_TILES_PX = (64, 96, 128, 192, 256)
+"""The same for volumes: sides across, each window being half as deep."""
+
+TILE_MEMORY_BYTES = 1 << 30
+"""What one tile may take of memory on the processor, however much there is."""
+
+WORTHWHILE = 1.2
+"""How many times faster than 32 bit a shorter number format must be to be taken."""
+
+Backend = OpenVinoBackend | TorchBackend
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run computes; recorded with it, and enough to repeat it to the bit on this machine.
+
+    Parameters
+    ----------
+    device : str
+        ``cpu``, ``cuda:0``, ``mps``.
+    precision : {"f32", "bf16", "f16"}
+    tile_px : int
+        Longest side of a window; of a volume's, see :func:`window_sides`.
+    threads : int
+    flags : tuple of str
+        Such as ``device_fallback``.
+    """
+
+    device: str
+    precision: str
+    tile_px: int
+    threads: int
+    flags: tuple[str, ...] = ()
+
+    def resolved(self) -> dict[str, str | int]:
+        """Return the fields that replace ``auto`` in the parameters."""
+        return {"device": self.device, "precision": self.precision, "tile_px": self.tile_px, "threads": self.threads}
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured: seconds and bytes a pixel (voxel) of the window, by format and tile."""
+
+    precision: str
+    tile_px: int
+    seconds_per_px: float
+    bytes_per_px: float
+
+
+_opened: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
+_OPENING = threading.Lock()
+
+MOST_STREAMS = 16
+"""Whole squares that may be in a network at once: each has buffers of its own."""
+
+
+def tiles_of(family: Family) -> tuple[int, ...]:
+    """Return the tiles to choose from for a kind of network."""
+    return VOLUME_TILES_PX if family.is_3d else TILES_PX
+
+
+def window_sides(family: Family, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
+
+    For a volume of a ``shape`` they are fitted to it: as many voxels at most, and the least overlap.
+
+    Examples
+    --------
+    >>> from vitascope.engine.load_model import FAMILIES
+    >>> window_sides(FAMILIES["unet"], 500), window_sides(FAMILIES["unet3d"], 128)
+    ((512, 512), (64, 128, 128))
+    """
+    sides = tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
+    return fit_sides(shape, sides, family.halo, family.multiple) if shape is not None and family.is_3d else sides
+
+
+def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
+    """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
+    key = (plan.device, plan.precision, plan.threads, streams)
+    with _OPENING:
+        ready = _opened.setdefault(model.network, {})
+        if key not in ready:
+            ready.clear()
+            ready[key] = _open(model, plan, streams)
+        return ready[key]
+
+
+def open_square_backend(model: LoadedModel, plan: Plan) -> Backend:
+    """Put a network that sees one whole square on the plan's device, for all images that are run side by side.
+
+    Call its ``apart``. There are streams for as many images as the plan's threads leave cores for.
+    """
+    return open_backend(model, plan, max(1, min(core_count() // plan.threads, MOST_STREAMS)))
+
+
+def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
+    if plan.device == "cpu":
+        sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
+        channels = model.card.network_channels
+        return OpenVinoBackend(model.network, channels, plan.precision, plan.threads, sides, streams)
+    return TorchBackend(model.network, plan.device, plan.precision)
+
+
+def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) -> Plan:
+    """Choose device, precision and tile for pictures of one size.
+
+    What the parameters fix is kept; what they leave open is chosen by time measured on this machine (once for each
+    model, kept in the cache folder) among tiles that fit :data:`TILE_MEMORY_BYTES`.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    params : RunParams
+    shape : tuple of int
+        (Depth,) height and width on the network's grid.
+
+    Raises
+    ------
+    ParameterError
+        If the device or precision is not one of this machine's.
+    """
+    device, fallback = pick_device(params.device)
+    flags = ("device_fallback",) if fallback else ()
+    threads = params.threads or core_count()
+    precision: str | None = None if params.precision == "auto" else params.precision
+    if precision is not None and precision not in device.precisions:
+        if not fallback:
+            raise ParameterError(
+                f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
+            )
+        precision = "f32"
+    tile_px = params.tile_px
+    if precision is None or tile_px is None:
+        speeds = measured_speeds(model, device, threads)
+        precision = precision or best_precision(speeds)
+        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
+    return Plan(device.id, precision, tile_px, threads, flags)
+
+
+def fixed_plan(params: RunParams, side_px: int) -> Plan:
+    """Return the plan for a network that sees one whole square: nothing is timed, and ``auto`` is 32 bit.
+
+    Parameters
+    ----------
+    params : RunParams
+    side_px : int
+        Of the square.
+
+    Raises
+    ------
+    ParameterError
+        If the device or precision is not one of this machine's.
+    """
+    precision = "f32" if params.precision == "auto" else params.precision
+    device, fallback = pick_device(params.device)
+    if precision not in device.precisions and not fallback:
+        raise ParameterError(
+            f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
+        )
+    return Plan(
+        device.id,
+        precision if precision in device.precisions else "f32",
+        side_px,
+        params.threads or core_count(),
+        ("device_fallback",) if fallback else (),
+    )
+
+
+def memory_cap(device: Device) -> int:
+    """Bytes that a tile may take on a device."""
+    if device.id == "cpu":
+        return min(TILE_MEMORY_BYTES, psutil.virtual_memory().available // 2)
+    return device.memory_bytes // 3
+
+
+def best_precision(speeds: list[Speed]) -> str:
+    """Return the fastest format, 32 bit unless another is :data:`WORTHWHILE` times faster."""
+    fastest = {p: min(s.seconds_per_px for s in speeds if s.precision == p) for p in {s.precision for s in speeds}}
+    best = min(fastest, key=fastest.__getitem__)
+    return best if fastest["f32"] >= WORTHWHILE * fastest[best] else "f32"
+
+
+def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], family: Family, cap_bytes: int) -> int:
+    """Return the tile that is estimated fastest for a picture, among those whose memory fits the cap.
+
+    Halos count: a picture takes as long as all its windows together.
+    """
+    by_tile = {s.tile_px: s for s in speeds if s.precision == precision}
+    largest = by_tile[max(by_tile)]
+
+    def cost(tile: int) -> tuple[float, float]:
+        speed = by_tile.get(tile, largest)
+        tiles = plan_tiles(shape, window_sides(family, tile, shape), family.halo, family.multiple)
+        windows = [math.prod(s.stop - s.start for s in t.window) for t in tiles]
+        return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
+
+    possible = [t for t in tiles_of(family) if t >= least_tile(family)]
+    fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
+    return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
+
+
+def least_tile(family: Family) -> int:
+    """Return the smallest tile that leaves something of itself between its halos (px)."""
+    return max(
+        -(-(2 * padded_length(halo, m) + m) * family.multiple_px // m)
+        for halo, m in zip(family.halo, family.multiple, strict=True)
+    )
+
+
+def smaller_plan(
+    plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
+) -> Plan | None:
+    """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
+    longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
+    smaller = [t for t in tiles if least_px <= t < longest]
+    if smaller:
+        return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
+    if plan.device != "cpu":
+        return replace(plan, device="cpu", precision="f32", tile_px=tiles[1], flags=(*plan.flags, "device_fallback"))
+    return None
+
+
+def measured_speeds(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
+    """Return this machine's speed for a network, from the cache or by measuring now (a few seconds)."""
+    kind = f"{type(model.network).__name__} {model.card.architecture.model_dump_json()}"
+    key = f"{cpu_name()}|{device.label}|{threads}|{kind}"
+    known = _read_cache()
+    if key not in known:
+        known[key] = [asdict(s) for s in measure(model, device, threads)]
+        with suppress(OutputError):  # a machine without a writable cache measures every time
+            write_bytes(_cache_file(), json.dumps(known, indent=1).encode())
+    return [Speed(**entry) for entry in known[key]]
+
+
+def measure(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
+    """Time each number format at 512 px (volumes: 96), and larger tiles in the fastest one while memory allows."""
+    first, *larger = (96, 192) if model.family.is_3d else (512, 1024, 2144)
+    speeds = [_time(model, Plan(device.id, p, first, threads)) for p in device.precisions]
+    best = best_precision(speeds)
+    for tile in larger:
+        needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
+        if needed > memory_cap(device) * 1.5:
+            break
+        speeds.append(_time(model, Plan(device.id, best, tile, threads)))
+    return speeds
+
+
+def _time(model: LoadedModel, plan: Plan) -> Speed:
+    before = psutil.Process().memory_info().rss
+    backend = _open(model, plan)
+    sides = window_sides(model.family, plan.tile_px)
+    x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
+    backend(x)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        backend(x)
+        seconds.append(time.perf_counter() - start)
+    grown = psutil.Process().memory_info().rss - before
+    pixels = math.prod(sides)
+    return Speed(plan.precision, plan.tile_px, min(seconds) / pixels, max(grown / pixels, _least_bytes_per_px(model)))
+
+
+def _least_bytes_per_px(model: LoadedModel) -> float:
+    # Two full-resolution feature maps and the input cannot be avoided; memory that was already there hides growth.
+    parameters = dict(model.network.named_parameters())
+    widest = next(iter(parameters.values())).shape[0]
+    return 2.0 * (2 * widest + model.card.network_channels)
+
+
+def _cache_file() -> Path:
+    return cache() / "speed-1.json"
+
+
+def _read_cache() -> dict[str, list[dict[str, Any]]]:
+    """Return what was measured before; what is damaged is measured again."""
+    try:
+        known = json.loads(_cache_file().read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {k: v for k, v in known.items() if _is_sound(v)} if isinstance(known, dict) else {}
+
+
+def _is_sound(entries: Any) -> bool:
+    try:
+        speeds = [Speed(**entry) for entry in entries]
+        numbers = [(s.tile_px, s.seconds_per_px, s.bytes_per_px) for s in speeds]
+        return "f32" in {s.precision for s in speeds} and all(math.isfinite(n) and n > 0 for n in sum(numbers, ()))
+    except TypeError:
+        return False

@@ -1,0 +1,288 @@
+"""From an image as it lies on disk to what a network reads: channels, planes, size, one global normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec, Normalisation
+from vitascope.core.errors import InputError, ModelError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Steps
+from vitascope.ops.geometry.resample import Reader, read_reflected, resampled_reader
+from vitascope.ops.intensity.histogram import EXACT_FLOAT_INTEGERS, Histogram, count_values
+
+MAX_NAN_FRACTION = 0.1
+MAX_SATURATED_FRACTION = 0.01
+SAME_SIZE_FRACTION = 0.02
+"""Pixel sizes closer than this are one: the image is not resampled."""
+
+MAX_RESCALE = 8.0
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """One normalisation: ``(pixel - offset) * gain``, clipped; what is not finite becomes ``fill`` first."""
+
+    offset: float
+    gain: float
+    fill: float
+    clip: tuple[float, float] | None
+
+    def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Map raw pixels of any real type to float32."""
+        # Wide integers and doubles lose their differences in float32; the subtraction is done before narrowing.
+        kind: type[np.floating[Any]] = np.float32
+        if (pixels.dtype.itemsize > 2 and pixels.dtype != np.float32) or not self._moderate:
+            kind = np.float64
+        values = pixels.astype(kind)
+        if pixels.dtype.kind == "f":
+            values = np.where(np.isfinite(values), values, kind(self.fill))
+        with np.errstate(over="ignore"):  # a pixel beyond all others becomes infinite, then the clip's limit
+            values = (values - kind(self.offset)) * kind(self.gain)
+            if self.clip is not None:
+                values = np.clip(values, *self.clip)
+            return np.asarray(values, np.float32)
+
+    @property
+    def _moderate(self) -> bool:
+        """Whether offset and gain lie well within float32."""
+        return abs(self.offset) < 1e30 and (self.gain == 0 or 1e-30 < self.gain < 1e30)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One picture made ready for a network.
+
+    Parameters
+    ----------
+    read : Reader
+        Gives (C, h, w) float32 on the network's grid.
+    shape_yx : tuple of int
+        Of the network's grid.
+    source_yx : tuple of int
+        Of the image's own grid.
+    maps : tuple of LinearMap
+        One per network channel.
+    flags : tuple of str
+    finite : callable or None
+        Gives a (h, w) mask of finite pixels of a window of the image's own grid; None where all are finite.
+    """
+
+    read: Reader
+    shape_yx: tuple[int, int]
+    source_yx: tuple[int, int]
+    maps: tuple[LinearMap, ...]
+    flags: tuple[str, ...]
+    finite: Callable[[tuple[slice, slice]], NDArray[np.bool_]] | None
+
+
+def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Steps[Prepared]:
+    """Make one picture ready: a first pass over the pixels fits the normalisation, the reader applies it on the fly.
+
+    Parameters
+    ----------
+    planes : list of array, each (Y, X), numpy or dask
+        One per network channel, in the card's order. Never written to.
+    spec : InputSpec
+        Of the card.
+    scale : float, > 0
+        Network pixels per image pixel; 1 leaves the grid as it is.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    InputError
+        If more than 10 % of the pixels are not finite.
+    """
+    histograms: list[Histogram] = []
+    if spec.normalisation.per == "plane" or spec.normalisation.method == "dataset":
+        for plane in planes:
+            histograms.append((yield from count_values(plane)))
+    else:
+        stack = stack_lazily(planes)
+        histograms = [(yield from count_values(stack))] * len(planes)
+    flags = [flag for h in dict.fromkeys(histograms) for flag in check_histogram(h)]
+    if spec.normalisation.method == "dataset":
+        maps = dataset_maps(histograms, spec.normalisation)
+    else:
+        maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)
+    source_yx = (int(planes[0].shape[0]), int(planes[0].shape[1]))
+    shape_yx = (max(1, round(source_yx[0] * scale)), max(1, round(source_yx[1] * scale)))
+
+    def fetch(window: tuple[slice, slice]) -> NDArray[np.float32]:
+        return np.stack([m(np.asarray(p[window])) for m, p in zip(maps, planes, strict=True)])
+
+    def read(window: tuple[slice, slice]) -> NDArray[np.float32]:
+        return read_reflected(fetch, source_yx, window)
+
+    def finite(window: tuple[slice, slice]) -> NDArray[np.bool_]:
+        return np.asarray(np.all([np.isfinite(np.asarray(p[window])) for p in planes], axis=0))
+
+    return Prepared(
+        resampled_reader(read, source_yx, shape_yx),
+        shape_yx,
+        source_yx,
+        maps,
+        tuple(dict.fromkeys(flags)),
+        finite if any(h.range.not_finite_fraction for h in histograms) else None,
+    )
+
+
+def stack_lazily(planes: list[Any]) -> Any:
+    """Stack (Y, X) planes to (C, Y, X) without reading them; a single plane stays as it is."""
+    if len(planes) == 1:
+        return planes[0]
+    import dask.array as da
+
+    return da.stack([p if isinstance(p, da.Array) else da.from_array(p, chunks=-1, name=False) for p in planes])
+
+
+def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
+    """Turn the grey values of a picture into its normalisation.
+
+    Parameters
+    ----------
+    histogram : Histogram
+        Of all the planes that share the normalisation.
+    how : Normalisation
+        ``percentile``, ``minmax`` (equation 24), ``standard`` (median and standard deviation), ``background`` (median
+        as ground and as unit) or ``zscore``.
+
+    Returns
+    -------
+    LinearMap
+        Of gain 0 for a constant picture.
+
+    References
+    ----------
+    Pankova 2022 (seed 004), equation 24.
+    """
+    low, median, high = histogram.percentiles(how.low, 50, how.high)
+    if how.method == "zscore":
+        return _zscore(histogram, low, median, high)
+    if how.method == "standard":
+        offset, spread = median, standard_deviation(histogram)
+    elif how.method == "minmax":
+        offset, spread = histogram.range.minimum, histogram.range.maximum - histogram.range.minimum
+    elif how.method == "background":
+        offset, spread = median, abs(median)
+    else:
+        offset, spread = low, high - low
+    gain = 1.0 / spread if spread > 0 else 0.0
+    return LinearMap(offset, gain if np.isfinite(gain) else 0.0, median, how.clip)
+
+
+def _zscore(histogram: Histogram, low: float, median: float, high: float) -> LinearMap:
+    """Return the map that cuts at ``low`` and ``high``, then gives mean 0 and standard deviation 1."""
+    weights = histogram.counts / histogram.counts.sum()
+    cut = np.clip(histogram.centres, low, high)
+    mean = float(weights @ cut)
+    spread = float(np.sqrt(weights @ (cut - mean) ** 2))
+    if not (np.isfinite(spread) and spread > 0):
+        return LinearMap(mean, 0.0, median, None)
+    return LinearMap(mean, 1.0 / spread, median, ((low - mean) / spread, (high - mean) / spread))
+
+
+def dataset_maps(histograms: list[Histogram], how: Normalisation) -> tuple[LinearMap, ...]:
+    """Return the normalisation by the training set's mean and standard deviation, one for each network channel.
+
+    A pixel that is not finite becomes the median of its channel.
+
+    Raises
+    ------
+    ModelError
+        If the card has no mean and standard deviation for each channel.
+    """
+    if len(how.means) != len(histograms):
+        raise ModelError(
+            f"The card knows the grey values of {len(how.means)} channel(s), the network takes {len(histograms)}.",
+            "Ask whoever made the model for a whole card.",
+        )
+    return tuple(
+        LinearMap(mean, 1.0 / spread, h.percentiles(50)[0], how.clip)
+        for h, mean, spread in zip(histograms, how.means, how.spreads, strict=True)
+    )
+
+
+def standard_deviation(histogram: Histogram) -> float:
+    """Standard deviation of the finite pixels, from the bins (exact where each bin is one value)."""
+    weights = histogram.counts / histogram.counts.sum()
+    centres = histogram.centres
+    mean = float(weights @ centres)
+    return float(np.sqrt(weights @ (centres - mean) ** 2))
+
+
+def check_histogram(histogram: Histogram) -> list[str]:
+    """Return the flags that the grey values of a picture call for.
+
+    Raises
+    ------
+    InputError
+        If no pixel, or less than 90 % of the pixels, is finite.
+    """
+    flags = []
+    values = histogram.range
+    if not values.finite:
+        raise InputError(
+            "No pixel of the image is a finite number.", "Check how it was saved.", flag="no_finite_pixels"
+        )
+    if values.not_finite_fraction > MAX_NAN_FRACTION:
+        raise InputError(
+            f"{values.not_finite_fraction:.0%} of the pixels are not finite numbers; up to 10 % can be treated as "
+            "background.",
+            "Check how the image was saved or registered, or crop it.",
+            flag="too_many_nan",
+        )
+    if values.not_finite_fraction > 0:
+        flags.append("nan_masked")
+    if values.constant:
+        flags.append("constant")
+    elif histogram.saturated_fraction > MAX_SATURATED_FRACTION:
+        flags.append("saturated")
+    if histogram.integers and max(abs(values.minimum), abs(values.maximum)) > EXACT_FLOAT_INTEGERS:
+        flags.append("precision_lost")
+    return flags
+
+
+def rescale_factor(
+    image: Micrograph, spec: InputSpec, *, rescale: bool, object_diameter_px: float | None
+) -> tuple[float, tuple[str, ...]]:
+    """Return how many network pixels an image pixel becomes, and flags.
+
+    By pixel size where image and model both know theirs; else by the diameter of objects, if the user gave it; else 1.
+
+    Raises
+    ------
+    InputError
+        If the sizes are more than a factor of 8 apart.
+    """
+    factor = 1.0
+    if image.pixel_size_um is not None and spec.pixel_size_um is not None:
+        factor = image.pixel_size_um / spec.pixel_size_um
+        told = f"{image.pixel_size_um:.4g} µm per pixel, the model's {spec.pixel_size_um:.4g}"
+    elif object_diameter_px is not None and spec.object_diameter_px is not None:
+        factor = spec.object_diameter_px / object_diameter_px
+        told = f"objects of {object_diameter_px:.4g} px, the model's of {spec.object_diameter_px:.4g} px"
+    if abs(factor - 1) <= SAME_SIZE_FRACTION:
+        return 1.0, ()
+    if not rescale:
+        return 1.0, ("pixel_size_mismatch",)
+    if not 1 / MAX_RESCALE <= factor <= MAX_RESCALE:
+        raise InputError(
+            f"The image has {told}: too far apart to be brought together.",
+            "Check the pixel size, or choose a model for this magnification.",
+            flag="pixel_size_mismatch",
+        )
+    return factor, ()

@@ -1,0 +1,1 @@
+"""Networks and packages of other programs, in and out."""

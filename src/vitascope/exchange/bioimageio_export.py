@@ -1,0 +1,183 @@
+"""Models as bioimage.io packages, for programs that read those.
+
+A package is a zip of ``rdf.yaml``, a state dict and test pictures. The architecture is named by library, not shipped:
+nothing in a package of ours executes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from vitascope.core.card import ModelCard
+from vitascope.core.errors import ModelError
+from vitascope.engine.load_model import find_family, load_model
+from vitascope.exchange.bioimageio_preprocessing import apply_steps, steps_of
+from vitascope.io.models.archive import new_file
+from vitascope.io.models.cards import find_model
+from vitascope.io.models.weights import write_bytes
+from vitascope.networks.single_output import PlainMilCnn, PlainUNet
+
+FORMAT = "0.5.3"
+CARD = "vitascope-card.json"
+PLAIN = {"unet": PlainUNet, "mil_cnn": PlainMilCnn}
+"""What each network is called in a package."""
+
+CITED = {
+    "unet": "https://doi.org/10.1016/j.cell.2018.03.040",
+    "mil_cnn": "https://doi.org/10.1093/bioinformatics/btw252",
+}
+TEST_STEPS = 8
+ATTEMPT_SEED = 0
+
+Floats = NDArray[np.float32]
+
+
+def export_bioimageio(model: str, out: Path) -> Path:
+    """Write a model of pictures or of classes as a bioimage.io package (format 0.5), its weights as a state dict.
+
+    Parameters
+    ----------
+    model : str
+        Id, or path of a card.
+    out : Path
+        A folder, or the file to write; never an existing file.
+
+    Raises
+    ------
+    ModelError
+        If the model measures volumes or amounts: what is found, cut out and measured the format cannot say.
+    ParameterError
+        If the file exists.
+    """
+    card, _ = find_model(model)
+    if card.architecture.name not in PLAIN:
+        raise ModelError(
+            f"'{card.id}' is a model of '{card.architecture.name}', which bioimage.io programs cannot run: what is "
+            "found in the image before and measured behind the network their format cannot say.",
+            "Give it away as one file of ours (.vitascope), or its network alone as ONNX.",
+        )
+    path = new_file(out, f"{card.id}.bioimageio.zip")
+    loaded = load_model(model, card.task)
+    network = PLAIN[card.architecture.name](**card.architecture.arguments)
+    network.load_state_dict(loaded.network.state_dict())
+    network.eval()
+    raw = _test_picture(card)
+    with torch.no_grad():
+        prepared = apply_steps(raw, steps_of(card.input), "bcyx")
+        assert prepared is not None  # our own words
+        answer = network(torch.from_numpy(prepared)).numpy()
+    buffer = io.BytesIO()
+    torch.save(network.state_dict(), buffer)
+    files = {
+        "weights.pt": buffer.getvalue(),
+        "test_input.npy": _npy(raw),
+        "test_output.npy": _npy(answer),
+        "README.md": _readme(card).encode(),
+        CARD: (card.model_dump_json(indent=1) + "\n").encode(),
+    }
+    description = _description(card, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    files["rdf.yaml"] = yaml.safe_dump(description, sort_keys=False, allow_unicode=True).encode()
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    write_bytes(path, package.getvalue())
+    return path
+
+
+def _test_picture(card: ModelCard) -> Floats:
+    """Draw smooth noise, (1, C, 128, 128) for most networks, to test the package on."""
+    rng = np.random.default_rng(ATTEMPT_SEED)
+    side = TEST_STEPS * find_family(card.architecture).multiple_px
+    coarse = rng.normal(size=(1, card.network_channels, side // 8, side // 8))
+    fine = np.repeat(np.repeat(coarse, 8, axis=2), 8, axis=3) + 0.3 * rng.normal(size=(1, 1, side, side))
+    return np.asarray(1000 + 100 * fine, np.float32)
+
+
+def _npy(array: Floats) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _readme(card: ModelCard) -> str:
+    prepared = "" if steps_of(card.input) else (
+        f"\n\nThe picture must be prepared first (`{card.input.normalisation.method}`): the format has no word for it."
+    )  # fmt: skip
+    figures = "\n".join(f"- {m.name} {m.value:g}, on {m.on}" for m in card.metrics)
+    return (
+        f"# {card.title}\n\n{card.summary}\n\n## Validation\n\n{figures or 'Not measured.'}\n\n"
+        f"## When not to trust it\n\n{card.distrust}{prepared}\n\nNeeds the Python package `vitascope`.\n"
+    )
+
+
+def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
+    """Return ``rdf.yaml`` as plain values."""
+    step = find_family(card.architecture).multiple_px
+    size = {"min": 4 * step, "step": step}
+    space: dict[str, Any] = {"type": "space"}
+    if card.input.pixel_size_um:
+        space |= {"scale": card.input.pixel_size_um, "unit": "micrometer"}
+    channels = [str(n) for n in range(card.network_channels)] if card.input.planes > 1 else list(card.input.channels)
+    names = {"input": _identifiers(channels), "output": _identifiers([t.name for t in card.targets])}
+
+    def tensor(kind: str, sizes: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": kind,
+            "axes": [
+                {"type": "batch"},
+                {"type": "channel", "channel_names": names[kind]},
+                *({**space, "id": axis, "size": size} for axis, size in sizes.items()),
+            ],
+            "test_tensor": {"source": f"test_{kind}.npy", "sha256": sha256[f"test_{kind}.npy"]},
+            "data": {"type": "float32"},
+        }
+
+    given = tensor("input", {"y": size, "x": size}) | {"preprocessing": steps_of(card.input)}
+    plain = PLAIN[card.architecture.name]
+    axes = "yx" if plain is PlainUNet else ""  # the classes are those of the whole picture
+    same = {axis: {"tensor_id": "input", "axis_id": axis} for axis in axes}
+    return {
+        "type": "model",
+        "format_version": FORMAT,
+        "name": f"{_plain(card.title)[:100]} (vitascope)",
+        "description": card.summary[:1024],
+        "authors": [{"name": _plain(card.credit.split(";")[0] or "vitascope")[:80]}],
+        "cite": [{"text": card.credit or "vitascope", "url": CITED[card.architecture.name]}],
+        "license": card.licence if card.licence in ("CC-BY-4.0", "CC0-1.0", "MIT", "BSD-3-Clause") else "CC-BY-4.0",
+        "documentation": {"source": "README.md", "sha256": sha256["README.md"]},
+        "attachments": [{"source": CARD, "sha256": sha256[CARD]}],
+        "tags": ["vitascope", card.task, "2d", card.architecture.name],
+        "version": "1",
+        "inputs": [given],
+        "outputs": [tensor("output", same)],
+        "weights": {
+            "pytorch_state_dict": {
+                "source": "weights.pt",
+                "sha256": sha256["weights.pt"],
+                "architecture": {
+                    "import_from": plain.__module__,
+                    "callable": plain.__name__,
+                    "kwargs": dict(card.architecture.arguments),
+                },
+                "pytorch_version": torch.__version__.split("+")[0],
+            }
+        },
+    }
+
+
+def _identifiers(names: list[str]) -> list[str]:
+    return ["".join(c if c.isalnum() else "_" for c in name) or "channel" for name in names]
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "_+- ()" else " " for c in text).strip()

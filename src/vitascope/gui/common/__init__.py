@@ -1,0 +1,1 @@
+"""What all docks share: layout, forms, plots, the runner and words."""

@@ -1,0 +1,90 @@
+"""What all docks share: their viewer, their runner, the scrolling column, and how they go away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QProgressBar, QScrollArea, QVBoxLayout, QWidget
+
+from vitascope.gui.common.layout import scrolling
+from vitascope.gui.common.runner import Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+
+class Dock(QWidget):  # type: ignore[misc]
+    """A dock that cancels its run and leaves the viewer alone when it is closed.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    runner : Runner, optional
+        Runs in a thread by default; tests give one that runs at once.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
+        super().__init__()
+        # napari hands out a stand-in whose layers are never identical to themselves.
+        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.runner = runner or Runner(activity=hasattr(self._viewer, "window"))
+        self._open = True
+        self._listening: list[tuple[Any, Callable[..., Any]]] = []
+        # The runner outlives this widget: a dock that goes away takes its run along.
+        self.destroyed.connect(self.runner.cancel)
+
+    def _listen(self, slot: Callable[..., Any], *events: Any) -> None:
+        """Be told of events of the viewer until the dock is closed."""
+        for event in events:
+            event.connect(slot)
+            self._listening.append((event, slot))
+
+    def _text_colour(self) -> str:
+        return str(get_theme(self._viewer.theme).text.as_hex())
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was closed: napari then takes the widget out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
+            self.close_down()
+        handled: bool = super().event(event)
+        return handled
+
+    def close_down(self) -> None:
+        """Cancel the run, leave the viewer alone, and go."""
+        self._open = False
+        self.runner.cancel()
+        for event, slot in self._listening:
+            event.disconnect(slot)
+        self._listening.clear()
+        self.deleteLater()
+
+    def _show_column(self, inside: QWidget, width_px: int) -> QScrollArea:
+        """Fill the dock with a column that scrolls up and down only."""
+        area = scrolling(inside)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
+        self.setMinimumWidth(width_px)
+        return area
+
+
+def make_column() -> tuple[QWidget, QVBoxLayout]:
+    """Make the widget that a dock's column stands in, and its layout."""
+    inside = QWidget()
+    column = QVBoxLayout(inside)
+    column.setContentsMargins(8, 4, 8, 8)
+    column.setSpacing(6)
+    return inside, column
+
+
+def make_bar() -> QProgressBar:
+    """Make the thin bar of a run; hidden until there is one."""
+    bar = QProgressBar()
+    bar.setTextVisible(False)
+    bar.setMaximumHeight(8)
+    bar.hide()
+    return bar

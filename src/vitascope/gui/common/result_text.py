@@ -1,0 +1,141 @@
+"""A result in words: the headline, the flags and a short table, for people who do not read column names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vitascope.core.flags import FLAGS
+from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
+from vitascope.core.result import ImageOutput, Result
+from vitascope.tasks.spec import TaskSpec
+
+PLACES = ("time", "z")
+REAL = "real_"
+MANY = 4
+SAID_BY_BADGE = ("unsure", "outside_model")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer of a run.
+
+    Parameters
+    ----------
+    number : str
+        To be shown large.
+    unit : str
+    detail : str
+        Interval, or what the number was made from; empty where there is neither.
+    """
+
+    number: str
+    unit: str
+    detail: str = ""
+
+
+def headline(spec: TaskSpec, result: Result) -> Headline:
+    """Put the main number first: one image's with its interval, or the range over several pictures."""
+    values = [v for row in result.rows if is_number(v := row.get(spec.headline))]
+    unit = result.unit
+    if spec.headline_text:
+        return _in_text(spec, result, values) if values else Headline("No answer", "")
+    if not values and any(spec.headline in row for row in result.rows):
+        return Headline("No number", "", result.message)
+    if not values:
+        shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
+        return Headline(shown or "No number", "predicted" if shown else "")
+    if len(values) > 1:
+        least, most = (_rounded(spec, result.rows, value) for value in (min(values), max(values)))
+        without = len(result.rows) - len(values)
+        detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
+        return Headline(least if least == most else f"{least} to {most}", unit, detail)
+    row = next(row for row in result.rows if is_number(row.get(spec.headline)))
+    low, high = (row.get(name) for name in spec.interval)
+    detail = ""
+    if is_number(low) and is_number(high):
+        value, low_text, high_text = interval_texts(values[0], low, high)
+        level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
+        return Headline(value, unit, f"{level}{low_text} to {high_text}")
+    return Headline(number_text(values[0]), unit, detail)
+
+
+def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:
+    """Write one of several numbers, rounded as its interval allows."""
+    row = next(row for row in rows if row.get(spec.headline) == value)
+    low, high = (row.get(name) for name in spec.interval)
+    return interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
+
+
+def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headline:
+    """Put a text first, such as the predicted class, and the number behind it; of several pictures, how many each."""
+    texts = [str(row[spec.headline_text]) for row in result.rows if row.get(spec.headline_text)]
+    if len(values) == 1:
+        return Headline(texts[0], f"{result.unit} {values[0]:.2f}".strip())
+    counts = {text: texts.count(text) for text in dict.fromkeys(texts)}
+    told = ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=lambda item: -item[1]))
+    return Headline(max(counts, key=counts.__getitem__), f"in {max(counts.values())} of {len(texts)} pictures", told)
+
+
+def flag_sentences(result: Result) -> list[str]:
+    """Return what the flags of a result mean, without those that the trust badge says."""
+    return [FLAGS[flag] for flag in dict.fromkeys(result.flags) if flag not in SAID_BY_BADGE]
+
+
+def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
+    """Lay the numbers of a result out as a table.
+
+    Returns
+    -------
+    tuple of list of str and list of list of str
+        Header and cells: for one picture a line for each quantity, for several a column for each picture, for many a
+        line for each. Sizes in pixels are left out where they are known in µm. What was measured in a real stain too
+        stands beside.
+    """
+    rows = list(result.rows)
+    names = [n for n in _ordered(rows) if n not in PLACES and any(is_number(row.get(n)) for row in rows)]
+    names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names)]
+    if len(rows) == 1 and any(n.startswith(REAL) for n in names):
+        row = rows[0]
+        names = [n for n in names if not n.startswith(REAL)]
+        return ["", "Predicted", "Real"], [
+            [quantity_text(n), number_text(row.get(n)), number_text(row[REAL + n]) if REAL + n in row else ""]
+            for n in names
+        ]
+    if len(rows) > MANY:
+        cells = [[_place(row, i), *(number_text(row.get(n)) for n in names)] for i, row in enumerate(rows)]
+        return ["", *(quantity_text(n) for n in names)], cells
+    header = ["", *(_place(row, i) if len(rows) > 1 else "Value" for i, row in enumerate(rows))]
+    return header, [[quantity_text(n), *(number_text(row.get(n)) for row in rows)] for n in names]
+
+
+def _um_name(name: str) -> str:
+    stem = name.removesuffix("_px")
+    return f"{stem}_um2" if "area" in stem else f"{stem}_um"
+
+
+def _ordered(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _place(row: Mapping[str, Any], number: int) -> str:
+    told = [f"{word} {row[key]}" for key, word in (("time", "t"), ("z", "z")) if row.get(key) is not None]
+    return " ".join(told) or str(number)
+
+
+def picture_text(row: Mapping[str, Any]) -> str:
+    """Name a picture of many by what a biologist calls it: its well, with plate, field and plane where they are told.
+
+    Examples
+    --------
+    >>> picture_text({"image": "p1_B07", "plate": "p1", "well": "B07"}), picture_text({"image": "wells", "z": 3})
+    ('p1 B07', 'wells z 3')
+    """
+    field = str(row.get("field") or "")
+    told = [str(row.get("plate") or ""), str(row.get("well") or ""), f"field {field}" if field else ""]
+    if not row.get("well"):
+        told = [str(row.get("image") or "")]
+    if row.get("z") is not None:
+        told.append(f"z {row['z']}")
+    return " ".join(filter(None, told))

@@ -1,0 +1,301 @@
+"""Drain a run off the main thread, and turn its end - done, cancelled or failed - into a value.
+
+What napari's workers do with exceptions and with ``quit`` leaves a dock hanging or silent (an exception ends as
+"completed", a ``RuntimeError`` without any signal, a stopped generator is never closed). So nothing is ever raised out
+of the worker: one generator steps the run, looks at an event between steps, closes the run itself and returns an
+:class:`Outcome`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_warning
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import GeneratorWorker
+
+from vitascope.core.errors import VitascopeError
+from vitascope.core.progress import Progress, Steps, StopEarly
+from vitascope.core.training_params import EpochProgress
+
+logger = logging.getLogger(__name__)
+
+LEAST_PAUSE_S = 0.05
+"""Progress is shown this often at most, however fast the steps come."""
+
+MakeSteps = Callable[[], Steps[Any]]
+Work = Callable[[], Generator[Progress, None, "Outcome"]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    kind : {"done", "cancelled", "failed"}
+    value : object
+        What the run returned, if it is done.
+    message, hint : str
+        What went wrong and what to do, if it failed.
+    """
+
+    kind: Literal["done", "cancelled", "failed"]
+    value: Any = None
+    message: str = ""
+    hint: str = ""
+
+
+def drain(
+    make_steps: MakeSteps, cancelled: threading.Event, stopped: threading.Event | None = None
+) -> Generator[Progress, None, Outcome]:
+    """Step a run to its end; every exception becomes an :class:`Outcome`, and the run is always closed.
+
+    Parameters
+    ----------
+    make_steps : callable
+        Starts the run; called in the worker's thread, for it may load much.
+    cancelled : Event
+        Looked at before each step.
+    stopped : Event, optional
+        The same; a training that is under way then ends early, and keeps the best.
+    """
+    steps: Steps[Any] | None = None
+    last, stage = 0.0, ""
+    progress: Progress | None = None
+    told = False
+    try:
+        steps = make_steps()
+        while not cancelled.is_set():
+            try:
+                if stopped is not None and stopped.is_set() and isinstance(progress, EpochProgress) and not told:
+                    told = True
+                    progress = steps.throw(StopEarly())
+                else:
+                    progress = next(steps)
+            except StopIteration as stop:
+                return Outcome("done", stop.value)
+            now = time.monotonic()
+            ended = isinstance(progress, EpochProgress) and progress.preview
+            if ended or progress.stage != stage or progress.done >= progress.total or now - last >= LEAST_PAUSE_S:
+                last, stage = now, progress.stage
+                yield progress
+        return Outcome("cancelled")
+    except Exception as error:
+        return failure(error)
+    finally:
+        if steps is not None:
+            steps.close()
+
+
+def failure(error: Exception) -> Outcome:
+    """Say what went wrong: our own errors in their words, others by name with the details in the log."""
+    if isinstance(error, VitascopeError):
+        return Outcome("failed", error, error.message, error.hint)
+    from vitascope.batch.item import trail  # readers come with it, and opening a dock shall not wait for them
+
+    logger.error("A run ended unexpectedly: %s at %s", type(error).__name__, trail(error))
+    if isinstance(error, MemoryError):
+        return Outcome("failed", error, "Memory ran out.", "Close other programs, or use a smaller part of the image.")
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
+    return Outcome("failed", error, f"Something unexpected went wrong: {reason} ({type(error).__name__}).", LOG_HINT)
+
+
+LOG_HINT = "The details are in the log (Help ▸ Show logs)."
+
+
+class TimeLeft:
+    """Estimates the time left from the progress within a stage.
+
+    Parameters
+    ----------
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._start = (0.0, 0)
+
+    def __call__(self, progress: Progress) -> float | None:
+        """Return the seconds left; None before anything can be said."""
+        now = self._clock()
+        if progress.stage != self._stage:
+            self._stage, self._start = progress.stage, (now, progress.done)
+            return None
+        began, done = self._start
+        if progress.done <= done:
+            return None
+        return (now - began) / (progress.done - done) * max(0, progress.total - progress.done)
+
+
+def in_words(progress: Progress, seconds_left: float | None) -> str:
+    """Say where a run stands.
+
+    Examples
+    --------
+    >>> in_words(Progress(3, 12, "Predicting"), 8.2)
+    'Predicting: 3 of 12, about 9 s left'
+    """
+    counted = f": {progress.done} of {progress.total}" if progress.total > 1 else ""
+    if seconds_left is None or seconds_left < 0.5:
+        return f"{progress.stage}{counted}"
+    if seconds_left < 90:
+        return f"{progress.stage}{counted}, about {int(seconds_left) + 1} s left"
+    return f"{progress.stage}{counted}, about {round(seconds_left / 60)} min left"
+
+
+class ActivityBar(cancelable_progress):  # type: ignore[misc]
+    """A bar in napari's activity dock whose Cancel acts at once, not at the next step."""
+
+    def __init__(self, title: str, on_cancel: Callable[[], None]) -> None:
+        self._on_cancel = on_cancel
+        super().__init__(desc=title, total=0)
+
+    def cancel(self) -> None:
+        """Pass the click on."""
+        super().cancel()
+        self._on_cancel()
+
+    def show(self, progress: Progress, description: str) -> None:
+        """Show where the run stands; each stage fills the bar anew."""
+        if self.total != progress.total or self.n > progress.done:
+            self.reset(total=progress.total)
+        if self.desc != f"{description}: ":
+            self.set_description(description)
+        self.update(progress.done - self.n)
+
+
+class Runner(QObject):  # type: ignore[misc]
+    """Runs one thing at a time, in all docks together, for they share the machine.
+
+    Parameters
+    ----------
+    launch : callable, optional
+        Starts the work; in a thread by default. Tests give one that does it at once.
+    activity : bool
+        Whether to show a bar in napari's activity dock.
+    """
+
+    progressed = Signal(object, object)
+    """Progress, and the seconds left or None."""
+
+    ended = Signal(object)
+    """Outcome; emitted once for each run."""
+
+    busy: ClassVar[Runner | None] = None
+    """Who runs now, in the whole program."""
+
+    def __init__(self, launch: Callable[[Runner, Work], None] | None = None, activity: bool = True) -> None:
+        super().__init__()
+        self.title = ""
+        self._launch = launch or in_thread
+        self._activity = activity
+        self._cancelled, self._stopped = threading.Event(), threading.Event()
+        self._drain: Generator[Progress, None, Outcome] | None = None
+        self._bar: ActivityBar | None = None
+        self._time_left = TimeLeft()
+        self._warned: set[str] = set()
+        self.worker: GeneratorWorker[Any, Any, Any] | None = None
+
+    def another(self) -> Runner:
+        """Make a runner of the same kind, for another part of the same dock."""
+        return Runner(self._launch, self._activity)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run of this runner is going."""
+        return Runner.busy is self
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether a run was asked to stop and has not yet."""
+        return self.running and self._cancelled.is_set()
+
+    def start(self, title: str, make_steps: MakeSteps) -> None:
+        """Start a run.
+
+        Raises
+        ------
+        VitascopeError
+            If another one is going, here or in another dock.
+        """
+        if Runner.busy is not None:
+            raise VitascopeError(f"'{Runner.busy.title}' is still running.", "Wait until it is done, or cancel it.")
+        Runner.busy, self.title = self, title
+        self._cancelled, self._stopped = threading.Event(), threading.Event()
+        self._time_left, self._warned = TimeLeft(), set()
+        self._drain = source = drain(make_steps, self._cancelled, self._stopped)
+        # Making a bar lets other events through, clicks among them: the run is already known to be going.
+        self._bar = ActivityBar(title, self.cancel) if self._activity else None
+
+        def work() -> Generator[Progress, None, Outcome]:
+            return (yield from source)
+
+        self._launch(self, work)
+
+    def cancel(self) -> None:
+        """Ask the run to stop; it does before its next step."""
+        self._cancelled.set()
+
+    def stop_early(self) -> None:
+        """Ask a training to end now and keep the best."""
+        self._stopped.set()
+
+    def on_step(self, progress: Progress) -> None:
+        """Show where the run stands."""
+        if not self.running:
+            return
+        left = self._time_left(progress)
+        if self._bar is not None:
+            self._bar.show(progress, f"{self.title}: {progress.stage}")
+        # The bar lets other events through, the end of the run among them.
+        if self.running:
+            self.progressed.emit(progress, left)
+
+    def on_warning(self, warning: tuple[Any, ...]) -> None:
+        """Show a warning of the run, the same one once."""
+        text = str(warning[0])
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning("%s", warnings.formatwarning(*warning[:4]))
+            show_warning(text)
+
+    def on_end(self, outcome: Outcome) -> None:
+        """Report how the run ended."""
+        if not self.running:
+            return
+        Runner.busy = None
+        self._drain = None
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.ended.emit(outcome)
+
+    def on_finished(self) -> None:
+        """Take care of a worker that was stopped from outside, as when napari closes: close the run here."""
+        source = self._drain
+        if source is not None:
+            source.close()
+            self.on_end(Outcome("cancelled"))
+        self.worker = None
+
+
+def in_thread(runner: Runner, work: Work) -> None:
+    """Do the work in a napari worker; the runner's methods are called back in the main thread."""
+    worker = create_worker(work, _worker_class=GeneratorWorker, _start_thread=False)
+    worker.yielded.connect(runner.on_step)
+    worker.warned.connect(runner.on_warning)
+    worker.returned.connect(runner.on_end)
+    worker.finished.connect(runner.on_finished)
+    runner.worker = worker
+    worker.start()

@@ -1,0 +1,1 @@
+"""The docks, as the menu shows them."""

@@ -1,0 +1,286 @@
+"""The dock of models: what there is, what is known of each, and moving them; training runs; two models compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.compat import getopenfilename, getsavefilename
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitascope.core.card import ModelCard
+from vitascope.core.errors import VitascopeError
+from vitascope.core.paths import BUNDLED_MODELS, user_models
+from vitascope.core.progress import Progress, Steps
+from vitascope.gui.common.dock import Dock
+from vitascope.gui.common.layout import make_note
+from vitascope.gui.common.runner import Outcome, Runner
+from vitascope.gui.run.model_box import CardWindow, metric_text
+from vitascope.gui.train.compare_box import CompareBox
+from vitascope.gui.train.import_dialog import ImportQuestion
+from vitascope.gui.train.runs_box import RunsBox
+from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+WIDTH_PX = 460
+DELETE, SURE = "Delete", "Really delete?"
+COLUMNS = ("Model", "Task", "Where", "Accuracy")
+PACKAGES = f"One file of ours (*{SUFFIX});;bioimage.io package (*.zip);;Network as ONNX (*.onnx)"
+
+
+class ModelsDock(Dock):
+    """Models.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    runner : Runner, optional
+        Runs in a thread by default; tests give one that runs at once.
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
+        super().__init__(napari_viewer, runner)
+        self._after: Callable[[Any], None] = self._say
+        self.list, self.note = ModelList(), make_note()
+        self.runs = RunsBox(self._text_colour)
+        self.compare = CompareBox(self._text_colour)
+        self.tabs = QTabWidget()
+        for part, name in ((self.list, "Models"), (self.runs, "Training runs"), (self.compare, "Compare")):
+            self.tabs.addTab(part, name)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.addWidget(self.tabs, 1)
+        layout.addWidget(self.note)
+        self.note.hide()
+        self.setMinimumWidth(WIDTH_PX)
+        self.list.spoke.connect(self._say)
+        self.list.changed.connect(self.compare.reload)
+        self.list.asked.connect(lambda title, steps: self._start(title, steps, self._exchanged))
+        self.compare.asked.connect(lambda title, steps: self._start(title, steps, self.compare.show_comparison))
+        self.runs.spoke.connect(self._say)
+        self.runner.ended.connect(self._ended)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
+        """Look for new models and runs whenever the dock comes up."""
+        self.list.reload()
+        self.runs.reload()
+        self.compare.reload()
+        super().showEvent(event)
+
+    def _start(self, title: str, steps: Callable[[], Steps[Any]], after: Callable[[Any], None]) -> None:
+        self._after = after
+        self._say(f"{title} …")
+        self.tabs.setEnabled(False)
+        try:
+            self.runner.start(title, steps)
+        except VitascopeError as error:
+            self.tabs.setEnabled(True)
+            self._say(str(error))
+
+    def _ended(self, outcome: Outcome) -> None:
+        if not self._open:
+            return
+        self.tabs.setEnabled(True)
+        self._say("" if outcome.kind == "done" else f"{outcome.message} {outcome.hint}".strip() or "Cancelled.")
+        if outcome.kind == "done":
+            self._after(outcome.value)
+
+    def _exchanged(self, text: str) -> None:
+        self.list.reload()
+        self.compare.reload()
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+
+class ModelList(QWidget):  # type: ignore[misc]
+    """Lists the models at hand; the user's own can be renamed and deleted, all can be exported."""
+
+    spoke = Signal(str)
+    asked = Signal(str, object)
+    """Title and steps of what takes a while."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.table, self.name = QTableWidget(0, len(COLUMNS)), QLineEdit()
+        self.details, self.rename_button = QPushButton("Details …"), QPushButton("Rename")
+        self.delete_button = QPushButton(DELETE)
+        self.export_button, self.import_button = QPushButton("Export …"), QPushButton("Import …")
+        self._paths: dict[str, Path] = {}
+        self._lay_out()
+        self.table.itemSelectionChanged.connect(self._chosen)
+        self.details.clicked.connect(self.show_details)
+        self.rename_button.clicked.connect(self.rename)
+        self.delete_button.clicked.connect(self.delete)
+        self.export_button.clicked.connect(self._ask_export)
+        self.import_button.clicked.connect(self._ask_import)
+        self.reload()
+
+    def _lay_out(self) -> None:
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.setAccessibleName("Models at hand")
+        self.name.setPlaceholderText("new name")
+        self.name.setAccessibleName("New name")
+        self.export_button.setToolTip("As one file to give away, as a bioimage.io package, or its network as ONNX.")
+        self.import_button.setToolTip("From one file of ours, a bioimage.io package, a network as ONNX, or weights.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addWidget(self.table, 1)
+        for row in (
+            (self.details, self.export_button, self.import_button),
+            (self.name, self.rename_button, self.delete_button),
+        ):
+            across = QHBoxLayout()
+            for part in row:
+                across.addWidget(part)
+            column.addLayout(across)
+
+    def reload(self) -> None:
+        """Look for models again; the chosen one stays."""
+        before = self.chosen()
+        self._paths = find_cards()
+        self.table.setRowCount(len(self._paths))
+        for row, (id_, path) in enumerate(self._paths.items()):
+            card = read_card(path)
+            figure = metric_text(card.metrics[0]) if card.metrics else "not measured"
+            for column, text in enumerate((id_, card.task, place(path), figure)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(card.summary)
+                item.setData(Qt.ItemDataRole.UserRole, id_)
+                self.table.setItem(row, column, item)
+            if id_ == before:
+                self.table.selectRow(row)
+        self._chosen()
+
+    def choose(self, model: str) -> None:
+        """Choose a model."""
+        self.table.selectRow(list(self._paths).index(model))
+
+    def chosen(self) -> str:
+        """Return the id of the chosen model; empty without one."""
+        items = self.table.selectedItems()
+        return str(items[0].data(Qt.ItemDataRole.UserRole)) if items else ""
+
+    def _chosen(self) -> None:
+        model = self.chosen()
+        own = model in self._paths and place(self._paths[model]) == "yours"
+        self.delete_button.setText(DELETE)
+        for part in (self.details, self.export_button):
+            part.setEnabled(bool(model))
+        for part in (self.name, self.rename_button, self.delete_button):
+            part.setEnabled(own)
+
+    def show_details(self) -> None:
+        """Open the whole card."""
+        CardWindow(self.card(), self).show()
+
+    def card(self) -> ModelCard:
+        """Return the card of the chosen model."""
+        return read_card(self._paths[self.chosen()])
+
+    def rename(self) -> None:
+        """Give the chosen model the name that stands in the field."""
+        self._do(lambda: f"Renamed to '{rename_model(self.chosen(), self.name.text().strip()).id}'.")
+
+    def delete(self) -> None:
+        """Delete the chosen model, at the second click."""
+        if self.delete_button.text() == DELETE:
+            self.delete_button.setText(SURE)
+            return
+        self._do(lambda: f"Deleted '{delete_model(self.chosen()).stem}'.")
+
+    def _do(self, work: Callable[[], str]) -> None:
+        try:
+            said = work()
+        except VitascopeError as error:
+            said = str(error)
+        self.reload()
+        self.changed.emit()
+        self.spoke.emit(said)
+
+    def _ask_export(self) -> None:
+        name, _ = getsavefilename(self, "Export", basedir=f"{self.chosen()}{SUFFIX}", filters=PACKAGES)
+        if name:
+            self.export(Path(name))
+
+    def export(self, path: Path) -> None:
+        """Write the chosen model as one file: of ours, for bioimage.io (``.zip``), or its network (``.onnx``)."""
+        model = self.chosen()
+
+        def steps() -> Steps[str]:
+            yield Progress(0, 1, "writing")
+            if path.suffix == ".zip":
+                TaskSpec.load_exchange().export_bioimageio(model, path)
+            elif path.suffix == ".onnx":
+                TaskSpec.load_exchange().export_onnx(model, path)
+            else:
+                export_model(model, path)
+            return f"'{model}' was written to {path.name}."
+
+        self.asked.emit(f"Exporting {model}", steps)
+
+    def _ask_import(self) -> None:
+        kinds = " ".join(f"*{ending}" for ending in (SUFFIX, *FOREIGN))
+        name, _ = getopenfilename(self, "Import", filters=f"Models ({kinds})")
+        if name:
+            self.ask_import(Path(name))
+
+    def ask_import(self, path: Path) -> None:
+        """Add a model from one file; of a file of another program it is asked first whose network it has."""
+        if path.suffix not in FOREIGN:
+            self.import_file(path)
+            return
+        question = ImportQuestion(path, list(self._paths), self.chosen(), self)
+        question.answered.connect(lambda like, name: self.import_file(path, like, name))
+        question.open()
+
+    def import_file(self, path: Path, like: str = "", name: str = "") -> None:
+        """Add a model from one file to the user's own.
+
+        Parameters
+        ----------
+        path : Path
+        like, name : str
+            For a file of another program: the model whose network it has, and the name of the new one.
+        """
+
+        def steps() -> Steps[str]:
+            yield Progress(0, 1, "reading")
+            foreign = path.suffix in FOREIGN
+            card = TaskSpec.load_exchange().import_foreign(path, like, name) if foreign else import_model(path)
+            return f"Imported '{card.id}' ({card.licence})."
+
+        self.asked.emit(f"Importing {path.name}", steps)
+
+
+def place(path: Path) -> str:
+    """Say whose a model is."""
+    if path.parent == BUNDLED_MODELS:
+        return "bundled"
+    return "yours" if path.parent.resolve() == user_models().resolve() else "shared"

@@ -1,0 +1,79 @@
+"""The dock of a task that shows maps: what all docks have, and the maps with their regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from napari.layers import Image, Labels, Layer
+
+from vitascope.core.result import Result
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.docks.task_dock import TaskDock
+from vitascope.gui.run.export import Run
+from vitascope.gui.run.map_box import MapBox, layers_by_class
+from vitascope.tasks import phenotype
+
+
+class MapDock(TaskDock):
+    """A dock with maps; subclasses name the task."""
+
+    def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
+        self.maps = MapBox()
+        self._shown: Run | None = None
+        super().__init__(napari_viewer, runner)
+        self.maps.regionsWanted.connect(self.find_regions)
+
+    def parts_after_answer(self) -> Sequence[Any]:
+        """Return the maps' sliders, which stand below the answer."""
+        return (self.maps,)
+
+    def _show_run(self, run: Run) -> None:
+        self._shown = run
+        super()._show_run(run)
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        self.maps.clear()
+        self._shown = None
+        super()._show_failure(message, hint)
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Show the map of the predicted class; the places' probabilities and the other maps wait unseen."""
+        shown = predicted_layers(run.result, layers)
+        for layer in layers:
+            layer.visible = isinstance(layer, Labels) or layer in shown
+        self.maps.offer(run.result, layers)
+
+    def find_regions(self) -> None:
+        """Find the regions as the sliders stand; when one is running, once more after it."""
+        run = self._shown
+        if run is None or self.runner.running:
+            if self.runner.running:
+                self.maps.ask_again()
+            return
+        image = run.images[self.spec.roles[0].name]
+        steps = self.maps.steps(image.pixel_size_um)
+        if steps is not None:
+            self._start(steps, self._show_regions, self._show_failure, "Regions")
+
+    def _show_regions(self, result: Result) -> None:
+        if self._shown is None:
+            return
+        self._shown = replace(self._shown, result=result)
+        self.maps.take(result)
+        self.answer.show_result(result)
+        self.take_away.offer(self._shown, self.maps.labels)
+
+
+def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
+    """Return the layers with the maps of the classes that were predicted; of all where none was."""
+    predicted = {name for row in result.rows for name in str(row.get("predicted", "")).split(";")}
+    maps = layers_by_class(result, layers, "maps")
+    return [layer for name, layer in maps.items() if name in predicted] or list(maps.values())
+
+
+class PhenotypeDock(MapDock):
+    """Phenotype."""
+
+    spec = phenotype.SPEC

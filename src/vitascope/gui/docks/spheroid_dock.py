@@ -1,0 +1,160 @@
+"""The dock of the task ``spheroid``: what all docks have, and numbers that follow when the masks are repainted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import CyclicLabelColormap
+from qtpy.QtCore import QTimer
+
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Steps
+from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.docks.task_dock import TaskDock
+from vitascope.gui.layers.add import label_features
+from vitascope.gui.run.export import Run
+from vitascope.ops.objects.spheroids import (
+    FROM_REFERENCES,
+    NEEDS_DEAD,
+    UNKNOWN_VOXEL_UM,
+    blank,
+    measure_spheroids,
+    summarise_spheroids,
+    with_place,
+)
+from vitascope.tasks import spheroid
+
+MASK_COLOURS = ((0.34, 0.71, 0.91, 1.0), (0.90, 0.62, 0.0, 1.0))
+"""Live in sky blue, dead in orange, of the palette of Okabe and Ito; a number has one colour in each."""
+
+WAIT_MS = 400
+"""So long after the last stroke of the brush, the numbers are taken anew."""
+
+
+class SpheroidDock(TaskDock):
+    """Segment spheroid."""
+
+    spec = spheroid.SPEC
+
+    def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
+        self._shown: Run | None = None
+        self._masks: list[Labels] = []
+        self._painted = 0
+        super().__init__(napari_viewer, runner)
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(WAIT_MS)
+        self._wait.timeout.connect(self.measure_again)
+
+    def _show_run(self, run: Run) -> None:
+        self._shown = run
+        super()._show_run(run)
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        self._forget()
+        super()._show_failure(message, hint)
+
+    def _forget(self) -> None:
+        self._shown = None
+        for layer in self._masks:
+            layer.events.labels_update.disconnect(self._repainted)
+        self._masks = []
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Follow the masks, which a user may repaint (napari's own undo takes a stroke back); the maps wait unseen."""
+        for layer in self._masks:
+            layer.events.labels_update.disconnect(self._repainted)
+        self._masks = [layer for layer in layers if isinstance(layer, Labels)]
+        for layer in layers:
+            if isinstance(layer, Image):
+                layer.visible = False
+        for layer, colour in zip(self._masks, MASK_COLOURS, strict=True):
+            layer.colormap = CyclicLabelColormap(colors=[(0.0, 0.0, 0.0, 0.0), colour, colour])
+            layer.contour, layer.opacity = 0, 0.5
+            layer.events.labels_update.connect(self._repainted)
+
+    def _repainted(self, event: Any) -> None:
+        """Note which mask was painted, undone or redone, and measure in a moment."""
+        self._painted = next((i for i, layer in enumerate(self._masks) if layer is event.source), 0)
+        self._wait.start()
+
+    def measure_again(self) -> None:
+        """Take the numbers from the masks as they are now; when something is running, once more after it."""
+        run = self._shown
+        if run is None or len(self._masks) != 2:
+            return
+        if self.runner.running:
+            self._wait.start()
+            return
+        masks = [np.array(layer.data) for layer in self._masks]
+        other = 1 - self._painted
+        masks[other] = np.where(masks[self._painted] > 0, 0, masks[other])  # the last stroke counts
+        image = run.images[self.spec.roles[0].name]
+        steps = partial(with_new_masks, run.result, masks[0], masks[1], image)
+        self._start(steps, self._show_numbers, self._show_failure, "Numbers of the masks")
+
+    def _show_numbers(self, result: Result) -> None:
+        if self._shown is None:
+            return
+        self._shown = replace(self._shown, result=result)
+        table = result.output("labels")
+        if isinstance(table, LabelsOutput) and self._masks:
+            self._masks[0].features = label_features(table.table)
+        self.answer.show_result(result)
+        self.take_away.offer(self._shown, self._masks[0] if self._masks else None)
+
+
+def with_new_masks(result: Result, live: Any, dead: Any, image: Micrograph) -> Steps[Result]:
+    """Measure repainted masks; returns a new result, the old one stays as it is.
+
+    What needs the model (interval, viability relative to the control) is left empty.
+
+    Parameters
+    ----------
+    result : Result
+        Of the run that the masks came from.
+    live, dead : array of int, shape as the result's labels
+    image : Micrograph
+        That was run on.
+    """
+    labels, density = result.output("labels"), result.output("density")
+    assert isinstance(labels, LabelsOutput)
+    assert isinstance(density, ImageOutput)
+    params: Mapping[str, Any] = result.provenance.params if result.provenance is not None else {}
+    z_step_um = params.get("z_step_um") or image.z_step_um
+    sized = z_step_um is not None and image.pixel_size_um is not None
+    unknown_z, unknown_y, _ = UNKNOWN_VOXEL_UM
+    across = image.pixel_size_um or unknown_y
+    voxel = (z_step_um or unknown_z, across, across)
+    rows, tables, shells = [], [], []
+    for number, old in enumerate(result.rows):
+        where = (number,) if "T" in labels.axes else ()
+        measured = yield from measure_spheroids(
+            live[where],
+            dead[where],
+            voxel,
+            sized=sized,
+            shell_um=params.get("shell_um", 20.0),
+            density=np.asarray(density.array[where]),
+        )
+        place = {"time": old["time"]} if where else {}
+        new, table, shell_table = summarise_spheroids(measured.table), measured.table, measured.shells
+        if "dead_channel_missing" in result.flags:
+            new |= {name: float("nan") for name in NEEDS_DEAD if name in new}
+            table, shell_table = blank(table), blank(shell_table)
+        tables.append(with_place(table, place))
+        shells.append(with_place(shell_table, place))
+        rows.append({**old, **new, **dict.fromkeys(FROM_REFERENCES, float("nan"))})
+    new_labels = replace(labels, array=live, table=pd.concat(tables, ignore_index=True))
+    outputs = tuple(
+        new_labels if o.kind == "labels" else replace(o, array=dead) if o.kind == "dead" else o for o in result.outputs
+    )
+    tables_by_name = {**result.tables, "shells": pd.concat(shells, ignore_index=True)}
+    return replace(result, outputs=outputs, rows=tuple(rows), tables=tables_by_name)

@@ -1,0 +1,340 @@
+"""The one dock of all tasks: input, model, run, answer, take away - made from a task's definition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from napari.layers import Labels
+from napari.utils.notifications import show_error, show_info
+from qtpy.compat import isalive
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton, QWidget
+
+from vitascope.core.errors import VitascopeError
+from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.result import Result
+from vitascope.gui.common.dock import Dock, make_bar, make_column
+from vitascope.gui.common.form import ParamsForm
+from vitascope.gui.common.layout import make_line, make_note, make_title
+from vitascope.gui.common.result_text import headline
+from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.common.trust import check_before, in_full
+from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.frame import Frame
+from vitascope.gui.layers.snapshot import Snapshot
+from vitascope.gui.run.export import Run
+from vitascope.gui.run.export_box import TakeAwayBox
+from vitascope.gui.run.input_box import InputBox
+from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
+from vitascope.gui.run.result_box import AnswerBox
+from vitascope.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
+RUN_STYLE = (
+    "QPushButton { background: #0072B2; color: white; font-weight: 600; padding: 6px; }"
+    "QPushButton:disabled { background: #6A6A6A; color: #D0D0D0; }"
+    "QPushButton:focus { border: 2px solid #56B4E9; }"
+)
+WIDTH_PX = 350
+GRACE_S = 1.0
+"""Clicks on Cancel so soon after Run are taken for further clicks on Run."""
+
+
+class TaskDock(Dock):
+    """A dock for one task; subclasses name it.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    runner : Runner, optional
+        Runs in a thread by default; tests give one that runs at once.
+    """
+
+    spec: ClassVar[TaskSpec]
+    each: ClassVar[bool] = False
+    """Whether several layers can be run on one by one."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
+        super().__init__(napari_viewer, runner)
+        self._after: Callable[[Any], None] = self._show_run
+        self._on_failure: Callable[[str, str], None] = self._show_failure
+        self._started_s = 0.0
+        self.input = InputBox(self.spec, self.each)
+        self.model = ModelBox(self.spec.name, AUTOMATIC if self.spec.automatic else ASK)
+        hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
+        self.settings = ParamsForm(self.spec.params, hidden)
+        self.run_button = QPushButton(self.spec.verb)
+        self.bar, self.status = make_bar(), make_note()
+        self.answer = AnswerBox(self.spec, self._text_colour)
+        self.take_away = TakeAwayBox(self._viewer, self._start)
+        self._lay_out()
+        self._connect()
+        self._layers_changed()
+        self._refresh()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        inside, column = make_column()
+        parts = (
+            make_title("Input"),
+            self.input,
+            make_line(),
+            make_title("Model"),
+            self.model,
+            self.settings,
+            make_line(),
+        )
+        for part in parts:
+            column.addWidget(part)
+        self.run_button.setStyleSheet(RUN_STYLE)
+        self.run_button.setToolTip(self.spec.summary)
+        after = self.parts_after_answer()
+        for part in (self.run_button, self.bar, self.status, self.answer, *after, self.take_away):
+            column.addWidget(part)
+        column.addStretch(1)
+        self.area = self._show_column(inside, WIDTH_PX)
+
+    def parts_after_answer(self) -> Sequence[QWidget]:
+        """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
+        return ()
+
+    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+        """Take note of the layers of a run, for docks that go on with them; nothing by default."""
+
+    def _connect(self) -> None:
+        self.run_button.clicked.connect(self._run_or_cancel)
+        for part in (self.input, self.model, self.settings):
+            part.valueChanged.connect(self._refresh)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        self.take_away.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
+        layers = self._viewer.layers
+        self._listen(
+            self._layers_changed,
+            layers.events.inserted,
+            layers.events.removed,
+            layers.events.reordered,
+            layers.events.renamed,
+            layers.selection.events.changed,
+            layers.selection.events.active,
+        )
+        self._listen(self._theme_changed, self._viewer.events.theme)
+
+    # -- what the user sees before a run ----------------------------------------------------------------------------
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if not self._open:
+            return
+        layers = self._viewer.layers
+        self.input.set_layers(list(layers), list(layers.selection), layers.selection.active)
+        self.take_away.layers_changed()
+
+    def _theme_changed(self, event: Any = None) -> None:
+        if self._open:
+            self.answer.redraw()
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
+        """Look for new models whenever the dock comes up."""
+        self.model.reload()
+        super().showEvent(event)
+
+    def _refresh(self) -> None:
+        """Show whether a run can start, and whether the image fits the model."""
+        if self.runner.running:
+            return
+        self._show_readiness()
+        self._show_fit()
+
+    def _show_readiness(self) -> None:
+        problem = self.problem()
+        self.run_button.setEnabled(not problem)
+        self.status.setText("" if problem and self.input.note.text() == problem else problem)
+        self.status.setVisible(bool(self.status.text()))
+
+    def problem(self) -> str:
+        """Say what keeps a run from starting; empty if nothing does."""
+        problem = self.input.problem() or self.model.problem()
+        if problem:
+            return problem
+        try:
+            self.params()
+        except VitascopeError as error:
+            return str(error)
+        return ""
+
+    def params(self) -> RunParams:
+        """Return the parameters as they stand in the dock.
+
+        Raises
+        ------
+        VitascopeError
+            Naming what is missing or cannot be used.
+        """
+        _, asked = self.input.value()
+        params: RunParams = self.settings.value().changed(**self.model.value(), **asked)
+        return params
+
+    def _show_fit(self) -> None:
+        card = self.model.card()
+        try:
+            snapshots, asked = self.input.value()
+            params = self.settings.value()
+        except VitascopeError:
+            card = None
+        if card is None:
+            self.model.hide_trust()
+            return
+        image = snapshots[self.spec.roles[0].name]
+        trust = check_before(
+            card.input,
+            planes=len(asked.get("planes") or ()) or image.sizes["Z"],
+            pixel_size_um=image.scale.pixel_size_um,
+            object_diameter_px=getattr(params, "object_diameter_px", None),
+            rescale=getattr(params, "rescale", True),
+        )
+        self.model.show_trust(trust)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def _run_or_cancel(self) -> None:
+        if self.runner.running:
+            # The second click of a double click is not meant for the button that Run has become.
+            if time.monotonic() - self._started_s < GRACE_S:
+                return
+            self.runner.cancel()
+            self.run_button.setText("Cancelling …")
+            self.run_button.setEnabled(False)
+            return
+        self.input.commit()
+        self.run()
+
+    def run(self) -> None:
+        """Start a run with what stands in the dock; a problem is said in a sentence."""
+        try:
+            snapshots, _ = self.input.value()
+            params = self.params()
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
+        self.answer.clear_problem()
+        spec, frame = self.spec, snapshots[self.spec.roles[0].name].frame
+        opened_from = self._opened_from()
+
+        def steps() -> Steps[Run]:
+            yield Progress(0, 1, "Starting")
+            images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
+            result = yield from spec.start(images, params)
+            return Run(spec, snapshots, images, result, opened_from)
+
+        self._start(steps, self._show_run, self._show_failure, f"{self.spec.title}: {frame.name}")
+
+    def _opened_from(self) -> dict[str, tuple[str, ...]]:
+        """Note the files that napari says layers were opened from."""
+        found: dict[str, tuple[str, ...]] = {}
+        for role, box in self.input.layer_boxes.items():
+            choice = box.choice()
+            if choice is not None and len(choice.layers) == 1 and choice.layers[0].source.path:
+                found[role] = (str(choice.layers[0].source.path),)
+        return found
+
+    def _start(
+        self,
+        steps: Callable[[], Steps[Any]],
+        after: Callable[[Any], None],
+        on_failure: Callable[[str, str], None],
+        title: str,
+    ) -> None:
+        self._after, self._on_failure, self._started_s = after, on_failure, time.monotonic()
+        self.run_button.setText("Cancel")
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self.status.setText("Starting")
+        self.status.show()
+        self._lock(True)
+        try:
+            self.runner.start(title, steps)
+        except VitascopeError as error:
+            self._unlock()
+            on_failure(error.message, error.hint)
+
+    def _lock(self, running: bool) -> None:
+        for part in (self.input, self.model, self.settings, self.take_away):
+            part.setEnabled(not running)
+
+    def _unlock(self) -> None:
+        self._lock(False)
+        self.bar.hide()
+        self.run_button.setText(self.spec.verb)
+        self._show_readiness()
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        if not self._open:
+            return
+        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
+        self.bar.setValue(progress.done)
+        if not self.runner.cancelling:
+            self.status.setText(in_words(progress, seconds_left))
+
+    def _ended(self, outcome: Outcome) -> None:
+        if not self._open:
+            return
+        self._unlock()
+        if outcome.kind == "done":
+            self._after(outcome.value)
+        elif outcome.kind == "cancelled":
+            self.status.setText("Cancelled. Nothing was changed.")
+            self.status.show()
+        else:
+            self._on_failure(outcome.message, outcome.hint)
+            show_error(f"{self.spec.title}: {outcome.message} {outcome.hint}".strip())
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        """Say why there is no answer; what an earlier run gave stays in the viewer, and is offered no more."""
+        self.take_away.clear()
+        self.answer.show_problem(message, hint)
+
+    # -- what the user sees after a run -----------------------------------------------------------------------------
+
+    def _show_run(self, run: Run) -> None:
+        result = run.result
+        active = self._viewer.layers.selection.active
+        card = self.model.card_of(result.provenance.model) if result.provenance else None
+        colours = {t.name: t.colormap for t in card.targets} if card else {}
+        layers = add_result(self._viewer, result, _frame_of(run), colours)
+        self.layers_added(run, layers)
+        labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
+        if labels is None and active is not None:
+            self._viewer.layers.selection.active = active
+        self.model.show_trust(in_full(result.trust))
+        self.answer.show_result(result)
+        self.take_away.offer(run, labels)
+        if result.provenance is not None:
+            self.model.show_used(result.provenance.model)
+        head = headline(self.spec, result)
+        show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
+        # The answer is laid out after this; then it is brought into view, the run button still above it.
+        QTimer.singleShot(0, self._show_answer)
+
+    def _show_answer(self) -> None:
+        if isalive(self):
+            self.area.verticalScrollBar().setValue(self.run_button.y())
+
+    def _show_take_away(self) -> None:
+        if isalive(self):
+            self.area.ensureWidgetVisible(self.take_away.said)
+
+
+def _frame_of(run: Run) -> Frame:
+    snapshot: Snapshot = run.snapshots[run.spec.roles[0].name]
+    return snapshot.frame
+
+
+def _seconds(result: Result) -> str:
+    return f"{result.provenance.seconds:.0f} s" if result.provenance else "a moment"

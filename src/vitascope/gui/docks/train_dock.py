@@ -1,0 +1,378 @@
+"""The dock that trains: data, start, run, and how it goes - for every task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_info
+from qtpy.compat import isalive
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.training_params import EpochProgress
+from vitascope.gui.common.dock import Dock, make_bar, make_column
+from vitascope.gui.common.form import ParamsForm
+from vitascope.gui.common.layout import Fold, add_row, discard, make_form, make_line, make_note, make_title
+from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.docks.task_dock import RUN_STYLE
+from vitascope.gui.plate.well_view import Launch, in_background
+from vitascope.gui.run.model_box import ModelBox, metric_text
+from vitascope.gui.train.prepare_box import PrepareBox
+from vitascope.gui.train.train_data_box import TrainDataBox
+from vitascope.gui.train.train_plots import TrainPlots, figure_name
+from vitascope.gui.train.train_run import RECIPE, Said, libraries, said, train_new, train_steps, unfinished
+from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
+from vitascope.recipes.recipe import read_recipe
+from vitascope.tasks.registry import TASKS, find_task
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+WIDTH_PX = 420
+TRAIN, PAUSE = "Train", "Pause"
+LOADING = "Loading the libraries"
+
+
+class TrainDock(Dock):
+    """Train.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    runner : Runner, optional
+        Runs in a thread by default; tests give one that runs at once.
+    launch : Launch, optional
+        Looks at pairs in a thread by default.
+    """
+
+    def __init__(
+        self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None, launch: Launch = in_background
+    ) -> None:
+        super().__init__(napari_viewer, runner)
+        self._launch = launch
+        self._after: Callable[[Any], None] = self._show_model
+        self.task, self.name, self.scratch = QComboBox(), QLineEdit(), QCheckBox("from scratch, with random weights")
+        self.data: TrainDataBox
+        self.model: ModelBox
+        self.settings = ParamsForm(FineTuneParams)
+        self.estimate_button, self.train_button = QPushButton("How long?"), QPushButton(TRAIN)
+        self.stop_button = QPushButton("Stop, keep the best")
+        self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
+        self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
+        self.plots = TrainPlots(self._text_colour, self._guarded)
+        self.prepare = PrepareBox(self._guarded, self._text_colour)
+        self._lay_out()
+        for spec in TASKS:
+            self.task.addItem(spec.title, spec.name)
+        self._task_changed()
+        self._connect()
+        self._find_unfinished()
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        inside, column = make_column()
+        form = make_form()
+        add_row(form, "Task", self.task, "What the model is for.")
+        column.addLayout(form)
+        self._slots = {name: QVBoxLayout() for name in ("data", "model")}
+        column.addWidget(make_title("Data"))
+        column.addLayout(self._slots["data"])
+        column.addWidget(make_line())
+        column.addWidget(make_title("Start"))
+        column.addLayout(self._slots["model"])
+        self.scratch.setToolTip("Built like the model above, and knowing nothing: for many images only.")
+        column.addWidget(self.scratch)
+        names = make_form()
+        tip = "Its name: small letters, digits, dot, dash, underscore. No model is ever replaced."
+        add_row(names, "New model", self.name, tip)
+        column.addLayout(names)
+        column.addWidget(self.settings)
+        column.addWidget(self.prepare)
+        column.addWidget(make_line())
+        column.addLayout(self._buttons())
+        self.answer.setStyleSheet("font-size: 15px; font-weight: 600;")
+        for part in (self.words, self.bar, self.status, self.answer, self.plots, self._resume_fold()):
+            column.addWidget(part)
+        for note in (self.words, self.answer):
+            note.hide()
+        column.addStretch(1)
+        self.area = self._show_column(inside, WIDTH_PX)
+
+    def _buttons(self) -> QHBoxLayout:
+        across = QHBoxLayout()
+        self.train_button.setStyleSheet(RUN_STYLE)
+        self.train_button.setToolTip("Trains a new model; pausing keeps where it stands, to the last step.")
+        self.stop_button.setToolTip("Ends the training now and makes a model of the best round so far.")
+        self.stop_button.setEnabled(False)
+        self.estimate_button.setToolTip("Tries a few steps and tells time and memory of the whole.")
+        across.addWidget(self.train_button, 2)
+        across.addWidget(self.stop_button, 1)
+        across.addWidget(self.estimate_button, 1)
+        return across
+
+    def _resume_fold(self) -> QWidget:
+        row = QHBoxLayout()
+        self.unfinished.setAccessibleName("Unfinished trainings")
+        row.addWidget(self.unfinished, 1)
+        row.addWidget(self.resume_button)
+        self.resume_fold = Fold("Unfinished trainings", row)
+        return self.resume_fold
+
+    def _task_changed(self, *_: object) -> None:
+        spec = find_task(self.task.currentData())
+        for slot in self._slots.values():
+            while slot.count():
+                discard(slot.takeAt(0).widget())
+        self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, unchosen="")
+        self.prepare.setVisible(spec.name == "stain")
+        self._slots["data"].addWidget(self.data)
+        self._slots["model"].addWidget(self.model)
+        self.model.valueChanged.connect(self._model_changed)
+        self.data.valueChanged.connect(self._refresh)
+        self._layers_changed()
+        self._model_changed()
+
+    def _guarded(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """Let nothing arrive at a dock, or at a part of it, that is gone."""
+        box = self.data
+        self._launch(work, lambda value: then(value) if isalive(box) and self._open else None)
+
+    def _connect(self) -> None:
+        self.task.currentIndexChanged.connect(self._task_changed)
+        self.train_button.clicked.connect(self._train_or_pause)
+        self.stop_button.clicked.connect(self.stop)
+        self.estimate_button.clicked.connect(self.estimate)
+        self.resume_button.clicked.connect(self.resume)
+        self.prepare.button.clicked.connect(self._show_prepared)
+        self.name.textChanged.connect(self._refresh)
+        self.settings.valueChanged.connect(self._refresh)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        events = self._viewer.layers.events
+        active = self._viewer.layers.selection.events.active
+        self._listen(self._layers_changed, events.inserted, events.removed, events.renamed, active)
+
+    # -- before a run -----------------------------------------------------------------------------------------------
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if self._open:
+            layers = self._viewer.layers
+            self.data.set_layers(list(layers), list(layers.selection), layers.selection.active)
+
+    def _model_changed(self) -> None:
+        card = self.model.card()
+        self.data.set_card(card)
+        if card is not None and not self.name.isModified():
+            self.name.setText(free_name(f"{card.id[:50]}-mine"))
+        self._refresh()
+
+    def _show_prepared(self) -> None:
+        try:
+            params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
+        except ParameterError as error:
+            self.status.setText(str(error))
+            return
+        self.prepare.show_pair(self.data.layer_pairs(), params)
+
+    def problem(self) -> str:
+        """Say what keeps a training from starting; empty if nothing does."""
+        if self.model.card() is None:
+            return "Choose the model to start from."
+        if problem := self.data.problem():
+            return problem
+        try:
+            self.settings.value()
+            name = self.name.text().strip()
+            free = free_name(name)
+        except ParameterError as error:
+            return str(error)
+        return "" if name == free else f"There is a model or a training '{name}' already: take '{free}'."
+
+    def _refresh(self, *_: object) -> None:
+        if self.runner.running:
+            return
+        problem = self.problem()
+        self.train_button.setEnabled(not problem)
+        self.estimate_button.setEnabled(not problem)
+        self.status.setText(problem)
+        self.status.setVisible(bool(problem))
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def _train_or_pause(self) -> None:
+        if self.runner.running:
+            self.runner.cancel()
+            self.train_button.setText("Pausing …")
+            self.train_button.setEnabled(False)
+            return
+        self.train()
+
+    def train(self) -> None:
+        """Copy the data as they are now, write the recipe, and train."""
+        self._set_up(train_new, self._show_model)
+
+    def estimate(self) -> None:
+        """Try a few real steps, and tell time and memory; nothing is kept."""
+
+        def steps(ready: SetUp, device: str) -> Steps[Estimate]:
+            module = find_task(ready.recipe.task).load_finetuning()
+            try:
+                found: Estimate = yield from module.estimate(ready.recipe, Path(ready.folder), device)
+            finally:
+                module.discard(ready)
+            return found
+
+        self._set_up(steps, self._show_estimate)
+
+    def _set_up(self, steps: Callable[[SetUp, str], Steps[Any]], after: Callable[[Any], None]) -> None:
+        card = self.model.card()
+        if card is None:
+            return
+        spec, name, scratch = find_task(card.task), self.name.text().strip(), self.scratch.isChecked()
+        params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
+        device = str(self.model.value()["device"])
+        try:
+            table = self.data.table(params.by) if self.data.from_table else None
+            pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
+
+        def run() -> Steps[Any]:
+            yield Progress(0, 1, LOADING)
+            with libraries(spec) as module:
+                if table is not None:
+                    ready = module.set_up_table(name, card.id, table, params, scratch)
+                else:
+                    ready = yield from module.set_up_pairs(name, card.id, pairs, params, scratch)
+                yield said(ready)
+                return (yield from steps(ready, device))
+
+        self._start(f"Training {name}", run, after)
+
+    def resume(self) -> None:
+        """Go on with a training that was paused, or that ended when the program did."""
+        folder = self.unfinished.currentData()
+        if folder is None:
+            return
+        device = str(self.model.value()["device"])
+
+        def run() -> Steps[ModelCard]:
+            yield Progress(0, 1, LOADING)
+            recipe = read_recipe(folder / RECIPE)
+            with libraries(find_task(recipe.task)):
+                return (yield from train_steps(recipe, folder, device))
+
+        self._start(f"Training {folder.name}", run, self._show_model)
+
+    def stop(self) -> None:
+        """End now, and keep the best."""
+        self.runner.stop_early()
+        self.stop_button.setEnabled(False)
+        self.status.setText("Stopping: the best round is measured and kept.")
+
+    def _start(self, title: str, run: Callable[[], Steps[Any]], after: Callable[[Any], None]) -> None:
+        self._after = after
+        self.answer.hide()
+        self.plots.clear()
+        self._lock(True)
+        try:
+            self.runner.start(title, run)
+        except VitascopeError as error:
+            self._lock(False)
+            self._show_failure(error.message, error.hint)
+
+    def _lock(self, running: bool) -> None:
+        for part in (self.task, self.data, self.model, self.scratch, self.name, self.settings, self.resume_fold):
+            part.setEnabled(not running)
+        self.train_button.setText(PAUSE if running else TRAIN)
+        self.train_button.setEnabled(True)
+        self.stop_button.setEnabled(False)
+        self.estimate_button.setEnabled(not running)
+        self.bar.setRange(0, 0)
+        self.bar.setVisible(running)
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        if not self._open:
+            return
+        if isinstance(progress, Said):
+            self.words.setText(progress.words)
+            self.words.show()
+        if isinstance(progress, EpochProgress):
+            self.stop_button.setEnabled(progress.done > 0 and not self.runner.cancelling)
+            if progress.preview or self.plots.start_picture is None:
+                self.plots.show_progress(progress)
+                self._show_figure(progress)
+        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
+        self.bar.setValue(progress.done)
+        self.status.setText(in_words(progress, seconds_left))
+        self.status.show()
+
+    def _show_figure(self, progress: EpochProgress) -> None:
+        name = figure_name(progress.history, progress.start)
+        if not name or not progress.history:
+            return
+        start = f" (starting model {progress.start[name]:.3g})" if name in progress.start else ""
+        self.answer.setText(f"{name.replace('_', ' ')} {progress.history[-1][name]:.3g}{start}")
+        self.answer.show()
+
+    def _ended(self, outcome: Outcome) -> None:
+        if not self._open:
+            return
+        self._lock(False)
+        self._find_unfinished()
+        self._refresh()
+        if outcome.kind == "done":
+            self._after(outcome.value)
+        elif outcome.kind == "cancelled":
+            self.status.setText("Paused. Go on with it below, today or another day.")
+            self.status.show()
+        else:
+            self._show_failure(outcome.message, outcome.hint)
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        self.status.setText(f"{message} {hint}".strip())
+        self.status.show()
+        show_error(f"Train: {message} {hint}".strip())
+
+    def _show_estimate(self, found: Estimate) -> None:
+        minutes = found.total_s / 60
+        time_told = f"{minutes:.0f} min" if minutes >= 2 else f"{found.total_s:.0f} s"
+        self.answer.setText(f"About {time_told}, {found.memory_bytes / 2**30:.1f} GiB of memory")
+        self.answer.show()
+
+    def _show_model(self, card: ModelCard) -> None:
+        figures = "; ".join(metric_text(m) for m in card.metrics[:2]) or "no test part, so no figure"
+        notes = " ".join(card.training.get("notes", []))
+        self.answer.setText(f"'{card.id}' is ready. {figures}")
+        self.answer.show()
+        self.status.setText(f"Measured on the {card.metrics[0].on}. {notes}" if card.metrics else notes)
+        self.status.setVisible(bool(self.status.text()))
+        QTimer.singleShot(0, self._reload)
+        show_info(f"The model '{card.id}' is ready.")
+
+    def _reload(self) -> None:
+        if self._open and isalive(self):
+            self.model.reload()
+
+    def _find_unfinished(self) -> None:
+        self.unfinished.clear()
+        for folder in unfinished():
+            self.unfinished.addItem(folder.name, folder)
+        self.resume_fold.setVisible(self.unfinished.count() > 0)
+        if self.unfinished.count():
+            self.resume_fold.expand()

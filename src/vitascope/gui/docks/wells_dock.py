@@ -1,0 +1,378 @@
+"""The dock of tasks that give a number for each well: one image, or many with a table that leads to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info
+from qtpy.QtGui import QGuiApplication
+
+from vitascope.core.errors import VitascopeError
+from vitascope.core.formatting import number_text
+from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.result import ImageOutput, Result
+from vitascope.gui.common.layout import make_note
+from vitascope.gui.common.result_text import headline
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.common.trust import in_full, of_many
+from vitascope.gui.docks.task_dock import TaskDock
+from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.snapshot import Snapshot, is_result, take
+from vitascope.gui.run.export import Run, as_command
+from vitascope.gui.run.export_box import SAVE
+from vitascope.gui.run.layer_series import Series, micrographs, position, with_params
+from vitascope.gui.run.top_instances_box import PlacesBox
+from vitascope.gui.run.wells_box import WellsBox
+
+if TYPE_CHECKING:
+    from vitascope.batch.item import Item
+
+MAP_OPACITY = 0.5
+"""Of maps that cover what they are of."""
+
+
+class WellsDock(TaskDock):
+    """A dock for one well or many; subclasses name the task."""
+
+    each: ClassVar[bool] = True
+
+    def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
+        self._series: Series | None = None
+        self._stack: tuple[Layer, str] | None = None
+        self._shown: list[Layer] = []
+        self._outlines: Labels | None = None
+        super().__init__(napari_viewer, runner)
+        self.wells.chosen.connect(self.show_well)
+        self.places.chosen.connect(self.show_place)
+        self.wells.exportWanted.connect(lambda path: self.export(Path(path)))
+        self.wells.saveWanted.connect(lambda folder: self.save_all(Path(folder)))
+        self.wells.commandWanted.connect(self.copy_command)
+
+    def parts_after_answer(self) -> Sequence[Any]:
+        """Return the key to the map, the table of wells and that of places, which stand below the answer."""
+        self.wells, self.places, self.key = WellsBox(self.spec, self._text_colour), PlacesBox(), make_note()
+        self.key.hide()
+        return self.key, self.wells, self.places
+
+    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+        """Show a colour bar beside the maps, and say what their colours mean."""
+        for layer in layers:
+            if isinstance(layer, Image):
+                layer.colorbar.visible = True
+        maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
+        shown = next(maps, None)
+        if shown is not None and shown.limits is not None:
+            low, high = (number_text(end) for end in shown.limits)
+            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {shown.unit}".rstrip() + ".")
+        self.key.setVisible(shown is not None)
+
+    def _connect(self) -> None:
+        super()._connect()
+        self._listen(self._layer_chosen, self._viewer.layers.selection.events.active)
+        self._listen(self._plane_chosen, self._viewer.dims.events.current_step)
+
+    def _theme_changed(self, event: Any = None) -> None:
+        super()._theme_changed(event)
+        if self._open:
+            self.wells.redraw()
+
+    def _lock(self, running: bool) -> None:
+        super()._lock(running)
+        self.wells.setEnabled(not running)
+
+    # -- one image, or a stack with a well in each plane ------------------------------------------------------------
+
+    def _show_run(self, run: Run) -> None:
+        self._forget()
+        self.take_away.buttons["save"].setText(SAVE)
+        super()._show_run(run)
+        self._offer_places(run)
+        if len(run.result.rows) > 1:
+            self._show_stack(run)
+
+    def _show_stack(self, run: Run) -> None:
+        from vitascope.batch.run_layers import sheet_rows  # writers are loaded when they are wanted, not with the dock
+
+        self._hide_single()
+        rows = sheet_rows([run.result], [run.result.name])
+        self.wells.show_rows(rows, run.result.unit, run.result.interval_level)
+        self.wells.offer_series(False)
+        frame = run.snapshots[self.spec.roles[0].name].frame
+        layer = next((one for one in self._viewer.layers if one.name == frame.name), None)
+        if layer is not None and layer.ndim == len(frame.axes):
+            self._stack = layer, frame.axes
+            self._plane_chosen()
+
+    def _hide_single(self) -> None:
+        """Leave to the table of wells what the answer says of one: numbers, and flags in the lines they belong to."""
+        self.answer.tabs.hide()
+        self.answer.words.hide()
+
+    def _show_failure(self, message: str, hint: str) -> None:
+        self._forget()
+        super()._show_failure(message, hint)
+
+    def _forget(self) -> None:
+        self._series = self._stack = None
+        self._shown = []
+        self.key.hide()
+        self.wells.clear()
+        self.places.clear()
+
+    # -- many layers, one by one ------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start a run with what stands in the dock, on one image or on each of several."""
+        layers = self.input.each()
+        if not layers:
+            super().run()
+            return
+        try:
+            first, _ = self.input.value()
+            params = self.params()
+        except VitascopeError as error:
+            self._show_failure(error.message, error.hint)
+            return
+        self.answer.clear_problem()
+        main = self.spec.roles[0].name
+        snapshots = tuple({**first, main: take((layer,))} for layer in layers)
+        plain = params.changed(maps=False) if "maps" in type(params).model_fields else params
+        steps = partial(self._steps, layers, snapshots, params, plain)
+        self._start(steps, self._show_series, self._show_failure, f"{self.spec.title}: {len(layers)} images")
+
+    def _steps(
+        self,
+        layers: tuple[Image, ...],
+        snapshots: tuple[Mapping[str, Snapshot], ...],
+        params: RunParams,
+        plain: RunParams,
+    ) -> Steps[Series]:
+        from vitascope.batch.run_layers import (
+            run_each,  # readers come with it, and opening a dock shall not wait for them
+        )
+
+        yield Progress(0, len(layers), "Starting")
+        items = self._items(layers, snapshots)
+        results = yield from run_each(self.spec, items, plain)
+        return Series(layers, snapshots, results, params)
+
+    def _items(self, layers: Sequence[Image], snapshots: Sequence[Mapping[str, Snapshot]]) -> list[Item]:
+        from vitascope.batch.item import Item
+
+        main = self.spec.roles[0].name
+        return [
+            Item(layer.name, one[main].place, {role: snapshot.micrograph for role, snapshot in one.items()})
+            for layer, one in zip(layers, snapshots, strict=True)
+        ]
+
+    def _show_series(self, series: Series) -> None:
+        from vitascope.batch.run_layers import sheet_rows, together
+
+        self._forget()
+        self._series = series
+        whole = together(series.results, f"{len(series.layers)} images")
+        self.take_away.clear()
+        self.answer.show_result(whole)
+        self._hide_single()
+        if whole.provenance is not None:
+            self.model.show_used(whole.provenance.model)
+        self._show_trust_of_all(series.results)
+        rows = sheet_rows(series.results, [layer.name for layer in series.layers])
+        self.wells.show_rows(rows, whole.unit, whole.interval_level)
+        self.wells.offer_series(True)
+        self._layer_chosen()
+        head = headline(self.spec, whole)
+        show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
+
+    def _show_trust_of_all(self, results: Sequence[Result]) -> None:
+        """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
+        trust = of_many([result.trust.level for result in results])
+        if trust.level == "unknown":
+            self.model.hide_trust()
+        else:
+            self.model.show_trust(trust)
+
+    # -- from the table to the viewer -------------------------------------------------------------------------------
+
+    def show_well(self, number: int) -> None:
+        """Show the picture of a row: its layer with its maps, or its plane of the stack."""
+        if self._series is not None:
+            self._show_layer(self._series, int(self.wells.rows[number]["of"]))
+        elif self._stack is not None:
+            self._show_plane(*self._stack, self.wells.rows[number])
+
+    def _show_layer(self, series: Series, of: int) -> None:
+        layer = series.layers[of]
+        if layer not in self._viewer.layers:
+            self.wells.say(f"The layer '{layer.name}' is no longer there.")
+            return
+        for other in series.layers:
+            other.visible = other is layer
+        self._viewer.layers.selection.active = layer
+        wants_maps = getattr(series.params, "maps", False) and series.results[of].rows
+        if wants_maps and not self.runner.running:
+            steps = partial(self._one_well, series, of)
+            self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
+
+    def _one_well(self, series: Series, of: int) -> Steps[Run]:
+        """Run one of the images again, the same way, with its maps."""
+        yield Progress(0, 1, "Starting")
+        images = micrographs(series.snapshots[of])
+        result = yield from self.spec.start(images, series.params)
+        return Run(self.spec, series.snapshots[of], images, result)
+
+    def _show_maps(self, of: int, run: Run) -> None:
+        """Show the maps of one well in place of those of the last one."""
+        self._drop_maps()
+        frame = run.snapshots[self.spec.roles[0].name].frame
+        card = self.model.card_of(run.result.provenance.model) if run.result.provenance else None
+        colours = {t.name: t.colormap for t in card.targets} if card else {}
+        self._shown = add_result(self._viewer, run.result, frame, colours)
+        self.layers_added(run, self._shown)
+        self._offer_places(run)
+        if self._series is not None and self._series.layers[of] in self._viewer.layers:
+            self._viewer.layers.selection.active = self._series.layers[of]
+        self.model.show_trust(in_full(run.result.trust))
+        self.take_away.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
+        self.take_away.buttons["save"].setText("Save this well …")
+
+    def _offer_places(self, run: Run) -> None:
+        """Offer the places of a run, and keep at hand what outlines them."""
+        ending = f"({run.result.provenance.model})" if run.result.provenance else ""
+        outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
+        self._outlines = outlined[-1] if outlined else None
+        self.places.offer(run.result.tables.get("places"), run.result.rows[0])
+
+    def show_place(self, label: int) -> None:
+        """Bring a place into view, and show its outline alone (napari's "show selected" brings the others back)."""
+        layer = self._outlines
+        if layer is None or layer not in self._viewer.layers:
+            return
+        self._viewer.layers.selection.active = layer
+        layer.selected_label, layer.show_selected_label = label, True
+        leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
+        data = layer.data[0] if layer.multiscale else layer.data
+        found = np.argwhere(np.asarray(data[leading]) == label)
+        if len(found):
+            centre = layer.data_to_world((*leading, *found.mean(0)))
+            self._viewer.scene.camera.center = (0.0, *centre[-2:])
+
+    def _drop_maps(self) -> None:
+        for layer in self._shown:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._shown = []
+
+    def _say_failure(self, message: str, hint: str) -> None:
+        self.wells.say(message, hint)
+
+    def _show_plane(self, layer: Layer, axes: str, row: Mapping[str, Any]) -> None:
+        if layer not in self._viewer.layers:
+            return
+        at = np.zeros(layer.ndim)
+        for i, axis in enumerate(axes):
+            at[i] = position(row, axis)
+        world = layer.data_to_world(at)
+        for i, axis in enumerate(axes):
+            if axis in "TZ":
+                self._viewer.dims.set_point(self._viewer.dims.ndim - layer.ndim + i, world[i])
+
+    # -- from the viewer to the table -------------------------------------------------------------------------------
+
+    def _layer_chosen(self, event: Any = None) -> None:
+        """Mark the row of the layer that was made active."""
+        active = self._viewer.layers.selection.active
+        if not self._open or self._series is None or active is None or is_result(active):
+            return
+        of = next((i for i, layer in enumerate(self._series.layers) if layer is active), None)
+        if of is not None:
+            current = self.wells.current()
+            if current is None or self.wells.rows[current]["of"] != of:
+                self.wells.choose(next((n for n, row in enumerate(self.wells.rows) if row["of"] == of), None))
+
+    def _plane_chosen(self, event: Any = None) -> None:
+        """Mark the row of the plane that the slider shows."""
+        if not self._open or self._stack is None or self._stack[0] not in self._viewer.layers:
+            return
+        layer, axes = self._stack
+        point = self._viewer.dims.point[-layer.ndim :]
+        index = np.rint(layer.world_to_data(point)).astype(int)
+        shown = {axis: int(i) for axis, i in zip(axes, index, strict=True)}
+        for number, row in enumerate(self.wells.rows):
+            if all(position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
+                self.wells.choose(number)
+                self.places.show_picture(row)
+                return
+
+    # -- out --------------------------------------------------------------------------------------------------------
+
+    def export(self, path: Path) -> None:
+        """Write the table of wells as CSV, XLSX or Parquet."""
+        table = pd.DataFrame([{name: row[name] for name in row if name != "of"} for row in self.wells.rows])
+
+        def steps() -> Steps[Path]:
+            from vitascope.batch.plate.export import export_table
+
+            yield Progress(0, 1, "Writing the table")
+            return export_table(table, path)
+
+        self._start(steps, self._saved, self._say_failure, "Export table")
+
+    def _saved(self, path: Path) -> None:
+        self.wells.say(f"Saved to {path}.")
+
+    def save_all(self, folder: Path) -> None:
+        """Write pictures, tables and provenance of all images, as the command line does; each is run with its maps."""
+        series = self._series
+        if series is None:
+            return
+
+        def steps() -> Steps[Path]:
+            from vitascope.batch.save_layers import save_each
+
+            yield Progress(0, len(series.layers), "Starting")
+            try:
+                command = self._command(series)
+            except VitascopeError:  # some layer is no file
+                command = ""
+            provenance = self._resolved(series).provenance
+            params = self.spec.make_params(**provenance.params) if provenance is not None else series.params
+            items = self._items(series.layers, series.snapshots)
+            return (yield from save_each(self.spec, items, params, folder, command))
+
+        self._start(steps, self._saved, self._say_failure, "Save all results")
+
+    def copy_command(self) -> None:
+        """Put a command on the clipboard that runs all images again, and writes their maps too."""
+        series = self._series
+        if series is None:
+            return
+
+        def steps() -> Steps[str]:
+            yield Progress(0, 1, "Checking the files")
+            return self._command(series)
+
+        self._start(steps, self._copied, self._say_failure, "Copy")
+
+    def _resolved(self, series: Series) -> Result:
+        """Return a result that tells the parameters of all: they were run the same way."""
+        known = next((one for one in series.results if one.provenance is not None), series.results[0])
+        return with_params(known, series.params)
+
+    def _command(self, series: Series) -> str:
+        main, runs, resolved = self.spec.roles[0].name, [], self._resolved(series)
+        for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
+            opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
+            runs.append(Run(self.spec, snapshots, micrographs(snapshots), resolved, opened_from))
+        return as_command(runs[0], more=runs[1:])
+
+    def _copied(self, text: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self.wells.say("Copied.")

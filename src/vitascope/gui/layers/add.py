@@ -1,0 +1,197 @@
+"""What napari is given to show: results on the grid of their input, images from files with scale, units and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import ensure_colormap
+
+from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.gui.layers.frame import Frame
+from vitascope.gui.layers.snapshot import OWN, PROVENANCE, checksum, is_label_free
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PYRAMID_PIXELS = 1 << 26
+COARSEST_PX = 2048
+OUTLINE_PX = 2
+"""Objects are shown by their outlines, so that what they were found in stays visible."""
+
+STAIN_COLOURS = ("bop blue", "bop orange", "bop purple")
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def add_result(viewer: Any, result: Result, frame: Frame, colours: Mapping[str, str] | None = None) -> list[Layer]:
+    """Add what a run made to the viewer, as new layers on top; called in the main thread only.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    result : Result
+    frame : Frame
+        Of the layer the run was made on.
+    colours : mapping of channel name to colour map, optional
+        Of the model's card; the result's own where a channel is not in it.
+
+    Returns
+    -------
+    list of Layer
+        Pictures first, then labels; napari numbers names that are taken.
+    """
+    provenance = result.provenance.model_dump(mode="json") if result.provenance else {}
+    made = result_layers(result.outputs, frame, provenance, colours)
+    layers = [viewer.add_layer(Layer.create(*one)) for one in made]
+    for layer in layers:
+        if isinstance(layer, Labels):
+            layer.contour, layer.opacity = OUTLINE_PX, 1.0
+    return layers
+
+
+def result_layers(
+    outputs: Sequence[ImageOutput | LabelsOutput],
+    frame: Frame,
+    provenance: Mapping[str, Any],
+    colours: Mapping[str, str] | None = None,
+) -> list[LayerData]:
+    """Turn outputs into what napari makes layers of, named ``<input> · <title> (<model>)``."""
+    made: list[LayerData] = []
+    ending = f" ({provenance['model']})" if provenance.get("model") else ""
+    common = {"metadata": {PROVENANCE: dict(provenance)}}
+    for output in outputs:
+        if isinstance(output, LabelsOutput):
+            array, place = frame.place(output.array, output.axes)
+            name = f"{frame.name} · {output.title}{ending}"
+            features = label_features(output.table)
+            made.append((pyramid(array), {**place, **common, "name": name, "features": features}, "labels"))
+            continue
+        for channel, channel_name in enumerate(output.channel_names):
+            array, place = frame.place(*_one_channel(output, channel))
+            title = f"{output.title} {channel_name}".strip() if channel_name != output.title else output.title
+            colour = (colours or {}).get(channel_name, output.colormap)
+            look = {"colormap": colour, "contrast_limits": output.limits, "blending": blending(colour)}
+            name = f"{frame.name} · {title}{ending}"
+            made.append((pyramid(array), {**place, **common, **look, "name": name}, "image"))
+    return made
+
+
+def blending(colormap: str) -> str:
+    """Let a picture whose zero is black add its light to what lies below; others cover it."""
+    black = np.allclose(ensure_colormap(colormap).map(np.zeros(1))[0, :3], 0, atol=0.05)
+    return "additive" if black else "translucent_no_depth"
+
+
+def _one_channel(output: ImageOutput, channel: int) -> tuple[Any, str]:
+    if "C" not in output.axes:
+        return output.array, output.axes
+    index = (slice(None),) * output.axes.index("C") + (channel,)
+    return sliceable(output.array)[index], output.axes.replace("C", "")
+
+
+def label_features(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn an object table into features: row k belongs to label k, row 0 to the background.
+
+    napari's table takes the position of a row for the label, so no label may be skipped.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``label`` of whole numbers from 1.
+
+    Returns
+    -------
+    DataFrame
+        One row for each of 0 to the highest label; rows of labels without measurements are empty.
+    """
+    highest = int(table["label"].max()) if len(table) else 0
+    features = table.set_index("label").reindex(range(highest + 1))
+    features.insert(0, "label", np.arange(highest + 1))
+    return features.rename_axis(None)
+
+
+def pyramid(array: Any) -> Any:
+    """Give a large stored image coarser levels, so that the viewer never loads all of it at once.
+
+    Parameters
+    ----------
+    array : numpy or dask array
+
+    Returns
+    -------
+    array or list of array
+        The array itself if it lies in memory or a plane has up to 2^26 pixels; otherwise levels, each a quarter of the
+        side of the one before, down to 2048 px.
+    """
+    if isinstance(array, np.ndarray) or array.shape[-1] * array.shape[-2] <= PYRAMID_PIXELS:
+        return array
+    levels = [array]
+    while max(levels[-1].shape[-2:]) > COARSEST_PX:
+        levels.append(levels[-1][..., ::4, ::4])
+    return levels
+
+
+def image_layers(image: Micrograph, note: str = "") -> list[LayerData]:
+    """Turn an image from files into what napari makes layers of: one for each channel, with scale and units.
+
+    Parameters
+    ----------
+    image : Micrograph
+    note : str
+        What the user should know of the image.
+    """
+    um = {"Y": image.pixel_size_um, "X": image.pixel_size_um, "Z": image.z_step_um}
+    axes = image.axes.replace("C", "")
+    frame = Frame.of_scale(image.name, axes, [image.sizes[a] for a in axes], um)
+    count = image.sizes["C"]
+    made: list[LayerData] = []
+    for channel in range(count):
+        array = _channel_of(image, channel)
+        array, place = frame.place(array, axes)
+        names = image.channel_names[channel : channel + 1] if image.channel_names else ()
+        name = f"{image.name} {names[0] if names else channel}" if count > 1 else image.name
+        own = {
+            "image": image.name,
+            "place": image.place,
+            "sources": image.sources,
+            "channel": channel if count > 1 else None,
+            "channel_names": names,
+            "checksum": checksum(array),
+            "flags": tuple(f for f in image.flags if f != "pixel_size_unknown"),
+        }
+        look = channel_look(names[0] if names else "", channel, count)
+        if not isinstance(array, np.ndarray):
+            look["contrast_limits"] = sampled_limits(array)
+        metadata = {OWN: {**own, "note": note} if note else own}
+        made.append((pyramid(array), {**place, **look, "name": name, "metadata": metadata}, "image"))
+    return made
+
+
+def _channel_of(image: Micrograph, channel: int) -> Any:
+    array = sliceable(image.array)
+    if "C" not in image.axes:
+        return array
+    return array[(slice(None),) * image.axes.index("C") + (channel,)]
+
+
+def channel_look(name: str, channel: int, count: int) -> dict[str, Any]:
+    """Choose how a channel is shown: transmitted light and one channel alone grey, stains in colours that add up."""
+    if count == 1 or is_label_free(name):
+        return {"colormap": "gray", "blending": "translucent_no_depth"}
+    return {"colormap": STAIN_COLOURS[channel % len(STAIN_COLOURS)], "blending": "additive"}
+
+
+def sampled_limits(array: Any) -> tuple[float, float]:
+    """Find contrast limits of a stored image from the middle of it, without reading it all."""
+    middle = tuple(n // 2 for n in array.shape[:-2])
+    window = tuple(slice(max(0, n // 2 - 512), n // 2 + 512) for n in array.shape[-2:])
+    values = np.asarray(array[(*middle, *window)], np.float64)
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return low, high if high > low else low + 1

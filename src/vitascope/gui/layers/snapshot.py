@@ -1,0 +1,243 @@
+"""From napari's layers to the vocabulary: what a layer says of itself, and the image it becomes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pint
+from napari.layers import Image, Layer
+
+from vitascope.core.axes import TCZYX, default_axes
+from vitascope.core.errors import InputError
+from vitascope.core.micrograph import Micrograph, grey_from_colour, sliceable
+from vitascope.core.well import Place
+from vitascope.gui.layers.frame import UNKNOWN_UNIT, Frame
+from vitascope.io.images.units import Scale, scale_from
+
+OWN = "vitascope"
+"""Key of what we keep in a layer's metadata: its files, and what the user told of it."""
+
+PROVENANCE = "provenance"
+LABEL_FREE = ("phase", "bright", "dic", "trans", "label-free", "labelfree", "contrast")
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One or several image layers as they were when a run was asked for; taken without reading a pixel.
+
+    Parameters
+    ----------
+    arrays : tuple of array
+        Full resolution of each layer.
+    axes : str
+        Letters of each array, ``S`` for the samples of a colour picture.
+    stacked : {"", "Z", "C"}
+        Axis that several layers are put together along.
+    frame : Frame
+        Of the first layer.
+    scale : Scale
+        Pixel size, z step and channel names.
+    name : str
+        Of the image: that of its files, or of the layer.
+    place : Place
+        Where the image was taken, where its files tell.
+    sources : tuple of str
+        Files that the layer was opened from; empty where they are not known.
+    channel : int or None
+        Channel of the files that the layer shows; None for all of them.
+    checksum : int or None
+        Of the pixels as they were opened.
+    """
+
+    arrays: tuple[Any, ...]
+    axes: str
+    stacked: Literal["", "Z", "C"]
+    frame: Frame
+    scale: Scale
+    name: str
+    place: Place = field(default_factory=Place)
+    sources: tuple[str, ...] = ()
+    channel: int | None = None
+    checksum: int | None = None
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Length of every axis of TCZYX; 1 where there is none."""
+        found = dict(zip(self.axes, self.arrays[0].shape, strict=True))
+        if self.stacked:
+            found[self.stacked] = len(self.arrays)
+        return {axis: int(found.get(axis, 1)) for axis in TCZYX}
+
+    def micrograph(self) -> Micrograph:
+        """Make the image; called where it may take a while, off the main thread.
+
+        Raises
+        ------
+        InputError
+            If the layer is a true colour picture, holds no real numbers, or layers differ in shape.
+        """
+        arrays = [grey_from_colour(a, self.axes)[0] if "S" in self.axes else a for a in self.arrays]
+        axes = self.stacked + self.axes.replace("S", "")
+        unchanged = self.checksum is None or self.checksum == checksum(self.arrays[0])
+        return Micrograph.from_array(
+            _stack(arrays) if self.stacked else arrays[0],
+            axes=axes,
+            pixel_size_um=self.scale.pixel_size_um,
+            z_step_um=self.scale.z_step_um,
+            channel_names=self.scale.channel_names,
+            name=self.name,
+            place=self.place,
+            sources=self.sources if unchanged else (),
+            flags=self.scale.flags,
+        )
+
+
+def _stack(arrays: Sequence[Any]) -> Any:
+    shapes = {tuple(a.shape) for a in arrays}
+    if len(shapes) > 1:
+        raise InputError(
+            f"The selected layers differ in shape: {', '.join(str(s) for s in sorted(shapes))}.",
+            "Select layers of the same field and size.",
+        )
+    if all(isinstance(a, np.ndarray) for a in arrays):
+        return np.stack(arrays)
+    import dask.array as da  # only for stored images, and opening a dock shall not wait for it
+
+    return da.stack([da.asarray(a) for a in arrays])
+
+
+def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", "Z", "C"] = "") -> Snapshot:
+    """Note what layers hold and where they lie.
+
+    Parameters
+    ----------
+    layers : sequence of Image
+        One, or several that are planes or channels of one image.
+    axes : str, optional
+        One letter out of TCZYX for each dimension; by default what axis labels tell, else :func:`guess_axes`.
+    stacked : {"", "Z", "C"}
+        What several layers are.
+    """
+    first = layers[0]
+    axes = axes or guess_axes(first)
+    scale = layer_scale(first, axes)
+    known = first.metadata.get(OWN, {})
+    names = tuple(known.get("channel_names", ()))
+    if stacked == "C":
+        names = tuple(own_name(layer) for layer in layers)
+    arrays = tuple(sliceable(layer.data[0] if layer.multiscale else layer.data) for layer in layers)
+    channels = len(layers) if stacked == "C" else arrays[0].shape[axes.index("C")] if "C" in axes else 1
+    whole = is_whole(layers, stacked)
+    alone = len(layers) == 1 or whole
+    frame = Frame.of_layer(first, axes)
+    return Snapshot(
+        arrays,
+        axes + "S" if first.rgb else axes,
+        stacked,
+        replace(frame, name=known["image"]) if whole else frame,
+        replace(scale, channel_names=names if len(names) == channels else ()),
+        known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
+        known.get("place", Place()),
+        tuple(known.get("sources", ())) if alone else (),
+        known.get("channel") if len(layers) == 1 else None,
+        known.get("checksum"),
+    )
+
+
+def own_name(layer: Layer) -> str:
+    """Return what a layer that shows one channel is called: the channel's name in its file, else the layer's."""
+    names = layer.metadata.get(OWN, {}).get("channel_names", ())
+    return str(names[0]) if len(names) == 1 else str(layer.name)
+
+
+def is_whole(layers: Sequence[Layer], stacked: str) -> bool:
+    """Tell whether layers are the channels of one image that our reader opened, in order from the first."""
+    known = [layer.metadata.get(OWN, {}) for layer in layers]
+    alike = {(k.get("image"), k.get("sources")) for k in known}
+    return stacked == "C" and len(alike) == 1 and [k.get("channel") for k in known] == list(range(len(layers)))
+
+
+def guess_axes(layer: Image) -> str:
+    """Read what a layer's dimensions are from what the user said, its axis labels, or their number.
+
+    Raises
+    ------
+    InputError
+        If the layer has fewer than 2 or more than 5 dimensions.
+    """
+    told = layer.metadata.get(OWN, {}).get("axes", "")
+    for axes in (told, "".join(label.upper() for label in layer.axis_labels)):
+        if axes in possible_axes(layer.ndim):
+            return str(axes)
+    return default_axes(layer.data[0].shape if layer.multiscale else (1,) * layer.ndim)
+
+
+def possible_axes(ndim: int) -> tuple[str, ...]:
+    """List the ways to read an array of so many dimensions, the likeliest first; Y and X always come last.
+
+    Examples
+    --------
+    >>> possible_axes(3)
+    ('ZYX', 'TYX', 'CYX')
+    """
+    if ndim == 2:
+        return ("YX",)
+    if ndim == 3:
+        return ("ZYX", "TYX", "CYX")
+    if ndim == 4:
+        return ("CZYX", "TZYX", "TCYX", "ZCYX", "ZTYX", "CTYX")
+    return ("TCZYX", "TZCYX", "CTZYX", "CZTYX", "ZTCYX", "ZCTYX") if ndim == 5 else ()
+
+
+def layer_scale(layer: Layer, axes: str) -> Scale:
+    """Read pixel size and z step in µm from a layer.
+
+    Lengths in any unit are converted. A scale in ``pixel`` is no size, whatever its number; a unit that is no length
+    (seconds, degrees) is flagged ``unit_unknown``. Height and width that differ by more than 1 % leave the size
+    unknown and flagged ``pixels_not_square``. A mirrored layer (negative scale) has the size of the unmirrored one.
+    What the user said of this layer counts before all of it.
+    """
+    sizes: dict[str, tuple[float | None, str]] = {}
+    for axis, factor, unit in zip(axes, layer.scale, layer.units, strict=True):
+        sizes[axis] = _length(abs(float(factor)), unit)
+    y, x, z = (sizes.get(axis, (None, "")) for axis in "YXZ")
+    found = scale_from((y[0], x[0], z[0]), (y[1], x[1], z[1]))
+    known = layer.metadata.get(OWN, {})
+    if "pixel_size_um" in known:
+        return Scale(known["pixel_size_um"], found.z_step_um)
+    return replace(found, flags=tuple(dict.fromkeys([*known.get("flags", ()), *found.flags])))
+
+
+def _length(factor: float, unit: Any) -> tuple[float | None, str]:
+    if str(unit) == UNKNOWN_UNIT:
+        return None, ""
+    try:
+        return float(f"{pint.Quantity(factor, str(unit)).to('micrometer').magnitude:.12g}"), "um"
+    except pint.DimensionalityError:
+        return factor, str(unit)
+
+
+def remember(layer: Layer, **values: Any) -> None:
+    """Keep what the user said of a layer with it, such as its pixel size; it is offered again next time."""
+    layer.metadata[OWN] = {**layer.metadata.get(OWN, {}), **values}
+
+
+def is_result(layer: Layer) -> bool:
+    """Tell whether a layer was made by a run of ours."""
+    return PROVENANCE in layer.metadata
+
+
+def checksum(array: Any) -> int | None:
+    """Return a checksum of pixels in memory; None for what stays in its file and cannot be changed here."""
+    if not isinstance(array, np.ndarray):
+        return None
+    return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0
+
+
+def is_label_free(channel_name: str) -> bool:
+    """Tell whether a channel's name says that it shows transmitted light."""
+    return any(word in channel_name.lower() for word in LABEL_FREE)

@@ -1,0 +1,278 @@
+"""Running a whole plate: task, model, where the results go, who computes, and how far it is."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from qtpy.compat import getexistingdirectory
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.run import PlateReport, run_plate
+from vitascope.batch.plate.tables import MAP
+from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.paths import SAMPLES, cache
+from vitascope.core.progress import Progress
+from vitascope.gui.common.form import ParamsForm
+from vitascope.gui.common.layout import Fold, add_row, make_form, make_note, scrolling
+from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.plate.plate_command import plate_command
+from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
+from vitascope.io.atomic import check_writable
+from vitascope.io.plates.plate import Plate
+from vitascope.io.tables.plate_map import PlateMap
+from vitascope.tasks.registry import TASKS, find_task
+
+HIDDEN = ("model", "device", "planes", "channel", "threads")
+MOST_WORKERS = 64
+
+
+class PlateRunBox(QWidget):  # type: ignore[misc]
+    """Starts a plate run, shows how far it is, and cancels it."""
+
+    began = Signal(object)
+    """Folder of the results."""
+
+    progressed = Signal()
+    ended = Signal()
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self.runner = runner
+        self._plate: Plate | None = None
+        self._group: str | None = None
+        self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
+        self.workers, self.scheduler = QSpinBox(), QLineEdit()
+        self.channel, self.pixel_size = QLineEdit(), QLineEdit()
+        self.redo = QCheckBox("Run again what failed or was incomplete")
+        self.map_note, self.copy_button = make_note(), QPushButton("Copy as command")
+        self.run_button, self.bar, self.status = QPushButton("Run the plate"), QProgressBar(), make_note()
+        self.model: ModelBox
+        self.settings: ParamsForm
+        self._lay_out()
+        for spec in TASKS:
+            self.task.addItem(spec.title, spec.name)
+        self._task_changed()
+        self.task.currentIndexChanged.connect(self._task_changed)
+        self.browse.clicked.connect(self._ask_folder)
+        self.run_button.clicked.connect(self._run_or_cancel)
+        self.copy_button.clicked.connect(self.copy_command)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        self.set_map(None)
+        self._refresh()
+
+    def _lay_out(self) -> None:
+        form = make_form()
+        add_row(form, "Task", self.task, "What to do with every image.")
+        self.channel.setPlaceholderText("the only one, or the label-free one")
+        add_row(form, "Channel", self.channel, "Label-free channel, by name or by number from 0.")
+        self.pixel_size.setPlaceholderText("as the files say")
+        tip = "Side of a pixel in micrometres, where the files do not tell it or tell it wrong; of all images."
+        add_row(form, "Pixel size (µm)", self.pixel_size, tip)
+        folder = QWidget()
+        across = QHBoxLayout(folder)
+        across.setContentsMargins(0, 0, 0, 0)
+        across.addWidget(self.out, 1)
+        across.addWidget(self.browse)
+        add_row(form, "Results", folder, "Folder for the results; one that was begun is gone on with.", self.out)
+        self.workers.setRange(0, MOST_WORKERS)
+        self.workers.setSpecialValueText("in this window")
+        self.scheduler.setPlaceholderText("tcp://node17:8786")
+        more = make_form()
+        add_row(more, "Workers", self.workers, "Processes of their own on this machine; 0 computes in this window.")
+        add_row(more, "Cluster", self.scheduler, "Address of a dask scheduler; its workers are used instead.")
+        self.fold = Fold("Who computes", more)
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.bar.hide()
+        self.inside, choices = QVBoxLayout(), QWidget()
+        above = QVBoxLayout(choices)
+        above.setContentsMargins(0, 4, 0, 0)
+        above.addLayout(form)
+        above.addLayout(self.inside)
+        above.addWidget(self.fold)
+        above.addWidget(self.redo)
+        above.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(scrolling(choices), 1)
+        self.redo.setToolTip("When a run is gone on with; what is done and good is never run again.")
+        self.copy_button.setToolTip("Copy a command that does the same on the command line.")
+        for part in (self.map_note, self.run_button, self.bar, self.status, self.copy_button):
+            column.addWidget(part)
+
+    def _task_changed(self, *_: object) -> None:
+        while self.inside.count():
+            before = self.inside.takeAt(0).widget()
+            before.hide()  # it is deleted later, and would be drawn below the new one until then
+            before.deleteLater()
+        spec = find_task(self.task.currentData())
+        self.model = ModelBox(spec.name, AUTOMATIC if spec.automatic else ASK)
+        self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
+        self.inside.addWidget(self.model)
+        self.inside.addWidget(self.settings)
+        self.channel.setEnabled("channel" in spec.params.model_fields)
+
+    def set_plate(self, plate: Plate | None, group: str | None = None) -> None:
+        """Run this plate next; results are proposed beside it."""
+        self._plate, self._group = plate, group
+        if plate is not None and not self.runner.running:
+            self.out.setText(str(proposed_folder(plate)))
+        self._refresh()
+
+    def set_map(self, plate_map: PlateMap | None) -> None:
+        """Say with this map what is in the wells."""
+        self.plate_map = plate_map
+        known = "No plate map: the tables will not say what is in the wells (tab Map)."
+        self.map_note.setText(known if plate_map is None else f"With the plate map of {len(plate_map.table)} wells.")
+
+    def _ask_folder(self) -> None:
+        name = getexistingdirectory(self, "Folder for the results")
+        if name:
+            self.out.setText(name)
+
+    def _refresh(self) -> None:
+        if not self.runner.running:
+            self.run_button.setEnabled(self._plate is not None)
+            self.copy_button.setEnabled(self._plate is not None)
+            if self._plate is None:
+                self.status.setText("Open a plate first.")
+            elif self.status.text() == "Open a plate first.":
+                self.status.setText("")
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def job(self) -> PlateJob:
+        """Return what would be run.
+
+        Raises
+        ------
+        VitascopeError
+            Naming what is missing or cannot be used.
+        """
+        if self._plate is None:
+            raise ParameterError("There is no plate.", "Open one first.")
+        if not self.out.text().strip():
+            raise ParameterError("There is no folder for the results.", "Choose one.")
+        spec = find_task(self.task.currentData())
+        if problem := self.model.problem():
+            raise ParameterError(problem)
+        asked = self.model.value()
+        if self.channel.isEnabled() and self.channel.text().strip():
+            asked["channel"] = self.channel.text().strip()
+        params = self.settings.value().changed(**asked)
+        out, scheduler = Path(self.out.text().strip()), self.scheduler.text().strip() or None
+        workers = self.workers.value() or None
+        job = PlateJob(
+            spec,
+            self._plate,
+            params,
+            out,
+            self.plate_map,
+            scheduler,
+            None if scheduler else workers,
+            self._pixel_size_um(),
+            group=self._group,
+            redo=self.redo.isChecked(),
+        )
+        return replace(job, command=plate_command(job))
+
+    def _pixel_size_um(self) -> float | None:
+        text = self.pixel_size.text().strip().replace(",", ".")
+        try:
+            size = float(text) if text else None
+        except ValueError:
+            size = math.nan
+        if size is not None and not (math.isfinite(size) and size > 0):
+            raise ParameterError(f"The pixel size '{text}' is no length.", "Type micrometres per pixel, such as 0.65.")
+        return size
+
+    def copy_command(self) -> None:
+        """Put the run on the clipboard as a command."""
+        try:
+            job = self.job()
+            if job.plate_map is not None:
+                check_writable(job.out)
+                job.out.mkdir(parents=True, exist_ok=True)
+                job.plate_map.save(job.out / MAP)
+        except VitascopeError as error:
+            self.status.setText(str(error))
+            return
+        QGuiApplication.clipboard().setText(job.command)
+        self.status.setText("Copied.")
+
+    def _run_or_cancel(self) -> None:
+        if self.runner.running:
+            self.runner.cancel()
+            self.run_button.setText("Cancelling …")
+            self.run_button.setEnabled(False)
+            return
+        self.run()
+
+    def run(self) -> None:
+        """Start; a problem is said in a sentence."""
+        try:
+            job = self.job()
+            self.run_button.setText("Cancel")
+            self.bar.setRange(0, 0)
+            self.bar.show()
+            self.status.setText("Starting")
+            self.began.emit(job.out)
+            self.runner.start(f"{job.spec.title}: {job.plate.name}", lambda: run_plate(job))
+        except VitascopeError as error:
+            self._unlock()
+            self.status.setText(str(error))
+
+    def _unlock(self) -> None:
+        self.bar.hide()
+        self.run_button.setText("Run the plate")
+        self.run_button.setEnabled(self._plate is not None)
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        if not self.runner.cancelling:
+            self.status.setText(in_words(progress, seconds_left))
+        self.progressed.emit()
+
+    def _ended(self, outcome: Outcome) -> None:
+        self._unlock()
+        if outcome.kind == "done":
+            self.status.setText(said(outcome.value))
+        elif outcome.kind == "cancelled":
+            self.status.setText("Cancelled. What is done is kept; Run goes on from there.")
+        else:
+            self.status.setText(f"{outcome.message} {outcome.hint}".strip())
+        self.ended.emit()
+
+
+def proposed_folder(plate: Plate) -> Path:
+    """Return the folder that results are proposed to go to: beside the plate, at home where nothing can be written."""
+    folder = plate.path
+    if folder.suffix.lower() in (".xml", ".htd"):
+        folder = folder.parent.parent if folder.parent.name.lower() == "images" else folder.parent
+    beside = folder.parent
+    ours = any(beside.is_relative_to(one) for one in (SAMPLES, cache()))
+    return (Path.home() if ours or not os.access(beside, os.W_OK) else beside) / f"{plate.name}_results"
+
+
+def said(report: PlateReport) -> str:
+    """Say how a plate ended."""
+    told = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
+    return f"Done: {told}. {report.computed} computed now. Results: {report.out}"

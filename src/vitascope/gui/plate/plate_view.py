@@ -1,0 +1,230 @@
+"""A plate drawn well by well: colours, hover, click, arrow keys, and a frame drawn over several wells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QLineF, QPoint, QRect, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QImage, QPainter, QPen
+from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from vitascope.core.well import Well
+
+MARGIN_PX = 20
+EMPTY = QColor(128, 128, 128, 40)
+OUTLINE = QColor(128, 128, 128, 120)
+CHOSEN = QColor("#D55E00")
+STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
+
+
+class PlateGrid(QWidget):  # type: ignore[misc]
+    """One plate.
+
+    Parameters
+    ----------
+    describe : callable, optional
+        Says what hovering over a well shows.
+    several : bool
+        Whether a frame drawn with the mouse chooses several wells.
+    """
+
+    clicked = Signal(object)
+    """The well that was clicked, or that the arrow keys went to."""
+
+    chosen = Signal(object)
+    """The wells that are chosen, as a set; with ``several`` only."""
+
+    def __init__(self, describe: Callable[[Well], str] | None = None, several: bool = False) -> None:
+        super().__init__()
+        self.describe = describe or str
+        self.several = several
+        self.title = ""
+        self.current: Well | None = None
+        self.wells: set[Well] = set()
+        self._rgba: NDArray[np.uint8] = np.zeros((8, 12, 4), np.uint8)
+        self._from: QPoint | None = None
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAccessibleName("Plate")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._rgba.shape[0], self._rgba.shape[1]
+
+    def set_colours(self, rgba: NDArray[np.uint8]) -> None:
+        """Show colours.
+
+        Parameters
+        ----------
+        rgba : array, shape (rows, columns, 4), uint8
+            Wells with an alpha of 0 are drawn as empty.
+        """
+        self._rgba = rgba
+        self.update()
+
+    def set_current(self, well: Well | None) -> None:
+        """Mark a well."""
+        self.current = well
+        self.update()
+
+    def choose(self, wells: Iterable[Well]) -> None:
+        """Choose wells, without telling."""
+        self.wells = set(wells)
+        self.update()
+
+    # -- drawing ----------------------------------------------------------------------------------------------------
+
+    def sizeHint(self) -> QSize:  # noqa: N802, Qt's name
+        """Ask for wells large enough to be hit."""
+        rows, columns = self.shape
+        side = max(6, min(24, 480 // columns))
+        return QSize(MARGIN_PX + side * columns, 2 * MARGIN_PX + side * rows)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802, Qt's name
+        """Allow wells of three pixels."""
+        rows, columns = self.shape
+        return QSize(MARGIN_PX + 3 * columns, 2 * MARGIN_PX + 3 * rows)
+
+    def _layout(self, size: QSize) -> tuple[float, float, float]:
+        """Return the side of a well and the upper left corner of A01."""
+        rows, columns = self.shape
+        top = float(MARGIN_PX * (2 if self.title else 1))
+        side = max(1.0, min((size.width() - MARGIN_PX) / columns, (size.height() - top) / rows))
+        return side, float(MARGIN_PX), top
+
+    def paintEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """Draw the plate."""
+        painter = QPainter(self)
+        self.draw(painter, self.size())
+        painter.end()
+
+    def draw(self, painter: QPainter, size: QSize, vector: bool = False) -> None:
+        """Draw the plate with any painter: the screen's, a picture's or, as rectangles, a vector file's."""
+        side, left, top = self._layout(size)
+        gap = 1.0 if side > 4 else 0.0
+        if vector:
+            self._draw_cells(painter, size, gap)
+        else:
+            self._draw_image(painter, size, gap)
+        self._draw_labels(painter, size)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        marked = [(well, 2.0) for well in self.wells]
+        marked += [(self.current, 3.0)] if self.current is not None else []
+        for well, width in marked:
+            painter.setPen(QPen(CHOSEN, width))
+            painter.drawRect(QRectF(left + well.column * side, top + well.row * side, side - gap, side - gap))
+
+    def _draw_cells(self, painter: QPainter, size: QSize, gap: float) -> None:
+        rows, columns = self.shape
+        side, left, top = self._layout(size)
+        for row in range(rows):
+            for column in range(columns):
+                r, g, b, a = self._rgba[row, column].tolist()
+                cell = QRectF(left + column * side, top + row * side, side - gap, side - gap)
+                painter.fillRect(cell, QColor(r, g, b, a) if a else EMPTY)
+
+    def _draw_image(self, painter: QPainter, size: QSize, gap: float) -> None:
+        """Draw all wells as the pixels of one picture, and lines between them: 1536 wells at once."""
+        rows, columns = self.shape
+        side, left, top = self._layout(size)
+        shown = np.where(self._rgba[..., 3:] > 0, self._rgba, np.array(EMPTY.getRgb(), np.uint8))
+        shown = np.ascontiguousarray(shown, np.uint8)
+        image = QImage(shown.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
+        painter.drawImage(QRectF(left, top, columns * side, rows * side), image)
+        if gap:
+            painter.setPen(QPen(self.palette().window().color(), gap))
+            for column in range(columns + 1):
+                x = left + column * side - 0.5
+                painter.drawLine(QLineF(x, top, x, top + rows * side))
+            for row in range(rows + 1):
+                y = top + row * side - 0.5
+                painter.drawLine(QLineF(left, y, left + columns * side, y))
+
+    def _draw_labels(self, painter: QPainter, size: QSize) -> None:
+        rows, columns = self.shape
+        side, left, top = self._layout(size)
+        painter.setPen(self.palette().windowText().color())
+        font = painter.font()
+        font.setPixelSize(11)
+        painter.setFont(font)
+        every = 1 if side >= 14 else 2 if side >= 8 else 4
+        centre = int(Qt.AlignmentFlag.AlignCenter)
+        for column in range(0, columns, every):
+            box = QRectF(left + column * side, top - MARGIN_PX, side * every, MARGIN_PX)
+            painter.drawText(box, centre if every == 1 else int(Qt.AlignmentFlag.AlignVCenter), str(column + 1))
+        for row in range(0, rows, every):
+            box = QRectF(0, top + row * side, MARGIN_PX - 2, max(side, 12))
+            painter.drawText(box, centre, str(Well(row, 0))[:-2])
+        if self.title:
+            painter.drawText(
+                QRectF(left, 0, size.width() - left, MARGIN_PX), int(Qt.AlignmentFlag.AlignLeft), self.title
+            )
+
+    # -- mouse and keys ---------------------------------------------------------------------------------------------
+
+    def well_at(self, position: QPoint) -> Well | None:
+        """Return the well at a place of the widget."""
+        side, left, top = self._layout(self.size())
+        column, row = int((position.x() - left) // side), int((position.y() - top) // side)
+        rows, columns = self.shape
+        return Well(row, column) if 0 <= row < rows and 0 <= column < columns else None
+
+    def mousePressEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """Begin a click or a frame."""
+        self._from = event.position().toPoint()
+
+    def mouseMoveEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """Say what lies below the mouse; draw the frame."""
+        here = event.position().toPoint()
+        well = self.well_at(here)
+        if well is not None:
+            QToolTip.showText(event.globalPosition().toPoint(), self.describe(well), self)
+        if self._from is not None and self.several:
+            self.wells = self._framed(self._from, here)
+            self.update()
+
+    def mouseReleaseEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """End a click or a frame."""
+        start, self._from = self._from, None
+        if start is None:
+            return
+        here = event.position().toPoint()
+        if self.several:
+            framed = self._framed(start, here)
+            more = bool(event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier))
+            self.wells = self.wells | framed if more else framed
+            self.chosen.emit(set(self.wells))
+        well = self.well_at(here)
+        if well is not None:
+            self._go(well)
+        self.update()
+
+    def keyPressEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """Go to the next well with the arrow keys."""
+        step = STEPS.get(event.key())
+        if step is None:
+            super().keyPressEvent(event)
+            return
+        rows, columns = self.shape
+        here = self.current or Well(0, 0)
+        self._go(Well((here.row + step[0]) % rows, (here.column + step[1]) % columns))
+
+    def _go(self, well: Well) -> None:
+        self.set_current(well)
+        self.clicked.emit(well)
+
+    def _framed(self, start: QPoint, end: QPoint) -> set[Well]:
+        side, left, top = self._layout(self.size())
+        frame = QRect(start, end).normalized()
+        rows, columns = self.shape
+        first_row, last_row = (int((y - top) // side) for y in (frame.top(), frame.bottom()))
+        first, last = (int((x - left) // side) for x in (frame.left(), frame.right()))
+        return {
+            Well(row, column)
+            for row in range(max(0, first_row), min(rows - 1, last_row) + 1)
+            for column in range(max(0, first), min(columns - 1, last) + 1)
+        }

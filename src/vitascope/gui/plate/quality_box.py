@@ -1,0 +1,156 @@
+"""How good a plate is: Z', SSMD, CV and effects of position of every number, and focus and exposure of the images."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+
+from vitascope.batch.plate.image_quality import image_quality
+from vitascope.batch.plate.results import PlateResults
+from vitascope.batch.plate.tables import quality_table
+from vitascope.core.errors import VitascopeError
+from vitascope.core.formatting import quantity_text
+from vitascope.core.progress import Progress, Steps
+from vitascope.gui.common.layout import make_note, narrow
+from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.io.plates.plate import Plate
+
+COLUMNS = {
+    "z_prime": ("Z'", "1 - 3 (s+ + s-) / |m+ - m-|: above 0.5 is a good assay."),
+    "robust_z_prime": ("Robust Z'", "The same with median and MAD: outliers count less."),
+    "ssmd": ("SSMD", "Difference of the controls in units of their spread."),
+    "signal_to_background": ("S/B", "Higher control over the lower one."),
+    "cv_negative_percent": ("CV - (%)", "Spread of the negative controls."),
+    "cv_positive_percent": ("CV + (%)", "Spread of the positive controls."),
+    "edge_percent": ("Edge (%)", "Outermost wells against the inner ones."),
+    "edge_p": ("Edge p", "Chance of such an edge effect on a plate without one."),
+    "row_p": ("Row p", "Chance of such differences between rows on a plate without them."),
+    "column_p": ("Column p", "Chance of such differences between columns on a plate without them."),
+    "n_missing": ("Missing", "Wells without a number."),
+}
+
+
+LOOK = "Look at focus and exposure"
+
+
+class QualityBox(QWidget):  # type: ignore[misc]
+    """The table, and a look at the images themselves.
+
+    Parameters
+    ----------
+    runner : Runner
+    """
+
+    looked = Signal(object, object)
+    """Plate, and the focus and exposure of its images as a table."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self.runner = runner
+        self._plate: Plate | None = None
+        self.table, self.note, self.said = QTableWidget(), make_note(), make_note()
+        self.channel, self.look_button = QComboBox(), QPushButton(LOOK)
+        narrow(self.channel)
+        self.channel.setToolTip("Channel to look at.")
+        self.channel.setAccessibleName("Channel to look at")
+        self.look_button.setToolTip("Read every image once: blurred, empty and saturated wells get a flag.")
+        row = QHBoxLayout()
+        row.addWidget(self.channel)
+        row.addWidget(self.look_button)
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.setAccessibleName("Plate quality")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addWidget(self.note)
+        column.addWidget(self.table, 1)
+        column.addLayout(row)
+        column.addWidget(self.said)
+        self.look_button.clicked.connect(self.look_or_cancel)
+        self.runner.progressed.connect(self._show_progress)
+        self.runner.ended.connect(self._ended)
+        self.set_plate(None)
+        self.set_results([])
+
+    # -- focus and exposure -----------------------------------------------------------------------------------------
+
+    def set_plate(self, plate: Plate | None) -> None:
+        """Look at this plate next."""
+        self._plate = plate
+        self.channel.clear()
+        for name in (plate.channels if plate is not None else ()) or ("Channel 1",):
+            self.channel.addItem(name)
+        self.look_button.setEnabled(plate is not None or self.runner.running)
+        if not self.runner.running:
+            self.said.setText("" if plate is not None else "Open a plate first.")
+
+    def look_or_cancel(self) -> None:
+        """Read all images of the plate, or stop."""
+        if self.runner.running:
+            self.runner.cancel()
+            return
+        plate, channel = self._plate, max(0, self.channel.currentIndex())
+        if plate is None:
+            return
+
+        def steps() -> Steps[tuple[Plate, pd.DataFrame]]:
+            return plate, (yield from image_quality(plate, channel))
+
+        self.look_button.setText("Cancel")
+        try:
+            self.runner.start(f"Focus and exposure: {plate.name}", steps)
+        except VitascopeError as error:
+            self.look_button.setText(LOOK)
+            self.said.setText(str(error))
+
+    def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        self.said.setText(in_words(progress, seconds_left))
+
+    def _ended(self, outcome: Outcome) -> None:
+        self.look_button.setText(LOOK)
+        self.look_button.setEnabled(self._plate is not None)
+        if outcome.kind == "done":
+            plate, table = outcome.value
+            noticed = int((table["flags"] != "").sum())
+            self.said.setText(f"{noticed} of {len(table)} images have a flag; see the tab Heat map.")
+            self.looked.emit(plate, table)
+        else:
+            self.said.setText(f"{outcome.message} {outcome.hint}".strip() or "Cancelled.")
+
+    # -- the table --------------------------------------------------------------------------------------------------
+
+    def set_results(self, results: list[PlateResults]) -> None:
+        """Judge plates."""
+        found = [quality_table(one.frame, one.rows, one.columns) for one in results]
+        self.show_table(pd.concat(found, ignore_index=True) if found else pd.DataFrame())
+
+    def show_table(self, table: pd.DataFrame) -> None:
+        """Show a table of :func:`vitascope.stats.plate_quality.plate_quality`."""
+        known = "Numbers of this plate's controls; hover over a heading for what it means."
+        missing = "Name negative and positive controls in the map (tab Map): then the plate can be judged."
+        self.note.setText(known if len(table) else missing)
+        self.table.setVisible(bool(len(table)))
+        self.table.setRowCount(len(table))
+        self.table.setColumnCount(len(COLUMNS))
+        for j, (heading, tip) in enumerate(COLUMNS.values()):
+            item = QTableWidgetItem(heading)
+            item.setToolTip(tip)
+            self.table.setHorizontalHeaderItem(j, item)
+        several = table["plate"].nunique() > 1 if len(table) else False
+        for i, row in enumerate(table.to_dict("records")):
+            name = quantity_text(row["value"])
+            time = f", time {row['time']}" if row.get("time") else ""
+            self.table.setVerticalHeaderItem(
+                i, QTableWidgetItem(f"{row['plate']}: {name}{time}" if several else name + time)
+            )
+            for j, column in enumerate(COLUMNS):
+                item = QTableWidgetItem(_number(row[column]))
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(i, j, item)
+        self.table.resizeColumnsToContents()
+
+
+def _number(value: float) -> str:
+    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.3g}"

@@ -1,0 +1,167 @@
+"""All wells at a glance: one small picture each, in the layout of the plate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QRectF, QSize, Signal
+from qtpy.QtGui import QImage, QPainter
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from vitascope.batch.plate.results import PlateResults
+from vitascope.core.errors import VitascopeError
+from vitascope.core.well import Well
+from vitascope.gui.common.layout import make_note, narrow
+from vitascope.gui.plate.plate_view import PlateGrid
+from vitascope.gui.plate.well_view import Launch, in_background
+from vitascope.io.plates.plate import Plate, Site
+
+SIDE_PX = 96
+AT_ONCE = 4
+LIMIT_PERCENT = (0.5, 99.5)
+
+
+class ThumbGrid(PlateGrid):
+    """A plate of small pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pictures: dict[Well, QImage] = {}
+        self.kept: set[Well] | None = None
+
+    def draw(self, painter: QPainter, size: QSize, vector: bool = False) -> None:
+        """Draw the pictures over the empty wells; those that the filter leaves out fade."""
+        super().draw(painter, size, vector)
+        side, left, top = self._layout(size)
+        for well, picture in self.pictures.items():
+            painter.setOpacity(1.0 if self.kept is None or well in self.kept else 0.2)
+            painter.drawImage(QRectF(left + well.column * side, top + well.row * side, side - 1, side - 1), picture)
+        painter.setOpacity(1.0)
+
+
+class ThumbBox(QWidget):  # type: ignore[misc]
+    """Thumbnails of the first image of each well.
+
+    Parameters
+    ----------
+    launch : Launch
+    """
+
+    opened = Signal(object)
+    """The well that was clicked."""
+
+    def __init__(self, launch: Launch = in_background) -> None:
+        super().__init__()
+        self._launch = launch
+        self._plate: Plate | None = None
+        self._results: PlateResults | None = None
+        self._number = 0
+        self._limits: tuple[float, float] | None = None
+        self.grid, self.channel, self.flag = ThumbGrid(), QComboBox(), QComboBox()
+        self.load_button, self.note = QPushButton("Show thumbnails"), make_note()
+        row = QHBoxLayout()
+        for box, name in ((self.channel, "Channel"), (self.flag, "Only wells with this flag")):
+            narrow(box)
+            box.setToolTip(name)
+            box.setAccessibleName(name)
+            row.addWidget(box)
+        row.addWidget(self.load_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 4, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.note)
+        column.addWidget(self.grid, 1)
+        self.load_button.clicked.connect(self.load)
+        self.channel.currentIndexChanged.connect(lambda _: self.load() if self.grid.pictures else None)
+        self.flag.currentIndexChanged.connect(self._filter)
+        self.grid.clicked.connect(self.opened.emit)
+        self.set_plate(None)
+
+    def set_plate(self, plate: Plate | None) -> None:
+        """Show another plate."""
+        self.stop()
+        self._plate = plate
+        self.grid.pictures, self._limits = {}, None
+        self.channel.blockSignals(True)
+        self.channel.clear()
+        for number, name in enumerate((plate.channels if plate is not None else ()) or ("Channel 1",)):
+            self.channel.addItem(name, number)
+        self.channel.blockSignals(False)
+        self.load_button.setEnabled(plate is not None)
+        shape = (plate.rows, plate.columns) if plate is not None else (8, 12)
+        self.grid.set_colours(np.zeros((*shape, 4), np.uint8))
+        self.note.setText("" if plate is not None else "Open a plate first.")
+
+    def set_results(self, results: PlateResults | None) -> None:
+        """Offer the flags of a run to filter by."""
+        self._results = results
+        before = self.flag.currentData()
+        self.flag.blockSignals(True)
+        self.flag.clear()
+        self.flag.addItem("All wells", "")
+        for flag in results.flags() if results is not None else ():
+            self.flag.addItem(flag, flag)
+        self.flag.setCurrentIndex(max(0, self.flag.findData(before)))
+        self.flag.blockSignals(False)
+        self._filter()
+
+    def _filter(self, *_: object) -> None:
+        flag = self.flag.currentData()
+        self.grid.kept = self._results.with_flag(flag) if flag and self._results is not None else None
+        self.grid.update()
+
+    def stop(self) -> None:
+        """Load no more."""
+        self._number += 1
+
+    def load(self) -> None:
+        """Load the pictures, a few at a time."""
+        if self._plate is None:
+            return
+        self.stop()
+        self.grid.pictures, self._limits = {}, None
+        first = [self._plate.in_well(well)[0] for well in self._plate.wells]
+        self._next(self._number, first, 0)
+
+    def _next(self, number: int, sites: Sequence[Site], done: int) -> None:
+        if number != self._number:
+            return
+        if done >= len(sites):
+            self.note.setText("")
+            return
+        self.note.setText(f"{done} of {len(sites)} wells")
+        some, channel = sites[done : done + AT_ONCE], int(self.channel.currentData() or 0)
+
+        def then(found: Any) -> None:
+            if number != self._number:
+                return
+            for well, picture in found if isinstance(found, list) else []:
+                self.grid.pictures[well] = self._as_image(picture)
+            self.grid.update()
+            self._next(number, sites, done + AT_ONCE)
+
+        self._launch(lambda: [one for site in some if (one := thumbnail(site, channel)) is not None], then)
+
+    def _as_image(self, picture: NDArray[np.float32]) -> QImage:
+        if self._limits is None:  # of the first well, so that wells can be compared
+            low, high = np.percentile(picture, LIMIT_PERCENT)
+            self._limits = float(low), float(high) if high > low else float(low) + 1
+        low, high = self._limits
+        grey = np.ascontiguousarray((np.clip((picture - low) / (high - low), 0, 1) * 255).astype(np.uint8))
+        height, width = grey.shape
+        return QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+
+
+def thumbnail(site: Site, channel: int) -> tuple[Well, NDArray[np.float32]] | None:
+    """Read the middle plane of an image, every so many pixels; None where it cannot be read."""
+    try:
+        image = site.open()
+        plane = image.plane(c=min(channel, image.sizes["C"] - 1), z=image.sizes["Z"] // 2)
+        step = max(1, min(image.shape_yx) // SIDE_PX)
+        small = np.asarray(plane[::step, ::step], np.float32)
+    except VitascopeError:
+        return None
+    return site.well, np.nan_to_num(small)

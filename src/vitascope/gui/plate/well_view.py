@@ -1,0 +1,198 @@
+"""One image of a plate in the viewer: its channels, what was predicted, and the objects; the next takes their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from napari.qt.threading import create_worker
+
+from vitascope.batch.plate.results import PlateResults, open_plate_results, sort_labels_last
+from vitascope.core.errors import ReaderError, VitascopeError
+from vitascope.core.result import LabelsOutput
+from vitascope.gui.common.runner import Outcome, failure
+from vitascope.gui.layers.add import OUTLINE_PX, LayerData, image_layers, result_layers
+from vitascope.gui.layers.frame import Frame
+from vitascope.io.plates.plate import Plate
+
+KEY, RESULTS = "vitascope_well", "vitascope_results"
+AT_ONCE_BYTES = 1 << 27
+"""Pictures up to this size are read before they are shown, so that the viewer never waits for a disk."""
+
+Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
+"""Does work off the main thread, then something with its value on it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is to be shown of one image: layers by key."""
+
+    image: str
+    layers: dict[str, LayerData]
+
+
+def in_background(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    """Work in a thread; an exception becomes an :class:`Outcome`, for napari loses them."""
+
+    def safely() -> Any:
+        try:
+            return work()
+        except Exception as error:
+            return failure(error)
+
+    worker = create_worker(safely, _start_thread=False)
+    worker.returned.connect(then)
+    worker.start()
+
+
+def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown:
+    """Read one image and its pictures.
+
+    Parameters
+    ----------
+    image : str
+        Its id on the plate, which is its name in the tables.
+    plate : Plate or None
+    results : PlateResults or None
+
+    Raises
+    ------
+    VitascopeError
+        If one cannot be read.
+    """
+    layers: dict[str, LayerData] = {}
+    frame: Frame | None = None
+    if plate is not None:
+        micrograph = plate[image].open()
+        for number, one in enumerate(image_layers(micrograph)):
+            layers[f"channel {number}"] = _at_hand(one)
+    if results is not None:
+        provenance = results.provenance(image)
+        for picture in sort_labels_last(results.pictures(image)):
+            saved = picture.micrograph
+            axes = saved.axes.replace("C", "")
+            um = {"Y": saved.pixel_size_um, "X": saved.pixel_size_um, "Z": saved.z_step_um}
+            frame = Frame.of_scale(image, axes, [saved.sizes[a] for a in axes], um)
+            kind = "labels" if isinstance(picture.output, LabelsOutput) else "picture"
+            for number, one in enumerate(result_layers([picture.output], frame, provenance)):
+                layers[f"{kind} {picture.output.title} {number}"] = _at_hand(one)
+    return Shown(image, layers)
+
+
+def first_layers(folder: Path) -> list[LayerData]:
+    """Open the first image of a plate run that has pictures; the dock Plate steps through the others.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+
+    Raises
+    ------
+    ReaderError
+        If there is none.
+    """
+    results = open_plate_results(folder)
+    image = next((name for name in dict.fromkeys(results.frame["image"]) if results.pictures(name)), None)
+    if image is None:
+        raise ReaderError(f"No image of the plate run in '{folder}' has a picture yet.", "Its tables say why.")
+    try:
+        plate: Plate | None = results.open_plate()
+    except VitascopeError:
+        plate = None  # it was moved; what was predicted is here
+    made = []
+    for key, (data, options, kind) in load(image, plate, results).layers.items():
+        metadata = {**options.get("metadata", {}), KEY: key, RESULTS: str(folder)}
+        made.append((data, {**options, "metadata": metadata}, kind))
+    return made
+
+
+def _at_hand(layer: LayerData) -> LayerData:
+    data, options, kind = layer
+    if not isinstance(data, list | np.ndarray) and data.nbytes <= AT_ONCE_BYTES:
+        data = np.asarray(data)
+    return data, options, kind
+
+
+class WellView:
+    """Shows images of plates in a viewer, one at a time.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    say : callable
+        Told what went wrong.
+    launch : Launch
+    """
+
+    def __init__(self, viewer: Any, say: Callable[[str], None], launch: Launch = in_background) -> None:
+        self._viewer, self._say, self._launch = viewer, say, launch
+        self._wanted = 0
+        self.shown = ""
+
+    def open(self, image: str, plate: Plate | None, results: PlateResults | None) -> None:
+        """Show an image; of several that are asked for quickly, the last."""
+        self._wanted += 1
+        number = self._wanted
+        self._launch(lambda: load(image, plate, results), lambda value: self._arrived(number, value))
+
+    def prepare(self, results: PlateResults, plate: Plate | None) -> None:
+        """Read the first image of a plate and show nothing: the first click then waits for no library."""
+        if len(results.frame):
+            self._launch(lambda: load(str(results.frame["image"].iloc[0]), plate, results), lambda _: None)
+
+    def close(self) -> None:
+        """Show nothing that arrives from now on."""
+        self._wanted += 1
+
+    def _arrived(self, number: int, value: Any) -> None:
+        if number != self._wanted:
+            return
+        if isinstance(value, Outcome):
+            self._say(f"{value.message} {value.hint}".strip())
+            return
+        self._say("")
+        self.show(value)
+
+    def show(self, shown: Shown) -> None:
+        """Put layers in the place of those of the image before; contrast, colours and visibility stay as they are."""
+        mine = {layer.metadata[KEY]: layer for layer in self._viewer.layers if KEY in layer.metadata}
+        for key, layer in mine.items():
+            if key not in shown.layers:
+                self._viewer.layers.remove(layer)
+        first = not mine
+        for key, (data, options, kind) in shown.layers.items():
+            options = {**options, "metadata": {**options.get("metadata", {}), KEY: key}}
+            layer = mine.get(key)
+            if layer is not None and replace(layer, data, options, kind):
+                continue
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            made = self._viewer.add_layer(Layer.create(data, options, kind))
+            if isinstance(made, Labels):
+                made.contour, made.opacity = OUTLINE_PX, 1.0
+        if first and shown.layers:
+            self._viewer.reset_view()
+        self.shown = shown.image
+
+
+def replace(layer: Layer, data: Any, options: dict[str, Any], kind: str) -> bool:
+    """Give a layer other pixels on another grid; False where the layer cannot take them."""
+    several = isinstance(data, list)
+    ndim = (data[0] if several else data).ndim
+    if layer._type_string != kind or layer.ndim != ndim or bool(layer.multiscale) != several:
+        return False
+    if kind == "labels":
+        layer.features = {}
+    layer.data = data
+    for name in ("scale", "translate"):  # each would draw the layer anew, which takes a while for outlines
+        if not np.array_equal(getattr(layer, name), options[name]):
+            setattr(layer, name, options[name])
+    layer.name, layer.metadata = options["name"], options["metadata"]
+    if kind == "labels":
+        layer.features = options["features"]
+    return True

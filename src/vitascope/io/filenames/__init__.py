@@ -1,0 +1,1 @@
+"""What file names tell: grouping, instruments and user patterns."""

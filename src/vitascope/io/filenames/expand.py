@@ -1,0 +1,140 @@
+"""From what the user gives (files, folders, quoted globs) to a list of image files that exist."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from vitascope.core.errors import ReaderError
+from vitascope.io.filenames.parse import natural, split_suffix
+
+T = TypeVar("T")
+
+READABLE = "TIFF, OME-TIFF, PNG, JPEG, BMP, zarr and OME-Zarr"
+VENDOR_SUFFIXES = (".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".dv", ".svs", ".ims", ".stk")
+_PAUSES_S = (0.1, 0.3, 1.0)
+
+
+def expand(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """List the images behind files, folders and globs, each once, in the order given.
+
+    A path that exists is taken as it is, whatever characters its name holds; otherwise it is a glob. Of a folder, the
+    image files and ``.zarr`` folders inside are taken (not those of folders further down). Hidden files and
+    thumbnails are left out unless named one by one.
+
+    Raises
+    ------
+    ReaderError
+        If a path does not exist, holds no image, or is no image that can be read.
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    found: dict[str, Path] = {}
+    for given in paths:
+        for path in _expand_one(given):
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100, resolve() would follow links
+    if not found:
+        raise ReaderError("No image was given.", f"Give files, folders or a quoted glob; readable: {READABLE}.")
+    return list(found.values())
+
+
+def _expand_one(given: str | os.PathLike[str]) -> list[Path]:
+    text = os.fspath(given)
+    if not text.strip() or "\0" in text:
+        raise ReaderError("An empty path was given.", "Give a file, a folder or a quoted glob.")
+    path = Path(text)
+    try:
+        if path.is_dir() and not is_zarr(path):
+            return _images_in(path)
+        if path.exists():
+            return [_checked(path)]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _glob(text)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    inside = [entry for entry in folder.iterdir() if _is_image(entry)]
+    if not inside:
+        raise ReaderError(
+            f"The folder '{folder}' holds no image.", f"Readable: {READABLE}. Folders further down are not searched."
+        )
+    return sorted(inside, key=lambda entry: natural(entry.name))
+
+
+def _glob(text: str) -> list[Path]:
+    """Match a glob; where brackets match nothing they are taken literally, as in ``Stitched[Bright Field]_*.tif``."""
+    pattern = os.path.expanduser(text)  # noqa: PTH111, Path would fold the pattern's dots and slashes
+    matches: list[str] = []
+    if glob.has_magic(pattern):
+        matches = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # noqa: PTH207
+    elif pattern != text:
+        matches = [pattern] if Path(pattern).exists() else []
+    images = [Path(match) for match in matches if _is_image(Path(match))]
+    if images:
+        return sorted(images, key=lambda image: natural(str(image)))
+    if matches:
+        raise ReaderError(f"What '{text}' matches holds no image.", f"Readable: {READABLE}.")
+    what = "matches no file" if glob.has_magic(text) else "does not exist"
+    raise ReaderError(f"'{text}' {what}.", "Check the spelling, and put a glob in quotes.")
+
+
+def _is_image(path: Path) -> bool:
+    return is_image_name(path.name) and path.is_dir() == path.name.lower().endswith(".zarr")
+
+
+def is_image_name(name: str) -> bool:
+    """Tell whether a name is that of an image: not hidden, no thumbnail, with a suffix that can be read."""
+    if name.startswith(".") or "_thumb" in name.lower() or name.lower().startswith("thumb"):
+        return False
+    return bool(split_suffix(name)[1])
+
+
+def _checked(path: Path) -> Path:
+    if path.is_dir() or split_suffix(path.name)[1]:
+        return path
+    if path.suffix.lower() in VENDOR_SUFFIXES:
+        raise ReaderError(
+            f"'{path.name}' is a {path.suffix[1:].upper()} file, which is not read here.",
+            "Export it as OME-TIFF, in the microscope's software or with Fiji (Bio-Formats exporter).",
+        )
+    raise ReaderError(f"'{path.name}' is no image that can be read.", f"Readable: {READABLE}.")
+
+
+def is_zarr(folder: Path) -> bool:
+    """Tell whether a folder is a zarr array or group, by its name or by the metadata file inside."""
+    if folder.name.lower().endswith(".zarr"):
+        return True
+    return any((folder / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
+def unreadable(path: Path, error: BaseException) -> ReaderError:
+    """Say in the user's words why the system did not let a file be read."""
+    if isinstance(error, FileNotFoundError):
+        return ReaderError(f"'{path}' does not exist or has gone.", "Check the path, and that the drive is connected.")
+    if isinstance(error, PermissionError):
+        return ReaderError(f"'{path}' may not be read.", "Ask its owner for permission to read it.")
+    if isinstance(error, MemoryError):
+        return ReaderError(f"'{path.name}' does not fit into memory.", "Close other programs.", flag="memory")
+    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    return ReaderError(f"'{path.name}' cannot be read: {reason}.", "Check the file, or copy it again from its source.")
+
+
+def persistently(read: Callable[[], T], pauses_s: Sequence[float] = _PAUSES_S) -> T:
+    """Call ``read``; a file that is not there is waited for a little, as on a network drive.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is still not there after the last pause.
+    """
+    for pause_s in pauses_s:
+        try:
+            return read()
+        except FileNotFoundError:
+            time.sleep(pause_s)
+    return read()

@@ -1,0 +1,1 @@
+"""Image files, read lazily and written whole."""

@@ -1,0 +1,241 @@
+"""Reading images: what the library, the command line and the viewer call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.micrograph import Micrograph
+from vitascope.io.filenames.expand import is_zarr
+from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.filenames.parse import split_suffix
+from vitascope.io.images.limits import EAGER_BYTES
+from vitascope.io.images.ome_zarr import open_zarr
+from vitascope.io.images.raster import open_raster
+from vitascope.io.images.tiff import open_tiff
+from vitascope.io.images.vendor import open_scene
+
+__all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
+
+
+def read_images(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    group: str | None = None,
+    pixel_size_um: float | None = None,
+    axes: str | None = None,
+) -> list[Micrograph]:
+    """Turn files, folders and quoted globs into images.
+
+    Parameters
+    ----------
+    paths : path or iterable of path
+        Files that differ only in z are planes of one image, only in channel its channels.
+    group : str, optional
+        Pattern with named parts that overrides the layouts known by name.
+    pixel_size_um : float, > 0, micrometre, optional
+        Pixel size of all images, whatever the files say.
+    axes : str, optional
+        One letter out of TCZYX for each dimension of each file, whatever the files say.
+
+    Returns
+    -------
+    list of Micrograph
+        In the order of plate, well, field, time and name; large ones lazy.
+
+    Raises
+    ------
+    ReaderError
+        If a path cannot be read, or ends up in no image.
+    InputError
+        If a file is no image of real numbers in up to five dimensions.
+    ParameterError
+        If ``group``, ``pixel_size_um`` or ``axes`` cannot be used.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, group)]
+
+
+def read_image(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    group: str | None = None,
+    pixel_size_um: float | None = None,
+    axes: str | None = None,
+) -> Micrograph:
+    """Read one image, from a file or from all its planes and channels; parameters as in :func:`read_images`.
+
+    Raises
+    ------
+    ReaderError
+        If the paths are not exactly one image.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    groups = find_groups(given, group)
+    if len(groups) != 1:
+        raise ReaderError(
+            f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",
+            "Give one file, or the planes and channels of one image.",
+        )
+    return open_group(groups[0], pixel_size_um, axes)
+
+
+def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes: int = EAGER_BYTES) -> Micrograph:
+    """Open one file or zarr folder by what its name ends in.
+
+    Parameters
+    ----------
+    path : path
+    axes : str, optional
+        One letter for each dimension, whatever the file says.
+    eager_bytes : int
+        Up to this size the pixels are read at once; larger images stay in the file.
+
+    Returns
+    -------
+    Micrograph
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be read.
+    """
+    path = Path(path)
+    suffix = split_suffix(path.name)[1]
+    if suffix.endswith((".tif", ".tiff")):
+        return open_tiff(path, axes, eager_bytes)
+    if suffix.endswith(".zarr") or is_zarr(path):
+        return open_zarr(path, axes)
+    return open_raster(path, axes, eager_bytes)
+
+
+def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str | None = None) -> Micrograph:
+    """Open the files of one image and put its planes and channels together.
+
+    Parameters
+    ----------
+    group : ImageGroup
+    pixel_size_um : float, > 0, micrometre, optional
+        Pixel size, whatever the files say.
+    axes : str, optional
+        One letter for each dimension of each file, whatever the files say.
+
+    Returns
+    -------
+    Micrograph
+        Called after the group.
+
+    Raises
+    ------
+    ReaderError
+        If a file cannot be read, or differs from the others in shape, number type or pixel size.
+    ParameterError
+        If ``pixel_size_um`` is no length.
+    """
+    if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise ParameterError(
+            f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
+        )
+    if group.scene is not None:
+        image = open_scene(group.paths[0], group.scene)
+    elif len(group.paths) > 1:
+        image = put_together(group, pixel_size_um, axes)
+    else:
+        image = open_file(group.paths[0], axes)
+    names = image.channel_names
+    if not names and len(group.channels) == image.sizes["C"]:
+        names = group.channels
+    sources = tuple(str(path) for path in group.paths)
+    image = replace(image, name=group.name, place=group.place, channel_names=names, sources=sources)
+    if pixel_size_um is None:
+        return image
+    flags = tuple(flag for flag in image.flags if flag not in ("unit_unknown", "pixels_not_square"))
+    return replace(image, flags=flags).with_pixel_size(float(pixel_size_um))
+
+
+def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
+    """Stack the files of a group by channel and z, into C, Z and what each file holds.
+
+    Raises
+    ------
+    ReaderError
+        If a file differs from the first in shape, number type or (where none is given) pixel size, or if it holds
+        several planes or channels itself.
+    """
+    each = EAGER_BYTES // len(group.paths)
+    images = {path: open_file(path, axes, each) for path in group.paths}
+    first = images[group.paths[0]]
+    stacked = "".join(axis for axis, count in (("C", len(group.grid)), ("Z", len(group.grid[0]))) if count > 1)
+    for path, image in images.items():
+        _check_alike(first, image, group.paths[0], path, pixel_size_um is None)
+        for axis in stacked:
+            if image.sizes[axis] > 1:
+                raise ReaderError(
+                    f"'{path.name}' holds {image.sizes[axis]} {'planes' if axis == 'Z' else 'channels'} itself, "
+                    "but its name says that it is one of several.",
+                    "Give such files one at a time, or tell them apart with --group.",
+                )
+    array = _stack(
+        [_stack([_squeezed(images[path], stacked) for path in row], "Z" in stacked) for row in group.grid],
+        "C" in stacked,
+    )
+    rest = "".join(axis for axis in first.axes if axis not in stacked)
+    names = first.channel_names
+    if "C" in stacked:
+        names = tuple(name for row in group.grid for name in images[row[0]].channel_names)
+        names = names if len(set(names)) == len(group.grid) else ()
+    return Micrograph.from_array(
+        array,
+        axes=stacked + rest,
+        pixel_size_um=next((one.pixel_size_um for one in images.values() if one.pixel_size_um), None),
+        z_step_um=next((one.z_step_um for one in images.values() if one.z_step_um), None),
+        channel_names=names,
+        flags=tuple(flag for one in images.values() for flag in one.flags if flag != "pixel_size_unknown"),
+    )
+
+
+def _check_alike(first: Micrograph, image: Micrograph, first_path: Path, path: Path, sizes: bool) -> None:
+    if (image.axes, image.array.shape, image.array.dtype.newbyteorder("=")) != (
+        first.axes,
+        first.array.shape,
+        first.array.dtype.newbyteorder("="),
+    ):
+        raise ReaderError(
+            f"'{path.name}' is {_describe(image)}, but '{first_path.name}' of the same image is {_describe(first)}.",
+            "Leave it out, or tell the files apart with --group.",
+        )
+    if (
+        sizes
+        and image.pixel_size_um
+        and first.pixel_size_um
+        and not np.isclose(image.pixel_size_um, first.pixel_size_um, rtol=0.01)
+    ):
+        raise ReaderError(
+            f"'{path.name}' has pixels of {image.pixel_size_um} µm, but '{first_path.name}' of the same image "
+            f"{first.pixel_size_um} µm.",
+            "Give the right one with --pixel-size-um.",
+        )
+
+
+def _describe(image: Micrograph) -> str:
+    return f"{' x '.join(str(side) for side in image.array.shape)} ({image.axes}, {image.array.dtype})"
+
+
+def _squeezed(image: Micrograph, stacked: str) -> Any:
+    """Drop the axes of length one that the files are stacked along."""
+    return image.array[tuple(0 if axis in stacked else slice(None) for axis in image.axes)]
+
+
+def _stack(arrays: list[Any], new_axis: bool) -> Any:
+    if not new_axis:
+        return arrays[0]
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return np.stack(arrays)
+    return da.stack([da.asarray(array) for array in arrays])

@@ -1,0 +1,1 @@
+"""Cards, weights, archives and training logs."""

@@ -1,0 +1,147 @@
+"""The models at hand: bundled, the user's own, and those of a lab's shared folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vitascope.core.card import MODEL_ID, ModelCard
+from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
+from vitascope.io.models.weights import write_bytes
+
+MAX_CARD_BYTES = 16 << 20
+NO_MODELS = "There are no models for this task."
+
+
+def model_folders() -> list[Path]:
+    """Folders that models are looked for in: bundled first, then the user's, then shared ones."""
+    return [BUNDLED_MODELS, user_models(), *shared_models()]
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model card from a JSON file.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or is no card.
+    """
+    try:
+        if path.stat().st_size > MAX_CARD_BYTES:
+            raise ModelError(f"The model card {path.name} is too large.", "A card is a small JSON file.")
+        text = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The model card {path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+    return ModelCard.from_json(text, path.name)
+
+
+def write_card(card: ModelCard, folder: Path) -> Path:
+    """Write a card as ``<id>.json``, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    path = folder / f"{card.id}.json"
+    write_bytes(path, (card.model_dump_json(indent=1) + "\n").encode())
+    return path
+
+
+def find_cards(task: str | None = None) -> dict[str, Path]:
+    """Return the card files by model id; of two with one id the first folder's counts.
+
+    Cards that cannot be read, or lie under another name than their id, are left out here; naming one in a run says what
+    is wrong with it.
+    """
+    found: dict[str, Path] = {}
+    for folder in model_folders():
+        for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+            if path.stem in found:
+                continue
+            try:
+                card = read_card(path)
+            except ModelError:
+                continue
+            if card.id == path.stem and (task is None or card.task == task):
+                found[card.id] = path
+    return found
+
+
+def list_cards(task: str | None = None) -> list[ModelCard]:
+    """List the cards at hand, the bundled ones first.
+
+    Parameters
+    ----------
+    task : str, optional
+        Only models of this task.
+    """
+    return [read_card(path) for path in find_cards(task).values()]
+
+
+def check_model_id(name: str) -> None:
+    """Refuse what is no name for a model.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not MODEL_ID.match(name):
+        raise ParameterError(
+            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
+        )
+
+
+def find_model(model: str, task: str | None = None) -> tuple[ModelCard, Path]:
+    """Find a model by its id or the path of its card.
+
+    Parameters
+    ----------
+    model : str
+        Such as ``nuclei-phase``, or the path of a card (.json).
+    task : str, optional
+        Task the model must be for.
+
+    Returns
+    -------
+    tuple of ModelCard and Path
+        The card and the file of its weights.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such model.
+    ModelError
+        If the card is broken or for another task.
+    """
+    path = find_card(model, task)
+    card = read_card(path)
+    if not model.endswith(".json") and card.id != model:
+        raise ModelError(
+            f"The card '{path.name}' is that of a model '{card.id}'.", f"Rename the file to '{card.id}.json'."
+        )
+    if task is not None and card.task != task:
+        raise ModelError(f"The model {card.id} is for the task '{card.task}', not '{task}'.", _known(task))
+    return card, path.parent / card.weights.file
+
+
+def find_card(model: str, task: str | None = None) -> Path:
+    """Return the file of a card, by id or path; it is not read.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such model.
+    """
+    if model.endswith(".json"):
+        return Path(model)
+    if MODEL_ID.match(model):
+        for folder in model_folders():
+            if (folder / f"{model}.json").is_file():
+                return folder / f"{model}.json"
+    raise ParameterError(f"There is no model '{model}'.", _known(task))
+
+
+def _known(task: str | None) -> str:
+    known = ", ".join(find_cards(task))
+    return f"Models at hand: {known}." if known else NO_MODELS

@@ -1,0 +1,1 @@
+"""Whole plates as instruments write them."""

@@ -1,0 +1,305 @@
+"""A plate as a folder of image files, read from their names alone."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vitascope.core.errors import IncompleteError, InputError, ParameterError, ReaderError
+from vitascope.core.well import PLATE_SHAPES, Place, Well
+from vitascope.io.atomic import file_name
+from vitascope.io.filenames.expand import is_image_name, is_zarr, unreadable
+from vitascope.io.filenames.grouping import ImageGroup, Member, bundle, lay_out
+from vitascope.io.filenames.parse import NameParts, natural, parse_among, parse_name
+from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
+from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
+
+MOST_LEVELS = 4
+"""Folders below the plate's: Images, TimePoint_1, ZStep_1 and one for the plate."""
+
+_IMAGES = re.compile(r"images?|bitmaps?|tiffs?", re.IGNORECASE)
+_SHOWN = 5
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage while thousands of small objects are made, all of them kept: that took 40 % of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_collection()
+def folder_plates(folder: Path, group: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
+    """List the plates in a folder of images and the folders below it; no file is opened.
+
+    Parameters
+    ----------
+    folder : Path
+    group : str, optional
+        Pattern that overrides the layouts known by name.
+    size : int, optional
+        Number of wells of the plates.
+
+    Returns
+    -------
+    tuple of Plate
+        Told apart by the plate in the names, otherwise by folder; in the order of their names.
+
+    Raises
+    ------
+    ReaderError
+        If the folder cannot be listed, or no file in it tells its well.
+    """
+    try:
+        members, strangers = _members(folder, group)
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    warnings = (_left_out("tells no well", strangers),) if strangers else ()
+    by_plate: dict[tuple[Path, object], list[Member]] = {}
+    for member in members:
+        by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
+    if not by_plate:
+        hint = "Name the parts with --group, such as '{well}_s{field}_w{channel}'."
+        raise ReaderError(f"No image in '{folder}' tells its well.", hint)
+    names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
+    plates = [
+        plate_of_members(name, folder, plate, size, Known(warnings=warnings))
+        for name, plate in zip(names, by_plate.values(), strict=True)
+    ]
+    return tuple(sorted(plates, key=lambda plate: natural(plate.name)))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an instrument's index says beside the files.
+
+    Parameters
+    ----------
+    layout : str
+        Empty for that of most files.
+    shape : tuple of int or None
+        Rows and columns of the plate.
+    channels : mapping of str to str
+        What the channels of the names are called.
+    absent : set of Path
+        Files that are listed, but not there.
+    pixel_size_um, z_step_um : float or None, micrometre
+    warnings : tuple of str
+    """
+
+    layout: str = ""
+    shape: tuple[int, int] | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[Path] = frozenset()
+    pixel_size_um: float | None = None
+    z_step_um: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def plate_of_members(
+    name: str, path: Path, members: Sequence[Member], size: int | None = None, known: Known | None = None
+) -> Plate:
+    """Make a plate of files whose places are known.
+
+    Files that claim to be the same plane, gaps in a stack and channels that the other images have become problems of
+    their image and never stop the plate.
+
+    Parameters
+    ----------
+    name : str
+    path : Path
+    members : sequence of Member
+        At least one; each tells its well.
+    size : int, optional
+        Number of wells.
+    known : Known, optional
+        What an index says.
+
+    Raises
+    ------
+    ParameterError
+        If a well lies outside a plate of this size.
+    """
+    layouts = Counter(member.parts.layout for member in members)
+    known = known or Known()
+    noticed = list(known.warnings)
+    if len(layouts) > 1:
+        noticed.append(f"Files are named in {len(layouts)} ways: {_counted(layouts)}.")
+    found = [(_site(name, one), one[0].parts.rest) for one in bundle(members)]
+    sites = [_completed(site, known) for site in _with_all_channels(_told_apart(found))]
+    sites.sort(key=site_order)
+    noticed += _gaps(sites)
+    wells = [site.well for site in sites]
+    if size is None and known.shape is not None and known.shape in PLATE_SHAPES.values():
+        wells.append(Well(known.shape[0] - 1, known.shape[1] - 1))
+    rows, columns = plate_shape(wells, size)
+    layout = known.layout or layouts.most_common(1)[0][0]
+    return Plate(name, path, layout, rows, columns, tuple(sites), tuple(noticed))
+
+
+def _completed(site: Site, known: Known) -> Site:
+    """Add what an index knows of an image."""
+    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um):
+        return site
+    group = replace(site.group, channels=tuple(known.channels.get(one, one) for one in site.group.channels))
+    absent = [path for path in site.paths if path in known.absent] if known.absent else []
+    problem = site.problem
+    if absent:
+        message = f"{len(absent)} of {len(site.paths)} files of {site.id} are missing, such as '{absent[0].name}'."
+        problem = IncompleteError(message, "The plate's index lists them: copy the plate again from its source.")
+    return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
+
+
+def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]:
+    """List the files that tell their well, and the others."""
+    pattern = compile_pattern(group) if group else None
+    levels = folder_levels(pattern) if pattern else 0
+    members: list[Member] = []
+    strangers: list[Path] = []
+    for path in list_images(folder):
+        try:
+            parts = parse_name(path, pattern)
+        except ParameterError:  # the pattern does not fit the name
+            parts = NameParts()
+        if parts.well:
+            members.append(Member(path, parts, levels))
+        else:
+            strangers.append(path)
+    layouts = {member.parts.layout for member in members}
+    if pattern is None and strangers and members:
+        among = [(path, parse_among(path, layouts)) for path in strangers]
+        members += [Member(path, parts) for path, parts in among if parts.well]
+        strangers = [path for path, parts in among if not parts.well]
+    return members, strangers
+
+
+def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
+    """List the images in a folder and those below, by name; links to folders are not followed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be listed.
+    """
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name.lower().endswith(".zarr"):
+                yield path
+            elif levels and not entry.name.startswith(".") and "thumb" not in entry.name.lower() and not is_zarr(path):
+                yield from list_images(path, levels - 1)
+        elif is_image_name(entry.name) and not entry.name.lower().endswith(".zarr"):
+            yield path
+
+
+def _site(plate: str, members: list[Member]) -> Site:
+    """Make the image of some files; trouble with them becomes its problem."""
+    parts = members[0].parts
+    place = Place(plate, parts.well, parts.field, parts.time)
+    problem: IncompleteError | InputError | None = None
+    try:
+        group = lay_out(members)
+    except IncompleteError as error:
+        problem = error
+    except ReaderError as error:
+        problem = InputError(error.message, error.hint, flag="duplicate")
+    if problem is not None:
+        channels = dict.fromkeys(member.parts.channel for member in members)
+        group = ImageGroup("", (tuple(member.path for member in members),), tuple(filter(None, channels)))
+    site_id = site_name(place)
+    return Site(site_id, Well.parse(place.well), replace(group, name=site_id, place=place), problem=problem)
+
+
+def site_name(place: Place, rest: str = "") -> str:
+    """Write the id of an image: plate, well, field, time and what else its name says."""
+    time = f"t{place.time}" if place.time else ""
+    return file_name("_".join(text for text in (place.plate, place.well, place.field, time, rest) if text))
+
+
+def _told_apart(sites: Sequence[tuple[Site, str]]) -> list[Site]:
+    """Keep images of one place apart by the rest of their names; those that nothing tells apart are refused."""
+    clashing = Counter(site.id.casefold() for site, _ in sites)
+    by_id: dict[str, list[Site]] = {}
+    for site, rest in sites:
+        if clashing[site.id.casefold()] > 1:
+            site_id = site_name(site.place, rest)
+            site = replace(site, id=site_id, group=replace(site.group, name=site_id))
+        by_id.setdefault(site.id.casefold(), []).append(site)
+    return [same[0] if len(same) == 1 else _refused(same) for same in by_id.values()]
+
+
+def _refused(same: Sequence[Site]) -> Site:
+    message = f"{len(same)} images claim to be {same[0].id}: {_some([site.paths[0].name for site in same])}."
+    problem = InputError(message, "Leave all but one out, or tell them apart with --group.", flag="duplicate")
+    return replace(same[0], problem=problem)
+
+
+def _with_all_channels(sites: list[Site]) -> list[Site]:
+    """Mark the images that lack a channel which most images of the plate have."""
+    usual = set(Counter(tuple(sorted(site.group.channels)) for site in sites).most_common(1)[0][0])
+    result = []
+    for site in sites:
+        missing = sorted(usual - set(site.group.channels))
+        if missing and site.problem is None and set(site.group.channels) < usual:
+            message = f"{site.id} has no file for channel {', '.join(missing)}, which most images of the plate have."
+            site = replace(site, problem=IncompleteError(message, "Copy the missing files from their source."))
+        result.append(site)
+    return result
+
+
+def _gaps(sites: Sequence[Site]) -> list[str]:
+    """Say which wells have fewer images, or fewer planes, than most."""
+    said = []
+    count = Counter(str(site.well) for site in sites)
+    usual = Counter(count.values()).most_common(1)[0][0]
+    few = [well for well, number in count.items() if number < usual]
+    if few:
+        said.append(f"{len(few)} of {len(count)} wells have fewer images than the usual {usual}: {_some(few)}.")
+    planes = Counter(len(site.group.planes) for site in sites)
+    if len(planes) > 1:
+        said.append(f"The images differ in the number of planes: {_counted(planes)}.")
+    return said
+
+
+def _plate_names(root: Path, keys: Sequence[tuple[Path, str]]) -> list[str]:
+    """Name plates after what the files say, or their folder; folders above are added where names clash."""
+    parts = []
+    for home, told in keys:
+        above = [part for part in home.relative_to(root).parts if not _IMAGES.fullmatch(part)]
+        root_name = root.parent.name if _IMAGES.fullmatch(root.name) else root.absolute().name
+        parts.append([root_name or "plate", *above, *([told] if told else [])])
+    names = [one[-1] for one in parts]
+    for depth in range(2, MOST_LEVELS + 3):
+        clashing = {name for name, number in Counter(name.casefold() for name in names).items() if number > 1}
+        names = [
+            "_".join(one[-depth:]) if name.casefold() in clashing else name
+            for name, one in zip(names, parts, strict=True)
+        ]
+    return names
+
+
+def _left_out(why: str, paths: Sequence[Path]) -> str:
+    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    return f"{files} left out, the name {why}: {_some([path.name for path in paths])}."
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+
+
+def _counted(numbers: Mapping[Any, int]) -> str:
+    return ", ".join(f"{what} ({number})" for what, number in sorted(numbers.items(), key=lambda one: -one[1]))

@@ -1,0 +1,73 @@
+"""A CZI, ND2 or LIF file as a plate: its scenes are the fields of the wells that their names tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vitascope.core.errors import ReaderError
+from vitascope.core.well import Place, Well
+from vitascope.io.filenames.grouping import ImageGroup
+from vitascope.io.filenames.parse import parse_name
+from vitascope.io.images.vendor import list_scenes
+from vitascope.io.plates.image_folder import site_name
+from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
+
+_ROW_AND_COLUMN = re.compile(r"(?:\A|.*/)(A[A-F]|[A-P])/(\d{1,2})(?:/|\Z)")
+
+
+def vendor_plate(path: Path, size: int | None = None) -> Plate:
+    """Index a file; no pixel is read.
+
+    Parameters
+    ----------
+    path : Path
+    size : int, optional
+        Number of wells.
+
+    Returns
+    -------
+    Plate
+        The fields of a well are numbered from 1, in the order of the file.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read, or none of its scenes is called after a well.
+    """
+    scenes = list_scenes(path)
+    sites: list[Site] = []
+    fields: dict[str, int] = {}
+    strangers = []
+    for scene in scenes:
+        well = scene_well(scene.name)
+        if not well:
+            strangers.append(scene.name or str(scene.index))
+            continue
+        fields[well] = fields.get(well, 0) + 1
+        place = Place(path.stem, well, str(fields[well]))
+        group = ImageGroup(site_name(place), ((path,),), scene.channels, place=place, scene=scene.index)
+        sites.append(Site(group.name, Well.parse(well), group, scene.pixel_size_um, scene.z_step_um))
+    if not sites:
+        raise ReaderError(
+            f"None of the {len(scenes)} images in '{path.name}' is called after a well.",
+            "Give it as an image, or export the wells as OME-TIFF.",
+        )
+    warnings = (f"{len(strangers)} images are called after no well: {strangers[0]} …",) if strangers else ()
+    rows, columns = plate_shape([site.well for site in sites], size)
+    layout = path.suffix.lower()[1:]
+    return Plate(path.stem, path, layout, rows, columns, tuple(sorted(sites, key=site_order)), warnings)
+
+
+def scene_well(name: str) -> str:
+    """Find the well in a scene's name: ``B02``, ``B2-1``, ``Point B02_0003`` or ``Plate/B/2/R1``; empty for none.
+
+    Examples
+    --------
+    >>> [scene_well(name) for name in ("B2-1", "TileScan 1/B/2/R1", "Series001")]
+    ['B02', 'B02', '']
+    """
+    match = _ROW_AND_COLUMN.match(name)
+    if match:
+        return str(Well.parse(match[1] + match[2]))
+    return parse_name(name.replace("/", "_") or "image").well

@@ -1,0 +1,1 @@
+"""Tables of people and instruments: plate maps, plate readers, measured values; CSV written."""

@@ -1,0 +1,202 @@
+"""What a plate map may hold: its rows as text are turned into values, and what is wrong is said well by well."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from vitascope.core.errors import InputError, ParameterError
+from vitascope.io.filenames.parse import read_well
+from vitascope.io.tables.csv_append import uncell
+from vitascope.io.tables.vocabulary import is_vehicle, read_dose, read_role, read_unit
+
+_SHOWN, _EACH = 8, 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one well of a map.
+
+    Parameters
+    ----------
+    plate, well : str
+        The well as it stands in the map where it is none.
+    kind : str
+        ``unknown_well``, ``duplicate``, ``bad_dose``, ``missing_dose``, ``unit_mismatch``, ``unknown_role``,
+        ``no_image`` or ``not_in_map``.
+    sentence : str
+        For the user.
+    fatal : bool
+        Whether a map with it is refused.
+    """
+
+    plate: str
+    well: str
+    kind: str
+    sentence: str
+    fatal: bool
+
+
+def refuse(problems: Sequence[Problem], name: str) -> None:
+    """Refuse a map with fatal problems, naming all of its wells.
+
+    Raises
+    ------
+    InputError
+    """
+    fatal = [problem for problem in problems if problem.fatal]
+    if not fatal:
+        return
+    shown = " ".join(problem.sentence for problem in fatal[:_SHOWN])
+    more = ", ".join(problem.well for problem in fatal[_SHOWN:])
+    raise InputError(
+        f"'{name}': {shown}" + (f" Also: {more}." if more else ""), "Correct these wells in the plate map."
+    )
+
+
+def in_short(problems: Sequence[Problem]) -> list[str]:
+    """Say what was noticed, kind by kind; of many wells of one kind, one sentence and the names of the others.
+
+    Examples
+    --------
+    >>> found = [Problem("P", f"A{k}", "no_image", f"The map has A{k}, but there is no image.", False) for k in (1, 2)]
+    >>> in_short(found * 2)
+    ['The map has A1, but there is no image. The same is true of 3 more: A2, A1, A2.']
+    """
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    said = []
+    for found in by_kind.values():
+        if len(found) <= _EACH:
+            said += [problem.sentence for problem in found]
+        else:
+            wells = ", ".join(problem.well for problem in found[1:])
+            said.append(f"{found[0].sentence} The same is true of {len(found) - 1} more: {wells}.")
+    return said
+
+
+def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+    """Turn rows of text into a map's table, and say what is wrong with it.
+
+    Parameters
+    ----------
+    rows : sequence of mapping of str to str
+        Each with ``well``, or ``row`` and ``column``; all others may be missing.
+    lines : sequence of int
+        Where each row stands in its file.
+
+    Returns
+    -------
+    tuple of DataFrame and tuple of Problem
+        Rows without a well, or with one that stood before, are left out of the table.
+    """
+    doses = [row.get("dose", "") for row in rows]
+    decimal_comma = not any("." in dose for dose in doses)
+    problems: list[Problem] = []
+    seen: dict[tuple[str, str], int] = {}
+    values = []
+    for row, line in zip(rows, lines, strict=True):
+        made = _row(row, line, decimal_comma, problems)
+        if made is None:
+            continue
+        key = (str(made["plate"]), str(made["well"]))
+        if key in seen:
+            sentence = f"The well {made['well']} stands twice, in lines {seen[key]} and {line}."
+            problems.append(Problem(*key, "duplicate", sentence, True))
+            continue
+        seen[key] = line
+        values.append(made)
+    problems += _missing_doses(values)
+    problems += _mixed_units(values)
+    return pd.DataFrame(values, columns=_columns(values)), tuple(problems)
+
+
+def _columns(values: Sequence[Mapping[str, Any]]) -> list[str]:
+    known = ["plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient"]
+    return list(dict.fromkeys([*known, *(name for row in values for name in row)]))
+
+
+def _row(row: Mapping[str, str], line: int, decimal_comma: bool, problems: list[Problem]) -> dict[str, Any] | None:
+    plate = row.get("plate", "").strip()
+    given = row.get("well", "").strip()
+    try:
+        well = read_well(given) if given else read_well(row.get("row", "").strip(), row.get("column", "").strip())
+    except (ParameterError, ValueError):
+        what = given or f"{row.get('row', '')}{row.get('column', '')}"
+        if not what:
+            what = "empty"
+        problems.append(Problem(plate, what, "unknown_well", f"'{what}' in line {line} is no well.", True))
+        return None
+    dose = read_dose(row.get("dose", ""), decimal_comma)
+    unit_given = row.get("dose_unit", "").strip()
+    unit = read_unit(unit_given)
+    if dose is None or dose[0] < 0:
+        sentence = f"The dose '{row.get('dose', '')}' of {well} (line {line}) is no amount of zero or more."
+        problems.append(Problem(plate, well, "bad_dose", sentence, True))
+        dose = (math.nan, "")
+    if unit is not None and dose[1] and dose[1] != unit.name:
+        sentence = f"The dose of {well} (line {line}) is in {dose[1]}, but its column says {unit.name}."
+        problems.append(Problem(plate, well, "unit_mismatch", sentence, True))
+    treatment = uncell(row.get("treatment", "").strip())
+    role = read_role(row.get("role", ""))
+    if role == "other" and row["role"].strip().casefold() != "other":
+        sentence = f"The role '{row['role'].strip()}' of {well} is not known: taken as 'other'."
+        problems.append(Problem(plate, well, "unknown_role", sentence, False))
+    known = ("plate", "well", "row", "column", "treatment", "dose", "dose_unit", "role")
+    return {
+        "plate": plate,
+        "well": well,
+        "treatment": treatment,
+        "dose": dose[0],
+        "dose_unit": dose[1] or (unit.name if unit else unit_given),
+        "role": role or _role(treatment, dose[0]),
+        "replicate": row.get("replicate", "").strip(),
+        "patient": uncell(row.get("patient", "").strip()),
+        **{name: uncell(text.strip()) for name, text in row.items() if name not in (*known, "replicate", "patient")},
+    }
+
+
+def _role(treatment: str, dose: float) -> str:
+    """Guess the role of a well that the map says none of."""
+    if is_vehicle(treatment) or dose == 0:
+        return "negative"
+    return "treated" if treatment or math.isfinite(dose) else "other"
+
+
+def _missing_doses(values: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Name treated wells without a dose, where others have one."""
+    if not any(math.isfinite(row["dose"]) for row in values):
+        return []
+    return [
+        Problem(row["plate"], row["well"], "missing_dose", f"{row['well']} ({row['treatment']}) has no dose.", False)
+        for row in values
+        if row["role"] == "treated" and math.isnan(row["dose"])
+    ]
+
+
+def _mixed_units(values: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Name the wells whose dose has another kind of unit than the first of the same treatment, or none."""
+    first: dict[str, str] = {}
+    found = []
+    for row in values:
+        if not math.isfinite(row["dose"]) or row["dose"] == 0:
+            continue
+        unit = str(row["dose_unit"])
+        before = first.setdefault(str(row["treatment"]).casefold(), unit)
+        if _kind(unit) != _kind(before):
+            sentence = (
+                f"The dose of {row['well']} ({row['treatment']}) is in {unit or 'no unit'}, others of the same "
+                f"treatment in {before or 'no unit'}."
+            )
+            found.append(Problem(row["plate"], row["well"], "unit_mismatch", sentence, False))
+    return found
+
+
+def _kind(unit: str) -> str:
+    known = read_unit(unit)
+    return known.kind if known else unit.casefold()

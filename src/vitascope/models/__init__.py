@@ -1,1 +1,0 @@
-"""Networks: tensors in, named tuples of tensors out; no files, no devices."""

@@ -1,0 +1,24 @@
+"""Networks that answer with one tensor, for programs that know nothing else; weights are those of their parents."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vitascope.networks.mil_cnn import MilCnn
+from vitascope.networks.unet import UNet
+
+
+class PlainUNet(UNet):
+    """A U-Net that returns its image only."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Predict fluorescence (B, K, H, W) from (B, C, H, W)."""
+        return super().forward(x).image
+
+
+class PlainMilCnn(MilCnn):
+    """A network of bags that returns the probabilities of the classes only."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Classify (B, C, H, W), all of whose instances count: (B, K)."""
+        return self.probabilities(super().forward(x).scores)

@@ -1,0 +1,1 @@
+"""Where pictures lie: resampling, registration, duplicates, and what is wrong with a pair."""

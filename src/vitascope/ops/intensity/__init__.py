@@ -1,0 +1,1 @@
+"""Grey values: histograms, thresholds, background, filters, quality, and pictures made worse on purpose."""

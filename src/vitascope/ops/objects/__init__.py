@@ -1,0 +1,1 @@
+"""Objects found, cut apart, drawn and measured; and regions of maps."""

@@ -1,0 +1,1 @@
+"""Large arrays in tiles and pieces."""

@@ -1,0 +1,51 @@
+"""Which channels of a stack are the live and the dead dye, and what is left where there is no dead one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vitascope.core.card import InputSpec
+from vitascope.core.errors import InputError
+from vitascope.core.micrograph import Micrograph
+from vitascope.engine.select_planes import find_channel, find_channels
+
+
+def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec) -> tuple[int, ...]:
+    """Return the channels that a model takes, in its order; of a model of both dyes the live one alone is enough.
+
+    Parameters
+    ----------
+    image : Micrograph
+    channels : sequence of str or None
+        Names or numbers; the live dye alone may be named.
+    spec : InputSpec
+
+    Raises
+    ------
+    InputError
+        If neither the caller nor the names tell which is which.
+    """
+    one = image.sizes["C"] == 1 if channels is None else len(channels) == 1
+    if not one or len(spec.channels) != 2:
+        return find_channels(image, channels, spec)
+    if channels is not None:
+        return (find_channel(image, channels[0], ""),)
+    live, dead = spec.channels
+    name = image.channel_names[0] if image.channel_names else ""
+    if name.lower() in {n.lower() for n in (live, *spec.also_called.get(live, ()))}:
+        return (0,)
+    named = f"is named '{name}'" if name else "has no name"
+    raise InputError(
+        f"The model takes 2 channels ({live}, {dead}); the image has 1, which {named}.",
+        f"Give both: in napari choose both layers as channels (Ctrl and click selects several). Where it is the {live} "
+        "dye and there is no other, name it: channel 0 (on the command line --set 'channels=[0]').",
+        flag="wrong_channels",
+    )
+
+
+def without_dye(like: Any) -> Any:
+    """Return a channel without light, of the shape of another; it takes no memory."""
+    return np.broadcast_to(np.uint8(0), tuple(int(n) for n in like.shape))

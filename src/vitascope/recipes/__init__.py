@@ -1,0 +1,1 @@
+"""What makes a model: recipe, data, folds and fine-tuning settings; free of torch."""

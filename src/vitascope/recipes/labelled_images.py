@@ -1,0 +1,269 @@
+"""Images with numbers of the whole image (bags, in multiple-instance learning): where they are, and what they are."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitascope.core.errors import InputError, ParameterError
+from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.filenames.parse import read_well
+from vitascope.io.tables.read import decimal_comma, parse_number, read_table
+from vitascope.recipes.recipe import BagSource, DataSet, ImagePair
+
+logger = logging.getLogger(__name__)
+
+PLACE_COLUMNS = ("plate", "well", "field")
+MOST_TOLD = 12
+
+
+@dataclass(frozen=True)
+class Bag:
+    """One image with its numbers.
+
+    Parameters
+    ----------
+    images : ImageGroup
+        The files of the image.
+    labels : mapping of target name to float
+    group : str
+        What must not stand on both sides of a split.
+    treatment : str
+        What replicates share.
+    control : bool
+        Whether it is an untreated one.
+    source : ImagePair
+        As the recipe has it; for images that were found, an empty one.
+    """
+
+    images: ImageGroup
+    labels: dict[str, float]
+    group: str
+    treatment: str = ""
+    control: bool = False
+    source: ImagePair = field(default_factory=lambda: ImagePair(image=""))
+
+
+def find_bags(data: DataSet, targets: tuple[str, ...], folder: Path) -> list[Bag]:
+    """Return the bags of a data set: those it lists, those of its class folders, or those of its table.
+
+    Parameters
+    ----------
+    data : DataSet
+    targets : tuple of str
+        Names of the classes, or of other numbers.
+    folder : Path
+        Of the data set.
+
+    Raises
+    ------
+    InputError
+        If an image, a class or a column cannot be told.
+    ReaderError
+        If a file cannot be read.
+    """
+    if data.bags is None:
+        return [_listed(pair, folder) for pair in data.pairs]
+    if data.bags.table:
+        return _of_table(data.bags, targets, folder)
+    return _of_folders(data.bags, targets, folder)
+
+
+def _listed(pair: ImagePair, folder: Path) -> Bag:
+    groups = find_groups([folder / pair.image])
+    if len(groups) != 1:
+        raise InputError(f"{pair.image} names {len(groups)} images, not one.", "Name the files of one image.")
+    return Bag(groups[0], dict(pair.labels), pair.group or own_group(groups[0]), pair.treatment, source=pair)
+
+
+def own_group(images: ImageGroup) -> str:
+    """Return the group of an image that is given none: its well, as the name tells it, else the image itself."""
+    return f"{images.place.plate} {images.place.well}".strip() if images.place.well else images.name
+
+
+def _of_folders(source: BagSource, targets: tuple[str, ...], folder: Path) -> list[Bag]:
+    by_name = {f.name.lower(): f for f in sorted(folder.iterdir()) if f.is_dir()}
+    missing = [t for t in targets if t.lower() not in by_name]
+    if missing:
+        raise InputError(
+            f"There is no folder '{missing[0]}' in {folder.name}.",
+            "Each class has a folder of its name, with its images.",
+        )
+    return [
+        Bag(group, one_class(target, targets), f"{target}/{group.name}")
+        for target in targets
+        for group in find_groups([by_name[target.lower()]], source.pattern or None)
+    ]
+
+
+def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list[Bag]:
+    table = read_table(folder / source.table)
+    table.columns = [str(c).strip().lower() for c in table.columns]
+    groups = find_groups([folder], source.pattern or None)
+    finder = _Finder(groups, source.image.strip().lower())
+    reader = _LabelReader(source, targets, table)
+    marks: list[bool] = []
+    bags: list[Bag] = []
+    for line, (_, row) in zip(table.attrs["lines"], table.iterrows(), strict=True):
+        labels = reader.read(row, line)
+        found = finder.find(row, line) if labels is not None else []
+        if labels is None or not found:
+            continue  # treated wells, and wells without an image, are no fault of a plate's table
+        group = " ".join(_cell(row, c) for c in source.group)
+        treatment = " ".join(_cell(row, c) for c in source.treatment)
+        control = bool(source.control) and all(_cell(row, c) == v for c, v in source.control.items())
+        bags += [Bag(one, labels, group or own_group(one), treatment, control) for one in found]
+        marks += [control] * len(found)
+    if not bags:
+        raise InputError(
+            f"No row of {source.table} has both an image here and one of the classes {', '.join(targets)}.",
+            " ".join(reader.problems[:2])
+            or "Name the images in a column 'image', or by 'well' (and 'plate', 'field') as their file names do.",
+        )
+    if not reader.by_class:
+        for problem in (*reader.problems, *finder.problems(source.table)):
+            logger.warning("%s", problem)
+    return to_controls(bags, marks) if source.control else bags
+
+
+def to_controls(bags: list[Bag], is_control: list[bool]) -> list[Bag]:
+    """Divide the numbers of bags by the median of the controls of their group.
+
+    Raises
+    ------
+    InputError
+        If a group has no control, or the median of its controls is not above 0.
+
+    References
+    ----------
+    NViR (seed 001): viability is ATP over the median ATP of the untreated wells of the same plate and day.
+    """
+    found = []
+    for bag, own in zip(bags, is_control, strict=True):
+        controls = [b.labels for b, mark in zip(bags, is_control, strict=True) if mark and b.group == bag.group]
+        if not controls:
+            raise InputError(
+                f"The group '{bag.group}' has no control well.",
+                "Mark its controls in the table, or leave it out.",
+            )
+        medians = {t: float(np.median([c[t] for c in controls])) for t in bag.labels}
+        if any(not m > 0 for m in medians.values()):
+            raise InputError(f"The controls of the group '{bag.group}' have no median above 0.", "Check their numbers.")
+        found.append(replace(bag, labels={t: v / medians[t] for t, v in bag.labels.items()}, control=own))
+    return found
+
+
+class _LabelReader:
+    """Reads the numbers of a table's rows: those of their class, or those that stand in columns of the targets' names.
+
+    Cells that hold no number are left out and told.
+    """
+
+    def __init__(self, source: BagSource, targets: tuple[str, ...], table: pd.DataFrame) -> None:
+        self._source, self._targets = source, targets
+        self.by_class = source.label.lower() in table
+        self.problems: list[str] = []
+        absent = [t for t in targets if t.lower() not in table]
+        if absent and not self.by_class:
+            raise InputError(
+                f"The table {source.table} has neither a column '{source.label}' nor numbers under "
+                f"{', '.join(targets)}.",
+                f"Its columns are {', '.join(map(str, table.columns))}.",
+            )
+        columns = [] if self.by_class else [t.lower() for t in targets]
+        self._comma = {c: decimal_comma([str(cell) for cell in table[c]]) for c in columns}
+
+    def read(self, row: pd.Series[Any], line: int) -> dict[str, float] | None:
+        """Return the numbers of a row; None where it has no class of ours, or a cell that is no number."""
+        if self.by_class:
+            value = str(row[self._source.label.lower()]).strip()
+            value = self._source.classes.get(value, value)
+            known = {t.lower(): t for t in self._targets}
+            return one_class(known[value.lower()], self._targets) if value.lower() in known else None
+        found: dict[str, float] = {}
+        for target in self._targets:
+            text = str(row[target.lower()]).strip()
+            number = parse_number(text, self._comma[target.lower()])
+            if number is None or math.isnan(number):
+                self.problems.append(f"'{text}' in line {line} is no number for {target}: the line is left out.")
+                return None
+            found[target] = number
+        return found
+
+
+def _told(names: Sequence[object]) -> str:
+    more = len(names) - MOST_TOLD
+    return ", ".join(map(str, names[:MOST_TOLD])) + (f" and {more} more" if more > 0 else "")
+
+
+def one_class(name: str, targets: tuple[str, ...]) -> dict[str, float]:
+    """Return the numbers of an image of one class: 1 for it, 0 for the others."""
+    return {t: float(t == name) for t in targets}
+
+
+def _cell(row: pd.Series[Any], column: str) -> str:
+    if column.lower() not in row.index:
+        raise InputError(f"The table has no column '{column}'.", f"Its columns are {', '.join(map(str, row.index))}.")
+    return str(row[column.lower()]).strip()
+
+
+class _Finder:
+    """Finds the images of a table's row; no image belongs to two."""
+
+    def __init__(self, groups: list[ImageGroup], column: str) -> None:
+        self._groups, self._column = groups, column
+        self._by_name = {name.lower(): g for g in groups for name in (g.name, *(p.name for p in g.paths))}
+        self._lines: dict[str, int] = {}
+        self._missing: list[int] = []
+
+    def find(self, row: pd.Series[Any], line: int) -> list[ImageGroup]:
+        """Return the images of a row.
+
+        Raises
+        ------
+        InputError
+            If it names none, or one that an earlier row names too.
+        """
+        found = self._find(row)
+        for group in found:
+            if (before := self._lines.setdefault(group.name, line)) != line:
+                raise InputError(
+                    f"The lines {before} and {line} of the table are both of {group.name}.",
+                    "Leave one of them, or tell images apart by 'image', 'plate' or 'field'.",
+                )
+        if not found:
+            self._missing.append(line)
+        return found
+
+    def problems(self, table: str) -> list[str]:
+        """Tell of rows without an image, and of images without a row."""
+        said = []
+        if self._missing:
+            said.append(f"{table}, line {_told(self._missing)}: there is a number, and no image.")
+        left = [g.name for g in self._groups if g.name not in self._lines]
+        if left:
+            said.append(f"{_told(left)}: there is an image, and no number in {table}.")
+        return said
+
+    def _find(self, row: pd.Series[Any]) -> list[ImageGroup]:
+        if self._column in row.index:
+            group = self._by_name.get(Path(str(row[self._column]).strip()).name.lower())
+            return [group] if group is not None else []
+        wanted = {c: str(row[c]).strip() for c in PLACE_COLUMNS if c in row.index and str(row[c]).strip()}
+        try:
+            if "well" in wanted:
+                wanted["well"] = read_well(wanted["well"])
+            elif {"row", "column"} <= set(row.index):
+                wanted["well"] = read_well(str(row["row"]).strip(), str(row["column"]).strip())
+        except (ParameterError, ValueError) as error:
+            raise InputError(f"A row of the table names no well: {error}", "Write wells such as B07.") from error
+        if "well" not in wanted:
+            raise InputError("The table names neither images nor wells.", "Add a column 'image' or 'well'.")
+        return [g for g in self._groups if all(getattr(g.place, c) == v for c, v in wanted.items())]

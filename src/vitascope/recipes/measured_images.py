@@ -1,0 +1,123 @@
+"""Images with an amount, matched to a table by well or name; what has no partner is named, never guessed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vitascope.core.errors import InputError, ReaderError
+from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.tables.measured_values import Amount, read_amounts
+from vitascope.recipes.labelled_images import Bag
+from vitascope.recipes.recipe import AmountSource
+
+logger = logging.getLogger(__name__)
+
+MOST_TOLD = 12
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Images and amounts that belong together.
+
+    Parameters
+    ----------
+    bags : tuple of Bag
+    problems : tuple of str
+        Sentences: cells that are no amount, wells without an image, images without a value.
+    """
+
+    bags: tuple[Bag, ...]
+    problems: tuple[str, ...]
+
+
+def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
+    """Match the images of a folder with the amounts of its tables.
+
+    Parameters
+    ----------
+    source : AmountSource
+    target : str
+        Name of the amount.
+    folder : Path
+
+    Raises
+    ------
+    ReaderError
+        If there is no such table, or one cannot be read.
+    InputError
+        If a table cannot be understood, holds a well twice, or nothing matches.
+    """
+    tables = sorted(folder.glob(source.table)) if _is_glob(source.table) else [folder / source.table]
+    if not tables:
+        raise ReaderError(f"No table in {folder.name} matches '{source.table}'.", "Check the name in the recipe.")
+    bags: list[Bag] = []
+    problems: list[str] = []
+    for table in tables:
+        found = _match(source, target, table, per_folder=_is_glob(source.table))
+        bags += found.bags
+        problems += found.problems
+    for problem in problems:
+        logger.warning("%s", problem)
+    if not bags:
+        raise InputError(
+            f"No image of {folder.name} has an amount in '{source.table}'.",
+            " ".join(problems[:2]) or "Wells or names of images must stand in both.",
+        )
+    return Matched(tuple(bags), tuple(problems))
+
+
+def _is_glob(text: str) -> bool:
+    return any(mark in text for mark in "*?[")
+
+
+def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) -> Matched:
+    amounts = read_amounts(table, source.column, source.group)
+    groups = find_groups([table.parent], source.pattern or None)
+    plate = table.parent.name if per_folder else ""
+    bags, missing, used = [], [], set()
+    for amount in amounts.rows:
+        images = _find(amount, groups)
+        used |= {g.name for g in images}
+        if not images:
+            missing.append(amount.image or f"{amount.plate} {amount.well}".strip())
+        for group in images:
+            own = amount.group or plate or amount.plate or group.place.plate or group.place.well or group.name
+            well = f"{plate or amount.plate or group.place.plate} {group.place.well}".strip()
+            own = {"image": group.name, "well": well or group.name}.get(source.by, own)
+            place = replace(group.place, plate=group.place.plate or amount.plate or plate)
+            bags.append(Bag(replace(group, place=place), {target: amount.value}, own))
+    names = [bag.images.name for bag in bags]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"{table.name} has more than one amount for the image of {_told(twice)}.",
+            "Names of images must tell their plate where the table has several, or give each plate a folder.",
+        )
+    left = [g.name for g in groups if g.name not in used]
+    where = f" of {plate}" if plate else ""
+    problems = [f"{table.name}: {p}" for p in amounts.problems]
+    if missing:
+        problems.append(f"{_told(missing)}{where}: there is an amount in {table.name}, and no image.")
+    if left:
+        problems.append(f"{_told(left)}{where}: there is an image, and no amount in {table.name}.")
+    return Matched(tuple(bags), tuple(problems))
+
+
+def _told(names: list[str]) -> str:
+    more = len(names) - MOST_TOLD
+    return ", ".join(names[:MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+def _find(amount: Amount, groups: list[ImageGroup]) -> list[ImageGroup]:
+    if amount.image:
+        wanted = Path(amount.image).name.casefold()
+        return [g for g in groups if wanted in (g.name.casefold(), *(p.name.casefold() for p in g.paths))]
+    return [
+        g
+        for g in groups
+        if amount.well
+        and g.place.well == amount.well
+        and (not amount.plate or not g.place.plate or g.place.plate == amount.plate)
+    ]

@@ -1,0 +1,377 @@
+"""A recipe: everything that makes a model, in one YAML file that can be run again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vitascope.core.card import Architecture, InputSpec, ModelId, Target
+from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.params import describe_validation
+from vitascope.core.paths import training_data
+from vitascope.core.training_params import AugmentParams, CropFilter, TargetPreparation, TrainingParams
+from vitascope.io.models.yaml import read_yaml
+
+MAX_BYTES = 1 << 20
+COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
+
+
+class RecipePart(BaseModel):
+    """A part of a recipe: frozen, and without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImagePair(RecipePart):
+    """One image with its truth: pictures (``targets``), or numbers of the whole image (``labels``).
+
+    ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
+    ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
+    picture: what is 0 in it is neither trained on nor measured.
+    """
+
+    image: str
+    targets: dict[str, str] = {}
+    labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
+    regions: str = ""
+    montage: tuple[int, int, int] | None = None
+    group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
+    treatment: str = Field("", description="What replicates share, such as compound and dose.")
+
+
+class BagSource(RecipePart):
+    """Images with numbers that are found, not listed: by folder, or in a table.
+
+    Without a table the folders are the classes. A table (CSV) names each image by ``image``, or by ``plate``, ``well``
+    and ``field`` as its file name tells them; ``label`` is its class, or the targets have columns of their names.
+    """
+
+    table: str = ""
+    label: str = Field("label", description="Column of the class.")
+    classes: dict[str, str] = Field({}, description="Target that a cell of that column means; empty where they agree.")
+    image: str = Field("image", description="Column of the images' file names.")
+    group: tuple[str, ...] = Field((), description="Columns that make a group: well, plate, replicate.")
+    control: dict[str, str] = Field(
+        {},
+        description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
+    )
+    treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
+    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+
+
+class AmountSource(RecipePart):
+    """Images whose amount stands in a table: CSV or XLSX, a plate's grid or a list of wells or images.
+
+    ``table`` names it inside the data set's folder, or a glob such as ``*/ATP_*.xlsx``: then each table speaks for the
+    images in its own folder, which is its plate.
+    """
+
+    table: str
+    column: str = Field("", description="Column of the amount in a list; empty takes atp, value, rlu or luminescence.")
+    by: Literal["", "image", "well", "plate"] = Field("", description="What makes a group, instead of columns.")
+    group: tuple[str, ...] = Field((), description="Columns that make a group; empty for the plate.")
+    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+
+
+class SimulatedSource(RecipePart):
+    """Images drawn when the recipe runs, with known truth; the same seed gives the same images."""
+
+    kind: Literal["wells", "spheroids"]
+    count: int = Field(ge=1, le=100_000)
+    seed: int = Field(0, ge=0)
+    side_px: int = Field(ge=32, le=4096)
+    groups: int = Field(10, ge=1, description="Plates that the images are spread over.")
+
+
+class AmountFit(RecipePart):
+    """How the range of amounts is cut into bins; the range itself is that of the data set.
+
+    Ins-ATP (seed 000), sections 3.2.3 and 3.3.
+    """
+
+    bins: int = Field(20, ge=1, le=1 << 20, description="Bins of the range, where no width is given.")
+    bin_width: float | None = Field(None, gt=0, description="Width R of a bin in the target's unit.")
+    sampling: Literal["balanced", "random"] = Field(
+        "balanced", description="Whether training images are drawn from all bins equally often."
+    )
+
+
+class TrunkWeights(RecipePart):
+    """Weights that the extractor of a network starts from, such as ImageNet's, in a file of the user's.
+
+    A safetensors file with the names of torchvision's ``resnet18``, beside the recipe or under ``VITASCOPE_DATA``.
+    """
+
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class MosaicBags(RecipePart):
+    """Bags made of single cells: as many as fit, laid out side by side, each cell once.
+
+    A bag has class i when the share of its cells that are of class i exceeds ``thresholds[i]``.
+    """
+
+    rows: tuple[int, int] = Field((6, 10), description="Least and greatest rows and columns of cells.")
+    thresholds: dict[str, float]
+    cell_px: int | None = Field(None, ge=8, description="Side of the middle of each tile that is laid out; all of it.")
+    validation_bags: int = Field(60, ge=1)
+    test_bags: int = Field(200, ge=1)
+    one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
+
+
+class VolumeTraining(RecipePart):
+    """For the task ``spheroid``: what volumes are trained on. The recipe's ``loss`` holds the shares of the losses.
+
+    Pairs of the data sets have a target ``classes`` (a volume with 0 not labelled, 1 background, 2 live, 3 dead), or
+    are stacks of one colour with ``live`` or ``dead`` cells numbered. Each live one is composed with each dead one, but
+    for itself, and for what the split keeps apart from it.
+    """
+
+    simulated: tuple[int, int, int] = Field(
+        (0, 0, 0), description="Simulated spheroids for training, validation and test."
+    )
+    diameters_um: tuple[float, float] = Field((120.0, 220.0), description="Of the simulated ones, least and greatest.")
+    keep_px: int | None = Field(
+        None, ge=32, description="Side of the middle column that is kept of larger simulated volumes; empty keeps all."
+    )
+    fields: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the simulated volumes that are a field within their spheroid, as large objectives show: "
+        "cut out before they are normalised.",
+    )
+    sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
+    pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
+    z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
+    crop_planes: int = Field(12, ge=4, multiple_of=4)
+    gamma: float = Field(2.0, ge=0, description="Of the focal loss.")
+    density_sigma_um: float = Field(8.0, gt=0)
+
+
+class DataSet(RecipePart):
+    """Where the data come from: by name, URL and hash; never fetched without being asked."""
+
+    name: str
+    url: str
+    licence: str
+    credit: str
+    description: str = ""
+    folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
+    sha256: dict[str, str] = Field(
+        {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
+    )
+    pairs: tuple[ImagePair, ...] = ()
+    class_ids: dict[str, int] = Field(
+        {},
+        description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
+        "recipe are numbered anew.",
+    )
+    bags: BagSource | None = None
+    amounts: AmountSource | None = None
+    simulated: SimulatedSource | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> DataSet:
+        if bool(self.pairs) + sum(kind is not None for kind in (self.bags, self.amounts, self.simulated)) != 1:
+            raise ValueError(
+                "a data set lists 'pairs', or says under 'bags' or 'amounts' where they are found, or is 'simulated'"
+            )
+        return self
+
+
+class Split(RecipePart):
+    """What is trained on and what is kept apart.
+
+    ``region``: rows ``[first, last + 1]`` of every image; between training rows and those kept apart lies a gap, best
+    as wide as the network's reach (the card says so where it is narrower). ``group``: whole groups (image, well,
+    plate, patient; of montages single cells), named, or a share drawn by ``seed``.
+    """
+
+    by: Literal["region", "group"]
+    train_rows: tuple[tuple[int, int], ...] = ()
+    validation_rows: tuple[tuple[int, int], ...] = ()
+    test_rows: tuple[tuple[int, int], ...] = ()
+    train_groups: tuple[str, ...] = Field((), description="Groups to train on; empty for all that are not kept apart.")
+    validation_groups: tuple[str, ...] = ()
+    test_groups: tuple[str, ...] = ()
+    validation_fraction: float = Field(0.0, ge=0, lt=1)
+    test_fraction: float = Field(0.0, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+    near_duplicates: float = Field(
+        0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."
+    )
+    force_leak: bool = Field(False, description="Go on where the split leaks; the card then says that it does.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Split:
+        rows = (*self.train_rows, *self.validation_rows, *self.test_rows)
+        if any(not 0 <= first < end for first, end in rows):
+            raise ValueError("rows go from a first one to behind the last one, as in [0, 576]")
+        if self.by == "region" and not self.train_rows:
+            raise ValueError("a split by region names rows to train on")
+        named = [*self.train_groups, *self.validation_groups, *self.test_groups]
+        if not self.force_leak and (twice := sorted({g for g in named if named.count(g) > 1})):
+            raise ValueError(f"the group {twice[0]} stands on both sides of the split")
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("the shares kept apart leave nothing to train on")
+        return self
+
+
+class Refit(RecipePart):
+    """Training once more from the start on more of the data, for as many epochs as were best.
+
+    ``all``: of the whole; the figures then are those of the first training, its twin. ``but_test``: the validation part
+    is trained on too, and the new model is measured on the test part.
+    """
+
+    on: Literal["but_test", "all"]
+    train_rows: tuple[tuple[int, int], ...] = Field((), description="For a split by region.")
+    crop_px: int | None = Field(None, ge=32, multiple_of=16, description="Of the larger area; empty for the same.")
+
+
+class Recipe(RecipePart):
+    """How to make one model."""
+
+    task: str
+    id: ModelId
+    title: str
+    summary: str
+    distrust: str
+    licence: str
+    credit: str
+    data: tuple[DataSet, ...] = ()
+    split: Split
+    input: InputSpec
+    targets: tuple[Target, ...] = Field(min_length=1)
+    target_preparation: TargetPreparation = TargetPreparation()
+    target_percentiles: tuple[float, float] = Field(
+        (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
+    )
+    network: Architecture
+    trunk: TrunkWeights | None = None
+    mosaic: MosaicBags | None = None
+    volumes: VolumeTraining | None = None
+    amounts: AmountFit = AmountFit()
+    map_truth: str = Field(
+        "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
+    )
+    map_threshold: Literal["per_class", "single"] = Field(
+        "per_class",
+        description="Whether each class's maps are scaled to a threshold of their own, or one threshold holds for "
+        "their plain sum, as in the paper (Kraus 2016, section 4.4).",
+    )
+    loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
+    crop_px: int = Field(256, ge=32, multiple_of=16)
+    augment: AugmentParams = AugmentParams()
+    keep: CropFilter = CropFilter()
+    training: TrainingParams = TrainingParams()
+    refit: Refit | None = Field(None, description="Whether to train once more on more of the data at the end.")
+    twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
+    start_from: str = Field("", description="Model whose weights training starts from; empty for none.")
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Recipe:
+        if not self.data and (self.volumes is None or not self.volumes.simulated[0]):
+            raise ValueError("a recipe names data")
+        return self
+
+    def changed(self, values: dict[str, Any]) -> Recipe:
+        """Return a copy with fields replaced by dotted name, for instance ``training.learning_rate``: for a search.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown or a value out of bounds.
+        """
+        tree = self.model_dump()
+        for name, value in values.items():
+            *path, last = name.split(".")
+            branch = tree
+            for key in path:
+                branch = branch.get(key) if isinstance(branch, dict) else None  # type: ignore[assignment]
+            if not isinstance(branch, dict) or last not in branch:
+                raise InputError(f"A recipe has no field '{name}'.", f"Known at the top: {', '.join(tree)}.")
+            branch[last] = value
+        return parse_recipe(tree, self.id)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from YAML.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read or is no YAML.
+    InputError
+        Naming the fields that are missing, unknown or wrong.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ReaderError("It is too large for a recipe.")
+        tree = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ReaderError(f"The recipe {path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ReaderError(f"The recipe {path.name} is no text.", "Check that it is YAML text.") from error
+    except ReaderError as error:
+        raise ReaderError(f"The recipe {path.name} cannot be read. {error.message}", COMPARE) from error
+    return parse_recipe(tree, path.name)
+
+
+def parse_recipe(tree: Any, source: str) -> Recipe:
+    """Validate plain values as a recipe."""
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"The recipe {source} is not valid: {describe_validation(error)}", COMPARE) from error
+
+
+def find_data(data: DataSet, recipe_folder: Path) -> Path:
+    """Return the folder of a data set: under ``VITASCOPE_DATA``, else relative to the recipe; '.' is the recipe's own.
+
+    Raises
+    ------
+    ReaderError
+        If it is in neither place; the sentence says where to get it.
+    """
+    roots = (recipe_folder,) if data.folder == "." else (training_data(), recipe_folder)
+    places = [root / data.folder for root in roots if root is not None]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise ReaderError(
+        f"The data set '{data.name}' is not on this machine.",
+        f"Get it from {data.url} ({data.licence}), and set VITASCOPE_DATA to the folder that holds '{data.folder}'.",
+    )
+
+
+def check_files(data: DataSet, folder: Path) -> None:
+    """Check every file of a data set against its hash.
+
+    Raises
+    ------
+    ReaderError
+        Naming the first file that is missing or differs.
+    """
+    for name, expected in data.sha256.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ReaderError(
+                f"{name} of the data set '{data.name}' is missing or cannot be read.", f"Get it from {data.url}."
+            ) from error
+        if found != expected:
+            raise ReaderError(
+                f"{name} is not the file the recipe was written for (SHA-256 differs).", f"Get it from {data.url}."
+            )

@@ -1,0 +1,1 @@
+"""How models are made: the loop, its data, samplers and losses, and what each task brings."""

@@ -1,0 +1,1 @@
+"""From a recipe to images in network units, split without leakage."""

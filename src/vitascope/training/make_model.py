@@ -1,0 +1,392 @@
+"""Make a model from a recipe: what is alike for all tasks. A task brings a :class:`Trainee`."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import logging
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vitascope.core.card import DataSource, Domain, InputSpec, Intervals, Metric, ModelCard, Target, Weights
+from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.progress import Progress, Steps
+from vitascope.core.versions import versions
+from vitascope.engine.device import Device, pick_device
+from vitascope.engine.domain import crop_windows, image_statistics, make_domain
+from vitascope.engine.load_model import LoadedModel, build_network, check_channels, export_tensors, load_model
+from vitascope.io.atomic import check_writable
+from vitascope.io.models.cards import read_card, write_card
+from vitascope.io.models.weights import sha256_of_bytes, write_weights
+from vitascope.networks.unet import initialise
+from vitascope.ops.geometry.pair_check import words_of_ids
+from vitascope.ops.geometry.resample import array_reader
+from vitascope.recipes.recipe import Recipe
+from vitascope.training.loop.loop import Trained, TrainingJob, train
+from vitascope.training.loop.optim import freeze, train_only_first
+from vitascope.training.run_log import Run, recorded
+from vitascope.training.samplers.crops import Pair
+
+logger = logging.getLogger(__name__)
+
+DOMAIN_CROP_PX = 128
+REFIT, AGAIN = "refit", "training once more, on more of the images"
+HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
+
+
+class Trainee(TrainingJob, Protocol):
+    """What a task brings to training: data and loss for the loop, then what the card says of them.
+
+    ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split,
+    ``counts`` how much of what there is; ``notes`` hold what the card is to warn of; ``hashes`` the files of data sets
+    whose recipe lists none.
+    """
+
+    input: InputSpec
+    targets: tuple[Target, ...]
+    words: str
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+    hashes: dict[str, dict[str, str]]
+
+    def metrics(self, network: nn.Module) -> list[Metric]:
+        """Measure the trained network on what was kept apart; empty where nothing was."""
+
+    def domain(self, network: nn.Module) -> Domain | None:
+        """Describe the training images."""
+
+    def settings(self, network: nn.Module) -> dict[str, float]:
+        """Choose values of the task's parameters that hold for this model, on training data."""
+
+    def intervals(self, network: nn.Module) -> Intervals | None:
+        """Calibrate the intervals of the model's numbers on what it was not trained on; None where it gives none."""
+
+
+@runtime_checkable
+class FittingTrainee(Protocol):
+    """What a task brings in addition whose numbers another laboratory has in another unit."""
+
+    def fit_head(self, network: nn.Module) -> None:
+        """Fit the last layers alone to the training data, in place."""
+
+
+Prepare = Callable[[Recipe, Path, nn.Module], Steps[Trainee]]
+"""Reads the data of a recipe and returns the trainee."""
+
+
+def make_model(
+    recipe: Recipe,
+    recipe_folder: Path,
+    out: Path,
+    prepare: Prepare,
+    start_from: str | None = None,
+    device: str = "auto",
+) -> Steps[Path]:
+    """Train a model and write its card and weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    recipe_folder : Path
+        Where relative data folders start.
+    out : Path
+        Folder that gets ``<id>.json`` and ``<id>.safetensors``; checkpoints lie in ``<id>.training`` until it ends.
+    prepare : callable
+        Of the task.
+    start_from : str, optional
+        Model whose weights training starts from; by default the one that the recipe names, if it names one.
+    device : str
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Path
+        Of the card.
+
+    Raises
+    ------
+    VitascopeError
+        If data, recipe or folder cannot be used, or there is a model of this id: models are never replaced.
+    """
+    start_from = start_from or recipe.start_from or None
+    _check_new(recipe, out)
+    check_writable(out)
+    check_channels(recipe.network, recipe.input, recipe.targets)
+    chosen, precision = choose_device(recipe, device)
+    network, parent = _start_network(recipe, start_from)
+    fresh = copy.deepcopy(network)  # the parent may be deleted meanwhile
+    trainee = yield from prepare(recipe, recipe_folder, network)
+    begun = _fitted(trainee, network) if parent else None
+    checkpoints = out / f"{recipe.id}.training"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    fingerprint = f"{recipe.fingerprint()} {parent}".strip()
+    how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
+    steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
+    run = Run(recipe, fingerprint, parent, chosen.label)
+    trained = yield from recorded(steps, run)
+    better = begun is None or got_better(trained)  # without a head to fall back on, it is trained as was asked
+    if begun is not None and not better:
+        trained = replace(trained, network=begun, best_epoch=0, notes=(*trained.notes, HEAD_ALONE))
+    final = Final(recipe, trainee, trained)
+    again = refit_recipe(recipe, trained)
+    if again is not None:
+        last = yield from prepare(again, recipe_folder, fresh)
+        if begun is not None:
+            _fitted(last, fresh)
+        final = Final(again, last, replace(trained, network=fresh.eval()))
+        if better:
+            (checkpoints / REFIT).mkdir(exist_ok=True)
+            steps = train(last, again.training, folder=checkpoints / REFIT, **how)
+            final = Final(again, last, (yield from recorded(steps, run, AGAIN)))
+    if begun is not None:
+        _fitted(final.trainee, final.trained.network)
+    _check_new(recipe, out)
+    path = yield from _write_model(recipe, trainee, trained, final, parent, precision, out)
+    run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
+    shutil.rmtree(checkpoints)
+    return path
+
+
+def _fitted(trainee: Trainee, network: nn.Module) -> nn.Module | None:
+    """Fit the last layers of a network, where the task does that; returns a copy as it then is, else None."""
+    if not isinstance(trainee, FittingTrainee):
+        return None
+    trainee.fit_head(network)
+    return copy.deepcopy(network).eval()
+
+
+@dataclass(frozen=True)
+class Final:
+    """What the weights of the model come from: the first training, or the one on more of the data."""
+
+    recipe: Recipe
+    trainee: Trainee
+    trained: Trained
+
+
+def got_better(trained: Trained) -> bool:
+    """Tell whether an epoch did better on the validation part than the start; without one it is taken to."""
+    scores = [entry["score"] for entry in trained.history if "score" in entry]
+    return not scores or max(scores) > trained.start.get("score", -math.inf)
+
+
+def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
+    """Return the recipe of the training on more of the data; None where there is to be none.
+
+    There is none after a run that was stopped or diverged.
+    """
+    refit = recipe.refit
+    if refit is None or trained.stopped not in ("finished", "early stop"):
+        return None
+    split: dict[str, object] = {"validation_rows": (), "validation_groups": (), "validation_fraction": 0.0}
+    if refit.on == "all":
+        split |= {"test_rows": (), "test_groups": (), "test_fraction": 0.0}
+    if refit.train_rows:
+        split["train_rows"] = refit.train_rows
+    if recipe.split.train_groups:
+        kept = recipe.split.validation_groups + (recipe.split.test_groups if refit.on == "all" else ())
+        split["train_groups"] = recipe.split.train_groups + kept
+    training = recipe.training.model_copy(update={"epochs": max(1, trained.best_epoch), "patience": 0})
+    changed = {"split": recipe.split.model_copy(update=split), "training": training, "refit": None}
+    return recipe.model_copy(update={**changed, "crop_px": refit.crop_px or recipe.crop_px})
+
+
+def _check_new(recipe: Recipe, out: Path) -> None:
+    if (out / f"{recipe.id}.json").exists():
+        raise ParameterError(
+            f"There is a model '{recipe.id}' already.", "Choose another name; models are never replaced."
+        )
+
+
+def measure_model(
+    loaded: LoadedModel, recipe: Recipe, recipe_folder: Path, prepare: Prepare, device: str, hint: str
+) -> Steps[list[Metric]]:
+    """Measure a model on the test part of a recipe's data (32 bit).
+
+    Parameters
+    ----------
+    loaded : LoadedModel
+        Fits the recipe.
+    recipe : Recipe
+        Its input, and what else ``prepare`` reads of the model, as the model's card says.
+    recipe_folder : Path
+    prepare : Prepare
+    device : str
+    hint : str
+        How a recipe keeps a test part.
+
+    Raises
+    ------
+    ModelError
+        If the recipe keeps no test part.
+    """
+    chosen, _ = choose_device(recipe, device)
+    trainee = yield from prepare(recipe, recipe_folder, loaded.network)
+    yield Progress(0, 1, "measuring the model")
+    with torch.inference_mode():
+        metrics = trainee.metrics(loaded.network.to(chosen.id))
+    loaded.network.cpu()
+    if not metrics:
+        raise ModelError(f"The recipe {recipe.id} keeps no test part.", hint)
+    yield Progress(1, 1, "measuring the model")
+    return metrics
+
+
+def choose_device(recipe: Recipe, device: str) -> tuple[Device, str]:
+    """Return the device and the number format to train in."""
+    chosen, fallback = pick_device(device)
+    if fallback:
+        logger.warning("There is no device '%s' here: training on %s.", device, chosen.label)
+    precision = recipe.training.precision
+    if precision == "auto":
+        return chosen, "bf16" if "bf16" in chosen.precisions else "f32"
+    if precision not in chosen.precisions:
+        raise ParameterError(
+            f"{chosen.label} does not compute in {precision}.", f"It takes {', '.join(chosen.precisions)}."
+        )
+    return chosen, precision
+
+
+def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, str]:
+    network = build_network(recipe.network)
+    initialise(network, torch.Generator().manual_seed(recipe.training.seed))
+    if start_from is None:
+        return network, ""
+    parent = load_model(start_from, recipe.task)
+    fitted = parent.family.fitted
+    own, wanted = (
+        {k: v for k, v in a.arguments.items() if k not in fitted} for a in (parent.card.architecture, recipe.network)
+    )
+    if own != wanted or parent.card.architecture.name != recipe.network.name:
+        raise ModelError(
+            f"The model {start_from} is built otherwise than the recipe's network.",
+            f"Set the recipe's network to {parent.card.architecture.arguments}.",
+        )
+    network.load_state_dict(parent.network.state_dict())
+    if recipe.training.freeze:
+        freeze(network.get_submodule(parent.family.encoder), recipe.training.freeze)
+    elif recipe.training.only_first:
+        train_only_first(network, network.get_submodule(parent.family.encoder), recipe.training.only_first)
+    return network, f"{parent.card.id} {parent.card.weights.sha256}"
+
+
+def _write_model(
+    recipe: Recipe, trainee: Trainee, trained: Trained, final: Final, parent: str, precision: str, out: Path
+) -> Steps[Path]:
+    yield Progress(0, 2, "measuring the model")
+    last, network = final.trainee, final.trained.network
+    metrics = last.metrics(network)
+    if recipe.refit is not None and recipe.refit.on == "all" and last is not trainee:
+        metrics = [m.model_copy(update={"of_twin": True}) for m in trainee.metrics(trained.network)]
+    domain, settings = last.domain(network), last.settings(network)
+    intervals = trainee.intervals(trained.network)  # a network that was not trained on the validation part
+    yield Progress(1, 2, "measuring the model")
+    weights_file = f"{recipe.id}.safetensors"
+    sha256 = write_weights(out / weights_file, export_tensors(network, "float16"))
+    card = ModelCard(
+        id=recipe.id,
+        task=recipe.task,
+        title=recipe.title,
+        summary=recipe.summary,
+        architecture=recipe.network,
+        input=trainee.input,
+        targets=trainee.targets,
+        data=tuple(
+            DataSource(
+                **d.model_dump(exclude={"folder", "pairs", "class_ids", "bags", "amounts", "simulated", "sha256"}),
+                sha256=d.sha256 or trainee.hashes.get(d.name, {}),
+            )
+            for d in recipe.data
+        ),
+        split=_words_of_split(recipe, trainee, final),
+        metrics=tuple(metrics) or twin_metrics(recipe, out),
+        distrust=recipe.distrust,
+        licence=recipe.licence,
+        credit=recipe.credit,
+        weights=Weights(
+            file=weights_file,
+            sha256=sha256,
+            dtype="float16",
+            parameters=sum(p.numel() for p in network.parameters()),
+        ),
+        domain=domain,
+        intervals=intervals,
+        settings=settings,
+        parent=parent,
+        training={
+            **recipe.training.model_dump(),
+            "precision": precision,
+            "loss": recipe.loss,
+            "best_epoch": trained.best_epoch,
+            "stopped": trained.stopped,
+            "counts": last.counts,
+            "refit": recipe.refit.on if recipe.refit is not None and last is not trainee else "",
+            "start": dict(trained.start),
+            "notes": [*trained.notes, *trainee.notes, *_words_of_data(recipe)],
+            "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
+            "forced_leak": recipe.split.force_leak,
+        },
+        recipe=recipe.model_dump_json(exclude={"data", "split", "trunk", "twin_metrics", "start_from"}),
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=versions(),
+    )
+    try:
+        path = write_card(card, out)
+    except OutputError:
+        (out / weights_file).unlink(missing_ok=True)
+        raise
+    yield Progress(2, 2, "measuring the model")
+    return path
+
+
+def _words_of_split(recipe: Recipe, trainee: Trainee, final: Final) -> str:
+    if final.trainee is trainee or recipe.refit is None:
+        return trainee.words
+    what = "all of it" if recipe.refit.on == "all" else "the validation part too"
+    return f"{trainee.words}. Then trained anew on {what}, for {final.recipe.training.epochs} epochs"
+
+
+def _words_of_data(recipe: Recipe) -> list[str]:
+    """Say what was done to the data before they were written."""
+    return [words_of_ids([*d.class_ids.values()], [*d.class_ids]) for d in recipe.data if d.class_ids]
+
+
+def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
+    """Return the test figures of the recipe's twin, marked as its, where its card lies beside."""
+    path = out / f"{recipe.twin_metrics}.json"
+    if not recipe.twin_metrics or not path.is_file():
+        return ()
+    return tuple(m.model_copy(update={"of_twin": True}) for m in read_card(path).metrics)
+
+
+def describe_pairs(pairs: Sequence[Pair], encode: Callable[[NDArray[np.float32]], NDArray[np.float64]]) -> Domain:
+    """Describe training images for the card; quarters of an image (or whole images) serve as held-out groups.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+    encode : callable
+        Gives the mean deepest features (F,) of a prepared crop (C, H, W).
+    """
+    statistics, features, groups = [], [], []
+    for number, pair in enumerate(pairs):
+        for area in pair.training_areas():
+            image = pair.image[:, area.top : area.bottom, area.left : area.right]
+            read, shape = array_reader(image), (image.shape[1], image.shape[2])
+            statistics += image_statistics(read, shape, DOMAIN_CROP_PX)
+            windows = crop_windows(shape, DOMAIN_CROP_PX)
+            features += [encode(read(w)) for w in windows]
+            groups += [(number, int(w[1].start * 4 / shape[1])) for w in windows]
+    return make_domain(DOMAIN_CROP_PX, statistics, np.array(features), groups)

@@ -1,0 +1,1 @@
+"""Batches drawn from training images, a pure function of (seed, step)."""

@@ -1,0 +1,82 @@
+"""Batches of whole images with a number each, drawn evenly over the range of the numbers.
+
+Drawing is a pure function of (seed, step): the same step gives the same batch whenever it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitascope.core.errors import TrainingError
+from vitascope.core.training_params import AugmentParams
+from vitascope.training.samplers.crops import Pair, random_matrix, vary
+
+
+class BagSampler:
+    """Draws batches of whole images.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Squares of one size, each with one number.
+    bin_width : float, > 0
+        Of the bins that are drawn from equally often; 0 draws images equally often.
+    augment : AugmentParams
+        Flips, rotation and changes of brightness; zooms would change the number.
+    seed, steps_per_epoch : int
+
+    References
+    ----------
+    Ins-ATP (seed 000), section 3.3. There, batch // bins images of each bin make a batch, which is none for batches of
+    15 and 20 bins; here the bins that hold images are taken in turn.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], bin_width: float, augment: AugmentParams, seed: int, steps_per_epoch: int
+    ) -> None:
+        if not pairs:
+            raise TrainingError("There is no image with a number to train on.", "Check the table of values.")
+        numbers = np.array([p.numbers[0] for p in pairs], np.float64)
+        keys = np.floor(numbers / bin_width) if bin_width else np.zeros(len(pairs))
+        self.bins: list[NDArray[np.intp]] = [np.flatnonzero(keys == k) for k in np.unique(keys)]
+        self._pairs, self._augment, self._seed, self._epoch = pairs, augment, seed, steps_per_epoch
+
+    def batch(self, step: int, size: int) -> dict[str, Tensor]:
+        """Return ``image`` (B, C, side, side), ``numbers`` (B, L) and ``epoch`` (B,)."""
+        drawn = [self._made(step * size + i, np.random.default_rng((self._seed, step, i))) for i in range(size)]
+        images, numbers = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        epoch = torch.full((size,), float(step // self._epoch))
+        return {"image": images.contiguous(memory_format=torch.channels_last), "numbers": numbers, "epoch": epoch}
+
+    def _made(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw one image, and lay another over it by chance: as two wells in one beam."""
+        image, numbers = self.draw(turn, rng)
+        if self._augment.overlay and rng.random() < self._augment.overlay:
+            over, more = self.draw(int(rng.integers(len(self.bins))), rng)
+            return (1 + image) * (1 + over) - 1, numbers + more
+        return image, numbers
+
+    def draw(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Draw one image of the bin whose turn it is: (C, side, side) and its numbers (L,)."""
+        chosen = self.bins[turn % len(self.bins)]
+        pair = self._pairs[int(chosen[rng.integers(len(chosen))])]
+        matrix = random_matrix(self._augment, pair.image.shape[-1], rng)
+        return vary(turned(pair.image, matrix), self._augment, rng), torch.from_numpy(pair.numbers)
+
+
+def turned(image: NDArray[np.float32], matrix: NDArray[np.float64]) -> Tensor:
+    """Turn and flip an image (C, side, side) about its middle; what comes in at the corners is the edge continued."""
+    side = image.shape[-1]
+    offsets = (np.arange(side) + 0.5) / side * 2 - 1
+    grid = np.stack(np.meshgrid(offsets, offsets, indexing="ij"), -1) @ matrix.T  # (side, side, 2) as y, x
+    coordinates = torch.from_numpy(np.ascontiguousarray(grid[None, :, :, ::-1], np.float32))
+    found: Tensor = F.grid_sample(
+        torch.from_numpy(image)[None], coordinates, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return found[0]

@@ -1,0 +1,97 @@
+"""How well classes of images, of mosaics of cells and of single cells are told, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import Metric
+from vitascope.stats.bootstrap import group_interval
+from vitascope.stats.classification import (
+    accuracy,
+    average_precision,
+    mean_average_precision,
+    mean_class_accuracy,
+    median_by,
+)
+from vitascope.training.data.labelled_images import BagCorpus
+from vitascope.training.samplers.crops import Pair
+
+LEVEL = 0.95
+RESAMPLES = 1000
+FEW_CELLS = 30
+"""Classes with fewer test cells than this are left out of the mean over classes."""
+
+
+def truth_of_classes(pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """Return what classes images are of, (N, K), 0 or 1."""
+    return np.array([p.numbers for p in pairs], np.float64)
+
+
+def image_metrics(corpus: BagCorpus, scores: NDArray[np.float64]) -> list[Metric]:
+    """Measure predictions of the test images, intervals over groups (section 4.4 of Kraus 2016)."""
+    samples, truth = corpus.samples["test"], truth_of_classes(corpus.pairs["test"])
+    if not samples:
+        return []
+    groups = [s.bag.group for s in samples]
+    on = "images of the test part"
+    found = [
+        _metric("accuracy", groups, lambda r: accuracy(truth[r], scores[r]), on),
+        _metric("mean class accuracy", groups, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
+        _metric("mean average precision", groups, lambda r: mean_average_precision(truth[r], scores[r]), on),
+    ]
+    treatments = [s.bag.treatment for s in samples]
+    if all(treatments) and len(set(treatments)) < len(treatments):
+        names, medians = median_by(treatments, scores)
+        _, truths = median_by(treatments, truth)
+        value = accuracy(truths, medians)
+        found.append(
+            Metric(name="accuracy, median over replicates", value=round(value, 4), on="treatments", n=len(names))
+        )
+    return found
+
+
+def _metric(name: str, groups: Sequence[str | int], statistic: Callable[[NDArray[np.intp]], float], on: str) -> Metric:
+    interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
+    low, high = (round(v, 4) if np.isfinite(v) else None for v in (interval.low, interval.high))
+    level = LEVEL if low is not None else None
+    return Metric(name=name, value=round(interval.value, 4), low=low, high=high, level=level, on=on, n=len(groups))
+
+
+def bag_metrics(
+    truth: NDArray[np.float64], scores: NDArray[np.float64], names: Sequence[str], cells: Sequence[int]
+) -> list[Metric]:
+    """Measure bags of cells: mean average precision over classes with cells enough, and each class."""
+    enough = [k for k, n in enumerate(cells) if n >= FEW_CELLS] or list(range(len(names)))
+    rows = list(range(len(truth)))
+    told = ", ".join(names[k] for k in enough)
+    found = [
+        _metric(
+            "mean average precision",
+            rows,
+            lambda r: mean_average_precision(truth[r][:, enough], scores[r][:, enough]),
+            f"mosaics of test cells, over {told}",
+        )
+    ]
+    for k, name in enumerate(names):
+        found.append(
+            _metric(
+                f"average precision {name}",
+                rows,
+                lambda r, k=k: average_precision(truth[r, k], scores[r, k]),  # type: ignore[misc]
+                f"mosaics of test cells ({cells[k]} of this class)",
+            )
+        )
+    return found
+
+
+def cell_metrics(truth: NDArray[np.float64], scores: NDArray[np.float64], names: Sequence[str]) -> list[Metric]:
+    """Measure single cells: accuracy and mean class accuracy."""
+    rows = list(range(len(truth)))
+    on = "test cells one by one, MIL layer"
+    return [
+        _metric("accuracy", rows, lambda r: accuracy(truth[r], scores[r]), on),
+        _metric("mean class accuracy", rows, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
+    ]

@@ -1,0 +1,245 @@
+import json
+
+import pytest
+
+from vitascope.core.card import Architecture
+from vitascope.core.errors import ParameterError
+from vitascope.core.params import RunParams
+from vitascope.core.paths import cache
+from vitascope.engine import execution_plan as planning
+from vitascope.engine.device import Device, core_count, pick_device
+from vitascope.engine.execution_plan import (
+    TILE_MEMORY_BYTES,
+    TILES_PX,
+    Plan,
+    Speed,
+    best_precision,
+    best_tile,
+    measured_speeds,
+    memory_cap,
+    open_backend,
+    resolve_plan,
+    smaller_plan,
+)
+from vitascope.engine.load_model import find_family
+from vitascope.engine.openvino_backend import OpenVinoBackend
+from vitascope.engine.torch_backend import TorchBackend
+from vitascope.ops.tiling.tiles import plan_tiles
+
+CPU = Device("cpu", "Processor", 16 << 30, ("f32", "bf16"))
+GPU = Device("cuda:0", "GPU", 12 << 30, ("f32", "bf16", "f16"))
+MPS = Device("mps", "Apple", 16 << 30, ("f32", "f16"))
+FAMILY = find_family(Architecture(name="unet"))
+
+
+def speeds(f32=1.0, bf16=0.5, bytes_per_px=100.0):
+    return [
+        Speed("f32", 512, f32, bytes_per_px),
+        Speed("bf16", 512, bf16, bytes_per_px),
+        Speed("bf16", 1024, bf16, bytes_per_px),
+        Speed("bf16", 2144, bf16, bytes_per_px),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def measuring(monkeypatch):
+    """Count measurements instead of making them."""
+    calls = []
+
+    def measure(model, device, threads):
+        calls.append((device.id, threads))
+        return [s for s in speeds() if s.precision in device.precisions]
+
+    monkeypatch.setattr(planning, "measure", measure)
+    monkeypatch.setattr(planning, "pick_device", lambda wanted: pick_device(wanted, [CPU]))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("bf16", "expected"), [(0.5, "bf16"), (1 / 1.21, "bf16"), (1 / 1.19, "f32"), (1.0, "f32"), (2.0, "f32")]
+)
+def test_a_shorter_format_must_be_a_fifth_faster_to_be_taken(bf16, expected):
+    assert best_precision(speeds(bf16=bf16)) == expected
+
+
+def test_without_another_format_it_is_32_bit():
+    assert best_precision([Speed("f32", 512, 1.0, 1.0)]) == "f32"
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (768, 768), (2136, 2136), (5000, 3000)])
+def test_the_tile_is_the_one_whose_windows_take_least_time(shape):
+    """With one speed for all pixels: the fewest pixels computed, halos included, in memory enough."""
+
+    def pixels(tile):
+        windows = [t.window for t in plan_tiles(shape, tile, 96)]
+        sizes = [(y.stop - y.start) * (x.stop - x.start) for y, x in windows]
+        return sum(sizes), max(sizes)
+
+    for cap in (1 << 40, 100 * 1100**2, 100 * 400**2, 1):
+        fitting = [t for t in TILES_PX if pixels(t)[1] * 100 <= cap] or [TILES_PX[0]]
+        expected = min(fitting, key=lambda t: (pixels(t)[0], t))
+        assert best_tile(speeds(), "bf16", shape, FAMILY, cap) == expected
+
+
+def test_a_tile_that_was_measured_slow_is_passed_over():
+    slow = [Speed("f32", 512, 1.0, 1.0), Speed("f32", 1024, 9.0, 1.0), Speed("f32", 2144, 9.0, 1.0)]
+    assert best_tile(slow, "f32", (2000, 2000), FAMILY, 1 << 40) == 512
+
+
+def test_a_tile_takes_no_more_than_its_share_of_memory():
+    assert memory_cap(CPU) <= TILE_MEMORY_BYTES
+    assert memory_cap(GPU) == GPU.memory_bytes // 3
+
+
+def test_what_the_user_fixed_is_kept_and_the_rest_chosen(model, measuring):
+    chosen = resolve_plan(model, RunParams(threads=1, tile_px=640), (700, 700))
+    assert chosen == Plan("cpu", "bf16", 640, 1)
+    chosen = resolve_plan(model, RunParams(threads=1, precision="f32"), (100, 100))
+    assert chosen == Plan("cpu", "f32", best_tile(speeds(), "f32", (100, 100), FAMILY, 1 << 30), 1)
+    assert len(measuring) == 1
+
+
+def test_a_plan_that_is_fixed_needs_no_measurement(model, measuring):
+    resolve_plan(model, RunParams(threads=1, precision="f32", tile_px=512), (700, 700))
+    assert measuring == []
+
+
+def test_threads_are_the_cores_unless_named(model, measuring):
+    assert resolve_plan(model, RunParams(), (100, 100)).threads == core_count()
+
+
+def test_a_resolved_plan_resolves_to_itself(model, measuring):
+    first = resolve_plan(model, RunParams(), (700, 700))
+    assert resolve_plan(model, RunParams(**first.resolved()), (50, 50)) == first
+
+
+def test_a_format_the_device_lacks_is_refused_with_those_it_has(model, measuring):
+    with pytest.raises(ParameterError, match="does not compute in f16") as caught:
+        resolve_plan(model, RunParams(precision="f16"), (100, 100))
+    assert caught.value.hint == "It takes f32, bf16."
+
+
+@pytest.mark.parametrize("device", ["tpu", "cpu0", "", "gpu"])
+@pytest.mark.fault("I11")
+def test_a_device_nobody_knows_is_refused(model, measuring, device):
+    with pytest.raises(ParameterError, match="is no device"):
+        resolve_plan(model, RunParams(device=device), (100, 100))
+
+
+@pytest.mark.fault("E04")
+def test_a_device_that_is_not_there_is_replaced_and_flagged_its_format_with_it(model, measuring):
+    chosen = resolve_plan(model, RunParams(device="cuda:1", precision="f16", tile_px=512), (100, 100))
+    assert (chosen.device, chosen.precision, chosen.flags) == ("cpu", "f32", ("device_fallback",))
+
+
+def test_devices_are_picked_by_kind_and_number():
+    devices = [GPU, Device("cuda:1", "GPU 2", 1, ("f32",)), CPU]
+    assert pick_device("auto", devices) == (GPU, False)
+    assert pick_device("cuda", devices) == (GPU, False)
+    assert pick_device("cuda:1", devices)[0].label == "GPU 2"
+    assert pick_device("cpu", devices) == (CPU, False)
+    assert pick_device("cuda:2", devices) == (CPU, True)
+    assert pick_device("mps", devices) == (CPU, True)
+    assert pick_device("mps", [MPS, CPU]) == (MPS, False)
+
+
+@pytest.mark.fault("E01")
+@pytest.mark.fault("E02")
+def test_less_memory_takes_smaller_tiles_then_the_processor_then_nothing():
+    plan, tiles = Plan("cuda:0", "bf16", 2144, 2), []
+    while plan is not None:
+        tiles.append((plan.device, plan.precision, plan.tile_px))
+        plan = smaller_plan(plan, (5000, 5000))
+    assert tiles == [
+        *(("cuda:0", "bf16", t) for t in (2144, 1536, 1024, 512, 320)),
+        *(("cpu", "f32", t) for t in (512, 320)),
+    ]
+
+
+def test_a_tile_larger_than_the_picture_is_not_tried_again():
+    plan = smaller_plan(Plan("cpu", "f32", 2144, 1), (600, 500))
+    assert plan.tile_px == 512
+    assert plan.flags == ("tile_reduced",)
+
+
+def test_speeds_are_measured_once_and_kept(model, measuring):
+    first = measured_speeds(model, CPU, 2)
+    assert measured_speeds(model, CPU, 2) == first == speeds()
+    assert measuring == [("cpu", 2)]
+    measured_speeds(model, CPU, 1)
+    assert measuring == [("cpu", 2), ("cpu", 1)]
+    assert measured_speeds(model, CPU, 2) == first
+    assert len(json.loads((cache() / "speed-1.json").read_text())) == 2
+
+
+def entry(**changes):
+    return [{"precision": "f32", "tile_px": 512, "seconds_per_px": 1e-8, "bytes_per_px": 100.0, **changes}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\x80\x04",
+        "[" * 100_000,
+        {"KEY": []},
+        {"KEY": None},
+        {"KEY": "fast"},
+        {"KEY": [1]},
+        {"KEY": entry(precision="bf16")},
+        {"KEY": entry(seconds_per_px="fast")},
+        {"KEY": entry(seconds_per_px=0)},
+        {"KEY": entry(seconds_per_px=float("nan"))},
+        {"KEY": entry(tile_px=None)},
+        {"KEY": entry(colour="red")},
+    ],
+)
+@pytest.mark.fault("J11")
+def test_a_damaged_or_older_cache_is_measured_anew(model, measuring, text):
+    measured_speeds(model, CPU, 2)
+    file = cache() / "speed-1.json"
+    key = next(iter(json.loads(file.read_text())))
+    file.write_text(json.dumps({key: text["KEY"]}) if isinstance(text, dict) else text)
+    assert measured_speeds(model, CPU, 2) == speeds()
+    assert len(measuring) == 2
+
+
+@pytest.mark.fault("E11")
+def test_a_machine_without_a_writable_cache_measures_every_time(model, measuring, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VITASCOPE_CACHE", str(tmp_path / "file" / "cache"))
+    assert measured_speeds(model, CPU, 2) == measured_speeds(model, CPU, 2)
+    assert len(measuring) == 2
+
+
+def test_a_real_measurement_gives_times_and_bytes_for_every_format(model, monkeypatch):
+    monkeypatch.setattr(planning, "memory_cap", lambda device: 0)
+    device = pick_device("cpu")[0]
+    found = planning.measure(model, device, 1)
+    assert [s.precision for s in found] == list(device.precisions)
+    assert all(s.seconds_per_px > 0 and s.bytes_per_px >= 2 * (2 * 4 + 2) for s in found)
+
+
+def test_the_last_backend_of_a_network_stays_open(model):
+    plan = Plan("cpu", "f32", 512, 1)
+    first = open_backend(model, plan)
+    assert isinstance(first, OpenVinoBackend)
+    assert open_backend(model, Plan("cpu", "f32", 1024, 1)) is first
+    assert open_backend(model, Plan("cpu", "f32", 512, 2)) is not first
+    assert open_backend(model, plan) is not first
+
+
+def test_other_devices_compute_through_torch(model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, device, precision: seen.append(device))
+    open_backend(model, Plan("cuda:0", "f16", 512, 1))
+    planning._opened.pop(model.network)
+    assert seen == ["cuda:0"]

@@ -1,0 +1,190 @@
+"""Training of viability models: from simulated spheroids, from tables with controls, from given weights."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tifffile
+from safetensors.numpy import save_file
+
+from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.progress import finish
+from vitascope.engine.load_model import build_network, load_model
+from vitascope.io.models.cards import read_card
+from vitascope.networks.resnet import ResNet18
+from vitascope.recipes.labelled_images import find_bags
+from vitascope.recipes.recipe import TrunkWeights, parse_recipe
+from vitascope.simulate.spheroid_series import DAYS, Setting, make_spheroid
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.simulated import draw, draw_control, truths
+from vitascope.training.tasks.regression import predict
+from vitascope.training.tasks.viability import check_recipe, fill_trunk, r2, run_evaluation, run_training
+
+BASE = {
+    "task": "viability",
+    "id": "viability-test",
+    "title": "t",
+    "summary": "s",
+    "distrust": "all",
+    "licence": "BSD-3-Clause",
+    "credit": "c",
+    "split": {"by": "group", "validation_fraction": 0.4, "test_fraction": 0.2},
+    "input": {
+        "modality": "bright-field",
+        "channels": ["bright-field"],
+        "find": "spheroid",
+        "side_px": 32,
+        "normalisation": {"method": "background"},
+    },
+    "targets": [{"name": "viability", "unit": "of control"}],
+    "network": {"name": "nvir", "arguments": {"width": 0.0625}},
+    "loss": {"mse": 1.0},
+    "augment": {"zoom": "none", "contrast": 0, "defocus": 0},
+    "training": {"epochs": 2, "steps_per_epoch": 3, "batch_size": 4, "precision": "f32"},
+}
+ABOUT = {"name": "d", "url": "u", "licence": "l", "credit": "c", "folder": "."}
+SPHEROIDS = {"kind": "spheroids", "count": 40, "seed": 1, "side_px": 48, "groups": 10}
+
+
+def recipe(data=None, **changes):
+    return parse_recipe({**BASE, "data": [data or {**ABOUT, "simulated": SPHEROIDS}], **changes}, "test")
+
+
+def test_a_model_is_trained_measured_and_the_same_again(tmp_path):
+    cards = [read_card(finish(run_training(recipe(), tmp_path, tmp_path / n, device="cpu"))) for n in "ab"]
+    assert cards[0].weights.sha256 == cards[1].weights.sha256
+    card = cards[0]
+    assert {m.name for m in card.metrics} >= {"MAE", "R2", "MAE of the best constant"}
+    assert card.intervals is not None and card.intervals.level == 0.9  # noqa: PT018
+    assert card.domain.distance_99 is not None
+    # What training started from is no matter to what was made of it: a file that is not there is not asked for.
+    started = recipe(trunk={"file": "none.safetensors", "sha256": "0" * 64})
+    again = finish(run_evaluation(str(tmp_path / "a" / "viability-test.json"), started, tmp_path, "cpu"))
+    assert {m.name: m.value for m in again} == pytest.approx(
+        {m.name: m.value for m in card.metrics}, rel=0.02, abs=0.01
+    )
+
+
+def test_the_pair_variant_sees_the_control_of_its_plate_and_day(tmp_path):
+    pair = {
+        "input": {**BASE["input"], "channels": ["bright-field", "control"], "find": "centre", "side_px": 48},
+        "network": {"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
+    }
+    corpus = finish(load_bags(recipe(**pair), tmp_path))
+    sample = corpus.samples["train"][0]
+    number = int(sample.bag.images.name.split("_")[1])
+    plate = int(sample.bag.group.removeprefix("plate"))
+    control = make_spheroid(1, Setting(plate, 100_000, DAYS[number % 4], 0), 48).image
+    np.testing.assert_array_equal(draw_control(recipe().data[0].simulated, number), control)
+    np.testing.assert_allclose(sample.planes[1], control)
+    np.testing.assert_allclose(sample.planes[0], draw(recipe().data[0].simulated, number)[0])
+    path = finish(run_training(recipe(**pair), tmp_path, tmp_path / "pair", device="cpu"))
+    model = load_model(str(path), "viability")
+    assert predict(model.network, corpus.pairs["test"])[0].shape == (len(corpus.pairs["test"]),)
+
+
+def test_truths_are_those_of_the_drawn_spheroids():
+    source = recipe().data[0].simulated
+    assert truths(source)[7] == draw(source, 7)[1]
+
+
+def write_table(folder, roles=("medium", "medium", "drug", "medium", "drug", "drug")):
+    atp = (100, 300, 50, 10, 5, 20)
+    lines = ["file,plate,role,viability"]
+    for number, (role, amount) in enumerate(zip(roles, atp, strict=True)):
+        image = np.random.default_rng(number).integers(0, 255, (32, 32)).astype(np.uint8)
+        tifffile.imwrite(folder / f"spheroid{number}.tif", image)
+        lines.append(f"spheroid{number}.tif,p{number // 3},{role},{amount}")
+    (folder / "map.csv").write_text("\n".join(lines))
+    return {**ABOUT, "bags": {"table": "map.csv", "image": "file", "group": ["plate"], "control": {"role": "medium"}}}
+
+
+def test_numbers_of_a_table_are_divided_by_the_median_of_their_plates_controls(tmp_path):
+    data = recipe(write_table(tmp_path)).data[0]
+    found = {b.images.name: b.labels["viability"] for b in find_bags(data, ("viability",), tmp_path)}
+    expected = [100 / 200, 300 / 200, 50 / 200, 1.0, 0.5, 2.0]
+    assert [found[f"spheroid{n}"] for n in range(6)] == pytest.approx(expected)
+
+
+def test_a_plate_without_a_control_is_named(tmp_path):
+    data = recipe(write_table(tmp_path, ("medium", "medium", "drug", "drug", "drug", "drug"))).data[0]
+    with pytest.raises(InputError, match="'p1' has no control"):
+        find_bags(data, ("viability",), tmp_path)
+
+
+def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(tmp_path):
+    made = recipe(
+        write_table(tmp_path, ("medium", "medium", "medium", "drug", "medium", "drug")),
+        network={"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
+        input={**BASE["input"], "channels": ["bright-field", "control"]},
+        split={"by": "group"},
+    )
+    corpus = finish(load_bags(made, tmp_path))
+    own = {s.bag.images.name: s for part in corpus.samples.values() for s in part}
+    # plate p0: 100, 300 and 50, the median is 100: the others stand beside spheroid0, and that beside the next nearest
+    expected = {"spheroid0": "spheroid2", "spheroid1": "spheroid0", "spheroid2": "spheroid0"}
+    # plate p1 has one control, which has none but itself
+    expected |= {"spheroid3": "spheroid4", "spheroid4": "spheroid4", "spheroid5": "spheroid4"}
+    for name, control in expected.items():
+        assert len(own[name].planes) == 2
+        np.testing.assert_array_equal(own[name].planes[1], own[control].planes[0])
+    pairs = [pair for part in corpus.pairs.values() for pair in part]
+    assert {pair.image.shape[0] for pair in pairs} == {2}
+
+
+def test_a_pair_network_without_controls_is_told_so(tmp_path):
+    source = write_table(tmp_path)
+    made = recipe(
+        {**source, "bags": {**source["bags"], "control": {}}},
+        network={"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
+        input={**BASE["input"], "channels": ["bright-field", "control"]},
+    )
+    with pytest.raises(InputError, match="'p0' has no control to put beside"):
+        finish(load_bags(made, tmp_path))
+
+
+def colour_file(folder, drop=""):
+    tensors = {k: v.numpy() for k, v in ResNet18(3).state_dict().items() if v.ndim and k != drop}
+    save_file(tensors, folder / "resnet18.safetensors")
+    return hashlib.sha256((folder / "resnet18.safetensors").read_bytes()).hexdigest(), tensors
+
+
+def test_the_extractor_starts_from_given_weights_summed_over_colours(tmp_path):
+    sha256, tensors = colour_file(tmp_path)
+    network = build_network(recipe(network={"name": "nvir", "arguments": {"width": 1.0}}).network)
+    fill_trunk(network, TrunkWeights(file="resnet18.safetensors", sha256=sha256), tmp_path)
+    np.testing.assert_allclose(
+        network.trunk.conv1.weight.detach().numpy(), tensors["conv1.weight"].sum(1, keepdims=True), rtol=1e-5, atol=1e-6
+    )
+    found = network.trunk.state_dict()["layer4.1.conv2.weight"].numpy()
+    np.testing.assert_array_equal(found, tensors["layer4.1.conv2.weight"])
+
+
+def test_weights_that_are_absent_altered_or_others_are_refused(tmp_path):
+    network = build_network(recipe().network)
+    with pytest.raises(ReaderError, match="not on this machine"):
+        fill_trunk(network, TrunkWeights(file="none.safetensors", sha256="0" * 64), tmp_path)
+    sha256, _ = colour_file(tmp_path, drop="bn1.weight")
+    with pytest.raises(ModelError):
+        fill_trunk(network, TrunkWeights(file="resnet18.safetensors", sha256="0" * 64), tmp_path)
+    with pytest.raises(ModelError, match=r"bn1\.weight"):
+        fill_trunk(network, TrunkWeights(file="resnet18.safetensors", sha256=sha256), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": {"name": "unet", "arguments": {}}}, "'nvir'"),
+        ({"split": {"by": "region", "train_rows": [[0, 10]]}}, "by group"),
+        ({"loss": {"pcc": 1.0}}, "no loss 'pcc'"),
+    ],
+)
+def test_a_recipe_of_another_task_is_refused(changes, words):
+    with pytest.raises(ParameterError, match=words):
+        check_recipe(recipe(**changes))
+
+
+def test_the_mean_explains_nothing():
+    truth = np.array([0.1, 0.5, 0.9])
+    assert r2(truth, truth) == 1
+    assert r2(truth, np.full(3, 0.5)) == pytest.approx(0)
