@@ -27,7 +27,8 @@ from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.simulate.wells import make_well
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import BagCorpus, load_bags
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.samples import BagCorpus
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.atp import AtpJob, fitted
 from vitascope.training.tasks.regression import predict, truth_of, within_groups

@@ -1,7 +1,8 @@
 """One image of many: read it, run the task, write its pictures, and say what its rows are.
 
 The one way that images are run in, whoever asks: image by image (:mod:`vitascope.batch.run_images`), or a whole plate
-on several workers (:mod:`vitascope.batch.plate.run`). What comes back holds no pixels and can be sent between processes.
+on several workers (:mod:`vitascope.batch.plate.run`). What comes back holds no pixels and can be sent between
+processes.
 """
 
 from __future__ import annotations

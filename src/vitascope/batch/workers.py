@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -220,31 +220,3 @@ def _given_up() -> Callable[[], bool]:
         return task is None or task.state == "cancelled"
 
     return given_up
-
-
-def open_workers(
-    scheduler: str | None, workers: int | None, needed: Sequence[str] = (), side_by_side: bool = False
-) -> Workers:
-    """Open the workers of a run.
-
-    Parameters
-    ----------
-    scheduler : str or None
-        Address of a dask scheduler, such as ``tcp://node17:8786``.
-    workers : int or None
-        Processes to start on this machine; None works in threads of this one.
-    needed : sequence of str
-        Paths that the workers of a cluster must be able to see.
-    side_by_side : bool
-        Of threads, see :class:`ThreadWorkers`.
-
-    Raises
-    ------
-    ParameterError, OutputError, MissingPackageError
-        See :mod:`vitascope.batch.cluster`.
-    """
-    if scheduler is None and workers is None:
-        return ThreadWorkers(side_by_side=side_by_side)
-    from vitascope.batch.cluster import ClusterWorkers  # distributed is loaded where it is wanted
-
-    return ClusterWorkers(scheduler, workers, needed)

@@ -15,8 +15,8 @@ from vitascope.core.formatting import number_text
 from vitascope.core.paths import user_models
 from vitascope.core.progress import Steps, StopEarly
 from vitascope.core.training_params import EpochProgress
+from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import check_model_id, find_cards, read_card
-from vitascope.io.models.weights import write_bytes
 from vitascope.recipes.cross_validation import fold_recipes, fold_table
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task

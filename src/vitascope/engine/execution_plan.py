@@ -23,7 +23,7 @@ from vitascope.engine.device import Device, core_count, pick_device
 from vitascope.engine.load_model import Family, LoadedModel
 from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name
 from vitascope.engine.torch_backend import TorchBackend
-from vitascope.io.models.weights import write_bytes
+from vitascope.io.atomic import write_bytes
 from vitascope.ops.tiling.tiles import fit_sides, padded_length, plan_tiles
 
 TILES_PX = (320, 512, 1024, 1536, 2144)

@@ -21,9 +21,9 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.engine.load_model import find_family, load_model
 from vitascope.exchange.bioimageio_preprocessing import apply_steps, steps_of
+from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
-from vitascope.io.models.weights import write_bytes
 from vitascope.networks.single_output import PlainMilCnn, PlainUNet
 
 FORMAT = "0.5.3"

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.engine.load_model import load_model
+from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
-from vitascope.io.models.weights import write_bytes
 from vitascope.networks.mil_cnn import MilCnn
 
 SUFFIX = ".onnx"

@@ -166,3 +166,15 @@ def _plain(value: Any) -> Any:
     if convert is not None:
         return convert()
     return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary name, fsync, rename.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written or the disk is full.
+    """
+    with whole_file(path) as file:
+        file.write(data)

@@ -23,7 +23,7 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import Picture, select_pictures
-from vitascope.io.inputs import describe_input
+from vitascope.io.results.provenance import describe_input
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.locate import Region
 from vitascope.pipelines.output_grid import Grid

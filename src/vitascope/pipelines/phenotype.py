@@ -24,8 +24,8 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
 from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import Picture, select_pictures
-from vitascope.io.inputs import describe_input
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import Scratch, plane_of
 from vitascope.networks.mil_cnn import MilCnn
 from vitascope.ops.intensity.histogram import count_values

@@ -25,7 +25,7 @@ from vitascope.engine.preprocess import MAX_RESCALE, SAME_SIZE_FRACTION, rescale
 from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
 from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
-from vitascope.io.inputs import describe_input
+from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import Scratch
 from vitascope.networks.unet3d import UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader

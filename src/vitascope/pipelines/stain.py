@@ -21,8 +21,8 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import Picture, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
-from vitascope.io.inputs import describe_input
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import Scratch, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks

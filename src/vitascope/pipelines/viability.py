@@ -23,8 +23,8 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import Picture, select_pictures
-from vitascope.io.inputs import describe_input
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import Scratch, plane_of
 from vitascope.networks.resnet import Nvir
 from vitascope.ops.geometry.resample import array_reader

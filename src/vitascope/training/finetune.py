@@ -25,8 +25,8 @@ from vitascope.core.errors import ParameterError, TrainingError
 from vitascope.core.paths import BUNDLED_MODELS, training_folder
 from vitascope.core.progress import Progress, Steps
 from vitascope.core.training_params import EpochProgress
+from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import find_model
-from vitascope.io.models.weights import write_bytes
 from vitascope.io.models.yaml import read_yaml
 from vitascope.ops.geometry.pair_check import words_of_ids
 from vitascope.ops.intensity.target_preparation import EXPOSURE
@@ -43,7 +43,9 @@ from vitascope.recipes.finetune import (
 from vitascope.recipes.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 from vitascope.training.data.image_pairs import PAINTED, check, common_pixel_size, number_anew, write_pairs
-from vitascope.training.data.labelled_images import PARTS, PlannedSplit, plan_split
+from vitascope.training.data.labelled_images import plan_split
+from vitascope.training.data.samples import PARTS
+from vitascope.training.data.split_groups import PlannedSplit
 from vitascope.training.data.split_pairs import split_by_group, split_pairs
 
 RECIPE = "recipe.yaml"

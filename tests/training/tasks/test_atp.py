@@ -12,7 +12,8 @@ from vitascope.pipelines.atp import run
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.wells import draw_truth, make_well
 from vitascope.tasks.atp import AtpParams
-from vitascope.training.data.labelled_images import keep_together, load_bags
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.split_groups import keep_together
 from vitascope.training.tasks.atp import fitted, run_evaluation, run_training
 from vitascope.training.tasks.regression import amount_metrics, within_groups
 

@@ -17,8 +17,9 @@ from vitascope.recipes.labelled_images import Bag
 from vitascope.recipes.recipe import ImagePair, Split, parse_recipe
 from vitascope.stats.classification import mean_iou
 from vitascope.tasks.run import start
-from vitascope.training.data.labelled_images import balanced, drawn_parts, labelled_bags, load_bags, measured_input
+from vitascope.training.data.labelled_images import balanced, labelled_bags, load_bags, measured_input
 from vitascope.training.data.single_cells import load_cells
+from vitascope.training.data.split_groups import drawn_parts
 from vitascope.training.samplers.crops import Pair
 from vitascope.training.samplers.mosaics import MosaicSampler, padded_pair
 from vitascope.training.tasks.phenotype import (

@@ -8,8 +8,7 @@ import pandas as pd
 
 from vitascope.batch.plate.tables import write_parquet
 from vitascope.core.errors import ParameterError
-from vitascope.io.tables.csv_append import write_csv
-from vitascope.io.xlsx import write_xlsx
+from vitascope.io.tables.csv_append import write_csv, write_xlsx
 
 
 def export_table(table: pd.DataFrame, path: Path) -> Path:

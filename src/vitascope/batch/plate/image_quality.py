@@ -37,8 +37,8 @@ def image_quality(plate: Plate, channel: int = 0) -> Steps[pd.DataFrame]:
     DataFrame
         One row for each image: ``image``, ``plate``, ``well``, ``field``, ``time``, ``status`` (OK, WARN or FAILED),
         ``flags``, the numbers of :func:`vitascope.ops.intensity.quality.look`, and ``message``. Blurred and
-        empty wells are told by robust z-scores of the logarithms over the plate: ``focus_outlier`` below -3, ``contrast_outlier`` below
-        -3.5; ``saturated`` from 1 %. Images that cannot be read keep their row.
+        empty wells are told by robust z-scores of the logarithms over the plate: ``focus_outlier`` below -3,
+        ``contrast_outlier`` below -3.5; ``saturated`` from 1 %. Images that cannot be read keep their row.
     """
     rows = []
     for number, site in enumerate(plate):

@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from vitascope.batch.item import ENDS_THE_RUN, Done, Item, Work, failed, sign
+from vitascope.batch.open_workers import open_workers
 from vitascope.batch.plate.job import PlateJob, asked, check_same
 from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
 from vitascope.batch.plate.lock import LOCK, locked
 from vitascope.batch.plate.tables import MAP, write_plate_results
-from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers, open_workers
+from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
 from vitascope.core.progress import Progress, Steps
 from vitascope.io.atomic import TEMPORARY, check_writable
@@ -77,7 +78,7 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
     ----------
     job : PlateJob
     open_with : callable
-        Opens the workers, see :func:`vitascope.batch.workers.open_workers`.
+        Opens the workers, see :func:`vitascope.batch.open_workers.open_workers`.
 
     Yields
     ------

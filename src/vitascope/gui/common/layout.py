@@ -130,3 +130,10 @@ class Fold(QWidget):  # type: ignore[misc]
     def collapse(self) -> None:
         """Fold it away."""
         self.button.setChecked(False)
+
+
+RUN_STYLE = (
+    "QPushButton { background: #0072B2; color: white; font-weight: 600; padding: 6px; }"
+    "QPushButton:disabled { background: #6A6A6A; color: #D0D0D0; }"
+    "QPushButton:focus { border: 2px solid #56B4E9; }"
+)

@@ -299,3 +299,21 @@ def in_thread(runner: Runner, work: Work) -> None:
     worker.finished.connect(runner.on_finished)
     runner.worker = worker
     worker.start()
+
+
+Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
+"""Does work off the main thread, then something with its value on it."""
+
+
+def in_background(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    """Work in a thread; an exception becomes an :class:`Outcome`, for napari loses them."""
+
+    def safely() -> Any:
+        try:
+            return work()
+        except Exception as error:
+            return failure(error)
+
+    worker = create_worker(safely, _start_thread=False)
+    worker.returned.connect(then)
+    worker.start()

@@ -17,7 +17,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.dock import Dock
 from vitascope.gui.common.layout import make_note, make_title, scrolling
-from vitascope.gui.common.runner import Runner
+from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
 from vitascope.gui.plate.heatmap_box import HeatBox
@@ -27,7 +27,7 @@ from vitascope.gui.plate.plate_open_box import PlateOpenBox
 from vitascope.gui.plate.plate_run_box import PlateRunBox
 from vitascope.gui.plate.quality_box import QualityBox
 from vitascope.gui.plate.thumbnail_box import ThumbBox
-from vitascope.gui.plate.well_view import RESULTS, Launch, WellView, in_background
+from vitascope.gui.plate.well_view import RESULTS, WellView
 from vitascope.io.plates.plate import Plate
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from vitascope.core.progress import Progress, Steps
 from vitascope.core.result import Result
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import make_line, make_note, make_title
+from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
 from vitascope.gui.common.runner import Outcome, Runner, in_words
 from vitascope.gui.common.trust import check_before, in_full
@@ -36,11 +36,6 @@ if TYPE_CHECKING:
     import napari.viewer
 
 ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
-RUN_STYLE = (
-    "QPushButton { background: #0072B2; color: white; font-weight: 600; padding: 6px; }"
-    "QPushButton:disabled { background: #6A6A6A; color: #D0D0D0; }"
-    "QPushButton:focus { border: 2px solid #56B4E9; }"
-)
 WIDTH_PX = 350
 GRACE_S = 1.0
 """Clicks on Cancel so soon after Run are taken for further clicks on Run."""

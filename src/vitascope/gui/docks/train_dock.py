@@ -25,10 +25,8 @@ from vitascope.core.progress import Progress, Steps
 from vitascope.core.training_params import EpochProgress
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import Fold, add_row, discard, make_form, make_line, make_note, make_title
-from vitascope.gui.common.runner import Outcome, Runner, in_words
-from vitascope.gui.docks.task_dock import RUN_STYLE
-from vitascope.gui.plate.well_view import Launch, in_background
+from vitascope.gui.common.layout import RUN_STYLE, Fold, add_row, discard, make_form, make_line, make_note, make_title
+from vitascope.gui.common.runner import Launch, Outcome, Runner, in_background, in_words
 from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox

@@ -15,8 +15,8 @@ from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import make_note, narrow
+from vitascope.gui.common.runner import Launch, in_background
 from vitascope.gui.plate.plate_view import PlateGrid
-from vitascope.gui.plate.well_view import Launch, in_background
 from vitascope.io.plates.plate import Plate, Site
 
 SIDE_PX = 96

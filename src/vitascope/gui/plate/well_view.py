@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer
-from napari.qt.threading import create_worker
 
 from vitascope.batch.plate.results import PlateResults, open_plate_results, sort_labels_last
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
-from vitascope.gui.common.runner import Outcome, failure
+from vitascope.gui.common.runner import Launch, Outcome, in_background
 from vitascope.gui.layers.add import OUTLINE_PX, LayerData, image_layers, result_layers
 from vitascope.gui.layers.frame import Frame
 from vitascope.io.plates.plate import Plate
@@ -23,9 +22,6 @@ KEY, RESULTS = "vitascope_well", "vitascope_results"
 AT_ONCE_BYTES = 1 << 27
 """Pictures up to this size are read before they are shown, so that the viewer never waits for a disk."""
 
-Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
-"""Does work off the main thread, then something with its value on it."""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -33,20 +29,6 @@ class Shown:
 
     image: str
     layers: dict[str, LayerData]
-
-
-def in_background(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-    """Work in a thread; an exception becomes an :class:`Outcome`, for napari loses them."""
-
-    def safely() -> Any:
-        try:
-            return work()
-        except Exception as error:
-            return failure(error)
-
-    worker = create_worker(safely, _start_thread=False)
-    worker.returned.connect(then)
-    worker.start()
 
 
 def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown:

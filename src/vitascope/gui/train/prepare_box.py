@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.runner import Outcome
-from vitascope.gui.plate.well_view import Launch
+from vitascope.gui.common.runner import Launch, Outcome
 from vitascope.gui.train.layer_pair import LayerPair
 from vitascope.gui.train.train_plots import FigureBox
 from vitascope.recipes.finetune import FineTuneParams

@@ -25,8 +25,7 @@ from qtpy.QtWidgets import (
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
 from vitascope.gui.common.layout import add_row, discard, make_form, make_note, narrow
-from vitascope.gui.common.runner import Outcome
-from vitascope.gui.plate.well_view import Launch
+from vitascope.gui.common.runner import Launch, Outcome
 from vitascope.gui.run.input_box import InputBox
 from vitascope.gui.train.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair

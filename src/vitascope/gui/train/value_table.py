@@ -21,9 +21,8 @@ from qtpy.QtWidgets import (
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.runner import Outcome
+from vitascope.gui.common.runner import Launch, Outcome
 from vitascope.gui.layers.snapshot import take
-from vitascope.gui.plate.well_view import Launch
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
 from vitascope.io.tables.read import parse_number
 from vitascope.recipes.finetune import CheckedPair

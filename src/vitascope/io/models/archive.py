@@ -11,6 +11,7 @@ from pathlib import Path
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.paths import user_models
+from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import (
     MAX_CARD_BYTES,
     check_model_id,
@@ -20,7 +21,7 @@ from vitascope.io.models.cards import (
     read_card,
     write_card,
 )
-from vitascope.io.models.weights import MAX_BYTES, check_header, sha256_of_bytes, write_bytes
+from vitascope.io.models.weights import MAX_BYTES, check_header, sha256_of_bytes
 
 SUFFIX = ".vitascope"
 FOREIGN = (".zip", ".onnx", ".pt", ".pth", ".safetensors")

@@ -7,7 +7,7 @@ from pathlib import Path
 from vitascope.core.card import MODEL_ID, ModelCard
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
-from vitascope.io.models.weights import write_bytes
+from vitascope.io.atomic import write_bytes
 
 MAX_CARD_BYTES = 16 << 20
 NO_MODELS = "There are no models for this task."

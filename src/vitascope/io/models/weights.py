@@ -19,7 +19,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from vitascope.core.errors import ModelError
-from vitascope.io.atomic import whole_file
+from vitascope.io.atomic import write_bytes
 
 MAX_BYTES = 4 << 30
 MAX_HEADER_BYTES = 16 << 20
@@ -156,15 +156,3 @@ def weights_sha256(tensors: Mapping[str, NDArray[Any]]) -> str:
 def _packed(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     packed: bytes = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
     return packed
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary name, fsync, rename.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written or the disk is full.
-    """
-    with whole_file(path) as file:
-        file.write(data)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vitascope.core.errors import MissingPackageError
 from vitascope.io.atomic import TEMPORARY, output_error, whole_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -173,3 +174,30 @@ def cell(value: Any) -> Any:
 def uncell(text: str) -> str:
     """Undo what :func:`cell` did to text."""
     return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text
+
+
+def write_xlsx(path: Path, table: pd.DataFrame) -> None:
+    """Write a table to the first sheet: numbers as numbers, text never as a formula, empty cells where there is none.
+
+    Raises
+    ------
+    MissingPackageError
+        If openpyxl is not installed.
+    OutputError
+        If the file cannot be written.
+    """
+    try:
+        import openpyxl  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingPackageError(
+            "Excel files need the package openpyxl, which is not installed.",
+            "Save as CSV, or run: pip install openpyxl",
+        ) from error
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append([str(name) for name in table.columns])
+    for row in table.itertuples(index=False):
+        sheet.append([None if (value := cell(one)) == "" else value for one in row])
+    sheet.freeze_panes = "A2"
+    with whole_file(path) as file:
+        book.save(file)

@@ -11,7 +11,7 @@ import numpy as np
 from vitascope.core.errors import InputError
 
 if TYPE_CHECKING:
-    from vitascope.training.data.labelled_images import Sample
+    from vitascope.training.data.samples import Sample
 
 
 def beside_controls(samples: Sequence[Sample]) -> list[Sample]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,67 +21,15 @@ from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
-from vitascope.ops.geometry.duplicates import join_duplicates
 from vitascope.recipes.labelled_images import Bag, find_bags, one_class
 from vitascope.recipes.measured_images import find_amounts
-from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, Split, check_files, find_data
+from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
 from vitascope.training.data.control_pairs import beside_controls
-from vitascope.training.data.leakage import leak_words, refuse_leak
+from vitascope.training.data.leakage import leak_words
+from vitascope.training.data.samples import PARTS, BagCorpus, Sample
 from vitascope.training.data.simulated import draw, draw_control
+from vitascope.training.data.split_groups import PlannedSplit, drawn_parts, keep_together, split_samples, words_of_split
 from vitascope.training.samplers.crops import Pair
-
-PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """An image as it was read, and what is known of it.
-
-    Parameters
-    ----------
-    planes : list of array, each (H, W)
-        One per network channel, as they lie in the file.
-    weight : array, shape (1, H, W), float32
-        0 where a pixel does not count.
-    numbers : array, shape (K,), float32
-    bag : Bag
-    """
-
-    planes: list[NDArray[Any]]
-    weight: NDArray[np.float32]
-    numbers: NDArray[np.float32]
-    bag: Bag
-
-
-@dataclass(frozen=True)
-class BagCorpus:
-    """Images with numbers for training, validation and test; no group stands in two of them.
-
-    ``input`` is the recipe's, with what was measured in the training part; ``samples`` are the bags behind the pairs.
-    """
-
-    pairs: dict[str, list[Pair]]
-    samples: dict[str, list[Sample]]
-    input: InputSpec
-    words: str
-    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many images and groups there are in every part."""
-        names = dict(zip(PARTS, ("training", "validation", "test"), strict=True))
-        found = {names[part]: len(samples) for part, samples in self.samples.items()}
-        groups = {s.bag.group for samples in self.samples.values() for s in samples}
-        return {"images": sum(found.values()), "groups": len(groups), **found}
-
-
-@dataclass(frozen=True)
-class CellCorpus:
-    """Single cells of each class, (n, C, side, side) in network units, for training, validation and test."""
-
-    cells: dict[str, list[NDArray[np.float32]]]
-    input: InputSpec
-    words: str
 
 
 def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
@@ -136,23 +83,6 @@ def bags_of(data: DataSet, names: tuple[str, ...], folder: Path) -> tuple[list[B
         return find_bags(data, names, folder), ()
     found = find_amounts(data.amounts, names[0], folder)
     return list(found.bags), found.problems
-
-
-@dataclass(frozen=True)
-class PlannedSplit:
-    """How the images of a recipe's tables will be split.
-
-    Parameters
-    ----------
-    groups, images : dict of str to int
-        In each part: train, validation, test.
-    problems : tuple of str
-        What is wrong with the tables.
-    """
-
-    groups: dict[str, int]
-    images: dict[str, int]
-    problems: tuple[str, ...]
 
 
 def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
@@ -222,20 +152,6 @@ def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
     return list(frame_picture(planes, recipe.input).planes) if recipe.input.find != "none" else planes
 
 
-def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:
-    """Give images that nearly are one picture the group of the first of them.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        Squares of one size.
-    r : float
-        Correlation above which two are one.
-    """
-    names = join_duplicates([np.asarray(s.planes[0], np.float64) for s in samples], [s.bag.group for s in samples], r)
-    return [replace(s, bag=replace(s.bag, group=n)) for s, n in zip(samples, names, strict=True)]
-
-
 def labelled_bags(planes: list[NDArray[Any]], regions: NDArray[Any], bag: Bag, names: tuple[str, ...]) -> list[Sample]:
     """Turn a labels layer into bags.
 
@@ -276,79 +192,6 @@ def _numbers(bag: Bag, names: tuple[str, ...]) -> NDArray[np.float32]:
     if missing:
         raise InputError(f"{bag.images.name} has no number for '{missing[0]}'.", "Name one for each target.")
     return np.array([bag.labels[n] for n in names], np.float32)
-
-
-def split_samples(samples: Sequence[Sample], split: Split, forced: list[str] | None = None) -> dict[str, list[Sample]]:
-    """Split by group: those named, else a share of the groups of each class, drawn by the split's seed.
-
-    Leaks that the split forces are put down in ``forced``.
-
-    Raises
-    ------
-    TrainingError
-        If a group is named that is not there, the same picture stands in two groups, or nothing is left to train on.
-    """
-    owner: dict[bytes, str] = {}
-    for sample in samples:
-        digest = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in sample.planes)).digest()
-        if owner.setdefault(digest, sample.bag.group) != sample.bag.group:
-            refuse_leak(
-                split,
-                f"{sample.bag.images.name} is the picture of the group {owner[digest]} too.",
-                "A replicate must not stand on both sides of a split: name one group for both.",
-                forced if forced is not None else [],
-            )
-    classes = {s.bag.group: tuple(s.numbers.tolist()) for s in samples}
-    part_of = (
-        named_parts(split, list(classes)) if split.train_groups or split.test_groups else drawn_parts(split, classes)
-    )
-    parts = {part: [s for s in samples if part_of.get(s.bag.group) == part] for part in PARTS}
-    if not parts["train"]:
-        raise TrainingError(f"{len(classes)} group(s) are too few: none is left to train on.", "Add groups.")
-    return parts
-
-
-def named_parts(split: Split, groups: Sequence[str]) -> dict[str, str]:
-    """Return the part of each group that the split names; those not named are trained on, if none is named for it."""
-    named = {
-        g: part
-        for part, names in zip(PARTS, (split.train_groups, split.validation_groups, split.test_groups), strict=True)
-        for g in names
-    }
-    missing = sorted(set(named) - set(groups))
-    if missing:
-        raise TrainingError(f"There is no group '{missing[0]}'.", f"Groups: {', '.join(groups)}.")
-    rest = "" if split.train_groups else "train"
-    return {g: named.get(g, rest) for g in groups}
-
-
-def drawn_parts(split: Split, classes: dict[str, tuple[float, ...]]) -> dict[str, str]:
-    """Draw the groups kept apart, the same share of each class (at least one where the share is not 0)."""
-    rng = np.random.default_rng(split.seed)
-    found: dict[str, str] = {}
-    kinds = dict.fromkeys(classes.values())
-    together = len(kinds) > len(classes) / 2  # numbers, not classes: there is nothing to keep the shares of
-    for kind in [None] if together else kinds:
-        own = [g for g, k in classes.items() if kind is None or k == kind]
-        order = [own[i] for i in rng.permutation(len(own))]
-        test, validation = (
-            max(round(share * len(order)), 1 if share else 0)
-            for share in (split.test_fraction, split.validation_fraction)
-        )
-        for i, g in enumerate(order):
-            found[g] = "test" if i < test else "validation" if i < test + validation else "train"
-    return found
-
-
-def words_of_split(parts: dict[str, list[Sample]]) -> str:
-    """Say in words which groups stand where."""
-    verbs = dict(zip(PARTS, ("trained on", "validated on", "tested on"), strict=True))
-    told = []
-    for part in PARTS:
-        groups = sorted({s.bag.group for s in parts[part]})
-        if groups:
-            told.append(f"{verbs[part]} {', '.join(groups)}")
-    return "by group: " + "; ".join(told)
 
 
 def measured_input(spec: InputSpec, images: Iterable[Sequence[NDArray[Any]]]) -> InputSpec:

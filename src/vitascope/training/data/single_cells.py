@@ -14,7 +14,8 @@ from vitascope.core.progress import Progress, Steps
 from vitascope.ops.wells.montage import cut_montage, distinct_cells
 from vitascope.recipes.labelled_images import find_bags
 from vitascope.recipes.recipe import Recipe, check_files, find_data
-from vitascope.training.data.labelled_images import PARTS, CellCorpus, Sample, measured_input, read_bag
+from vitascope.training.data.labelled_images import measured_input, read_bag
+from vitascope.training.data.samples import PARTS, CellCorpus, Sample
 
 
 def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:

@@ -12,7 +12,8 @@ from vitascope.core.errors import TrainingError
 from vitascope.engine.load_model import find_family
 from vitascope.recipes.finetune import FineTuneParams, TrainingPair
 from vitascope.recipes.recipe import Split
-from vitascope.training.data.labelled_images import PARTS, drawn_parts
+from vitascope.training.data.samples import PARTS
+from vitascope.training.data.split_groups import drawn_parts
 from vitascope.training.data.split_rows import RowPlan, plan_rows
 
 LEAST_GROUPS = 3

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from vitascope.core.errors import ModelError
-from vitascope.io.models.weights import write_bytes
+from vitascope.io.atomic import write_bytes
 
 logger = logging.getLogger(__name__)
 

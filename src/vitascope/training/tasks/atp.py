@@ -18,7 +18,8 @@ from vitascope.recipes.labelled_images import find_bags
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, find_data
 from vitascope.stats.conformal import calibrate, interval
-from vitascope.training.data.labelled_images import BagCorpus, load_bags
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.samples import BagCorpus
 from vitascope.training.data.simulated import truths
 from vitascope.training.loop.head_fit import fit_head
 from vitascope.training.loop.loop import Batch

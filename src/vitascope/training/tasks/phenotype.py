@@ -23,7 +23,8 @@ from vitascope.stats.classification import (
     accuracy,
     mean_average_precision,
 )
-from vitascope.training.data.labelled_images import BagCorpus, CellCorpus, balanced, load_bags
+from vitascope.training.data.labelled_images import balanced, load_bags
+from vitascope.training.data.samples import BagCorpus, CellCorpus
 from vitascope.training.data.single_cells import load_cells
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Trainee, describe_pairs, make_model, measure_model

@@ -16,7 +16,7 @@ from vitascope.stats.classification import (
     mean_class_accuracy,
     median_by,
 )
-from vitascope.training.data.labelled_images import BagCorpus
+from vitascope.training.data.samples import BagCorpus
 from vitascope.training.samplers.crops import Pair
 
 LEVEL = 0.95

@@ -21,7 +21,7 @@ from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import BagCorpus
+from vitascope.training.data.samples import BagCorpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Prepare, measure_model
 from vitascope.training.samplers.crops import Pair

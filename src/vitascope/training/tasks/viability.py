@@ -19,7 +19,8 @@ from vitascope.io.models.weights import read_weights
 from vitascope.networks.resnet import Nvir, grey_weights
 from vitascope.recipes.recipe import Recipe, TrunkWeights
 from vitascope.stats.conformal import calibrate
-from vitascope.training.data.labelled_images import BagCorpus, load_bags
+from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.samples import BagCorpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Trainee, make_model
 from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, amount_metrics, evaluate

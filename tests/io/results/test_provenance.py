@@ -9,7 +9,7 @@ import tifffile
 import vitascope
 from vitascope.core.micrograph import Micrograph
 from vitascope.io import inputs
-from vitascope.io.inputs import describe_input
+from vitascope.io.results.provenance import describe_input
 
 ARRAY = np.arange(12, dtype=np.uint16).reshape(3, 4)
 

@@ -1,0 +1,66 @@
+"""Images as they were read, with what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec
+from vitascope.recipes.labelled_images import Bag
+from vitascope.training.samplers.crops import Pair
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image as it was read, and what is known of it.
+
+    Parameters
+    ----------
+    planes : list of array, each (H, W)
+        One per network channel, as they lie in the file.
+    weight : array, shape (1, H, W), float32
+        0 where a pixel does not count.
+    numbers : array, shape (K,), float32
+    bag : Bag
+    """
+
+    planes: list[NDArray[Any]]
+    weight: NDArray[np.float32]
+    numbers: NDArray[np.float32]
+    bag: Bag
+
+
+@dataclass(frozen=True)
+class BagCorpus:
+    """Images with numbers for training, validation and test; no group stands in two of them.
+
+    ``input`` is the recipe's, with what was measured in the training part; ``samples`` are the bags behind the pairs.
+    """
+
+    pairs: dict[str, list[Pair]]
+    samples: dict[str, list[Sample]]
+    input: InputSpec
+    words: str
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images and groups there are in every part."""
+        names = dict(zip(PARTS, ("training", "validation", "test"), strict=True))
+        found = {names[part]: len(samples) for part, samples in self.samples.items()}
+        groups = {s.bag.group for samples in self.samples.values() for s in samples}
+        return {"images": sum(found.values()), "groups": len(groups), **found}
+
+
+@dataclass(frozen=True)
+class CellCorpus:
+    """Single cells of each class, (n, C, side, side) in network units, for training, validation and test."""
+
+    cells: dict[str, list[NDArray[np.float32]]]
+    input: InputSpec
+    words: str
