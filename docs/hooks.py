@@ -38,7 +38,7 @@ def models() -> str:
         card = read_card(path)
         figures = [
             f"| {m.name} | {m.value:g} | {f'{m.low:g} to {m.high:g}' if m.low is not None else ''} | {m.on}"
-            f"{' (its twin, trained without the test part)' if m.of_twin else ''} |"
+            f"{' (its twin, trained without the test part)' if m.from_holdout_model else ''} |"
             for m in card.metrics
         ]
         named = [f"[{d.name}]({d.url})" if d.url.startswith("http") else d.name for d in card.data]
@@ -50,7 +50,7 @@ def models() -> str:
             f"- Takes: {card.input.modality}, {card.input.planes} plane(s)",
             f"- Gives: {', '.join(t.name for t in card.targets)}",
             f"- Split: {card.split}",
-            f"- **When not to trust it:** {card.distrust}",
+            f"- **When not to trust it:** {card.limitations}",
             f"- Data: {credit}",
             f"- Licence: {card.licence}; {card.weights.parameters:,} weights; SHA-256 `{card.weights.sha256[:16]}…`",
             "",

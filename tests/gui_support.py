@@ -41,11 +41,13 @@ class FakeParams(RunParams):
     planes: tuple[int, ...] | None = Field(None, title="Planes", description="The planes.")
     gain: float = Field(2.0, title="Gain", description="Factor.", gt=0, le=10)
     shift: float | None = Field(None, title="Shift", description="Summand.", json_schema_extra={"unit": "grey values"})
-    times: int = Field(3, title="Times", description="Steps.", ge=1, le=50, json_schema_extra={"advanced": True})
+    times: int = Field(
+        3, title="Times", description="ProgressGenerator.", ge=1, le=50, json_schema_extra={"advanced": True}
+    )
 
 
 def fake_run(inputs, params):
-    """Scale the image; what is bright becomes one object a quarter. Steps once for each of ``times``."""
+    """Scale the image; what is bright becomes one object a quarter. ProgressGenerator once for each of ``times``."""
     image = inputs["image"]
     if image.sizes["X"] < 4:
         raise InputError("The image is too small.", "Take a larger one.", flag="unfit_input")
@@ -115,6 +117,6 @@ def make_card(model_id="fake-model", planes=1, pixel_size_um=None):
         data=(DataSource(name="none", licence="CC0-1.0", credit="<nobody & no one>"),),
         split="none",
         metrics=(Metric(name="PCC", value=0.853, low=0.82, high=0.88, level=0.95, on="test rows", n=5),),
-        distrust="Always.", licence="CC0-1.0",
+        limitations="Always.", licence="CC0-1.0",
         weights=Weights(file=f"{model_id}.safetensors", sha256="0" * 64, dtype="float32", parameters=1234),
     )  # fmt: skip

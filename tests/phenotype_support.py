@@ -28,16 +28,16 @@ def make_card(model_id="tiny-phenotype", *, channels=("GFP", "DNA"), classes=CLA
             also_called={"GFP": ("Channel1",), "DNA": ("Channel2",)},
             object_diameter_px=cell_px,
             normalisation=Normalisation(
-                method="dataset", means=(100.0,) * len(channels), spreads=(50.0,) * len(channels), clip=(-5, 10)
+                method="dataset", means=(100.0,) * len(channels), stds=(50.0,) * len(channels), clip=(-5, 10)
             ),
         ),
         targets=tuple(Target(name=c, unit="probability") for c in classes),
         data=(DataSource(name="none", licence="CC0-1.0", credit="nobody"),),
         split="none",
-        distrust="Always: its weights are random.",
+        limitations="Always: its weights are random.",
         licence="CC0-1.0",
         weights=Weights(file=f"{model_id}.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
-        settings={"threshold": 0.05, "smoothing": 0.8},
+        default_params={"threshold": 0.05, "smoothing": 0.8},
     )
 
 
@@ -94,7 +94,7 @@ def make_recipe(folder, **changes):
         "id": "tiny",
         "title": "Tiny",
         "summary": "Synthetic.",
-        "distrust": "Always.",
+        "limitations": "Always.",
         "licence": "CC0-1.0",
         "credit": "nobody",
         "data": [

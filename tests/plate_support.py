@@ -17,7 +17,7 @@ from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, finish
+from vitascope.core.progress import Progress, run_to_end
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result
 from vitascope.io.plates.read import open_plate
 from vitascope.tasks.spec import Role, TaskSpec
@@ -116,7 +116,7 @@ def tables(out):
 
 def main(plate, out, log, seconds, workers):
     """Run a plate as a program of its own, to be killed."""
-    finish(run_plate(make_job(Path(plate), out, log=log, seconds=float(seconds), workers=int(workers) or None)))
+    run_to_end(run_plate(make_job(Path(plate), out, log=log, seconds=float(seconds), workers=int(workers) or None)))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from vitascope.io.models.cards import write_card
 from vitascope.io.models.weights import write_weights
 from vitascope.networks.unet import initialise
 from vitascope.recipes.recipe import parse_recipe
-from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
+from vitascope.simulate.spheroids import StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE
 
 VOXEL = (4.0, 2.0, 2.0)
 SPHEROID = simulate_spheroid(
-    SpheroidParams(diameter_um=80.0, dose=1.0, oxygen_um=25.0, margin_um=14.0, leak=0.0, spread=0.1),
+    StackParams(diameter_um=80.0, dose=1.0, oxygen_um=25.0, margin_um=14.0, leak=0.0, spread=0.1),
     VOXEL,
     NOISE_FREE,
     0,
@@ -62,7 +62,7 @@ def save_by_brightness(folder):
         targets=(Target(name="live"), Target(name="dead"), Target(name="density", unit="cells per 1000 µm³")),
         data=(),
         split="none",
-        distrust="Always.",
+        limitations="Always.",
         licence="CC0-1.0",
         weights=Weights(file="bright.safetensors", sha256=sha256, dtype="float32", parameters=1),
     )
@@ -80,7 +80,7 @@ def make_recipe(**changes):
         "id": "tiny",
         "title": "Tiny",
         "summary": "Simulated",
-        "distrust": "Always.",
+        "limitations": "Always.",
         "licence": "CC0-1.0",
         "credit": "nobody",
         "split": {"by": "group"},

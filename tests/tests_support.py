@@ -56,7 +56,7 @@ def make_card(
         targets=tuple(Target(name=t, masks=i == 0) for i, t in enumerate(targets)),
         data=(DataSource(name="none", licence="CC0-1.0", credit="nobody"),),
         split="none",
-        distrust="Always: its weights are random.",
+        limitations="Always: its weights are random.",
         licence="CC0-1.0",
         weights=Weights(file=f"{model_id}.safetensors", sha256=sha256, dtype=dtype, parameters=1),
         domain=domain,
@@ -118,7 +118,7 @@ def make_recipe(folder, shape=(160, 96), images=1, **changes):
         "id": "tiny",
         "title": "Tiny",
         "summary": "Synthetic.",
-        "distrust": "Always.",
+        "limitations": "Always.",
         "licence": "CC0-1.0",
         "credit": "nobody",
         "data": [

@@ -17,14 +17,14 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "list_models", "read", "run"]
 
 
-def read(*paths: str, group: str | None = None, pixel_size_um: float | None = None) -> list[Micrograph]:
+def read(*paths: str, pattern: str | None = None, pixel_size_um: float | None = None) -> list[Micrograph]:
     """Turn files, folders or quoted globs into images, planes and channels put together.
 
     Parameters
     ----------
     *paths : str
         TIFF, OME-TIFF, PNG or zarr; files that differ only in z are planes of one image, only in channel its channels.
-    group : str, optional
+    pattern : str, optional
         Pattern with named groups (``well``, ``field``, ``z``, ``channel``, ``time``, ``plate``) that overrides the
         layouts known by name.
     pixel_size_um : float, > 0, micrometre, optional
@@ -42,7 +42,7 @@ def read(*paths: str, group: str | None = None, pixel_size_um: float | None = No
     """
     from vitascope.io.images.read import read_images
 
-    return read_images(paths, group=group, pixel_size_um=pixel_size_um)
+    return read_images(paths, pattern=pattern, pixel_size_um=pixel_size_um)
 
 
 def run(task: str, image: Any, *, reference: Any = None, **params: Any) -> Result:
@@ -69,11 +69,11 @@ def run(task: str, image: Any, *, reference: Any = None, **params: Any) -> Resul
     VitascopeError
         With a message and a hint, if the input, the model or a parameter does not fit.
     """
-    from vitascope.core.progress import finish
+    from vitascope.core.progress import run_to_end
     from vitascope.tasks.run import start
 
     given = params if reference is None else {**params, "reference": reference}
-    return finish(start(task, image, **given))
+    return run_to_end(start(task, image, **given))
 
 
 def list_models(task: str | None = None) -> list[ModelCard]:

@@ -18,7 +18,7 @@ import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +38,7 @@ def plate(tmp_path):
 @pytest.mark.fault("G21")
 @pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
 def test_two_workers_killed_cost_no_well_and_change_no_number(plate, tmp_path):
-    finish(run_plate(make_job(plate, tmp_path / "whole")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "whole")))
     log = tmp_path / "log"
     steps = run_plate(make_job(plate, tmp_path / "out", log=str(log), seconds=0.3, workers=2))
     killed: list[int] = []
@@ -73,7 +73,7 @@ def test_a_well_that_takes_more_memory_than_its_worker_may_fails_and_the_others_
     most = size_of_a_worker() + GREED_BYTES // 2
     share = most / (MEMORY_LIMIT // 2)
     with dask.config.set({"distributed.worker.memory.terminate": share}):
-        report = finish(run_plate(make_job(plate, tmp_path / "out", greedy="A05", workers=2)))
+        report = run_to_end(run_plate(make_job(plate, tmp_path / "out", greedy="A05", workers=2)))
     assert report.counts == {"FAILED": 1, "OK": 23}
     found = pd.read_csv(tmp_path / "out" / "results.csv").set_index("well")
     assert found.loc["A05", "flags"] == "worker_died"
@@ -105,7 +105,7 @@ def test_local_workers_listen_on_this_machine_only_and_leave_nothing(plate, tmp_
 def test_an_address_without_a_scheduler_is_said(plate, tmp_path, monkeypatch):
     monkeypatch.setattr("vitascope.batch.cluster.CONNECT_S", 0.5)
     with pytest.raises(ParameterError, match="no dask scheduler at"):
-        finish(run_plate(make_job(plate, tmp_path / "out", scheduler="tcp://127.0.0.1:9")))
+        run_to_end(run_plate(make_job(plate, tmp_path / "out", scheduler="tcp://127.0.0.1:9")))
     assert not (tmp_path / "out").exists()
 
 
@@ -113,19 +113,19 @@ def test_an_address_without_a_scheduler_is_said(plate, tmp_path, monkeypatch):
 def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    finish(run_plate(make_job(plate, tmp_path / "whole")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "whole")))
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
     ) as cluster:
         address = cluster.scheduler_address
-        assert finish(run_plate(make_job(plate, tmp_path / "out", scheduler=address))).complete
+        assert run_to_end(run_plate(make_job(plate, tmp_path / "out", scheduler=address))).complete
         assert tables(tmp_path / "out") == tables(tmp_path / "whole")
         monkeypatch.setattr("vitascope.batch.cluster.look_around", other_versions)
         with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
-            finish(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
+            run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
         monkeypatch.setattr("vitascope.batch.cluster.look_around", blind)
         with pytest.raises(OutputError, match="does not see"):
-            finish(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
+            run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
 
 
 @pytest.mark.fault("G09")
@@ -141,8 +141,8 @@ def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plat
         pass
     cluster.close()
     with pytest.raises(VitascopeError, match="scheduler is gone"):
-        finish(steps)
-    report = finish(run_plate(dataclasses.replace(job, scheduler=None)))
+        run_to_end(steps)
+    report = run_to_end(run_plate(dataclasses.replace(job, scheduler=None)))
     assert report.complete
     assert 0 < report.computed <= 21
 

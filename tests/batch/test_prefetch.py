@@ -14,7 +14,7 @@ from vitascope.batch import run_images as batch
 from vitascope.batch.run_images import Job, run_images
 from vitascope.batch.workers import MOST_SIDE_BY_SIDE, ThreadWorkers
 from vitascope.core.errors import InputError, OutputError
-from vitascope.core.progress import Progress, finish
+from vitascope.core.progress import Progress, run_to_end
 from vitascope.core.result import ImageOutput, Result
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.simulate.wells import make_well
@@ -73,7 +73,7 @@ def test_images_come_in_their_order_whoever_ends_first_and_few_are_in_hand(image
             raise KeyError("broken")
         return answer(image)
 
-    report = finish(run_images(job(images, tmp_path / "out", run)))
+    report = run_to_end(run_images(job(images, tmp_path / "out", run)))
     table = pd.read_csv(tmp_path / "out" / "results.csv")
     assert table["image"].tolist() == [o.name for o in report.outcomes] == [f"P_A{n + 1:02d}" for n in range(COUNT)]
     assert table["status"].tolist() == [{3: "REJECTED", 4: "FAILED"}.get(n, "OK") for n in range(COUNT)]
@@ -94,7 +94,7 @@ def test_large_images_are_not_held_side_by_side(images, tmp_path, monkeypatch):
         in_hand.pop()
         return answer(inputs["image"])
 
-    report = finish(run_images(job(images, tmp_path / "out", run)))
+    report = run_to_end(run_images(job(images, tmp_path / "out", run)))
     assert len(report.outcomes) == COUNT
     assert max(most) == 1
 
@@ -118,7 +118,7 @@ def test_what_was_not_taken_leaves_no_picture(images, tmp_path, how, monkeypatch
         steps.close()
     else:
         with pytest.raises(OutputError):
-            finish(steps)
+            run_to_end(steps)
     rows = pd.read_csv(tmp_path / "out" / "results.csv")["image"].tolist()
     pictures = sorted(path.name.split(".")[0] for path in (tmp_path / "out" / "maps").iterdir())
     assert pictures == rows
@@ -131,10 +131,10 @@ def test_wells_run_side_by_side_have_the_numbers_they_have_alone(tmp_path):
     for n in range(5):
         tifffile.imwrite(folder / f"P_A{n + 1:02d}.tif", make_well(5, n, n, 96 + 16 * n).image)
     groups, params = find_groups([str(folder)]), SPEC.make_params(device="cpu", abstain=False, threads=1)
-    finish(run_images(Job(SPEC, groups, params, tmp_path / "together")))
+    run_to_end(run_images(Job(SPEC, groups, params, tmp_path / "together")))
     alone = replace(SPEC, side_by_side=False)
     for n, group in enumerate(groups):
-        finish(run_images(Job(alone, [group], params, tmp_path / f"alone{n}")))
+        run_to_end(run_images(Job(alone, [group], params, tmp_path / f"alone{n}")))
     tables = [pd.read_csv(tmp_path / f"alone{n}" / "results.csv") for n in range(5)]
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "together" / "results.csv"), pd.concat(tables, ignore_index=True)

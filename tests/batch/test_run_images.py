@@ -15,7 +15,7 @@ import tifffile
 import vitascope
 from tests_support import blobs, make_model, save_model
 from vitascope.batch import run_images as batch
-from vitascope.batch.item import trail
+from vitascope.batch.item import traceback_summary
 from vitascope.batch.run_images import ImageProgress, Job, result_table, run_images
 from vitascope.core.errors import (
     IncompleteError,
@@ -26,7 +26,7 @@ from vitascope.core.errors import (
     ParameterError,
     ReaderError,
 )
-from vitascope.core.progress import Progress, finish
+from vitascope.core.progress import Progress, run_to_end
 from vitascope.core.result import ImageOutput, Provenance, Result
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.tasks.stain import SPEC
@@ -102,7 +102,7 @@ def table(out):
 
 def test_every_image_leaves_its_files_and_its_row(images, tmp_path):
     out = tmp_path / "out"
-    report = finish(run_images(job(images, out)))
+    report = run_to_end(run_images(job(images, out)))
     assert report.complete
     assert [o.name for o in report.outcomes] == ["field0", "field1", "field2", "field3"]
     assert {p.name for p in out.iterdir()} == {
@@ -118,7 +118,7 @@ def test_every_image_leaves_its_files_and_its_row(images, tmp_path):
 
 def test_numbers_and_pictures_are_those_of_a_run_from_python(images, tmp_path):
     """Contract "Bit for bit"."""
-    finish(run_images(job(images, tmp_path / "out")))
+    run_to_end(run_images(job(images, tmp_path / "out")))
     for i in range(4):
         result = vitascope.run("stain", str(images / f"field{i}.tif"), **FAST)
         for kind in ("prediction", "labels"):
@@ -133,7 +133,7 @@ def test_numbers_and_pictures_are_those_of_a_run_from_python(images, tmp_path):
 
 
 def test_the_provenance_holds_what_all_images_share_and_each_on_its_own(images, tmp_path):
-    finish(run_images(job(images, tmp_path / "out", command="vitascope run stain fields")))
+    run_to_end(run_images(job(images, tmp_path / "out", command="vitascope run stain fields")))
     found = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert found["command"] == "vitascope run stain fields"
     assert found["params"]["tile_px"] == 512
@@ -170,7 +170,7 @@ def test_progress_says_which_image_of_how_many(images, tmp_path):
     ],
 )
 def test_a_bad_image_never_stops_the_rest_and_keeps_its_row(images, tmp_path, error, status, flag, complete):
-    report = finish(run_images(job(images, tmp_path / "out", spec=failing({"field2": error}))))
+    report = run_to_end(run_images(job(images, tmp_path / "out", spec=failing({"field2": error}))))
     found = table(tmp_path / "out")
     assert found["status"].tolist() == ["OK", "OK", status, "OK"]
     assert found.loc["field2", "flags"] == flag
@@ -189,7 +189,7 @@ def test_a_bad_image_never_stops_the_rest_and_keeps_its_row(images, tmp_path, er
 @pytest.mark.fault("I14")
 def test_an_error_nobody_foresaw_is_logged_with_lines_and_without_folders(images, tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
-        finish(run_images(job(images, tmp_path / "out", spec=failing({"field1": KeyError("width")}))))
+        run_to_end(run_images(job(images, tmp_path / "out", spec=failing({"field1": KeyError("width")}))))
     assert "field1 failed: KeyError at items.py:" in caplog.text
     assert " > test_run.py:" in caplog.text
     assert str(Path(__file__).parent) not in caplog.text
@@ -200,7 +200,7 @@ def test_a_trail_names_files_and_lines_from_outside_in():
     try:
         json.loads("{")
     except ValueError as error:
-        found = trail(error)
+        found = traceback_summary(error)
     assert found.startswith("test_run.py:")
     assert "decoder.py:" in found
     assert os.sep not in found
@@ -210,7 +210,7 @@ def test_a_trail_names_files_and_lines_from_outside_in():
 @pytest.mark.fault("I11")
 def test_what_is_wrong_for_all_images_ends_the_run_and_leaves_nothing(images, tmp_path, error):
     with pytest.raises(type(error)):
-        finish(run_images(job(images, tmp_path / "out", spec=failing({"field0": error}))))
+        run_to_end(run_images(job(images, tmp_path / "out", spec=failing({"field0": error}))))
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +219,7 @@ def test_an_unreadable_image_alone_leaves_nothing(images, tmp_path):
     (images / "field0.tif").write_bytes(b"")
     groups = find_groups([str(images / "field0.tif")])
     with pytest.raises(ReaderError):
-        finish(run_images(job(groups, tmp_path / "out")))
+        run_to_end(run_images(job(groups, tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 
@@ -237,7 +237,7 @@ def test_references_must_be_as_many_as_images(images, tmp_path):
 
 def test_each_image_is_compared_with_its_own_reference(images, tmp_path):
     groups = find_groups([str(images)])
-    finish(run_images(job(images, tmp_path / "out", references=groups)))
+    run_to_end(run_images(job(images, tmp_path / "out", references=groups)))
     found = json.loads((tmp_path / "out" / "provenance.json").read_text())
     for entry in found["images"]:
         assert entry["inputs"][0]["files"] == entry["inputs"][1]["files"]
@@ -272,10 +272,10 @@ def test_a_full_disk_ends_the_run_and_what_was_finished_stays_whole(images, tmp_
 
     monkeypatch.setattr(batch.ResultsFolder, "add_rows", add)
     with pytest.raises(OutputError, match="full"):
-        finish(run_images(job(images, tmp_path / "out", spec=failing({}))))
+        run_to_end(run_images(job(images, tmp_path / "out", spec=failing({}))))
     assert table(tmp_path / "out").index.tolist() == ["field0", "field1"]
     monkeypatch.setattr(batch.ResultsFolder, "add_rows", real)
-    assert finish(run_images(job(images, tmp_path / "out", spec=failing({})))).complete
+    assert run_to_end(run_images(job(images, tmp_path / "out", spec=failing({})))).complete
     assert len(table(tmp_path / "out")) == 4
 
 
@@ -297,7 +297,7 @@ def test_only_one_image_is_in_memory_at_a_time(images, tmp_path):
         yield Progress(0, 1, "looking")
         return result
 
-    assert finish(run_images(job(images, tmp_path / "out", spec=faked(run)))).complete
+    assert run_to_end(run_images(job(images, tmp_path / "out", spec=faked(run)))).complete
 
 
 @pytest.mark.fault("E13")
@@ -305,7 +305,7 @@ def test_many_runs_in_one_process_grow_neither_memory_nor_open_files(images, tmp
     process = psutil.Process()
     rss, files = [], []
     for i in range(30):
-        finish(run_images(job(find_groups([str(images / f"field{i % 4}.tif")]), tmp_path / f"out{i % 2}")))
+        run_to_end(run_images(job(find_groups([str(images / f"field{i % 4}.tif")]), tmp_path / f"out{i % 2}")))
         gc.collect()
         rss.append(process.memory_info().rss)
         files.append(process.num_fds() if hasattr(process, "num_fds") else process.num_handles())
@@ -314,7 +314,7 @@ def test_many_runs_in_one_process_grow_neither_memory_nor_open_files(images, tmp
 
 
 def test_the_summary_has_a_row_for_every_row_and_for_those_without(images, tmp_path):
-    report = finish(run_images(job(images, tmp_path / "out", spec=failing({"field3": InputError("No.")}))))
+    report = run_to_end(run_images(job(images, tmp_path / "out", spec=failing({"field3": InputError("No.")}))))
     found = result_table(report)
     assert found["image"].tolist() == [f"field{i}" for i in range(4)]
     assert found["status"].tolist() == ["OK", "OK", "OK", "REJECTED"]

@@ -5,11 +5,11 @@ import pytest
 
 from gui_support import make_spec
 from vitascope.batch.item import Item
-from vitascope.batch.run_layers import run_each, sheet_rows, together
+from vitascope.batch.run_layers import run_layers, sheet_rows, together
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
-from vitascope.core.well import Place
+from vitascope.core.progress import run_to_end
+from vitascope.core.well import WellPosition
 
 
 def item(name, side=8, error=None):
@@ -18,14 +18,14 @@ def item(name, side=8, error=None):
             raise error
         return Micrograph.from_array(np.ones((side, side), np.float32), name=name, pixel_size_um=1.0)
 
-    return Item(name, Place("P", "B02"), {"image": read})
+    return Item(name, WellPosition("P", "B02"), {"image": read})
 
 
 def test_one_that_fails_keeps_its_place_and_the_rest_go_on():
     spec = make_spec()
     items = [item("a"), item("b", side=2), item("c", error=ReaderError("Gone.")), item("d")]
     shown = []
-    results = finish(run_each(spec, items, spec.make_params()), shown.append)
+    results = run_to_end(run_layers(spec, items, spec.make_params()), shown.append)
     assert [r.status for r in results] == ["OK", "REJECTED", "FAILED", "OK"]
     assert [(p.done, p.total) for p in shown] == sorted((p.done, p.total) for p in shown)
     assert (shown[0].done, shown[-1].done, shown[-1].total) == (0, 4, 4)
@@ -47,7 +47,7 @@ def test_a_parameter_that_cannot_be_used_ends_it_at_the_first_image():
 
     spec = make_spec(run)
     with pytest.raises(ParameterError):
-        finish(run_each(spec, [item("a"), item("b")], spec.make_params()))
+        run_to_end(run_layers(spec, [item("a"), item("b")], spec.make_params()))
 
 
 def test_closing_closes_the_run_that_is_going():
@@ -61,7 +61,7 @@ def test_closing_closes_the_run_that_is_going():
             closed.append(True)
 
     spec = make_spec(run)
-    steps = run_each(spec, [item("a")], spec.make_params())
+    steps = run_layers(spec, [item("a")], spec.make_params())
     next(steps), next(steps)
     steps.close()
     assert closed == [True]

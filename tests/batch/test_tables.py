@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitascope.batch.run_images import Job, Outcome, Report, add_tables
+from vitascope.batch.run_images import BatchOutcome, Job, Report, add_tables
 from vitascope.batch.tables import check_map, curves, with_map, write_run_tables
 from vitascope.core.errors import InputError
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.tasks.registry import find_task
 
@@ -51,7 +51,7 @@ def test_images_without_a_plate_are_of_the_only_plate_of_the_map():
 
 
 def test_a_map_of_other_wells_is_refused_and_one_without_controls_is_told():
-    places = [Place("P", "B02"), Place("P", "B03"), Place()]
+    places = [WellPosition("P", "B02"), WellPosition("P", "B03"), WellPosition()]
     with pytest.raises(InputError, match="says nothing of any of the images; their names tell these wells: B02, B03"):
         check_map(places, plate_map(("P", "H12", "negative")))
     said = check_map(places, plate_map(("P", "B02", "treated")))
@@ -85,7 +85,7 @@ def test_tables_are_written_and_those_of_an_earlier_run_go(tmp_path):
 def test_the_report_tells_each_image_its_own_percent(tmp_path):
     wells = plate_map(("", "A01", "negative"), ("", "A02", "treated"), ("", "A03", "treated"))
     tables = [[row("A01", 50.0)], [row("A02", 25.0, time=0), row("A02", 20.0, time=1)], [row("A03", 100.0)]]
-    report = Report(tmp_path, [Outcome("", "OK", "", tuple({"atp": r["atp"]} for r in t)) for t in tables])
+    report = Report(tmp_path, [BatchOutcome("", "OK", "", tuple({"atp": r["atp"]} for r in t)) for t in tables])
     job = Job(find_task("atp"), (), None, tmp_path, plate_map=wells)
     add_tables(report, tables, job)
     told = [[one.get("atp_percent_of_control") for one in outcome.rows] for outcome in report.outcomes]

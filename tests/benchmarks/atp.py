@@ -20,15 +20,15 @@ import torch
 from tests.benchmarks.machine import describe
 
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network
 from vitascope.networks.unet import initialise
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.simulate.wells import make_well
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import load_bags
-from vitascope.training.data.samples import BagCorpus
+from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.atp import AtpJob, fitted
 from vitascope.training.tasks.regression import predict, truth_of, within_groups
@@ -85,9 +85,9 @@ def sized(side: int) -> Recipe:
 
 
 @lru_cache(maxsize=1)
-def corpus(side: int) -> BagCorpus:
+def corpus(side: int) -> LabelledCorpus:
     """The wells of a size, drawn once."""
-    return finish(load_bags(sized(side), RECIPE.parent))
+    return run_to_end(load_labelled_images(sized(side), RECIPE.parent))
 
 
 def train_cell(arguments: dict[str, object], changes: dict[str, object], seed: int, side: int) -> list[float]:
@@ -97,7 +97,7 @@ def train_cell(arguments: dict[str, object], changes: dict[str, object], seed: i
     own = fitted(recipe.changed({"training.seed": seed}), RECIPE.parent)
     wells, network = corpus(side), build_network(own.network)
     initialise(network, torch.Generator().manual_seed(seed))
-    trained = finish(train(AtpJob(own, wells, network), own.training))
+    trained = run_to_end(train(AtpJob(own, wells, network), own.training))
     return [float(f"{v:.6g}") for v in predict(trained.network, wells.pairs["test"])[0]]
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 import vitascope
 from vitascope.core.errors import ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.conformal import calibrate, interval
-from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.tasks.regression import predict, truth_of
 
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
@@ -48,7 +48,7 @@ def main(arguments):
     for model in arguments or list(MODELS):
         recipe, parts = held_out(read_recipe(RECIPES / f"{model}.yaml"))
         try:
-            corpus = finish(load_bags(recipe, RECIPES))
+            corpus = run_to_end(load_labelled_images(recipe, RECIPES))
             network = load_model(model, MODELS[model]).network
         except Exception as error:
             print(f"{model}: skipped. {error if isinstance(error, ReaderError) else str(error)}")

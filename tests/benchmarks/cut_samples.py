@@ -11,7 +11,7 @@ import numpy as np
 
 from vitascope.core.paths import SAMPLES, training_data
 from vitascope.io.images.read import open_file
-from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.ops.intensity.quality import bin_pixels
 from vitascope.ops.wells.montage import cut_montage, distinct_cells
 
@@ -27,17 +27,17 @@ PHASES = (("G1", "CP0008"), ("S_phase", "CP0009"), ("G2", "CP0008"))
 GRID, SIDE_PX, ALL = 12, 40, 30
 
 
-def isl_pictures(data: Path) -> dict[str, Picture]:
+def isl_pictures(data: Path) -> dict[str, PictureFile]:
     """Rows 0-511, columns 512-1023 of the seven phase planes and of the three stains."""
     phase = [open_file(data / ISL / f"phase_z{z:02}.png").array[ROWS, COLUMNS] for z in PLANES]
     stains = [open_file(data / ISL / f"{name}_confocal_maxproj.png").array[ROWS, COLUMNS] for name in STAINS]
     return {
-        "isl_phase": Picture(np.stack(phase), "ZYX", "uint16", "isl_phase", ("phase contrast",)),
-        "isl_stains": Picture(np.stack(stains), "CYX", "uint16", "isl_stains", STAINS),
+        "isl_phase": PictureFile(np.stack(phase), "ZYX", "uint16", "isl_phase", ("phase contrast",)),
+        "isl_stains": PictureFile(np.stack(stains), "CYX", "uint16", "isl_stains", STAINS),
     }
 
 
-def jurkat_pictures(data: Path) -> dict[str, Picture]:
+def jurkat_pictures(data: Path) -> dict[str, PictureFile]:
     """Twelve rows of twelve cells: four rows each of G1, S and G2, the first distinct ones of their montages."""
     found = {"brightfield": [], "DNA": []}
     for phase, part in PHASES:
@@ -49,17 +49,17 @@ def jurkat_pictures(data: Path) -> dict[str, Picture]:
         found["brightfield"].append(bright[cells])
         found["DNA"].append(dna[cells])
     return {
-        f"jurkat_{name.lower()}": Picture(
+        f"jurkat_{name.lower()}": PictureFile(
             _grid(np.concatenate(cells)), "YX", "uint16", f"jurkat_{name.lower()}", (name,)
         )
         for name, cells in found.items()
     }
 
 
-def translocation_pictures(data: Path) -> dict[str, Picture]:
+def translocation_pictures(data: Path) -> dict[str, PictureFile]:
     """Two control wells of the plate, whole: GFP and DNA."""
     return {
-        name: Picture(
+        name: PictureFile(
             np.stack([open_file(data / BBBC013 / f"Channel{c}-{well}.tif").array for c in (1, 2)]),
             "CYX",
             "uint8",
@@ -70,14 +70,14 @@ def translocation_pictures(data: Path) -> dict[str, Picture]:
     }
 
 
-def organoid_pictures(data: Path) -> dict[str, Picture]:
+def organoid_pictures(data: Path) -> dict[str, PictureFile]:
     """The 24 wells of row A, the mean of every 4 x 4 pixels of the upper left 680 x 680."""
     found = {}
     for column in range(1, 25):
         whole = open_file(data / ORGANOIDS / f"ch01_A{column:02}_t1.tif").array[:680, :680]
         small = np.rint(bin_pixels(whole, 4)).astype(np.uint16)
         name = f"ch01_A_{column}_t1"
-        found[name] = Picture(small, "YX", "uint16", name, ("bright field",))
+        found[name] = PictureFile(small, "YX", "uint16", name, ("bright field",))
     return found
 
 

@@ -9,7 +9,7 @@ from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.agreement import pcc, spearman
 from vitascope.stats.bootstrap import group_interval
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
     print(describe())
     recipe = read_recipe(RECIPES / "dna-brightfield.yaml")
     try:
-        corpus = finish(load_corpus(recipe, RECIPES))
+        corpus = run_to_end(load_corpus(recipe, RECIPES))
     except ReaderError as error:
         print(f"skipped: {error}")
         return

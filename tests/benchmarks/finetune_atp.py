@@ -18,7 +18,7 @@ import pandas as pd
 import tifffile
 from tests.benchmarks.machine import describe
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.io.models.cards import read_card
 from vitascope.recipes.finetune import FineTuneParams, TableData
@@ -59,7 +59,10 @@ def read(model: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     data = {"name": "wells", "url": "", "licence": "CC0-1.0", "credit": "", "folder": str(folder), **tree}
     recipe = Recipe.model_validate(
         {
-            **{k: getattr(loaded.card, k) for k in ("task", "id", "title", "summary", "distrust", "licence", "credit")},
+            **{
+                k: getattr(loaded.card, k)
+                for k in ("task", "id", "title", "summary", "limitations", "licence", "credit")
+            },
             "data": [data],
             "split": {"by": "group"},
             "input": loaded.card.input.model_dump(),
@@ -68,7 +71,7 @@ def read(model: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
             "loss": {"beta": 0.5, "decay": 0.9},
         }
     )
-    pairs = finish(prepare(recipe, folder, loaded.network)).corpus.pairs["train"]
+    pairs = run_to_end(prepare(recipe, folder, loaded.network)).corpus.pairs["train"]
     return truth_of(pairs), predict(loaded.network, pairs)[0]
 
 
@@ -78,7 +81,7 @@ def train(name: str, folder: Path, params: FineTuneParams, scratch: bool) -> tup
     recipe = ready.recipe.changed({"split.test_fraction": 0.0})
     begin, processor = time.perf_counter(), time.process_time()
     run = find_task("atp").load_training().run_training
-    path = finish(run(recipe, Path(ready.folder), folder.parent / "models", None, "cpu"))
+    path = run_to_end(run(recipe, Path(ready.folder), folder.parent / "models", None, "cpu"))
     return path, time.perf_counter() - begin, time.process_time() - processor
 
 

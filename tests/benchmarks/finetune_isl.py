@@ -20,7 +20,7 @@ from tests.benchmarks.isl import RECIPES, TWINS, predictor
 from tests.benchmarks.machine import describe
 
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.io.images.read import read_image
 from vitascope.recipes.finetune import FineTuneParams, TrainingPair
@@ -69,7 +69,7 @@ def train_reference(planes: list[np.ndarray], dapi: np.ndarray) -> None:
         for number, plane in enumerate(planes)
     ]
     params = FineTuneParams(length="full", last="no more")
-    ready = finish(set_up_pairs(REFERENCE.stem, START.stem, pairs, params, scratch=True))
+    ready = run_to_end(set_up_pairs(REFERENCE.stem, START.stem, pairs, params, scratch=True))
     split = {"by": "region", "train_rows": [[0, rows]]}
     run(Recipe.model_validate({**ready.recipe.model_dump(), "split": split}), ready.folder, TWINS)
 
@@ -87,7 +87,7 @@ def main(arguments: list[str]) -> None:
     rows = slice(round(READ[0] * SCALE), round(READ[1] * SCALE))
 
     def score(card: Path, image: np.ndarray, truth: np.ndarray, where: slice) -> float:
-        prepared = finish(prepare_picture([image], recipe.input, 1.0))
+        prepared = run_to_end(prepare_picture([image], recipe.input, 1.0))
         whole = prepared.read((slice(0, image.shape[0]), slice(0, image.shape[1])))
         return float(pcc(predictor(card, False)(whole)[0, where], truth[where].astype(np.float32)))
 
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
         found = {}
         for number, kept in enumerate(asked):
             params = FineTuneParams(epochs=epochs, last="all", freeze=kept)
-            ready = finish(set_up_pairs(f"fine{number}", START.stem, pairs, params))
+            ready = run_to_end(set_up_pairs(f"fine{number}", START.stem, pairs, params))
             begin, processor = time.perf_counter(), time.process_time()
             card = run(ready.recipe, ready.folder, Path(name) / "models")
             seconds, processor = time.perf_counter() - begin, time.process_time() - processor

@@ -14,7 +14,7 @@ import torch
 from tests.benchmarks.finetune_speed import Job, make_sampler
 from tests.benchmarks.machine import describe
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import TrainingParams
 from vitascope.networks.unet import UNet
 from vitascope.training.loop.loop import train
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
     stops = int(arguments[0]) if arguments else 8
     print(describe())
     sampler, rng = make_sampler(CROP_PX), random.Random(0)
-    expected = finish(train(SmallJob(sampler), PARAMS)).network.state_dict()
+    expected = run_to_end(train(SmallJob(sampler), PARAMS)).network.state_dict()
     total, equal, largest = PARAMS.epochs * PARAMS.steps_per_epoch, 0, 0.0
     for number in range(stops):
         with tempfile.TemporaryDirectory() as name:
@@ -51,7 +51,9 @@ def main(arguments: list[str]) -> None:
                     path.unlink()
                 for file, data in left.items():
                     (Path(name) / file).write_bytes(data)
-            found = finish(train(SmallJob(sampler), PARAMS, folder=Path(name), fingerprint="run")).network.state_dict()
+            found = run_to_end(
+                train(SmallJob(sampler), PARAMS, folder=Path(name), fingerprint="run")
+            ).network.state_dict()
         equal += all(torch.equal(found[k], v) for k, v in expected.items())
         largest = max([largest, *(float((found[k] - v).abs().max()) for k, v in expected.items())])
         print(f"{'killed' if killed else 'stopped'} after step {stop} of {total}")

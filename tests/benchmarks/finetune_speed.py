@@ -9,7 +9,7 @@ import torch
 from tests.benchmarks.machine import describe
 
 from vitascope.core.paths import SAMPLES
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import CropFilter, TrainingParams
 from vitascope.engine.device import pick_device
 from vitascope.io.images.read import read_image
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     params = TrainingParams(epochs=1, steps_per_epoch=STEPS, batch_size=BATCH)
     ways = {
         "plain loop, fp32": lambda: plain(Job(sampler)),
-        f"ours, {precision}": lambda: finish(train(Job(sampler), params, precision=precision)),
+        f"ours, {precision}": lambda: run_to_end(train(Job(sampler), params, precision=precision)),
     }
     rates = {}
     for name, way in ways.items():

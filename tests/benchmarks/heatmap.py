@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> None:
     from qtpy.QtWidgets import QApplication
 
     from vitascope.batch.plate.run import run_plate
-    from vitascope.core.progress import finish
+    from vitascope.core.progress import run_to_end
     from vitascope.core.well import Well
 
     sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
                 picture = large if row == 0 and column < 10 else small + row
                 tifffile.imwrite(plate / f"p_{Well(row, column)}_s1_w1.tif", picture)
         out = Path(folder) / "out"
-        finish(run_plate(make_job(plate, out)))
+        run_to_end(run_plate(make_job(plate, out)))
         viewer = napari.Viewer()
         viewer.window.resize(1366, 768)
         _, dock = viewer.window.add_plugin_dock_widget("vitascope", "Plate")

@@ -14,7 +14,7 @@ from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import load_model
 from vitascope.engine.tiled_prediction import predict_picture
@@ -51,7 +51,7 @@ def predictor(card: Path, flips: bool):
         def sink(where, piece) -> None:
             out[(slice(None), *where)] = piece
 
-        finish(
+        run_to_end(
             predict_picture(model, array_reader(image), image.shape[1:], Plan("cpu", "f32", 1024, 2), sink, flip=flips)
         )
         return out
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     for stem in ("nuclei-phase-stack-twin", "nuclei-phase-twin", "neurites-phase-stack-twin"):
         recipe = read_recipe(RECIPES / f"{stem}.yaml")
         try:
-            corpus = finish(load_corpus(recipe, RECIPES))
+            corpus = run_to_end(load_corpus(recipe, RECIPES))
         except ReaderError as error:
             print(f"skipped: {error}")
             return

@@ -19,7 +19,7 @@ from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.images.read import open_group
@@ -67,7 +67,7 @@ def predict(card: Path, plate: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, np
     """The task's own numbers and summed maps of every well, in 32 bit."""
     rows, maps = [], {}
     for well, image in zip(plate["well"], plate["image"], strict=True):
-        result = finish(start("phenotype", image, model=str(card), precision="f32"))
+        result = run_to_end(start("phenotype", image, model=str(card), precision="f32"))
         rows.append(result.rows[0])
         maps[well] = result.output("maps").array.sum(0)
     return plate.join(pd.DataFrame(rows)), maps
@@ -93,12 +93,12 @@ def report_more(card: Path, kept: pd.DataFrame) -> None:
         found = []
         for number, (gain, noise) in enumerate(REPLICATES):
             noisy = pixels * gain + np.random.default_rng(number).normal(0, noise, pixels.shape)
-            row = finish(start("phenotype", np.clip(noisy, 0, 255).astype(np.uint8), axes="CYX", **values)).rows[0]
+            row = run_to_end(start("phenotype", np.clip(noisy, 0, 255).astype(np.uint8), axes="CYX", **values)).rows[0]
             found.append(row["prob_positive"])
         right += [(p > 0.5) == (control == "positive") for p in found]
         medians.append((np.median(found) > 0.5) == (control == "positive"))
         for crop in crops(pixels):
-            row = finish(start("phenotype", crop, axes="CYX", instances="centre", **values)).rows[0]
+            row = run_to_end(start("phenotype", crop, axes="CYX", instances="centre", **values)).rows[0]
             cells.append(row["predicted"] == control)
     print(
         f"  simulated replicates held out: images {np.mean(right):.3f}, wells by the median of 3 {np.mean(medians):.3f}"
@@ -156,7 +156,7 @@ def main(arguments: list[str]) -> None:
         cells["network.arguments"] = {**recipe.network.arguments, "pooling": "mean"}
         for what, how in (("whole images", changes), ("baseline, crops of one cell", cells)):
             with tempfile.TemporaryDirectory() as folder:
-                card = finish(run_training(recipe.changed(how), RECIPES, Path(folder)))
+                card = run_to_end(run_training(recipe.changed(how), RECIPES, Path(folder)))
                 print(f"seed {seed}, {what}: {load_model(str(card), 'phenotype').card.split}")
                 report(card, plate)
     print("paper (Table 2, other data, for the scale only): full images 0.958, treatments 0.99; mean IoU 0.812")

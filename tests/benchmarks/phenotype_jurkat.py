@@ -20,7 +20,7 @@ from tests.benchmarks.isl import RECIPES
 from tests.benchmarks.machine import describe
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count, list_devices
 from vitascope.engine.load_model import build_network
 from vitascope.networks.unet import initialise
@@ -72,13 +72,13 @@ def fit(recipe, corpus, name: str, seed: int):
     initialise(network, torch.Generator().manual_seed(seed))
     job = MosaicJob(own, corpus, network)
     precision = "bf16" if "bf16" in list_devices()[-1].precisions else "f32"
-    return finish(train(job, own.training, precision=precision)).network, job
+    return run_to_end(train(job, own.training, precision=precision)).network, job
 
 
 def corpus_of(recipe):
     """The cells, loaded once in each process."""
     if recipe.id not in LOADED:
-        LOADED[recipe.id] = finish(load_cells(recipe, RECIPES))
+        LOADED[recipe.id] = run_to_end(load_cells(recipe, RECIPES))
     return LOADED[recipe.id]
 
 

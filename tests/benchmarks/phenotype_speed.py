@@ -13,7 +13,7 @@ from torch import nn
 
 from vitascope.core.params import RunParams
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import load_model
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
     def ours() -> np.ndarray:
         grid = InstanceGrid((side, side), classes, step)
-        finish(predict_picture(ready, read, (side, side), plan, sink, pool=grid))
+        run_to_end(predict_picture(ready, read, (side, side), plan, sink, pool=grid))
         pooled = Pooled(model.network, grid.logits, np.ones(grid.logits.shape[1:], np.float32))
         maps[...] *= pooled.pooled.astype(np.float32)[:, None, None]
         return pooled.last

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from tests.benchmarks.machine import describe
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.io.plates.ome_zarr_write import export_plate
 from vitascope.io.plates.read import open_plate
@@ -75,7 +75,7 @@ def main(arguments):
         if not folder.is_dir():
             write_plate(folder)
         if not zarr.is_dir():
-            finish(export_plate(open_plate(folder), zarr))
+            run_to_end(export_plate(open_plate(folder), zarr))
         names = {f"folder of {384 * FIELDS * CHANNELS} files": folder, "the same as OME-Zarr": zarr}
         for path in names.values():
             plate = open_plate(path)

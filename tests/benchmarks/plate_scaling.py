@@ -81,7 +81,7 @@ def simulated(count: str, mode: str) -> None:
     from plate_support import SPEC
     from vitascope.batch.plate.job import PlateJob
     from vitascope.batch.plate.run import run_plate
-    from vitascope.core.well import Place, Well
+    from vitascope.core.well import Well, WellPosition
     from vitascope.io.filenames.grouping import ImageGroup
     from vitascope.io.plates.plate import Plate
 
@@ -89,7 +89,7 @@ def simulated(count: str, mode: str) -> None:
     with tempfile.TemporaryDirectory(prefix="vitascope-wells-") as folder:
         sites = tuple(
             SimulatedSite(f"p_{Well(k // 48 % 32, k % 48)}_{k // 1536}", Well(k // 48 % 32, k % 48),
-                          ImageGroup("", (), place=Place("p", str(Well(k // 48 % 32, k % 48)), str(k // 1536))))
+                          ImageGroup("", (), place=WellPosition("p", str(Well(k // 48 % 32, k % 48)), str(k // 1536))))
             for k in range(wells)
         )  # fmt: skip
         plate = Plate("p", Path(folder), "simulated", 32, 48, sites)

@@ -8,7 +8,7 @@ from monai.inferers import SlidingWindowInferer
 from tests.benchmarks.machine import describe, interleaved
 
 from vitascope.core.params import RunParams
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import load_model
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
         out[(slice(None), *where)] = piece
 
     def ours() -> None:
-        finish(predict_picture(model, read, (SIDE, SIDE), plan, sink))
+        run_to_end(predict_picture(model, read, (SIDE, SIDE), plan, sink))
 
     inferer = SlidingWindowInferer((256, 256), sw_batch_size=4, overlap=0.25, mode="gaussian")
     tensor = torch.from_numpy(picture)[None]

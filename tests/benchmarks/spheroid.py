@@ -16,7 +16,7 @@ from vitascope.core.card import Architecture
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import BUNDLED_MODELS, training_data
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import build_network, load_model
@@ -26,7 +26,7 @@ from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.resample import volume_reader
 from vitascope.pipelines.spheroid import run
 from vitascope.recipes.recipe import read_recipe
-from vitascope.simulate.spheroids import DEAD, LIVE, SpheroidParams, simulate_spheroid
+from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE, VolumeOptics
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.overlap import count_overlap
@@ -76,7 +76,7 @@ def masks(image: np.ndarray, model: str, voxel: tuple[float, ...] | None):
     z, y = (voxel[0], voxel[1]) if voxel else (None, None)
     names = ("live", "dead")[: len(image)]
     stack = Micrograph.from_array(image, axes="CZYX", pixel_size_um=y, z_step_um=z, channel_names=names, name="stack")
-    result = finish(run({"image": stack}, SPEC.make_params(model=model, least_diameter_um=20.0)))
+    result = run_to_end(run({"image": stack}, SPEC.make_params(model=model, least_diameter_um=20.0)))
     return result.output("labels").array > 0, result.output("dead").array > 0, result.rows[0]
 
 
@@ -95,7 +95,7 @@ def simulated(model: str, count: int, diameters: tuple[float, ...]) -> None:
         rows = []
         for number in range(count):
             rng = np.random.default_rng((9, number))
-            params = SpheroidParams(
+            params = StackParams(
                 diameter_um=diameters[number % len(diameters)],
                 dose=float(10 ** rng.uniform(-1.5, 1)),
                 brightness=brightness,
@@ -116,7 +116,7 @@ def simulated(model: str, count: int, diameters: tuple[float, ...]) -> None:
         residual = ((found - true) ** 2).sum() / ((true - true.mean()) ** 2).sum()
         told += f", Pearson {np.corrcoef(true, found)[0, 1]:.3f}, R² {1 - residual:.3f}"
     print(f"viability, simulated: {told} (paper: Pearson 0.92, MAE 5.6, R² 0.85)")
-    clean = simulate_spheroid(SpheroidParams(diameters[0], dose=1.0), VOXEL, NOISE_FREE, FIRST_SEED)
+    clean = simulate_spheroid(StackParams(diameters[0], dose=1.0), VOXEL, NOISE_FREE, FIRST_SEED)
     row = masks(clean.image.astype(np.uint16), model, VOXEL)[2]
     print(
         f"noise-free: true {100 * clean.viability:.1f} %, found {row['viability_percent']:.1f} % (bar: within 2 points)"
@@ -159,7 +159,7 @@ def composed(model: str) -> None:
     """Composed real stacks of the recipe, each beside the best threshold; which were trained on is said."""
     recipe = read_recipe(RECIPE)
     try:
-        stacks = finish(read_stacks(recipe, RECIPE.parent))
+        stacks = run_to_end(read_stacks(recipe, RECIPE.parent))
     except ReaderError as error:
         print(f"composed: skipped: {error}")
         return
@@ -225,13 +225,13 @@ def ablations(steps: int, count: int) -> None:
             "training.steps_per_epoch": steps,
         }
     )
-    volumes = finish(load_volumes(recipe, RECIPE.parent))
+    volumes = run_to_end(load_volumes(recipe, RECIPE.parent))
     _, precision = choose_device(recipe, "cpu")
     dice: dict[str, np.ndarray] = {}
     for name, changes in VARIANTS.items():
         network = build_network(Architecture(name="unet3d", arguments={**recipe.network.arguments, **changes}))
         initialise(network, torch.Generator().manual_seed(recipe.training.seed))
-        trained = finish(train(SpheroidJob(recipe, volumes, network), recipe.training, precision=precision)).network
+        trained = run_to_end(train(SpheroidJob(recipe, volumes, network), recipe.training, precision=precision)).network
         dice[name] = np.array([volume_overlaps(trained, v, 2)[0].dice for v in volumes["test"]])
         gain = "" if name == "full" else f"; full minus this {interval(list(dice['full'] - dice[name]))}"
         print(f"{name}, {steps} steps: live Dice {interval(list(dice[name]))}{gain}; n = {count}", flush=True)
@@ -251,7 +251,7 @@ def speed(model_name: str, shape: tuple[int, int, int], rounds: int) -> None:
         def sink(where, piece) -> None:
             found[name][(slice(None), *where)] = piece
 
-        finish(predict_picture(model, volume_reader(volume), shape, plans[name], sink))
+        run_to_end(predict_picture(model, volume_reader(volume), shape, plans[name], sink))
 
     inferer = SlidingWindowInferer((64, 128, 128), sw_batch_size=1, overlap=0.25, mode="gaussian")
     tensor, theirs = torch.from_numpy(volume)[None], []
@@ -272,7 +272,7 @@ def speed(model_name: str, shape: tuple[int, int, int], rounds: int) -> None:
 
 def spheroids_side_by_side(shape: tuple[int, int, int]) -> np.ndarray:
     """A simulated spheroid in network units, repeated until the volume is full; shape (2, Z, Y, X)."""
-    image = simulate_spheroid(SpheroidParams(150.0, dose=1.0), VOXEL, PLAIN, FIRST_SEED).image
+    image = simulate_spheroid(StackParams(150.0, dose=1.0), VOXEL, PLAIN, FIRST_SEED).image
     image = np.stack([ndimage.median_filter(c, (1, 3, 3)) for c in image])
     image = (image - image.mean((1, 2, 3), keepdims=True)) / image.std((1, 2, 3), keepdims=True)
     missing = [(0, max(0, n - m)) for n, m in zip(shape, image.shape[1:], strict=True)]

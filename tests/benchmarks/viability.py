@@ -18,13 +18,13 @@ from scipy import ndimage
 
 import vitascope
 from vitascope.core.errors import ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.networks.unet import initialise
 from vitascope.ops.objects.contour import measure_contour
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.simulated import draw_control
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.regression import predict, truth_of
@@ -81,7 +81,7 @@ def compare(model):
     """Compare a bundled model with simpler means on the test part of its recipe."""
     recipe = read_recipe(RECIPES / f"{model}.yaml")
     try:
-        corpus = finish(load_bags(recipe, RECIPES))
+        corpus = run_to_end(load_labelled_images(recipe, RECIPES))
     except ReaderError as error:
         print(f"{model}: skipped. {error}")
         return
@@ -122,9 +122,9 @@ def train_pair():
     """Train the pair variant and keep its predictions of the test part."""
     torch.set_num_threads(1)
     recipe = pair_recipe()
-    corpus, network = finish(load_bags(recipe, RECIPES)), build_network(recipe.network)
+    corpus, network = run_to_end(load_labelled_images(recipe, RECIPES)), build_network(recipe.network)
     initialise(network, torch.Generator().manual_seed(recipe.training.seed))
-    trained = finish(train(ViabilityJob(recipe, corpus, network), recipe.training))
+    trained = run_to_end(train(ViabilityJob(recipe, corpus, network), recipe.training))
     found = predict(trained.network, corpus.pairs["test"])[0]
     RESULTS.write_text(
         json.dumps({"recipe": recipe.fingerprint(), "pair": [float(f"{v:.6g}") for v in found]}, indent=0)

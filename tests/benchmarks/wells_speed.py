@@ -31,7 +31,7 @@ from tests.benchmarks.machine import describe, interleaved
 
 from vitascope.batch.run_images import Job, run_images
 from vitascope.core.paths import BUNDLED_MODELS, training_data
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.io.filenames.grouping import find_groups
@@ -125,7 +125,7 @@ def main(arguments: list[str]) -> None:
 
         def ours() -> list[float]:
             params = SPEC.make_params(model=str(card), maps=False, abstain=False)
-            finish(run_images(Job(SPEC, find_groups(paths), params, folder / "out")))
+            run_to_end(run_images(Job(SPEC, find_groups(paths), params, folder / "out")))
             return pd.read_csv(folder / "out" / "results.csv")["atp"].tolist()
 
         def timed(name: str, run: Callable[[], list[float]]) -> Callable[[], None]:

@@ -4,7 +4,7 @@ import sys
 import pytest
 import typer
 
-from vitascope.cli.console import plain_errors, watch
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.errors import InputError, VitascopeError
 from vitascope.core.progress import Progress
 
@@ -48,7 +48,7 @@ def steps(closed):
 @pytest.mark.fault("I12")
 def test_without_a_terminal_nothing_is_drawn(capsys):
     closed = []
-    assert watch(steps(closed)) == "done"
+    assert with_progress_bar(steps(closed)) == "done"
     assert capsys.readouterr() == ("", "")
     assert closed == [True]
 
@@ -85,7 +85,7 @@ def test_on_a_terminal_the_stage_and_the_count_are_drawn(monkeypatch):
             yield Progress(i, 3, "Predicting tiles")
         return 7
 
-    assert watch(counting()) == 7
+    assert with_progress_bar(counting()) == 7
     assert "Predicting tiles" in terminal.text
     assert "2/3" in terminal.text
 

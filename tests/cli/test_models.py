@@ -44,7 +44,15 @@ def test_a_card_is_shown_with_all_that_matters(folder):
     path = folder / "test-model.json"
     card = read_card(path)
     metrics = (
-        Metric(name="PCC DNA", value=0.81, low=0.78, high=0.84, level=0.95, on="test part of the split", of_twin=True),
+        Metric(
+            name="PCC DNA",
+            value=0.81,
+            low=0.78,
+            high=0.84,
+            level=0.95,
+            on="test part of the split",
+            from_holdout_model=True,
+        ),
         Metric(name="PCC all", value=0.7, on="elsewhere"),
     )
     write_card(card.model_copy(update={"metrics": metrics, "parent": "older 00ff"}), folder)
@@ -56,7 +64,7 @@ def test_a_card_is_shown_with_all_that_matters(folder):
         "0.81 (0.78 to 0.84)",
         "twin trained without the test part",
         "PCC all 0.7 , elsewhere",
-        card.distrust,
+        card.limitations,
         "CC0-1.0",
         card.weights.sha256,
         "older 00ff",

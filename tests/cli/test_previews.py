@@ -6,8 +6,8 @@ import pytest
 from vitascope.cli.previews import OUTLINE_RGB, PREDICTED_RGB, as_grey, write_previews
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.core.well import Place
-from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.core.well import WellPosition
+from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.results.folder import ResultsFolder
 
 
@@ -27,7 +27,7 @@ def test_an_image_without_contrast_is_black(value):
 
 def test_prediction_and_outlines_lie_over_the_image(tmp_path):
     image = np.random.default_rng(0).integers(0, 999, (20, 30), np.uint16)
-    write_ome_tiff(tmp_path / "field.ome.tif", Picture(image, "YX", "uint16", "field"))
+    write_ome_tiff(tmp_path / "field.ome.tif", PictureFile(image, "YX", "uint16", "field"))
     signal = np.zeros((2, 20, 30), np.float32)
     signal[0, :5], signal[1] = 0.8, 9.0
     labels = np.zeros((20, 30), np.uint32)
@@ -37,7 +37,7 @@ def test_prediction_and_outlines_lie_over_the_image(tmp_path):
         LabelsOutput("labels", "nuclei", labels, "YX", pd.DataFrame({"label": [1]})),
     )
     with ResultsFolder(tmp_path / "out", "stain") as folder:
-        folder.add(Result(outputs, ({"objects": 1},), "nuclei", Place(), "field"))
+        folder.add(Result(outputs, ({"objects": 1},), "nuclei", WellPosition(), "field"))
         folder.close({})
     written = write_previews(tmp_path / "field.ome.tif", tmp_path / "out")
     assert [path.name for path in written] == ["input.png", "prediction.png", "labels.png"]

@@ -186,7 +186,7 @@ def test_wells_and_fields_stand_in_their_columns_and_name_the_files(tmp_path):
 def test_a_pattern_overrides_the_names(tmp_path):
     for name in ("07-b3", "08-b3"):
         tifffile.imwrite(tmp_path / f"{name}.tif", np.eye(40, dtype=np.uint16))
-    assert invoke("0*.tif", "-o", "out", "--group", "{field}-{well}.tif").exit_code == 0
+    assert invoke("0*.tif", "-o", "out", "--pattern", "{field}-{well}.tif").exit_code == 0
     assert table()[["well", "field"]].to_numpy().tolist() == [["B03", 7], ["B03", 8]]
 
 
@@ -324,8 +324,8 @@ def test_an_image_that_cannot_be_judged_is_rejected_and_counts_as_done(tmp_path)
         (["field.tif", "--set", "planes=[0"], "cannot be read"),
         (["field.tif", "--set", "threads=2024-13-45"], "cannot be read"),
         (["field.tif", "--set", "precision=f16"], "does not compute in f16"),
-        (["field.tif", "--group", "{colour}"], "does not know the part 'colour'"),
-        (["field.tif", "--group", "x{well}"], "does not fit the name"),
+        (["field.tif", "--pattern", "{colour}"], "does not know the part 'colour'"),
+        (["field.tif", "--pattern", "x{well}"], "does not fit the name"),
         (["field.tif", "--reference", "gone.tif"], "'gone.tif' does not exist"),
         (["field.tif", "--colour", "red"], "No such option"),
     ],
@@ -447,7 +447,7 @@ def test_help_shows_every_option_and_the_exit_codes():
     done = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"})
     assert done.exit_code == 0
     for option in (
-        *("--out", "--model", "--reference", "--group", "--pixel-size-um", "--axes", "--device", "--format", "--set"),
+        *("--out", "--model", "--reference", "--pattern", "--pixel-size-um", "--axes", "--device", "--format", "--set"),
         *("--help-parameters", "--help", "IMAGE...", "task"),
     ):
         assert option in done.output, option

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from phenotype_support import cells, make_model, write_well
 from tests_support import save_model
 from vitascope.cli.main import app
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.tasks.run import start
 
 FAST = ["--model", "tiny-phenotype", "--set", "precision=f32", "--set", "tile_px=512", "--set", "threads=1"]
@@ -49,7 +49,7 @@ def test_channel_files_become_images_and_the_folder_is_that_of_the_contract(well
 
 def test_the_command_gives_what_python_gives(wells):
     assert invoke("Channel1-01-A-02.tif", "Channel2-01-A-02.tif", "-o", "out").exit_code == 0
-    result = finish(
+    result = run_to_end(
         start(
             "phenotype", cells(True, seed=2), axes="CYX", channels=[0, 1], model="tiny-phenotype", precision="f32",
             tile_px=512, threads=1,

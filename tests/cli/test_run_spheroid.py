@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from spheroid_support import SPHEROID, save_by_brightness, stack
 from vitascope.cli.main import app
 from vitascope.core.formatting import number_text
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.tasks.run import start
 
 FAST = ["--model", "bright", "--set", "precision=f32", "--set", "tile_px=256", "--set", "threads=1"]
@@ -42,7 +42,7 @@ def test_the_folder_is_that_of_the_contract_and_the_command_gives_what_python_gi
     assert {p.name for p in (folder / "out").iterdir()} == {
         "results.csv", "objects.csv", "shells.csv", "provenance.json", "labels", "dead", "density", "probability",
     }  # fmt: skip
-    result = finish(start("spheroid", stack(), model="bright", precision="f32", tile_px=256, threads=1))
+    result = run_to_end(start("spheroid", stack(), model="bright", precision="f32", tile_px=256, threads=1))
     (row,) = pd.read_csv("out/results.csv").to_dict("records")
     for name, value in result.rows[0].items():
         assert row[name] == pytest.approx(value, nan_ok=True), name

@@ -57,7 +57,7 @@ def test_a_card_that_lacks_what_is_needed_is_refused_naming_it(field):
         ("targets", []),
         ("targets.0.source_low", float("inf")),
         ("targets", [{"name": "DNA"}, {"name": "dna"}]),
-        ("domain.feature_spread", [0.0]),
+        ("domain.feature_std", [0.0]),
         ("domain.feature_mean", [1.0]),
         ("domain.crop_px", 100),
     ],

@@ -1,6 +1,6 @@
 import pytest
 
-from vitascope.core.progress import Progress, finish
+from vitascope.core.progress import Progress, run_to_end
 
 
 def count(closed):
@@ -14,7 +14,7 @@ def count(closed):
 
 def test_draining_gives_the_result_and_every_step():
     seen, closed = [], []
-    assert finish(count(closed), seen.append) == "three"
+    assert run_to_end(count(closed), seen.append) == "three"
     assert [p.done for p in seen] == [0, 1, 2]
     assert closed == [True]
 
@@ -26,7 +26,7 @@ def test_an_error_of_the_listener_closes_the_run():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finish(count(closed), stop)
+        run_to_end(count(closed), stop)
     assert closed == [True]
 
 
@@ -36,4 +36,4 @@ def test_an_error_of_the_run_reaches_the_caller():
         raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
-        finish(fail())
+        run_to_end(fail())

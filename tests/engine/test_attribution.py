@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.attribution import integrated_gradients, occlusion
 from vitascope.networks.resnet import NvirOutput
 
@@ -27,7 +27,7 @@ def make(side=12):
 
 def test_hiding_a_place_takes_away_what_it_brings():
     image, weights = make()
-    found = finish(
+    found = run_to_end(
         occlusion(
             lambda x: float((weights * x[0] ** 2).sum()), image, float((weights * image[0] ** 2).sum()), slice(0, 1), 3
         )
@@ -37,14 +37,14 @@ def test_hiding_a_place_takes_away_what_it_brings():
 
 def test_only_the_wanted_channels_are_hidden():
     image = np.ones((2, 4, 4), np.float32)
-    found = finish(occlusion(lambda x: float(x[0].sum() + 10 * x[1].sum()), image, 176.0, slice(0, 1), 2))
+    found = run_to_end(occlusion(lambda x: float(x[0].sum() + 10 * x[1].sum()), image, 176.0, slice(0, 1), 2))
     np.testing.assert_allclose(found, 4)
 
 
 def test_integrated_gradients_of_squares_are_the_squares_and_sum_to_the_number():
     image, weights = make()
     network = _Weighted(weights)
-    found = finish(integrated_gradients(network, image))
+    found = run_to_end(integrated_gradients(network, image))
     np.testing.assert_allclose(found, weights * image[0] ** 2, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found.sum(), network(torch.from_numpy(image)[None]).value.item(), rtol=1e-4)
     assert network.weights.grad is None

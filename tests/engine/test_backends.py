@@ -61,7 +61,7 @@ def test_threads_that_run_their_windows_at_once_get_each_its_own_answer_to_the_b
     windows = [picture + n for n in range(6)]
     expected = [open_(kind, model)(x)[0].copy() for x in windows]
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(lambda x: backend.apart(x)[0], windows * 3))
+        found = list(pool.map(lambda x: backend.infer_concurrently(x)[0], windows * 3))
     for ours, theirs in zip(found, expected * 3, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

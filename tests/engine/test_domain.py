@@ -7,7 +7,7 @@ from tests_support import make_domain
 from vitascope.core.card import Domain
 from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
-from vitascope.engine.domain import crop_windows, feature_distances, image_statistics, judge, worst
+from vitascope.engine.domain import assess_domain, crop_windows, feature_distances, image_statistics, worst_trust
 from vitascope.engine.domain import make_domain as describe
 from vitascope.ops.geometry.resample import array_reader
 
@@ -87,7 +87,7 @@ def test_crops_without_a_statistic_do_not_spoil_it():
 
 
 def test_an_image_like_the_training_images_fits():
-    trust, flags = judge(make_domain(), crops(), NO_FEATURES)
+    trust, flags = assess_domain(make_domain(), crops(), NO_FEATURES)
     assert (trust.level, trust.reasons, flags) == ("fits", (), ())
 
 
@@ -106,7 +106,7 @@ def test_an_image_like_the_training_images_fits():
 )
 @pytest.mark.fault("A22")
 def test_a_statistic_outside_its_range_makes_unsure_with_the_numbers_and_a_word(name, value, limits, flags):
-    trust, found = judge(make_domain(**{name: limits}), crops(**{name: value}), NO_FEATURES)
+    trust, found = assess_domain(make_domain(**{name: limits}), crops(**{name: value}), NO_FEATURES)
     assert trust.level == "unsure"
     assert found == flags
     assert f"{value:.3g}" in trust.reasons[0]
@@ -116,8 +116,8 @@ def test_a_statistic_outside_its_range_makes_unsure_with_the_numbers_and_a_word(
 def test_the_median_of_the_crops_counts_and_crops_without_the_statistic_do_not():
     domain = make_domain(focus=(0.0, 0.5, 1.0))
     statistics = [*crops(focus=0.5), *crops(focus=0.6), *crops(focus=9.0), *crops(focus=math.nan)]
-    assert judge(domain, statistics, NO_FEATURES)[0].level == "fits"
-    assert judge(domain, crops(focus=math.nan), NO_FEATURES)[0].level == "fits"
+    assert assess_domain(domain, statistics, NO_FEATURES)[0].level == "fits"
+    assert assess_domain(domain, crops(focus=math.nan), NO_FEATURES)[0].level == "fits"
 
 
 def featured(distance_99=2.0):
@@ -127,13 +127,13 @@ def featured(distance_99=2.0):
         crops=4,
         statistics=wide,
         feature_mean=(0.0, 1.0),
-        feature_spread=(1.0, 2.0),
+        feature_std=(1.0, 2.0),
         distance_99=distance_99,
     )
 
 
 def test_features_beyond_the_distance_are_outside():
-    trust, flags = judge(featured(), crops(), np.array([[10.0, 1.0]]))
+    trust, flags = assess_domain(featured(), crops(), np.array([[10.0, 1.0]]))
     assert trust.level == "outside"
     assert flags == ("outside_model",)
     assert f"distance {math.sqrt(50):.2f}" in trust.reasons[0]
@@ -141,23 +141,23 @@ def test_features_beyond_the_distance_are_outside():
 
 
 def test_features_within_the_distance_fit_and_none_says_nothing():
-    assert judge(featured(), crops(), np.array([[1.0, 1.0]]))[0].level == "fits"
-    assert judge(featured(), crops(), NO_FEATURES)[0].level == "fits"
-    assert judge(featured(None), crops(), np.array([[100.0, 1.0]]))[0].level == "fits"
+    assert assess_domain(featured(), crops(), np.array([[1.0, 1.0]]))[0].level == "fits"
+    assert assess_domain(featured(), crops(), NO_FEATURES)[0].level == "fits"
+    assert assess_domain(featured(None), crops(), np.array([[100.0, 1.0]]))[0].level == "fits"
 
 
 @pytest.mark.fault("D12")
 def test_a_card_that_describes_other_features_is_refused():
     with pytest.raises(ModelError, match="other features"):
-        judge(featured(), crops(), np.zeros((1, 3)))
+        assess_domain(featured(), crops(), np.zeros((1, 3)))
 
 
 def test_statistics_of_another_version_are_passed_over():
-    assert judge(make_domain(roundness=(5.0, 6.0, 7.0)), crops(), NO_FEATURES)[0].level == "fits"
+    assert assess_domain(make_domain(roundness=(5.0, 6.0, 7.0)), crops(), NO_FEATURES)[0].level == "fits"
 
 
 def test_a_card_without_a_domain_is_told():
-    trust, flags = judge(None, crops(), NO_FEATURES)
+    trust, flags = assess_domain(None, crops(), NO_FEATURES)
     assert trust.level == "unknown"
     assert trust.reasons
     assert flags == ()
@@ -167,7 +167,7 @@ def test_of_a_series_the_worst_counts():
     levels = ("unknown", "fits", "unsure", "outside")
     for i, first in enumerate(levels):
         for k, second in enumerate(levels):
-            assert worst(Trust(first), Trust(second)).level == levels[max(i, k)]
+            assert worst_trust(Trust(first), Trust(second)).level == levels[max(i, k)]
 
 
 @pytest.mark.fault("F06")

@@ -6,7 +6,7 @@ from tests_support import make_card
 from vitascope.core.card import Normalisation
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.preprocess import LinearMap, fit_normalisation, prepare_picture, rescale_factor
 from vitascope.ops.intensity.histogram import histogram
 
@@ -16,7 +16,7 @@ def spec(**how):
 
 
 def prepare(planes, how, scale=1.0):
-    prepared = finish(prepare_picture(planes, how, scale))
+    prepared = run_to_end(prepare_picture(planes, how, scale))
     height, width = prepared.shape_yx
     return prepared, prepared.read((slice(0, height), slice(0, width)))
 
@@ -47,7 +47,7 @@ def test_percentiles_map_to_0_and_1(planes):
 
 
 def test_the_training_set_normalises_each_channel_whatever_the_image(planes):
-    how = {"method": "dataset", "means": (100.0, 900.0), "spreads": (50.0, 200.0), "clip": (-2, 9)}
+    how = {"method": "dataset", "means": (100.0, 900.0), "stds": (50.0, 200.0), "clip": (-2, 9)}
     _, found = prepare(planes, spec(**how))
     expected = np.stack([(planes[0] - 100.0) / 50, (planes[1] - 900.0) / 200])
     np.testing.assert_allclose(found, np.clip(expected, -2, 9), rtol=1e-5, atol=1e-6)

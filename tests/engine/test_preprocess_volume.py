@@ -4,9 +4,9 @@ from scipy import ndimage
 
 from vitascope.core.card import InputSpec, Normalisation
 from vitascope.core.errors import InputError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.preprocess_volume import filter_median, prepare_volume
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.io.results.temporary_store import TemporaryStore
 
 SPEC = InputSpec(
     modality="fluorescence",
@@ -26,7 +26,7 @@ def everything(prepared):
 
 def test_the_recipe_of_section_2_2_step_by_step():
     other = STACK[:, ::-1] // 2
-    prepared = finish(prepare_volume([STACK, other], SPEC, (1.0, 1.0, 1.0), Scratch()))
+    prepared = run_to_end(prepare_volume([STACK, other], SPEC, (1.0, 1.0, 1.0), TemporaryStore()))
     for found, raw in zip(everything(prepared), (STACK, other), strict=True):
         smooth = ndimage.median_filter(raw, size=3, mode="mirror").astype(float)
         cut = np.clip(smooth, *np.percentile(smooth, [2, 98]))
@@ -35,7 +35,7 @@ def test_the_recipe_of_section_2_2_step_by_step():
 
 def test_planes_that_lie_far_apart_are_filtered_each_on_its_own():
     spec = SPEC.model_copy(update={"median": "plane"})
-    found = everything(finish(prepare_volume([STACK], spec, (1.0, 1.0, 1.0), Scratch())))[0]
+    found = everything(run_to_end(prepare_volume([STACK], spec, (1.0, 1.0, 1.0), TemporaryStore())))[0]
     smooth = ndimage.median_filter(STACK, size=(1, 3, 3), mode="mirror").astype(float)
     cut = np.clip(smooth, *np.percentile(smooth, [2, 98]))
     np.testing.assert_allclose(found, (cut - cut.mean()) / cut.std(), atol=2e-3)
@@ -44,7 +44,7 @@ def test_planes_that_lie_far_apart_are_filtered_each_on_its_own():
 def test_pieces_give_the_same_median_as_the_whole(monkeypatch):
     found = np.zeros_like(STACK)
     monkeypatch.setattr("vitascope.engine.preprocess_volume.chunk_slices", lambda a: pieces(a.shape))
-    finish(filter_median(STACK, found, 0.0))
+    run_to_end(filter_median(STACK, found, 0.0))
     np.testing.assert_array_equal(found, ndimage.median_filter(STACK, size=3, mode="mirror"))
 
 
@@ -60,12 +60,12 @@ def test_salt_and_pepper_are_gone():
     stack = np.full((7, 15, 15), 500, np.uint16)
     stack[3, 7, 7], stack[5, 2, 9] = 65535, 0
     found = np.zeros_like(stack)
-    finish(filter_median(stack, found, 0.0))
+    run_to_end(filter_median(stack, found, 0.0))
     assert (found == 500).all()
 
 
 def test_it_is_brought_to_the_networks_voxels_and_windows_agree():
-    prepared = finish(prepare_volume([STACK, STACK], SPEC, (0.5, 2.0, 2.0), Scratch()))
+    prepared = run_to_end(prepare_volume([STACK, STACK], SPEC, (0.5, 2.0, 2.0), TemporaryStore()))
     assert prepared.shape == (4, 42, 48)
     whole = everything(prepared)
     window = (slice(1, 4), slice(5, 30), slice(11, 40))
@@ -76,7 +76,7 @@ def test_voxels_that_are_not_finite_are_masked_and_the_input_stays_as_it_is():
     stack = STACK.astype(np.float32)
     stack[4, 3:9, 3:9] = np.nan
     before = stack.copy()
-    prepared = finish(prepare_volume([stack, STACK], SPEC, (1.0, 1.0, 1.0), Scratch()))
+    prepared = run_to_end(prepare_volume([stack, STACK], SPEC, (1.0, 1.0, 1.0), TemporaryStore()))
     assert "nan_masked" in prepared.flags
     assert np.isfinite(everything(prepared)).all()
     mask = prepared.finite(tuple(slice(0, n) for n in stack.shape))
@@ -88,11 +88,11 @@ def test_planes_of_nan_are_refused():
     stack = STACK.astype(np.float32)
     stack[:2] = np.nan
     with pytest.raises(InputError, match="not finite"):
-        finish(prepare_volume([stack, STACK], SPEC, (1.0, 1.0, 1.0), Scratch()))
+        run_to_end(prepare_volume([stack, STACK], SPEC, (1.0, 1.0, 1.0), TemporaryStore()))
 
 
 def test_a_constant_channel_becomes_zero():
     flat = np.full_like(STACK, 7)
-    prepared = finish(prepare_volume([STACK, flat], SPEC, (1.0, 1.0, 1.0), Scratch()))
+    prepared = run_to_end(prepare_volume([STACK, flat], SPEC, (1.0, 1.0, 1.0), TemporaryStore()))
     assert "constant" in prepared.flags
     assert not everything(prepared)[1].any()

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from vitascope.core.errors import MemoryShortageError, ModelError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.openvino_backend import OpenVinoBackend
 from vitascope.engine.tiled_prediction import FeaturePool, Stitching, predict_picture
@@ -19,7 +19,7 @@ def predict(model, picture, plan=PLAN, **kwargs):
     def sink(where, piece):
         out[(slice(None), *where)] = piece
 
-    used = finish(predict_picture(model, array_reader(picture), picture.shape[1:], plan, sink, **kwargs))
+    used = run_to_end(predict_picture(model, array_reader(picture), picture.shape[1:], plan, sink, **kwargs))
     return out, used
 
 

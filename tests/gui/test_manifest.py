@@ -111,7 +111,7 @@ def test_the_dock_runs_and_its_table_is_linked_both_ways(real_viewer, small_mode
     count = int(labels.data.max())
     assert count >= 2
     assert set(np.unique(labels.data)) == set(range(count + 1))
-    dock.take_away.open_table()
+    dock.export_box.open_table()
     table = next(w for w in real_viewer.window.dock_widgets.values() if isinstance(w, FeaturesTable))
     view = table.table
     model = view.model()
@@ -131,7 +131,7 @@ def test_the_dock_runs_and_its_table_is_linked_both_ways(real_viewer, small_mode
     rows = {model.mapToSource(index).row() for index in view.selectionModel().selectedIndexes()}
     assert rows == {count}
     real_viewer.layers.remove(labels)
-    assert not dock.take_away.buttons["table"].isEnabled()
+    assert not dock.export_box.buttons["table"].isEnabled()
 
 
 def _horizontal():

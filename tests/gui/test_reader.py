@@ -10,8 +10,8 @@ from napari.layers import Layer
 
 from vitascope.core.errors import ReaderError
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.core.well import Place
-from vitascope.gui.layers.snapshot import take
+from vitascope.core.well import WellPosition
+from vitascope.gui.layers.snapshot import snapshot_layers
 from vitascope.gui.reader import get_reader, read
 from vitascope.io.results.folder import ResultsFolder
 
@@ -53,7 +53,7 @@ def test_planes_become_one_stack_in_the_order_of_their_numbers(tmp_path, how):
     files = [str(p) for p in tmp_path.iterdir()]
     (layer,) = layers({"glob": str(tmp_path / "phase_z*.png"), "files": files, "folder": str(tmp_path)}[how])
     np.testing.assert_array_equal(layer.data, stack)
-    assert len(take([layer]).micrograph().sources) == 3
+    assert len(snapshot_layers([layer]).micrograph().sources) == 3
 
 
 def test_a_zarr_stays_in_its_file(tmp_path):
@@ -77,7 +77,7 @@ def test_a_unit_that_is_none_opens_in_pixels_with_a_flag(tmp_path):
     (layer,) = layers(str(path))
     assert [str(u) for u in layer.units] == ["pixel", "pixel"]
     assert tuple(layer.scale) == (1, 1)
-    assert "unit_unknown" in take([layer]).micrograph().flags
+    assert "unit_unknown" in snapshot_layers([layer]).micrograph().flags
 
 
 @pytest.mark.fault("A23")
@@ -123,7 +123,7 @@ def test_a_result_folder_opens_with_labels_on_top_and_their_table(tmp_path):
         ImageOutput("prediction", "predicted", picture, "TYX", ("DNA",), "share", (0.1, 0.7), "magma"),
     )
     with ResultsFolder(tmp_path / "out", "stain") as folder:
-        folder.add(Result(outputs, ({"time": 0}, {"time": 1}), "nuclei", Place(), "field"), pixel_size_um=0.5)
+        folder.add(Result(outputs, ({"time": 0}, {"time": 1}), "nuclei", WellPosition(), "field"), pixel_size_um=0.5)
         folder.close({"images": [{"model": "a-model", "inputs": [{"name": "field"}]}]})
     shown, nuclei = layers(str(tmp_path / "out"))
     assert (shown.name, nuclei.name) == ("field · predicted DNA (a-model)", "field · nuclei (a-model)")
@@ -180,11 +180,11 @@ def test_a_few_wells_among_other_images_are_no_plate(tmp_path):
 
 
 def test_a_plate_of_ome_zarr_opens_at_its_first_well(tmp_path):
-    from vitascope.core.progress import finish
+    from vitascope.core.progress import run_to_end
     from vitascope.io.plates.ome_zarr_write import export_plate
     from vitascope.io.plates.read import open_plate
 
-    finish(export_plate(open_plate(make_plate(tmp_path / "p")), tmp_path / "p.zarr"))
+    run_to_end(export_plate(open_plate(make_plate(tmp_path / "p")), tmp_path / "p.zarr"))
     one, two = layers(str(tmp_path / "p.zarr"))
     assert (np.asarray(one.data).max(), np.asarray(two.data).max()) == (1, 2)
     assert one.metadata["vitascope"]["plate"]["site"] == "P_B02_1"

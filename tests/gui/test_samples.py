@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Layer
 
 from vitascope.core.paths import SAMPLES, training_data
-from vitascope.gui.layers.snapshot import take
+from vitascope.gui.layers.snapshot import snapshot_layers
 from vitascope.gui.samples import dose_plate, isl_phase, isl_stains, jurkat_cells, organoid_row, translocation
 
 MOST_BYTES = 8 << 20
@@ -33,7 +33,7 @@ def test_samples_open_without_a_network_and_tell_where_they_are_from(no_network,
         note = layer.metadata["vitascope"]["note"]
         assert re.search(r"\b(CC-BY-4.0|BSD-3-Clause)\b", note)
         assert "optimistic" in note
-        image = take([layer]).micrograph()
+        image = snapshot_layers([layer]).micrograph()
         assert image.pixel_size_um is None
         assert all(path.startswith(str(SAMPLES)) for path in image.sources)
 

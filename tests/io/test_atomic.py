@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vitascope.core.errors import OutputError
-from vitascope.io.atomic import check_writable, file_name, whole_file, whole_folder, write_json
+from vitascope.io.atomic import atomic_folder, atomic_write, check_writable, file_name, write_json
 
 
 def listing(folder):
@@ -25,7 +25,7 @@ def test_names_any_file_system_takes():
 
 def test_file_becomes_whole_at_once(tmp_path):
     path = tmp_path / "deep" / "a.bin"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         assert not path.exists()
     assert path.read_bytes() == b"new"
@@ -42,7 +42,7 @@ def test_file_that_fails_leaves_the_old_one(tmp_path, error):
     expected = OutputError if isinstance(error, OSError) else type(error)
 
     def fail():
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(b"half")
             raise error
 
@@ -58,12 +58,12 @@ def test_file_that_fails_leaves_the_old_one(tmp_path, error):
 def test_folder_becomes_whole_at_once_and_replaces_the_old(tmp_path):
     path = tmp_path / "a.zarr"
     for text in ("first", "second"):
-        with whole_folder(path) as folder:
+        with atomic_folder(path) as folder:
             (folder / text).touch()
         assert listing(path) == [text]
 
     def fail():
-        with whole_folder(path) as folder:
+        with atomic_folder(path) as folder:
             (folder / "third").touch()
             raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -16,8 +16,8 @@ from vitascope.core.card import (
     Weights,
 )
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
-from vitascope.engine.crop_to_object import frame_picture
+from vitascope.core.progress import run_to_end
+from vitascope.engine.crop_to_object import crop_to_object
 from vitascope.engine.load_model import LoadedModel, build_network, find_family
 from vitascope.networks.unet import initialise
 from vitascope.pipelines.atp import run
@@ -44,13 +44,13 @@ def make_model(folder, model_id="atp-tiny", domain=None, intervals=None, **argum
             modality="bright-field",
             channels=("bright-field",),
             normalisation=Normalisation(method="background"),
-            find="well",
+            crop_to="well",
             side_px=SIDE,
         ),
         targets=(Target(name="ATP", unit="RLU"),),
         data=(),
         split="",
-        distrust="all",
+        limitations="all",
         licence="BSD-3-Clause",
         weights=Weights(file=f"{model_id}.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
         domain=domain,
@@ -64,7 +64,7 @@ def image_of(number=0, side=200, **changes):
 
 
 def estimate(image, card, **params):
-    return finish(run({"image": image}, AtpParams.make(model=str(card), device="cpu", threads=1, **params)))
+    return run_to_end(run({"image": image}, AtpParams.make(model=str(card), device="cpu", threads=1, **params)))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_the_number_is_the_networks_own(card):
 
     image = image_of()
     model = load_model(str(card), "atp")
-    framed = frame_picture([image.plane()], model.card.input)
+    framed = crop_to_object([image.plane()], model.card.input)
     x = framed.planes[0] / np.median(framed.planes[0]) - 1
     with torch.no_grad():
         expected = float(model.network(torch.from_numpy(x[None, None].astype(np.float32))).value)
@@ -137,7 +137,7 @@ def test_a_well_unlike_all_gets_no_number_unless_asked(tmp_path):
         crops=9,
         statistics={"mean": (0.0, 0.1, 0.2)},
         feature_mean=(1e3,) * 8,
-        feature_spread=(1e-3,) * 8,
+        feature_std=(1e-3,) * 8,
         distance_99=1.0,
     )
     card = make_model(tmp_path, "atp-knows", domain=domain)

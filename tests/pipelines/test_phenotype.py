@@ -9,7 +9,7 @@ from tests_support import make_model as make_stain_model
 from tests_support import save_model
 from vitascope.core.errors import InputError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine import execution_plan as planning
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
@@ -41,7 +41,7 @@ def image(array=None, names=("GFP", "DNA"), **kwargs):
 
 
 def run(given, model, **values):
-    return finish(start("phenotype", given, model=model, **{**QUICK, **values}))
+    return run_to_end(start("phenotype", given, model=model, **{**QUICK, **values}))
 
 
 def plain(array, seed=0, **kwargs):
@@ -242,7 +242,7 @@ def test_a_multi_label_model_names_all_classes_above_one_half(several):
 def test_a_run_repeats_to_the_bit_from_its_provenance(model):
     given = image(cells(True, (100, 130)))
     first = run(given, model)
-    again = finish(start("phenotype", given, **{**first.provenance.params, "model": model}))
+    again = run_to_end(start("phenotype", given, **{**first.provenance.params, "model": model}))
     assert first.rows == again.rows
     assert np.array_equal(first.output("maps").array, again.output("maps").array)
     assert np.array_equal(first.output("labels").array, again.output("labels").array)
@@ -292,7 +292,7 @@ def test_memory_that_runs_out_takes_smaller_tiles_and_the_same_result(model):
 
     grid = InstanceGrid((600, 700), 2, 16)
     ready, plan = with_maps(made, True), Plan("cpu", "f32", 1024, 1)
-    plan = finish(
+    plan = run_to_end(
         predict_picture(ready, array_reader(x), (600, 700), plan, sink, pool=grid, open_with=short)  # type: ignore[arg-type]
     )
     assert ("tile_reduced" in plan.flags, plan.tile_px) == (True, 512)
@@ -315,4 +315,4 @@ def test_auto_takes_the_model_with_as_many_channels(tmp_path, monkeypatch):
     monkeypatch.setattr("vitascope.pipelines.phenotype.find_cards", lambda task: {"x": tmp_path / "x.json"})
     monkeypatch.setattr("vitascope.pipelines.phenotype.read_card", lambda path: make_card())
     with pytest.raises(ParameterError, match="No models for phenotypes take 3"):
-        finish(start("phenotype", np.zeros((3, 20, 20), np.uint8), axes="CYX"))
+        run_to_end(start("phenotype", np.zeros((3, 20, 20), np.uint8), axes="CYX"))

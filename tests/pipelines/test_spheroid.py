@@ -4,7 +4,7 @@ import pytest
 from spheroid_support import SPHEROID, VOXEL, save_by_brightness, stack
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.pipelines.spheroid import run
 from vitascope.simulate.spheroids import DEAD, LIVE
 from vitascope.tasks.spheroid import SPEC
@@ -22,7 +22,7 @@ def start(model, image, **values):
 
 @pytest.fixture(scope="module")
 def result(model):
-    return finish(start(model, stack()))
+    return run_to_end(start(model, stack()))
 
 
 def test_masks_and_viability_are_those_of_the_simulated_voxels(result):
@@ -45,8 +45,8 @@ def test_there_is_a_row_for_each_spheroid_and_one_for_the_stack(result):
 
 
 def test_without_a_dead_dye_live_voxels_are_given_and_no_viability(model):
-    named = finish(start(model, stack(SPHEROID.image[:1], ("calcein",))))
-    told = finish(start(model, stack(SPHEROID.image[:1], ()), channels=("0",)))
+    named = run_to_end(start(model, stack(SPHEROID.image[:1], ("calcein",))))
+    told = run_to_end(start(model, stack(SPHEROID.image[:1], ()), channels=("0",)))
     np.testing.assert_array_equal(named.output("labels").array, told.output("labels").array)
     found, truth = named.output("labels").array > 0, SPHEROID.classes == LIVE
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
@@ -60,36 +60,36 @@ def test_without_a_dead_dye_live_voxels_are_given_and_no_viability(model):
 
 
 def test_swapped_channels_give_the_same_as_in_order(model, result):
-    swapped = finish(start(model, stack(SPHEROID.image[::-1], ("PI", "calcein"))))
+    swapped = run_to_end(start(model, stack(SPHEROID.image[::-1], ("PI", "calcein"))))
     np.testing.assert_array_equal(swapped.output("labels").array, result.output("labels").array)
-    named = finish(start(model, stack(SPHEROID.image[::-1], ()), channels=("1", "0")))
+    named = run_to_end(start(model, stack(SPHEROID.image[::-1], ()), channels=("1", "0")))
     np.testing.assert_array_equal(named.output("dead").array, result.output("dead").array)
 
 
 def test_the_tile_and_the_second_run_change_nothing(model, result):
-    again = finish(start(model, stack(), tile_px=64))
+    again = run_to_end(start(model, stack(), tile_px=64))
     np.testing.assert_array_equal(again.output("labels").array, result.output("labels").array)
     np.testing.assert_allclose(again.output("probability").array, result.output("probability").array, atol=1e-4)
     assert again.rows[0] == pytest.approx(result.rows[0], nan_ok=True)
 
 
 def test_the_control_gives_a_relative_viability(model, result):
-    found = finish(start(model, stack(), control_live_um3=result.rows[0]["live_um3"] * 2)).rows[0]
+    found = run_to_end(start(model, stack(), control_live_um3=result.rows[0]["live_um3"] * 2)).rows[0]
     assert found["viability_of_control_percent"] == pytest.approx(50, abs=5)
 
 
 def test_without_a_plane_distance_the_run_is_flagged_and_sizes_are_empty(model):
-    found = finish(start(model, stack(z_step_um=None)))
+    found = run_to_end(start(model, stack(z_step_um=None)))
     assert "z_step_unknown" in found.flags
     assert np.isnan(found.rows[0]["live_um3"])
     assert found.rows[0]["viability_percent"] > 0
-    told = finish(start(model, stack(z_step_um=None), z_step_um=4.0))
+    told = run_to_end(start(model, stack(z_step_um=None), z_step_um=4.0))
     assert told.rows[0]["live_um3"] > 0
 
 
 @pytest.mark.parametrize("value", [0, 500])
 def test_an_empty_stack_has_no_number(model, value):
-    found = finish(start(model, stack(np.full((2, 8, 40, 40), value))))
+    found = run_to_end(start(model, stack(np.full((2, 8, 40, 40), value))))
     assert {"constant", "no_objects"} <= set(found.flags)
     assert np.isnan(found.rows[0]["viability_percent"])
     assert not found.output("labels").array.any()
@@ -100,7 +100,7 @@ def test_times_are_judged_one_by_one(model, result):
     image = Micrograph.from_array(
         both, axes="TCZYX", channel_names=("calcein", "PI"), pixel_size_um=VOXEL[1], z_step_um=VOXEL[0]
     )
-    found = finish(start(model, image))
+    found = run_to_end(start(model, image))
     assert [row["time"] for row in found.rows] == [0, 1]
     np.testing.assert_array_equal(found.output("labels").array[1], result.output("labels").array)
     assert list(found.output("labels").table["time"]) == [0, 1]
@@ -119,10 +119,10 @@ def test_times_are_judged_one_by_one(model, result):
 )
 def test_what_cannot_be_judged_is_refused_in_a_sentence(model, image, told):
     with pytest.raises(InputError, match=told) as caught:
-        finish(start(model, image()))
+        run_to_end(start(model, image()))
     assert caught.value.hint
 
 
 def test_a_model_that_is_not_there_is_named():
     with pytest.raises(ParameterError, match="nothing-of-it"):
-        finish(start("nothing-of-it", stack()))
+        run_to_end(start("nothing-of-it", stack()))

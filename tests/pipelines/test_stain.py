@@ -7,7 +7,7 @@ import vitascope
 from tests_support import blobs, make_card, make_domain, make_model, save_model
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.pipelines.stain import run
 from vitascope.tasks.stain import StainParams
 
@@ -352,7 +352,7 @@ def test_closing_a_run_leaves_nothing(image):
     steps = run({"image": Micrograph.from_array(image)}, StainParams(**FAST))
     next(steps)
     steps.close()
-    assert finish(run({"image": Micrograph.from_array(image)}, StainParams(**FAST))).status == "WARN"
+    assert run_to_end(run({"image": Micrograph.from_array(image)}, StainParams(**FAST))).status == "WARN"
 
 
 @pytest.mark.fault("D14")

@@ -4,9 +4,9 @@ import pytest
 from tests_support import blobs, make_card
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
-from vitascope.engine.select_planes import Picture
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.core.progress import run_to_end
+from vitascope.engine.select_planes import SelectedPlanes
+from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain, scaled_stain
 
@@ -60,39 +60,39 @@ def test_the_plane_that_belongs_to_a_picture_is_compared():
     array = np.arange(6).reshape(2, 3, 1, 1) * np.ones((2, 3, 40, 50))
     series = Micrograph.from_array(array, axes="TZYX")
     found = find_stain(series, series, make_card())
-    assert np.asarray(found.plane(Picture([], 1, 2)))[0, 0] == 5
+    assert np.asarray(found.plane(SelectedPlanes([], 1, 2)))[0, 0] == 5
     single = find_stain(stain(), series, make_card())
-    assert np.asarray(single.plane(Picture([], 1, 2))).shape == (40, 50)
+    assert np.asarray(single.plane(SelectedPlanes([], 1, 2))).shape == (40, 50)
 
 
 def test_a_stain_is_scaled_by_its_percentiles():
     picture = np.random.default_rng(0).integers(100, 4000, (60, 70)).astype(np.uint16)
     low, high = np.percentile(picture, (1, 99.9))
-    scaled = finish(scaled_stain(picture, Scratch()))
+    scaled = run_to_end(scaled_stain(picture, TemporaryStore()))
     np.testing.assert_allclose(scaled, np.clip((picture - low) / (high - low), 0, 1), atol=1e-5)
 
 
 def test_a_large_stain_lies_on_disk_as_long_as_it_is_used():
     picture = np.random.default_rng(0).integers(0, 4000, (60, 70)).astype(np.uint16)
-    room = Scratch(in_memory_bytes=0)
-    scaled = finish(scaled_stain(picture, room))
+    room = TemporaryStore(in_memory_bytes=0)
+    scaled = run_to_end(scaled_stain(picture, room))
     assert not isinstance(scaled, np.ndarray)
-    np.testing.assert_array_equal(np.asarray(scaled), finish(scaled_stain(picture, Scratch())))
+    np.testing.assert_array_equal(np.asarray(scaled), run_to_end(scaled_stain(picture, TemporaryStore())))
 
 
 def test_a_constant_stain_is_zero():
-    assert not finish(scaled_stain(np.full((9, 9), 5, np.uint8), Scratch())).any()
+    assert not run_to_end(scaled_stain(np.full((9, 9), 5, np.uint8), TemporaryStore())).any()
 
 
 def compare(truth, predicted, table, pixel_size_um=0.5):
     image = Micrograph.from_array(truth)
     found = find_stain(image, image, make_card())
     params = SegmentParams(diameter_px=18)
-    return finish(compare_with_stain(found, Picture([], 0, None), [predicted], table, params, pixel_size_um))
+    return run_to_end(compare_with_stain(found, SelectedPlanes([], 0, None), [predicted], table, params, pixel_size_um))
 
 
 def segment(picture, pixel_size_um=0.5):
-    return finish(
+    return run_to_end(
         segment_blocks(picture, SegmentParams(diameter_px=18), pictures={"DNA": picture}, pixel_size_um=pixel_size_um)
     ).table
 
@@ -100,7 +100,7 @@ def segment(picture, pixel_size_um=0.5):
 def test_a_perfect_prediction_agrees_in_everything():
     centres = [(y, x) for y in range(40, 500, 60) for x in range(40, 500, 60)]
     truth = (4000 * blobs((512, 512), centres)).astype(np.uint16)
-    predicted = finish(scaled_stain(truth, Scratch()))
+    predicted = run_to_end(scaled_stain(truth, TemporaryStore()))
     numbers, agreement, crops = compare(truth, predicted, segment(predicted))
     assert numbers["pcc"] == pytest.approx(1)
     assert numbers["ssim"] == pytest.approx(1)
@@ -115,14 +115,14 @@ def test_a_perfect_prediction_agrees_in_everything():
 
 def test_an_inverted_prediction_disagrees():
     truth = (4000 * blobs((128, 128))).astype(np.uint16)
-    predicted = 1 - finish(scaled_stain(truth, Scratch()))
+    predicted = 1 - run_to_end(scaled_stain(truth, TemporaryStore()))
     numbers, *_ = compare(truth, predicted, segment(predicted))
     assert numbers["pcc"] == pytest.approx(-1)
 
 
 def test_without_objects_only_pixels_are_compared():
     truth = (4000 * blobs((64, 64))).astype(np.uint16)
-    numbers, agreement, crops = compare(truth, finish(scaled_stain(truth, Scratch())), None)
+    numbers, agreement, crops = compare(truth, run_to_end(scaled_stain(truth, TemporaryStore())), None)
     assert set(numbers) == {"pcc", "ssim", "nrmse"}
     assert agreement.empty
     assert crops.empty
@@ -133,7 +133,7 @@ def test_without_objects_only_pixels_are_compared():
 @pytest.mark.parametrize("how", ["constant", "few not finite"])
 def test_a_stain_that_says_little_gives_numbers_or_none_but_no_error(how):
     truth = (4000 * blobs((64, 64))).astype(np.float32)
-    predicted = finish(scaled_stain(truth, Scratch()))
+    predicted = run_to_end(scaled_stain(truth, TemporaryStore()))
     if how == "constant":
         truth[:] = 7
     else:

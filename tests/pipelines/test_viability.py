@@ -8,8 +8,8 @@ from tests_support import save_model
 from vitascope.core.card import Architecture, Domain, InputSpec, Intervals, ModelCard, Normalisation, Target, Weights
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
-from vitascope.engine.crop_to_object import frame_picture
+from vitascope.core.progress import run_to_end
+from vitascope.engine.crop_to_object import crop_to_object
 from vitascope.engine.load_model import LoadedModel, build_network, find_family
 from vitascope.networks.unet import initialise
 from vitascope.pipelines.viability import SHOWN, run
@@ -19,7 +19,7 @@ from vitascope.tasks.viability import ViabilityParams
 SIDE = 64
 
 
-def make_model(folder, domain=None, pair=False, find="spheroid", unit="of control", half_width=0.1):
+def make_model(folder, domain=None, pair=False, crop_to="spheroid", unit="of control", half_width=0.1):
     """A small network with random weights, on disk; its number is well above 0."""
     arguments = {"width": 0.0625, "in_channels": 1 + pair, "pair": pair}
     architecture = Architecture(name="nvir", arguments=arguments)
@@ -38,13 +38,13 @@ def make_model(folder, domain=None, pair=False, find="spheroid", unit="of contro
             modality="bright-field",
             channels=("bright-field", "control")[: 1 + pair],
             normalisation=Normalisation(method="background"),
-            find=find,
+            crop_to=crop_to,
             side_px=SIDE,
         ),
         targets=(Target(name="viability", unit=unit),),
         data=(),
         split="",
-        distrust="all",
+        limitations="all",
         licence="BSD-3-Clause",
         weights=Weights(file="viability-tiny.safetensors", sha256="0" * 64, dtype="float32", parameters=1),
         domain=domain,
@@ -61,20 +61,20 @@ def estimate(card, image, control=None, **params):
     inputs = {"image": Micrograph.from_array(image, name="spheroid")}
     if control is not None:
         inputs["control"] = Micrograph.from_array(control)
-    return finish(run(inputs, ViabilityParams.make(model=str(card), device="cpu", threads=1, **params)))
+    return run_to_end(run(inputs, ViabilityParams.make(model=str(card), device="cpu", threads=1, **params)))
 
 
 def network_value(network, spec, *pictures):
     x = []
     for one in pictures:
-        plane = frame_picture([one], spec).planes[0]
+        plane = crop_to_object([one], spec).planes[0]
         x.append(plane / np.median(plane) - 1)
     with torch.no_grad():
         return float(network(torch.from_numpy(np.stack(x))[None]).value)
 
 
 SPEC = InputSpec(
-    modality="b", channels=("b",), normalisation=Normalisation(method="background"), find="spheroid", side_px=SIDE
+    modality="b", channels=("b",), normalisation=Normalisation(method="background"), crop_to="spheroid", side_px=SIDE
 )
 
 
@@ -111,7 +111,7 @@ def test_bit_depth_and_exposure_do_not_matter(tmp_path, dtype):
 def test_a_series_over_days_gives_a_row_for_each(tmp_path):
     card, _ = make_model(tmp_path)
     series = Micrograph.from_array(np.stack([picture(d)[None] for d in (1, 3, 5)]), axes="TCYX", name="series")
-    result = finish(run({"image": series}, ViabilityParams.make(model=str(card), device="cpu", threads=1)))
+    result = run_to_end(run({"image": series}, ViabilityParams.make(model=str(card), device="cpu", threads=1)))
     assert [row["time"] for row in result.rows] == [0, 1, 2]
     single = estimate(card, picture(3), maps=False).rows[0]["viability"]
     assert result.rows[1]["viability"] == pytest.approx(single, abs=1e-6)
@@ -147,7 +147,7 @@ def test_a_control_that_nobody_looks_at_is_refused(tmp_path):
 
 def test_an_image_outside_the_model_gets_no_number_unless_asked(tmp_path):
     statistics = dict.fromkeys(("mean", "contrast", "focus", "skewness"), (-1e9, 0.0, 1e9))
-    features = {"feature_mean": (1e6,) * 32, "feature_spread": (1.0,) * 32, "distance_99": 1.0}
+    features = {"feature_mean": (1e6,) * 32, "feature_std": (1.0,) * 32, "distance_99": 1.0}
     card, _ = make_model(tmp_path, domain=Domain(crop_px=SIDE, crops=9, statistics=statistics, **features))
     refused = estimate(card, picture(), maps=False)
     assert refused.status == "REJECTED"

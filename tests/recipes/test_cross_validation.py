@@ -15,7 +15,7 @@ def make_recipe(**changes):
         "id": "cv",
         "title": "t",
         "summary": "s",
-        "distrust": "d",
+        "limitations": "d",
         "licence": "CC0-1.0",
         "credit": "c",
         "split": {"by": "group", "test_groups": ["p0"]},

@@ -26,7 +26,7 @@ def test_the_layout_of_ins_atp_is_matched_well_by_well(tmp_path):
     batch(tmp_path, "0747-2", ["C3", "A1", "B12"], {"C3": 5.0, "A1": 7.5, "A2": 9.0})
     batch(tmp_path, "0811-1", ["C3"], {"C3": 11.0, "B1": "<LOD"})
     found = find_amounts(AmountSource(table="*/ATP_*.xlsx"), "ATP", tmp_path)
-    got = {(b.group, b.images.place.well): b.labels["ATP"] for b in found.bags}
+    got = {(b.group, b.images.place.well): b.labels["ATP"] for b in found.labelled_images}
     assert got == {("0747-2", "C03"): 5.0, ("0747-2", "A01"): 7.5, ("0811-1", "C03"): 11.0}
     told = " ".join(found.problems)
     assert "A02 of 0747-2" in told  # a value without an image
@@ -39,7 +39,7 @@ def test_a_list_names_images(tmp_path):
         tifffile.imwrite(tmp_path / name, np.zeros((4, 4), np.uint8))
     (tmp_path / "t.csv").write_text("image,atp,donor\nx.tif,5,d1\nz.tif,6,d2\n")
     found = find_amounts(AmountSource(table="t.csv", group=("donor",)), "ATP", tmp_path)
-    assert [(b.images.name, b.labels, b.group) for b in found.bags] == [("x", {"ATP": 5.0}, "d1")]
+    assert [(b.images.name, b.labels, b.group) for b in found.labelled_images] == [("x", {"ATP": 5.0}, "d1")]
     assert len(found.problems) == 2
 
 

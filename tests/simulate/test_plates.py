@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vitascope.core.errors import OutputError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import read_plate_map
@@ -47,7 +47,7 @@ def test_the_flawed_wells_can_be_seen_to_be_flawed():
 
 def test_a_written_plate_opens_with_its_map_and_its_pixels(tmp_path):
     drawn = make_dose_plate(side_px=32)
-    folder = finish(write_dose_plate(tmp_path / "dose", drawn))
+    folder = run_to_end(write_dose_plate(tmp_path / "dose", drawn))
     plate = open_plate(folder)
     assert (len(plate), plate.rows, plate.columns, plate.warnings) == (96, 8, 12, ())
     image = plate["Dose_C07_1"].open()
@@ -68,4 +68,4 @@ def test_a_plate_is_written_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"):
-        finish(write_dose_plate(tmp_path / "file", make_dose_plate(side_px=32)))
+        run_to_end(write_dose_plate(tmp_path / "file", make_dose_plate(side_px=32)))

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, SpheroidParams, place_cells, simulate_spheroid
+from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, StackParams, place_cells, simulate_spheroid
 from vitascope.simulate.volume_optics import NOISE_FREE, VolumeOptics, image_volume
 
 VOXEL = (4.0, 2.0, 2.0)
-SMALL = SpheroidParams(diameter_um=70.0, dose=1.0, margin_um=8.0, oxygen_um=20.0)
+SMALL = StackParams(diameter_um=70.0, dose=1.0, margin_um=8.0, oxygen_um=20.0)
 
 
 def test_the_same_seed_gives_the_same_spheroid_and_another_seed_another():
@@ -30,7 +30,7 @@ def test_a_cell_is_wholly_live_or_dead():
 
 
 def test_cells_deeper_than_the_oxygen_are_dead_and_without_a_dose_all_others_live():
-    params = SpheroidParams(diameter_um=90.0, dose=0.0, oxygen_um=20.0, margin_um=8.0)
+    params = StackParams(diameter_um=90.0, dose=0.0, oxygen_um=20.0, margin_um=8.0)
     made = simulate_spheroid(params, VOXEL, NOISE_FREE, 0)
     z, y, x = np.meshgrid(
         *[(np.arange(n) + 0.5) * v for n, v in zip(made.cells.shape, VOXEL, strict=True)], indexing="ij"
@@ -45,7 +45,7 @@ def test_cells_deeper_than_the_oxygen_are_dead_and_without_a_dose_all_others_liv
 def test_more_dose_kills_more_and_half_of_the_rim_at_the_ic50():
     found = [
         simulate_spheroid(
-            SpheroidParams(diameter_um=100.0, dose=dose, oxygen_um=1000.0, margin_um=4.0), VOXEL, NOISE_FREE, 5
+            StackParams(diameter_um=100.0, dose=dose, oxygen_um=1000.0, margin_um=4.0), VOXEL, NOISE_FREE, 5
         ).viability_of_control
         for dose in (0.0, 0.3, 1.0, 5.0)
     ]
@@ -54,7 +54,7 @@ def test_more_dose_kills_more_and_half_of_the_rim_at_the_ic50():
 
 
 def test_neighbours_touch():
-    centres = place_cells(SpheroidParams(diameter_um=80.0), np.random.default_rng(0))
+    centres = place_cells(StackParams(diameter_um=80.0), np.random.default_rng(0))
     distances = np.sqrt(((centres[:, None] - centres[None]) ** 2).sum(-1))
     nearest = np.sort(distances, 1)[:, 1]
     assert np.median(nearest) < 12.0

@@ -10,7 +10,7 @@ from tests_support import blobs, make_model, make_recipe, save_model
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import run_records, training_folder, user_models
-from vitascope.core.progress import StopEarly, finish
+from vitascope.core.progress import StopEarly, run_to_end
 from vitascope.core.training_params import EpochProgress
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.images.read import read_image
@@ -21,12 +21,12 @@ from vitascope.networks.unet import HALO_PX
 from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.recipes.finetune import FineTuneParams, TableData, TrainingPair, free_name
 from vitascope.recipes.recipe import AmountSource, find_data, parse_recipe, read_recipe
-from vitascope.simulate.spheroids import SpheroidParams, simulate_spheroid
+from vitascope.simulate.spheroids import StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.simulate.wells import make_well
 from vitascope.training import finetune
 from vitascope.training import make_model as training
-from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.spheroid import load_volumes
 from vitascope.training.data.split_rows import plan_rows
 from vitascope.training.loop.loop import Trained
@@ -43,7 +43,7 @@ def parent(tmp_path_factory):
     """A tiny model of the user's, trained once."""
     folder = tmp_path_factory.mktemp("parent")
     tree = make_recipe(folder, training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32"})
-    return finish(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
+    return run_to_end(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def make_pair(name="a", shape=(256, 96), seed=0, **changes):
 
 
 def set_up(pairs, name="mine", params=SHORT, **more):
-    return finish(finetune.set_up_pairs(name, "tiny", pairs, params, **more))
+    return run_to_end(finetune.set_up_pairs(name, "tiny", pairs, params, **more))
 
 
 def train(ready, out=None):
@@ -100,7 +100,7 @@ def test_three_images_are_split_by_group_and_the_same_picture_stays_on_one_side(
     pairs = [make_pair(n, seed=s) for n, s in (("a", 0), ("b", 1), ("c", 2), ("a again", 0))]
     ready = set_up(pairs)
     assert ready.recipe.split.by == "group"
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     sides = {verb: names.split(", ") for verb, names in (s.split(" on ") for s in card.split[10:].split("; "))}
     together = [names for names in sides.values() if "a" in names]
     assert len(sides) == 3
@@ -112,7 +112,7 @@ def test_three_images_are_split_by_group_and_the_same_picture_stays_on_one_side(
 def test_a_fine_tuned_model_is_new_and_its_card_is_measured(parent):
     before = {p.name: p.read_bytes() for p in parent.iterdir()}
     ready = set_up([make_pair(shape=(320, 256))])
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     mother = read_card(parent / "tiny.json")
     assert card.parent == f"tiny {mother.weights.sha256}"
     assert card.input.pixel_size_um == 0.5
@@ -165,7 +165,7 @@ def test_scribbles_become_a_target_and_what_is_not_painted_does_not_count():
     pair = make_pair(targets={}, painted=painted, classes=("background", "foreground"))
     ready = set_up([pair])
     assert [t.name for t in ready.recipe.targets] == ["painted"]
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     rows = ready.recipe.split.test_rows[0]
     assert card.metrics[0].n == int((painted[rows[0] : rows[1]] > 0).sum())
 
@@ -189,7 +189,7 @@ def test_stopping_keeps_the_best_and_says_so():
         progress = next(steps)
     rest = steps.throw(StopEarly())
     assert not isinstance(rest, EpochProgress)
-    card = read_card(finish(steps))
+    card = read_card(run_to_end(steps))
     assert card.training["stopped"] == "stopped"
     assert card.training["best_epoch"] in (1, 2)
     assert list_records(run_records())[0].status == "stopped"
@@ -206,7 +206,7 @@ def test_stopping_before_the_first_step_makes_no_model():
 
 def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured():
     ready = set_up([make_pair()])
-    whole = read_card(finish(train(ready, user_models() / "whole")))
+    whole = read_card(run_to_end(train(ready, user_models() / "whole")))
     steps = train(ready)
     while not (isinstance(progress := next(steps), EpochProgress) and progress.done == 3):
         pass
@@ -215,42 +215,42 @@ def test_a_paused_run_goes_on_to_the_same_weights_though_the_parent_was_measured
     resumed = train(ready)
     first = next(p for p in resumed if isinstance(p, EpochProgress))
     assert (first.done, len(first.history)) == (3, 1)
-    assert read_card(finish(resumed)).weights.sha256 == whole.weights.sha256
+    assert read_card(run_to_end(resumed)).weights.sha256 == whole.weights.sha256
 
 
 def test_once_measured_it_is_trained_anew_on_the_validation_part_too_and_measured_as_it_is():
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all but the test part"))
     assert ready.recipe.refit.train_rows == ((0, ready.recipe.split.test_rows[0][0] - HALO_PX),)
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     epochs = card.training["best_epoch"]
     assert card.training["refit"] == "but_test"
     assert card.split.endswith(f". Then trained anew on the validation part too, for {epochs} epochs")
-    assert not any(m.of_twin for m in card.metrics)
-    again = finish(run_evaluation("mine", ready.recipe, training_folder("mine"), "cpu"))
+    assert not any(m.from_holdout_model for m in card.metrics)
+    again = run_to_end(run_evaluation("mine", ready.recipe, training_folder("mine"), "cpu"))
     assert again[0].value == pytest.approx(card.metrics[0].value, abs=2e-3)
     alone = set_up([make_pair(shape=(320, 256))], "alone", SHORT)
-    assert read_card(finish(train(alone))).weights.sha256 != card.weights.sha256
+    assert read_card(run_to_end(train(alone))).weights.sha256 != card.weights.sha256
 
 
 def test_trained_anew_on_all_the_figures_are_those_of_the_first_training():
-    first = read_card(finish(train(set_up([make_pair(shape=(320, 256))], "first", SHORT))))
+    first = read_card(run_to_end(train(set_up([make_pair(shape=(320, 256))], "first", SHORT))))
     ready = set_up([make_pair(shape=(320, 256))], params=SHORT.changed(last="all"))
     assert ready.recipe.refit.train_rows == ((0, 320),)
-    card = read_card(finish(train(ready)))
-    assert all(m.of_twin for m in card.metrics)
+    card = read_card(run_to_end(train(ready)))
+    assert all(m.from_holdout_model for m in card.metrics)
     assert [m.value for m in card.metrics] == [m.value for m in first.metrics]
     assert card.weights.sha256 != first.weights.sha256
 
 
 def test_a_run_paused_while_it_trains_anew_goes_on_to_the_same_weights():
     ready = set_up([make_pair()], params=SHORT.changed(last="all", epochs=3))
-    whole = read_card(finish(train(ready, user_models() / "whole")))
+    whole = read_card(run_to_end(train(ready, user_models() / "whole")))
     steps = train(ready)
     while (progress := next(steps)).stage != training.AGAIN or progress.done != 1:
         pass
     steps.close()
     assert list_records(run_records())[0].status == "paused"
-    assert read_card(finish(train(ready))).weights.sha256 == whole.weights.sha256
+    assert read_card(run_to_end(train(ready))).weights.sha256 == whole.weights.sha256
     assert list_records(run_records())[0].status == "finished"
 
 
@@ -260,13 +260,13 @@ def test_a_run_that_was_stopped_or_got_no_better_is_not_trained_anew():
     trained = Trained(None, better, 1, "finished", (), {"score": 0.1})
     assert training.refit_recipe(ready.recipe, trained).training.epochs == 1
     assert training.refit_recipe(ready.recipe, replace(trained, stopped="stopped")) is None
-    assert training.got_better(trained)
-    assert not training.got_better(replace(trained, start={"score": 0.3}))
+    assert training.improved(trained)
+    assert not training.improved(replace(trained, start={"score": 0.3}))
     assert training.refit_recipe(set_up([make_pair()], "other").recipe, trained) is None
 
 
 def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "got_better", lambda trained: False)
+    monkeypatch.setattr(training, "improved", lambda trained: False)
     rows = ["image,atp"]
     for number in range(8):
         well = make_well(0, number, number, 128)
@@ -276,7 +276,9 @@ def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="image"), "plate")
     params = FineTuneParams(epochs=1, steps_per_epoch=1, learning_rate=0.1)
     ready = finetune.set_up_table("wells", "atp-organoid-sim", data, params)
-    card = read_card(finish(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu")))
+    card = read_card(
+        run_to_end(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu"))
+    )
     assert card.training["best_epoch"] == 0
     assert training.HEAD_ALONE in card.training["notes"]
     ours, theirs = load_model("wells", "atp").network, load_model("atp-organoid-sim", "atp").network
@@ -301,7 +303,7 @@ def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_
     network = build_network(recipe.network)
     network.load_state_dict(load_model("atp-organoid-sim", "atp").network.state_dict())
     network.top *= 3.0  # as if the range had been fitted otherwise
-    job = finish(atp_training.prepare(recipe, tmp_path, network.eval()))
+    job = run_to_end(atp_training.prepare(recipe, tmp_path, network.eval()))
     pairs = job.corpus.pairs["train"]
     truth = amount_training.truth_of(pairs)
     extractor = [p.detach().clone() for p in network.extractor.parameters()]
@@ -314,7 +316,7 @@ def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_
 
 def test_frozen_layers_stay_those_of_the_parent(parent):
     ready = set_up([make_pair()], params=SHORT.changed(freeze="the first half", learning_rate=0.01))
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     ours = read_weights(user_models() / "mine.safetensors", card.weights.sha256)
     theirs = read_weights(parent / "tiny.safetensors", None)
     moved = {k for k in ours if not np.allclose(ours[k], theirs[k], atol=1e-4)}
@@ -326,7 +328,7 @@ def test_frozen_layers_stay_those_of_the_parent(parent):
 def test_all_but_the_first_layers_stay_those_of_the_parent(parent):
     ready = set_up([make_pair()], params=SHORT.changed(freeze="all but the first layers", learning_rate=0.01))
     assert ready.recipe.training.only_first == 0.4
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     ours = read_weights(user_models() / "mine.safetensors", card.weights.sha256)
     theirs = read_weights(parent / "tiny.safetensors", None)
     moved = {k for k in ours if not np.allclose(ours[k], theirs[k], atol=1e-4)}
@@ -341,7 +343,7 @@ def test_all_but_the_first_layers_stay_those_of_the_parent(parent):
 
 def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
     ready = set_up([make_pair()], params=FineTuneParams(epochs=20, steps_per_epoch=30))
-    found = finish(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
+    found = run_to_end(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
     assert found.total_s == pytest.approx(2 * 20 * (30 * found.step_s + found.round_s))
     assert found.step_s > 0
     assert "mine" not in find_cards()
@@ -349,7 +351,7 @@ def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
 
 
 def test_from_scratch_there_is_no_parent():
-    card = read_card(finish(train(set_up([make_pair()], scratch=True))))
+    card = read_card(run_to_end(train(set_up([make_pair()], scratch=True))))
     assert card.parent == ""
     assert card.training["start"] == {}
 
@@ -368,10 +370,10 @@ def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
     assert ready.recipe.start_from == "atp-organoid-sim"
     fitted = atp_training.fitted(ready.recipe, tmp_path)
     assert fitted.network.arguments["top"] > 1000 * 10_000
-    corpus = finish(load_bags(fitted, tmp_path))
+    corpus = run_to_end(load_labelled_images(fitted, tmp_path))
     assert {part: len(s) for part, s in corpus.samples.items()} == {"train": 6, "validation": 2, "test": 2}
-    assert len({s.bag.group for part in corpus.samples.values() for s in part}) == 10
-    assert ready.words == "by well: 6 groups to train on, 2 groups to validate on and 2 groups to test on"
+    assert len({s.labelled.group for part in corpus.samples.values() for s in part}) == 10
+    assert ready.description == "by well: 6 groups to train on, 2 groups to validate on and 2 groups to test on"
 
 
 def test_the_split_of_a_table_is_told_in_numbers_and_so_is_what_is_wrong_with_it(tmp_path):
@@ -385,7 +387,7 @@ def test_the_split_of_a_table_is_told_in_numbers_and_so_is_what_is_wrong_with_it
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="well"), "plate")
     ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
     told = "6 groups (12 images) to train on, 2 groups (4 images) to validate on and 2 groups (4 images) to test on"
-    assert ready.words == f"by well: {told}"
+    assert ready.description == f"by well: {told}"
     assert "H12" in " ".join(ready.warnings)
     (tmp_path / "atp.csv").write_text("\n".join(rows[:2]))
     with pytest.raises(TrainingError, match=r"1 group\(s\) are too few"):
@@ -398,17 +400,23 @@ def test_layers_with_values_are_set_up_like_the_images_of_a_table():
         well = make_well(0, number, number, 64)
         image = Micrograph.from_array(well.image, pixel_size_um=1.0 + number, name=f"w{number}")
         pairs.append(TrainingPair(f"w{number}", image, values={"ATP": 1000.0 * number}, group=f"P{number // 2 * 2}"))
-    ready = finish(finetune.set_up_pairs("wells", "atp-organoid-sim", pairs, SHORT))
-    assert ready.words == "by group: 1 to train on, 1 to validate and 1 to test on"
-    corpus = finish(load_bags(atp_training.fitted(ready.recipe, training_folder("wells")), training_folder("wells")))
-    found = {s.bag.images.name: (float(s.numbers[0]), s.bag.group) for part in corpus.samples.values() for s in part}
+    ready = run_to_end(finetune.set_up_pairs("wells", "atp-organoid-sim", pairs, SHORT))
+    assert ready.description == "by group: 1 to train on, 1 to validate and 1 to test on"
+    corpus = run_to_end(
+        load_labelled_images(atp_training.fitted(ready.recipe, training_folder("wells")), training_folder("wells"))
+    )
+    found = {
+        s.labelled.images.name: (float(s.numbers[0]), s.labelled.group)
+        for part in corpus.samples.values()
+        for s in part
+    }
     assert sorted(found.values()) == [(1000.0 * n, f"P{n // 2 * 2}") for n in range(5)]
     flat = [replace(pair, values={"ATP": 5.0}) for pair in pairs]
     with pytest.raises(TrainingError, match="All images have the value 5: there is nothing to learn"):
-        finish(finetune.set_up_pairs("flat", "atp-organoid-sim", flat, SHORT))
+        run_to_end(finetune.set_up_pairs("flat", "atp-organoid-sim", flat, SHORT))
     negative = [replace(pairs[0], values={"ATP": -5.0}), *pairs[1:]]
     with pytest.raises(TrainingError, match="negative, or no number"):
-        finish(finetune.set_up_pairs("negative", "atp-organoid-sim", negative, SHORT))
+        run_to_end(finetune.set_up_pairs("negative", "atp-organoid-sim", negative, SHORT))
 
 
 def test_painted_regions_are_classes_of_the_phenotype():
@@ -420,14 +428,14 @@ def test_painted_regions_are_classes_of_the_phenotype():
         painted[:48], painted[48:, :40] = 1, 2
         image = Micrograph.from_array(pixels, axes="CYX", channel_names=("GFP", "DNA"), name=f"well {number}")
         pairs.append(TrainingPair(f"well {number}", image, {}, painted, ("negative", "positive")))
-    ready = finish(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
+    ready = run_to_end(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
     assert ready.recipe.crop_px == 96
-    corpus = finish(load_bags(ready.recipe, user_models() / "training" / "mine"))
+    corpus = run_to_end(load_labelled_images(ready.recipe, user_models() / "training" / "mine"))
     assert len(corpus.samples["train"]) == 4
     assert {tuple(s.numbers) for s in corpus.samples["train"]} == {(1.0, 0.0), (0.0, 1.0)}
     assert corpus.samples["train"][0].weight.sum() in (48 * 96, 48 * 40)
     with pytest.raises(TrainingError, match=r"2 image\(s\) are too few"):
-        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
+        run_to_end(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
 
 
 def of_one_class(number, k, name=""):
@@ -441,16 +449,16 @@ def of_one_class(number, k, name=""):
 @pytest.mark.fault("F01")
 def test_images_of_one_class_each_are_trained_on_where_there_are_others_of_the_other():
     pairs = [of_one_class(n, 1 + n % 2) for n in range(6)]
-    ready = finish(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
+    ready = run_to_end(finetune.set_up_pairs("mine", "translocation-bbbc013", pairs, SHORT))
     told = "by group: 2 to train on, 2 to validate and 2 to test on (3 of negative, 3 of positive)"
-    assert ready.words == told
-    corpus = finish(load_bags(ready.recipe, user_models() / "training" / "mine"))
+    assert ready.description == told
+    corpus = run_to_end(load_labelled_images(ready.recipe, user_models() / "training" / "mine"))
     for part in ("train", "validation", "test"):
         assert sorted(tuple(s.numbers) for s in corpus.samples[part]) == [(0.0, 1.0), (1.0, 0.0)]
     with pytest.raises(TrainingError, match=r"one class only \(3 of negative, 0 of positive\)"):
-        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[::2], SHORT))
+        run_to_end(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[::2], SHORT))
     with pytest.raises(TrainingError, match=r"Of 4 images \(2 of negative, 2 of positive\) some are kept apart"):
-        finish(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:4], SHORT))
+        run_to_end(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:4], SHORT))
 
 
 @pytest.mark.fault("F04")
@@ -464,7 +472,7 @@ def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
     assert "7 background, 200 foreground" in ready.warnings[0]
     kept = read_image(str(training_folder("mine") / "pair001-painted.ome.tif")).plane()
     np.testing.assert_array_equal(kept, plain)
-    card = read_card(finish(train(ready)))
+    card = read_card(run_to_end(train(ready)))
     assert card.training["class_ids"] == {"background": 7, "foreground": 200}
     assert "The painted ids are counted off in their order: 7 background, 200 foreground." in card.training["notes"]
     with pytest.raises(TrainingError, match="hold the ids 5, 7, 200; there are 2 classes"):
@@ -473,9 +481,7 @@ def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
 
 def painted_spheroid(number, diameter_um=40.0, pixel_size_um=1.0):
     """A stack of which every second slice is painted."""
-    made = simulate_spheroid(
-        SpheroidParams(diameter_um=diameter_um), (4.0, *2 * (pixel_size_um,)), VolumeOptics(), number
-    )
+    made = simulate_spheroid(StackParams(diameter_um=diameter_um), (4.0, *2 * (pixel_size_um,)), VolumeOptics(), number)
     sparse = np.where(np.arange(made.classes.shape[0])[:, None, None] % 2 == 0, made.classes, 0)
     sizes = {"pixel_size_um": pixel_size_um, "z_step_um": 4.0, "name": f"s{number}"}
     image = Micrograph.from_array(made.image, axes="CZYX", channel_names=("live", "dead"), **sizes)
@@ -484,19 +490,19 @@ def painted_spheroid(number, diameter_um=40.0, pixel_size_um=1.0):
 
 def test_painted_slices_of_spheroids_are_set_up_by_volume():
     pairs = [painted_spheroid(number) for number in range(3)]
-    ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", pairs, SHORT))
-    assert ready.words == "by volume: 1 to train on, 1 to validate, 1 to test on"
-    volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
+    ready = run_to_end(finetune.set_up_pairs("mine", "spheroid-live-dead", pairs, SHORT))
+    assert ready.description == "by volume: 1 to train on, 1 to validate, 1 to test on"
+    volumes = run_to_end(load_volumes(ready.recipe, user_models() / "training" / "mine"))
     assert {part: len(found) for part, found in volumes.items()} == {"train": 1, "validation": 1, "test": 1}
     np.testing.assert_array_equal(volumes["train"][0].classes, pairs[0].painted)
-    two = finish(finetune.set_up_pairs("two", "spheroid-live-dead", pairs[:2], SHORT))
+    two = run_to_end(finetune.set_up_pairs("two", "spheroid-live-dead", pairs[:2], SHORT))
     assert "the card will have no figures" in two.warnings[0]
 
 
 def test_a_single_spheroid_is_split_by_rows_with_a_band_as_wide_as_the_network_sees():
     pair = painted_spheroid(0, diameter_um=130.0)
     params = FineTuneParams(epochs=1, steps_per_epoch=1)
-    ready = finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], params))
+    ready = run_to_end(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], params))
     assert "figures will hold for this volume" in ready.warnings[0]
     split = ready.recipe.split
     (start, end), (kept, middle), (test, last) = (
@@ -504,14 +510,16 @@ def test_a_single_spheroid_is_split_by_rows_with_a_band_as_wide_as_the_network_s
     )
     assert (start, kept - end, middle, last) == (0, HALO_ZYX[1], test, pair.painted.shape[1])
     assert f"0-{end - 1} to train on, a guard band of 24, {kept}-{middle - 1} to validate" in ready.words
-    volumes = finish(load_volumes(ready.recipe, user_models() / "training" / "mine"))
+    volumes = run_to_end(load_volumes(ready.recipe, user_models() / "training" / "mine"))
     for part, first, stop in (("train", 0, end), ("validation", kept, middle), ("test", test, last)):
         (volume,) = volumes[part]
         np.testing.assert_array_equal(volume.classes, pair.painted[:, first:stop])
         assert (volume.classes > 1).any()
         assert volume.image.shape[1:] == volume.classes.shape
     assert ready.recipe.refit.train_rows == ((0, test - HALO_ZYX[1]),)
-    card = read_card(finish(run_spheroid_training(ready.recipe, user_models() / "training" / "mine", user_models())))
+    card = read_card(
+        run_to_end(run_spheroid_training(ready.recipe, user_models() / "training" / "mine", user_models()))
+    )
     assert "trained on rows 0-" in card.split
     assert {m.on for m in card.metrics} == {"test rows of labelled volumes"}
 
@@ -521,13 +529,13 @@ def test_a_single_spheroid_that_the_band_leaves_too_little_of_is_refused_with_th
     rows = np.flatnonzero((pair.painted > 1).any(axis=(0, 2)))
     told = f"painted lie on {rows[-1] - rows[0] + 1} rows; 24 lie between .* and 96 more are the least"
     with pytest.raises(TrainingError, match=told):
-        finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], SHORT))
+        run_to_end(finetune.set_up_pairs("mine", "spheroid-live-dead", [pair], SHORT))
     large = painted_spheroid(0, diameter_um=130.0)
     rows = np.flatnonzero((large.painted > 1).any(axis=(0, 2)))
     gap = np.where((np.arange(large.painted.shape[1]) > rows[0] + 40)[None, :, None], 0, large.painted)
     gap[:, rows[-1]] = large.painted[:, rows[-1]]
     with pytest.raises(TrainingError, match="kept to validate on, hold no painted cells"):
-        finish(finetune.set_up_pairs("mine", "spheroid-live-dead", [replace(large, painted=gap)], SHORT))
+        run_to_end(finetune.set_up_pairs("mine", "spheroid-live-dead", [replace(large, painted=gap)], SHORT))
 
 
 def test_a_leak_is_refused_unless_forced_and_the_card_says_so():
@@ -535,8 +543,8 @@ def test_a_leak_is_refused_unless_forced_and_the_card_says_so():
     ready = set_up(pairs)
     leak = {"by": "region", "train_rows": [[0, 200]], "validation_rows": [[150, 200]], "test_rows": [[200, 256]]}
     with pytest.raises(TrainingError, match="kept apart, but overlap or touch"):
-        finish(train(ready_with(ready, {**leak, "force_leak": False})))
-    card = read_card(finish(train(ready_with(ready, {**leak, "force_leak": True}))))
+        run_to_end(train(ready_with(ready, {**leak, "force_leak": False})))
+    card = read_card(run_to_end(train(ready_with(ready, {**leak, "force_leak": True}))))
     assert "LEAKS, as the user insisted: Rows 150-199 are kept apart, but overlap" in card.split
     assert card.training["forced_leak"] is True
 
@@ -555,13 +563,13 @@ def test_the_starting_model_may_go_while_training_runs(tmp_path):
     sha256 = read_card(mother).weights.sha256
     mother.unlink()
     (user_models() / "mother.safetensors").unlink()
-    assert read_card(finish(steps)).parent == f"mother {sha256}"
+    assert read_card(run_to_end(steps)).parent == f"mother {sha256}"
 
 
 def test_a_model_of_another_task_is_no_start(tmp_path):
     tree = {**make_recipe(tmp_path), "start_from": "atp-organoid-sim"}
     with pytest.raises(ModelError, match="is for the task 'atp', not 'stain'"):
-        finish(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))
+        run_to_end(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 
 import dask
 
-from vitascope.batch.item import Done
+from vitascope.batch.item import ItemResult
 from vitascope.batch.workers import (
     SLOTS,
     Chunk,
@@ -150,7 +150,7 @@ class ClusterWorkers:
         self._chunks[key] = (chunk, future)
         future.add_done_callback(lambda ended: self._ended.put(ended.key))
 
-    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[Done] | BaseException]]:
+    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[ItemResult] | BaseException]]:
         """Return the chunks that ended.
 
         Raises

@@ -25,9 +25,9 @@ from vitascope.core.errors import (
 )
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Provenance, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import result_tables
 from vitascope.io.results.images import Sizes
 from vitascope.tasks.spec import TaskSpec
@@ -58,7 +58,7 @@ class Item:
     ----------
     name : str
         What it is called in tables and pictures; unique in a run.
-    place : Place
+    place : WellPosition
     inputs : mapping of str to callable
         Opens the image of each role.
     paths : tuple of Path
@@ -66,7 +66,7 @@ class Item:
     """
 
     name: str
-    place: Place
+    place: WellPosition
     inputs: Mapping[str, Open]
     paths: tuple[Path, ...] = ()
 
@@ -86,13 +86,13 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Done:
+class ItemResult:
     """How one image ended.
 
     Parameters
     ----------
     name : str
-    place : Place
+    place : WellPosition
     status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
     flags : tuple of str
     message : str
@@ -104,12 +104,12 @@ class Done:
         What was written.
     provenance : Provenance or None
     signature : str
-        Of its files, see :func:`sign`.
+        Of its files, see :func:`file_signature`.
     seconds : float
     """
 
     name: str
-    place: Place
+    place: WellPosition
     status: str
     flags: tuple[str, ...] = ()
     message: str = ""
@@ -121,9 +121,9 @@ class Done:
     seconds: float = 0.0
 
 
-def do_item(
+def process_item(
     work: Work, item: Item, params: RunParams, stem: str, ending: tuple[type[Exception], ...] = ENDS_THE_RUN
-) -> Steps[Done]:
+) -> ProgressGenerator[ItemResult]:
     """Read one image, run the task on it, and write its pictures.
 
     Parameters
@@ -142,14 +142,14 @@ def do_item(
 
     Returns
     -------
-    Done
+    ItemResult
 
     Raises
     ------
     Exception
         Those of ``ending``.
     """
-    clock, signature = time.perf_counter(), sign(item.paths)
+    clock, signature = time.perf_counter(), file_signature(item.paths)
     image: Micrograph | None = None
     try:
         yield Progress(0, 1, "Reading")
@@ -160,17 +160,17 @@ def do_item(
     except Exception as error:
         if isinstance(error, ending):
             raise
-        result = ended(item, error)
-    if was_written(item.paths, signature):
+        result = error_result(item, error)
+    if changed_since(item.paths, signature):
         growing = IncompleteError(
             f"{item.name} was changed while it was read: it is still being written.",
             "Start the same command again when the instrument is done.",
             flag="being_written",
         )
-        result = ended(item, growing)
+        result = error_result(item, growing)
     sizes = (image.pixel_size_um, image.z_step_um) if image is not None else (None, None)
     pictures = work.store.write(result, stem, sizes)
-    return Done(
+    return ItemResult(
         item.name,
         result.place,
         result.status,
@@ -185,12 +185,12 @@ def do_item(
     )
 
 
-def ended(item: Item, error: Exception) -> Result:
+def error_result(item: Item, error: Exception) -> Result:
     """Turn an error into the result of its image: a status, a flag and a sentence."""
     if isinstance(error, MemoryError):
         error = MemoryShortageError("Memory ran out.", "Close other programs, or crop the image.")
     if not isinstance(error, VitascopeError):
-        logger.error("%s failed: %s at %s", item.name, type(error).__name__, trail(error))
+        logger.error("%s failed: %s at %s", item.name, type(error).__name__, traceback_summary(error))
         error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
     status = "FAILED"
     if isinstance(error, InputError):
@@ -200,28 +200,35 @@ def ended(item: Item, error: Exception) -> Result:
     return Result((), (), "", item.place, item.name, status, (error.flag,), str(error))
 
 
-def failed(item: Item, stem: str, error: Exception) -> Done:
-    """Say that an image failed outside :func:`do_item`, such as with its worker."""
-    result = ended(item, error)
+def failed(item: Item, stem: str, error: Exception) -> ItemResult:
+    """Say that an image failed outside :func:`process_item`, such as with its worker."""
+    result = error_result(item, error)
     tables = result_tables(result, stem)
-    return Done(
-        item.name, item.place, result.status, result.flags, result.message, (), tables, signature=sign(item.paths)
+    return ItemResult(
+        item.name,
+        item.place,
+        result.status,
+        result.flags,
+        result.message,
+        (),
+        tables,
+        signature=file_signature(item.paths),
     )
 
 
-def was_written(paths: Sequence[Path], signature: str) -> bool:
+def changed_since(paths: Sequence[Path], signature: str) -> bool:
     """Tell whether files were written to since they were signed; files that went away were not."""
-    now = sign(paths)
+    now = file_signature(paths)
     return now != signature and MISSING not in now.split(";")
 
 
-def trail(error: BaseException) -> str:
+def traceback_summary(error: BaseException) -> str:
     """Say where an error happened, by file names and lines; no folders, which tell of the user's computer."""
     frames = traceback.extract_tb(error.__traceback__)
     return " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
 
 
-def sign(paths: Sequence[Path]) -> str:
+def file_signature(paths: Sequence[Path]) -> str:
     """Return size and time of change of files, to notice that one was changed; no file is opened.
 
     A folder (OME-Zarr) counts by the files at its top.
@@ -231,7 +238,7 @@ def sign(paths: Sequence[Path]) -> str:
         try:
             found = path.stat()
             if path.is_dir():
-                inside = sorted(entry.name + sign((entry,)) for entry in path.iterdir() if entry.is_file())
+                inside = sorted(entry.name + file_signature((entry,)) for entry in path.iterdir() if entry.is_file())
                 parts.append("|".join(inside))
             else:
                 parts.append(f"{found.st_size}:{found.st_mtime_ns}")

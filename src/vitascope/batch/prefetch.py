@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from vitascope.batch.item import ENDS_THE_RUN, Done, Item, Work
+from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work
 from vitascope.batch.workers import Chunk, ThreadWorkers
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.results.folder import ResultsFolder
 from vitascope.io.results.images import remove
 
@@ -20,7 +20,7 @@ WAIT_S = 0.1
 """How long to wait for an image before looking whether the run was cancelled."""
 
 
-class Ahead:
+class Prefetch:
     """Runs the images that come next while the one that is asked for is waited for.
 
     Parameters
@@ -41,16 +41,16 @@ class Ahead:
         self._work, self._folder, self._items, self._params, self._workers = work, folder, items, params, workers
         workers.limit(params.threads or workers.threads)
         self._numbers: dict[int, int] = {}
-        self._ended: dict[int, list[Done] | BaseException] = {}
+        self._ended: dict[int, list[ItemResult] | BaseException] = {}
         self._next = 0
 
-    def take(self, number: int) -> Steps[Done]:
+    def result(self, number: int) -> ProgressGenerator[ItemResult]:
         """Wait for an image, which is named as it will be called in the tables; they are taken in their order.
 
         Raises
         ------
         Exception
-            That ends the run, see :func:`vitascope.batch.item.do_item`.
+            That ends the run, see :func:`vitascope.batch.item.process_item`.
         """
         self._hand_out(number)
         while number not in self._ended:

@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from vitascope.batch.item import ENDS_THE_RUN, Done, Item, Work, do_item
-from vitascope.batch.prefetch import Ahead
+from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, process_item
+from vitascope.batch.prefetch import Prefetch
 from vitascope.batch.tables import check_map, percent_name, write_run_tables
 from vitascope.batch.workers import ThreadWorkers
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps, retold
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Provenance
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group
@@ -27,7 +27,7 @@ from vitascope.io.results.figures import save_agreement
 from vitascope.io.results.folder import RESULTS, ResultsFolder
 from vitascope.io.results.images import Format
 from vitascope.io.results.provenance import describe_run
-from vitascope.io.tables.csv_append import GrowingTable, any_text
+from vitascope.io.tables.csv_append import CsvAppender, any_text
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.stats.agreement import LEAST_IMAGES, agreement_table
 from vitascope.tasks.spec import TaskSpec
@@ -70,7 +70,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """How one image ended."""
 
     name: str
@@ -88,13 +88,13 @@ class Report:
     Parameters
     ----------
     out : Path
-    outcomes : list of Outcome
+    outcomes : list of BatchOutcome
     notes : tuple of str
         What the user should know of the run as a whole.
     """
 
     out: Path
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[BatchOutcome] = field(default_factory=list)
     notes: tuple[str, ...] = ()
 
     @property
@@ -121,7 +121,7 @@ class ImageProgress(Progress):
     name: str = ""
 
 
-def run_images(job: Job) -> Steps[Report]:
+def run_images(job: Job) -> ProgressGenerator[Report]:
     """Run a task on images and write what it gives.
 
     Yields
@@ -160,11 +160,11 @@ def run_images(job: Job) -> Steps[Report]:
     dones = _Dones(job, Work(job.spec, folder), folder, items)
     try:
         for number, item in enumerate(items):
-            done = yield from _counted(dones.take(number), number, len(items), item.name)
+            done = yield from _counted(dones.result(number), number, len(items), item.name)
             folder.add_rows(done.name, done.tables, done.pictures)
             written = done.tables[RESULTS]
             unit = str(written[0]["unit"])
-            report.outcomes.append(Outcome(item.name, done.status, done.message, done.rows, unit, done.flags))
+            report.outcomes.append(BatchOutcome(item.name, done.status, done.message, done.rows, unit, done.flags))
             tables.append(written)
             if done.provenance is not None:
                 provenances.append(done.provenance)
@@ -188,19 +188,19 @@ class _Dones:
         self._job, self._work, self._folder, self._items = job, work, folder, items
         several = job.spec.side_by_side and len(items) > 1
         self._params = job.params.changed(threads=1) if several and job.params.threads is None else job.params
-        self._ahead: Ahead | None = None
+        self._ahead: Prefetch | None = None
         self._several = several
 
-    def take(self, number: int) -> Steps[Done]:
+    def result(self, number: int) -> ProgressGenerator[ItemResult]:
         """Run an image, or wait for it."""
         if number and self._several:
             if self._ahead is None:
                 workers = ThreadWorkers(side_by_side=True)
-                self._ahead = Ahead(self._work, self._folder, self._items[number:], self._params, workers)
-            return self._ahead.take(number - 1)
+                self._ahead = Prefetch(self._work, self._folder, self._items[number:], self._params, workers)
+            return self._ahead.result(number - 1)
         item = self._items[number]
         item = replace(item, name=self._folder.new_stem(item.name))
-        return do_item(self._work, item, self._params, item.name, _ending(self._job, number))
+        return process_item(self._work, item, self._params, item.name, _ending(self._job, number))
 
     def close(self) -> None:
         """Give up what is under way."""
@@ -222,9 +222,9 @@ def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job)
             report.outcomes[number] = replace(outcome, rows=tuple(told))
 
 
-def _counted(steps: Steps[Done], image: int, images: int, name: str) -> Steps[Done]:
+def _counted(steps: ProgressGenerator[ItemResult], image: int, images: int, name: str) -> ProgressGenerator[ItemResult]:
     """Say with every step which image of how many it is."""
-    return retold(steps, lambda at: ImageProgress(at.done, at.total, at.stage, image, images, name))
+    return map_progress(steps, lambda at: ImageProgress(at.done, at.total, at.stage, image, images, name))
 
 
 def _items(job: Job) -> list[Item]:
@@ -266,7 +266,7 @@ def write_agreement(report: Report) -> None:
         return
     real = rows[[f"real_{n}" for n in names]].set_axis(names, axis=1).astype(float)
     predicted = rows[names].astype(float)
-    GrowingTable(report.out / "agreement_images.csv").append(agreement_table(real, predicted, "images", names))
+    CsvAppender(report.out / "agreement_images.csv").append(agreement_table(real, predicted, "images", names))
     if len(rows) >= LEAST_IMAGES:
         pairs = pd.concat([real.add_prefix("real_"), predicted.add_prefix("predicted_")], axis=1)
         save_agreement(pairs.dropna(axis=1, how="all"), report.out / "agreement_images.png")

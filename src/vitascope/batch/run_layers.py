@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from vitascope.batch.item import ENDS_THE_RUN, Item, ended
+from vitascope.batch.item import ENDS_THE_RUN, Item, error_result
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps, retold
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import results_rows
 from vitascope.tasks.spec import TaskSpec
 
 T = TypeVar("T")
 
 
-def run_each(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Steps[tuple[Result, ...]]:
+def run_layers(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> ProgressGenerator[tuple[Result, ...]]:
     """Run a task on each of several images; one that fails keeps its place and never stops the rest.
 
     Parameters
@@ -54,14 +54,14 @@ def run_each(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Steps[
         except ending:
             raise
         except Exception as error:
-            found.append(ended(item, error))
+            found.append(error_result(item, error))
     yield Progress(len(items), len(items), spec.title)
     return tuple(found)
 
 
-def as_one_step(steps: Steps[T], shown: Progress) -> Steps[T]:
+def as_one_step(steps: ProgressGenerator[T], shown: Progress) -> ProgressGenerator[T]:
     """Take the steps of a run as one of a series of runs."""
-    return retold(steps, lambda _: shown)
+    return map_progress(steps, lambda _: shown)
 
 
 def sheet_rows(results: Sequence[Result], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def together(results: Sequence[Result], name: str) -> Result:
         (),
         rows,
         first.unit,
-        Place(),
+        WellPosition(),
         name,
         "WARN" if flags or said else "OK",
         flags,

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vitascope.batch.item import Item, Work, do_item
+from vitascope.batch.item import Item, Work, process_item
 from vitascope.batch.run_layers import as_one_step
 from vitascope.batch.tables import write_run_tables
 from vitascope.core.errors import OutputError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Provenance
 from vitascope.io.atomic import TEMPORARY, check_writable, output_error
 from vitascope.io.results.folder import RESULTS, ResultsFolder
@@ -24,7 +24,9 @@ from vitascope.io.results.read import is_results_folder
 from vitascope.tasks.spec import TaskSpec
 
 
-def save_each(spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Path, command: str = "") -> Steps[Path]:
+def save_layers(
+    spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Path, command: str = ""
+) -> ProgressGenerator[Path]:
     """Run a task on each of several images, and write pictures, tables and provenance to a folder.
 
     Parameters
@@ -70,7 +72,9 @@ def save_each(spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: 
     return folder
 
 
-def _write(spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Path, command: str) -> Steps[None]:
+def _write(
+    spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Path, command: str
+) -> ProgressGenerator[None]:
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     out = ResultsFolder(folder, spec.name)
     work, provenances = Work(spec, out), list[Provenance]()
@@ -79,7 +83,7 @@ def _write(spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Pat
         shown = Progress(number, len(items), "Saving")
         yield shown
         named = replace(item, name=out.new_stem(item.name))
-        done = yield from as_one_step(do_item(work, named, params, named.name), shown)
+        done = yield from as_one_step(process_item(work, named, params, named.name), shown)
         out.add_rows(named.name, done.tables, done.pictures)
         rows += done.tables[RESULTS]
         provenances += [done.provenance] if done.provenance is not None else []

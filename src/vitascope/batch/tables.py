@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.core.errors import InputError
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.atomic import output_error
 from vitascope.io.filenames.parse import natural
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
@@ -26,12 +26,12 @@ SHOWN = 8
 Row = dict[str, Any]
 
 
-def check_map(places: Sequence[Place], plate_map: PlateMap) -> tuple[str, ...]:
+def check_map(places: Sequence[WellPosition], plate_map: PlateMap) -> tuple[str, ...]:
     """Compare images with a plate map before they are run.
 
     Parameters
     ----------
-    places : sequence of Place
+    places : sequence of WellPosition
         Of the images.
     plate_map : PlateMap
 
@@ -50,7 +50,7 @@ def check_map(places: Sequence[Place], plate_map: PlateMap) -> tuple[str, ...]:
         wells = ", ".join(sorted({place.well for place in places if place.well})[:SHOWN]) or "none"
         raise InputError(
             f"The plate map says nothing of any of the images; their names tell these wells: {wells}.",
-            "Check the map's columns 'plate' and 'well', or tell the parts of the names by --group.",
+            "Check the map's columns 'plate' and 'well', or tell the parts of the names by --pattern.",
         )
     said = []
     left = [place.well or "an image without a well" for place, row in zip(places, found, strict=True) if not row]

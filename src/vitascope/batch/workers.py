@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from vitascope.batch.item import Done, Item, Work, do_item
+from vitascope.batch.item import Item, ItemResult, Work, process_item
 from vitascope.core.params import RunParams
 
 SLOTS = 2
@@ -46,7 +46,7 @@ class Chunk:
     items : tuple of Item
     params : RunParams
     ending : tuple of exception types
-        See :func:`vitascope.batch.item.do_item`.
+        See :func:`vitascope.batch.item.process_item`.
     """
 
     work: Work
@@ -54,7 +54,7 @@ class Chunk:
     params: RunParams
     ending: tuple[type[Exception], ...]
 
-    def do(self, stopped: Callable[[], bool]) -> list[Done]:
+    def do(self, stopped: Callable[[], bool]) -> list[ItemResult]:
         """Do the images one after another; between the steps of each, look whether to stop.
 
         Raises
@@ -63,8 +63,8 @@ class Chunk:
         """
         return [self._one(item, stopped) for item in self.items]
 
-    def _one(self, item: Item, stopped: Callable[[], bool]) -> Done:
-        steps = do_item(self.work, item, self.params, item.name, self.ending)
+    def _one(self, item: Item, stopped: Callable[[], bool]) -> ItemResult:
+        steps = process_item(self.work, item, self.params, item.name, self.ending)
         try:
             while True:
                 if stopped():
@@ -72,7 +72,7 @@ class Chunk:
                 try:
                     next(steps)
                 except StopIteration as stop:
-                    done: Done = stop.value
+                    done: ItemResult = stop.value
                     return done
         finally:
             steps.close()
@@ -95,7 +95,7 @@ class Workers(Protocol):
     def submit(self, chunk: Chunk) -> None:
         """Take a chunk."""
 
-    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[Done] | BaseException]]:
+    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[ItemResult] | BaseException]]:
         """Return the chunks that ended, with their images or what went wrong; empty after the timeout."""
 
     def limit(self, threads: int) -> None:
@@ -156,14 +156,14 @@ class ThreadWorkers:
         self.limit(self.threads)
         self._pool = ThreadPoolExecutor(min(self._cores, MOST_SIDE_BY_SIDE) if side_by_side else SLOTS, "vitascope")
         self._stop = threading.Event()
-        self._ended: queue.SimpleQueue[tuple[Chunk, Future[list[Done]]]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[Chunk, Future[list[ItemResult]]]] = queue.SimpleQueue()
 
     def submit(self, chunk: Chunk) -> None:
         """Take a chunk."""
         future = self._pool.submit(chunk.do, self._stop.is_set)
         future.add_done_callback(lambda ended: self._ended.put((chunk, ended)))
 
-    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[Done] | BaseException]]:
+    def wait(self, timeout_s: float) -> list[tuple[Chunk, list[ItemResult] | BaseException]]:
         """Return the chunks that ended."""
         return [(chunk, outcome(future)) for chunk, future in drain(self._ended, timeout_s)]
 
@@ -191,10 +191,10 @@ def drain(ended: queue.SimpleQueue[Any], timeout_s: float) -> list[Any]:
         return found
 
 
-def outcome(future: Any) -> list[Done] | BaseException:
+def outcome(future: Any) -> list[ItemResult] | BaseException:
     """Return what a future gave, or why it did not."""
     try:
-        value: list[Done] = future.result()
+        value: list[ItemResult] = future.result()
         return value
     except CancelledError as error:
         return WorkerDiedError(str(error))
@@ -202,7 +202,7 @@ def outcome(future: Any) -> list[Done] | BaseException:
         return WorkerDiedError(str(error)) if type(error).__name__ == "KilledWorker" else error
 
 
-def do_here(chunk: Chunk) -> list[Done]:
+def do_here(chunk: Chunk) -> list[ItemResult]:
     """Do a chunk in a worker of a cluster; the cluster may hand out more than a worker can hold."""
     with _in_hand:
         return chunk.do(_given_up())

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.progress import Progress, Steps, finish
+from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 
 T = TypeVar("T")
 
@@ -67,10 +67,10 @@ class _Once(logging.Filter):
         return new
 
 
-def watch(steps: Steps[T]) -> T:
+def with_progress_bar(steps: ProgressGenerator[T]) -> T:
     """Drain a run, with a progress bar where stderr is a terminal."""
     if not sys.stderr.isatty():
-        return finish(steps)
+        return run_to_end(steps)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("Starting", total=None)
@@ -80,4 +80,4 @@ def watch(steps: Steps[T]) -> T:
             where = f"{getattr(progress, 'name', '')}: " if images > 1 else ""
             bars.update(bar, description=f"{where}{progress.stage}", total=progress.total, completed=progress.done)
 
-        return finish(steps, show)
+        return run_to_end(steps, show)

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from vitascope.batch.run_images import Job, run_images
-from vitascope.cli.console import PARTIAL, plain_errors, watch
+from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.cli.previews import write_previews
-from vitascope.cli.run import tell
+from vitascope.cli.run import print_report
 from vitascope.core.paths import SAMPLES
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.tasks.registry import find_task
@@ -84,7 +84,7 @@ def write_demo(out: Path) -> bool:
         find_groups([SAMPLES / STAIN]),
         command="vitascope demo --headless",
     )
-    report = watch(run_images(job))
-    tell(report, spec)
+    report = with_progress_bar(run_images(job))
+    print_report(report, spec)
     write_previews(SAMPLES / IMAGE, out)
     return report.complete

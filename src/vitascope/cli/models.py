@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vitascope.cli.console import plain_errors, watch
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
@@ -137,7 +137,7 @@ def compare(
     """Measure two models on the same test part."""
     with plain_errors():
         read = read_recipe(recipe)
-        found = watch(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
+        found = with_progress_bar(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
         for figure in found.table.to_dict("records"):
             typer.echo(f"{figure['figure']}: {comparison_text(figure, found.first, found.second)}")
 
@@ -200,9 +200,9 @@ def describe(card: ModelCard) -> str:
     ]
     for metric in card.metrics:
         interval = f" ({metric.low:g} to {metric.high:g})" if metric.low is not None else ""
-        twin = " - measured on the twin trained without the test part" if metric.of_twin else ""
+        twin = " - measured on the twin trained without the test part" if metric.from_holdout_model else ""
         lines.append(f"Accuracy: {metric.name} {metric.value:g}{interval} {metric.unit}, {metric.on}{twin}")
-    lines += [f"Do not trust it: {card.distrust}"]
+    lines += [f"Do not trust it: {card.limitations}"]
     for source in card.data:
         lines.append(f"Data: {source.name}, {source.licence}, {source.url}. {source.credit}")
     lines += [f"Licence: {card.licence}. {card.credit}", f"SHA-256: {card.weights.sha256}"]

@@ -12,10 +12,11 @@ from vitascope.tasks.registry import TASKS
 TASK_HELP = f"What to do: {', '.join(f'{s.name} ({s.title})' for s in TASKS)}."
 
 Model = Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")]
-Group = Annotated[
+Pattern = Annotated[
     str | None,
     typer.Option(help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."),
 ]
+OldPattern = Annotated[str | None, typer.Option("--group", hidden=True, help="What --pattern was called.")]
 PixelSize = Annotated[
     float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
 ]
@@ -50,7 +51,7 @@ PlatePath = Annotated[
     ),
 ]
 PlateOut = Annotated[
-    Path, typer.Option("-o", "--out", help="Folder for the results; a run that was stopped there is gone on with.")
+    Path, typer.Option("-o", "--out", help="Folder for the results; an unfinished run there is resumed.")
 ]
 Map = Annotated[Path | None, typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX or a reader's export.")]
 ImageMap = Annotated[

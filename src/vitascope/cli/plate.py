@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, watch
+from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.cli.run import check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.tasks.registry import find_task
@@ -31,7 +31,8 @@ def plate(
     workers: options.Workers = None,
     model: options.Model = "auto",
     name: options.PlateName = None,
-    group: options.Group = None,
+    pattern: options.Pattern = None,
+    old_pattern: options.OldPattern = None,
     pixel_size_um: options.PixelSize = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
@@ -52,22 +53,33 @@ def plate(
                 "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
             )
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
-        opened = _open(path, group, name)
+        opened = _open(path, pattern or old_pattern, name)
         plate_map = _read_map(map, map_column or [], opened)
         command = shlex.join(["vitascope", *sys.argv[1:]])
         job = PlateJob(
-            spec, opened, params, out, plate_map, scheduler, workers, pixel_size_um, None, group, redo, command
+            spec,
+            opened,
+            params,
+            out,
+            plate_map,
+            scheduler,
+            workers,
+            pixel_size_um,
+            None,
+            pattern or old_pattern,
+            redo,
+            command,
         )
-        report = watch(run_plate(job))
+        report = with_progress_bar(run_plate(job))
         _tell(report, opened)
     if not report.complete:
         raise typer.Exit(PARTIAL)
 
 
-def _open(path: str, group: str | None, name: str | None) -> Plate:
+def _open(path: str, pattern: str | None, name: str | None) -> Plate:
     from vitascope.io.plates.read import open_plate
 
-    opened = open_plate(path, group=group, plate=name)
+    opened = open_plate(path, pattern=pattern, plate=name)
     for warning in opened.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     return opened

@@ -12,7 +12,7 @@ from skimage.segmentation import find_boundaries
 
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.result import ImageOutput, LabelsOutput
-from vitascope.io.atomic import whole_file
+from vitascope.io.atomic import atomic_write
 from vitascope.io.images.read import read_image
 from vitascope.io.results.read import SavedRun, read_results
 
@@ -70,6 +70,6 @@ def overlays(grey: NDArray[np.float64], run: SavedRun) -> dict[str, NDArray[np.f
 
 
 def _write(path: Path, picture: NDArray[Any]) -> Path:
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(imagecodecs.png_encode(np.round(picture * 255).astype(np.uint8)))
     return path

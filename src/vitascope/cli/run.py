@@ -15,7 +15,7 @@ import typer
 from vitascope.batch.run_images import Job, Report, result_table, run_images
 from vitascope.batch.tables import percent_name
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, watch
+from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.formatting import interval_texts, is_number, number_text
@@ -47,7 +47,8 @@ def run(
     model: options.Model = "auto",
     reference: options.Reference = None,
     map: options.ImageMap = None,
-    group: options.Group = None,
+    pattern: options.Pattern = None,
+    old_pattern: options.OldPattern = None,
     pixel_size_um: options.PixelSize = None,
     axes: Annotated[
         str | None, typer.Option(help="Axes of each file out of TCZYX, where the files tell wrong, such as ZYX.")
@@ -76,20 +77,20 @@ def run(
         plate_map = read_plate_map(map) if map is not None else None
         job = Job(
             spec,
-            find_groups(images, group),
+            find_groups(images, pattern or old_pattern),
             params,
             out,
-            find_groups(reference, group) if reference else (),
+            find_groups(reference, pattern or old_pattern) if reference else (),
             pixel_size_um,
             axes,
             format,  # type: ignore[arg-type]
             shlex.join(["vitascope", *sys.argv[1:]]),
             plate_map,
         )
-        report = watch(run_images(job))
+        report = with_progress_bar(run_images(job))
         for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
             typer.echo(f"Warning: {sentence}", err=True)
-        tell(report, spec)
+        print_report(report, spec)
     if not report.complete:
         raise typer.Exit(PARTIAL)
 
@@ -143,7 +144,7 @@ def describe_parameters(spec: TaskSpec) -> str:
     return "\n".join(lines)
 
 
-def tell(report: Report, spec: TaskSpec) -> None:
+def print_report(report: Report, spec: TaskSpec) -> None:
     """Say what came out, one line for each image."""
     table = result_table(report)
     for row in table.to_dict("records"):

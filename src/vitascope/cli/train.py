@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from vitascope.cli.console import plain_errors, watch
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import number_text
 from vitascope.core.paths import user_models
-from vitascope.core.progress import Steps, StopEarly
+from vitascope.core.progress import ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import check_model_id, find_cards, read_card
@@ -58,13 +58,13 @@ def train(
         read = read.changed({"id": name})
         if search:
             study = folder / f"{name}.search.db"
-            read = watch(spec.load_search().search(read, recipe.parent, study, search, device))
+            read = with_progress_bar(spec.load_search().search(read, recipe.parent, study, search, device))
             typer.echo(f"Best: loss {read.loss}, gamma {read.volumes.gamma if read.volumes else ''}")
         training = spec.load_training()
 
         def make(one: Recipe) -> Path:
             steps = training.run_training(one, recipe.parent, folder, start_from, device)
-            card: Path = watch(stopped_at_once(steps) if finish_now else steps)
+            card: Path = with_progress_bar(stopped_at_once(steps) if finish_now else steps)
             return card
 
         if folds:
@@ -99,7 +99,7 @@ def evaluate(
     with plain_errors():
         read = read_recipe(recipe)
         training = find_task(read.task).load_training()
-        for metric in watch(training.run_evaluation(model, read, recipe.parent, device)):
+        for metric in with_progress_bar(training.run_evaluation(model, read, recipe.parent, device)):
             typer.echo(figure_text(metric))
 
 
@@ -120,7 +120,7 @@ def figure_text(metric: Metric) -> str:
     return f"{metric.name}: {' '.join([value, metric.unit]).rstrip()}{interval}, {metric.on}{count}"
 
 
-def stopped_at_once(steps: Steps[Path]) -> Steps[Path]:
+def stopped_at_once(steps: ProgressGenerator[Path]) -> ProgressGenerator[Path]:
     """Drain a training run, and stop it as soon as it goes on."""
     try:
         progress = next(steps)

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from vitascope.core.aliases import Aliased
 from vitascope.core.errors import ModelError
 from vitascope.core.params import describe_validation
 
@@ -29,7 +30,7 @@ def check_id(value: str) -> str:
 ModelId = Annotated[str, AfterValidator(check_id)]
 
 
-class CardPart(BaseModel):
+class CardPart(Aliased):
     """A part of a card: frozen, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -60,7 +61,7 @@ class Normalisation(CardPart):
     clip: tuple[float, float] | None = None
     per: Literal["image", "plane"] = "image"
     means: tuple[float, ...] = Field((), description="For 'dataset': grey value that becomes 0, of each channel.")
-    spreads: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+    stds: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="For 'dataset': standard deviation of each channel, in grey values."
     )
 
@@ -69,8 +70,8 @@ class Normalisation(CardPart):
         # The other way round every pixel would become the same number, without a word.
         if self.low >= self.high or (self.clip is not None and self.clip[0] >= self.clip[1]):
             raise ValueError("the lower limit must lie below the upper one")
-        if len(self.means) != len(self.spreads):
-            raise ValueError("as many spreads as means are wanted")
+        if len(self.means) != len(self.stds):
+            raise ValueError("as many stds as means are wanted")
         return self
 
 
@@ -92,7 +93,7 @@ class InputSpec(CardPart):
         description="Filters noise from volumes: of 3 x 3 x 3 voxels, or of 3 x 3 in each plane, where planes lie far "
         "apart.",
     )
-    find: Literal["none", "well", "spheroid", "centre"] = Field(
+    crop_to: Literal["none", "well", "spheroid", "centre"] = Field(
         "none",
         description="What is found in the image, cut out as a square and brought to side_px first; 'centre' takes the "
         "largest square in the middle.",
@@ -101,7 +102,7 @@ class InputSpec(CardPart):
 
     @model_validator(mode="after")
     def _square_has_a_side(self) -> InputSpec:
-        if self.find != "none" and self.side_px is None:
+        if self.crop_to != "none" and self.side_px is None:
             raise ValueError("what is cut out needs a side_px")
         return self
 
@@ -139,7 +140,9 @@ class Metric(CardPart):
     unit: str = ""
     on: str
     n: int | None = None
-    of_twin: bool = Field(False, description="Measured on the twin trained without the test data, not on this model.")
+    from_holdout_model: bool = Field(
+        False, description="Measured on the twin trained without the test data, not on this model."
+    )
 
 
 class Intervals(CardPart):
@@ -163,15 +166,15 @@ class Domain(CardPart):
     crops: int = Field(ge=1)
     statistics: dict[str, tuple[float, float, float]]
     feature_mean: tuple[float, ...] = ()
-    feature_spread: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    feature_std: tuple[Annotated[float, Field(gt=0)], ...] = ()
     distance_99: float | None = Field(
         None, description="99 % of crops of held-out groups lie below; None with a single group."
     )
 
     @model_validator(mode="after")
     def _paired(self) -> Domain:
-        if len(self.feature_mean) != len(self.feature_spread):
-            raise ValueError("as many spreads as means of features are wanted")
+        if len(self.feature_mean) != len(self.feature_std):
+            raise ValueError("as many stds as means of features are wanted")
         return self
 
 
@@ -206,13 +209,13 @@ class ModelCard(CardPart):
     data: tuple[DataSource, ...]
     split: str
     metrics: tuple[Metric, ...] = ()
-    distrust: str = Field(description="In words, when not to trust the model.")
+    limitations: str = Field(description="In words, when not to trust the model.")
     licence: str
     credit: str = ""
     weights: Weights
     domain: Domain | None = None
     intervals: Intervals | None = None
-    settings: dict[str, float] = Field(
+    default_params: dict[str, float] = Field(
         {}, description="What parameters of the task take where they are left empty, and scales of what it draws."
     )
     parent: str = Field("", description="Model it was fine-tuned from: id and sha256.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from vitascope.core.axes import TCZYX, check_axes, check_length, check_shape, default_axes
 from vitascope.core.errors import InputError
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Micrograph:
         What outputs are called after.
     sources : tuple of str
         Files or the layer it was read from.
-    place : Place
+    place : WellPosition
         Plate, well, field and time, where the name tells them.
     flags : tuple of str
         Words noticed while reading, such as ``unit_unknown``.
@@ -47,7 +47,7 @@ class Micrograph:
     channel_names: tuple[str, ...] = ()
     name: str = "image"
     sources: tuple[str, ...] = ()
-    place: Place = field(default_factory=Place)
+    place: WellPosition = field(default_factory=WellPosition)
     flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class Micrograph:
         channel_names: Sequence[str] = (),
         name: str = "image",
         sources: Sequence[str] = (),
-        place: Place | None = None,
+        place: WellPosition | None = None,
         flags: Sequence[str] = (),
     ) -> Micrograph:
         """Wrap an array; its axes are put in the order TCZYX without a copy.
@@ -136,7 +136,7 @@ class Micrograph:
             tuple(channel_names),
             name,
             tuple(sources),
-            place or Place(),
+            place or WellPosition(),
             tuple(flags),
         )
 

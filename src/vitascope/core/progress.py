@@ -28,10 +28,10 @@ class Progress:
     stage: str
 
 
-Steps = Generator[Progress, None, T]
+ProgressGenerator = Generator[Progress, None, T]
 
 
-def retold(steps: Steps[T], tell: Callable[[Progress], Progress]) -> Steps[T]:
+def map_progress(steps: ProgressGenerator[T], tell: Callable[[Progress], Progress]) -> ProgressGenerator[T]:
     """Go through a run, and say with each of its steps what ``tell`` makes of it; closed, it closes the run."""
     try:
         while True:
@@ -49,7 +49,7 @@ class StopEarly(Exception):  # noqa: N818, it is a wish and no error
     """Thrown into a run that gets better the longer it takes: end now, and return the best so far."""
 
 
-def finish(steps: Steps[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+def run_to_end(steps: ProgressGenerator[T], on_progress: Callable[[Progress], None] | None = None) -> T:
     """Drain a run and return its result.
 
     Parameters

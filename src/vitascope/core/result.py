@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,7 @@ class Trust:
 
 
 class Provenance(BaseModel):
-    """Where a number comes from; enough to repeat the run to the bit."""
+    """Where a number comes from; enough to repeat the run bit for bit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -121,7 +121,7 @@ class Result:
         differently, ``status``, ``flags`` and ``message`` of each stand in its row.
     unit : str
         Unit of the main number.
-    place : Place
+    place : WellPosition
         Where the image was taken.
     name : str
         Name of the image.
@@ -143,7 +143,7 @@ class Result:
     outputs: tuple[ImageOutput | LabelsOutput, ...]
     rows: tuple[Mapping[str, Any], ...]
     unit: str
-    place: Place
+    place: WellPosition
     name: str
     status: str = "OK"
     flags: tuple[str, ...] = ()

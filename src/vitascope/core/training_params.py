@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from vitascope.core.aliases import Aliased
 from vitascope.core.progress import Progress
 
 
-class TrainingParams(BaseModel):
+class TrainingParams(Aliased):
     """Settings of the training loop, frozen and recorded with the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(40, ge=1, le=100_000, title="Epochs", description="Rounds of training.")
+    epochs: int = Field(40, ge=1, le=100_000, title="Epochs", description="Passes of training.")
     steps_per_epoch: int = Field(50, ge=1, title="Steps", description="Batches in a round.")
     batch_size: int = Field(8, ge=1, le=4096, title="Batch", description="Crops or images at once.")
     optimizer: Literal["adam", "adadelta", "sgd"] = Field("adam", title="Optimiser", description="Method of descent.")
@@ -31,7 +32,9 @@ class TrainingParams(BaseModel):
     schedule: Literal["constant", "cosine", "steps", "plateau"] = Field(
         "constant", title="Schedule", description="How the learning rate falls."
     )
-    warmup_steps: int = Field(0, ge=0, title="Warm-up", description="Steps over which the learning rate rises.")
+    warmup_steps: int = Field(
+        0, ge=0, title="Warm-up", description="ProgressGenerator over which the learning rate rises."
+    )
     decay_factor: float = Field(0.9, gt=0, le=1, title="Decay", description="Factor at each stage.")
     decay_epochs: int = Field(
         10,
@@ -42,7 +45,7 @@ class TrainingParams(BaseModel):
     average_decay: float = Field(
         0.0, ge=0, lt=1, title="Averaging", description="Decay of the running average of the weights; 0 for none."
     )
-    settle_steps: int = Field(
+    bn_stats_steps: int = Field(
         0,
         ge=0,
         title="Settling",

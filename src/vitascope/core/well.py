@@ -61,7 +61,7 @@ class Well:
 
 
 @dataclass(frozen=True)
-class Place:
+class WellPosition:
     """Where and when an image was taken; empty text where the name does not tell."""
 
     plate: str = ""

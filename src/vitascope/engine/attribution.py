@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 
 CELLS = 10
 """Places along a side that are hidden one after the other."""
@@ -23,7 +23,7 @@ def occlusion(
     value: float,
     channels: slice,
     cells: int,
-) -> Steps[NDArray[np.float64]]:
+) -> ProgressGenerator[NDArray[np.float64]]:
     """Hide one place after the other and see how much the number falls.
 
     Parameters
@@ -61,7 +61,7 @@ def occlusion(
 
 def integrated_gradients(
     network: nn.Module, image: NDArray[np.float32], steps: int = PATH_STEPS
-) -> Steps[NDArray[np.float64]]:
+) -> ProgressGenerator[NDArray[np.float64]]:
     """Add up the gradients on the straight way from the empty field to the image.
 
     Parameters

@@ -18,7 +18,7 @@ FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_squar
 
 
 @dataclass(frozen=True)
-class Framed:
+class CroppedObject:
     """A square cut out of an image.
 
     Parameters
@@ -38,7 +38,7 @@ class Framed:
     flags: tuple[str, ...]
 
 
-def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None = None) -> Framed:
+def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None = None) -> CroppedObject:
     """Find what a model looks at and cut it out; the same in training and in a run.
 
     Parameters
@@ -62,10 +62,10 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
         arrays.append(array)
         flags += found
     if region is None:
-        region = FINDERS[spec.find](arrays[len(arrays) // 2])
+        region = FINDERS[spec.crop_to](arrays[len(arrays) // 2])
     cut = [cut_square(a, region, spec.side_px) for a in arrays]
     inside = np.isfinite(cut[0])
-    shown = inside & well_mask(spec.side_px) if spec.find == "well" else inside
+    shown = inside & well_mask(spec.side_px) if spec.crop_to == "well" else inside
     if not shown.any():
         shown = inside
     grounds = [np.float32(np.median(c[shown])) for c in cut]
@@ -75,7 +75,7 @@ def frame_picture(planes: Sequence[Any], spec: InputSpec, region: Region | None 
             "Give the picture as the camera took it, with no background subtracted.",
         )
     filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
-    return Framed(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
+    return CroppedObject(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
 
 
 def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:

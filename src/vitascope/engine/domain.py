@@ -101,7 +101,7 @@ def make_domain(
         crops=len(features),
         statistics=quantiles,
         feature_mean=_rounded(mean),
-        feature_spread=_rounded(spread),
+        feature_std=_rounded(spread),
         distance_99=_rounded(np.quantile(np.concatenate(held_out), [0.99]))[0] if held_out else None,
     )
 
@@ -121,7 +121,7 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(f"{v:.{SIGNIFICANT}g}") for v in np.asarray(values))
 
 
-def judge(
+def assess_domain(
     domain: Domain | None, statistics: Sequence[Mapping[str, float]], features: NDArray[np.float64]
 ) -> tuple[Trust, tuple[str, ...]]:
     """Judge an image against the card.
@@ -156,7 +156,7 @@ def judge(
         if features.shape[1] != len(domain.feature_mean):
             raise ModelError("The model's card describes other features than its network has.", "Ask for both again.")
         distance = float(
-            np.median(feature_distances(features, np.array(domain.feature_mean), np.array(domain.feature_spread)))
+            np.median(feature_distances(features, np.array(domain.feature_mean), np.array(domain.feature_std)))
         )
         if distance > domain.distance_99:
             level = "outside"
@@ -180,7 +180,7 @@ def _named_flag(name: str, value: float, low: float, high: float) -> tuple[str, 
     return ()
 
 
-def worst(first: Trust, second: Trust) -> Trust:
+def worst_trust(first: Trust, second: Trust) -> Trust:
     """Return the less trusting of two judgements, of a series of pictures."""
     order = ("unknown", "fits", "unsure", "outside")
     return second if order.index(second.level) > order.index(first.level) else first

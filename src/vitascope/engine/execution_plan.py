@@ -20,7 +20,7 @@ from vitascope.core.errors import OutputError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
 from vitascope.engine.device import Device, core_count, pick_device
-from vitascope.engine.load_model import Family, LoadedModel
+from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name
 from vitascope.engine.torch_backend import TorchBackend
 from vitascope.io.atomic import write_bytes
@@ -43,7 +43,7 @@ Backend = OpenVinoBackend | TorchBackend
 
 @dataclass(frozen=True)
 class Plan:
-    """How a run computes; recorded with it, and enough to repeat it to the bit on this machine.
+    """How a run computes; recorded with it, and enough to repeat it bit for bit on this machine.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ MOST_STREAMS = 16
 """Whole squares that may be in a network at once: each has buffers of its own."""
 
 
-def tiles_of(family: Family) -> tuple[int, ...]:
+def tiles_of(family: ArchitectureInfo) -> tuple[int, ...]:
     """Return the tiles to choose from for a kind of network."""
     return VOLUME_TILES_PX if family.is_3d else TILES_PX
 
 
-def window_sides(family: Family, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
 
     For a volume of a ``shape`` they are fitted to it: as many voxels at most, and the least overlap.
@@ -211,7 +211,9 @@ def best_precision(speeds: list[Speed]) -> str:
     return best if fastest["f32"] >= WORTHWHILE * fastest[best] else "f32"
 
 
-def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], family: Family, cap_bytes: int) -> int:
+def best_tile(
+    speeds: list[Speed], precision: str, shape: tuple[int, ...], family: ArchitectureInfo, cap_bytes: int
+) -> int:
     """Return the tile that is estimated fastest for a picture, among those whose memory fits the cap.
 
     Halos count: a picture takes as long as all its windows together.
@@ -230,7 +232,7 @@ def best_tile(speeds: list[Speed], precision: str, shape: tuple[int, ...], famil
     return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
 
 
-def least_tile(family: Family) -> int:
+def least_tile(family: ArchitectureInfo) -> int:
     """Return the smallest tile that leaves something of itself between its halos (px)."""
     return max(
         -(-(2 * padded_length(halo, m) + m) * family.multiple_px // m)

@@ -21,7 +21,7 @@ from vitascope.networks import ins_atp, mil_cnn, resnet, unet, unet3d
 
 
 @dataclass(frozen=True)
-class Family:
+class ArchitectureInfo:
     """A kind of network: how it is built, and how far it sees.
 
     Parameters
@@ -68,17 +68,19 @@ class Family:
 
 
 FAMILIES = {
-    "unet": Family(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
-    "unet3d": Family(
+    "unet": ArchitectureInfo(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
+    "unet3d": ArchitectureInfo(
         unet3d.UNet3d,
         unet3d.HALO_ZYX[1],
         unet3d.MULTIPLE_ZYX[1],
         halo_z=unet3d.HALO_ZYX[0],
         multiple_z=unet3d.MULTIPLE_ZYX[0],
     ),
-    "mil_cnn": Family(mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0", encoder="features"),
-    "nvir": Family(resnet.Nvir, 0, resnet.STRIDE, encoder="trunk"),
-    "ins_atp": Family(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top"), encoder="extractor"),
+    "mil_cnn": ArchitectureInfo(
+        mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0", encoder="features"
+    ),
+    "nvir": ArchitectureInfo(resnet.Nvir, 0, resnet.STRIDE, encoder="trunk"),
+    "ins_atp": ArchitectureInfo(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top"), encoder="extractor"),
 }
 
 
@@ -88,7 +90,7 @@ class LoadedModel:
 
     card: ModelCard
     network: nn.Module
-    family: Family
+    family: ArchitectureInfo
 
 
 _KEPT = 4
@@ -145,7 +147,7 @@ def load_files(card: ModelCard, weights: Path) -> LoadedModel:
     return LoadedModel(card, network, find_family(card.architecture))
 
 
-def find_family(architecture: Architecture) -> Family:
+def find_family(architecture: Architecture) -> ArchitectureInfo:
     """Return the kind of network an architecture is of.
 
     Raises

@@ -136,10 +136,10 @@ class OpenVinoBackend:
             raise
         return tuple(np.asarray(tensor.data)[0] for tensor in request.output_tensors)
 
-    def apart(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def infer_concurrently(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run one window, also while other threads run theirs: as many at once as there are streams, the rest wait.
 
-        The same arguments, errors and numbers, to the bit, as a call; the arrays are the caller's to keep.
+        The same arguments, errors and numbers, bit for bit, as a call; the arrays are the caller's to keep.
         """
         shape = (1, *x.shape)
         with self._lending:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec, Normalisation
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.ops.geometry.resample import Reader, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import EXACT_FLOAT_INTEGERS, Histogram, count_values
 
@@ -55,7 +55,7 @@ class LinearMap:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedImage:
     """One picture made ready for a network.
 
     Parameters
@@ -81,7 +81,7 @@ class Prepared:
     finite: Callable[[tuple[slice, slice]], NDArray[np.bool_]] | None
 
 
-def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Steps[Prepared]:
+def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> ProgressGenerator[PreparedImage]:
     """Make one picture ready: a first pass over the pixels fits the normalisation, the reader applies it on the fly.
 
     Parameters
@@ -99,7 +99,7 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Steps[P
 
     Returns
     -------
-    Prepared
+    PreparedImage
 
     Raises
     ------
@@ -130,7 +130,7 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Steps[P
     def finite(window: tuple[slice, slice]) -> NDArray[np.bool_]:
         return np.asarray(np.all([np.isfinite(np.asarray(p[window])) for p in planes], axis=0))
 
-    return Prepared(
+    return PreparedImage(
         resampled_reader(read, source_yx, shape_yx),
         shape_yx,
         source_yx,
@@ -212,7 +212,7 @@ def dataset_maps(histograms: list[Histogram], how: Normalisation) -> tuple[Linea
         )
     return tuple(
         LinearMap(mean, 1.0 / spread, h.percentiles(50)[0], how.clip)
-        for h, mean, spread in zip(histograms, how.means, how.spreads, strict=True)
+        for h, mean, spread in zip(histograms, how.means, how.stds, strict=True)
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess import LinearMap, check_histogram, fit_normalisation
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.geometry.resample import Reader, Window, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import count_values
 from vitascope.ops.intensity.median import median_filter
@@ -49,8 +49,8 @@ class PreparedVolume:
 
 
 def prepare_volume(
-    channels: Sequence[Any], spec: InputSpec, scale_zyx: tuple[float, float, float], scratch: Scratch
-) -> Steps[PreparedVolume]:
+    channels: Sequence[Any], spec: InputSpec, scale_zyx: tuple[float, float, float], scratch: TemporaryStore
+) -> ProgressGenerator[PreparedVolume]:
     """Make one volume ready.
 
     Each channel is filtered by a median of 3 x 3 x 3 voxels, or of 3 x 3 in each plane where the card says so, into
@@ -64,7 +64,7 @@ def prepare_volume(
     spec : InputSpec
     scale_zyx : tuple of float, > 0
         Network voxels per image voxel.
-    scratch : Scratch
+    scratch : TemporaryStore
         Of this volume alone.
 
     Yields
@@ -116,7 +116,7 @@ def prepare_volume(
     )
 
 
-def filter_median(channel: Any, stored: Any, fill: float, planes: int = 3) -> Steps[None]:
+def filter_median(channel: Any, stored: Any, fill: float, planes: int = 3) -> ProgressGenerator[None]:
     """Filter a channel by a median of 3 x 3 x 3 or 3 x 3 voxels, piece by piece, into another array.
 
     Parameters

@@ -16,7 +16,7 @@ LABEL_FREE = ("phase", "bright", "bf", "dic", "trans", "label-free", "labelfree"
 
 
 @dataclass(frozen=True)
-class Picture:
+class SelectedPlanes:
     """One picture to run a network on.
 
     Parameters
@@ -40,7 +40,7 @@ def select_pictures(
     channel: str | None,
     planes: Sequence[int] | None,
     channels: Sequence[str] | None = None,
-) -> tuple[list[Picture], tuple[str, ...]]:
+) -> tuple[list[SelectedPlanes], tuple[str, ...]]:
     """Cut an image into the pictures that a network takes, one per time point.
 
     Parameters
@@ -59,7 +59,7 @@ def select_pictures(
 
     Returns
     -------
-    tuple of list of Picture, and flags
+    tuple of list of SelectedPlanes, and flags
 
     Raises
     ------
@@ -80,21 +80,21 @@ def select_pictures(
     for t in range(image.sizes["T"]):
         if spec.planes == 1:
             for z in chosen:
-                pictures.append(Picture([image.plane(t, c, z)], t, z if count > 1 else None))
+                pictures.append(SelectedPlanes([image.plane(t, c, z)], t, z if count > 1 else None))
         else:
-            pictures.append(Picture([image.plane(t, c, z) for z in chosen], t, None))
+            pictures.append(SelectedPlanes([image.plane(t, c, z) for z in chosen], t, None))
     return pictures, flags
 
 
 def _several_channels(
     image: Micrograph, spec: InputSpec, planes: Sequence[int] | None, found: tuple[int, ...]
-) -> tuple[list[Picture], tuple[str, ...]]:
+) -> tuple[list[SelectedPlanes], tuple[str, ...]]:
     if spec.planes != 1:
         raise ModelError("The model takes several planes of several channels, which is not known here.")
     count = image.sizes["Z"]
     chosen, flags = choose_planes(count, 1, planes)
     pictures = [
-        Picture([image.plane(t, c, z) for c in found], t, z if count > 1 else None)
+        SelectedPlanes([image.plane(t, c, z) for c in found], t, z if count > 1 else None)
         for t in range(image.sizes["T"])
         for z in chosen
     ]
@@ -122,7 +122,7 @@ def find_channels(image: Micrograph, channels: Sequence[str] | None, spec: Input
     if count < len(wanted):
         raise InputError(
             f"{told}; the image has {count}.",
-            "Give the files of all channels; name their parts with --group if they are not put together.",
+            "Give the files of all channels; name their parts with --pattern if they are not put together.",
             flag="wrong_channels",
         )
     lowered = [n.lower() for n in names]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.errors import MemoryShortageError, ModelError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.execution_plan import (
     Backend,
     Plan,
@@ -111,7 +111,7 @@ def predict_picture(
     flip: bool = False,
     stage: str = "predict",
     open_with: Callable[[LoadedModel, Plan], Backend] = open_backend,
-) -> Steps[Plan]:
+) -> ProgressGenerator[Plan]:
     """Predict one picture, or one volume.
 
     Parameters
@@ -225,7 +225,7 @@ def _tiles(model: LoadedModel, shape: tuple[int, ...], plan: Plan, stitching: St
 
 def _stitch(
     answer: Answer, tiles: list[Tile], read: Reader, shape: tuple[int, ...], sink: Sink, stage: str
-) -> Steps[None]:
+) -> ProgressGenerator[None]:
     for done, tile in enumerate(tiles):
         yield Progress(done, len(tiles), stage)
         image = answer(tile, read(tile.window))
@@ -245,7 +245,7 @@ def plan_blend(shape_yx: tuple[int, ...], stitching: Stitching) -> list[list[Til
 
 def _blend(
     answer: Answer, rows: list[list[Tile]], read: Reader, shape_yx: tuple[int, ...], sink: Sink, stage: str
-) -> Steps[None]:
+) -> ProgressGenerator[None]:
     # Windows are added up one row at a time; what no later row reaches is divided by its weight and given away.
     total, done = sum(map(len, rows)), 0
     height, width = rows[-1][0].window[0].stop, rows[0][-1].window[1].stop

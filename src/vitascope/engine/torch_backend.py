@@ -49,7 +49,7 @@ class TorchBackend:
                 outputs = self._network(tensor)
             return tuple(output[0].float().cpu().numpy() for output in outputs)
 
-    def apart(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def infer_concurrently(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run one window while other threads wait with theirs; the arrays are the caller's to keep."""
         with self._turn:
             return tuple(np.array(output) for output in self(x))

@@ -116,7 +116,7 @@ def _readme(card: ModelCard) -> str:
     figures = "\n".join(f"- {m.name} {m.value:g}, on {m.on}" for m in card.metrics)
     return (
         f"# {card.title}\n\n{card.summary}\n\n## Validation\n\n{figures or 'Not measured.'}\n\n"
-        f"## When not to trust it\n\n{card.distrust}{prepared}\n\nNeeds the Python package `vitascope`.\n"
+        f"## When not to trust it\n\n{card.limitations}{prepared}\n\nNeeds the Python package `vitascope`.\n"
     )
 
 

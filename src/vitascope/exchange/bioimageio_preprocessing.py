@@ -25,8 +25,8 @@ def steps_of(given: InputSpec) -> list[dict[str, Any]]:
         kwargs = {"axes": axes, "min_percentile": low, "max_percentile": high, "eps": EPS}
         steps.append({"id": "scale_range", "kwargs": kwargs})
     if how.method == "dataset":
-        each = {"mean": list(how.means), "std": list(how.spreads), "axis": "channel"}
-        one = {"mean": how.means[0], "std": how.spreads[0]}
+        each = {"mean": list(how.means), "std": list(how.stds), "axis": "channel"}
+        one = {"mean": how.means[0], "std": how.stds[0]}
         steps.append({"id": "fixed_zero_mean_unit_variance", "kwargs": each if len(how.means) > 1 else one})
     if steps and how.clip is not None:
         steps.append({"id": "clip", "kwargs": {"min": how.clip[0], "max": how.clip[1]}})

@@ -79,7 +79,7 @@ def import_onnx(path: Path, like: str = "", name: str = "") -> ModelCard:
     if not like and weights_sha256(export_tensors(filled(card, tensors, name), card.weights.dtype)) == (
         card.weights.sha256
     ):
-        return add_model(card, tensors, name, card.weights.dtype)  # to the bit what the card was measured on
+        return add_model(card, tensors, name, card.weights.dtype)  # bit for bit what the card was measured on
     return add_model(foreign_card(card, path.name, file.data, notes, "Network"), tensors, name)
 
 

@@ -92,7 +92,7 @@ def foreign_card(card: ModelCard, source: str, data: bytes, notes: Sequence[str]
             "summary": f"{kind} from {source}, for the network of {card.id}; not measured",
             "split": "not known",
             "data": (),
-            "distrust": "It was not measured here: compare it with a model that was.",
+            "limitations": "It was not measured here: compare it with a model that was.",
             "licence": "of whoever made the weights",
             "credit": "",
             "training": {

@@ -59,12 +59,12 @@ def organoid_row() -> list[LayerData]:
 
 def dose_plate() -> list[LayerData]:
     """Open a simulated plate of 96 wells, two compounds in ten doses; it is drawn when it is first asked for."""
-    from vitascope.core.progress import finish
+    from vitascope.core.progress import run_to_end
     from vitascope.simulate.plates import make_dose_plate, write_dose_plate
 
     folder = cache() / "samples" / DOSE_PLATE
     if not folder.is_dir():
-        finish(write_dose_plate(folder, make_dose_plate()))
+        run_to_end(write_dose_plate(folder, make_dose_plate()))
     return _open_plate(folder, DOSE_NOTE)
 
 

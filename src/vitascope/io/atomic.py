@@ -85,7 +85,7 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes ``path`` when all is written, and vanishes when anything goes wrong.
 
     Raises
@@ -121,7 +121,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes ``path`` when all is written, and vanishes when anything goes wrong.
 
     Raises
@@ -156,7 +156,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
         If it cannot be written.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(text.encode("utf-8", "surrogateescape") + b"\n")
 
 
@@ -176,5 +176,5 @@ def write_bytes(path: Path, data: bytes) -> None:
     OutputError
         If the folder cannot be written or the disk is full.
     """
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(data)

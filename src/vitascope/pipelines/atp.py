@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.versions import versions
-from vitascope.engine.crop_to_object import Framed, frame_picture
-from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
+from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
 from vitascope.engine.execution_plan import fixed_plan, open_square_backend
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
-from vitascope.engine.select_planes import Picture, select_pictures
+from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.results.provenance import describe_input
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.locate import Region
-from vitascope.pipelines.output_grid import Grid
+from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.well_maps import WellMaps, shifted
 from vitascope.stats.conformal import interval
@@ -35,7 +35,7 @@ from vitascope.tasks.atp import AtpParams
 DEFAULT_MODEL = "atp-organoid-sim"
 
 
-def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> Steps[Result]:
+def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerator[Result]:
     """Estimate the ATP of a well, or of each well of a stack.
 
     Parameters
@@ -68,7 +68,7 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> Steps[Result]:
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "atp")
-    work = _Work(inputs, params, model)
+    work = AtpRun(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating ATP")
         yield from work.do(picture)
@@ -76,17 +76,17 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> Steps[Result]:
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
 
 
-class _Work:
+class AtpRun:
     """What one run holds: the maps it fills and what it learned on the way."""
 
     def __init__(self, inputs: Mapping[str, Micrograph], params: AtpParams, model: LoadedModel) -> None:
         self.image, self.params, self.inputs, self.model, self.card = inputs["image"], params, inputs, model, model.card
         assert isinstance(model.network, InsAtp)
         self.network, spec = model.network, self.card.input
-        if spec.find == "none" or spec.side_px is None:
+        if spec.crop_to == "none" or spec.side_px is None:
             raise ModelError(f"The card of {self.card.id} does not say which square of a well the network sees.")
         pictures, flags = select_pictures(self.image, spec, params.channel, params.planes)
-        self.grid = Grid(self.image, pictures, 1)
+        self.grid = OutputGrid(self.image, pictures, 1)
         self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = open_square_backend(model, self.plan)
@@ -94,10 +94,10 @@ class _Work:
         self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
         self.trust = Trust()
 
-    def do(self, picture: Picture) -> Steps[None]:
+    def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Estimate one well; one of several that cannot be judged keeps its row."""
         try:
-            framed = frame_picture(picture.planes, self.card.input)
+            framed = crop_to_object(picture.planes, self.card.input)
             outputs, trust, flags = yield from self._predict(framed)
         except InputError as error:
             self.rows.refuse(picture, error)
@@ -117,23 +117,25 @@ class _Work:
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)
 
-    def _predict(self, framed: Framed) -> Steps[tuple[tuple[NDArray[np.float32], ...], Trust, tuple[str, ...]]]:
+    def _predict(
+        self, framed: CroppedObject
+    ) -> ProgressGenerator[tuple[tuple[NDArray[np.float32], ...], Trust, tuple[str, ...]]]:
         """Run the network on a square; its outputs, and whether the well looks like those it knows, with flags."""
         spec = self.card.input
         prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
         x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
         try:
-            outputs = self.backend.apart(x)
+            outputs = self.backend.infer_concurrently(x)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
             raise MemoryShortageError("Memory ran out on one well.", "Close other programs.") from error
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
-        trust, flags = judge(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
-        self.trust = worst(self.trust, trust)
+        trust, flags = assess_domain(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
+        self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
 
-    def _seen(self, framed: Framed) -> NDArray[np.bool_]:
+    def _seen(self, framed: CroppedObject) -> NDArray[np.bool_]:
         """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
         starts = [cells[0] for cells in np.array_split(np.arange(len(framed.inside)), self.network.grid)]
         rows = np.logical_or.reduceat(framed.inside, starts, axis=0)
@@ -145,13 +147,15 @@ class _Work:
         low, high = interval(np.array([atp]), self.card.intervals)
         return max(0.0, float(low[0])), float(high[0])
 
-    def _refined(self, picture: Picture, region: Region) -> Steps[list[tuple[Region, NDArray[np.float64]]]]:
+    def _refined(
+        self, picture: SelectedPlanes, region: Region
+    ) -> ProgressGenerator[list[tuple[Region, NDArray[np.float64]]]]:
         """Run the network on shifted squares, for maps finer than the grid."""
         found = []
         for moved in shifted(region, self.network.grid, self.params.refine):
-            framed = frame_picture(picture.planes, self.card.input, moved)
+            framed = crop_to_object(picture.planes, self.card.input, moved)
             prepared = yield from prepare_picture(list(framed.planes), self.card.input, 1.0)
-            outputs = self.backend.apart(
+            outputs = self.backend.infer_concurrently(
                 prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
             )
             values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
@@ -180,7 +184,7 @@ class _Work:
         outputs: tuple[ImageOutput | LabelsOutput, ...] = mapped.outputs() if mapped is not None else ()
         listed: dict[str, pd.DataFrame] = {}
         if mapped is not None and self.params.listed:
-            listed["places"] = mapped.highest(self.params.listed)
+            listed["top_instances"] = mapped.highest(self.params.listed)
         return Result(
             outputs,
             self.rows.finished(self.plan.flags),

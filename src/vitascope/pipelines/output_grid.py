@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Trust
-from vitascope.engine.domain import image_statistics, judge
+from vitascope.engine.domain import assess_domain, image_statistics
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel
-from vitascope.engine.preprocess import Prepared
-from vitascope.engine.select_planes import Picture
+from vitascope.engine.preprocess import PreparedImage
+from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.engine.tiled_prediction import FeaturePool, Gatherer, Stitching, predict_picture
-from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.geometry.resample import Reader, array_reader, resampled_reader
 from vitascope.ops.tiling.chunks import chunk_slices
 
@@ -27,19 +27,19 @@ EXACT = Stitching()
 
 
 @dataclass(frozen=True)
-class Grid:
+class OutputGrid:
     """The leading axes of a run's outputs: time, channel and plane, those that there are several of.
 
     Parameters
     ----------
     image : Micrograph
-    pictures : list of Picture
+    pictures : list of SelectedPlanes
     channels : int
         Of an output picture.
     """
 
     image: Micrograph
-    pictures: list[Picture]
+    pictures: list[SelectedPlanes]
     channels: int
 
     @property
@@ -62,12 +62,12 @@ class Grid:
         return (*(lengths[a] for a in axes), *self.image.shape_yx)
 
     @staticmethod
-    def index(picture: Picture, k: int, axes: str) -> tuple[int, ...]:
+    def index(picture: SelectedPlanes, k: int, axes: str) -> tuple[int, ...]:
         """Return where channel ``k`` of a picture lies in an array with these leading axes."""
         where = {"T": picture.t, "C": k, "Z": picture.z or 0}
         return tuple(where[a] for a in axes)
 
-    def where(self, picture: Picture) -> dict[str, int]:
+    def where(self, picture: SelectedPlanes) -> dict[str, int]:
         """Say which of several pictures it is; nothing for a single one."""
         where = {"time": picture.t} if "T" in self.axes else {}
         return where if picture.z is None else {**where, "z": picture.z}
@@ -75,27 +75,27 @@ class Grid:
 
 def predict_onto(
     model: LoadedModel,
-    prepared: Prepared,
+    prepared: PreparedImage,
     planes: list[Any],
     plan: Plan,
-    scratch: Scratch,
+    scratch: TemporaryStore,
     *,
     name: str,
     pool: Gatherer | None = None,
     stitching: Stitching = EXACT,
     flip: bool = False,
     stage: str = "predict",
-) -> Steps[Plan]:
+) -> ProgressGenerator[Plan]:
     """Predict a picture onto planes of the image's own grid; pixels that are not finite become 0.
 
     Parameters
     ----------
     model : LoadedModel
-    prepared : Prepared
+    prepared : PreparedImage
     planes : list of array, each (Y, X)
         One per channel of the answer; written to.
     plan : Plan
-    scratch : Scratch
+    scratch : TemporaryStore
         For the answer on the network's grid, where that is another.
     name : str
         Unique within ``scratch``.
@@ -127,7 +127,7 @@ def predict_onto(
     return plan
 
 
-def write_back(read: Reader, prepared: Prepared, planes: list[Any]) -> None:
+def write_back(read: Reader, prepared: PreparedImage, planes: list[Any]) -> None:
     """Resample a picture from the network's grid to the image's own; pixels that are not finite become 0."""
     back = resampled_reader(read, prepared.shape_yx, prepared.source_yx)
     for window in chunk_slices(planes[0]):
@@ -137,15 +137,15 @@ def write_back(read: Reader, prepared: Prepared, planes: list[Any]) -> None:
             plane[where] = part * mask
 
 
-def make_pool(model: LoadedModel, prepared: Prepared) -> FeaturePool | None:
+def make_pool(model: LoadedModel, prepared: PreparedImage) -> FeaturePool | None:
     """Return what gathers the deepest features for :func:`judge_picture`; None where the card knows no domain."""
     domain = model.card.domain
     return FeaturePool(prepared.shape_yx, domain.crop_px, model.family.multiple_px) if domain is not None else None
 
 
-def judge_picture(card: ModelCard, prepared: Prepared, pool: FeaturePool | None) -> tuple[Trust, tuple[str, ...]]:
+def judge_picture(card: ModelCard, prepared: PreparedImage, pool: FeaturePool | None) -> tuple[Trust, tuple[str, ...]]:
     """Judge a predicted picture against the card's domain; trust and flags."""
     if card.domain is None or pool is None:
         return Trust(), ()
     statistics = image_statistics(prepared.read, prepared.shape_yx, card.domain.crop_px)
-    return judge(card.domain, statistics, pool.features())
+    return assess_domain(card.domain, statistics, pool.features())

@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.versions import versions
-from vitascope.engine.domain import worst
+from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
-from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
-from vitascope.engine.select_planes import Picture, select_pictures
+from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.provenance import describe_input
-from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.mil_cnn import MilCnn
 from vitascope.ops.intensity.histogram import count_values
 from vitascope.ops.objects.map_regions import RegionParams, add_regions, map_scales
 from vitascope.ops.objects.measure import column_names
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.ops.wells.instances import central, is_single_cell
-from vitascope.pipelines.output_grid import Grid, judge_picture, make_pool, predict_onto, write_back
+from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto, write_back
 from vitascope.tasks.phenotype import PhenotypeParams
 
 THRESHOLD, SMOOTHING = 0.1, 0.8
@@ -46,7 +46,7 @@ SURE = 0.5
 """A class of a multi-label model is there when its probability exceeds this."""
 
 
-def run(inputs: Mapping[str, Micrograph], params: PhenotypeParams) -> Steps[Result]:
+def run(inputs: Mapping[str, Micrograph], params: PhenotypeParams) -> ProgressGenerator[Result]:
     """Classify an image, and show where in it each class is seen.
 
     Parameters
@@ -81,7 +81,7 @@ def run(inputs: Mapping[str, Micrograph], params: PhenotypeParams) -> Steps[Resu
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     model = load_model(choose_model(inputs["image"], params), "phenotype")
-    work = _Work(inputs, params, model)
+    work = PhenotypeRun(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield from work.do(number, picture)
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
@@ -117,7 +117,7 @@ class _Pictures:
     labels: Any
 
 
-class _Work:
+class PhenotypeRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
     def __init__(self, inputs: Mapping[str, Micrograph], params: PhenotypeParams, model: LoadedModel) -> None:
@@ -130,11 +130,11 @@ class _Work:
         )
         self.names = [t.name for t in card.targets]
         self.columns = column_names(self.names)
-        self.grid = Grid(self.image, pictures, len(self.names))
+        self.grid = OutputGrid(self.image, pictures, len(self.names))
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
         self.region = region_plane(inputs.get("region"), self.image)
         self.regions = make_region_params(card, params, self.scale)
-        self.scratch = Scratch()
+        self.scratch = TemporaryStore()
         self.arrays: dict[str, Any] = {}
         if params.maps:
             axes, label_axes = self.grid.axes, self.grid.label_axes
@@ -147,7 +147,7 @@ class _Work:
         self.highest = 0.0
         self.plan: Plan | None = None
 
-    def do(self, number: int, picture: Picture) -> Steps[None]:
+    def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Classify one picture."""
         of = f" ({number + 1} of {len(self.grid.pictures)})" if len(self.grid.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.card.input, self.scale)
@@ -162,14 +162,14 @@ class _Work:
         pooled = Pooled(self.network, grid.logits, counts)
         row |= self._numbers(pooled, single)
         if planes.maps:
-            scales = map_scales(self.card.settings, self.names)
+            scales = map_scales(self.card.default_params, self.names)
             for plane, share, scale in zip(planes.maps, pooled.pooled, scales, strict=True):
                 scale_plane(plane, float(share) / scale)
             write_back(probability_reader(grid.logits, self.model.family.multiple_px), prepared, planes.instances)
             row |= yield from self._find_regions(picture, planes)
         self.rows.append(row)
 
-    def _planes(self, picture: Picture) -> _Pictures:
+    def _planes(self, picture: SelectedPlanes) -> _Pictures:
         if not self.arrays:
             return _Pictures([], [], None)
         axes, classes = self.grid.axes, range(len(self.names))
@@ -181,7 +181,7 @@ class _Work:
             maps, instances, plane_of(self.arrays["labels"], self.grid.index(picture, 0, self.grid.label_axes))
         )
 
-    def _predict(self, prepared: Prepared, planes: _Pictures, stage: str) -> Steps[InstanceGrid]:
+    def _predict(self, prepared: PreparedImage, planes: _Pictures, stage: str) -> ProgressGenerator[InstanceGrid]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
         pool = make_pool(self.model, prepared)
@@ -198,11 +198,11 @@ class _Work:
             stage=stage,
         )
         trust, flags = judge_picture(self.card, prepared, pool)
-        self.trust = worst(self.trust, trust)
+        self.trust = worst_trust(self.trust, trust)
         self.flags += flags
         return grid
 
-    def counts(self, prepared: Prepared) -> tuple[NDArray[np.float32], bool]:
+    def counts(self, prepared: PreparedImage) -> tuple[NDArray[np.float32], bool]:
         """Return which instances count (h, w), and whether the picture is a crop of one cell.
 
         Raises
@@ -248,7 +248,7 @@ class _Work:
         row |= {f"prob_{c}": float(p) for c, p in zip(self.columns, probabilities, strict=True)}
         return row | {f"logit_{c}": float(v) for c, v in zip(self.columns, log_odds, strict=True)}
 
-    def _find_regions(self, picture: Picture, planes: _Pictures) -> Steps[dict[str, Any]]:
+    def _find_regions(self, picture: SelectedPlanes, planes: _Pictures) -> ProgressGenerator[dict[str, Any]]:
         table = yield from add_regions(
             self.tables,
             self.grid.where(picture),
@@ -397,8 +397,8 @@ def make_region_params(card: ModelCard, params: PhenotypeParams, scale: float) -
     if smallest is None:
         smallest = 0.0 if cell is None else float(round(SMALLEST_REGION * np.pi * cell**2 / 4))
     return RegionParams(
-        threshold=card.settings.get("threshold", THRESHOLD) if params.threshold is None else params.threshold,
-        smoothing=card.settings.get("smoothing", SMOOTHING) if params.smoothing is None else params.smoothing,
+        threshold=card.default_params.get("threshold", THRESHOLD) if params.threshold is None else params.threshold,
+        smoothing=card.default_params.get("smoothing", SMOOTHING) if params.smoothing is None else params.smoothing,
         method=params.denoise,
         min_area_px=smallest,
     )

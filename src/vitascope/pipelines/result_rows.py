@@ -8,8 +8,8 @@ from typing import Any
 
 from vitascope.core.errors import InputError
 from vitascope.core.result import Trust
-from vitascope.engine.select_planes import Picture
-from vitascope.pipelines.output_grid import Grid
+from vitascope.engine.select_planes import SelectedPlanes
+from vitascope.pipelines.output_grid import OutputGrid
 
 OUTSIDE = "Outside what the model knows: no number is given."
 
@@ -22,14 +22,14 @@ class PictureRows:
 
     Parameters
     ----------
-    grid : Grid
+    grid : OutputGrid
     names : sequence of str
         Columns of the numbers, the main one first.
     shared : sequence of str
         Flags of the image as a whole.
     """
 
-    def __init__(self, grid: Grid, names: Sequence[str], shared: Sequence[str]) -> None:
+    def __init__(self, grid: OutputGrid, names: Sequence[str], shared: Sequence[str]) -> None:
         self._grid, self._names, self._shared = grid, tuple(names), tuple(shared)
         self._rows: list[dict[str, Any]] = []
         self._flags: list[tuple[str, ...]] = []
@@ -39,13 +39,13 @@ class PictureRows:
         """Return how many pictures are done."""
         return len(self._rows)
 
-    def add(self, picture: Picture, numbers: Sequence[float], flags: Sequence[str], trust: Trust) -> None:
+    def add(self, picture: SelectedPlanes, numbers: Sequence[float], flags: Sequence[str], trust: Trust) -> None:
         """Note the numbers of a picture; NaN for none, since it lies outside what the model knows."""
         self._rows.append({**self._grid.where(picture), **dict(zip(self._names, numbers, strict=True))})
         self._flags.append(tuple(flags))
         self._messages.append(f"{OUTSIDE if math.isnan(numbers[0]) else ''} {' '.join(trust.reasons)}".strip())
 
-    def refuse(self, picture: Picture, error: InputError) -> None:
+    def refuse(self, picture: SelectedPlanes, error: InputError) -> None:
         """Note that a picture cannot be judged: one among many keeps its place.
 
         Raises

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, sliceable
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.versions import versions
-from vitascope.engine.domain import judge, worst
+from vitascope.engine.domain import assess_domain, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
@@ -26,7 +26,7 @@ from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
 from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.results.provenance import describe_input
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader
 from vitascope.ops.objects.outlines import CoarseGrid, separate
@@ -52,7 +52,7 @@ SLABS = 8
 Voxel = tuple[float, float, float]
 
 
-def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> Steps[Result]:
+def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> ProgressGenerator[Result]:
     """Segment the spheroids of a stack and measure them.
 
     Parameters
@@ -87,13 +87,13 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> Steps[Resul
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "spheroid")
-    work = _Work(inputs, params, model)
+    work = SpheroidRun(inputs, params, model)
     for t in range(work.image.sizes["T"]):
         yield from work.do(t)
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
 
 
-class _Work:
+class SpheroidRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
     def __init__(self, inputs: Mapping[str, Micrograph], params: SpheroidParams, model: LoadedModel) -> None:
@@ -107,7 +107,7 @@ class _Work:
         self.sized = self.z_step_um is not None and self.image.pixel_size_um is not None
         self.voxel_um = voxel_size(self.image, self.z_step_um)
         self.flags: list[str] = [*self.image.flags, *flags, *([] if self.dead_seen else ["dead_channel_missing"])]
-        self.scratch = Scratch()
+        self.scratch = TemporaryStore()
         self.leading = "T" if "T" in self.image.axes else ""
         self.names = [t.name for t in model.card.targets]
         classes = len(self.names) - 1
@@ -122,13 +122,13 @@ class _Work:
         self.plan: Plan | None = None
         self.trust = Trust()
 
-    def do(self, t: int) -> Steps[None]:
+    def do(self, t: int) -> ProgressGenerator[None]:
         """Segment and measure one time."""
         of = f" ({t + 1} of {self.image.sizes['T']})" if self.leading else ""
         stacks = [volume_of(self.image, t, c) for c in self.channels]
         if not self.dead_seen:
             stacks.append(without_dye(stacks[0]))
-        scratch = Scratch()  # what only this time needs
+        scratch = TemporaryStore()  # what only this time needs
         prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
         seen = any(m.gain > 0 for m in prepared.maps)
         self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
@@ -159,7 +159,7 @@ class _Work:
         self.tables.append(with_place(table, place))
         self.shells.append(with_place(shells, place))
 
-    def _predict(self, prepared: PreparedVolume, scratch: Scratch, stage: str) -> Steps[Any]:
+    def _predict(self, prepared: PreparedVolume, scratch: TemporaryStore, stage: str) -> ProgressGenerator[Any]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape)
         answer = scratch.zeros("network", (len(self.names), *prepared.shape), np.float32)
@@ -171,12 +171,12 @@ class _Work:
         self.plan = plan
         if (domain := self.model.card.domain) is not None:
             found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
-            trust, flags = judge(domain, *found)
-            self.trust = worst(self.trust, trust)
+            trust, flags = assess_domain(domain, *found)
+            self.trust = worst_trust(self.trust, trust)
             self.flags += flags
         return answer
 
-    def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> Steps[None]:
+    def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> ProgressGenerator[None]:
         """Bring the answer back to the image's grid, tell the classes, and number the spheroids."""
         grid = CoarseGrid.over(prepared.source, self.voxel_um, COARSE_UM)
         spheroids = separate(coarse_share(answer, grid), grid, self.params.least_diameter_um)

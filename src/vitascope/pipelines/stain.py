@@ -12,22 +12,22 @@ import pandas as pd
 
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.versions import versions
-from vitascope.engine.domain import worst
+from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
-from vitascope.engine.preprocess import Prepared, prepare_picture, rescale_factor
-from vitascope.engine.select_planes import Picture, select_pictures
+from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.provenance import describe_input
-from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
-from vitascope.pipelines.output_grid import Grid, judge_picture, make_pool, predict_onto
+from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
 from vitascope.tasks.stain import StainParams
 
@@ -35,7 +35,7 @@ DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
 """What ``auto`` takes: the first for stacks with planes enough, the second otherwise."""
 
 
-def run(inputs: Mapping[str, Micrograph], params: StainParams) -> Steps[Result]:
+def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenerator[Result]:
     """Predict a stain, find the objects in it and measure them.
 
     Parameters
@@ -69,7 +69,7 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> Steps[Result]:
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     image = inputs["image"]
     model = load_model(choose_model(image, params), "stain")
-    work = _Work(inputs, params, model)
+    work = StainRun(inputs, params, model)
     for number, picture in enumerate(work.pictures):
         yield from work.do(number, picture)
     return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
@@ -87,7 +87,7 @@ def choose_model(image: Micrograph, params: StainParams) -> str:
     return single
 
 
-class _Work:
+class StainRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
     def __init__(self, inputs: Mapping[str, Micrograph], params: StainParams, model: LoadedModel) -> None:
@@ -100,8 +100,8 @@ class _Work:
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
         self.stain = find_stain(inputs.get("reference"), self.image, card)
         self.segment_params = make_segment_params(card, params, self.scale)
-        self.scratch = Scratch()
-        self.grid = Grid(self.image, self.pictures, len(card.targets))
+        self.scratch = TemporaryStore()
+        self.grid = OutputGrid(self.image, self.pictures, len(card.targets))
         self.axes, self.label_axes = self.grid.axes, self.grid.label_axes
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.axes), np.float32)
         self.masked = next((k for k, t in enumerate(card.targets) if t.masks), None) if params.masks else None
@@ -117,7 +117,7 @@ class _Work:
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self.plan: Plan | None = None
 
-    def do(self, number: int, picture: Picture) -> Steps[None]:
+    def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Predict one picture, then find and measure its objects."""
         of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
@@ -142,7 +142,7 @@ class _Work:
             self.compared.append((agreement, crops))
         self.rows.append({**self.grid.where(picture), **row})
 
-    def _predict(self, prepared: Prepared, planes: list[Any], stage: str) -> Steps[None]:
+    def _predict(self, prepared: PreparedImage, planes: list[Any], stage: str) -> ProgressGenerator[None]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
         pool = make_pool(self.model, prepared)
@@ -159,10 +159,10 @@ class _Work:
             stage=stage,
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
-        self.trust = worst(self.trust, trust)
+        self.trust = worst_trust(self.trust, trust)
         self.flags += flags
 
-    def _find_objects(self, picture: Picture, planes: list[Any]) -> Steps[dict[str, Any]]:
+    def _find_objects(self, picture: SelectedPlanes, planes: list[Any]) -> ProgressGenerator[dict[str, Any]]:
         pictures = {t.name: plane for t, plane in zip(self.model.card.targets, planes, strict=True)}
         labels = plane_of(self.labels, self.grid.index(picture, 0, self.label_axes))
         assert self.masked is not None

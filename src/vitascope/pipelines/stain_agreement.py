@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
-from vitascope.engine.select_planes import Picture
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.core.progress import ProgressGenerator
+from vitascope.engine.select_planes import SelectedPlanes
+from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.intensity.histogram import count_values
 from vitascope.ops.objects.measure import column_names, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
@@ -44,7 +44,7 @@ class Stain:
     k: int
     target: str
 
-    def plane(self, picture: Picture) -> Any:
+    def plane(self, picture: SelectedPlanes) -> Any:
         """Return the (Y, X) plane that belongs to a picture."""
         t = picture.t if self.image.sizes["T"] > 1 else 0
         z = (picture.z or 0) if self.image.sizes["Z"] > 1 else 0
@@ -89,7 +89,7 @@ def find_stain(reference: Micrograph | None, image: Micrograph, card: ModelCard)
     )
 
 
-def scaled_stain(plane: Any, scratch: Scratch) -> Steps[NDArray[np.float32] | Any]:
+def scaled_stain(plane: Any, scratch: TemporaryStore) -> ProgressGenerator[NDArray[np.float32] | Any]:
     """Bring a stain to [0, 1] by its 1 and 99.9 % percentiles, as training did, piece by piece.
 
     A large one lies in ``scratch``, which must be kept as long as it is used.
@@ -106,18 +106,18 @@ def scaled_stain(plane: Any, scratch: Scratch) -> Steps[NDArray[np.float32] | An
 
 def compare_with_stain(
     stain: Stain,
-    picture: Picture,
+    picture: SelectedPlanes,
     planes: list[Any],
     table: pd.DataFrame | None,
     params: SegmentParams,
     pixel_size_um: float | None,
-) -> Steps[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
+) -> ProgressGenerator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
     """Compare a predicted picture with the real stain.
 
     Parameters
     ----------
     stain : Stain
-    picture : Picture
+    picture : SelectedPlanes
     planes : list of array, (Y, X)
         Predicted targets.
     table : DataFrame or None
@@ -136,7 +136,7 @@ def compare_with_stain(
     ----------
     Pankova 2022 (seed 004), section 3.1.6.
     """
-    scratch = Scratch()
+    scratch = TemporaryStore()
     truth = yield from scaled_stain(stain.plane(picture), scratch)
     predicted = planes[stain.k]
     numbers: dict[str, Any] = {k: v for k, v in picture_agreement(truth, predicted).items() if k != "reason"}

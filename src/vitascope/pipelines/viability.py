@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Provenance, Result, Trust
 from vitascope.core.versions import versions
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
-from vitascope.engine.crop_to_object import Framed, back_on_image, frame_picture
-from vitascope.engine.domain import image_statistics, judge, worst
+from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
+from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
 from vitascope.engine.execution_plan import fixed_plan, open_square_backend
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
-from vitascope.engine.select_planes import Picture, select_pictures
+from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.provenance import describe_input
-from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.resnet import Nvir
 from vitascope.ops.geometry.resample import array_reader
-from vitascope.pipelines.output_grid import Grid
+from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.stats.conformal import interval
 from vitascope.tasks.viability import ViabilityParams
@@ -37,7 +37,7 @@ SHOWN = 0.2
 """Maps are shown from minus to plus this change of viability, always: pictures compare."""
 
 
-def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> Steps[Result]:
+def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> ProgressGenerator[Result]:
     """Estimate the viability in an image, or in each image of a series.
 
     Parameters
@@ -71,7 +71,7 @@ def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> Steps[Resu
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     model = load_model(choose_model(params), "viability")
-    work = _Work(inputs, params, model)
+    work = ViabilityRun(inputs, params, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating viability")
         yield from work.do(picture)
@@ -104,31 +104,31 @@ SHARE = "living share"
 """Unit of models whose number is a share: no interval reaches beyond 1."""
 
 
-class _Work:
+class ViabilityRun:
     """What one run holds: the map it fills and what it learned on the way."""
 
     def __init__(self, inputs: Mapping[str, Micrograph], params: ViabilityParams, model: LoadedModel) -> None:
         self.image, self.params, self.inputs, self.card = inputs["image"], params, inputs, model.card
         assert isinstance(model.network, Nvir)
         self.network, spec = model.network, self.card.input
-        if spec.find == "none" or spec.side_px is None:
+        if spec.crop_to == "none" or spec.side_px is None:
             raise ModelError(f"The card of {self.card.id} does not say which square of an image the network sees.")
         # A model that sees the control too names it as its second channel; each image is selected by the first.
         self.spec = spec.model_copy(update={"channels": spec.channels[:1]}) if self.network.pair else spec
         pictures, flags = select_pictures(self.image, self.spec, params.channel, params.planes)
-        self.grid = Grid(self.image, pictures, 1)
+        self.grid = OutputGrid(self.image, pictures, 1)
         names = ("viability", "viability_low", "viability_high")
         self.rows = PictureRows(self.grid, names, (*self.image.flags, *flags))
         self.controls = self._controls(inputs.get("control"))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = open_square_backend(model, self.plan)
-        self.scratch = Scratch()
+        self.scratch = TemporaryStore()
         self.map: Any = None
         if params.maps:
             self.map = self.scratch.zeros("map", self.grid.shape(self.grid.label_axes), np.float32)
         self.trust = Trust()
 
-    def _controls(self, control: Micrograph | None) -> list[Picture]:
+    def _controls(self, control: Micrograph | None) -> list[SelectedPlanes]:
         if not self.network.pair:
             if control is not None:
                 raise InputError(f"The model {self.card.id} does not look at a control.", "Leave the control out.")
@@ -146,13 +146,13 @@ class _Work:
             )
         return pictures * (1 if len(pictures) > 1 else len(self.grid.pictures))
 
-    def do(self, picture: Picture) -> Steps[None]:
+    def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Judge one image; one of several that cannot be judged keeps its row."""
         try:
-            framed = frame_picture(picture.planes, self.spec)
+            framed = crop_to_object(picture.planes, self.spec)
             x = yield from self._prepared(framed)
             if self.controls:
-                control = yield from self._prepared(frame_picture(self.controls[len(self.rows)].planes, self.spec))
+                control = yield from self._prepared(crop_to_object(self.controls[len(self.rows)].planes, self.spec))
                 x = np.concatenate([x, control])
         except InputError as error:
             self.rows.refuse(picture, error)
@@ -160,8 +160,8 @@ class _Work:
         value, encoding = self._predict(x)
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
-        trust, flags = judge(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
-        self.trust = worst(self.trust, trust)
+        trust, flags = assess_domain(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
+        self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
         self.rows.add(picture, numbers, (*framed.flags, *flags), trust)
@@ -170,14 +170,14 @@ class _Work:
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))
             plane[slice(None), slice(None)] = back_on_image(shares, framed.region, self.image.shape_yx, 0.0)
 
-    def _prepared(self, framed: Framed) -> Steps[NDArray[np.float32]]:
+    def _prepared(self, framed: CroppedObject) -> ProgressGenerator[NDArray[np.float32]]:
         """Return a square as the network takes it, (C, side, side)."""
         prepared = yield from prepare_picture(list(framed.planes), self.spec, 1.0)
         return prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
 
     def _predict(self, x: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
         try:
-            value, encoding = self.backend.apart(x)
+            value, encoding = self.backend.infer_concurrently(x)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
@@ -186,7 +186,7 @@ class _Work:
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         return max(0.0, float(value.ravel()[0])), encoding
 
-    def _explained(self, x: NDArray[np.float32], value: float) -> Steps[NDArray[np.float64]]:
+    def _explained(self, x: NDArray[np.float32], value: float) -> ProgressGenerator[NDArray[np.float64]]:
         if self.params.explain == "integrated_gradients":
             found = yield from integrated_gradients(self.network, x)
             starts = np.linspace(0, x.shape[-1], CELLS + 1).round().astype(int)[:-1]

@@ -12,11 +12,11 @@ from scipy import stats
 
 from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.engine.crop_to_object import back_on_image, cell_of_pixels
-from vitascope.engine.select_planes import Picture
-from vitascope.io.results.temporary_store import Scratch, plane_of
+from vitascope.engine.select_planes import SelectedPlanes
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.locate import Region
-from vitascope.pipelines.output_grid import Grid
+from vitascope.pipelines.output_grid import OutputGrid
 
 HIGHEST_SHARE = 5.0
 """Maps are shown from 0 to this many times an even share, always: pictures of one model compare."""
@@ -50,17 +50,17 @@ class WellMaps:
 
     Parameters
     ----------
-    grid : Grid
+    grid : OutputGrid
     network : InsAtp
         With attention or contributions.
     unit : str
         Of the number.
     """
 
-    def __init__(self, grid: Grid, network: InsAtp, unit: str) -> None:
+    def __init__(self, grid: OutputGrid, network: InsAtp, unit: str) -> None:
         self._grid, self._network, self._unit, self._axes = grid, network, unit, grid.label_axes
         self._column = f"contribution_{unit.lower()}" if unit.isalnum() else "contribution"
-        self.scratch = Scratch()
+        self.scratch = TemporaryStore()
         shape = grid.shape(self._axes)
         self._weights = self.scratch.zeros("weights", shape, np.float32)
         self._ranks = self.scratch.zeros("ranks", shape, np.float32)
@@ -73,7 +73,7 @@ class WellMaps:
         """Whether any well was added."""
         return bool(self._tables)
 
-    def add(self, picture: Picture, region: Region, weights: NDArray[np.float64], finer: Finer) -> None:
+    def add(self, picture: SelectedPlanes, region: Region, weights: NDArray[np.float64], finer: Finer) -> None:
         """Lay one well's weights (g, g) on the image; ``finer`` are those of shifted squares."""
         index, image_yx = self._grid.index(picture, 0, self._axes), self._grid.image.shape_yx
         numbers = np.arange(1, weights.size + 1).reshape(weights.shape) + sum(len(t) for t in self._tables)

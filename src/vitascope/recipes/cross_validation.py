@@ -101,7 +101,7 @@ def fold_table(recipes: Sequence[Recipe], cards: Sequence[ModelCard]) -> pd.Data
         }
         for number, (recipe, card) in enumerate(zip(recipes, cards, strict=True), start=1)
         for metric in card.metrics
-        if not metric.of_twin
+        if not metric.from_holdout_model
     ]
     table = pd.DataFrame(rows, columns=["fold", "test_groups", "name", "on", "value", "n"])
     if not len(table):

@@ -14,8 +14,8 @@ from vitascope.core.params import FormParams
 from vitascope.core.paths import training_folder, user_models
 from vitascope.core.training_params import TargetPreparation
 from vitascope.io.models.cards import check_model_id, find_cards
-from vitascope.ops.geometry.pair_check import Problem
-from vitascope.recipes.recipe import AmountSource, BagSource, Recipe
+from vitascope.ops.geometry.pair_check import CheckProblem
+from vitascope.recipes.recipe import AmountSource, LabelledImageSource, Recipe
 
 LAST = {"no more": "", "all but the test part": "but_test", "all": "all"}
 KEPT: dict[str, dict[str, float]] = {
@@ -37,13 +37,13 @@ class FineTuneParams(FormParams):
     )
     freeze: Literal["nothing", "the first half", "all that sees the image", "all but the first layers"] = Field(
         "nothing",
-        title="Keep as it is",
+        title="Freeze layers",
         description="Layers of the starting model that do not change. With very few images, keeping the first half "
         "guards what it knows. For the same stain under other optics, change the first layers only.",
     )
     last: Literal["no more", "all but the test part", "all"] = Field(
         "all but the test part",
-        title="At the end on",
+        title="Retrain on",
         description="Once measured, it is trained once more on the validation part too; or on all, and then the "
         "figures are those of the first training. Takes as long again.",
     )
@@ -55,8 +55,8 @@ class FineTuneParams(FormParams):
     )
     epochs: int | None = Field(
         None,
-        title="Rounds",
-        description="Rounds of training; empty takes those of the recipe.",
+        title="Epochs",
+        description="Epochs of training; empty takes those of the recipe.",
         ge=1,
         le=100_000,
         json_schema_extra={"advanced": True},
@@ -102,7 +102,7 @@ class FineTuneParams(FormParams):
     )
     force_leak: bool = Field(
         False,
-        title="Go on though the split leaks",
+        title="Train although the split leaks",
         description="Figures measured on what was trained on mean nothing; the model's card will say that it was "
         "forced.",
         json_schema_extra={"advanced": True},
@@ -166,12 +166,12 @@ class TableData:
     Parameters
     ----------
     folder : str
-    source : AmountSource or BagSource
+    source : AmountSource or LabelledImageSource
     name : str
     """
 
     folder: str
-    source: AmountSource | BagSource
+    source: AmountSource | LabelledImageSource
     name: str
 
 
@@ -184,14 +184,14 @@ class SetUp:
     recipe : Recipe
     folder : str
         Where ``recipe.yaml`` and the data lie.
-    words : str
+    description : str
         The split, in words and numbers.
     warnings : tuple of str
     """
 
     recipe: Recipe
     folder: str
-    words: str
+    description: str
     warnings: tuple[str, ...] = ()
 
 
@@ -221,11 +221,11 @@ class CheckedPair:
     Parameters
     ----------
     shape_yx : tuple of int
-    problems : tuple of Problem
+    problems : tuple of CheckProblem
     """
 
     shape_yx: tuple[int, int]
-    problems: tuple[Problem, ...]
+    problems: tuple[CheckProblem, ...]
 
     @property
     def refused(self) -> bool:

@@ -1,4 +1,4 @@
-"""Images with numbers of the whole image (bags, in multiple-instance learning): where they are, and what they are."""
+"""Images with numbers of the whole image: where they are, and what they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.read import decimal_comma, parse_number, read_table
-from vitascope.recipes.recipe import BagSource, DataSet, ImagePair
+from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ MOST_TOLD = 12
 
 
 @dataclass(frozen=True)
-class Bag:
+class LabelledImage:
     """One image with its numbers.
 
     Parameters
@@ -51,8 +51,8 @@ class Bag:
     source: ImagePair = field(default_factory=lambda: ImagePair(image=""))
 
 
-def find_bags(data: DataSet, targets: tuple[str, ...], folder: Path) -> list[Bag]:
-    """Return the bags of a data set: those it lists, those of its class folders, or those of its table.
+def find_labelled_images(data: DataSet, targets: tuple[str, ...], folder: Path) -> list[LabelledImage]:
+    """Return the labelled images of a data set: those it lists, those of its class folders, or those of its table.
 
     Parameters
     ----------
@@ -69,18 +69,18 @@ def find_bags(data: DataSet, targets: tuple[str, ...], folder: Path) -> list[Bag
     ReaderError
         If a file cannot be read.
     """
-    if data.bags is None:
+    if data.labelled_images is None:
         return [_listed(pair, folder) for pair in data.pairs]
-    if data.bags.table:
-        return _of_table(data.bags, targets, folder)
-    return _of_folders(data.bags, targets, folder)
+    if data.labelled_images.table:
+        return _of_table(data.labelled_images, targets, folder)
+    return _of_folders(data.labelled_images, targets, folder)
 
 
-def _listed(pair: ImagePair, folder: Path) -> Bag:
+def _listed(pair: ImagePair, folder: Path) -> LabelledImage:
     groups = find_groups([folder / pair.image])
     if len(groups) != 1:
         raise InputError(f"{pair.image} names {len(groups)} images, not one.", "Name the files of one image.")
-    return Bag(groups[0], dict(pair.labels), pair.group or own_group(groups[0]), pair.treatment, source=pair)
+    return LabelledImage(groups[0], dict(pair.labels), pair.group or own_group(groups[0]), pair.treatment, source=pair)
 
 
 def own_group(images: ImageGroup) -> str:
@@ -88,7 +88,7 @@ def own_group(images: ImageGroup) -> str:
     return f"{images.place.plate} {images.place.well}".strip() if images.place.well else images.name
 
 
-def _of_folders(source: BagSource, targets: tuple[str, ...], folder: Path) -> list[Bag]:
+def _of_folders(source: LabelledImageSource, targets: tuple[str, ...], folder: Path) -> list[LabelledImage]:
     by_name = {f.name.lower(): f for f in sorted(folder.iterdir()) if f.is_dir()}
     missing = [t for t in targets if t.lower() not in by_name]
     if missing:
@@ -97,20 +97,20 @@ def _of_folders(source: BagSource, targets: tuple[str, ...], folder: Path) -> li
             "Each class has a folder of its name, with its images.",
         )
     return [
-        Bag(group, one_class(target, targets), f"{target}/{group.name}")
+        LabelledImage(group, one_class(target, targets), f"{target}/{group.name}")
         for target in targets
         for group in find_groups([by_name[target.lower()]], source.pattern or None)
     ]
 
 
-def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list[Bag]:
+def _of_table(source: LabelledImageSource, targets: tuple[str, ...], folder: Path) -> list[LabelledImage]:
     table = read_table(folder / source.table)
     table.columns = [str(c).strip().lower() for c in table.columns]
     groups = find_groups([folder], source.pattern or None)
     finder = _Finder(groups, source.image.strip().lower())
     reader = _LabelReader(source, targets, table)
     marks: list[bool] = []
-    bags: list[Bag] = []
+    labelled_images: list[LabelledImage] = []
     for line, (_, row) in zip(table.attrs["lines"], table.iterrows(), strict=True):
         labels = reader.read(row, line)
         found = finder.find(row, line) if labels is not None else []
@@ -119,9 +119,9 @@ def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list
         group = " ".join(_cell(row, c) for c in source.group)
         treatment = " ".join(_cell(row, c) for c in source.treatment)
         control = bool(source.control) and all(_cell(row, c) == v for c, v in source.control.items())
-        bags += [Bag(one, labels, group or own_group(one), treatment, control) for one in found]
+        labelled_images += [LabelledImage(one, labels, group or own_group(one), treatment, control) for one in found]
         marks += [control] * len(found)
-    if not bags:
+    if not labelled_images:
         raise InputError(
             f"No row of {source.table} has both an image here and one of the classes {', '.join(targets)}.",
             " ".join(reader.problems[:2])
@@ -130,11 +130,11 @@ def _of_table(source: BagSource, targets: tuple[str, ...], folder: Path) -> list
     if not reader.by_class:
         for problem in (*reader.problems, *finder.problems(source.table)):
             logger.warning("%s", problem)
-    return to_controls(bags, marks) if source.control else bags
+    return to_controls(labelled_images, marks) if source.control else labelled_images
 
 
-def to_controls(bags: list[Bag], is_control: list[bool]) -> list[Bag]:
-    """Divide the numbers of bags by the median of the controls of their group.
+def to_controls(labelled_images: list[LabelledImage], is_control: list[bool]) -> list[LabelledImage]:
+    """Divide the numbers of labelled images by the median of the controls of their group.
 
     Raises
     ------
@@ -146,17 +146,21 @@ def to_controls(bags: list[Bag], is_control: list[bool]) -> list[Bag]:
     NViR (seed 001): viability is ATP over the median ATP of the untreated wells of the same plate and day.
     """
     found = []
-    for bag, own in zip(bags, is_control, strict=True):
-        controls = [b.labels for b, mark in zip(bags, is_control, strict=True) if mark and b.group == bag.group]
+    for labelled, own in zip(labelled_images, is_control, strict=True):
+        controls = [
+            b.labels for b, mark in zip(labelled_images, is_control, strict=True) if mark and b.group == labelled.group
+        ]
         if not controls:
             raise InputError(
-                f"The group '{bag.group}' has no control well.",
+                f"The group '{labelled.group}' has no control well.",
                 "Mark its controls in the table, or leave it out.",
             )
-        medians = {t: float(np.median([c[t] for c in controls])) for t in bag.labels}
+        medians = {t: float(np.median([c[t] for c in controls])) for t in labelled.labels}
         if any(not m > 0 for m in medians.values()):
-            raise InputError(f"The controls of the group '{bag.group}' have no median above 0.", "Check their numbers.")
-        found.append(replace(bag, labels={t: v / medians[t] for t, v in bag.labels.items()}, control=own))
+            raise InputError(
+                f"The controls of the group '{labelled.group}' have no median above 0.", "Check their numbers."
+            )
+        found.append(replace(labelled, labels={t: v / medians[t] for t, v in labelled.labels.items()}, control=own))
     return found
 
 
@@ -166,7 +170,7 @@ class _LabelReader:
     Cells that hold no number are left out and told.
     """
 
-    def __init__(self, source: BagSource, targets: tuple[str, ...], table: pd.DataFrame) -> None:
+    def __init__(self, source: LabelledImageSource, targets: tuple[str, ...], table: pd.DataFrame) -> None:
         self._source, self._targets = source, targets
         self.by_class = source.label.lower() in table
         self.problems: list[str] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.tables.measured_values import Amount, read_amounts
-from vitascope.recipes.labelled_images import Bag
+from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import AmountSource
 
 logger = logging.getLogger(__name__)
@@ -23,12 +23,12 @@ class Matched:
 
     Parameters
     ----------
-    bags : tuple of Bag
+    labelled_images : tuple of LabelledImage
     problems : tuple of str
         Sentences: cells that are no amount, wells without an image, images without a value.
     """
 
-    bags: tuple[Bag, ...]
+    labelled_images: tuple[LabelledImage, ...]
     problems: tuple[str, ...]
 
 
@@ -52,20 +52,20 @@ def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
     tables = sorted(folder.glob(source.table)) if _is_glob(source.table) else [folder / source.table]
     if not tables:
         raise ReaderError(f"No table in {folder.name} matches '{source.table}'.", "Check the name in the recipe.")
-    bags: list[Bag] = []
+    labelled_images: list[LabelledImage] = []
     problems: list[str] = []
     for table in tables:
         found = _match(source, target, table, per_folder=_is_glob(source.table))
-        bags += found.bags
+        labelled_images += found.labelled_images
         problems += found.problems
     for problem in problems:
         logger.warning("%s", problem)
-    if not bags:
+    if not labelled_images:
         raise InputError(
             f"No image of {folder.name} has an amount in '{source.table}'.",
             " ".join(problems[:2]) or "Wells or names of images must stand in both.",
         )
-    return Matched(tuple(bags), tuple(problems))
+    return Matched(tuple(labelled_images), tuple(problems))
 
 
 def _is_glob(text: str) -> bool:
@@ -76,7 +76,7 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
     amounts = read_amounts(table, source.column, source.group)
     groups = find_groups([table.parent], source.pattern or None)
     plate = table.parent.name if per_folder else ""
-    bags, missing, used = [], [], set()
+    labelled_images, missing, used = [], [], set()
     for amount in amounts.rows:
         images = _find(amount, groups)
         used |= {g.name for g in images}
@@ -87,8 +87,8 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
             well = f"{plate or amount.plate or group.place.plate} {group.place.well}".strip()
             own = {"image": group.name, "well": well or group.name}.get(source.by, own)
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
-            bags.append(Bag(replace(group, place=place), {target: amount.value}, own))
-    names = [bag.images.name for bag in bags]
+            labelled_images.append(LabelledImage(replace(group, place=place), {target: amount.value}, own))
+    names = [labelled.images.name for labelled in labelled_images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
@@ -102,7 +102,7 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
         problems.append(f"{_told(missing)}{where}: there is an amount in {table.name}, and no image.")
     if left:
         problems.append(f"{_told(left)}{where}: there is an image, and no amount in {table.name}.")
-    return Matched(tuple(bags), tuple(problems))
+    return Matched(tuple(labelled_images), tuple(problems))
 
 
 def _told(names: list[str]) -> str:

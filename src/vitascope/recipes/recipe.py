@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from vitascope.core.aliases import Aliased
 from vitascope.core.card import Architecture, InputSpec, ModelId, Target
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.params import describe_validation
@@ -19,7 +20,7 @@ MAX_BYTES = 1 << 20
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
-class RecipePart(BaseModel):
+class RecipePart(Aliased):
     """A part of a recipe: frozen, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +43,7 @@ class ImagePair(RecipePart):
     treatment: str = Field("", description="What replicates share, such as compound and dose.")
 
 
-class BagSource(RecipePart):
+class LabelledImageSource(RecipePart):
     """Images with numbers that are found, not listed: by folder, or in a table.
 
     Without a table the folders are the classes. A table (CSV) names each image by ``image``, or by ``plate``, ``well``
@@ -59,7 +60,7 @@ class BagSource(RecipePart):
         description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
     )
     treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
-    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+    pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
 
 
 class AmountSource(RecipePart):
@@ -73,7 +74,7 @@ class AmountSource(RecipePart):
     column: str = Field("", description="Column of the amount in a list; empty takes atp, value, rlu or luminescence.")
     by: Literal["", "image", "well", "plate"] = Field("", description="What makes a group, instead of columns.")
     group: tuple[str, ...] = Field((), description="Columns that make a group; empty for the plate.")
-    pattern: str = Field("", description="Pattern for file names, as --group takes it.")
+    pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
 
 
 class SimulatedSource(RecipePart):
@@ -171,15 +172,19 @@ class DataSet(RecipePart):
         description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
         "recipe are numbered anew.",
     )
-    bags: BagSource | None = None
+    labelled_images: LabelledImageSource | None = None
     amounts: AmountSource | None = None
     simulated: SimulatedSource | None = None
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> DataSet:
-        if bool(self.pairs) + sum(kind is not None for kind in (self.bags, self.amounts, self.simulated)) != 1:
+        if (
+            bool(self.pairs) + sum(kind is not None for kind in (self.labelled_images, self.amounts, self.simulated))
+            != 1
+        ):
             raise ValueError(
-                "a data set lists 'pairs', or says under 'bags' or 'amounts' where they are found, or is 'simulated'"
+                "a data set lists 'pairs', or says under 'labelled_images' or 'amounts' where they are found, or is "
+                "'simulated'"
             )
         return self
 
@@ -241,7 +246,7 @@ class Recipe(RecipePart):
     id: ModelId
     title: str
     summary: str
-    distrust: str
+    limitations: str
     licence: str
     credit: str
     data: tuple[DataSet, ...] = ()

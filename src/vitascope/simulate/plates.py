@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vitascope.core.errors import OutputError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.well import Well
-from vitascope.io.atomic import whole_folder
-from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.atomic import atomic_folder
+from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.ops.intensity.corruption import defocus
 
@@ -151,7 +151,7 @@ def make_dose_plate(seed: int = 0, side_px: int = 128, cells: float = 60.0) -> D
     return DosePlate(pd.DataFrame(rows), side_px, seed)
 
 
-def write_dose_plate(folder: Path, plate: DosePlate, name: str = "Dose") -> Steps[Path]:
+def write_dose_plate(folder: Path, plate: DosePlate, name: str = "Dose") -> ProgressGenerator[Path]:
     """Write a plate as an ImageXpress folder of OME-TIFF, with its plate map and its truth beside.
 
     Parameters
@@ -179,7 +179,7 @@ def write_dose_plate(folder: Path, plate: DosePlate, name: str = "Dose") -> Step
     """
     if folder.is_file():
         raise OutputError(f"'{folder}' is a file, not a folder.", "Choose another folder.")
-    with whole_folder(folder) as home:
+    with atomic_folder(folder) as home:
         for number, (well, picture) in enumerate(_pictures(plate, name)):
             yield Progress(number, ROWS * COLUMNS, "Drawing wells")
             write_ome_tiff(home / f"{name}_{well}_s1.ome.tif", picture)
@@ -188,10 +188,10 @@ def write_dose_plate(folder: Path, plate: DosePlate, name: str = "Dose") -> Step
     return folder
 
 
-def _pictures(plate: DosePlate, name: str) -> Iterator[tuple[str, Picture]]:
+def _pictures(plate: DosePlate, name: str) -> Iterator[tuple[str, PictureFile]]:
     for well in plate.truth["well"]:
         image = plate.image(well)
-        yield well, Picture(image, "YX", "uint16", f"{name}_{well}_s1", ("Brightfield",), PIXEL_SIZE_UM)
+        yield well, PictureFile(image, "YX", "uint16", f"{name}_{well}_s1", ("Brightfield",), PIXEL_SIZE_UM)
 
 
 def _shading(side: int) -> NDArray[Any]:

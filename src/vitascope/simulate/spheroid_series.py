@@ -52,7 +52,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Spheroid:
+class SimulatedSpheroid:
     """A simulated spheroid on one day.
 
     Parameters
@@ -97,7 +97,7 @@ def living_volume(seed: int, setting: Setting) -> float:
     return float(size**3 * alive)
 
 
-def make_spheroid(seed: int, setting: Setting, side_px: int) -> Spheroid:
+def make_spheroid(seed: int, setting: Setting, side_px: int) -> SimulatedSpheroid:
     """Draw a spheroid; the same arguments give the same image.
 
     Parameters
@@ -122,7 +122,7 @@ def make_spheroid(seed: int, setting: Setting, side_px: int) -> Spheroid:
     shading = 1 + tilt[0] * at[:, None] + tilt[1] * at[None]
     grain = 1 + rng.standard_normal((side_px, side_px)) * line.uniform(0.012, 0.02)
     image = line.uniform(30000, 44000) * shading * np.exp(-absorbed) * grain
-    return Spheroid(np.clip(np.rint(image), 0, 65535).astype(np.uint16), viability, setting)
+    return SimulatedSpheroid(np.clip(np.rint(image), 0, 65535).astype(np.uint16), viability, setting)
 
 
 def draw_body(

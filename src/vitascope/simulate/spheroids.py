@@ -20,7 +20,7 @@ UNLABELLED, BACKGROUND, LIVE, DEAD = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
-class SpheroidParams:
+class StackParams:
     """A spheroid.
 
     Parameters
@@ -58,7 +58,7 @@ class SpheroidParams:
 
 
 @dataclass(frozen=True, eq=False)
-class Spheroid:
+class SimulatedStack:
     """A spheroid's picture and truth.
 
     Parameters
@@ -85,23 +85,23 @@ class Spheroid:
 
 
 def simulate_spheroid(
-    params: SpheroidParams,
+    params: StackParams,
     voxel_zyx_um: tuple[float, float, float],
     optics: VolumeOptics,
     seed: int,
-) -> Spheroid:
+) -> SimulatedStack:
     """Simulate one spheroid; the same arguments give the same arrays.
 
     Parameters
     ----------
-    params : SpheroidParams
+    params : StackParams
     voxel_zyx_um : tuple of float
     optics : VolumeOptics
     seed : int
 
     Returns
     -------
-    Spheroid
+    SimulatedStack
     """
     rng = np.random.default_rng(seed)
     centres = place_cells(params, rng)
@@ -120,10 +120,12 @@ def simulate_spheroid(
         pictures.append(image_volume(signal[cells], tissue, voxel_zyx_um, optics, rng))
     live, total = int(np.count_nonzero(classes == LIVE)), int(np.count_nonzero(cells))
     control = int(np.count_nonzero(np.concatenate([[False], fit])[cells]))
-    return Spheroid(np.stack(pictures), classes, cells, voxel_zyx_um, live / max(total, 1), live / max(control, 1))
+    return SimulatedStack(
+        np.stack(pictures), classes, cells, voxel_zyx_um, live / max(total, 1), live / max(control, 1)
+    )
 
 
-def place_cells(params: SpheroidParams, rng: np.random.Generator) -> NDArray[np.float64]:
+def place_cells(params: StackParams, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return the centres of cells in a ball, shape (N, 3), µm from its middle: a close packing, jittered."""
     step = params.cell_um * 0.95
     count = int(np.ceil(params.diameter_um / step)) + 2
@@ -137,7 +139,7 @@ def place_cells(params: SpheroidParams, rng: np.random.Generator) -> NDArray[np.
 def draw_cells(
     centres: NDArray[np.float64],
     half_axes: NDArray[np.float64],
-    params: SpheroidParams,
+    params: StackParams,
     voxel_zyx_um: tuple[float, float, float],
 ) -> NDArray[np.int32]:
     """Draw ellipsoids; a voxel in several belongs to the one whose middle is relatively nearest.

@@ -54,7 +54,7 @@ class Organoids:
 
 
 @dataclass(frozen=True)
-class Well:
+class SimulatedWell:
     """A simulated well.
 
     Parameters
@@ -92,7 +92,7 @@ def draw_organoids(seed: int, number: int, plate: int) -> Organoids:
     )
 
 
-def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float = VACUOLES) -> Well:
+def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float = VACUOLES) -> SimulatedWell:
     """Draw a well; the same arguments give the same image.
 
     Parameters
@@ -119,7 +119,7 @@ def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float 
     grain = ndimage.gaussian_filter(rng.standard_normal((side_px, side_px)), 0.6) * line.uniform(0.01, 0.03)
     image = ground * np.exp(-absorbed) * (1 + grain)
     image += rng.normal(0, 1, image.shape) * np.sqrt(np.maximum(image, 1)) * 0.5
-    return Well(np.clip(np.rint(image), 0, 65535).astype(np.uint16), things.atp_rlu, living.astype(np.float32))
+    return SimulatedWell(np.clip(np.rint(image), 0, 65535).astype(np.uint16), things.atp_rlu, living.astype(np.float32))
 
 
 def _add_organoid(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.io.images.read import read_image
 from vitascope.tasks.registry import find_task
@@ -19,8 +19,8 @@ def start(
     pixel_size_um: float | None = None,
     axes: str | None = None,
     **values: Any,
-) -> Steps[Result]:
-    """Start a run; drain it with :func:`vitascope.core.progress.finish`, or close it to cancel.
+) -> ProgressGenerator[Result]:
+    """Start a run; drain it with :func:`vitascope.core.progress.run_to_end`, or close it to cancel.
 
     Parameters
     ----------

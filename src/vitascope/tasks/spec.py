@@ -10,10 +10,10 @@ from typing import Any
 from vitascope.core.errors import MissingPackageError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
 
-RunFunction = Callable[..., Steps[Result]]
+RunFunction = Callable[..., ProgressGenerator[Result]]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class TaskSpec:
                 "Install vitascope again, with all it depends on: pip install vitascope.",
             ) from error
 
-    def start(self, inputs: Mapping[str, Micrograph], params: RunParams) -> Steps[Result]:
+    def start(self, inputs: Mapping[str, Micrograph], params: RunParams) -> ProgressGenerator[Result]:
         """Load the pipeline and start a run on images by role."""
         return self.load()(inputs, params)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from vitascope.core.card import Metric
 from vitascope.core.errors import ModelError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.engine.load_model import load_model
 from vitascope.recipes.recipe import Recipe
@@ -48,7 +48,7 @@ class Comparison:
     pictures: tuple[tuple[Preview, Preview], ...]
 
 
-def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> Steps[Comparison]:
+def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Comparison]:
     """Measure two models of one task on the test part of a recipe's data, each on images prepared as its card says.
 
     Parameters

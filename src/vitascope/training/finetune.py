@@ -23,7 +23,7 @@ import yaml
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, TrainingError
 from vitascope.core.paths import BUNDLED_MODELS, training_folder
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import find_model
@@ -50,7 +50,7 @@ from vitascope.training.data.split_pairs import split_by_group, split_pairs
 
 RECIPE = "recipe.yaml"
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
-QUICK_RATE, QUICK_SETTLING = 1 / 3, 10
+QUICK_RATE, QUICK_BN_STATS = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
 ESTIMATE_STEPS = 4
 
@@ -87,7 +87,7 @@ def base_recipe(card: ModelCard) -> dict[str, Any]:
 
 def set_up_pairs(
     name: str, start: str, pairs: Sequence[TrainingPair], params: FineTuneParams, scratch: bool = False
-) -> Steps[SetUp]:
+) -> ProgressGenerator[SetUp]:
     """Write pairs and the recipe of a run that fine-tunes a model on them.
 
     Parameters
@@ -125,14 +125,14 @@ def set_up_pairs(
     tree["targets"] = targets or tree["targets"]
     if PAINTED in {t["name"] for t in targets}:
         tree |= {"loss": {"bce": 1.0}, "target_percentiles": [0, 100]}
-    words, warnings = split_pairs(tree, card, pairs, params)
+    description, warnings = split_pairs(tree, card, pairs, params)
     if class_ids:
         warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
     folder = training_folder(name)
     try:
         entries, hashes = yield from write_pairs(pairs, card.input, card.task, folder)
         tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
-        return _finish(tree, folder, words, warnings)
+        return _finish(tree, folder, description, warnings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -149,13 +149,13 @@ def set_up_table(name: str, start: str, data: TableData, params: FineTuneParams,
         raise TrainingError(f"There is no folder '{data.folder}'.", "Choose the folder with the images.")
     tree = _tree(card, name, params, "" if scratch else card.id)
     source = data.source.model_dump()
-    kind = "amounts" if "column" in source else "bags"
+    kind = "amounts" if "column" in source else "labelled_images"
     tree["data"] = [{**_private(data.name, data.folder), kind: source}]
     tree["split"] = split_by_group(params)
     plan = plan_split(parse_recipe(tree, name), Path(data.folder))
     parts = [_told(plan, part, what) for part, what in zip(PARTS, ("train", "validate", "test"), strict=True)]
-    words = f"by {source.get('by') or 'group'}: {parts[0]}, {parts[1]} and {parts[2]}"
-    return _finish(tree, training_folder(name), words, plan.problems)
+    description = f"by {source.get('by') or 'group'}: {parts[0]}, {parts[1]} and {parts[2]}"
+    return _finish(tree, training_folder(name), description, plan.problems)
 
 
 def _told(plan: PlannedSplit, part: str, what: str) -> str:
@@ -164,7 +164,7 @@ def _told(plan: PlannedSplit, part: str, what: str) -> str:
     return f"{told} to {what} on"
 
 
-def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estimate]:
+def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> ProgressGenerator[Estimate]:
     """Measure a few real steps, to tell how long a run will take and how much memory; nothing is kept.
 
     Parameters
@@ -198,7 +198,7 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> Steps[Estima
     # the first step builds what later ones reuse
     per_step = min(b - a for a, b in pairwise(marks[1:])) if len(marks) > 2 else marks[-1] - last
     training = recipe.training
-    total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.settle_steps * per_step / 2
+    total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.bn_stats_steps * per_step / 2
     return Estimate(per_step, measured, total * (2 if recipe.refit else 1), peak - before)
 
 
@@ -244,8 +244,8 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     if params.length == "quick":
         gentle = start_from and "only_first" not in kept  # the first layers are few, and have far to go
         rate = float(training.get("learning_rate", 1e-3)) * (QUICK_RATE if gentle else 1)
-        settle = min(QUICK_SETTLING, int(training.get("settle_steps", 0)))
-        training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "settle_steps": settle}
+        settle = min(QUICK_BN_STATS, int(training.get("bn_stats_steps", 0)))
+        training |= {**QUICK, "learning_rate": float(f"{rate:.3g}"), "bn_stats_steps": settle}
     training |= {
         key: value
         for key in ("epochs", "steps_per_epoch", "learning_rate")
@@ -260,7 +260,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
         "id": name,
         "title": f"{title}, fine-tuned" if start_from else title,
         "summary": f"{how} on the user's images",
-        "distrust": "Other cells, stains or microscopes than those it was fine-tuned on.",
+        "limitations": "Other cells, stains or microscopes than those it was fine-tuned on.",
         "licence": card.licence,
         "credit": card.credit,
         "input": card.input.model_dump(),
@@ -313,8 +313,8 @@ def _targets(card: ModelCard, pairs: Sequence[TrainingPair]) -> list[dict[str, A
     ]
 
 
-def _finish(tree: dict[str, Any], folder: Path, words: str, warnings: Sequence[str]) -> SetUp:
+def _finish(tree: dict[str, Any], folder: Path, description: str, warnings: Sequence[str]) -> SetUp:
     recipe: Recipe = parse_recipe(tree, str(tree["id"]))
     text = yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
     write_bytes(folder / RECIPE, text.encode())
-    return SetUp(recipe, str(folder), words, tuple(warnings))
+    return SetUp(recipe, str(folder), description, tuple(warnings))

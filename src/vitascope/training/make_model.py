@@ -1,4 +1,4 @@
-"""Make a model from a recipe: what is alike for all tasks. A task brings a :class:`Trainee`."""
+"""Make a model from a recipe: what is alike for all tasks. A task brings a :class:`TrainingTask`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn
 
 from vitascope.core.card import DataSource, Domain, InputSpec, Intervals, Metric, ModelCard, Target, Weights
 from vitascope.core.errors import ModelError, OutputError, ParameterError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.versions import versions
 from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
@@ -33,7 +33,7 @@ from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.training.loop.loop import Trained, TrainingJob, train
 from vitascope.training.loop.optim import freeze, train_only_first
-from vitascope.training.run_log import Run, recorded
+from vitascope.training.run_log import TrainingRecord, recorded
 from vitascope.training.samplers.crops import Pair
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ REFIT, AGAIN = "refit", "training once more, on more of the images"
 HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
 
 
-class Trainee(TrainingJob, Protocol):
+class TrainingTask(TrainingJob, Protocol):
     """What a task brings to training: data and loss for the loop, then what the card says of them.
 
     ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split,
@@ -53,7 +53,7 @@ class Trainee(TrainingJob, Protocol):
 
     input: InputSpec
     targets: tuple[Target, ...]
-    words: str
+    description: str
     counts: dict[str, int]
     notes: tuple[str, ...]
     hashes: dict[str, dict[str, str]]
@@ -64,7 +64,7 @@ class Trainee(TrainingJob, Protocol):
     def domain(self, network: nn.Module) -> Domain | None:
         """Describe the training images."""
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Choose values of the task's parameters that hold for this model, on training data."""
 
     def intervals(self, network: nn.Module) -> Intervals | None:
@@ -79,7 +79,7 @@ class FittingTrainee(Protocol):
         """Fit the last layers alone to the training data, in place."""
 
 
-Prepare = Callable[[Recipe, Path, nn.Module], Steps[Trainee]]
+Prepare = Callable[[Recipe, Path, nn.Module], ProgressGenerator[TrainingTask]]
 """Reads the data of a recipe and returns the trainee."""
 
 
@@ -90,7 +90,7 @@ def make_model(
     prepare: Prepare,
     start_from: str | None = None,
     device: str = "auto",
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights.
 
     Parameters
@@ -134,9 +134,9 @@ def make_model(
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
     how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
     steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
-    run = Run(recipe, fingerprint, parent, chosen.label)
+    run = TrainingRecord(recipe, fingerprint, parent, chosen.label)
     trained = yield from recorded(steps, run)
-    better = begun is None or got_better(trained)  # without a head to fall back on, it is trained as was asked
+    better = begun is None or improved(trained)  # without a head to fall back on, it is trained as was asked
     if begun is not None and not better:
         trained = replace(trained, network=begun, best_epoch=0, notes=(*trained.notes, HEAD_ALONE))
     final = Final(recipe, trainee, trained)
@@ -159,7 +159,7 @@ def make_model(
     return path
 
 
-def _fitted(trainee: Trainee, network: nn.Module) -> nn.Module | None:
+def _fitted(trainee: TrainingTask, network: nn.Module) -> nn.Module | None:
     """Fit the last layers of a network, where the task does that; returns a copy as it then is, else None."""
     if not isinstance(trainee, FittingTrainee):
         return None
@@ -172,11 +172,11 @@ class Final:
     """What the weights of the model come from: the first training, or the one on more of the data."""
 
     recipe: Recipe
-    trainee: Trainee
+    trainee: TrainingTask
     trained: Trained
 
 
-def got_better(trained: Trained) -> bool:
+def improved(trained: Trained) -> bool:
     """Tell whether an epoch did better on the validation part than the start; without one it is taken to."""
     scores = [entry["score"] for entry in trained.history if "score" in entry]
     return not scores or max(scores) > trained.start.get("score", -math.inf)
@@ -212,7 +212,7 @@ def _check_new(recipe: Recipe, out: Path) -> None:
 
 def measure_model(
     loaded: LoadedModel, recipe: Recipe, recipe_folder: Path, prepare: Prepare, device: str, hint: str
-) -> Steps[list[Metric]]:
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data (32 bit).
 
     Parameters
@@ -283,14 +283,14 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
 
 
 def _write_model(
-    recipe: Recipe, trainee: Trainee, trained: Trained, final: Final, parent: str, precision: str, out: Path
-) -> Steps[Path]:
+    recipe: Recipe, trainee: TrainingTask, trained: Trained, final: Final, parent: str, precision: str, out: Path
+) -> ProgressGenerator[Path]:
     yield Progress(0, 2, "measuring the model")
     last, network = final.trainee, final.trained.network
     metrics = last.metrics(network)
     if recipe.refit is not None and recipe.refit.on == "all" and last is not trainee:
-        metrics = [m.model_copy(update={"of_twin": True}) for m in trainee.metrics(trained.network)]
-    domain, settings = last.domain(network), last.settings(network)
+        metrics = [m.model_copy(update={"from_holdout_model": True}) for m in trainee.metrics(trained.network)]
+    domain, default_params = last.domain(network), last.default_params(network)
     intervals = trainee.intervals(trained.network)  # a network that was not trained on the validation part
     yield Progress(1, 2, "measuring the model")
     weights_file = f"{recipe.id}.safetensors"
@@ -305,14 +305,16 @@ def _write_model(
         targets=trainee.targets,
         data=tuple(
             DataSource(
-                **d.model_dump(exclude={"folder", "pairs", "class_ids", "bags", "amounts", "simulated", "sha256"}),
+                **d.model_dump(
+                    exclude={"folder", "pairs", "class_ids", "labelled_images", "amounts", "simulated", "sha256"}
+                ),
                 sha256=d.sha256 or trainee.hashes.get(d.name, {}),
             )
             for d in recipe.data
         ),
         split=_words_of_split(recipe, trainee, final),
         metrics=tuple(metrics) or twin_metrics(recipe, out),
-        distrust=recipe.distrust,
+        limitations=recipe.limitations,
         licence=recipe.licence,
         credit=recipe.credit,
         weights=Weights(
@@ -323,7 +325,7 @@ def _write_model(
         ),
         domain=domain,
         intervals=intervals,
-        settings=settings,
+        default_params=default_params,
         parent=parent,
         training={
             **recipe.training.model_dump(),
@@ -351,11 +353,11 @@ def _write_model(
     return path
 
 
-def _words_of_split(recipe: Recipe, trainee: Trainee, final: Final) -> str:
+def _words_of_split(recipe: Recipe, trainee: TrainingTask, final: Final) -> str:
     if final.trainee is trainee or recipe.refit is None:
-        return trainee.words
+        return trainee.description
     what = "all of it" if recipe.refit.on == "all" else "the validation part too"
-    return f"{trainee.words}. Then trained anew on {what}, for {final.recipe.training.epochs} epochs"
+    return f"{trainee.description}. Then trained anew on {what}, for {final.recipe.training.epochs} epochs"
 
 
 def _words_of_data(recipe: Recipe) -> list[str]:
@@ -368,7 +370,7 @@ def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
     path = out / f"{recipe.twin_metrics}.json"
     if not recipe.twin_metrics or not path.is_file():
         return ()
-    return tuple(m.model_copy(update={"of_twin": True}) for m in read_card(path).metrics)
+    return tuple(m.model_copy(update={"from_holdout_model": True}) for m in read_card(path).metrics)
 
 
 def describe_pairs(pairs: Sequence[Pair], encode: Callable[[NDArray[np.float32]], NDArray[np.float64]]) -> Domain:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import run_records
-from vitascope.core.progress import Progress, Steps, StopEarly
+from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 from vitascope.core.versions import versions
 from vitascope.io.models.training_log import RunRecord, put_record
@@ -19,14 +19,14 @@ from vitascope.training.loop.loop import Trained
 logger = logging.getLogger(__name__)
 
 
-class Run:
+class TrainingRecord:
     """One training run on its way into the records.
 
     Parameters
     ----------
     recipe : Recipe
     fingerprint : str
-        Of recipe and parent; a run that is gone on with keeps its record.
+        Of recipe and parent; a resumed run keeps its record.
     parent : str
         Id and SHA-256 of the starting model; empty for none.
     device : str
@@ -57,7 +57,7 @@ class Run:
             logger.warning("The training run was not recorded: %s", error)
 
 
-def recorded(steps: Steps[Trained], run: Run, stage: str = "") -> Steps[Trained]:
+def recorded(steps: ProgressGenerator[Trained], run: TrainingRecord, stage: str = "") -> ProgressGenerator[Trained]:
     """Drain a training run and put it down after each epoch; whatever is thrown in goes to the run.
 
     With a ``stage`` it is a part of a run whose curves were put down already: it is shown as that stage, no more.

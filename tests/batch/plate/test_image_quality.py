@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from vitascope.batch.plate.image_quality import image_quality
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.io.plates.read import open_plate
 from vitascope.ops.intensity.quality import bin_pixels, look
 from vitascope.simulate.plates import FLAWS, make_dose_plate, write_dose_plate
@@ -13,12 +13,12 @@ from vitascope.simulate.plates import FLAWS, make_dose_plate, write_dose_plate
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return finish(write_dose_plate(tmp_path_factory.mktemp("plates") / "dose", make_dose_plate(side_px=128)))
+    return run_to_end(write_dose_plate(tmp_path_factory.mktemp("plates") / "dose", make_dose_plate(side_px=128)))
 
 
 def test_the_flawed_wells_are_flagged_and_no_others(folder):
     seen = []
-    table = finish(image_quality(open_plate(folder)), seen.append).set_index("well")
+    table = run_to_end(image_quality(open_plate(folder)), seen.append).set_index("well")
     assert [progress.done for progress in seen] == list(range(96))
     flagged = table[table["flags"] != ""]
     assert set(flagged.index) == set(FLAWS)
@@ -34,7 +34,7 @@ def test_an_image_that_cannot_be_read_keeps_its_row(tmp_path):
     for number, well in enumerate(("A01", "A02", "A03")):
         tifffile.imwrite(tmp_path / f"{well}.tif", np.random.default_rng(number).integers(0, 4000, (64, 64), "uint16"))
     (tmp_path / "A02.tif").write_bytes(b"")
-    table = finish(image_quality(open_plate(tmp_path))).set_index("well")
+    table = run_to_end(image_quality(open_plate(tmp_path))).set_index("well")
     assert table["status"].to_dict() == {"A01": "OK", "A02": "FAILED", "A03": "OK"}
     assert table.loc["A02", "flags"] == "unreadable"
     assert "A02.tif" in table.loc["A02", "message"]

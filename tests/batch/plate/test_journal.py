@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitascope.batch.item import Done
+from vitascope.batch.item import ItemResult
 from vitascope.batch.plate.journal import JOURNAL, Journal, from_bytes, has_journal, to_bytes
 from vitascope.core.errors import OutputError, ReaderError
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 
-IMAGES = [(f"p_A{k:02d}_1", Place("p", f"A{k:02d}", "1", "")) for k in (1, 2, 3)]
+IMAGES = [(f"p_A{k:02d}_1", WellPosition("p", f"A{k:02d}", "1", "")) for k in (1, 2, 3)]
 
 
 def done(name, folder, status="OK", **changes):
@@ -22,7 +22,7 @@ def done(name, folder, status="OK", **changes):
         {"image": name, "well": place.well, "status": status, "mean": np.float64(0.1), "n": np.int64(3), "none": None}
     ]
     values = {"tables": {"objects.csv": objects, "results.csv": rows}, "pictures": (folder / "prediction" / name,)}
-    return Done(name, place, status, **{**values, **changes})
+    return ItemResult(name, place, status, **{**values, **changes})
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_is_forgotten_is_to_be_done_again(journal, tmp_path):
 
 def test_more_images_may_come_and_known_ones_stay_done(journal, tmp_path):
     journal.record([done("p_A02_1", tmp_path)])
-    journal.expect([("p_A00_9", Place("p", "A01", "9", "")), *IMAGES])
+    journal.expect([("p_A00_9", WellPosition("p", "A01", "9", "")), *IMAGES])
     assert journal.counts() == {"": 3, "OK": 1}
 
 

@@ -19,7 +19,7 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.run import PlateProgress, run_plate
 from vitascope.batch.workers import ThreadWorkers, WorkerDiedError
 from vitascope.core.errors import ModelError, OutputError, ParameterError, ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.io.plates.plate import Site
 from vitascope.io.plates.read import open_plate
 from vitascope.io.results.images import PictureFolder
@@ -47,7 +47,7 @@ def results(out):
 
 
 def test_every_image_has_its_row_in_the_order_of_the_plate(plate, tmp_path):
-    report = finish(run_plate(make_job(plate, tmp_path / "out")))
+    report = run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     assert report.complete
     assert report.counts == {"OK": 12}
     found = results(tmp_path / "out")
@@ -58,7 +58,7 @@ def test_every_image_has_its_row_in_the_order_of_the_plate(plate, tmp_path):
 
 
 def test_parquet_holds_what_the_csv_holds(plate, tmp_path):
-    finish(run_plate(make_job(plate, tmp_path / "out")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     for name in ("results", "objects"):
         csv = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         parquet = pd.read_parquet(tmp_path / "out" / f"{name}.parquet")
@@ -69,7 +69,7 @@ def test_parquet_holds_what_the_csv_holds(plate, tmp_path):
 
 
 def test_pictures_and_labels_open_as_a_plate_of_the_same_pixels(plate, tmp_path):
-    finish(run_plate(make_job(plate, tmp_path / "out")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     source = open_plate(plate)
     made = open_plate(tmp_path / "out" / "prediction.ome.zarr")
     assert [s.well for s in made] == [s.well for s in source]
@@ -81,7 +81,7 @@ def test_pictures_and_labels_open_as_a_plate_of_the_same_pixels(plate, tmp_path)
 
 
 def test_the_provenance_stands_once_for_the_run_and_whole_for_each_image(plate, tmp_path):
-    finish(run_plate(make_job(plate, tmp_path / "out", command="vitascope plate p")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "out", command="vitascope plate p")))
     found = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert found["command"] == "vitascope plate p"
     assert found["params"]["tile_px"] == 512
@@ -92,7 +92,7 @@ def test_the_provenance_stands_once_for_the_run_and_whole_for_each_image(plate, 
 
 def test_the_first_image_resolves_the_plan_for_all_and_for_later(plate, tmp_path):
     out = tmp_path / "out"
-    finish(run_plate(make_job(plate, out)))
+    run_to_end(run_plate(make_job(plate, out)))
     with Journal(out, read_only=True) as journal:
         plan = journal.get("plan")
     assert (plan["tile_px"], plan["precision"], plan["model"]) == (512, "f32", "fake")
@@ -105,7 +105,7 @@ def test_one_bad_well_leaves_its_reason_and_stops_nothing(plate, tmp_path):
     good = (plate / "p_A05_s1_w1.tif").read_bytes()
     (plate / "p_A05_s1_w1.tif").write_bytes(good[: len(good) // 2])
     tifffile.imwrite(plate / "p_A07_s1_w1.tif", np.zeros((16, 16), np.uint16))
-    report = finish(run_plate(make_job(plate, tmp_path / "out")))
+    report = run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     assert not report.complete
     found = results(tmp_path / "out")
     assert found.loc["A03", ["status", "flags", "mean"]].tolist() == ["FAILED", "unreadable", ""]
@@ -118,7 +118,7 @@ def test_one_bad_well_leaves_its_reason_and_stops_nothing(plate, tmp_path):
 def test_results_never_lie_among_the_images(plate):
     before = sorted(plate.iterdir())
     with pytest.raises(ParameterError, match="among the images"):
-        finish(run_plate(make_job(plate, plate)))
+        run_to_end(run_plate(make_job(plate, plate)))
     assert sorted(plate.iterdir()) == before
 
 
@@ -154,20 +154,20 @@ def test_a_file_that_never_stops_growing_is_left_and_read_at_the_next_start(plat
 
     with monkeypatch.context() as patch:
         patch.setattr(Site, "open", growing)
-        report = finish(run_plate(make_job(plate, tmp_path / "out")))
+        report = run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     assert report.counts == {"INCOMPLETE": 1, "OK": 11}
     assert results(tmp_path / "out").loc["A02", ["flags", "mean"]].tolist() == ["being_written", ""]
     assert path.stat().st_size == len(whole) + 3 * len(b"more")
     path.write_bytes(whole)
-    report = finish(run_plate(make_job(plate, tmp_path / "out")))
+    report = run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     assert (report.counts, report.computed) == ({"OK": 12}, 1)
 
 
 def test_a_finished_plate_is_not_computed_again(plate, tmp_path, log):
     out = tmp_path / "out"
-    finish(run_plate(make_job(plate, out, log=str(log))))
+    run_to_end(run_plate(make_job(plate, out, log=str(log))))
     before = tables(out)
-    report = finish(run_plate(make_job(plate, out, log=str(log))))
+    report = run_to_end(run_plate(make_job(plate, out, log=str(log))))
     assert report.computed == 0
     assert set(computed(log).values()) == {1}
     assert tables(out) == before
@@ -176,9 +176,9 @@ def test_a_finished_plate_is_not_computed_again(plate, tmp_path, log):
 @pytest.mark.fault("G12")
 def test_only_the_well_whose_file_changed_is_computed_again(plate, tmp_path, log):
     out = tmp_path / "out"
-    finish(run_plate(make_job(plate, out, log=str(log))))
+    run_to_end(run_plate(make_job(plate, out, log=str(log))))
     tifffile.imwrite(plate / "p_A04_s1_w1.tif", np.full((16, 17), 7, np.uint16))
-    report = finish(run_plate(make_job(plate, out, log=str(log))))
+    report = run_to_end(run_plate(make_job(plate, out, log=str(log))))
     assert report.computed == 1
     assert {name for name, count in computed(log).items() if count == 2} == {open_plate(plate).in_well("A04")[0].id}
     assert results(out).loc["A04", "mean"] == 14
@@ -190,32 +190,32 @@ def test_what_failed_is_run_again_on_demand_only(plate, tmp_path, log):
     path.write_bytes(b"")
     stamp = path.stat()
     out = tmp_path / "out"
-    assert not finish(run_plate(make_job(plate, out, log=str(log)))).complete
-    assert finish(run_plate(make_job(plate, out, log=str(log)))).computed == 0
-    assert finish(run_plate(make_job(plate, out, log=str(log), redo=True))).computed == 1
+    assert not run_to_end(run_plate(make_job(plate, out, log=str(log)))).complete
+    assert run_to_end(run_plate(make_job(plate, out, log=str(log)))).computed == 0
+    assert run_to_end(run_plate(make_job(plate, out, log=str(log), redo=True))).computed == 1
     path.write_bytes(good)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert finish(run_plate(make_job(plate, out, log=str(log)))).complete
+    assert run_to_end(run_plate(make_job(plate, out, log=str(log)))).complete
 
 
 @pytest.mark.fault("G13")
 def test_a_folder_never_mixes_runs_of_two_kinds(plate, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    finish(run_plate(make_job(plate, out)))
+    run_to_end(run_plate(make_job(plate, out)))
     before = tables(out)
     with pytest.raises(ParameterError, match=r"gain was 2\.0 and is 3\.0"):
-        finish(run_plate(make_job(plate, out, gain=3.0)))
+        run_to_end(run_plate(make_job(plate, out, gain=3.0)))
     tifffile.imwrite(plate / "p_A04_s1_w1.tif", np.full((16, 17), 7, np.uint16))
     monkeypatch.setenv("FAKE_SHA", "1" * 64)
     with pytest.raises(ModelError, match="was changed since this run began"):
-        finish(run_plate(make_job(plate, out)))
+        run_to_end(run_plate(make_job(plate, out)))
     assert tables(out) == before
 
 
 def test_a_wrong_parameter_is_said_and_leaves_nothing(plate, tmp_path):
     job = make_job(plate, tmp_path / "out", model="nothing")
     with pytest.raises(ParameterError, match="nothing"):
-        finish(run_plate(job))
+        run_to_end(run_plate(job))
     assert not (tmp_path / "out").exists()
 
 
@@ -226,7 +226,7 @@ def test_an_error_of_all_images_shows_with_the_first_and_leaves_nothing(plate, t
 
     monkeypatch.setattr("plate_support.fake_run", run)
     with pytest.raises(ParameterError, match="No such device"):
-        finish(run_plate(make_job(plate, tmp_path / "out")))
+        run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     assert not (tmp_path / "out").exists()
 
 
@@ -242,7 +242,7 @@ def test_cancelling_keeps_what_is_done_and_the_next_start_goes_on(plate, tmp_pat
     with Journal(out, read_only=True) as journal:
         done = set(journal.finished())
     assert 3 <= len(done) < 12
-    report = finish(run_plate(make_job(plate, out, log=str(log), seconds=0.05)))
+    report = run_to_end(run_plate(make_job(plate, out, log=str(log), seconds=0.05)))
     assert report.computed == 12 - len(done)
     assert all(computed(log)[name] == 1 for name in done)
     assert report.complete
@@ -250,7 +250,7 @@ def test_cancelling_keeps_what_is_done_and_the_next_start_goes_on(plate, tmp_pat
 
 @pytest.mark.fault("G14")
 def test_a_full_disk_ends_the_run_and_the_next_start_gives_the_same_tables(plate, tmp_path, monkeypatch):
-    finish(run_plate(make_job(plate, tmp_path / "whole")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "whole")))
     out, real, calls = tmp_path / "out", module.PlatePictures.write, []
 
     def write(self, *args):
@@ -261,9 +261,9 @@ def test_a_full_disk_ends_the_run_and_the_next_start_gives_the_same_tables(plate
 
     monkeypatch.setattr(module.PlatePictures, "write", write)
     with pytest.raises(OutputError, match="full"):
-        finish(run_plate(make_job(plate, out)))
+        run_to_end(run_plate(make_job(plate, out)))
     monkeypatch.setattr(module.PlatePictures, "write", real)
-    assert finish(run_plate(make_job(plate, out))).complete
+    assert run_to_end(run_plate(make_job(plate, out))).complete
     assert tables(out) == tables(tmp_path / "whole")
 
 
@@ -274,18 +274,18 @@ def test_a_plate_that_goes_away_stops_the_run_without_failing_its_wells(plate, t
         pass
     plate.rename(away)
     with pytest.raises(ReaderError, match="went away"):
-        finish(steps)
+        run_to_end(steps)
     with Journal(out, read_only=True) as journal:
         assert {status for status, _ in journal.finished().values()} == {"OK"}
     away.rename(plate)
-    assert finish(run_plate(make_job(plate, out, seconds=0.05))).counts == {"OK": 12}
+    assert run_to_end(run_plate(make_job(plate, out, seconds=0.05))).counts == {"OK": 12}
 
 
 def test_the_map_is_put_into_the_tables_and_judged(plate, tmp_path):
     rows = [{"well": f"A{k:02d}", "treatment": "DMSO", "role": "negative"} for k in range(1, 4)]
     tox = {"treatment": "Tox", "dose": "10", "dose_unit": "µM", "role": "positive"}
     rows += [{"well": f"A{k:02d}", **tox} for k in range(4, 7)]
-    finish(run_plate(make_job(plate, tmp_path / "out", plate_map=PlateMap.from_rows(rows))))
+    run_to_end(run_plate(make_job(plate, tmp_path / "out", plate_map=PlateMap.from_rows(rows))))
     found = results(tmp_path / "out")
     assert found.loc["A05", ["treatment", "dose", "dose_unit"]].tolist() == ["Tox", "10.0", "µM"]
     assert found.loc["A09", "treatment"] == ""
@@ -331,7 +331,7 @@ def dying(**deadly):
 
 @pytest.mark.fault("G03")
 def test_a_well_that_kills_its_worker_twice_fails_alone(plate, tmp_path):
-    report = finish(run_plate(make_job(plate, tmp_path / "out"), dying(A05=9, A07=1)))
+    report = run_to_end(run_plate(make_job(plate, tmp_path / "out"), dying(A05=9, A07=1)))
     found = results(tmp_path / "out")
     assert report.counts == {"FAILED": 1, "OK": 11}
     assert found.loc["A05", ["status", "flags"]].tolist() == ["FAILED", "worker_died"]
@@ -347,7 +347,7 @@ def test_only_images_that_take_no_time_share_a_task(plate, tmp_path, monkeypatch
             super().submit(chunk)
 
     monkeypatch.setattr(module, "CHUNK_S", seconds)
-    finish(run_plate(make_job(make_plate(plate, 96), tmp_path / "out"), lambda *_: Counting()))
+    run_to_end(run_plate(make_job(make_plate(plate, 96), tmp_path / "out"), lambda *_: Counting()))
     assert sizes == expected
 
 
@@ -374,7 +374,7 @@ def journalled(out):
 def test_killed_and_started_again_gives_the_same_tables_and_computes_nothing_twice(plate, tmp_path, log):
     make_plate(plate, 40)
     whole, out = tmp_path / "whole", tmp_path / "out"
-    finish(run_plate(make_job(plate, whole, log=str(tmp_path / "other"), seconds=0.1)))
+    run_to_end(run_plate(make_job(plate, whole, log=str(tmp_path / "other"), seconds=0.1)))
     done_before: set[str] = set()
     counted = Counter()
     rng = random.Random(3)
@@ -405,7 +405,7 @@ def test_a_second_run_is_refused_by_name_and_process_until_the_first_is_dead(pla
         while not (out / ".vitascope.owner.json").exists():
             time.sleep(0.02)
         with pytest.raises(OutputError, match=rf"fake on p \(process {run.pid} on "):
-            finish(run_plate(make_job(plate, out)))
+            run_to_end(run_plate(make_job(plate, out)))
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
@@ -415,9 +415,9 @@ def test_a_second_run_is_refused_by_name_and_process_until_the_first_is_dead(pla
 
 
 def test_pictures_of_a_plain_run_and_of_a_plate_hold_the_same(plate, tmp_path):
-    finish(run_plate(make_job(plate, tmp_path / "out")))
+    run_to_end(run_plate(make_job(plate, tmp_path / "out")))
     image = open_plate(plate).sites[0].open()
-    result = finish(SPEC.start({"image": image}, FakeParams()))
+    result = run_to_end(SPEC.start({"image": image}, FakeParams()))
     PictureFolder(tmp_path / "plain", "fake").write(result, image.name)
     plain = tifffile.imread(tmp_path / "plain" / "prediction" / f"{image.name}.ome.tif")
     made = open_plate(tmp_path / "out" / "prediction.ome.zarr").sites[0].open()

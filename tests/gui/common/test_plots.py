@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from vitascope.core.result import LabelsOutput, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.common.plots import PLOTS, draw_stain
 from vitascope.io.results.figures import PREDICTED, REAL
 from vitascope.tasks.registry import TASKS
@@ -12,7 +12,7 @@ from vitascope.tasks.registry import TASKS
 
 def result(table=None, **tables):
     outputs = () if table is None else (LabelsOutput("labels", "nuclei", np.zeros((4, 4), np.uint32), "YX", table),)
-    return Result(outputs, ({},), "nuclei", Place(), "image", tables=tables)
+    return Result(outputs, ({},), "nuclei", WellPosition(), "image", tables=tables)
 
 
 def scatter_points(axes):

@@ -7,12 +7,12 @@ import pytest
 from gui_support import make_spec
 from vitascope.core.formatting import quantity_text
 from vitascope.core.result import ImageOutput, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.common.result_text import flag_sentences, headline, number_text, summary_table
 
 
 def result(*rows, **kwargs):
-    return Result(kwargs.pop("outputs", ()), rows, kwargs.pop("unit", "nuclei"), Place(), "image", **kwargs)
+    return Result(kwargs.pop("outputs", ()), rows, kwargs.pop("unit", "nuclei"), WellPosition(), "image", **kwargs)
 
 
 def test_one_number_comes_with_its_unit_and_interval():

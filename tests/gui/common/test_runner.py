@@ -7,7 +7,7 @@ import pytest
 from gui_support import at_once
 from vitascope.core.errors import InputError, VitascopeError
 from vitascope.core.progress import Progress
-from vitascope.gui.common.runner import Outcome, Runner, TimeLeft, drain, in_words
+from vitascope.gui.common.runner import Runner, RunOutcome, TimeLeft, drain, in_words
 
 
 def counting(total=3, closed=None):
@@ -35,7 +35,7 @@ def exhaust(generator):
 def test_a_run_that_ends_gives_its_value_and_every_stage():
     closed = []
     steps, outcome = exhaust(drain(counting(3, closed), threading.Event()))
-    assert outcome == Outcome("done", "value")
+    assert outcome == RunOutcome("done", "value")
     assert [s.stage for s in steps] == ["Stage 0", "Stage 1", "Stage 2"]
     assert closed == [True]
 
@@ -46,7 +46,7 @@ def test_a_cancelled_run_is_closed_before_its_next_step():
     run = drain(counting(100, closed), cancelled)
     next(run)
     cancelled.set()
-    assert exhaust(run) == ([], Outcome("cancelled"))
+    assert exhaust(run) == ([], RunOutcome("cancelled"))
     assert closed == [True]
 
 
@@ -135,7 +135,7 @@ def test_a_run_at_once_reports_its_end_once(qtbot):
     runner = Runner(at_once, activity=False)
     ended = outcomes(runner)
     runner.start("a run", counting())
-    assert ended == [Outcome("done", "value")]
+    assert ended == [RunOutcome("done", "value")]
     assert not runner.running
 
 
@@ -147,7 +147,7 @@ def test_a_second_run_is_refused_by_name_while_one_is_going(qtbot):
     second = Runner(at_once, activity=False)
     with pytest.raises(VitascopeError, match="'first run' is still running"):
         second.start("second run", counting())
-    first.on_end(Outcome("cancelled"))
+    first.on_end(RunOutcome("cancelled"))
     ended = outcomes(second)
     second.start("second run", counting())
     assert ended[0].kind == "done"
@@ -159,7 +159,7 @@ def test_a_run_in_a_thread_reports_in_the_main_thread(qtbot):
     runner.progressed.connect(lambda progress, left: seen.append(threading.current_thread()))
     with qtbot.waitSignal(runner.ended, timeout=5000) as caught:
         runner.start("a run", counting())
-    assert caught.args == [Outcome("done", "value")]
+    assert caught.args == [RunOutcome("done", "value")]
     assert set(seen) == {threading.main_thread()}
 
 
@@ -192,7 +192,7 @@ def test_cancel_acts_within_two_seconds(qtbot):
         runner.start("a run", steps)
     with qtbot.waitSignal(runner.ended, timeout=2000) as caught:
         runner.cancel()
-    assert caught.args == [Outcome("cancelled")]
+    assert caught.args == [RunOutcome("cancelled")]
     assert closed == [True]
 
 
@@ -212,7 +212,7 @@ def test_a_worker_stopped_from_outside_closes_the_run(qtbot):
         runner.start("a run", steps)
     with qtbot.waitSignal(runner.ended, timeout=2000) as caught:
         runner.worker.quit()  # what napari does to every worker when it closes
-    assert caught.args == [Outcome("cancelled")]
+    assert caught.args == [RunOutcome("cancelled")]
     assert closed == [True]
 
 

@@ -8,7 +8,7 @@ import pytest
 from gui_support import at_once, settle
 from tests_support import make_model, make_recipe, save_model
 from vitascope.core.paths import run_records, training_folder, user_models
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import Preview
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.models_dock import SURE, ModelsDock
@@ -152,8 +152,8 @@ def test_two_models_are_compared_on_the_test_part(dock):
         box.setCurrentIndex(box.findData(name))
     dock.compare.compare_button.click()
     assert dock.note.text() == ""
-    expected = [finish(run_evaluation(m, recipe, folder, "cpu"))[0].value for m in ("one", "two")]
-    found = finish(compare("one", "two", recipe, folder))
+    expected = [run_to_end(run_evaluation(m, recipe, folder, "cpu"))[0].value for m in ("one", "two")]
+    found = run_to_end(compare("one", "two", recipe, folder))
     assert found.table.loc[0, ["first", "second"]].tolist() == pytest.approx(expected, abs=1e-3)
     assert found.table.loc[0, "difference"] == pytest.approx(expected[1] - expected[0], abs=2e-3)
     assert dock.compare.table.item(0, 0).text() == "PCC DNA"

@@ -8,7 +8,7 @@ from gui_support import at_once, settle
 from phenotype_support import cells, make_model
 from tests_support import save_model
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.gui.common.plots import draw_phenotype
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.phenotype_dock import PhenotypeDock
@@ -58,7 +58,7 @@ def test_the_channels_of_one_image_are_one_choice_and_are_found_by_name(viewer, 
     assert dock.run_button.isEnabled()
     assert dock.input.channels.placeholderText() == "by name, out of GFP, DNA"
     dock.run()
-    expected = finish(
+    expected = run_to_end(
         start("phenotype", image, model="tiny-phenotype", device="cpu", precision="f32", tile_px=512, threads=1)
     )
     shown = dock._shown.result
@@ -95,12 +95,12 @@ def test_sliders_change_regions_and_opacity_without_a_new_run(viewer, open_dock)
     assert not np.array_equal(labels.data, first)
     result = dock._shown.result
     assert result.provenance.params["threshold"] == pytest.approx(dock.maps.threshold.value())
-    repeated = finish(
+    repeated = run_to_end(
         start("phenotype", dock._shown.images["image"], **{**result.provenance.params, "model": "tiny-phenotype"})
     )
     assert np.array_equal(repeated.output("labels").array, labels.data)
     assert len(labels.features) == labels.data.max() + 1
-    assert dock.take_away._run.result is result
+    assert dock.export_box._run.result is result
     dock.maps.opacity.setValue(30)
     maps = [layer for layer in viewer.layers if "map" in layer.name]
     assert {round(layer.opacity, 2) for layer in maps} == {0.3}
@@ -139,10 +139,10 @@ def test_regions_of_every_time_point_are_found_anew(card):
     array = np.random.default_rng(0).integers(0, 255, (2, 2, 64, 64), np.uint8)
     image = Micrograph.from_array(array, axes="TCYX", channel_names=("GFP", "DNA"))
     values = {"model": str(card), "device": "cpu", "precision": "f32", "tile_px": 512, "threads": 1}
-    result = finish(start("phenotype", image, **values))
+    result = run_to_end(start("phenotype", image, **values))
     params = RegionParams(0.08, 1.5, "messages", 5.0)
-    new = finish(with_new_regions(result, params, None))
-    wanted = finish(
+    new = run_to_end(with_new_regions(result, params, None))
+    wanted = run_to_end(
         start("phenotype", image, **values, threshold=0.08, smoothing=1.5, denoise="messages", min_region_px=5.0)
     )
     assert np.array_equal(new.output("labels").array, wanted.output("labels").array)
@@ -154,7 +154,9 @@ def test_the_plot_shows_the_probability_of_each_class(card):
     from matplotlib.figure import Figure
 
     image = Micrograph.from_array(cells(True), axes="CYX", channel_names=("GFP", "DNA"))
-    result = finish(start("phenotype", image, model=str(card), device="cpu", precision="f32", maps=False, threads=1))
+    result = run_to_end(
+        start("phenotype", image, model=str(card), device="cpu", precision="f32", maps=False, threads=1)
+    )
     figure = Figure()
     assert draw_phenotype(figure, result) == 1
     widths = [bar.get_width() for bar in figure.axes[0].patches]

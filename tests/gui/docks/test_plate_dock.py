@@ -20,7 +20,7 @@ from vitascope.batch.plate.results import open_plate_results, with_quality
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import ParameterError
 from vitascope.core.paths import SAMPLES
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.gui.common.runner import Runner, failure
 from vitascope.gui.docks.plate_dock import PlateDock
@@ -60,7 +60,7 @@ def plate(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def out(plate):
-    finish(run_plate(make_job(plate, plate.parent / "out", plate_map=MAP)))
+    run_to_end(run_plate(make_job(plate, plate.parent / "out", plate_map=MAP)))
     return plate.parent / "out"
 
 
@@ -178,7 +178,7 @@ def test_what_is_saved_is_what_is_shown(dock, out, tmp_path):
 
 
 def test_several_plates_stand_side_by_side_with_common_limits(dock, out, tmp_path, plate):
-    finish(run_plate(make_job(plate, tmp_path / "second", gain=4.0)))
+    run_to_end(run_plate(make_job(plate, tmp_path / "second", gain=4.0)))
     dock.open_results(out)
     dock.open_results(tmp_path / "second", beside=True)
     dock.heat.choose("mean")
@@ -349,7 +349,7 @@ def test_focus_and_exposure_show_as_a_heat_map_and_beside_what_was_measured(dock
     dock.input.open(plate)
     dock.quality.look_button.click()
     assert "of 24 images have a flag" in dock.quality.said.text()
-    table = finish(image_quality(open_plate(plate))).set_index("image")
+    table = run_to_end(image_quality(open_plate(plate))).set_index("image")
     shown = dock.heat.panels[0].results
     assert dock.heat.column.currentData() == "focus"
     assert shown.amounts("focus", "mean")[0, 0] == pytest.approx(table[table["well"] == "A01"]["focus"].mean())

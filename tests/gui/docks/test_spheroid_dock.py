@@ -7,7 +7,7 @@ from napari.layers import Labels, Layer
 
 from gui_support import at_once, settle
 from spheroid_support import SPHEROID, save_by_brightness, stack
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.gui.common.plots import draw_spheroid
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.spheroid_dock import SpheroidDock, with_new_masks
@@ -55,7 +55,7 @@ def masks(viewer):
 
 
 def test_two_layers_of_a_stack_are_run_as_from_python(viewer, run_dock):
-    expected = finish(start("spheroid", stack(), model="bright", device="cpu", **SETTINGS))
+    expected = run_to_end(start("spheroid", stack(), model="bright", device="cpu", **SETTINGS))
     live, dead = masks(viewer)
     np.testing.assert_array_equal(live.data, expected.output("labels").array)
     np.testing.assert_array_equal(dead.data, expected.output("dead").array)
@@ -107,8 +107,8 @@ def test_the_last_stroke_decides_between_live_and_dead(viewer, run_dock):
 
 
 def test_masks_that_were_not_touched_give_the_same_numbers(tmp_path):
-    result = finish(start("spheroid", stack(), model=str(save_by_brightness(tmp_path)), device="cpu", **SETTINGS))
-    again = finish(with_new_masks(result, result.output("labels").array, result.output("dead").array, stack()))
+    result = run_to_end(start("spheroid", stack(), model=str(save_by_brightness(tmp_path)), device="cpu", **SETTINGS))
+    again = run_to_end(with_new_masks(result, result.output("labels").array, result.output("dead").array, stack()))
     for name in ("live_um3", "dead_um3", "viability_percent", "sphericity", "equivalent_diameter_um", "mean_density"):
         assert again.rows[0][name] == pytest.approx(result.rows[0][name])
 

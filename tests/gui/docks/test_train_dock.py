@@ -8,7 +8,7 @@ import pytest
 from gui_support import at_once, settle
 from tests_support import blobs, make_recipe
 from vitascope.core.paths import training_folder
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import EpochProgress, Preview
 from vitascope.gui.common.runner import Runner, drain, failure
 from vitascope.gui.docks.train_dock import TrainDock
@@ -32,7 +32,7 @@ def now(work, then):
 def parent(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parent")
     tree = make_recipe(folder, training={"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "precision": "f32"})
-    return finish(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
+    return run_to_end(run_training(parse_recipe(tree, "recipe"), folder, folder / "models")).parent
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ from napari.layers import Image, Labels
 from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, settle
-from vitascope.batch.save_layers import save_each
+from vitascope.batch.save_layers import save_layers
 from vitascope.core.result import Trust
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.common.trust import of_many
 from vitascope.gui.docks import task_dock, wells_dock
 from vitascope.gui.docks.atp_dock import AtpDock
 from vitascope.gui.docks.viability_dock import ViabilityDock
 from vitascope.gui.layers.add import image_layers
-from vitascope.gui.layers.snapshot import OWN, take
+from vitascope.gui.layers.snapshot import OWN, snapshot_layers
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.images.read import open_group
 from vitascope.simulate.spheroid_series import Setting, make_spheroid
@@ -44,7 +44,7 @@ def dock(viewer, qtbot, quiet):
 
 def add_wells(viewer, count=3, side=96):
     for n in range(count):
-        place = {OWN: {"place": Place("P", f"B{n + 1:02d}"), "image": f"P_B{n + 1:02d}"}}
+        place = {OWN: {"place": WellPosition("P", f"B{n + 1:02d}"), "image": f"P_B{n + 1:02d}"}}
         viewer.add_image(make_well(9, n, 0, side).image, name=f"well {n + 1}", metadata=place)
 
 
@@ -197,7 +197,7 @@ def test_wells_that_were_seen_on_several_days_are_drawn_as_curves(viewer, qtbot,
     for well in (2, 3):
         for day in (2, 10):
             image = make_spheroid(0, Setting(0, well, day, well - 2), 96).image
-            own = {"place": Place("P", f"B{well:02d}", "", f"d{day}"), "image": f"B{well:02d}_d{day}"}
+            own = {"place": WellPosition("P", f"B{well:02d}", "", f"d{day}"), "image": f"B{well:02d}_d{day}"}
             viewer.add_image(image, name=f"B{well:02d} d{day}", metadata={OWN: own})
     assert dock.problem() == "Choose the model by what is in your image."
     assert not dock.run_button.isEnabled()
@@ -272,7 +272,7 @@ def test_save_all_writes_every_well_with_its_maps_and_the_numbers_that_are_shown
     choose_all(dock)
     dock.run()
     dock.wells.table.selectRow(0)
-    assert dock.take_away.buttons["save"].text() == "Save this well …"
+    assert dock.export_box.buttons["save"].text() == "Save this well …"
     dock.wells.saveWanted.emit(str(tmp_path / "out"))
     assert dock.wells.said.text() == f"Saved to {tmp_path / 'out'}."
     table = pd.read_csv(tmp_path / "out" / "results.csv")
@@ -289,8 +289,8 @@ def test_save_all_writes_every_well_with_its_maps_and_the_numbers_that_are_shown
 
 def test_a_list_that_is_not_saved_whole_leaves_nothing(viewer, dock, tmp_path):
     add_wells(viewer)
-    items = dock._items(list(viewer.layers), [{"image": take((layer,))} for layer in viewer.layers])
-    steps = save_each(dock.spec, items, dock.spec.make_params(device="cpu"), tmp_path / "new" / "out")
+    items = dock._items(list(viewer.layers), [{"image": snapshot_layers((layer,))} for layer in viewer.layers])
+    steps = save_layers(dock.spec, items, dock.spec.make_params(device="cpu"), tmp_path / "new" / "out")
     while next(steps).done < 2:
         assert not (tmp_path / "new" / "out" / "results.csv").exists()
     steps.close()

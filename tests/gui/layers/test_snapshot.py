@@ -14,7 +14,7 @@ from vitascope.gui.layers.snapshot import (
     layer_scale,
     possible_axes,
     remember,
-    take,
+    snapshot_layers,
 )
 
 
@@ -109,21 +109,21 @@ def test_every_way_to_read_an_array_names_each_axis_once(ndim):
 def test_the_full_resolution_of_a_pyramid_is_taken():
     full = np.random.default_rng(0).random((64, 64))
     one = Image([full, full[::2, ::2]], multiscale=True)
-    np.testing.assert_array_equal(take([one]).micrograph().array, full)
+    np.testing.assert_array_equal(snapshot_layers([one]).micrograph().array, full)
 
 
 def test_a_grey_picture_stored_in_colour_is_grey_and_a_coloured_one_is_refused():
     grey = np.repeat(np.arange(100, dtype=np.uint8).reshape(10, 10, 1), 3, axis=2)
-    np.testing.assert_array_equal(take([Image(grey, rgb=True)]).micrograph().array, grey[..., 0])
+    np.testing.assert_array_equal(snapshot_layers([Image(grey, rgb=True)]).micrograph().array, grey[..., 0])
     grey[0, 0, 1] += 1
     with pytest.raises(InputError, match="colour"):
-        take([Image(grey, rgb=True)]).micrograph()
+        snapshot_layers([Image(grey, rgb=True)]).micrograph()
 
 
 @pytest.mark.parametrize(("stacked", "axes"), [("Z", "ZYX"), ("C", "CYX")])
 def test_several_layers_are_planes_or_channels_of_one_image(stacked, axes):
     layers = [layer(name="a"), layer(name="b")]
-    image = take(layers, None, stacked).micrograph()
+    image = snapshot_layers(layers, None, stacked).micrograph()
     assert image.axes == axes
     np.testing.assert_array_equal(image.array, np.stack([one.data for one in layers]))
     assert image.channel_names == (("a", "b") if stacked == "C" else ())
@@ -131,12 +131,12 @@ def test_several_layers_are_planes_or_channels_of_one_image(stacked, axes):
 
 def test_layers_of_two_shapes_are_refused():
     with pytest.raises(InputError, match="shape"):
-        take([layer(), layer((31, 40))], None, "Z").micrograph()
+        snapshot_layers([layer(), layer((31, 40))], None, "Z").micrograph()
 
 
 def test_stored_layers_are_stacked_without_being_read():
     layers = [Image(da.zeros((2000, 2000), chunks=500)) for _ in range(2)]
-    assert isinstance(take(layers, None, "Z").micrograph().array, da.Array)
+    assert isinstance(snapshot_layers(layers, None, "Z").micrograph().array, da.Array)
 
 
 def opened(**kwargs):
@@ -149,18 +149,18 @@ def opened(**kwargs):
 
 def test_a_layer_remembers_its_files_until_its_pixels_change():
     _, dapi = opened(pixel_size_um=0.5)
-    snapshot = take([dapi])
+    snapshot = snapshot_layers([dapi])
     image = snapshot.micrograph()
     assert (image.sources, image.name, image.channel_names) == (("/data/field.tif",), "field", ("DAPI",))
     assert (snapshot.channel, image.pixel_size_um) == (1, 0.5)
     dapi.data[0, 0] += 1
-    assert take([dapi]).micrograph().sources == ()
+    assert snapshot_layers([dapi]).micrograph().sources == ()
 
 
 @pytest.mark.fault("H03")
 def test_a_snapshot_outlives_what_happens_to_its_layer():
     one = layer(scale=(0.5, 0.5), units=("um", "um"), name="before")
-    snapshot = take([one])
+    snapshot = snapshot_layers([one])
     before = one.data
     one.data, one.name, one.scale = np.zeros((5, 5)), "after", (9, 9)
     image = snapshot.micrograph()

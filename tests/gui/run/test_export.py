@@ -12,11 +12,11 @@ from gui_support import at_once, make_spec, settle
 from tests_support import make_model, save_model
 from vitascope.cli.run import parse_settings
 from vitascope.core.errors import InputError, OutputError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.gui.reader import read
-from vitascope.gui.run.export import Run, as_command, as_python, find_files, one_channel, save
+from vitascope.gui.run.export import FinishedRun, as_command, as_python, find_files, one_channel, save
 from vitascope.io.images.read import read_image
 from vitascope.io.results.read import read_results
 
@@ -59,7 +59,7 @@ def dock(viewer, folder, monkeypatch, qtbot):
 
 def done(dock):
     dock.run_button.click()
-    run = dock.take_away._run
+    run = dock.export_box._run
     assert run is not None, dock.answer.number.text()
     return run
 
@@ -85,11 +85,11 @@ def test_the_copied_python_gives_the_same_bits(dock, viewer, capsys):
     dock.input.planes.setText("0, 2")
     dock.settings.editors["min_contrast"].widget.value = "0.3225123"
     dock.settings.editors["flips"].widget.value = True
-    dock.take_away.hide()
+    dock.export_box.hide()
     run = done(dock)
-    dock.take_away.copy_python()
+    dock.export_box.copy_python()
     code = QGuiApplication.clipboard().text()
-    assert dock.take_away.said.text() == "Copied."
+    assert dock.export_box.said.text() == "Copied."
     assert "min_contrast=0.3225123" in code
     assert "'auto'" not in code
     equal(execute(code), run.result)
@@ -109,7 +109,7 @@ def test_a_series_of_stacks_runs_plane_by_plane_and_keeps_its_axes(dock, viewer)
 def test_the_copied_command_names_the_same_run(dock, folder):
     dock.input.planes.setText("0, 2")
     run = done(dock)
-    dock.take_away.copy_command()
+    dock.export_box.copy_command()
     words = shlex.split(QGuiApplication.clipboard().text())
     assert words[:6] == ["vitascope", "run", "stain", str(folder / "phase.ome.tif"), "-o", "results"]
     settings = parse_settings([words[i + 1] for i, word in enumerate(words) if word == "--set"])
@@ -170,8 +170,8 @@ def test_a_changed_layer_must_be_saved_first(dock, viewer):
     run = done(dock)
     with pytest.raises(InputError, match=r"not a file, or was changed.*Save the layer"):
         as_python(run)
-    dock.take_away.copy_python()
-    assert "Save the layer" in dock.take_away.said.text()
+    dock.export_box.copy_python()
+    assert "Save the layer" in dock.export_box.said.text()
     assert not dock.answer.isHidden()
     assert "pixels_sha256" in run.result.provenance.inputs[0]
 
@@ -185,16 +185,16 @@ def test_an_array_must_be_saved_first(dock, viewer):
 
 def test_a_file_that_another_reader_opened_is_found_by_its_pixels(dock, viewer, folder):
     run = done(dock)
-    bare = Run(run.spec, run.snapshots, {"image": read_image(folder / "phase.ome.tif")}, run.result)
+    bare = FinishedRun(run.spec, run.snapshots, {"image": read_image(folder / "phase.ome.tif")}, run.result)
     foreign = {role: image.__class__.from_array(image.array, axes=image.axes) for role, image in bare.images.items()}
     with pytest.raises(InputError):
-        find_files(Run(run.spec, run.snapshots, foreign, run.result), "image")
-    told = Run(run.spec, run.snapshots, foreign, run.result, {"image": (str(folder / "phase.ome.tif"),)})
+        find_files(FinishedRun(run.spec, run.snapshots, foreign, run.result), "image")
+    told = FinishedRun(run.spec, run.snapshots, foreign, run.result, {"image": (str(folder / "phase.ome.tif"),)})
     given = find_files(told, "image")
     assert given.forget_size
     other = {"image": foreign["image"].__class__.from_array(np.asarray(foreign["image"].array) + 1, axes="TZYX")}
     with pytest.raises(InputError, match="does not hold the pixels"):
-        find_files(Run(run.spec, run.snapshots, other, run.result, told.opened_from), "image")
+        find_files(FinishedRun(run.spec, run.snapshots, other, run.result, told.opened_from), "image")
 
 
 def test_one_channel_is_what_the_code_says(folder):
@@ -208,8 +208,8 @@ def test_one_channel_is_what_the_code_says(folder):
 def test_what_is_saved_opens_as_it_was(dock, viewer, tmp_path):
     done(dock)
     shown = {layer.name: layer for layer in viewer.layers if "provenance" in layer.metadata}
-    dock.take_away.save_to(tmp_path / "out")
-    assert dock.take_away.said.text() == f"Saved to {tmp_path / 'out'}."
+    dock.export_box.save_to(tmp_path / "out")
+    assert dock.export_box.said.text() == f"Saved to {tmp_path / 'out'}."
     for one in read(str(tmp_path / "out")):
         layer = Layer.create(*one)
         before = shown.pop(layer.name)
@@ -225,7 +225,7 @@ def test_what_is_saved_opens_as_it_was(dock, viewer, tmp_path):
 
 def test_the_saved_folder_is_that_of_the_command_line(dock, tmp_path):
     run = done(dock)
-    finish(save(run, tmp_path / "out"))
+    run_to_end(save(run, tmp_path / "out"))
     saved = read_results(tmp_path / "out")
     assert saved.provenance["command"] == as_command(run)
     assert saved.provenance["params"] == run.result.provenance.model_dump(mode="json")["params"]
@@ -235,12 +235,12 @@ def test_the_saved_folder_is_that_of_the_command_line(dock, tmp_path):
 
 def test_a_folder_with_results_is_not_written_over(dock, tmp_path):
     run = done(dock)
-    finish(save(run, tmp_path / "out"))
+    run_to_end(save(run, tmp_path / "out"))
     with pytest.raises(OutputError, match="already holds"):
-        finish(save(run, tmp_path / "out"))
+        run_to_end(save(run, tmp_path / "out"))
 
 
 def test_settings_are_those_that_differ_from_the_defaults(dock):
     run = done(dock)
     assert run.settings == {"model": "tiny", "device": "cpu", "precision": "f32", "tile_px": 320, "threads": 1}
-    assert Run(make_spec(), {}, {}, run.result.__class__((), (), "", run.result.place, "a")).settings == {}
+    assert FinishedRun(make_spec(), {}, {}, run.result.__class__((), (), "", run.result.place, "a")).settings == {}

@@ -1,7 +1,7 @@
 import numpy as np
 
 from vitascope.core.result import Provenance, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.run.layer_series import position, with_params
 from vitascope.tasks.atp import SPEC
 
@@ -27,8 +27,8 @@ def test_the_provenance_says_whether_maps_were_asked_for():
         started="2026-01-01T00:00:00+00:00",
         seconds=1.0,
     )
-    result = Result((), (), "", Place(), "well", "OK", (), "", provenance=known)
+    result = Result((), (), "", WellPosition(), "well", "OK", (), "", provenance=known)
     told = with_params(result, SPEC.make_params(maps=True))
     assert told.provenance.params == {"maps": True, "refine": 1}
     assert known.params["maps"] is False
-    assert with_params(Result((), (), "", Place(), "well", "OK", (), ""), SPEC.make_params()).provenance is None
+    assert with_params(Result((), (), "", WellPosition(), "well", "OK", (), ""), SPEC.make_params()).provenance is None

@@ -70,7 +70,7 @@ def test_the_card_window_shows_all_that_is_known_as_plain_text(qtbot, box):
 
 
 def test_markup_in_a_card_is_not_obeyed():
-    html = card_html(make_card().model_copy(update={"distrust": "<img src=x>"}))
+    html = card_html(make_card().model_copy(update={"limitations": "<img src=x>"}))
     assert "<img" not in html
     assert "&lt;img" in html
 

@@ -5,22 +5,22 @@ from qtpy.QtWidgets import QLabel
 
 from gui_support import make_spec
 from vitascope.core.result import LabelsOutput, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.common.plots import draw_stain
-from vitascope.gui.run.result_box import AnswerBox
+from vitascope.gui.run.result_box import ResultBox
 
 
 def result(flags=("saturated",), areas=(4.0, 8.0)):
     table = pd.DataFrame({"label": range(1, len(areas) + 1), "area_px": areas, "area_um2": np.nan, "mean_dna": areas})
     output = LabelsOutput("labels", "nuclei", np.zeros((4, 4), np.uint32), "YX", table)
     row = {"objects": len(areas), "mean_area_px": float(np.mean(areas or [0]))}
-    return Result((output,), (row,), "nuclei", Place(), "image", "WARN", flags)
+    return Result((output,), (row,), "nuclei", WellPosition(), "image", "WARN", flags)
 
 
 @pytest.fixture
 def box(qtbot, monkeypatch):
     monkeypatch.setattr("vitascope.gui.run.result_box.PLOTS", {"fake": draw_stain})
-    found = AnswerBox(make_spec(), lambda: "#123456")
+    found = ResultBox(make_spec(), lambda: "#123456")
     qtbot.addWidget(found)
     return found
 
@@ -50,7 +50,7 @@ def test_the_plot_is_drawn_when_it_is_looked_at_and_anew_for_each_result(box):
 def test_plots_of_many_rows_get_the_room_they_need(box):
     rng = np.random.default_rng(0)
     crops = {f"{side}_{n}": rng.random(9) for n in ("count", "area", "total", "mean") for side in ("real", "predicted")}
-    one = Result((), ({"objects": 1},), "nuclei", Place(), "image", tables={"crops": pd.DataFrame(crops)})
+    one = Result((), ({"objects": 1},), "nuclei", WellPosition(), "image", tables={"crops": pd.DataFrame(crops)})
     box.show_result(one)
     short = box.tabs.height()
     box.tabs.setCurrentIndex(1)
@@ -64,7 +64,7 @@ def test_plots_of_many_rows_get_the_room_they_need(box):
 def test_a_change_of_theme_recolours_the_plot(qtbot, monkeypatch):
     monkeypatch.setattr("vitascope.gui.run.result_box.PLOTS", {"fake": draw_stain})
     colour = ["#000000"]
-    box = AnswerBox(make_spec(), lambda: colour[0])
+    box = ResultBox(make_spec(), lambda: colour[0])
     qtbot.addWidget(box)
     box.show_result(result())
     box.tabs.setCurrentIndex(1)

@@ -149,7 +149,7 @@ def test_pattern_is_passed_on(tmp_path):
     png(tmp_path / "1 of B2.png", plane(0))
     png(tmp_path / "2 of B2.png", plane(1))
     assert len(read_images([tmp_path])) == 2
-    image = read_image(tmp_path, group="{z} of {well}")
+    image = read_image(tmp_path, pattern="{z} of {well}")
     assert (image.name, image.axes) == ("B02", "ZYX")
 
 

@@ -221,7 +221,7 @@ def test_ids_are_unique_and_the_same_whatever_the_order_of_the_disk(tmp_path, mo
 
 def test_a_pattern_reads_other_names_and_folders(tmp_path):
     make(tmp_path / "p", "B02/pos1/img_GFP.tif", "B02/pos1/img_RFP.tif", "C03/pos1/img_GFP.tif", "C03/pos1/img_RFP.tif")
-    plate = open_plate(tmp_path / "p", group="{well}/pos{field}/img_{channel}")
+    plate = open_plate(tmp_path / "p", pattern="{well}/pos{field}/img_{channel}")
     assert [(str(site.well), site.place.field, site.group.channels) for site in plate] == [
         ("B02", "1", ("GFP", "RFP")),
         ("C03", "1", ("GFP", "RFP")),
@@ -230,11 +230,11 @@ def test_a_pattern_reads_other_names_and_folders(tmp_path):
 
 def test_files_that_a_pattern_does_not_fit_are_left_out_and_said(tmp_path):
     make(tmp_path / "p", "x_B02.tif", "x_B03.tif", "y.tif")
-    plate = open_plate(tmp_path / "p", group="x_{well}")
+    plate = open_plate(tmp_path / "p", pattern="x_{well}")
     assert len(plate) == 2
     assert "y.tif" in plate.warnings[0]
     with pytest.raises(ReaderError, match="tells its well"):
-        open_plate(tmp_path / "p", group="z_{well}")
+        open_plate(tmp_path / "p", pattern="z_{well}")
 
 
 def test_a_folder_that_is_no_plate_is_refused_in_words(tmp_path):

@@ -8,10 +8,10 @@ import pytest
 import zarr
 
 from vitascope.core.errors import IncompleteError, OutputError, ParameterError, ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.io.filenames.grouping import Member
 from vitascope.io.filenames.parse import parse_name
-from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.plates.image_folder import plate_of_members
 from vitascope.io.plates.ome_zarr_write import export_plate
 from vitascope.io.plates.read import find_plates, open_plate
@@ -184,14 +184,16 @@ def folder_of_tiffs(folder, times=("1", "2")):
                 image = np.random.default_rng((ord(well[0]), int(field), int(time))).integers(0, 9, (2, 20, 30))
                 image[0] = 0  # a channel of nothing is written too
                 name = f"P_{well}_s{field}_t{time}"
-                write_ome_tiff(folder / f"{name}.ome.tif", Picture(image, "CYX", "uint16", name, ("BF", "DNA"), 0.5))
+                write_ome_tiff(
+                    folder / f"{name}.ome.tif", PictureFile(image, "CYX", "uint16", name, ("BF", "DNA"), 0.5)
+                )
     return folder
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_export_and_back_is_the_same_plate_pixel_for_pixel(tmp_path, version):
     plate = open_plate(folder_of_tiffs(tmp_path / "p"))
-    done = finish(export_plate(plate, tmp_path / "out.zarr", version))
+    done = run_to_end(export_plate(plate, tmp_path / "out.zarr", version))
     assert (done.written, done.failed) == (8, ())
     back = open_plate(tmp_path / "out.zarr")
     assert [site.id for site in back] == [site.id for site in plate]
@@ -207,7 +209,7 @@ def test_export_and_back_is_the_same_plate_pixel_for_pixel(tmp_path, version):
 def test_export_names_the_images_it_could_not_read(tmp_path):
     folder = folder_of_tiffs(tmp_path / "p", times=("1",))
     (folder / "P_B02_s1_t1.ome.tif").write_bytes(b"II*\0 no image")
-    done = finish(export_plate(open_plate(folder), tmp_path / "out.zarr"))
+    done = run_to_end(export_plate(open_plate(folder), tmp_path / "out.zarr"))
     assert done.written == 3
     assert [name for name, _ in done.failed] == ["P_B02_1_t1"]
     assert [site.id for site in open_plate(tmp_path / "out.zarr").in_well("B02")] == ["P_B02_2_t1"]
@@ -221,10 +223,10 @@ def test_export_is_whole_or_not_there(tmp_path):
     steps.close()
     assert [entry.name for entry in tmp_path.iterdir()] == ["p"]
     with pytest.raises(ParameterError, match=r"\.zarr"):
-        finish(export_plate(plate, tmp_path / "out"))
+        run_to_end(export_plate(plate, tmp_path / "out"))
     (tmp_path / "old.zarr").mkdir()
     with pytest.raises(OutputError, match="exists already"):
-        finish(export_plate(plate, tmp_path / "old.zarr"))
+        run_to_end(export_plate(plate, tmp_path / "old.zarr"))
 
 
 def test_a_plate_can_be_made_of_files_from_anywhere(tmp_path):

@@ -13,9 +13,9 @@ import zarr
 
 from vitascope.core.errors import OutputError, ReaderError
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.images.read import read_image
-from vitascope.io.images.write import Picture, write_ome_tiff, write_ome_zarr
+from vitascope.io.images.write import PictureFile, write_ome_tiff, write_ome_zarr
 from vitascope.io.results.folder import ResultsFolder
 from vitascope.io.results.read import is_results_folder, read_results
 
@@ -42,7 +42,7 @@ def result(name="a", **changes):
         ),
         "rows": ({"nuclei": 3, "mean": 0.25},),
         "unit": "nuclei",
-        "place": Place("p1", "B02", "1", ""),
+        "place": WellPosition("p1", "B02", "1", ""),
         "name": name,
         "interval_level": 0.9,
         "provenance": provenance(),
@@ -286,25 +286,25 @@ def test_every_kind_of_array_and_all_axes(tmp_path, monkeypatch, write, kind):
         )
         array[...] = truth
     path = tmp_path / ("a.ome.tif" if write is write_ome_tiff else "a.ome.zarr")
-    write(path, Picture(array, "TCZYX", "float32", "a", ("x", "y", "z"), 0.5, 3.0))
+    write(path, PictureFile(array, "TCZYX", "float32", "a", ("x", "y", "z"), 0.5, 3.0))
     image = read_image(path)
     assert (image.axes, image.pixel_size_um, image.z_step_um) == ("TCZYX", 0.5, 3.0)
     np.testing.assert_array_equal(np.asarray(image.array), truth)
 
 
 def test_empty_chunks_are_written_too(tmp_path):
-    write_ome_zarr(tmp_path / "a.ome.zarr", Picture(np.zeros((1100, 1100)), "YX", "float32", "a"))
+    write_ome_zarr(tmp_path / "a.ome.zarr", PictureFile(np.zeros((1100, 1100)), "YX", "float32", "a"))
     assert len(list((tmp_path / "a.ome.zarr/0/c").glob("*/*"))) == 4
 
 
 def test_same_picture_gives_the_same_file(tmp_path):
     for name in ("a", "b"):
-        write_ome_tiff(tmp_path / name, Picture(PREDICTION, "CYX", "float32", "p", ("x", "y"), 0.5))
+        write_ome_tiff(tmp_path / name, PictureFile(PREDICTION, "CYX", "float32", "p", ("x", "y"), 0.5))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_ome_tiff_is_read_by_others(tmp_path):
-    write_ome_tiff(tmp_path / "a.ome.tif", Picture(PREDICTION, "CYX", "float32", "p", ("x", "µ"), 0.5))
+    write_ome_tiff(tmp_path / "a.ome.tif", PictureFile(PREDICTION, "CYX", "float32", "p", ("x", "µ"), 0.5))
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
         assert (tif.series[0].axes, tif.pages[0].compression.name) == ("CYX", "ADOBE_DEFLATE")
         assert 'PhysicalSizeXUnit="µm"' in tif.ome_metadata
@@ -312,7 +312,7 @@ def test_ome_tiff_is_read_by_others(tmp_path):
 
 def test_ome_zarr_conforms_to_the_published_model(tmp_path):
     models = pytest.importorskip("ome_zarr_models.v05")
-    write_ome_zarr(tmp_path / "a.ome.zarr", Picture(PREDICTION, "CYX", "float32", "p", ("x", "y"), 0.5))
+    write_ome_zarr(tmp_path / "a.ome.zarr", PictureFile(PREDICTION, "CYX", "float32", "p", ("x", "y"), 0.5))
     image = models.Image.from_zarr(zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r"))
     (dataset,) = image.attributes.ome.multiscales[0].datasets
     assert dataset.coordinateTransformations[0].scale == [1, 0.5, 0.5]

@@ -8,7 +8,7 @@ import zarr
 
 from vitascope.core.errors import OutputError
 from vitascope.io.results import temporary_store as scratch
-from vitascope.io.results.temporary_store import PlaneView, Scratch, plane_of
+from vitascope.io.results.temporary_store import PlaneView, TemporaryStore, plane_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def temporary(tmp_path, monkeypatch):
 
 
 def test_small_arrays_lie_in_memory_and_large_ones_in_a_folder():
-    room = Scratch(in_memory_bytes=1000)
+    room = TemporaryStore(in_memory_bytes=1000)
     small, large = room.zeros("small", (2, 10, 12), np.float32), room.zeros("large", (3, 10, 12), np.float32)
     assert isinstance(small, np.ndarray)
     assert isinstance(large, zarr.Array)
@@ -27,12 +27,12 @@ def test_small_arrays_lie_in_memory_and_large_ones_in_a_folder():
 
 
 def test_chunks_are_no_larger_than_a_thousand_pixels():
-    large = Scratch(in_memory_bytes=0).zeros("large", (2, 3000, 500), np.uint8)
+    large = TemporaryStore(in_memory_bytes=0).zeros("large", (2, 3000, 500), np.uint8)
     assert large.chunks == (1, 1024, 500)
 
 
 def test_the_folder_goes_with_the_last_reference(temporary):
-    room = Scratch(in_memory_bytes=0)
+    room = TemporaryStore(in_memory_bytes=0)
     room.zeros("a", (4, 4), np.uint8)
     assert len(list(temporary.iterdir())) == 1
     del room
@@ -41,13 +41,13 @@ def test_the_folder_goes_with_the_last_reference(temporary):
 
 
 def test_without_large_arrays_no_folder_is_made(temporary):
-    Scratch().zeros("a", (4, 4), np.uint8)
+    TemporaryStore().zeros("a", (4, 4), np.uint8)
     assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("in_memory_bytes", [0, 1 << 20])
 def test_planes_are_written_through_to_the_array(in_memory_bytes):
-    array = Scratch(in_memory_bytes).zeros("a", (2, 3, 20, 30), np.float32)
+    array = TemporaryStore(in_memory_bytes).zeros("a", (2, 3, 20, 30), np.float32)
     plane = plane_of(array, (1, 2))
     assert plane.shape == (20, 30)
     assert plane.dtype == np.float32
@@ -60,9 +60,9 @@ def test_planes_are_written_through_to_the_array(in_memory_bytes):
 
 
 def test_an_array_of_one_plane_is_its_own_plane():
-    array = Scratch(0).zeros("a", (4, 4), np.uint8)
+    array = TemporaryStore(0).zeros("a", (4, 4), np.uint8)
     assert plane_of(array, ()) is array
-    assert PlaneView(Scratch(0).zeros("b", (2, 40, 50), np.uint8), (1,)).chunks == (40, 50)
+    assert PlaneView(TemporaryStore(0).zeros("b", (2, 40, 50), np.uint8), (1,)).chunks == (40, 50)
 
 
 @pytest.mark.fault("G14")
@@ -72,11 +72,11 @@ def test_no_room_in_the_temporary_folder_is_said_with_what_to_do(monkeypatch):
 
     monkeypatch.setattr(scratch.zarr, "create_array", full)
     with pytest.raises(OutputError, match="no room for a large result") as caught:
-        Scratch(0).zeros("a", (4, 4), np.uint8)
+        TemporaryStore(0).zeros("a", (4, 4), np.uint8)
     assert "TMPDIR" in caught.value.hint
 
 
 def test_folders_carry_our_name(temporary):
-    room = Scratch(0)
+    room = TemporaryStore(0)
     room.zeros("a", (4, 4), np.uint8)
     assert [Path(p).name.startswith("vitascope-") for p in temporary.iterdir()] == [True]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vitascope.core.errors import OutputError
-from vitascope.io.tables.csv_append import GrowingTable, cell, uncell
+from vitascope.io.tables.csv_append import CsvAppender, cell, uncell
 
 
 def read(path):
@@ -18,7 +18,7 @@ def read(path):
 
 
 def test_rows_are_there_after_every_append(tmp_path):
-    table = GrowingTable(tmp_path / "t.csv", ("image",), ("unit",))
+    table = CsvAppender(tmp_path / "t.csv", ("image",), ("unit",))
     for i in range(4):
         table.append([{"image": f"a{i}", "count": i, "mean": i / 3, "unit": "µm"}])
         rows = read(tmp_path / "t.csv")
@@ -28,7 +28,7 @@ def test_rows_are_there_after_every_append(tmp_path):
 
 
 def test_new_columns_come_in_the_order_they_are_first_seen(tmp_path):
-    table = GrowingTable(tmp_path / "t.csv", ("image",), ("unit",))
+    table = CsvAppender(tmp_path / "t.csv", ("image",), ("unit",))
     table.append([{"image": "a", "x": 1, "unit": "u"}])
     table.append([{"image": "b", "y": 2, "x": None}])
     table.append([{"image": "c", "z": 3}])
@@ -44,7 +44,7 @@ def test_new_columns_come_in_the_order_they_are_first_seen(tmp_path):
 def test_frames_and_mappings_write_the_same(tmp_path):
     rows = [{"label": 1, "area_px": 2.5, "name": '=x, "y"\nz'}, {"label": 2, "area_px": float("nan"), "name": ""}]
     for name, given in (("a.csv", rows), ("b.csv", pd.DataFrame(rows))):
-        GrowingTable(tmp_path / name).append(given)
+        CsvAppender(tmp_path / name).append(given)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert read(tmp_path / "a.csv")[0]["name"] == '\'=x, "y"\nz'
 
@@ -69,7 +69,7 @@ def test_numbers_are_not_escaped_and_what_is_no_number_is_empty():
 @pytest.mark.fault("G14")
 def test_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
-    table = GrowingTable(path)
+    table = CsvAppender(path)
     table.append([{"a": 1}])
     before = path.read_bytes()
     real = type(path).open
@@ -103,7 +103,7 @@ def test_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
 
 
 def test_rolling_back_takes_the_last_rows_only(tmp_path):
-    table = GrowingTable(tmp_path / "t.csv")
+    table = CsvAppender(tmp_path / "t.csv")
     table.append([{"a": 1}])
     table.append([{"a": 2, "b": 3}])
     table.roll_back()
@@ -114,7 +114,7 @@ def test_rolling_back_takes_the_last_rows_only(tmp_path):
 
 
 def test_rows_are_appended_and_the_file_is_not_written_anew(tmp_path, monkeypatch):
-    table = GrowingTable(tmp_path / "t.csv", ("image",))
+    table = CsvAppender(tmp_path / "t.csv", ("image",))
     anew = []
     write_anew = table._write_anew
     monkeypatch.setattr(table, "_write_anew", lambda new: (anew.append(list(new)), write_anew(new)))

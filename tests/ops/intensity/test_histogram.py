@@ -4,7 +4,7 @@ import pytest
 import zarr
 
 from vitascope.core.errors import InputError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.intensity.histogram import BINS, bin_index, count_values, histogram, scan_range
 from vitascope.ops.tiling.chunks import chunk_slices
 
@@ -152,12 +152,12 @@ def test_coarse_merges_neighbours():
 @pytest.mark.parametrize(("dtype", "passes"), [(np.uint16, 1), (np.float32, 2)])
 def test_progress_is_monotone_and_complete(dtype, passes):
     seen = []
-    finish(count_values(np.ones((100, 10), dtype), max_pixels=100), seen.append)
+    run_to_end(count_values(np.ones((100, 10), dtype), max_pixels=100), seen.append)
     assert [p.done for p in seen] == list(range(1, 10 * passes + 1))
     assert {p.total for p in seen} == {10 * passes}
 
 
 def test_scan_range_agrees_with_numpy():
     image = RNG.normal(size=(33, 21))
-    found = finish(scan_range(image, max_pixels=50))
+    found = run_to_end(scan_range(image, max_pixels=50))
     assert (found.minimum, found.maximum, found.pixels) == (image.min(), image.max(), image.size)

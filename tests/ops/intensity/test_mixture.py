@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from vitascope.core.errors import ParameterError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.intensity.histogram import histogram
 from vitascope.ops.intensity.mixture import Mixture, ThresholdMap, crossing, fit_mixture, mixture_map, mixture_threshold
 from vitascope.ops.intensity.threshold import iterative_threshold
@@ -161,7 +161,7 @@ def field(gradient, seed=0, shape=(160, 200)):
 
 def test_map_follows_the_light():
     picture, truth = field(1.0)
-    found = finish(mixture_map(picture, histogram(picture), 40))
+    found = run_to_end(mixture_map(picture, histogram(picture), 40))
     assert found.clear.all()
     at = found.window(slice(20, 140), slice(20, 180))
     assert np.abs(at - truth[20:140, 20:180]).max() < 0.08
@@ -172,8 +172,8 @@ def test_map_does_not_depend_on_storage_or_window():
 
     picture, _ = field(0.5)
     counted = histogram(picture)
-    whole = finish(mixture_map(picture, counted, 40))
-    lazy = finish(mixture_map(da.from_array(picture, chunks=(33, 47)), counted, 40))
+    whole = run_to_end(mixture_map(picture, counted, 40))
+    lazy = run_to_end(mixture_map(da.from_array(picture, chunks=(33, 47)), counted, 40))
     assert np.array_equal(whole.values, lazy.values)
     at = whole.window(slice(0, 160), slice(0, 200))
     assert np.array_equal(whole.window(slice(50, 71), slice(90, 200)), at[50:71, 90:200])
@@ -183,7 +183,7 @@ def test_map_fills_from_the_neighbours():
     picture, _ = field(0.0)
     picture[:, 80:120] = np.random.default_rng(1).normal(0, 0.02, (160, 40))
     picture[:20, :20] = np.nan
-    found = finish(mixture_map(picture, histogram(picture), 40))
+    found = run_to_end(mixture_map(picture, histogram(picture), 40))
     assert not found.clear.all()
     assert np.abs(found.values - 0.2).max() < 0.06
 
@@ -200,14 +200,14 @@ def test_map_between_grid_points_is_linear():
 @pytest.mark.parametrize("shape", [(1, 1), (3, 3), (1, 90), (300, 2)])
 def test_map_of_small_pictures(shape):
     picture = np.random.default_rng(0).random(shape)
-    found = finish(mixture_map(picture, histogram(picture), 40))
+    found = run_to_end(mixture_map(picture, histogram(picture), 40))
     assert found.window(slice(0, shape[0]), slice(0, shape[1])).shape == shape
     with pytest.raises(ParameterError):
-        finish(mixture_map(picture, histogram(picture), 1))
+        run_to_end(mixture_map(picture, histogram(picture), 1))
 
 
 @pytest.mark.fault("A04")
 def test_map_of_a_constant_is_infinite():
     picture = np.full((50, 50), 0.4)
-    found = finish(mixture_map(picture, histogram(picture), 20))
+    found = run_to_end(mixture_map(picture, histogram(picture), 20))
     assert np.isinf(found.window(slice(0, 50), slice(0, 50))).all()

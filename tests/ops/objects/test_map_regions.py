@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.objects import map_regions
 from vitascope.ops.objects.map_regions import RegionParams, add_regions, find_regions, foreground
 from vitascope.ops.objects.mrf import denoise_by_messages
@@ -18,7 +18,7 @@ def picture(shape=(150, 170), seed=0):
 
 def found(maps, params, shape=None, **kwargs):
     labels = np.zeros(shape or maps[0].shape, np.uint32)
-    return labels, finish(find_regions(maps, labels, params, **kwargs))
+    return labels, run_to_end(find_regions(maps, labels, params, **kwargs))
 
 
 def test_regions_and_their_numbers_are_those_of_scikit_image():
@@ -72,7 +72,7 @@ def test_several_pictures_go_on_counting():
     first, second = np.zeros((150, 170), np.uint32), np.zeros((150, 170), np.uint32)
     p, q = np.ones((150, 170), np.float32) * 0.2, picture()
     for t, labels in enumerate((first, second)):
-        finish(
+        run_to_end(
             add_regions(tables, {"time": t}, [picture(seed=t)], labels, RegionParams(0.02, 0.0), {"a": p, "B": q}, None)
         )
     assert tables[1]["label"].iloc[0] == len(tables[0]) + 1 == second[second > 0].min()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.objects.outlines import CoarseGrid, mesh, separate
 from vitascope.ops.objects.spheroids import measure_spheroids
 
@@ -42,7 +42,7 @@ def test_nuclei_apart_are_one_spheroid_and_a_single_one_is_debris():
     inside = (slice(0, 30), slice(0, 60), slice(0, 60))
     assert (found[inside][cells[inside]] == 1).all()
     assert (found[:, 70:, 70:] == 0).all()
-    table = finish(measure_spheroids(np.where(cells, found, 0), np.zeros(shape, int), voxel)).table
+    table = run_to_end(measure_spheroids(np.where(cells, found, 0), np.zeros(shape, int), voxel)).table
     assert 40 < table["equivalent_diameter_um"][0] < 80  # the cube of nuclei is 50 µm wide: 62 µm as a ball
 
 

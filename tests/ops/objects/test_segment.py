@@ -11,7 +11,7 @@ from skimage.measure import label, regionprops
 from skimage.morphology import remove_small_holes
 
 from vitascope.core.errors import InputError, ParameterError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.objects.measure import empty_table, measure_objects
 from vitascope.ops.objects.segment import SegmentParams, segment, segment_blocks
 from vitascope.ops.objects.split import _summits, fill_holes, split_touching
@@ -117,10 +117,10 @@ def test_every_threshold_finds_clear_disks(method):
 def test_blocks_change_nothing(method, seed):
     picture = field((330, 290), 9, seed)
     params = SegmentParams(threshold=method, diameter_px=9)
-    one = finish(segment_blocks(picture, params, pictures={"dna": picture}, block_px=1000))
+    one = run_to_end(segment_blocks(picture, params, pictures={"dna": picture}, block_px=1000))
     assert len(one.table) > 100
     for block_px in (61, 150):
-        many = finish(segment_blocks(picture, params, pictures={"dna": picture}, block_px=block_px))
+        many = run_to_end(segment_blocks(picture, params, pictures={"dna": picture}, block_px=block_px))
         assert same_masks(one.labels, many.labels)
         pd.testing.assert_frame_equal(by_place(one.table), by_place(many.table), check_exact=True)
         borders = many.labels[block_px - 1] * (many.labels[block_px - 1] == many.labels[block_px])
@@ -131,25 +131,25 @@ def test_ties_are_broken_alike_in_all_blocks():
     y, x = np.mgrid[:260, :240]
     waist = np.minimum((y % 26 - 6) ** 2, (y % 26 - 18) ** 2) + (x % 24 - 12) ** 2 < 42
     params = SegmentParams(diameter_px=13, smoothing_diameters=0)
-    one = finish(segment_blocks(waist.astype(np.float32), params, block_px=300))
+    one = run_to_end(segment_blocks(waist.astype(np.float32), params, block_px=300))
     assert len(one.table) == 200
     for block_px in (50, 77):
-        many = finish(segment_blocks(waist.astype(np.float32), params, block_px=block_px))
+        many = run_to_end(segment_blocks(waist.astype(np.float32), params, block_px=block_px))
         assert same_masks(one.labels, many.labels)
 
 
 def test_an_object_over_a_corner_is_written_once_and_whole():
     y, x = np.mgrid[:128, :128]
     picture = ((y - 64) ** 2 + (x - 63) ** 2 < 100).astype(np.float32)
-    found = finish(segment_blocks(picture, SegmentParams(diameter_px=20), block_px=64))
-    alone = finish(segment_blocks(picture, SegmentParams(diameter_px=20), block_px=128))
+    found = run_to_end(segment_blocks(picture, SegmentParams(diameter_px=20), block_px=64))
+    alone = run_to_end(segment_blocks(picture, SegmentParams(diameter_px=20), block_px=128))
     assert np.array_equal(found.labels, alone.labels)
     assert found.table["area_px"].tolist() == [(found.labels == 1).sum()]
 
 
 def test_labels_and_table_fit_each_other():
     picture = field((300, 260), 10, 3)
-    found = finish(segment_blocks(picture, SegmentParams(diameter_px=10), pictures={"dna": picture}, block_px=100))
+    found = run_to_end(segment_blocks(picture, SegmentParams(diameter_px=10), pictures={"dna": picture}, block_px=100))
     count = len(found.table)
     assert found.labels.dtype == np.uint32
     assert found.table["label"].tolist() == list(range(1, count + 1))
@@ -160,7 +160,7 @@ def test_labels_and_table_fit_each_other():
 
 def test_labels_count_block_by_block():
     picture = field((200, 220), 10, 4)
-    found = finish(segment_blocks(picture, SegmentParams(diameter_px=10), block_px=70))
+    found = run_to_end(segment_blocks(picture, SegmentParams(diameter_px=10), block_px=70))
     block = [
         (int(y + 0.5) // 70, int(x + 0.5) // 70)
         for y, x in zip(found.table["centroid_y_px"], found.table["centroid_x_px"], strict=True)
@@ -174,9 +174,9 @@ def test_zarr_in_and_out_equals_numpy(tmp_path):
     stored[:] = picture
     labels = zarr.create_array(tmp_path / "l.zarr", shape=picture.shape, dtype="u4", chunks=(50, 64))
     params = SegmentParams(diameter_px=10)
-    lazy = finish(segment_blocks(stored, params, pictures={"a": stored}, labels=labels, block_px=80))
-    plain = finish(segment_blocks(picture, params, pictures={"a": picture}, block_px=80))
-    delayed = finish(segment_blocks(da.from_array(picture, chunks=50), params, pictures={"a": stored}, block_px=80))
+    lazy = run_to_end(segment_blocks(stored, params, pictures={"a": stored}, labels=labels, block_px=80))
+    plain = run_to_end(segment_blocks(picture, params, pictures={"a": picture}, block_px=80))
+    delayed = run_to_end(segment_blocks(da.from_array(picture, chunks=50), params, pictures={"a": stored}, block_px=80))
     assert lazy.labels is labels
     assert np.array_equal(labels[:], plain.labels)
     assert np.array_equal(delayed.labels, plain.labels)
@@ -194,7 +194,7 @@ def test_the_picture_is_not_written_to():
 
 def test_progress_counts_blocks():
     seen = []
-    finish(segment_blocks(field((100, 100), 10, 7), SegmentParams(diameter_px=10), block_px=50), seen.append)
+    run_to_end(segment_blocks(field((100, 100), 10, 7), SegmentParams(diameter_px=10), block_px=50), seen.append)
     blocks = [p for p in seen if p.stage == "Finding nuclei"]
     assert [(p.done, p.total) for p in blocks] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -277,7 +277,7 @@ def test_what_is_not_finite_is_background():
     whole = segment(picture, SegmentParams(diameter_px=12))
     far = np.s_[:, 100:]
     assert np.array_equal(found.labels[far] > 0, whole.labels[far] > 0)
-    blocks = finish(segment_blocks(holed, SegmentParams(diameter_px=12), block_px=40))
+    blocks = run_to_end(segment_blocks(holed, SegmentParams(diameter_px=12), block_px=40))
     assert same_masks(found.labels, blocks.labels)
 
 
@@ -310,7 +310,7 @@ def test_more_objects_than_16_bits_hold():
     picture = np.zeros((1040, 1040), np.float32)
     picture[1::4, 1::4] = picture[2::4, 1::4] = picture[1::4, 2::4] = picture[2::4, 2::4] = 1
     params = SegmentParams(threshold="iterative", diameter_px=2.5, smoothing_diameters=0)
-    found = finish(segment_blocks(picture, params, block_px=512))
+    found = run_to_end(segment_blocks(picture, params, block_px=512))
     assert len(found.table) == 260**2 > 65535
     assert found.labels.max() == 260**2
     assert (found.table["area_px"] == 4).all()
@@ -332,7 +332,7 @@ def test_no_pixels_are_refused():
 
 def test_pictures_of_another_shape_are_refused():
     with pytest.raises(InputError, match="dna"):
-        finish(segment_blocks(np.zeros((4, 4)), pictures={"dna": np.zeros((4, 5))}))
+        run_to_end(segment_blocks(np.zeros((4, 4)), pictures={"dna": np.zeros((4, 5))}))
 
 
 def test_the_block_follows_the_diameter():
@@ -360,4 +360,4 @@ def test_parameters_out_of_range_are_refused(wrong):
         SegmentParams(**wrong)
     assert caught.value.hint
     with pytest.raises(ParameterError):
-        finish(segment_blocks(np.zeros((4, 4)), block_px=0))
+        run_to_end(segment_blocks(np.zeros((4, 4)), block_px=0))

@@ -7,14 +7,14 @@ import tifffile
 
 from tests_support import make_recipe
 from vitascope.core.errors import InputError, ModelError, ReaderError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.ops.wells.montage import cut_montage
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.training.data.stain import MOSAIC_COLUMNS, TRAINING_MOSAICS, load_corpus, scale_targets, target_scales
 
 
 def corpus_of(tmp_path, tree):
-    return finish(load_corpus(parse_recipe(tree, "x"), tmp_path))
+    return run_to_end(load_corpus(parse_recipe(tree, "x"), tmp_path))
 
 
 def region(**rows):
@@ -75,10 +75,10 @@ def test_rows_that_would_leak_are_refused(tmp_path, split):
 @pytest.mark.parametrize(("first", "told"), [(65, "only 1 rows"), (159, "only 95 rows"), (160, ""), (170, "")])
 def test_a_gap_narrower_than_the_networks_reach_is_told_on_the_card(tmp_path, first, told):
     split = region(test_rows=[[first, first + 20]])
-    words = corpus_of(tmp_path, make_recipe(tmp_path, shape=(200, 64), split=split)).words
-    assert words.startswith(f"trained on rows 0-63; tested on rows {first}-{first + 19}")
-    assert ("an output pixel sees 96" in words) == bool(told)
-    assert told in words
+    description = corpus_of(tmp_path, make_recipe(tmp_path, shape=(200, 64), split=split)).description
+    assert description.startswith(f"trained on rows 0-63; tested on rows {first}-{first + 19}")
+    assert ("an output pixel sees 96" in description) == bool(told)
+    assert told in description
 
 
 def test_rows_that_no_image_has_are_refused(tmp_path):
@@ -90,7 +90,7 @@ def test_rows_that_no_image_has_are_refused(tmp_path):
 def test_all_rows_can_be_trained_on(tmp_path):
     corpus = corpus_of(tmp_path, make_recipe(tmp_path, split={"by": "region", "train_rows": [[0, 160]]}))
     assert (corpus.validation, corpus.test) == ([], [])
-    assert corpus.words == "trained on rows 0-159"
+    assert corpus.description == "trained on rows 0-159"
 
 
 @pytest.mark.fault("D23")
@@ -236,13 +236,13 @@ def test_images_of_one_group_never_stand_on_both_sides(tmp_path):
     assert set.union(*parts) == set(groups)
     assert sum(len(part) for part in part_lists(corpus)) == len(groups)
     for part, words in zip(parts, ("trained on ", "validated on ", "tested on "), strict=True):
-        assert words + ", ".join(sorted(part)) in corpus.words
+        assert words + ", ".join(sorted(part)) in corpus.description
 
 
 def test_another_seed_draws_other_groups_and_the_same_the_same(tmp_path):
     def words(seed):
         split = {"test_fraction": 0.3, "seed": seed}
-        return corpus_of(tmp_path, grouped(tmp_path, list("ABCDEFGH"), split)).words
+        return corpus_of(tmp_path, grouped(tmp_path, list("ABCDEFGH"), split)).description
 
     assert words(0) == words(0)
     assert len({words(seed) for seed in range(4)}) > 1
@@ -312,7 +312,7 @@ def test_cells_are_split_once_each_repeats_and_padding_dropped(tmp_path):
     assert not set(kept["train"]) & set(kept["validation"])
     assert not set(kept["validation"]) & set(kept["test"])
     assert len(set().union(*kept.values())) == 71
-    assert corpus.words == "by cell, repeats and padding dropped: 46 train, 7 validation, 18 test"
+    assert corpus.description == "by cell, repeats and padding dropped: 46 train, 7 validation, 18 test"
     assert len(corpus.train) == TRAINING_MOSAICS
     assert corpus.test_cells == ("G1",) * 18
     first = cells_of(corpus.test)[0]

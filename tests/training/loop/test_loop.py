@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vitascope.core.errors import OutputError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import TrainingParams
 from vitascope.training.loop import checkpoint
 from vitascope.training.loop.checkpoint import LATEST, PREVIOUS, load_state
@@ -48,7 +48,7 @@ def weights(trained):
 
 
 def test_learns():
-    trained = finish(train(Line(), PARAMS.model_copy(update={"epochs": 60})))
+    trained = run_to_end(train(Line(), PARAMS.model_copy(update={"epochs": 60})))
     assert trained.history[-1]["score"] > 0.2 * trained.history[0]["score"]
     assert trained.history[trained.best_epoch - 1]["score"] == max(h["score"] for h in trained.history)
 
@@ -56,13 +56,13 @@ def test_learns():
 @pytest.mark.parametrize("stop_after", [1, 7, 13, 19])
 @pytest.mark.fault("F08")
 def test_stopped_anywhere_and_resumed_equals_uninterrupted_to_the_bit(tmp_path, stop_after):
-    expected = finish(train(Line(), PARAMS))
+    expected = run_to_end(train(Line(), PARAMS))
     steps = train(Line(), PARAMS, folder=tmp_path, fingerprint="a")
     for _ in range(stop_after):
         next(steps)
     steps.close()
     torch.manual_seed(99)
-    resumed = finish(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
+    resumed = run_to_end(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
     assert torch.equal(weights(resumed), weights(expected))
     assert resumed.history == expected.history
 
@@ -72,27 +72,27 @@ def test_callers_random_numbers_are_left_alone():
     expected = torch.rand(3)
     job = Line()
     torch.manual_seed(5)
-    finish(train(job, PARAMS))
+    run_to_end(train(job, PARAMS))
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.fault("F09")
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
-    expected = finish(train(Line(), PARAMS))
+    expected = run_to_end(train(Line(), PARAMS))
     steps = train(Line(), PARAMS, folder=tmp_path, fingerprint="a")
     for _ in range(12):
         next(steps)
     steps.close()
     (tmp_path / LATEST).write_bytes((tmp_path / LATEST).read_bytes()[:100])
-    resumed = finish(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
+    resumed = run_to_end(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
     assert torch.equal(weights(resumed), weights(expected))
     assert any("damaged" in note for note in resumed.notes)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
-    finish(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
+    run_to_end(train(Line(), PARAMS, folder=tmp_path, fingerprint="a"))
     with pytest.raises(TrainingError, match="another training run"):
-        finish(train(Line(), PARAMS, folder=tmp_path, fingerprint="b"))
+        run_to_end(train(Line(), PARAMS, folder=tmp_path, fingerprint="b"))
 
 
 @pytest.mark.fault("F13")
@@ -106,7 +106,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write_bytes", full)
     with pytest.raises(OutputError):
-        finish(steps)
+        run_to_end(steps)
     assert {p.name for p in tmp_path.iterdir()} <= {LATEST, PREVIOUS}
     assert load_state(tmp_path)[0]["numbers"]["step"] == 5
 
@@ -115,7 +115,7 @@ def test_a_full_disk_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 def test_a_loss_that_is_no_number_is_skipped():
     job = Line()
     job.bad_steps = (3, 8)
-    trained = finish(train(job, PARAMS))
+    trained = run_to_end(train(job, PARAMS))
     assert trained.stopped == "finished"
     assert all(math.isfinite(h["loss"]) for h in trained.history)
 
@@ -124,13 +124,13 @@ def test_a_loss_that_is_no_number_is_skipped():
 def test_three_in_a_row_roll_back_and_halve_the_rate_then_stop_with_the_best():
     job = Line()
     job.bad_steps = range(7, 100)
-    trained = finish(train(job, PARAMS))
+    trained = run_to_end(train(job, PARAMS))
     assert trained.stopped == "diverged"
     assert trained.history[trained.best_epoch - 1]["score"] == trained.history[0]["score"]
     assert torch.isfinite(weights(trained)).all()
     job = Line()
     job.bad_steps = (6, 7, 8)
-    trained = finish(train(job, PARAMS))
+    trained = run_to_end(train(job, PARAMS))
     assert trained.history[-1]["learning_rate"] == pytest.approx(PARAMS.learning_rate / 2)
 
 
@@ -143,7 +143,7 @@ def test_out_of_memory_halves_the_batch_and_adds_gradients_up():
         torch.manual_seed(3)
         job.network = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
         job.most = most
-        return weights(finish(train(job, PARAMS)))
+        return weights(run_to_end(train(job, PARAMS)))
 
     torch.testing.assert_close(run(1), run(4), rtol=0, atol=1e-6)
 
@@ -152,14 +152,14 @@ def test_early_stopping_keeps_the_best():
     job = Line()
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
     job.validate = lambda network: {"score": next(scores)}
-    trained = finish(train(job, PARAMS.model_copy(update={"epochs": 6, "patience": 2})))
+    trained = run_to_end(train(job, PARAMS.model_copy(update={"epochs": 6, "patience": 2})))
     assert (trained.stopped, trained.best_epoch, len(trained.history)) == ("early stop", 2, 4)
 
 
 def test_without_a_validation_part_the_last_weights_are_kept():
     job = Line()
     job.validate = lambda network: {}
-    assert finish(train(job, PARAMS)).best_epoch == PARAMS.epochs
+    assert run_to_end(train(job, PARAMS)).best_epoch == PARAMS.epochs
 
 
 def test_schedules():
@@ -173,21 +173,21 @@ def test_schedules():
 def test_every_optimiser_lowers_the_loss(optimizer):
     rate = {"adam": 0.01, "adadelta": 1.0, "sgd": 0.05}[optimizer]
     params = TrainingParams(epochs=10, steps_per_epoch=20, batch_size=8, optimizer=optimizer, learning_rate=rate)
-    trained = finish(train(Line(), params))
+    trained = run_to_end(train(Line(), params))
     assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
 
 
 def test_l1_pulls_weights_to_zero():
-    plain = finish(train(Line(), PARAMS)).network[0].weight.abs().sum()
-    pulled = finish(train(Line(), PARAMS.model_copy(update={"l1": 0.1}))).network[0].weight.abs().sum()
+    plain = run_to_end(train(Line(), PARAMS)).network[0].weight.abs().sum()
+    pulled = run_to_end(train(Line(), PARAMS.model_copy(update={"l1": 0.1}))).network[0].weight.abs().sum()
     assert pulled < plain
 
 
 def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights():
     job, same = Settling(), Line()
     job.validate = same.validate = lambda network: {}
-    before = finish(train(same, PARAMS))
-    trained = finish(train(job, PARAMS.model_copy(update={"settle_steps": 6})))
+    before = run_to_end(train(same, PARAMS))
+    trained = run_to_end(train(job, PARAMS.model_copy(update={"bn_stats_steps": 6})))
     first, norm = trained.network[0], trained.network[1]
     assert torch.equal(first.weight, before.network[0].weight)
     with torch.no_grad():
@@ -200,8 +200,8 @@ def test_settling_measures_the_averages_on_plain_images_and_leaves_the_weights()
 
 def test_what_will_be_settled_is_validated_settled():
     """Averages over augmented images say nothing of a real one: the score is that of the model that is kept."""
-    params = PARAMS.model_copy(update={"settle_steps": 6})
-    trained = finish(train(Settling(), params))
+    params = PARAMS.model_copy(update={"bn_stats_steps": 6})
+    trained = run_to_end(train(Settling(), params))
     kept = trained.history[trained.best_epoch - 1]["score"]
     with torch.inference_mode():
         assert Settling().validate(trained.network)["score"] == pytest.approx(kept)
@@ -209,7 +209,7 @@ def test_what_will_be_settled_is_validated_settled():
 
 def test_settling_wants_plain_images():
     with pytest.raises(TrainingError, match="plain images"):
-        finish(train(Line(), PARAMS.model_copy(update={"settle_steps": 6})))
+        run_to_end(train(Line(), PARAMS.model_copy(update={"bn_stats_steps": 6})))
 
 
 def test_on_a_plateau_the_rate_falls_once_for_each_stretch_without_a_better_score():
@@ -222,5 +222,5 @@ def test_on_a_plateau_the_rate_falls_once_for_each_stretch_without_a_better_scor
     params = PARAMS.model_copy(
         update={"epochs": 8, "schedule": "plateau", "decay_factor": 0.5, "decay_epochs": 2, "average_decay": 0.0}
     )
-    rates = [h["learning_rate"] for h in finish(train(job, params)).history]
+    rates = [h["learning_rate"] for h in run_to_end(train(job, params)).history]
     assert rates == pytest.approx([0.01] * 4 + [0.005] * 2 + [0.0025] * 2)

@@ -6,7 +6,7 @@ import torch
 
 from vitascope.core.errors import ParameterError
 from vitascope.networks.ins_atp import AtpOutput, InsAtp
-from vitascope.ops.wells.binary_code import atp_code, atp_from_code
+from vitascope.ops.wells.binary_code import atp_from_code, binary_code
 from vitascope.training.losses.atp import AtpLoss, atp_loss, code_weights
 
 
@@ -38,7 +38,7 @@ def test_the_loss_is_that_of_the_paper_in_loops(margin):
         12,
         settings,
     )
-    p, y = 1 / (1 + np.exp(-logits)), atp_code(truth.astype(np.float32), 2e4, 5)
+    p, y = 1 / (1 + np.exp(-logits)), binary_code(truth.astype(np.float32), 2e4, 5)
     classification = 0.0
     for i in range(6):
         for j in range(6):

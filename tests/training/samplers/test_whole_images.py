@@ -3,7 +3,7 @@ import torch
 
 from vitascope.core.training_params import AugmentParams
 from vitascope.training.samplers.crops import Pair
-from vitascope.training.samplers.whole_images import BagSampler, turned
+from vitascope.training.samplers.whole_images import BagSampler, rotate
 
 PLAIN = AugmentParams(flip_vertical=0, flip_horizontal=0, rotation_degrees=0, zoom="none", contrast=0, defocus=0)
 
@@ -50,9 +50,9 @@ def test_images_stay_with_their_numbers():
 
 def test_flips_and_quarter_turns_are_exact():
     image = np.random.default_rng(0).normal(size=(1, 6, 6)).astype(np.float32)
-    assert np.allclose(turned(image, np.diag([-1.0, 1.0])).numpy(), image[:, ::-1], atol=1e-5)
+    assert np.allclose(rotate(image, np.diag([-1.0, 1.0])).numpy(), image[:, ::-1], atol=1e-5)
     quarter = np.array([[0.0, 1.0], [-1.0, 0.0]])
-    found = turned(image, quarter).numpy()[0]
+    found = rotate(image, quarter).numpy()[0]
     assert any(np.allclose(found, np.rot90(image[0], k), atol=1e-5) for k in (1, 3))
 
 

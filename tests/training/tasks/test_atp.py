@@ -5,15 +5,15 @@ import tifffile
 
 from vitascope.core.errors import InputError, ParameterError, TrainingError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.io.models.cards import read_card
 from vitascope.pipelines.atp import run
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.wells import draw_truth, make_well
 from vitascope.tasks.atp import AtpParams
-from vitascope.training.data.labelled_images import load_bags
-from vitascope.training.data.split_groups import keep_together
+from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.split_groups import merge_near_duplicates
 from vitascope.training.tasks.atp import fitted, run_evaluation, run_training
 from vitascope.training.tasks.regression import amount_metrics, within_groups
 
@@ -22,14 +22,14 @@ BASE = {
     "id": "atp-test",
     "title": "t",
     "summary": "s",
-    "distrust": "all",
+    "limitations": "all",
     "licence": "BSD-3-Clause",
     "credit": "c",
     "split": {"by": "group", "validation_fraction": 0.4, "test_fraction": 0.2},
     "input": {
         "modality": "bright-field",
         "channels": ["bright-field"],
-        "find": "well",
+        "crop_to": "well",
         "side_px": 32,
         "normalisation": {"method": "background"},
     },
@@ -78,7 +78,7 @@ def test_a_recipe_without_wells_is_refused():
 
 
 def test_a_model_is_made_from_simulated_wells_and_runs(tmp_path):
-    path = finish(run_training(recipe(), tmp_path, tmp_path))
+    path = run_to_end(run_training(recipe(), tmp_path, tmp_path))
     card = read_card(path)
     assert card.intervals is not None
     assert card.intervals.half_width > 0
@@ -86,9 +86,9 @@ def test_a_model_is_made_from_simulated_wells_and_runs(tmp_path):
     assert card.domain is not None
     assert card.architecture.arguments["top"] > 0
     image = Micrograph.from_array(make_well(1, 0, 0, 48).image)
-    result = finish(run({"image": image}, AtpParams.make(model=str(path), abstain=False)))
+    result = run_to_end(run({"image": image}, AtpParams.make(model=str(path), abstain=False)))
     assert result.rows[0]["atp_low"] <= result.rows[0]["atp"] <= result.rows[0]["atp_high"]
-    again = finish(run_evaluation(str(path), recipe(), tmp_path))
+    again = run_to_end(run_evaluation(str(path), recipe(), tmp_path))
     mae = {m.name: m.value for m in card.metrics}["MAE"]
     assert {m.name: m.value for m in again}["MAE"] == pytest.approx(mae, rel=0.02)  # float16 weights
 
@@ -97,9 +97,9 @@ def test_plates_on_disk_train_and_a_model_is_tuned_to_their_range(tmp_path):
     write_plates(tmp_path)
     data = {**ABOUT, "amounts": {"table": "*/ATP_*.xlsx"}}
     split = {"by": "group", "train_groups": ["0747-2", "0811-1"], "test_groups": ["0900-1"]}
-    parent = finish(run_training(recipe(), tmp_path, tmp_path))
+    parent = run_to_end(run_training(recipe(), tmp_path, tmp_path))
     own = recipe(data, id="atp-own", split=split, training={**BASE["training"], "epochs": 1})
-    card = read_card(finish(run_training(own, tmp_path, tmp_path, str(parent))))
+    card = read_card(run_to_end(run_training(own, tmp_path, tmp_path, str(parent))))
     assert card.parent.startswith("atp-test ")
     largest = max(draw_truth(0, 5 * p + c, p) / 100 for p in range(3) for c in range(4))
     assert largest <= card.architecture.arguments["top"] <= 1.1 * largest
@@ -117,9 +117,9 @@ def test_images_that_are_nearly_one_stay_together(tmp_path):
     tifffile.imwrite(tmp_path / "0900-1" / first.name, tifffile.imread(first) + noise)
     split = {"by": "group", "train_groups": ["0747-2", "0811-1"], "test_groups": ["0900-1"]}
     with pytest.raises(TrainingError):  # the plate has gone: it stays with the one that shares a picture
-        finish(load_bags(recipe(data, split={**split, "near_duplicates": 0.98}), tmp_path))
-    corpus = finish(load_bags(recipe(data, split=split), tmp_path))
-    together = keep_together([s for part in corpus.samples.values() for s in part], 0.98)
+        run_to_end(load_labelled_images(recipe(data, split={**split, "near_duplicates": 0.98}), tmp_path))
+    corpus = run_to_end(load_labelled_images(recipe(data, split=split), tmp_path))
+    together = merge_near_duplicates([s for part in corpus.samples.values() for s in part], 0.98)
     assert {s.bag.group for s in together} == {"0747-2", "0811-1"}
 
 
@@ -143,12 +143,14 @@ def test_wells_of_one_value_are_nothing_to_learn(tmp_path):
     with pytest.raises(
         TrainingError, match=r"All 4 training images have the value 5 \(ATP\): there is nothing to learn"
     ):
-        finish(run_training(alike, tmp_path, tmp_path / "out"))
+        run_to_end(run_training(alike, tmp_path, tmp_path / "out"))
 
 
 def test_a_table_without_matching_wells_is_said(tmp_path):
     write_plates(tmp_path, names=("0747-2",))
     (tmp_path / "0747-2" / "other.csv").write_text("well,atp\nH12,5\n")
     with pytest.raises(InputError, match="No image"):
-        finish(run_training(recipe({**ABOUT, "amounts": {"table": "0747-2/other.csv"}}), tmp_path, tmp_path / "out"))
+        run_to_end(
+            run_training(recipe({**ABOUT, "amounts": {"table": "0747-2/other.csv"}}), tmp_path, tmp_path / "out")
+        )
     assert not (tmp_path / "out").exists()

@@ -8,16 +8,16 @@ import tifffile
 
 from phenotype_support import cells, make_cell_recipe, make_plate, make_recipe
 from vitascope.core.errors import InputError, ParameterError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import AugmentParams
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.models.cards import read_card
 from vitascope.ops.objects.map_regions import RegionParams, foreground, map_scales
-from vitascope.recipes.labelled_images import Bag
+from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import ImagePair, Split, parse_recipe
 from vitascope.stats.classification import mean_iou
 from vitascope.tasks.run import start
-from vitascope.training.data.labelled_images import balanced, labelled_bags, load_bags, measured_input
+from vitascope.training.data.labelled_images import balanced, labelled_bags, load_labelled_images, measured_input
 from vitascope.training.data.single_cells import load_cells
 from vitascope.training.data.split_groups import drawn_parts
 from vitascope.training.samplers.crops import Pair
@@ -46,7 +46,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     training = {"epochs": 3, "steps_per_epoch": 15, "batch_size": 4, "precision": "f32", "learning_rate": 0.005}
     read = recipe(folder, training=training, map_truth="GFP")
-    return folder, read, finish(run_training(read, folder, folder / "models"))
+    return folder, read, run_to_end(run_training(read, folder, folder / "models"))
 
 
 def test_a_plate_and_its_labels_make_a_model_that_tells_wells_apart(tiny):
@@ -57,10 +57,10 @@ def test_a_plate_and_its_labels_make_a_model_that_tells_wells_apart(tiny):
     assert metrics["accuracy"].value == 1.0
     assert metrics["accuracy"].n == 4
     assert metrics["accuracy, median over replicates"].n == 2
-    assert set(card.settings) == {"threshold", "smoothing", "map_scale_negative", "map_scale_positive"}
+    assert set(card.default_params) == {"threshold", "smoothing", "map_scale_negative", "map_scale_positive"}
     assert len(card.data[0].sha256) == 16
     assert len(card.domain.feature_mean) == 100
-    again = finish(run_evaluation(str(path), read, folder))
+    again = run_to_end(run_evaluation(str(path), read, folder))
     assert [(m.name, m.value) for m in again] == [(m.name, m.value) for m in card.metrics]
 
 
@@ -71,21 +71,21 @@ def test_the_normalisation_is_that_of_the_training_wells(tiny):
     for c in range(2):
         values = np.concatenate([i[c].ravel() for i in images]).astype(float)
         assert how.means[c] == pytest.approx(values.mean(), rel=1e-4)
-        assert how.spreads[c] == pytest.approx(values.std(), rel=1e-4)
+        assert how.stds[c] == pytest.approx(values.std(), rel=1e-4)
     network = load_model(str(path), "phenotype")
     assert network.family.multiple_px == 16
 
 
 def test_named_groups_stand_where_they_are_named(tmp_path):
     read = recipe(tmp_path, split={"by": "group", "test_groups": ["A03", "A04"], "validation_groups": ["A05", "A06"]})
-    corpus = finish(load_bags(read, tmp_path))
+    corpus = run_to_end(load_labelled_images(read, tmp_path))
     assert {p: [s.bag.group for s in corpus.samples[p]] for p in corpus.samples} == {
         "train": ["A01", "A02", "A07", "A08"],
         "validation": ["A05", "A06"],
         "test": ["A03", "A04"],
     }
     with pytest.raises(TrainingError, match="no group 'Z09'"):
-        finish(load_bags(recipe(tmp_path, split={"by": "group", "test_groups": ["Z09"]}), tmp_path))
+        run_to_end(load_labelled_images(recipe(tmp_path, split={"by": "group", "test_groups": ["Z09"]}), tmp_path))
 
 
 def test_a_replicate_on_both_sides_of_a_split_is_refused(tmp_path):
@@ -96,7 +96,7 @@ def test_a_replicate_on_both_sides_of_a_split_is_refused(tmp_path):
         source = tmp_path / "plate" / f"Channel{c}-01-A-01.tif"
         (tmp_path / "plate" / f"Channel{c}-01-A-07.tif").write_bytes(source.read_bytes())
     with pytest.raises(TrainingError, match="A07 is the picture of the group A01 too"):
-        finish(load_bags(recipe(tmp_path), tmp_path))
+        run_to_end(load_labelled_images(recipe(tmp_path), tmp_path))
 
 
 def test_a_drawn_split_keeps_the_shares_of_the_classes():
@@ -111,7 +111,7 @@ def test_a_drawn_split_keeps_the_shares_of_the_classes():
 @pytest.mark.fault("F01")
 def test_one_class_only_is_refused_with_the_count_of_each(tmp_path):
     read = recipe(tmp_path, split={"by": "group", "train_groups": ["A01", "A03"], "test_groups": ["A02"]})
-    corpus = finish(load_bags(read, tmp_path))
+    corpus = run_to_end(load_labelled_images(read, tmp_path))
     with pytest.raises(TrainingError, match="2 negative, 0 positive"):
         ImageJob(read, corpus, build_network(read.network))
 
@@ -120,7 +120,7 @@ def test_rare_classes_are_drawn_as_often(tmp_path):
     make_plate(tmp_path / "plate", {f"A0{i}": i == 1 for i in range(1, 9)})
     groups = {"by": "group", "train_groups": [f"A0{i}" for i in range(1, 9)]}
     read = recipe(tmp_path, split=groups)
-    corpus = finish(load_bags(read, tmp_path))
+    corpus = run_to_end(load_labelled_images(read, tmp_path))
     assert [p.chance for p in balanced(corpus.pairs["train"])] == [1.0] + [1 / 7] * 7
     job = ImageJob(read, corpus, build_network(read.network))
     positive = np.mean([job.batch(step, 8)["numbers"][:, 1].mean() for step in range(40)])
@@ -129,7 +129,7 @@ def test_rare_classes_are_drawn_as_often(tmp_path):
 
 def test_a_step_is_the_same_whenever_it_is_asked_for(tmp_path):
     read = recipe(tmp_path)
-    job = ImageJob(read, finish(load_bags(read, tmp_path)), build_network(read.network))
+    job = ImageJob(read, run_to_end(load_labelled_images(read, tmp_path)), build_network(read.network))
     first, again = job.batch(5, 3), job.batch(5, 3)
     assert all((first[k] == again[k]).all() for k in first)
     assert first["image"].shape == (3, 2, 64, 64)
@@ -139,7 +139,7 @@ def test_a_step_is_the_same_whenever_it_is_asked_for(tmp_path):
 def test_painted_regions_are_bags():
     planes = [np.arange(12.0).reshape(3, 4)]
     regions = np.array([[1, 1, 0, 0], [0, 0, 0, 2], [0, 0, 0, 2]])
-    bag = Bag(None, {}, "g", source=ImagePair(image="i", regions="r"))  # type: ignore[arg-type]
+    bag = LabelledImage(None, {}, "g", source=ImagePair(image="i", regions="r"))  # type: ignore[arg-type]
     found = labelled_bags(planes, regions, bag, ("a", "b"))
     assert [(s.numbers.tolist(), s.weight.sum()) for s in found] == [([1.0, 0.0], 2.0), ([0.0, 1.0], 2.0)]
     (whole,) = labelled_bags(planes, regions, dataclasses.replace(bag, labels={"a": 0.0, "b": 1.0}), ("a", "b"))
@@ -147,11 +147,11 @@ def test_painted_regions_are_bags():
 
 
 @pytest.mark.parametrize(("regions", "words"), [([[0, 0]], "Nothing is labelled"), ([[3, 1]], "there are 2 classes")])
-def test_regions_that_mean_nothing_are_refused(tmp_path, regions, words):
+def test_regions_that_mean_nothing_are_refused(tmp_path, regions, description):
     read = recipe(tmp_path)
-    corpus = finish(load_bags(read, tmp_path))
+    corpus = run_to_end(load_labelled_images(read, tmp_path))
     bag = dataclasses.replace(corpus.samples["train"][0].bag, labels={})
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=description):
         labelled_bags([np.ones((1, 2))], np.array(regions), bag, ("a", "b"))
 
 
@@ -168,7 +168,7 @@ def test_regions_of_a_recipe_are_read_and_only_they_count(tmp_path):
         hashes[name] = sha256_of_bytes((tmp_path / "plate" / name).read_bytes())
     del tree["data"][0]["bags"]
     tree["data"][0] |= {"sha256": hashes, "pairs": [{"image": "Channel?-01-A-01.tif", "regions": "painted.tif"}]}
-    corpus = finish(load_bags(parse_recipe(tree, "r"), tmp_path))
+    corpus = run_to_end(load_labelled_images(parse_recipe(tree, "r"), tmp_path))
     assert [p.weight.mean() for p in corpus.pairs["train"]] == pytest.approx([40 / 96, 36 / 96])
 
 
@@ -210,12 +210,12 @@ def test_batches_of_mosaics_have_one_size_and_repeat():
 
 def test_cells_are_split_once_and_train_a_model(tmp_path):
     read = cell_recipe(tmp_path)
-    corpus = finish(load_cells(read, tmp_path))
+    corpus = run_to_end(load_cells(read, tmp_path))
     assert [[len(c) for c in corpus.cells[p]] for p in ("train", "validation", "test")] == [[15, 14], [6, 6], [9, 8]]
     everything = [c.tobytes() for part in corpus.cells.values() for kind in part for c in kind]
     assert len(set(everything)) == len(everything) == 58
     assert np.concatenate(corpus.cells["train"]).mean() == pytest.approx(0, abs=1e-3)
-    path = finish(run_training(read, tmp_path, tmp_path / "models"))
+    path = run_to_end(run_training(read, tmp_path, tmp_path / "models"))
     card = read_card(path)
     assert card.split.startswith("by cell, repeats and padding dropped: train 15 small, 14 large")
     names = [m.name for m in card.metrics]
@@ -225,13 +225,13 @@ def test_cells_are_split_once_and_train_a_model(tmp_path):
 
 def test_only_the_middle_of_a_cells_tile_is_laid_out_where_a_recipe_says_so(tmp_path):
     mosaic = {**make_cell_recipe(tmp_path)["mosaic"], "cell_px": 12}
-    corpus = finish(load_cells(cell_recipe(tmp_path, mosaic=mosaic), tmp_path))
+    corpus = run_to_end(load_cells(cell_recipe(tmp_path, mosaic=mosaic), tmp_path))
     assert corpus.cells["train"][0].shape[1:] == (1, 12, 12)
 
 
 def test_single_cells_are_judged_by_their_middle(tmp_path):
     read = cell_recipe(tmp_path)
-    corpus = finish(load_cells(read, tmp_path))
+    corpus = run_to_end(load_cells(read, tmp_path))
     job = MosaicJob(read, corpus, build_network(read.network).eval())
     truth, scores = job.score_cells(job.network, "test")
     assert truth.sum(0).tolist() == [9, 8]
@@ -243,7 +243,7 @@ def test_single_cells_are_judged_by_their_middle(tmp_path):
 
 def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
     folder, read, path = tiny
-    corpus = finish(load_bags(read, folder))
+    corpus = run_to_end(load_labelled_images(read, folder))
     network = load_model(str(path), "phenotype").network
     pairs, names = corpus.pairs["train"], ("negative", "positive")
     truths = [otsu_mask(p.image[0]) for p in pairs]
@@ -258,10 +258,10 @@ def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
     sums = [m.sum(0) for m in maps]
     assert overlap(sums, plain["threshold"]) == pytest.approx(max(overlap(sums, t) for t in THRESHOLDS), abs=1e-3)
     single = ImageJob(read.changed({"map_threshold": "single"}), corpus, network)
-    assert single.settings(network) == plain
+    assert single.default_params(network) == plain
     found = choose_settings(network, pairs, 0, names)
-    assert ImageJob(read, corpus, network).settings(network) == found
-    assert found.keys() == read_card(path).settings.keys()
+    assert ImageJob(read, corpus, network).default_params(network) == found
+    assert found.keys() == read_card(path).default_params.keys()
     scales = np.array(map_scales(found, names))
     assert np.log(scales).sum() == pytest.approx(0, abs=1e-3)  # only their ratio counts
     scaled = [(m / scales[:, None, None]).sum(0) for m in maps]
@@ -273,17 +273,17 @@ def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):
 def test_maps_of_a_class_are_divided_by_its_scale(tiny, tmp_path):
     folder, read, path = tiny
     card = read_card(path)
-    image = finish(load_bags(read, folder)).pairs["train"][0].image  # any picture of two channels
+    image = run_to_end(load_labelled_images(read, folder)).pairs["train"][0].image  # any picture of two channels
     pixels = np.clip(image * 20 + 60, 0, 255).astype(np.uint8)
     other = tmp_path / path.name
     scales = {"map_scale_negative": 4.0, "map_scale_positive": 0.5}
-    other.write_text(card.model_copy(update={"settings": {**card.settings, **scales}}).model_dump_json())
+    other.write_text(card.model_copy(update={"default_params": {**card.default_params, **scales}}).model_dump_json())
     other.with_suffix(".safetensors").write_bytes(path.with_suffix(".safetensors").read_bytes())
     own, changed = (
-        finish(start("phenotype", pixels, model=str(p), axes="CYX", channels=(0, 1))).output("maps").array[:]
+        run_to_end(start("phenotype", pixels, model=str(p), axes="CYX", channels=(0, 1))).output("maps").array[:]
         for p in (path, other)
     )
-    before = np.array(map_scales(card.settings, ("negative", "positive")))
+    before = np.array(map_scales(card.default_params, ("negative", "positive")))
     assert own.max() > 0
     np.testing.assert_allclose(changed * np.array([4.0, 0.5])[:, None, None], own * before[:, None, None], rtol=1e-4)
 
@@ -297,14 +297,14 @@ def test_maps_of_a_class_are_divided_by_its_scale(tiny, tmp_path):
         ({"mosaic": {"thresholds": {"negative": 0.5}}}, "'positive' has no threshold"),
     ],
 )
-def test_a_recipe_that_cannot_work_is_refused(tmp_path, changes, words):
-    with pytest.raises(ParameterError, match=words):
+def test_a_recipe_that_cannot_work_is_refused(tmp_path, changes, description):
+    with pytest.raises(ParameterError, match=description):
         check_recipe(recipe(tmp_path, **changes))
 
 
 def test_a_crop_larger_than_the_images_is_refused(tmp_path):
     read = recipe(tmp_path, crop_px=128)
-    corpus = finish(load_bags(read, tmp_path))
+    corpus = run_to_end(load_labelled_images(read, tmp_path))
     with pytest.raises(TrainingError, match="as large as a crop"):
         ImageJob(read, corpus, build_network(read.network))
 

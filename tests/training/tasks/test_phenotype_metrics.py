@@ -1,16 +1,16 @@
 import numpy as np
 
 from phenotype_support import make_recipe
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.recipes.recipe import parse_recipe
-from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.tasks.phenotype_metrics import bag_metrics, cell_metrics, image_metrics
 
 NAMES = ("round", "long", "rare")
 
 
 def test_treatments_are_judged_by_the_median_of_their_replicates(tmp_path):
-    corpus = finish(load_bags(parse_recipe(make_recipe(tmp_path), "recipe"), tmp_path))
+    corpus = run_to_end(load_labelled_images(parse_recipe(make_recipe(tmp_path), "recipe"), tmp_path))
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.3, 0.7]])  # A05 negative … A07 wrong
     found = {m.name: m.value for m in image_metrics(corpus, scores)}
     assert found["accuracy"] == 0.75

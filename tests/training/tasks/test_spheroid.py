@@ -7,7 +7,7 @@ import torch
 
 from spheroid_support import make_recipe
 from vitascope.core.errors import InputError, ParameterError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_files
 from vitascope.io.models.cards import read_card
 from vitascope.networks.unet import initialise
@@ -38,7 +38,7 @@ from vitascope.training.tasks.spheroid import (
 
 
 def test_a_recipe_makes_a_model_that_loads(tmp_path):
-    card_path = finish(run_training(make_recipe(), tmp_path, tmp_path, None, "cpu"))
+    card_path = run_to_end(run_training(make_recipe(), tmp_path, tmp_path, None, "cpu"))
     card = read_card(card_path)
     loaded = load_files(card, tmp_path / card.weights.file)
     assert {m.name for m in card.metrics} >= {"dice live", "recall dead"}
@@ -72,7 +72,7 @@ def test_what_no_relu_follows_starts_flat():
 def test_the_density_is_learnt(tmp_path):
     network = UNet3d(width=2)
     initialise(network, torch.Generator().manual_seed(1))
-    batch = finish(prepare(make_recipe(), tmp_path, network)).batch(0, 2)
+    batch = run_to_end(prepare(make_recipe(), tmp_path, network)).batch(0, 2)
     optimizer = torch.optim.AdamW(network.train().parameters(), 3e-3)
     for _ in range(120):
         loss = density_loss(network.stages(batch["image"]).density, batch["density"], batch["density_weight"])
@@ -87,11 +87,11 @@ def test_training_lowers_the_loss(tmp_path):
         training={"epochs": 1, "steps_per_epoch": 30, "batch_size": 2, "precision": "f32", "learning_rate": 0.01}
     )
     network = UNet3d(width=2)
-    job = finish(prepare(recipe, tmp_path, network))
+    job = run_to_end(prepare(recipe, tmp_path, network))
     batch = job.batch(1000, 4)
     with torch.no_grad():
         before = job.loss(network.train(), batch).item()
-    trained = finish(train(job, recipe.training)).network
+    trained = run_to_end(train(job, recipe.training)).network
     with torch.no_grad():
         assert job.loss(trained.train(), batch).item() < 0.9 * before
 
@@ -101,12 +101,12 @@ def test_the_papers_form_has_no_dead_class(tmp_path):
         targets=[{"name": "live"}, {"name": "density"}],
         network={"name": "unet3d", "arguments": {"in_channels": 2, "out_channels": 2, "width": 2}},
     )
-    volumes = finish(load_volumes(recipe, tmp_path))
+    volumes = run_to_end(load_volumes(recipe, tmp_path))
     assert set(np.unique(volumes["train"][0].classes)) <= {BACKGROUND, LIVE}
 
 
 def test_parts_share_no_spheroid(tmp_path):
-    volumes = finish(load_volumes(make_recipe(), tmp_path))
+    volumes = run_to_end(load_volumes(make_recipe(), tmp_path))
     groups = [v.group for part in volumes.values() for v in part]
     assert len(groups) == len(set(groups)) == 4
 
@@ -144,12 +144,12 @@ def test_a_few_painted_planes_are_enough_and_the_rest_is_ignored(tmp_path):
     classes[3, 10:20, 10:20] = 2
     write_stack(folder, "a.ome.tif", rng.integers(0, 500, (2, 6, 40, 40)).astype(np.uint16), "CZYX")
     write_stack(folder, "painted.ome.tif", classes, "ZYX")
-    (volume,) = finish(load_volumes(painted("painted.ome.tif"), tmp_path))["train"]
+    (volume,) = run_to_end(load_volumes(painted("painted.ome.tif"), tmp_path))["train"]
     np.testing.assert_array_equal(volume.classes, classes)
     assert volume.density is None
     write_stack(folder, "wrong.ome.tif", classes[:, :30], "ZYX")
     with pytest.raises(InputError, match="shape"):
-        finish(load_volumes(painted("wrong.ome.tif"), tmp_path))
+        run_to_end(load_volumes(painted("wrong.ome.tif"), tmp_path))
 
 
 def cubes(folder):
@@ -170,32 +170,34 @@ def by_rows(**rows):
 def test_rows_of_a_volume_are_cut_out_and_the_band_between_is_left_out(tmp_path):
     classes = cubes(tmp_path / "data")
     recipe = by_rows(train_rows=[[0, 30]], validation_rows=[[54, 58]], test_rows=[[58, 64]])
-    volumes = finish(load_volumes(recipe, tmp_path))
+    volumes = run_to_end(load_volumes(recipe, tmp_path))
     for part, rows in (("train", slice(0, 30)), ("validation", slice(54, 58)), ("test", slice(58, 64))):
         (volume,) = volumes[part]
         np.testing.assert_array_equal(volume.classes, classes[:, rows])
-    job = finish(prepare(recipe, tmp_path, UNet3d(width=1)))
-    assert job.words.startswith("Rows of volumes: trained on rows 0-29; validated on rows 54-57; tested on rows 58-63.")
+    job = run_to_end(prepare(recipe, tmp_path, UNet3d(width=1)))
+    assert job.description.startswith(
+        "Rows of volumes: trained on rows 0-29; validated on rows 54-57; tested on rows 58-63."
+    )
     assert "trained on and kept apart" in job.notes[0]
     narrow = by_rows(train_rows=[[0, 40]], test_rows=[[54, 64]])
-    assert "only 14 rows lie between" in finish(prepare(narrow, tmp_path, UNet3d(width=1))).words
+    assert "only 14 rows lie between" in run_to_end(prepare(narrow, tmp_path, UNet3d(width=1))).words
 
 
 @pytest.mark.fault("F01")
 def test_splits_of_volumes_that_cannot_be_are_refused(tmp_path):
     classes = cubes(tmp_path / "data")
     with pytest.raises(TrainingError, match="overlap or touch training rows 0-39"):
-        finish(prepare(by_rows(train_rows=[[0, 40]], test_rows=[[30, 64]]), tmp_path, UNet3d(width=1)))
+        run_to_end(prepare(by_rows(train_rows=[[0, 40]], test_rows=[[30, 64]]), tmp_path, UNet3d(width=1)))
     with pytest.raises(TrainingError, match="No volume has rows 90-99"):
-        finish(load_volumes(by_rows(train_rows=[[0, 40]], test_rows=[[90, 100]]), tmp_path))
+        run_to_end(load_volumes(by_rows(train_rows=[[0, 40]], test_rows=[[90, 100]]), tmp_path))
     with pytest.raises(TrainingError, match="There is no group 'b'"):
-        finish(load_volumes(painted("painted.ome.tif").changed({"split.test_groups": ["b"]}), tmp_path))
+        run_to_end(load_volumes(painted("painted.ome.tif").changed({"split.test_groups": ["b"]}), tmp_path))
     write_stack(tmp_path / "data", "painted.ome.tif", (classes > 1).astype(np.uint8), "ZYX")
     with pytest.raises(TrainingError, match=r"Less than two classes are labelled .* of background, 0 voxels of live"):
-        finish(load_volumes(painted("painted.ome.tif"), tmp_path))
+        run_to_end(load_volumes(painted("painted.ome.tif"), tmp_path))
     write_stack(tmp_path / "data", "painted.ome.tif", 0 * classes, "ZYX")
     with pytest.raises(InputError, match="Nothing is painted"):
-        finish(load_volumes(painted("painted.ome.tif"), tmp_path))
+        run_to_end(load_volumes(painted("painted.ome.tif"), tmp_path))
 
 
 def test_two_colours_are_laid_into_one_volume():
@@ -230,15 +232,15 @@ def test_stacks_are_composed_with_all_but_themselves_and_what_is_kept_apart(tmp_
         volumes={"crop_planes": 4, "sparse": ["mask_b.tif"], "z_step_um": 4, "pixel_size_um": 2},
         split={"by": "group", "test_groups": ["a"]},
     )
-    stacks = finish(read_stacks(recipe, tmp_path))
+    stacks = run_to_end(read_stacks(recipe, tmp_path))
     assert [s.group for s in stacks] == ["a", "a", "b", "c"]  # a with b and c; b with c; c with b
     assert [s.cells is None for s in stacks] == [False, False, True, False]
 
 
 def test_of_large_simulated_volumes_the_middle_column_is_kept(tmp_path):
-    whole = finish(load_volumes(make_recipe(), tmp_path))["train"]
+    whole = run_to_end(load_volumes(make_recipe(), tmp_path))["train"]
     kept = {"simulated": [2, 1, 1], "diameters_um": [40, 50], "crop_planes": 4, "keep_px": 32}
-    columns = finish(load_volumes(make_recipe(volumes=kept), tmp_path))["train"]
+    columns = run_to_end(load_volumes(make_recipe(volumes=kept), tmp_path))["train"]
     for all_of_it, column in zip(whole, columns, strict=True):
         start = [(n - 32) // 2 for n in all_of_it.classes.shape[1:]]
         where = (slice(None), *(slice(a, a + 32) for a in start))
@@ -253,14 +255,14 @@ def test_fields_within_a_spheroid_are_cut_out_before_they_are_normalised():
     )
     assert 2 * field.classes.size < whole.classes.size
     assert (field.classes == 2).any()
-    volume = finish(make_volume(field, recipe))
+    volume = run_to_end(make_volume(field, recipe))
     assert volume.classes.shape == field.classes.shape
     np.testing.assert_allclose(volume.image.mean((1, 2, 3)), 0, atol=1e-2)
     assert np.isin(field.channels[0], whole.channels[0]).all()
 
 
 def test_the_viability_of_a_volume_is_counted_over_labelled_voxels(tmp_path, monkeypatch):
-    volume = finish(load_volumes(make_recipe(), tmp_path))["train"][0]
+    volume = run_to_end(load_volumes(make_recipe(), tmp_path))["train"][0]
     network = UNet3d(width=1).eval()
     found = segment_whole(network, volume)
     assert found.shape == volume.classes.shape
@@ -305,4 +307,4 @@ def test_the_viability_of_a_perfect_segmentation_is_the_quotient():
 )
 def test_recipes_that_cannot_be_are_refused(tmp_path, changes, told):
     with pytest.raises((InputError, ParameterError), match=told):
-        finish(prepare(make_recipe(**changes), tmp_path, UNet3d(width=1)))
+        run_to_end(prepare(make_recipe(**changes), tmp_path, UNet3d(width=1)))

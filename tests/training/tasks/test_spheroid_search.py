@@ -2,7 +2,7 @@ import pytest
 
 from spheroid_support import make_recipe
 from vitascope.core.errors import ModelError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.training.tasks import spheroid_search
 from vitascope.training.tasks.spheroid_search import search
 
@@ -22,9 +22,9 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on_where_it_stopped(tmp_
 
     monkeypatch.setattr(spheroid_search, "_score", score)
     recipe, study = make_recipe(), tmp_path / "new" / "study.db"
-    finish(search(recipe, tmp_path, study, 3))
+    run_to_end(search(recipe, tmp_path, study, 3))
     assert len(tried) == 3
-    best = finish(search(recipe, tmp_path, study, 6))
+    best = run_to_end(search(recipe, tmp_path, study, 6))
     assert len(tried) == 6
     scores = {t: -abs(t[0] - 0.3) - abs(t[1] - 1) for i, t in enumerate(tried) if i != 1}
     assert (best.loss["log_dice"], best.volumes.gamma) == pytest.approx(max(scores, key=scores.get))
@@ -33,14 +33,14 @@ def test_a_search_finds_the_best_of_its_trials_and_goes_on_where_it_stopped(tmp_
 
 
 def test_a_trial_is_a_short_training(tmp_path):
-    best = finish(search(make_recipe(training=SMALL), tmp_path, tmp_path / "study.db", 1, "cpu"))
+    best = run_to_end(search(make_recipe(training=SMALL), tmp_path, tmp_path / "study.db", 1, "cpu"))
     assert 0.1 <= best.loss["log_dice"] <= 0.9
 
 
 def test_without_validation_volumes_or_the_extra_there_is_no_search(tmp_path, monkeypatch):
     recipe = make_recipe(volumes={"simulated": [1, 0, 0], "diameters_um": [40, 50], "crop_planes": 4})
     with pytest.raises(TrainingError, match="validation"):
-        finish(search(recipe, tmp_path, tmp_path / "study.db", 1))
+        run_to_end(search(recipe, tmp_path, tmp_path / "study.db", 1))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="searched"):
-        finish(search(recipe, tmp_path, tmp_path / "study.db", 1))
+        run_to_end(search(recipe, tmp_path, tmp_path / "study.db", 1))

@@ -12,7 +12,7 @@ import yaml
 
 from tests_support import make_model, make_recipe, save_model
 from vitascope.core.errors import ModelError, OutputError, ParameterError, ReaderError, TrainingError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.io.models.cards import read_card
 from vitascope.io.models.weights import read_weights
@@ -44,7 +44,7 @@ def recipe(tmp_path, **changes):
 
 
 def trained(tmp_path, read, name="models", **kwargs):
-    return finish(run_training(read, tmp_path, tmp_path / name, **kwargs))
+    return run_to_end(run_training(read, tmp_path, tmp_path / name, **kwargs))
 
 
 def weights(path):
@@ -57,7 +57,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     tree = make_recipe(folder, training={"epochs": 2, "steps_per_epoch": 3, "batch_size": 2, "precision": "f32"})
     read = parse_recipe(tree, "recipe")
-    return folder, read, finish(run_training(read, folder, folder / "models"))
+    return folder, read, run_to_end(run_training(read, folder, folder / "models"))
 
 
 def test_a_model_is_a_card_and_weights_that_load(tiny):
@@ -86,7 +86,7 @@ def test_no_folder_of_this_machine_is_on_the_card(tiny):
 
 def test_the_figures_on_the_card_are_those_of_the_weights_on_the_test_rows(tiny):
     folder, read, path = tiny
-    corpus = finish(load_corpus(read, folder))
+    corpus = run_to_end(load_corpus(read, folder))
     pair = corpus.test[0]
     predicted = torch_predict(load_model(str(path), "stain").network, pair.image)
     expected = np.corrcoef(predicted[0, 112:160].ravel(), pair.target[0, 112:160].ravel())[0, 1]
@@ -98,7 +98,7 @@ def test_the_figures_on_the_card_are_those_of_the_weights_on_the_test_rows(tiny)
 
 def test_evaluating_gives_the_same_figures_as_users_would_see(tiny):
     folder, read, path = tiny
-    found = finish(run_evaluation(str(path), read, folder))
+    found = run_to_end(run_evaluation(str(path), read, folder))
     assert found[0].value == pytest.approx(read_card(path).metrics[0].value, abs=2e-3)
 
 
@@ -111,7 +111,7 @@ def test_training_learns(tmp_path):
         training={"epochs": 3, "steps_per_epoch": 20, "batch_size": 4, "precision": "f32", "learning_rate": 0.02},
     )
     card = read_card(trained(tmp_path, read))
-    corpus = finish(load_corpus(read, tmp_path))
+    corpus = run_to_end(load_corpus(read, tmp_path))
     untrained = make_model(width=0.25).network
     before = correlation(compare(corpus.test, lambda image: torch_predict(untrained, image)), 0)
     assert card.metrics[0].value > max(0.3, before + 0.2)
@@ -127,15 +127,15 @@ def test_a_stain_that_can_be_read_off_the_image_is_learnt_by_heart(tmp_path):
         augment={"zoom": "none", "defocus": 0.0, "contrast": 0.0, "rotation_degrees": 0},
     )
     network = load_model(str(trained(tmp_path, read)), "stain").network
-    corpus = finish(load_corpus(read, tmp_path))
+    corpus = run_to_end(load_corpus(read, tmp_path))
     assert correlation(compare(corpus.train, lambda image: torch_predict(network, image)), 0) > 0.95
 
 
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(tmp_path, tiny):
     folder, read, path = tiny
-    again = finish(run_training(read, folder, tmp_path / "again"))
+    again = run_to_end(run_training(read, folder, tmp_path / "again"))
     assert weights(again) == weights(path)
-    other = finish(run_training(read.changed({"training.seed": 1}), folder, tmp_path / "other"))
+    other = run_to_end(run_training(read.changed({"training.seed": 1}), folder, tmp_path / "other"))
     assert weights(other) != weights(path)
 
 
@@ -143,7 +143,7 @@ def test_an_existing_model_is_never_replaced(tiny):
     folder, read, path = tiny
     before = path.read_bytes(), weights(path)
     with pytest.raises(ParameterError, match="a model 'tiny' already"):
-        finish(run_training(read, folder, path.parent))
+        run_to_end(run_training(read, folder, path.parent))
     assert (path.read_bytes(), weights(path)) == before
     assert {p.name for p in path.parent.iterdir()} == {"tiny.json", "tiny.safetensors"}
 
@@ -156,7 +156,7 @@ def test_a_model_that_came_while_training_ran_is_not_replaced_either(tmp_path, t
         next(steps)
     (out / "tiny.json").write_text("mine")
     with pytest.raises(ParameterError, match="already"):
-        finish(steps)
+        run_to_end(steps)
     assert (out / "tiny.json").read_text() == "mine"
 
 
@@ -172,7 +172,7 @@ def test_cancelled_training_goes_on_where_it_was_to_the_bit(tmp_path, tiny, stop
     steps.close()
     assert not (out / "tiny.json").exists()
     assert (out / "tiny.training" / "latest.pt").exists()
-    resumed = finish(run_training(read, folder, out))
+    resumed = run_to_end(run_training(read, folder, out))
     assert weights(resumed) == weights(path)
     assert {p.name for p in out.iterdir()} == {"tiny.json", "tiny.safetensors"}
 
@@ -210,7 +210,7 @@ def test_training_killed_within_an_epoch_goes_on_to_the_same_weights(tmp_path, t
     process.kill()
     process.communicate()
     assert not (out / "tiny.json").exists()
-    resumed = finish(run_training(read, folder, out))
+    resumed = run_to_end(run_training(read, folder, out))
     assert weights(resumed) == weights(path)
 
 
@@ -222,15 +222,15 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint_that_is_not_its_own(tmp
         pass
     begun.close()
     with pytest.raises(TrainingError, match="another training run"):
-        finish(run_training(read.changed({"training.seed": 9}), folder, out))
+        run_to_end(run_training(read.changed({"training.seed": 9}), folder, out))
     with pytest.raises(TrainingError, match="another training run"):
-        finish(run_training(read, folder, out, start_from=str(path)))
+        run_to_end(run_training(read, folder, out, start_from=str(path)))
 
 
 def test_training_can_start_from_a_model_which_the_card_then_names(tmp_path, tiny):
     folder, read, path = tiny
     child = read.changed({"id": "child", "training.learning_rate": 1e-12, "training.epochs": 1})
-    card = read_card(finish(run_training(child, folder, tmp_path / "out", start_from=str(path))))
+    card = read_card(run_to_end(run_training(child, folder, tmp_path / "out", start_from=str(path))))
     parent = read_card(path)
     assert card.parent == f"tiny {parent.weights.sha256}"
     ours = read_weights(tmp_path / "out" / "child.safetensors", card.weights.sha256)
@@ -260,20 +260,20 @@ def test_a_parent_built_otherwise_is_refused_before_anything_is_read(tmp_path, t
         ({"crop_px": 96}, TrainingError, "No training image is as large as a crop"),
     ],
 )
-def test_recipes_that_cannot_be_trained_are_refused_before_the_first_step(tmp_path, changes, error, words):
+def test_recipes_that_cannot_be_trained_are_refused_before_the_first_step(tmp_path, changes, error, description):
     read = recipe(tmp_path).changed(changes)
 
     def watch(progress):
         assert getattr(progress, "epoch", None) is None, "training began"
 
-    with pytest.raises(error, match=words):
-        finish(run_training(read, tmp_path, tmp_path / "models", device="cpu"), watch)
+    with pytest.raises(error, match=description):
+        run_to_end(run_training(read, tmp_path, tmp_path / "models", device="cpu"), watch)
 
 
 def test_absent_data_is_a_sentence(tmp_path, no_network):
     read = recipe(tmp_path)
     with pytest.raises(ReaderError, match="not on this machine"):
-        finish(run_training(read, tmp_path / "elsewhere", tmp_path / "models"))
+        run_to_end(run_training(read, tmp_path / "elsewhere", tmp_path / "models"))
 
 
 @pytest.mark.fault("E11")
@@ -299,19 +299,19 @@ def test_without_a_test_part_there_are_no_figures_unless_a_twin_has_them(tmp_pat
     assert read_card(path).metrics == ()
     twin = read_card(trained(tmp_path, recipe(tmp_path, id="twin")))
     card = read_card(trained(tmp_path, recipe(tmp_path, split=split, twin_metrics="twin", id="with-twin")))
-    assert [(m.value, m.of_twin) for m in card.metrics] == [(m.value, True) for m in twin.metrics]
+    assert [(m.value, m.from_holdout_model) for m in card.metrics] == [(m.value, True) for m in twin.metrics]
     with pytest.raises(ModelError, match="keeps no test part"):
-        finish(run_evaluation(str(path), recipe(tmp_path, split=split), tmp_path))
+        run_to_end(run_evaluation(str(path), recipe(tmp_path, split=split), tmp_path))
 
 
 def test_a_model_of_other_targets_or_planes_is_not_measured(tmp_path):
     read = recipe(tmp_path)
     other = save_model(make_model(model_id="other", targets=("actin",), width=0.25), tmp_path / "models")
     with pytest.raises(ModelError, match="predicts actin, the recipe measures DNA"):
-        finish(run_evaluation(str(other), read, tmp_path))
+        run_to_end(run_evaluation(str(other), read, tmp_path))
     stack = save_model(make_model(model_id="stack", planes=3, width=0.25), tmp_path / "models")
     with pytest.raises(ModelError, match="in_channels = 3"):
-        finish(run_evaluation(str(stack), read, tmp_path))
+        run_to_end(run_evaluation(str(stack), read, tmp_path))
 
 
 @pytest.mark.parametrize("rows", [40, 100, 131])
@@ -325,7 +325,7 @@ def test_training_rows_of_any_number_end_in_a_card(tmp_path, rows):
 
 def test_the_domain_is_that_of_the_training_rows(tiny):
     folder, read, path = tiny
-    corpus = finish(load_corpus(read, folder))
+    corpus = run_to_end(load_corpus(read, folder))
     domain = read_card(path).domain
     pixels = corpus.train[0].image[0, 0:64]
     assert domain.statistics["mean"][1] == pytest.approx(pixels.mean(), abs=0.02)
@@ -346,7 +346,7 @@ def test_predicting_and_encoding_pad_by_reflection_to_a_multiple_of_16():
 
 def test_only_pixels_that_count_are_pooled(tiny):
     folder, read, _ = tiny
-    pair = finish(load_corpus(read, folder)).test[0]
+    pair = run_to_end(load_corpus(read, folder)).test[0]
     weight = pair.weight.copy()
     weight[0, :, ::2] = 0
     halved = type(pair)(pair.image, pair.target, weight, pair.areas)
@@ -357,7 +357,7 @@ def test_only_pixels_that_count_are_pooled(tiny):
 
 def test_a_flat_prediction_scores_nothing_and_still_makes_a_card(tiny):
     folder, read, _ = tiny
-    corpus = finish(load_corpus(read, folder))
+    corpus = run_to_end(load_corpus(read, folder))
     found = metrics_of(read, corpus.test, lambda image: np.full((1, *image.shape[1:]), 0.5, np.float32))
     assert (found[0].value, found[0].low, found[0].level) == (0.0, None, None)
 
@@ -373,9 +373,9 @@ def test_a_full_disk_at_the_end_leaves_no_half_model_and_the_next_run_finishes(t
     with monkeypatch.context() as patched:
         patched.setattr(training, "write_card", full)
         with pytest.raises(OutputError):
-            finish(run_training(read, folder, out))
+            run_to_end(run_training(read, folder, out))
     assert {p.name for p in out.iterdir()} == {"tiny.training"}
-    assert weights(finish(run_training(read, folder, out))) == weights(path)
+    assert weights(run_to_end(run_training(read, folder, out))) == weights(path)
 
 
 def test_progress_names_the_epochs_and_counts_every_step(tmp_path, tiny):

@@ -8,14 +8,14 @@ import tifffile
 from safetensors.numpy import save_file
 
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
-from vitascope.core.progress import finish
+from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.models.cards import read_card
 from vitascope.networks.resnet import ResNet18
-from vitascope.recipes.labelled_images import find_bags
+from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.recipe import TrunkWeights, parse_recipe
 from vitascope.simulate.spheroid_series import DAYS, Setting, make_spheroid
-from vitascope.training.data.labelled_images import load_bags
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.simulated import draw, draw_control, truths
 from vitascope.training.tasks.regression import predict
 from vitascope.training.tasks.viability import check_recipe, fill_trunk, r2, run_evaluation, run_training
@@ -25,14 +25,14 @@ BASE = {
     "id": "viability-test",
     "title": "t",
     "summary": "s",
-    "distrust": "all",
+    "limitations": "all",
     "licence": "BSD-3-Clause",
     "credit": "c",
     "split": {"by": "group", "validation_fraction": 0.4, "test_fraction": 0.2},
     "input": {
         "modality": "bright-field",
         "channels": ["bright-field"],
-        "find": "spheroid",
+        "crop_to": "spheroid",
         "side_px": 32,
         "normalisation": {"method": "background"},
     },
@@ -51,7 +51,7 @@ def recipe(data=None, **changes):
 
 
 def test_a_model_is_trained_measured_and_the_same_again(tmp_path):
-    cards = [read_card(finish(run_training(recipe(), tmp_path, tmp_path / n, device="cpu"))) for n in "ab"]
+    cards = [read_card(run_to_end(run_training(recipe(), tmp_path, tmp_path / n, device="cpu"))) for n in "ab"]
     assert cards[0].weights.sha256 == cards[1].weights.sha256
     card = cards[0]
     assert {m.name for m in card.metrics} >= {"MAE", "R2", "MAE of the best constant"}
@@ -59,7 +59,7 @@ def test_a_model_is_trained_measured_and_the_same_again(tmp_path):
     assert card.domain.distance_99 is not None
     # What training started from is no matter to what was made of it: a file that is not there is not asked for.
     started = recipe(trunk={"file": "none.safetensors", "sha256": "0" * 64})
-    again = finish(run_evaluation(str(tmp_path / "a" / "viability-test.json"), started, tmp_path, "cpu"))
+    again = run_to_end(run_evaluation(str(tmp_path / "a" / "viability-test.json"), started, tmp_path, "cpu"))
     assert {m.name: m.value for m in again} == pytest.approx(
         {m.name: m.value for m in card.metrics}, rel=0.02, abs=0.01
     )
@@ -67,10 +67,10 @@ def test_a_model_is_trained_measured_and_the_same_again(tmp_path):
 
 def test_the_pair_variant_sees_the_control_of_its_plate_and_day(tmp_path):
     pair = {
-        "input": {**BASE["input"], "channels": ["bright-field", "control"], "find": "centre", "side_px": 48},
+        "input": {**BASE["input"], "channels": ["bright-field", "control"], "crop_to": "centre", "side_px": 48},
         "network": {"name": "nvir", "arguments": {"width": 0.0625, "in_channels": 2, "pair": True}},
     }
-    corpus = finish(load_bags(recipe(**pair), tmp_path))
+    corpus = run_to_end(load_labelled_images(recipe(**pair), tmp_path))
     sample = corpus.samples["train"][0]
     number = int(sample.bag.images.name.split("_")[1])
     plate = int(sample.bag.group.removeprefix("plate"))
@@ -78,7 +78,7 @@ def test_the_pair_variant_sees_the_control_of_its_plate_and_day(tmp_path):
     np.testing.assert_array_equal(draw_control(recipe().data[0].simulated, number), control)
     np.testing.assert_allclose(sample.planes[1], control)
     np.testing.assert_allclose(sample.planes[0], draw(recipe().data[0].simulated, number)[0])
-    path = finish(run_training(recipe(**pair), tmp_path, tmp_path / "pair", device="cpu"))
+    path = run_to_end(run_training(recipe(**pair), tmp_path, tmp_path / "pair", device="cpu"))
     model = load_model(str(path), "viability")
     assert predict(model.network, corpus.pairs["test"])[0].shape == (len(corpus.pairs["test"]),)
 
@@ -101,7 +101,7 @@ def write_table(folder, roles=("medium", "medium", "drug", "medium", "drug", "dr
 
 def test_numbers_of_a_table_are_divided_by_the_median_of_their_plates_controls(tmp_path):
     data = recipe(write_table(tmp_path)).data[0]
-    found = {b.images.name: b.labels["viability"] for b in find_bags(data, ("viability",), tmp_path)}
+    found = {b.images.name: b.labels["viability"] for b in find_labelled_images(data, ("viability",), tmp_path)}
     expected = [100 / 200, 300 / 200, 50 / 200, 1.0, 0.5, 2.0]
     assert [found[f"spheroid{n}"] for n in range(6)] == pytest.approx(expected)
 
@@ -109,7 +109,7 @@ def test_numbers_of_a_table_are_divided_by_the_median_of_their_plates_controls(t
 def test_a_plate_without_a_control_is_named(tmp_path):
     data = recipe(write_table(tmp_path, ("medium", "medium", "drug", "drug", "drug", "drug"))).data[0]
     with pytest.raises(InputError, match="'p1' has no control"):
-        find_bags(data, ("viability",), tmp_path)
+        find_labelled_images(data, ("viability",), tmp_path)
 
 
 def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(tmp_path):
@@ -119,7 +119,7 @@ def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(t
         input={**BASE["input"], "channels": ["bright-field", "control"]},
         split={"by": "group"},
     )
-    corpus = finish(load_bags(made, tmp_path))
+    corpus = run_to_end(load_labelled_images(made, tmp_path))
     own = {s.bag.images.name: s for part in corpus.samples.values() for s in part}
     # plate p0: 100, 300 and 50, the median is 100: the others stand beside spheroid0, and that beside the next nearest
     expected = {"spheroid0": "spheroid2", "spheroid1": "spheroid0", "spheroid2": "spheroid0"}
@@ -140,7 +140,7 @@ def test_a_pair_network_without_controls_is_told_so(tmp_path):
         input={**BASE["input"], "channels": ["bright-field", "control"]},
     )
     with pytest.raises(InputError, match="'p0' has no control to put beside"):
-        finish(load_bags(made, tmp_path))
+        run_to_end(load_labelled_images(made, tmp_path))
 
 
 def colour_file(folder, drop=""):
@@ -179,8 +179,8 @@ def test_weights_that_are_absent_altered_or_others_are_refused(tmp_path):
         ({"loss": {"pcc": 1.0}}, "no loss 'pcc'"),
     ],
 )
-def test_a_recipe_of_another_task_is_refused(changes, words):
-    with pytest.raises(ParameterError, match=words):
+def test_a_recipe_of_another_task_is_refused(changes, description):
+    with pytest.raises(ParameterError, match=description):
         check_recipe(recipe(**changes))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.flags import join_flags
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.plates.plate import Plate, Site
 from vitascope.ops.intensity.quality import look
 from vitascope.stats.plate_normalise import robust_z
@@ -19,7 +19,7 @@ MOST_SATURATED_PERCENT = 1.0
 NUMBERS = ("focus", "contrast_percent", "brightness_percent", "saturated_percent", "black_percent")
 
 
-def image_quality(plate: Plate, channel: int = 0) -> Steps[pd.DataFrame]:
+def image_quality(plate: Plate, channel: int = 0) -> ProgressGenerator[pd.DataFrame]:
     """Measure focus, contrast and exposure of all images, the middle plane of each, one image in memory at a time.
 
     Parameters

@@ -23,7 +23,7 @@ class PlateJob:
     plate : Plate
     params : RunParams
     out : Path
-        Folder for the results; one that was begun is gone on with.
+        Folder for the results; an unfinished run in it is resumed.
     plate_map : PlateMap or None
         What is in each well; its columns are put into the tables.
     scheduler : str or None
@@ -33,7 +33,7 @@ class PlateJob:
     pixel_size_um : float or None
         Of all images, where the files do not tell it.
     axes : str or None
-    group : str or None
+    pattern : str or None
         Pattern that the plate was opened with, to open it again from its results.
     redo : bool
         Whether to run again what failed or was incomplete.
@@ -50,12 +50,12 @@ class PlateJob:
     workers: int | None = None
     pixel_size_um: float | None = None
     axes: str | None = None
-    group: str | None = None
+    pattern: str | None = None
     redo: bool = False
     command: str = ""
 
 
-def asked(job: PlateJob) -> dict[str, Any]:
+def run_identity(job: PlateJob) -> dict[str, Any]:
     """Return what two runs must have in common to share a folder."""
     return {
         "task": job.spec.name,
@@ -66,7 +66,7 @@ def asked(job: PlateJob) -> dict[str, Any]:
     }
 
 
-def check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+def check_same_run(before: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to mix two runs in one folder.
 
     Raises

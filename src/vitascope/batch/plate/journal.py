@@ -19,10 +19,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from vitascope.batch.item import Done
+from vitascope.batch.item import ItemResult
 from vitascope.core.errors import OutputError, ReaderError
 from vitascope.core.result import Provenance
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.atomic import output_error
 from vitascope.io.results.folder import RESULTS
 
@@ -47,7 +47,7 @@ class Entry:
     Parameters
     ----------
     name : str
-    place : Place
+    place : WellPosition
     status : str
     reason : str
         The flags, joined by ``;``.
@@ -59,7 +59,7 @@ class Entry:
     """
 
     name: str
-    place: Place
+    place: WellPosition
     status: str
     reason: str
     message: str
@@ -144,7 +144,7 @@ class Journal:
 
     # -- the images -------------------------------------------------------------------------------------------------
 
-    def expect(self, images: Sequence[tuple[str, Place]]) -> None:
+    def expect(self, images: Sequence[tuple[str, WellPosition]]) -> None:
         """Note all images of the plate, in their order; what is known of them stays."""
         rows = [(n, i, p.plate, p.well, p.field, p.time) for i, (n, p) in enumerate(images)]
         with self._said(), self._db:
@@ -154,7 +154,7 @@ class Journal:
                 rows,
             )
 
-    def record(self, images: Sequence[Done]) -> None:
+    def record(self, images: Sequence[ItemResult]) -> None:
         """Note that images are done, all in one transaction.
 
         Raises
@@ -167,7 +167,7 @@ class Journal:
             for number, done in enumerate(images, start=last + 1):
                 self._record(done, number)
 
-    def _record(self, done: Done, number: int) -> None:
+    def _record(self, done: ItemResult, number: int) -> None:
         pictures = [path.relative_to(self.folder).as_posix() for path in done.pictures]
         self._db.execute(
             "UPDATE images SET status=?, reason=?, message=?, signature=?, seconds=?, sequence=?, rows=?, pictures=?, "
@@ -225,7 +225,7 @@ class Journal:
             "WHERE status IS NOT NULL ORDER BY position"
         )
         for name, plate, well, field, time, status, reason, message, rows, pictures in self._each(query):
-            place = Place(plate, well, field, time)
+            place = WellPosition(plate, well, field, time)
             yield Entry(name, place, status, reason, message, json.loads(rows), tuple(json.loads(pictures)))
 
     def provenances(self) -> Iterator[Provenance]:

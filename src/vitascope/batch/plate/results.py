@@ -185,7 +185,7 @@ class PlateResults:
             source = journal.get("source") or {}
         if not source:
             raise ReaderError(f"'{self.folder}' does not say where its plate lies.", "Open the plate yourself.")
-        return open_plate(source["path"], group=source["group"], plate=self.name)
+        return open_plate(source["path"], pattern=source.get("pattern", source.get("group")), plate=self.name)
 
 
 def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from vitascope.batch.item import ENDS_THE_RUN, Done, Item, Work, failed, sign
+from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, failed, file_signature
 from vitascope.batch.open_workers import open_workers
-from vitascope.batch.plate.job import PlateJob, asked, check_same
+from vitascope.batch.plate.job import PlateJob, check_same_run, run_identity
 from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
 from vitascope.batch.plate.lock import LOCK, locked
 from vitascope.batch.plate.tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.atomic import TEMPORARY, check_writable
 from vitascope.io.models.cards import find_model
 from vitascope.io.results.images import remove
@@ -71,7 +71,7 @@ class PlateProgress(Progress):
     name: str = ""
 
 
-def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -> Steps[PlateReport]:
+def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -> ProgressGenerator[PlateReport]:
     """Run a task on the images of a plate, or go on with a run that was stopped.
 
     Parameters
@@ -151,11 +151,11 @@ class _Run:
             remove(leftover)
         finished = journal.finished()
         if finished:
-            check_same(journal.get("asked"), asked(job))
+            check_same_run(journal.get("asked"), run_identity(job))
         else:
             now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
-            journal.set(asked=asked(job), started=now, plan=None, model_sha256=None)
-        source = {"path": str(job.plate.path.absolute()), "group": job.group}
+            journal.set(asked=run_identity(job), started=now, plan=None, model_sha256=None)
+        source = {"path": str(job.plate.path.absolute()), "pattern": job.pattern}
         journal.set(command=job.command, source=source, shape=[job.plate.rows, job.plate.columns])
         journal.set(starts=(journal.get("starts") or 0) + 1)
         journal.expect([(site.id, site.place) for site in job.plate])
@@ -176,9 +176,9 @@ class _Run:
     def _is_stale(self, status: str, signature: str, paths: tuple[Path, ...]) -> bool:
         if self.job.redo and status in NOT_DONE:
             return True
-        return signature != sign(paths)
+        return signature != file_signature(paths)
 
-    def keep(self, images: list[Done]) -> None:
+    def keep(self, images: list[ItemResult]) -> None:
         """Note images in the journal, all at once.
 
         Raises
@@ -200,7 +200,7 @@ class _Run:
                 "Start the same command again when it is back: it goes on where it was.",
             )
 
-    def _settle_plan(self, images: list[Done]) -> None:
+    def _settle_plan(self, images: list[ItemResult]) -> None:
         known = self.journal.get("model_sha256")
         for done in images:
             provenance = done.provenance
@@ -218,7 +218,7 @@ class _Run:
 
     # -- the work ---------------------------------------------------------------------------------------------------
 
-    def work_through(self, open_with: Callable[..., Workers]) -> Steps[None]:
+    def work_through(self, open_with: Callable[..., Workers]) -> ProgressGenerator[None]:
         """Hand out images until all are done."""
         if not self.waiting:
             return
@@ -247,7 +247,7 @@ class _Run:
 
     def _written_since(self) -> bool:
         """Put the failed images back whose files were changed since: an instrument may still be writing them."""
-        changed = [item for item, signature in self.failed if sign(item.paths) != signature]
+        changed = [item for item, signature in self.failed if file_signature(item.paths) != signature]
         self.failed = []
         if not changed or self.looks == len(LOOK_AGAIN_S):
             return False
@@ -282,8 +282,8 @@ class _Run:
         self.flying[id(chunk)] = chunk
         workers.submit(chunk)
 
-    def _take_in(self, ended: list[tuple[Chunk, list[Done] | BaseException]]) -> None:
-        found: list[Done] = []
+    def _take_in(self, ended: list[tuple[Chunk, list[ItemResult] | BaseException]]) -> None:
+        found: list[ItemResult] = []
         error: BaseException | None = None
         for chunk, result in ended:
             del self.flying[id(chunk)]
@@ -306,7 +306,7 @@ class _Run:
         if error is not None:
             raise error
 
-    def _died(self, chunk: Chunk) -> list[Done]:
+    def _died(self, chunk: Chunk) -> list[ItemResult]:
         """Put the images of a worker that died aside; one that was alone with it twice has failed."""
         item = chunk.items[0]
         alone = len(chunk.items) == 1 and item.name in self.died  # those put aside before run with nobody else

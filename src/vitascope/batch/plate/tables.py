@@ -18,7 +18,7 @@ from vitascope.core.flags import join_flags
 from vitascope.core.result import Provenance
 from vitascope.core.versions import versions
 from vitascope.core.well import PLATE_SHAPES
-from vitascope.io.atomic import whole_file
+from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
 from vitascope.io.results.plate_images import describe_pictures
@@ -199,7 +199,7 @@ def write_parquet(path: Path, pieces: Iterable[pd.DataFrame]) -> None:
     tables: list[pa.Table] = []
     rows = 0
     writer: pq.ParquetWriter | None = None
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         for piece in pieces:
             tables.append(as_arrow(piece))
             rows += len(piece)
@@ -268,7 +268,7 @@ def write_provenance(journal: Journal) -> None:
         "counts": {status or "not done": count for status, count in journal.counts().items()},
     }
     text = json.dumps(top, indent=2, ensure_ascii=False)
-    with whole_file(journal.folder / PROVENANCE) as file:
+    with atomic_write(journal.folder / PROVENANCE) as file:
         file.write(text[:-2].encode("utf-8", "surrogateescape") + b',\n  "images": [')
         for number, provenance in enumerate(journal.provenances()):
             line = json.dumps(provenance.model_dump(mode="json", exclude=set(shared)), ensure_ascii=False)

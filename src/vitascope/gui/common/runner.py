@@ -3,7 +3,7 @@
 What napari's workers do with exceptions and with ``quit`` leaves a dock hanging or silent (an exception ends as
 "completed", a ``RuntimeError`` without any signal, a stopped generator is never closed). So nothing is ever raised out
 of the worker: one generator steps the run, looks at an event between steps, closes the run itself and returns an
-:class:`Outcome`.
+:class:`RunOutcome`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from qtpy.QtCore import QObject, Signal
 from superqt.utils import GeneratorWorker
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.progress import Progress, Steps, StopEarly
+from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ logger = logging.getLogger(__name__)
 LEAST_PAUSE_S = 0.05
 """Progress is shown this often at most, however fast the steps come."""
 
-MakeSteps = Callable[[], Steps[Any]]
-Work = Callable[[], Generator[Progress, None, "Outcome"]]
+MakeSteps = Callable[[], ProgressGenerator[Any]]
+Work = Callable[[], Generator[Progress, None, "RunOutcome"]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run ended.
 
     Parameters
@@ -56,8 +56,8 @@ class Outcome:
 
 def drain(
     make_steps: MakeSteps, cancelled: threading.Event, stopped: threading.Event | None = None
-) -> Generator[Progress, None, Outcome]:
-    """Step a run to its end; every exception becomes an :class:`Outcome`, and the run is always closed.
+) -> Generator[Progress, None, RunOutcome]:
+    """Step a run to its end; every exception becomes an :class:`RunOutcome`, and the run is always closed.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def drain(
     stopped : Event, optional
         The same; a training that is under way then ends early, and keeps the best.
     """
-    steps: Steps[Any] | None = None
+    steps: ProgressGenerator[Any] | None = None
     last, stage = 0.0, ""
     progress: Progress | None = None
     told = False
@@ -82,13 +82,13 @@ def drain(
                 else:
                     progress = next(steps)
             except StopIteration as stop:
-                return Outcome("done", stop.value)
+                return RunOutcome("done", stop.value)
             now = time.monotonic()
             ended = isinstance(progress, EpochProgress) and progress.preview
             if ended or progress.stage != stage or progress.done >= progress.total or now - last >= LEAST_PAUSE_S:
                 last, stage = now, progress.stage
                 yield progress
-        return Outcome("cancelled")
+        return RunOutcome("cancelled")
     except Exception as error:
         return failure(error)
     finally:
@@ -96,17 +96,21 @@ def drain(
             steps.close()
 
 
-def failure(error: Exception) -> Outcome:
+def failure(error: Exception) -> RunOutcome:
     """Say what went wrong: our own errors in their words, others by name with the details in the log."""
     if isinstance(error, VitascopeError):
-        return Outcome("failed", error, error.message, error.hint)
-    from vitascope.batch.item import trail  # readers come with it, and opening a dock shall not wait for them
+        return RunOutcome("failed", error, error.message, error.hint)
+    from vitascope.batch.item import (
+        traceback_summary,  # readers come with it, and opening a dock shall not wait for them
+    )
 
-    logger.error("A run ended unexpectedly: %s at %s", type(error).__name__, trail(error))
+    logger.error("A run ended unexpectedly: %s at %s", type(error).__name__, traceback_summary(error))
     if isinstance(error, MemoryError):
-        return Outcome("failed", error, "Memory ran out.", "Close other programs, or use a smaller part of the image.")
+        return RunOutcome(
+            "failed", error, "Memory ran out.", "Close other programs, or use a smaller part of the image."
+        )
     reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
-    return Outcome("failed", error, f"Something unexpected went wrong: {reason} ({type(error).__name__}).", LOG_HINT)
+    return RunOutcome("failed", error, f"Something unexpected went wrong: {reason} ({type(error).__name__}).", LOG_HINT)
 
 
 LOG_HINT = "The details are in the log (Help ▸ Show logs)."
@@ -190,7 +194,7 @@ class Runner(QObject):  # type: ignore[misc]
     """Progress, and the seconds left or None."""
 
     ended = Signal(object)
-    """Outcome; emitted once for each run."""
+    """RunOutcome; emitted once for each run."""
 
     busy: ClassVar[Runner | None] = None
     """Who runs now, in the whole program."""
@@ -201,7 +205,7 @@ class Runner(QObject):  # type: ignore[misc]
         self._launch = launch or in_thread
         self._activity = activity
         self._cancelled, self._stopped = threading.Event(), threading.Event()
-        self._drain: Generator[Progress, None, Outcome] | None = None
+        self._drain: Generator[Progress, None, RunOutcome] | None = None
         self._bar: ActivityBar | None = None
         self._time_left = TimeLeft()
         self._warned: set[str] = set()
@@ -238,7 +242,7 @@ class Runner(QObject):  # type: ignore[misc]
         # Making a bar lets other events through, clicks among them: the run is already known to be going.
         self._bar = ActivityBar(title, self.cancel) if self._activity else None
 
-        def work() -> Generator[Progress, None, Outcome]:
+        def work() -> Generator[Progress, None, RunOutcome]:
             return (yield from source)
 
         self._launch(self, work)
@@ -270,7 +274,7 @@ class Runner(QObject):  # type: ignore[misc]
             logger.warning("%s", warnings.formatwarning(*warning[:4]))
             show_warning(text)
 
-    def on_end(self, outcome: Outcome) -> None:
+    def on_end(self, outcome: RunOutcome) -> None:
         """Report how the run ended."""
         if not self.running:
             return
@@ -286,7 +290,7 @@ class Runner(QObject):  # type: ignore[misc]
         source = self._drain
         if source is not None:
             source.close()
-            self.on_end(Outcome("cancelled"))
+            self.on_end(RunOutcome("cancelled"))
         self.worker = None
 
 
@@ -306,7 +310,7 @@ Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 def in_background(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
-    """Work in a thread; an exception becomes an :class:`Outcome`, for napari loses them."""
+    """Work in a thread; an exception becomes an :class:`RunOutcome`, for napari loses them."""
 
     def safely() -> Any:
         try:

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 
 from vitascope.gui.docks.wells_dock import MAP_OPACITY, WellsDock
-from vitascope.gui.run.export import Run
+from vitascope.gui.run.export import FinishedRun
 from vitascope.tasks import atp
 
 OUTLINE_OPACITY = 0.8
@@ -22,7 +22,7 @@ class AtpDock(WellsDock):
 
     spec = atp.SPEC
 
-    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Any]) -> None:
         """Show the well through its map, with calm outlines; the percentile waits hidden: it would cover both."""
         super().layers_added(run, layers)
         for layer in layers:

@@ -24,10 +24,10 @@ from qtpy.QtWidgets import (
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import BUNDLED_MODELS, user_models
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.dock import Dock
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.runner import Outcome, Runner
+from vitascope.gui.common.runner import Runner, RunOutcome
 from vitascope.gui.run.model_box import CardWindow, metric_text
 from vitascope.gui.train.compare_box import CompareBox
 from vitascope.gui.train.import_dialog import ImportQuestion
@@ -84,7 +84,7 @@ class ModelsDock(Dock):
         self.compare.reload()
         super().showEvent(event)
 
-    def _start(self, title: str, steps: Callable[[], Steps[Any]], after: Callable[[Any], None]) -> None:
+    def _start(self, title: str, steps: Callable[[], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:
         self._after = after
         self._say(f"{title} …")
         self.tabs.setEnabled(False)
@@ -94,7 +94,7 @@ class ModelsDock(Dock):
             self.tabs.setEnabled(True)
             self._say(str(error))
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         if not self._open:
             return
         self.tabs.setEnabled(True)
@@ -233,7 +233,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         """Write the chosen model as one file: of ours, for bioimage.io (``.zip``), or its network (``.onnx``)."""
         model = self.chosen()
 
-        def steps() -> Steps[str]:
+        def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "writing")
             if path.suffix == ".zip":
                 TaskSpec.load_exchange().export_bioimageio(model, path)
@@ -270,7 +270,7 @@ class ModelList(QWidget):  # type: ignore[misc]
             For a file of another program: the model whose network it has, and the name of the new one.
         """
 
-        def steps() -> Steps[str]:
+        def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "reading")
             foreign = path.suffix in FOREIGN
             card = TaskSpec.load_exchange().import_foreign(path, like, name) if foreign else import_model(path)

@@ -11,17 +11,17 @@ from napari.layers import Image, Labels, Layer
 from vitascope.core.result import Result
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
-from vitascope.gui.run.export import Run
+from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.map_box import MapBox, layers_by_class
 from vitascope.tasks import phenotype
 
 
-class MapDock(TaskDock):
+class RegionDock(TaskDock):
     """A dock with maps; subclasses name the task."""
 
     def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
         self.maps = MapBox()
-        self._shown: Run | None = None
+        self._shown: FinishedRun | None = None
         super().__init__(napari_viewer, runner)
         self.maps.regionsWanted.connect(self.find_regions)
 
@@ -29,7 +29,7 @@ class MapDock(TaskDock):
         """Return the maps' sliders, which stand below the answer."""
         return (self.maps,)
 
-    def _show_run(self, run: Run) -> None:
+    def _show_run(self, run: FinishedRun) -> None:
         self._shown = run
         super()._show_run(run)
 
@@ -38,7 +38,7 @@ class MapDock(TaskDock):
         self._shown = None
         super()._show_failure(message, hint)
 
-    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Show the map of the predicted class; the places' probabilities and the other maps wait unseen."""
         shown = predicted_layers(run.result, layers)
         for layer in layers:
@@ -63,7 +63,7 @@ class MapDock(TaskDock):
         self._shown = replace(self._shown, result=result)
         self.maps.take(result)
         self.answer.show_result(result)
-        self.take_away.offer(self._shown, self.maps.labels)
+        self.export_box.offer(self._shown, self.maps.labels)
 
 
 def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
@@ -73,7 +73,7 @@ def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
     return [layer for name, layer in maps.items() if name in predicted] or list(maps.values())
 
 
-class PhenotypeDock(MapDock):
+class PhenotypeDock(RegionDock):
     """Phenotype."""
 
     spec = phenotype.SPEC

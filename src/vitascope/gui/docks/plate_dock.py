@@ -20,13 +20,13 @@ from vitascope.gui.common.layout import make_note, make_title, scrolling
 from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
-from vitascope.gui.plate.heatmap_box import HeatBox
+from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_export import PlateExportButton
 from vitascope.gui.plate.plate_map_box import PlateMapBox
 from vitascope.gui.plate.plate_open_box import PlateOpenBox
 from vitascope.gui.plate.plate_run_box import PlateRunBox
 from vitascope.gui.plate.quality_box import QualityBox
-from vitascope.gui.plate.thumbnail_box import ThumbBox
+from vitascope.gui.plate.thumbnail_box import ThumbnailBox
 from vitascope.gui.plate.well_view import RESULTS, WellView
 from vitascope.io.plates.plate import Plate
 
@@ -56,10 +56,10 @@ class PlateDock(Dock):
         super().__init__(napari_viewer, runner)
         self.note = make_note()
         self.view = WellView(self._viewer, self._say, self._guarded(launch))
-        self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatBox()
-        self.run, self.thumbs = PlateRunBox(self.runner), ThumbBox(self._guarded(launch))
+        self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatmapBox()
+        self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._guarded(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
-        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Add beside …")
+        self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
         self._looked: dict[str, pd.DataFrame] = {}
@@ -129,7 +129,7 @@ class PlateDock(Dock):
     # -- going away -------------------------------------------------------------------------------------------------
 
     def close_down(self) -> None:
-        """Cancel the run, which can be gone on with, and go."""
+        """Cancel the run, which can be resumed, and go."""
         for runner in self._others():
             runner.cancel()
         self.view.close()
@@ -157,7 +157,7 @@ class PlateDock(Dock):
     def _plate_changed(self) -> None:
         plate = self.input.value()
         self.map.set_plate(plate)
-        self.run.set_plate(plate, self.input.group())
+        self.run.set_plate(plate, self.input.name_pattern())
         self.thumbs.set_plate(plate)
         self.quality.set_plate(plate)
         self.export_button.set_plate(plate)

@@ -14,12 +14,12 @@ from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QTimer
 
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import label_features
-from vitascope.gui.run.export import Run
+from vitascope.gui.run.export import FinishedRun
 from vitascope.ops.objects.spheroids import (
     FROM_REFERENCES,
     NEEDS_DEAD,
@@ -44,7 +44,7 @@ class SpheroidDock(TaskDock):
     spec = spheroid.SPEC
 
     def __init__(self, napari_viewer: Any, runner: Runner | None = None) -> None:
-        self._shown: Run | None = None
+        self._shown: FinishedRun | None = None
         self._masks: list[Labels] = []
         self._painted = 0
         super().__init__(napari_viewer, runner)
@@ -53,7 +53,7 @@ class SpheroidDock(TaskDock):
         self._wait.setInterval(WAIT_MS)
         self._wait.timeout.connect(self.measure_again)
 
-    def _show_run(self, run: Run) -> None:
+    def _show_run(self, run: FinishedRun) -> None:
         self._shown = run
         super()._show_run(run)
 
@@ -67,7 +67,7 @@ class SpheroidDock(TaskDock):
             layer.events.labels_update.disconnect(self._repainted)
         self._masks = []
 
-    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Follow the masks, which a user may repaint (napari's own undo takes a stroke back); the maps wait unseen."""
         for layer in self._masks:
             layer.events.labels_update.disconnect(self._repainted)
@@ -108,10 +108,10 @@ class SpheroidDock(TaskDock):
         if isinstance(table, LabelsOutput) and self._masks:
             self._masks[0].features = label_features(table.table)
         self.answer.show_result(result)
-        self.take_away.offer(self._shown, self._masks[0] if self._masks else None)
+        self.export_box.offer(self._shown, self._masks[0] if self._masks else None)
 
 
-def with_new_masks(result: Result, live: Any, dead: Any, image: Micrograph) -> Steps[Result]:
+def with_new_masks(result: Result, live: Any, dead: Any, image: Micrograph) -> ProgressGenerator[Result]:
     """Measure repainted masks; returns a new result, the old one stays as it is.
 
     What needs the model (interval, viability relative to the control) is left empty.

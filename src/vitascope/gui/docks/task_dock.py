@@ -14,22 +14,22 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
-from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import check_before, in_full
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot
-from vitascope.gui.run.export import Run
-from vitascope.gui.run.export_box import TakeAwayBox
+from vitascope.gui.run.export import FinishedRun
+from vitascope.gui.run.export_box import ExportBox
 from vitascope.gui.run.input_box import InputBox
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
-from vitascope.gui.run.result_box import AnswerBox
+from vitascope.gui.run.result_box import ResultBox
 from vitascope.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class TaskDock(Dock):
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = QPushButton(self.spec.verb)
         self.bar, self.status = make_bar(), make_note()
-        self.answer = AnswerBox(self.spec, self._text_colour)
-        self.take_away = TakeAwayBox(self._viewer, self._start)
+        self.answer = ResultBox(self.spec, self._text_colour)
+        self.export_box = ExportBox(self._viewer, self._start)
         self._lay_out()
         self._connect()
         self._layers_changed()
@@ -91,7 +91,7 @@ class TaskDock(Dock):
         self.run_button.setStyleSheet(RUN_STYLE)
         self.run_button.setToolTip(self.spec.summary)
         after = self.parts_after_answer()
-        for part in (self.run_button, self.bar, self.status, self.answer, *after, self.take_away):
+        for part in (self.run_button, self.bar, self.status, self.answer, *after, self.export_box):
             column.addWidget(part)
         column.addStretch(1)
         self.area = self._show_column(inside, WIDTH_PX)
@@ -100,7 +100,7 @@ class TaskDock(Dock):
         """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
         return ()
 
-    def layers_added(self, run: Run, layers: Sequence[Any]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Any]) -> None:
         """Take note of the layers of a run, for docks that go on with them; nothing by default."""
 
     def _connect(self) -> None:
@@ -109,7 +109,7 @@ class TaskDock(Dock):
             part.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
-        self.take_away.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
+        self.export_box.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
         layers = self._viewer.layers
         self._listen(
             self._layers_changed,
@@ -129,7 +129,7 @@ class TaskDock(Dock):
             return
         layers = self._viewer.layers
         self.input.set_layers(list(layers), list(layers.selection), layers.selection.active)
-        self.take_away.layers_changed()
+        self.export_box.layers_changed()
 
     def _theme_changed(self, event: Any = None) -> None:
         if self._open:
@@ -222,11 +222,11 @@ class TaskDock(Dock):
         spec, frame = self.spec, snapshots[self.spec.roles[0].name].frame
         opened_from = self._opened_from()
 
-        def steps() -> Steps[Run]:
+        def steps() -> ProgressGenerator[FinishedRun]:
             yield Progress(0, 1, "Starting")
             images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
             result = yield from spec.start(images, params)
-            return Run(spec, snapshots, images, result, opened_from)
+            return FinishedRun(spec, snapshots, images, result, opened_from)
 
         self._start(steps, self._show_run, self._show_failure, f"{self.spec.title}: {frame.name}")
 
@@ -241,7 +241,7 @@ class TaskDock(Dock):
 
     def _start(
         self,
-        steps: Callable[[], Steps[Any]],
+        steps: Callable[[], ProgressGenerator[Any]],
         after: Callable[[Any], None],
         on_failure: Callable[[str, str], None],
         title: str,
@@ -260,7 +260,7 @@ class TaskDock(Dock):
             on_failure(error.message, error.hint)
 
     def _lock(self, running: bool) -> None:
-        for part in (self.input, self.model, self.settings, self.take_away):
+        for part in (self.input, self.model, self.settings, self.export_box):
             part.setEnabled(not running)
 
     def _unlock(self) -> None:
@@ -277,7 +277,7 @@ class TaskDock(Dock):
         if not self.runner.cancelling:
             self.status.setText(in_words(progress, seconds_left))
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         if not self._open:
             return
         self._unlock()
@@ -292,12 +292,12 @@ class TaskDock(Dock):
 
     def _show_failure(self, message: str, hint: str) -> None:
         """Say why there is no answer; what an earlier run gave stays in the viewer, and is offered no more."""
-        self.take_away.clear()
+        self.export_box.clear()
         self.answer.show_problem(message, hint)
 
     # -- what the user sees after a run -----------------------------------------------------------------------------
 
-    def _show_run(self, run: Run) -> None:
+    def _show_run(self, run: FinishedRun) -> None:
         result = run.result
         active = self._viewer.layers.selection.active
         card = self.model.card_of(result.provenance.model) if result.provenance else None
@@ -309,7 +309,7 @@ class TaskDock(Dock):
             self._viewer.layers.selection.active = active
         self.model.show_trust(in_full(result.trust))
         self.answer.show_result(result)
-        self.take_away.offer(run, labels)
+        self.export_box.offer(run, labels)
         if result.provenance is not None:
             self.model.show_used(result.provenance.model)
         head = headline(self.spec, result)
@@ -323,10 +323,10 @@ class TaskDock(Dock):
 
     def _show_take_away(self) -> None:
         if isalive(self):
-            self.area.ensureWidgetVisible(self.take_away.said)
+            self.area.ensureWidgetVisible(self.export_box.said)
 
 
-def _frame_of(run: Run) -> Frame:
+def _frame_of(run: FinishedRun) -> Frame:
     snapshot: Snapshot = run.snapshots[run.spec.roles[0].name]
     return snapshot.frame
 

@@ -21,12 +21,12 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, VitascopeError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, Fold, add_row, discard, make_form, make_line, make_note, make_title
-from vitascope.gui.common.runner import Launch, Outcome, Runner, in_background, in_words
+from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
@@ -68,7 +68,7 @@ class TrainDock(Dock):
         self.settings = ParamsForm(FineTuneParams)
         self.estimate_button, self.train_button = QPushButton("How long?"), QPushButton(TRAIN)
         self.stop_button = QPushButton("Stop, keep the best")
-        self.unfinished, self.resume_button = QComboBox(), QPushButton("Go on")
+        self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
@@ -226,7 +226,7 @@ class TrainDock(Dock):
     def estimate(self) -> None:
         """Try a few real steps, and tell time and memory; nothing is kept."""
 
-        def steps(ready: SetUp, device: str) -> Steps[Estimate]:
+        def steps(ready: SetUp, device: str) -> ProgressGenerator[Estimate]:
             module = find_task(ready.recipe.task).load_finetuning()
             try:
                 found: Estimate = yield from module.estimate(ready.recipe, Path(ready.folder), device)
@@ -236,7 +236,7 @@ class TrainDock(Dock):
 
         self._set_up(steps, self._show_estimate)
 
-    def _set_up(self, steps: Callable[[SetUp, str], Steps[Any]], after: Callable[[Any], None]) -> None:
+    def _set_up(self, steps: Callable[[SetUp, str], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:
         card = self.model.card()
         if card is None:
             return
@@ -250,7 +250,7 @@ class TrainDock(Dock):
             self._show_failure(error.message, error.hint)
             return
 
-        def run() -> Steps[Any]:
+        def run() -> ProgressGenerator[Any]:
             yield Progress(0, 1, LOADING)
             with libraries(spec) as module:
                 if table is not None:
@@ -263,13 +263,13 @@ class TrainDock(Dock):
         self._start(f"Training {name}", run, after)
 
     def resume(self) -> None:
-        """Go on with a training that was paused, or that ended when the program did."""
+        """Resume a training that was paused, or that ended when the program did."""
         folder = self.unfinished.currentData()
         if folder is None:
             return
         device = str(self.model.value()["device"])
 
-        def run() -> Steps[ModelCard]:
+        def run() -> ProgressGenerator[ModelCard]:
             yield Progress(0, 1, LOADING)
             recipe = read_recipe(folder / RECIPE)
             with libraries(find_task(recipe.task)):
@@ -283,7 +283,7 @@ class TrainDock(Dock):
         self.stop_button.setEnabled(False)
         self.status.setText("Stopping: the best round is measured and kept.")
 
-    def _start(self, title: str, run: Callable[[], Steps[Any]], after: Callable[[Any], None]) -> None:
+    def _start(self, title: str, run: Callable[[], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:
         self._after = after
         self.answer.hide()
         self.plots.clear()
@@ -308,7 +308,7 @@ class TrainDock(Dock):
         if not self._open:
             return
         if isinstance(progress, Said):
-            self.words.setText(progress.words)
+            self.words.setText(progress.description)
             self.words.show()
         if isinstance(progress, EpochProgress):
             self.stop_button.setEnabled(progress.done > 0 and not self.runner.cancelling)
@@ -328,7 +328,7 @@ class TrainDock(Dock):
         self.answer.setText(f"{name.replace('_', ' ')} {progress.history[-1][name]:.3g}{start}")
         self.answer.show()
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         if not self._open:
             return
         self._lock(False)
@@ -337,7 +337,7 @@ class TrainDock(Dock):
         if outcome.kind == "done":
             self._after(outcome.value)
         elif outcome.kind == "cancelled":
-            self.status.setText("Paused. Go on with it below, today or another day.")
+            self.status.setText("Paused. Resume it below, today or another day.")
             self.status.show()
         else:
             self._show_failure(outcome.message, outcome.hint)

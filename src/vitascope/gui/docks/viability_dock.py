@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari.layers import Layer
 
 from vitascope.gui.docks.wells_dock import MAP_OPACITY, WellsDock
-from vitascope.gui.run.export import Run
+from vitascope.gui.run.export import FinishedRun
 from vitascope.tasks import viability
 
 
@@ -16,7 +16,7 @@ class ViabilityDock(WellsDock):
 
     spec = viability.SPEC
 
-    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Let the spheroid be seen through its map, which covers it all: 0 is white there."""
         super().layers_added(run, layers)
         for layer in layers:

@@ -16,7 +16,7 @@ from qtpy.QtGui import QGuiApplication
 from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import number_text
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.result_text import headline
@@ -24,11 +24,11 @@ from vitascope.gui.common.runner import Runner
 from vitascope.gui.common.trust import in_full, of_many
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import add_result
-from vitascope.gui.layers.snapshot import Snapshot, is_result, take
-from vitascope.gui.run.export import Run, as_command
+from vitascope.gui.layers.snapshot import Snapshot, is_result, snapshot_layers
+from vitascope.gui.run.export import FinishedRun, as_command
 from vitascope.gui.run.export_box import SAVE
 from vitascope.gui.run.layer_series import Series, micrographs, position, with_params
-from vitascope.gui.run.top_instances_box import PlacesBox
+from vitascope.gui.run.top_instances_box import TopInstancesBox
 from vitascope.gui.run.wells_box import WellsBox
 
 if TYPE_CHECKING:
@@ -50,18 +50,22 @@ class WellsDock(TaskDock):
         self._outlines: Labels | None = None
         super().__init__(napari_viewer, runner)
         self.wells.chosen.connect(self.show_well)
-        self.places.chosen.connect(self.show_place)
+        self.top_instances.chosen.connect(self.show_place)
         self.wells.exportWanted.connect(lambda path: self.export(Path(path)))
         self.wells.saveWanted.connect(lambda folder: self.save_all(Path(folder)))
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
         """Return the key to the map, the table of wells and that of places, which stand below the answer."""
-        self.wells, self.places, self.key = WellsBox(self.spec, self._text_colour), PlacesBox(), make_note()
+        self.wells, self.top_instances, self.key = (
+            WellsBox(self.spec, self._text_colour),
+            TopInstancesBox(),
+            make_note(),
+        )
         self.key.hide()
-        return self.key, self.wells, self.places
+        return self.key, self.wells, self.top_instances
 
-    def layers_added(self, run: Run, layers: Sequence[Layer]) -> None:
+    def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Show a colour bar beside the maps, and say what their colours mean."""
         for layer in layers:
             if isinstance(layer, Image):
@@ -89,15 +93,15 @@ class WellsDock(TaskDock):
 
     # -- one image, or a stack with a well in each plane ------------------------------------------------------------
 
-    def _show_run(self, run: Run) -> None:
+    def _show_run(self, run: FinishedRun) -> None:
         self._forget()
-        self.take_away.buttons["save"].setText(SAVE)
+        self.export_box.buttons["save"].setText(SAVE)
         super()._show_run(run)
         self._offer_places(run)
         if len(run.result.rows) > 1:
             self._show_stack(run)
 
-    def _show_stack(self, run: Run) -> None:
+    def _show_stack(self, run: FinishedRun) -> None:
         from vitascope.batch.run_layers import sheet_rows  # writers are loaded when they are wanted, not with the dock
 
         self._hide_single()
@@ -124,7 +128,7 @@ class WellsDock(TaskDock):
         self._shown = []
         self.key.hide()
         self.wells.clear()
-        self.places.clear()
+        self.top_instances.clear()
 
     # -- many layers, one by one ------------------------------------------------------------------------------------
 
@@ -142,7 +146,7 @@ class WellsDock(TaskDock):
             return
         self.answer.clear_problem()
         main = self.spec.roles[0].name
-        snapshots = tuple({**first, main: take((layer,))} for layer in layers)
+        snapshots = tuple({**first, main: snapshot_layers((layer,))} for layer in layers)
         plain = params.changed(maps=False) if "maps" in type(params).model_fields else params
         steps = partial(self._steps, layers, snapshots, params, plain)
         self._start(steps, self._show_series, self._show_failure, f"{self.spec.title}: {len(layers)} images")
@@ -153,14 +157,14 @@ class WellsDock(TaskDock):
         snapshots: tuple[Mapping[str, Snapshot], ...],
         params: RunParams,
         plain: RunParams,
-    ) -> Steps[Series]:
+    ) -> ProgressGenerator[Series]:
         from vitascope.batch.run_layers import (
-            run_each,  # readers come with it, and opening a dock shall not wait for them
+            run_layers,  # readers come with it, and opening a dock shall not wait for them
         )
 
         yield Progress(0, len(layers), "Starting")
         items = self._items(layers, snapshots)
-        results = yield from run_each(self.spec, items, plain)
+        results = yield from run_layers(self.spec, items, plain)
         return Series(layers, snapshots, results, params)
 
     def _items(self, layers: Sequence[Image], snapshots: Sequence[Mapping[str, Snapshot]]) -> list[Item]:
@@ -178,7 +182,7 @@ class WellsDock(TaskDock):
         self._forget()
         self._series = series
         whole = together(series.results, f"{len(series.layers)} images")
-        self.take_away.clear()
+        self.export_box.clear()
         self.answer.show_result(whole)
         self._hide_single()
         if whole.provenance is not None:
@@ -221,14 +225,14 @@ class WellsDock(TaskDock):
             steps = partial(self._one_well, series, of)
             self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
 
-    def _one_well(self, series: Series, of: int) -> Steps[Run]:
+    def _one_well(self, series: Series, of: int) -> ProgressGenerator[FinishedRun]:
         """Run one of the images again, the same way, with its maps."""
         yield Progress(0, 1, "Starting")
         images = micrographs(series.snapshots[of])
         result = yield from self.spec.start(images, series.params)
-        return Run(self.spec, series.snapshots[of], images, result)
+        return FinishedRun(self.spec, series.snapshots[of], images, result)
 
-    def _show_maps(self, of: int, run: Run) -> None:
+    def _show_maps(self, of: int, run: FinishedRun) -> None:
         """Show the maps of one well in place of those of the last one."""
         self._drop_maps()
         frame = run.snapshots[self.spec.roles[0].name].frame
@@ -240,15 +244,15 @@ class WellsDock(TaskDock):
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
             self._viewer.layers.selection.active = self._series.layers[of]
         self.model.show_trust(in_full(run.result.trust))
-        self.take_away.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
-        self.take_away.buttons["save"].setText("Save this well …")
+        self.export_box.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
+        self.export_box.buttons["save"].setText("Save this well …")
 
-    def _offer_places(self, run: Run) -> None:
+    def _offer_places(self, run: FinishedRun) -> None:
         """Offer the places of a run, and keep at hand what outlines them."""
         ending = f"({run.result.provenance.model})" if run.result.provenance else ""
         outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
         self._outlines = outlined[-1] if outlined else None
-        self.places.offer(run.result.tables.get("places"), run.result.rows[0])
+        self.top_instances.offer(run.result.tables.get("top_instances"), run.result.rows[0])
 
     def show_place(self, label: int) -> None:
         """Bring a place into view, and show its outline alone (napari's "show selected" brings the others back)."""
@@ -308,7 +312,7 @@ class WellsDock(TaskDock):
         for number, row in enumerate(self.wells.rows):
             if all(position(row, axis) == shown[axis] for axis in axes if axis in "TZ"):
                 self.wells.choose(number)
-                self.places.show_picture(row)
+                self.top_instances.show_picture(row)
                 return
 
     # -- out --------------------------------------------------------------------------------------------------------
@@ -317,7 +321,7 @@ class WellsDock(TaskDock):
         """Write the table of wells as CSV, XLSX or Parquet."""
         table = pd.DataFrame([{name: row[name] for name in row if name != "of"} for row in self.wells.rows])
 
-        def steps() -> Steps[Path]:
+        def steps() -> ProgressGenerator[Path]:
             from vitascope.batch.plate.export import export_table
 
             yield Progress(0, 1, "Writing the table")
@@ -334,8 +338,8 @@ class WellsDock(TaskDock):
         if series is None:
             return
 
-        def steps() -> Steps[Path]:
-            from vitascope.batch.save_layers import save_each
+        def steps() -> ProgressGenerator[Path]:
+            from vitascope.batch.save_layers import save_layers
 
             yield Progress(0, len(series.layers), "Starting")
             try:
@@ -345,7 +349,7 @@ class WellsDock(TaskDock):
             provenance = self._resolved(series).provenance
             params = self.spec.make_params(**provenance.params) if provenance is not None else series.params
             items = self._items(series.layers, series.snapshots)
-            return (yield from save_each(self.spec, items, params, folder, command))
+            return (yield from save_layers(self.spec, items, params, folder, command))
 
         self._start(steps, self._saved, self._say_failure, "Save all results")
 
@@ -355,7 +359,7 @@ class WellsDock(TaskDock):
         if series is None:
             return
 
-        def steps() -> Steps[str]:
+        def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "Checking the files")
             return self._command(series)
 
@@ -370,7 +374,7 @@ class WellsDock(TaskDock):
         main, runs, resolved = self.spec.roles[0].name, [], self._resolved(series)
         for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
             opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
-            runs.append(Run(self.spec, snapshots, micrographs(snapshots), resolved, opened_from))
+            runs.append(FinishedRun(self.spec, snapshots, micrographs(snapshots), resolved, opened_from))
         return as_command(runs[0], more=runs[1:])
 
     def _copied(self, text: str) -> None:

@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 from vitascope.core.axes import TCZYX, default_axes
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, grey_from_colour, sliceable
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.gui.layers.frame import UNKNOWN_UNIT, Frame
 from vitascope.io.images.units import Scale, scale_from
 
@@ -43,7 +43,7 @@ class Snapshot:
         Pixel size, z step and channel names.
     name : str
         Of the image: that of its files, or of the layer.
-    place : Place
+    place : WellPosition
         Where the image was taken, where its files tell.
     sources : tuple of str
         Files that the layer was opened from; empty where they are not known.
@@ -59,7 +59,7 @@ class Snapshot:
     frame: Frame
     scale: Scale
     name: str
-    place: Place = field(default_factory=Place)
+    place: WellPosition = field(default_factory=WellPosition)
     sources: tuple[str, ...] = ()
     channel: int | None = None
     checksum: int | None = None
@@ -110,7 +110,7 @@ def _stack(arrays: Sequence[Any]) -> Any:
     return da.stack([da.asarray(a) for a in arrays])
 
 
-def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", "Z", "C"] = "") -> Snapshot:
+def snapshot_layers(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", "Z", "C"] = "") -> Snapshot:
     """Note what layers hold and where they lie.
 
     Parameters
@@ -141,7 +141,7 @@ def take(layers: Sequence[Image], axes: str | None = None, stacked: Literal["", 
         replace(frame, name=known["image"]) if whole else frame,
         replace(scale, channel_names=names if len(names) == channels else ()),
         known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
-        known.get("place", Place()),
+        known.get("place", WellPosition()),
         tuple(known.get("sources", ())) if alone else (),
         known.get("channel") if len(layers) == 1 else None,
         known.get("checksum"),

@@ -22,8 +22,8 @@ from vitascope.core.formatting import quantity_text
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.plate.heatmap import Legend, colour_amounts, colour_kinds, fade, kind_colours, limits
-from vitascope.gui.plate.plate_view import PlateGrid
-from vitascope.io.atomic import whole_file
+from vitascope.gui.plate.plate_view import PlateView
+from vitascope.io.atomic import atomic_write
 
 COLORMAP = "viridis"
 LEGEND_PX = 34
@@ -36,7 +36,7 @@ class Panel:
 
     results: PlateResults
     time: str
-    grid: PlateGrid
+    grid: PlateView
 
 
 class LegendBar(QWidget):  # type: ignore[misc]
@@ -87,7 +87,7 @@ class LegendBar(QWidget):  # type: ignore[misc]
                 break
 
 
-class HeatBox(QWidget):  # type: ignore[misc]
+class HeatmapBox(QWidget):  # type: ignore[misc]
     """The heat map."""
 
     opened = Signal(object, str, object)
@@ -193,7 +193,7 @@ class HeatBox(QWidget):  # type: ignore[misc]
         self.panels = []
         beside = 1 if count == 1 else 2 if count <= 4 else 3
         for i in range(count):
-            grid = PlateGrid()
+            grid = PlateView()
             grid.describe = partial(self._describe, i)
             grid.clicked.connect(partial(self._clicked, i))
             self.grids.addWidget(grid, i // beside, i % beside)
@@ -277,7 +277,7 @@ class HeatBox(QWidget):  # type: ignore[misc]
         if make is None:
             raise ParameterError(f"'{path.name}' cannot be saved.", "End the name in .png, .svg or .csv.")
         content = make()
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(content)
 
     def _png(self) -> bytes:

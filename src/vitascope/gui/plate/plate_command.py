@@ -15,7 +15,7 @@ def plate_command(job: PlateJob) -> str:
     words += ["-o", str(job.out)]
     options = {
         "--map": None if job.plate_map is None else job.out / MAP,
-        "--group": job.group,
+        "--pattern": job.pattern,
         "--pixel-size-um": job.pixel_size_um,
         "--workers": job.workers,
         "--scheduler": job.scheduler,

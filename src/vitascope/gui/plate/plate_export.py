@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.progress import Progress, Steps
-from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class PlateExportButton(QPushButton):  # type: ignore[misc]
             return
         whole = path if path.suffix.lower() == ".zarr" else path.with_name(f"{path.name}.zarr")
 
-        def steps() -> Steps[Export]:
+        def steps() -> ProgressGenerator[Export]:
             from vitascope.io.plates.ome_zarr_write import export_plate  # writers are loaded when they are wanted
 
             return export_plate(plate, whole)
@@ -76,7 +76,7 @@ class PlateExportButton(QPushButton):  # type: ignore[misc]
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         self.spoke.emit(in_words(progress, seconds_left))
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         self.setText(TITLE)
         self.setEnabled(self._plate is not None)
         if outcome.kind == "done":

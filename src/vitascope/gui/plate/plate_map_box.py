@@ -13,7 +13,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note
 from vitascope.gui.plate.heatmap import colour_kinds, kind_colours
-from vitascope.gui.plate.plate_view import PlateGrid
+from vitascope.gui.plate.plate_view import PlateView
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
 from vitascope.io.tables.plate_map_validation import in_short
@@ -42,7 +42,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         self._plate: Plate | None = None
         self.came_with: Plate | None = None
         """The plate whose folder or results the map was found in."""
-        self.grid = PlateGrid(self._describe, several=True)
+        self.grid = PlateView(self._describe, several=True)
         self.editors: dict[str, QWidget] = {}
         self.show_by = QComboBox()
         self.apply, self.clear_wells = QPushButton("Put into chosen wells"), QPushButton("Empty chosen wells")

@@ -89,7 +89,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         index = self.plate.currentIndex()
         return self.plates[index] if 0 <= index < len(self.plates) else None
 
-    def group(self) -> str | None:
+    def name_pattern(self) -> str | None:
         """Return the pattern, if one is given."""
         return self.pattern.text().strip() or None
 
@@ -107,7 +107,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         """Open what lies at a path; several plates are offered, and the one with a name is chosen."""
         self.path = path
         try:
-            self.plates = find_plates(path, group=self.group())
+            self.plates = find_plates(path, pattern=self.name_pattern())
         except VitascopeError as error:
             self.plates = ()
             self._fill(name)
@@ -167,7 +167,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         if self.path is None or not self.path.is_dir():
             self.matched.setText("Open a folder to see what its names tell.")
             return
-        found = preview_pattern([self.path / name for name in first_names(self.path)], self.group() or "")
+        found = preview_pattern([self.path / name for name in first_names(self.path)], self.name_pattern() or "")
         for match in found.matches[:MOST_SHOWN]:
             told = [match.told.get(part, "") for part in PARTS]
             self.preview.addTopLevelItem(QTreeWidgetItem([match.path.name, *told]))

@@ -30,7 +30,7 @@ from vitascope.core.paths import SAMPLES, cache
 from vitascope.core.progress import Progress
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import Fold, add_row, make_form, make_note, scrolling
-from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.gui.plate.plate_command import plate_command
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.io.atomic import check_writable
@@ -55,7 +55,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         super().__init__()
         self.runner = runner
         self._plate: Plate | None = None
-        self._group: str | None = None
+        self._pattern: str | None = None
         self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
         self.workers, self.scheduler = QSpinBox(), QLineEdit()
         self.channel, self.pixel_size = QLineEdit(), QLineEdit()
@@ -90,7 +90,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         across.setContentsMargins(0, 0, 0, 0)
         across.addWidget(self.out, 1)
         across.addWidget(self.browse)
-        add_row(form, "Results", folder, "Folder for the results; one that was begun is gone on with.", self.out)
+        add_row(form, "Results", folder, "Folder for the results; an unfinished run in it is resumed.", self.out)
         self.workers.setRange(0, MOST_WORKERS)
         self.workers.setSpecialValueText("in this window")
         self.scheduler.setPlaceholderText("tcp://node17:8786")
@@ -112,7 +112,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(scrolling(choices), 1)
-        self.redo.setToolTip("When a run is gone on with; what is done and good is never run again.")
+        self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
         for part in (self.map_note, self.run_button, self.bar, self.status, self.copy_button):
             column.addWidget(part)
@@ -129,9 +129,9 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.inside.addWidget(self.settings)
         self.channel.setEnabled("channel" in spec.params.model_fields)
 
-    def set_plate(self, plate: Plate | None, group: str | None = None) -> None:
+    def set_plate(self, plate: Plate | None, pattern: str | None = None) -> None:
         """Run this plate next; results are proposed beside it."""
-        self._plate, self._group = plate, group
+        self._plate, self._pattern = plate, pattern
         if plate is not None and not self.runner.running:
             self.out.setText(str(proposed_folder(plate)))
         self._refresh()
@@ -188,7 +188,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             scheduler,
             None if scheduler else workers,
             self._pixel_size_um(),
-            group=self._group,
+            pattern=self._pattern,
             redo=self.redo.isChecked(),
         )
         return replace(job, command=plate_command(job))
@@ -251,7 +251,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.status.setText(in_words(progress, seconds_left))
         self.progressed.emit()
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         self._unlock()
         if outcome.kind == "done":
             self.status.setText(said(outcome.value))

@@ -19,7 +19,7 @@ CHOSEN = QColor("#D55E00")
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
 
 
-class PlateGrid(QWidget):  # type: ignore[misc]
+class PlateView(QWidget):  # type: ignore[misc]
     """One plate.
 
     Parameters

@@ -13,9 +13,9 @@ from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.tables import quality_table
 from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import quantity_text
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note, narrow
-from vitascope.gui.common.runner import Outcome, Runner, in_words
+from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
 
 COLUMNS = {
@@ -95,7 +95,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         if plate is None:
             return
 
-        def steps() -> Steps[tuple[Plate, pd.DataFrame]]:
+        def steps() -> ProgressGenerator[tuple[Plate, pd.DataFrame]]:
             return plate, (yield from image_quality(plate, channel))
 
         self.look_button.setText("Cancel")
@@ -108,7 +108,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         self.said.setText(in_words(progress, seconds_left))
 
-    def _ended(self, outcome: Outcome) -> None:
+    def _ended(self, outcome: RunOutcome) -> None:
         self.look_button.setText(LOOK)
         self.look_button.setEnabled(self._plate is not None)
         if outcome.kind == "done":

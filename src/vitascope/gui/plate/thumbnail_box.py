@@ -16,7 +16,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import make_note, narrow
 from vitascope.gui.common.runner import Launch, in_background
-from vitascope.gui.plate.plate_view import PlateGrid
+from vitascope.gui.plate.plate_view import PlateView
 from vitascope.io.plates.plate import Plate, Site
 
 SIDE_PX = 96
@@ -24,7 +24,7 @@ AT_ONCE = 4
 LIMIT_PERCENT = (0.5, 99.5)
 
 
-class ThumbGrid(PlateGrid):
+class ThumbnailView(PlateView):
     """A plate of small pictures."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class ThumbGrid(PlateGrid):
         painter.setOpacity(1.0)
 
 
-class ThumbBox(QWidget):  # type: ignore[misc]
+class ThumbnailBox(QWidget):  # type: ignore[misc]
     """Thumbnails of the first image of each well.
 
     Parameters
@@ -60,7 +60,7 @@ class ThumbBox(QWidget):  # type: ignore[misc]
         self._results: PlateResults | None = None
         self._number = 0
         self._limits: tuple[float, float] | None = None
-        self.grid, self.channel, self.flag = ThumbGrid(), QComboBox(), QComboBox()
+        self.grid, self.channel, self.flag = ThumbnailView(), QComboBox(), QComboBox()
         self.load_button, self.note = QPushButton("Show thumbnails"), make_note()
         row = QHBoxLayout()
         for box, name in ((self.channel, "Channel"), (self.flag, "Only wells with this flag")):

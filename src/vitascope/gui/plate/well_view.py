@@ -13,7 +13,7 @@ from napari.layers import Labels, Layer
 from vitascope.batch.plate.results import PlateResults, open_plate_results, sort_labels_last
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
-from vitascope.gui.common.runner import Launch, Outcome, in_background
+from vitascope.gui.common.runner import Launch, RunOutcome, in_background
 from vitascope.gui.layers.add import OUTLINE_PX, LayerData, image_layers, result_layers
 from vitascope.gui.layers.frame import Frame
 from vitascope.io.plates.plate import Plate
@@ -134,7 +134,7 @@ class WellView:
     def _arrived(self, number: int, value: Any) -> None:
         if number != self._wanted:
             return
-        if isinstance(value, Outcome):
+        if isinstance(value, RunOutcome):
             self._say(f"{value.message} {value.hint}".strip())
             return
         self._say("")

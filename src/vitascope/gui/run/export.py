@@ -15,7 +15,7 @@ import yaml
 from vitascope.core.errors import InputError, OutputError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.layers.snapshot import Snapshot
 from vitascope.tasks.spec import TaskSpec
@@ -25,7 +25,7 @@ ELSE_PYTHON = "Use Copy as Python."
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class FinishedRun:
     """One run that is done.
 
     Parameters
@@ -82,7 +82,7 @@ class FileInput:
     forget_size: bool = False
 
 
-def find_files(run: Run, role: str) -> FileInput:
+def find_files(run: FinishedRun, role: str) -> FileInput:
     """Find the files of an input, and check that they hold the very pixels that were run on.
 
     Raises
@@ -132,8 +132,8 @@ def _same_pixels(a: Any, b: Any) -> bool:
     return all(np.array_equal(np.asarray(a[i]), np.asarray(b[i]), equal_nan=floats) for i in planes)
 
 
-def as_python(run: Run) -> str:
-    """Write the run as Python that gives the same arrays and numbers, to the bit.
+def as_python(run: FinishedRun) -> str:
+    """Write the run as Python that gives the same arrays and numbers, bit for bit.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def _read_call(given: FileInput) -> str:
     return f"read_image({', '.join([paths, *(f'{k}={v!r}' for k, v in further.items() if v is not None)])})"
 
 
-def _channel_call(run: Run, role: str, given: FileInput) -> str:
+def _channel_call(run: FinishedRun, role: str, given: FileInput) -> str:
     """Write :func:`one_channel` out."""
     axes = run.images[role].axes
     before = "T" in axes
@@ -174,7 +174,7 @@ def _channel_call(run: Run, role: str, given: FileInput) -> str:
     return f"replace({role}, array={role}.array{index}, axes={axes!r}, channel_names={names!r})"
 
 
-def as_command(run: Run, out: str = "results", more: Sequence[Run] = ()) -> str:
+def as_command(run: FinishedRun, out: str = "results", more: Sequence[FinishedRun] = ()) -> str:
     """Write the run as a command that gives the same files; with ``more`` runs of the same kind, one for all.
 
     Raises
@@ -223,7 +223,7 @@ def _check_command(given: FileInput) -> None:
         raise InputError("The command line always uses the pixel size of the file, and this run did not.", ELSE_PYTHON)
 
 
-def _check_reference(run: Run, role: str, given: FileInput) -> None:
+def _check_reference(run: FinishedRun, role: str, given: FileInput) -> None:
     """Check that a run on whole files would pick the same channel: the first called after something predicted."""
     if len(given.paths) > 1 or given.axes is not None:
         raise InputError(f"The command line takes one file as {role}.", ELSE_PYTHON)
@@ -251,7 +251,7 @@ def _yaml(value: Any) -> str:
     return json.dumps(value)
 
 
-def save(run: Run, folder: Path) -> Steps[Path]:
+def save(run: FinishedRun, folder: Path) -> ProgressGenerator[Path]:
     """Write a run as the command line does: pictures, tables and provenance.
 
     Raises
@@ -273,7 +273,7 @@ def save(run: Run, folder: Path) -> Steps[Path]:
     return folder
 
 
-def _provenance(run: Run) -> dict[str, Any]:
+def _provenance(run: FinishedRun) -> dict[str, Any]:
     """Describe the run as the command line's ``provenance.json`` does."""
     from vitascope.io.results.provenance import describe_run
 

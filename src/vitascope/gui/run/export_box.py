@@ -12,17 +12,17 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.run.export import Run, as_command, as_python, save
+from vitascope.gui.run.export import FinishedRun, as_command, as_python, save
 
 SAVE = "Save results …"
 
-Start = Callable[[Callable[[], Steps[Any]], Callable[[Any], None], Callable[[str, str], None], str], None]
+Start = Callable[[Callable[[], ProgressGenerator[Any]], Callable[[Any], None], Callable[[str, str], None], str], None]
 """Starts steps; then what to do with their value, what to do on failure, and a title."""
 
 
-class TakeAwayBox(QWidget):  # type: ignore[misc]
+class ExportBox(QWidget):  # type: ignore[misc]
     """Offers what can be taken out of the last run.
 
     Parameters
@@ -37,7 +37,7 @@ class TakeAwayBox(QWidget):  # type: ignore[misc]
     def __init__(self, viewer: Any, start: Start, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._start = viewer, start
-        self._run: Run | None = None
+        self._run: FinishedRun | None = None
         self._labels: Labels | None = None
         self.buttons: dict[str, QPushButton] = {}
         self.said = make_note()
@@ -56,8 +56,8 @@ class TakeAwayBox(QWidget):  # type: ignore[misc]
         return (
             ("save", SAVE, "Write pictures, tables and provenance to a folder.", self.choose_folder),
             ("table", "Open table", "Every object with its measurements, linked to the picture.", self.open_table),
-            ("python", "Copy as Python", "Copy a script that repeats this run to the bit.", self.copy_python),
-            ("command", "Copy as command", "Copy a command that repeats this run to the bit.", self.copy_command),
+            ("python", "Copy as Python", "Copy a script that repeats this run bit for bit.", self.copy_python),
+            ("command", "Copy as command", "Copy a command that repeats this run bit for bit.", self.copy_command),
         )
 
     def clear(self) -> None:
@@ -66,7 +66,7 @@ class TakeAwayBox(QWidget):  # type: ignore[misc]
         self.said.hide()
         self.hide()
 
-    def offer(self, run: Run, labels: Labels | None) -> None:
+    def offer(self, run: FinishedRun, labels: Labels | None) -> None:
         """Offer a run, and the layer of its objects if it has one."""
         self._run, self._labels = run, labels
         self.said.hide()
@@ -101,12 +101,12 @@ class TakeAwayBox(QWidget):  # type: ignore[misc]
         """Put the run on the clipboard as a command."""
         self._copy(as_command)
 
-    def _copy(self, write: Callable[[Run], str]) -> None:
+    def _copy(self, write: Callable[[FinishedRun], str]) -> None:
         if self._run is None:
             return
         run = self._run
 
-        def steps() -> Steps[str]:
+        def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "Checking the files")
             return write(run)
 

@@ -14,7 +14,15 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.flags import FLAGS
 from vitascope.gui.common.form import WRONG_STYLE, parse_numbers
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
-from vitascope.gui.layers.snapshot import OWN, Snapshot, guess_axes, is_label_free, possible_axes, remember, take
+from vitascope.gui.layers.snapshot import (
+    OWN,
+    Snapshot,
+    guess_axes,
+    is_label_free,
+    possible_axes,
+    remember,
+    snapshot_layers,
+)
 from vitascope.gui.run.layer_box import Choice, LayerBox, list_choices, list_each, same_choice
 from vitascope.tasks.spec import TaskSpec
 
@@ -242,7 +250,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         if choice is None:
             return None
         axes = self.axes.currentData() if box is self.main and not choice.stacked else None
-        return take(choice.layers[:1] if choice.each else choice.layers, axes, choice.stacked)
+        return snapshot_layers(choice.layers[:1] if choice.each else choice.layers, axes, choice.stacked)
 
     def _show_row(self, widget: QWidget, visible: bool) -> None:
         row = widget.parentWidget() if widget is self.pixel_size else widget

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.layout import add_row, make_form, make_title
 from vitascope.gui.layers.add import label_features, pyramid
@@ -150,7 +150,7 @@ class MapBox(QWidget):  # type: ignore[misc]
         """Return threshold and smoothing as the sliders stand."""
         return {"threshold": self.threshold.value(), "smoothing": self.smoothing.value()}
 
-    def steps(self, pixel_size_um: float | None) -> partial[Steps[Result]] | None:
+    def steps(self, pixel_size_um: float | None) -> partial[ProgressGenerator[Result]] | None:
         """Return what finds the regions anew, all else as in the run; None where there is nothing to find them in."""
         if self._result is None or self._result.provenance is None:
             return None
@@ -180,7 +180,7 @@ def layers_by_class(result: Result, layers: Sequence[Layer], kind: str) -> dict[
     return found
 
 
-def with_new_regions(result: Result, params: RegionParams, pixel_size_um: float | None) -> Steps[Result]:
+def with_new_regions(result: Result, params: RegionParams, pixel_size_um: float | None) -> ProgressGenerator[Result]:
     """Find the regions of a result's maps anew; returns a new result, the old one stays as it is."""
     maps, instances, old = (result.output(kind) for kind in ("maps", "instances", "labels"))
     assert isinstance(maps, ImageOutput)

@@ -214,7 +214,7 @@ def metric_text(metric: Metric) -> str:
     interval = ""
     if metric.low is not None and metric.high is not None:
         interval = f" ({_figure(metric.low)} to {_figure(metric.high)})"
-    twin = ", of its twin" if metric.of_twin else ""
+    twin = ", of its twin" if metric.from_holdout_model else ""
     return f"{metric.name} {_figure(metric.value)}{f' {metric.unit}' if metric.unit else ''}{interval}{twin}"
 
 
@@ -229,7 +229,7 @@ def card_html(card: ModelCard) -> str:
     facts = [
         ("Takes", f"{spec.modality}; {', '.join(spec.channels)}; {_count(spec.planes, 'plane')}; pixel size {size}"),
         ("Predicts", ", ".join(f"{t.name} ({t.unit})" for t in card.targets)),
-        ("When not to trust it", card.distrust),
+        ("When not to trust it", card.limitations),
         ("Accuracy", _listed(card.metrics, lambda m: f"{metric_text(m)}; on {m.on}{f', n = {m.n}' if m.n else ''}")),
         ("Split", card.split),
         ("Notes", "\n".join(map(str, card.training.get("notes", [])))),

@@ -18,7 +18,7 @@ from vitascope.tasks.spec import TaskSpec
 TABS_HEIGHT_PX, TAB_BAR_PX = 215, 35
 
 
-class AnswerBox(QWidget):  # type: ignore[misc]
+class ResultBox(QWidget):  # type: ignore[misc]
     """Shows what a run gave, or why it gave nothing.
 
     Parameters

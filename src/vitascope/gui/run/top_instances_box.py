@@ -19,7 +19,7 @@ LINE_PX, HEIGHT_PX = 22, 165
 NOT_SHOWN = ("label", "rank", "time", "z")
 
 
-class PlacesBox(QWidget):  # type: ignore[misc]
+class TopInstancesBox(QWidget):  # type: ignore[misc]
     """Lists places by rank, those of one picture at a time."""
 
     chosen = Signal(int)
@@ -57,7 +57,7 @@ class PlacesBox(QWidget):  # type: ignore[misc]
         Parameters
         ----------
         places : DataFrame or None
-            As ``places.csv`` holds them; None or empty for nothing.
+            As ``top_instances.csv`` holds them; None or empty for nothing.
         where : mapping, optional
             ``time`` and ``z`` of the picture, of several.
         """

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.paths import user_models
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.gui.common.layout import add_row, make_form, narrow
 from vitascope.gui.train.train_plots import FIGURE, START, FigureBox, brightest_square, plain_axes
@@ -111,7 +111,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
         """Measure both."""
         first, second, path = self.first.currentData(), self.second.currentData(), self.on.currentData()
 
-        def steps() -> Steps[Any]:
+        def steps() -> ProgressGenerator[Any]:
             found = yield from TaskSpec.load_comparison().compare(first, second, read_recipe(path), path.parent)
             return found
 

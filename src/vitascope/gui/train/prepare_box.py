@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.runner import Launch, Outcome
+from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.train.layer_pair import LayerPair
 from vitascope.gui.train.train_plots import FigureBox
 from vitascope.recipes.finetune import FineTuneParams
@@ -22,7 +22,7 @@ MOST_PX = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedTarget:
     """A stain before and after.
 
     Parameters
@@ -37,7 +37,7 @@ class Prepared:
     kept: NDArray[np.bool_]
 
 
-def prepare_first(pair: LayerPair, params: FineTuneParams) -> Prepared:
+def prepare_first(pair: LayerPair, params: FineTuneParams) -> PreparedTarget:
     """Prepare the first stain of a pair as a training with these parameters would."""
     from vitascope.ops.intensity.target_preparation import (  # opening a dock shall not wait
         EXPOSURE,
@@ -50,7 +50,7 @@ def prepare_first(pair: LayerPair, params: FineTuneParams) -> Prepared:
     low, high = (float(v) for v in np.percentile(after, (1, 99.9)))
     scaled = np.clip((after - low) / (high - low or 1), 0, 1)
     kept = kept_crops(scaled, EXPOSURE, CROP_PX)
-    return Prepared(stain, after, kept if params.exposure_filter else np.ones_like(kept))
+    return PreparedTarget(stain, after, kept if params.exposure_filter else np.ones_like(kept))
 
 
 class PrepareBox(QWidget):  # type: ignore[misc]
@@ -85,8 +85,8 @@ class PrepareBox(QWidget):  # type: ignore[misc]
         self._say("Preparing …")
         self._launch(lambda: prepare_first(stained[0], params), self._show)
 
-    def _show(self, found: Prepared | Outcome) -> None:
-        if isinstance(found, Outcome):
+    def _show(self, found: PreparedTarget | RunOutcome) -> None:
+        if isinstance(found, RunOutcome):
             self._say(f"{found.message} {found.hint}".strip())
             return
         draw_prepared(self.figure.fresh(), found, self._text_colour())
@@ -99,7 +99,7 @@ class PrepareBox(QWidget):  # type: ignore[misc]
         self.note.show()
 
 
-def draw_prepared(figure: Any, found: Prepared, colour: str = "black") -> None:
+def draw_prepared(figure: Any, found: PreparedTarget, colour: str = "black") -> None:
     """Draw a stain before and after; crops that are left out are darkened."""
     shade = np.repeat(np.repeat(np.where(found.kept, 1.0, 0.3), CROP_PX, 0), CROP_PX, 1)
     shade = np.pad(

@@ -25,13 +25,13 @@ from qtpy.QtWidgets import (
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
 from vitascope.gui.common.layout import add_row, discard, make_form, make_note, narrow
-from vitascope.gui.common.runner import Launch, Outcome
+from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.run.input_box import InputBox
 from vitascope.gui.train.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair
 from vitascope.gui.train.value_table import ValueTable
 from vitascope.recipes.finetune import CheckedPair, TableData
-from vitascope.recipes.recipe import AmountSource, BagSource
+from vitascope.recipes.recipe import AmountSource, LabelledImageSource
 from vitascope.tasks.spec import TaskSpec
 
 FROM_LAYERS = ("stain", "phenotype", "spheroid")
@@ -270,10 +270,10 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         layers: LayerPair = item.data(Qt.ItemDataRole.UserRole)
         spec = self._spec
 
-        def show(checked: CheckedPair | Outcome) -> None:
+        def show(checked: CheckedPair | RunOutcome) -> None:
             if self.pairs.row(item) < 0:
                 return
-            if isinstance(checked, Outcome):
+            if isinstance(checked, RunOutcome):
                 item.setText(f"{BAD_SIGN} {layers.name}: {checked.message}")
                 return
             sign = BAD_SIGN if checked.refused else WARN_SIGN if checked.problems else GOOD_SIGN
@@ -320,7 +320,9 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             raise ParameterError("No data are chosen.", "Choose a table that lies beside its images.")
         path = Path(text)
         if self._spec.name == "phenotype":
-            source = BagSource(table=path.name if path.is_file() else "", label=self.column.text().strip() or "label")
+            source = LabelledImageSource(
+                table=path.name if path.is_file() else "", label=self.column.text().strip() or "label"
+            )
             return TableData(str(path.parent if path.is_file() else path), source, path.name)
         amounts = AmountSource(table=path.name, column=self.column.text().strip(), by=by)  # type: ignore[arg-type]
         return TableData(str(path.parent), amounts, path.parent.name)

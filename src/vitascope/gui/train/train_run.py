@@ -1,4 +1,4 @@
-"""Training runs as the dock starts them, and those that wait to be gone on with."""
+"""Training runs as the dock starts them, and those that wait to be resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import user_models
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.models.cards import read_card
 from vitascope.recipes.finetune import SetUp
 from vitascope.recipes.recipe import Recipe
@@ -29,10 +29,10 @@ class Said(Progress):
 
     Parameters
     ----------
-    words : str
+    description : str
     """
 
-    words: str = ""
+    description: str = ""
 
 
 @contextmanager
@@ -60,17 +60,17 @@ def libraries(spec: TaskSpec) -> Iterator[Any]:
 def said(ready: SetUp) -> Said:
     """Tell the split, and what to mind."""
     warnings = "".join(f"\n⚠ {warning}" for warning in ready.warnings)
-    return Said(0, 1, "The data are ready", f"Split {ready.words}.{warnings}")
+    return Said(0, 1, "The data are ready", f"Split {ready.description}.{warnings}")
 
 
-def train_steps(recipe: Recipe, folder: Path, device: str) -> Steps[ModelCard]:
+def train_steps(recipe: Recipe, folder: Path, device: str) -> ProgressGenerator[ModelCard]:
     """Train what a folder's recipe says, and return the card of the new model."""
     training = find_task(recipe.task).load_training()
     path = yield from training.run_training(recipe, folder, user_models(), None, device)
     return read_card(path)
 
 
-def train_new(ready: SetUp, device: str) -> Steps[ModelCard]:
+def train_new(ready: SetUp, device: str) -> ProgressGenerator[ModelCard]:
     """Train what was just set up; where it cannot even begin, its copy of the data goes again."""
     folder = Path(ready.folder)
     try:

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.runner import Launch, Outcome
-from vitascope.gui.layers.snapshot import take
+from vitascope.gui.common.runner import Launch, RunOutcome
+from vitascope.gui.layers.snapshot import snapshot_layers
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
 from vitascope.io.tables.read import parse_number
 from vitascope.recipes.finetune import CheckedPair
@@ -85,7 +85,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
     def add(self) -> None:
         """Add the selected layers, each as an image of its own."""
         try:
-            snapshots = [take([layer]) for layer in self._selected]
+            snapshots = [snapshot_layers([layer]) for layer in self._selected]
         except InputError as error:
             self._say(str(error))
             return
@@ -114,11 +114,11 @@ class ValueTable(QWidget):  # type: ignore[misc]
             return
         layers: LayerPair = item.data(Qt.ItemDataRole.UserRole).of_value(card.targets[0].name, 0.0, "")
 
-        def show(checked: CheckedPair | Outcome) -> None:
+        def show(checked: CheckedPair | RunOutcome) -> None:
             if self.table.row(item) < 0:
                 return
-            problems = [checked.message] if isinstance(checked, Outcome) else [p.text for p in checked.problems]
-            refused = isinstance(checked, Outcome) or checked.refused
+            problems = [checked.message] if isinstance(checked, RunOutcome) else [p.text for p in checked.problems]
+            refused = isinstance(checked, RunOutcome) or checked.refused
             item.setText(f"{BAD_SIGN if refused else WARN_SIGN if problems else GOOD_SIGN} {layers.name}")
             item.setToolTip(" ".join(problems) or "nothing wrong")
             self._tell()

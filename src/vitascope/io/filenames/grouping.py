@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vitascope.core.errors import IncompleteError, ReaderError
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 from vitascope.io.filenames.expand import expand
 from vitascope.io.filenames.parse import NameParts, natural, parse_name, split_suffix, step_folders
-from vitascope.io.filenames.unique_names import Naming, name_images
+from vitascope.io.filenames.unique_names import NameCandidate, name_images
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
 
 
@@ -34,7 +34,7 @@ class ImageGroup:
         What the names say of each channel; empty where they say nothing.
     planes : tuple of str
         What the names say of each z; empty where they say nothing.
-    place : Place
+    place : WellPosition
         Plate, well, field and time, where the names tell.
     scene : int or None
         Number of the image, in a file of a microscope that holds several.
@@ -44,7 +44,7 @@ class ImageGroup:
     grid: tuple[tuple[Path, ...], ...]
     channels: tuple[str, ...] = ()
     planes: tuple[str, ...] = ()
-    place: Place = field(default_factory=Place)
+    place: WellPosition = field(default_factory=WellPosition)
     scene: int | None = None
 
     @property
@@ -74,13 +74,13 @@ class Member(NamedTuple):
         return _home(self.path.parts[:-1], self.levels)
 
 
-def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = None) -> list[ImageGroup]:
+def find_groups(paths: Iterable[str | os.PathLike[str]], pattern: str | None = None) -> list[ImageGroup]:
     """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
 
     Parameters
     ----------
     paths : iterable of path
-    group : str, optional
+    pattern : str, optional
         Pattern that overrides the layouts known by name, see
         :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
 
@@ -98,9 +98,9 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], group: str | None = Non
     ParameterError
         If the pattern cannot be used or does not fit a name.
     """
-    pattern = compile_pattern(group) if group else None
-    levels = folder_levels(pattern) if pattern else 0
-    bundles = bundle(Member(path, parse_name(path, pattern), levels) for path in expand(paths))
+    compiled = compile_pattern(pattern) if pattern else None
+    levels = folder_levels(compiled) if compiled else 0
+    bundles = bundle(Member(path, parse_name(path, compiled), levels) for path in expand(paths))
     groups = [lay_out(members) for members in bundles]
     names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
@@ -151,7 +151,7 @@ def lay_out(members: list[Member]) -> ImageGroup:
         if (c, z) in cells:
             raise ReaderError(
                 f"'{cells[c, z]}' and '{member.path}' claim to be the same image or plane.",
-                "Leave one of them out, or tell them apart with --group.",
+                "Leave one of them out, or tell them apart with --pattern.",
             )
         cells[c, z] = member.path
         channels.setdefault(c, member.parts.channel)
@@ -174,11 +174,11 @@ def lay_out(members: list[Member]) -> ImageGroup:
     )
 
 
-def _naming(group: ImageGroup, members: list[Member]) -> Naming:
+def _naming(group: ImageGroup, members: list[Member]) -> NameCandidate:
     first = members[0]
     stem, suffix = split_suffix(first.path.name)
     folder = first.home
-    return Naming(
+    return NameCandidate(
         full=stem if len(members) == 1 else first.parts.common or folder.name or "image",
         place=group.place,
         complete=all(member.parts.complete for member in members),

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from vitascope.core.errors import ParameterError
-from vitascope.core.well import Place, Well
+from vitascope.core.well import Well, WellPosition
 from vitascope.io.filenames.instruments import LATE_LAYOUTS, LAYOUTS
 from vitascope.io.filenames.tokens import SEPARATORS, Token, find_keys, find_tokens
 from vitascope.io.filenames.user_patterns import folder_levels
@@ -59,9 +59,9 @@ class NameParts(NamedTuple):
         return _without(self.stem, set(self.planes))
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WellPosition:
         """Plate, well, field and time."""
-        return Place(self.plate, self.well, self.field, self.time)
+        return WellPosition(self.plate, self.well, self.field, self.time)
 
 
 @lru_cache(maxsize=4096)
@@ -248,7 +248,7 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
     if tokens is None:
         raise ParameterError(
             f"The pattern '{pattern.pattern}' does not fit the name '{name}'.",
-            "Change --group so that it fits every file, or give only the files it is meant for.",
+            "Change --pattern so that it fits every file, or give only the files it is meant for.",
         )
     return tokens
 

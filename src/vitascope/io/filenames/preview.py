@@ -34,7 +34,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Preview:
+class PatternPreview:
     """What a pattern makes of a list of files.
 
     Parameters
@@ -72,7 +72,7 @@ class Preview:
         return f"{self.fitting} of {len(self.matches)} names tell a well: {', '.join(parts) or 'no part is found'}."
 
 
-def preview_pattern(paths: Sequence[Path], pattern: str = "") -> Preview:
+def preview_pattern(paths: Sequence[Path], pattern: str = "") -> PatternPreview:
     """Read names by a pattern, or by the known layouts where it is empty; never fails, whatever is typed.
 
     Parameters
@@ -84,7 +84,7 @@ def preview_pattern(paths: Sequence[Path], pattern: str = "") -> Preview:
 
     Returns
     -------
-    Preview
+    PatternPreview
 
     Examples
     --------
@@ -94,7 +94,7 @@ def preview_pattern(paths: Sequence[Path], pattern: str = "") -> Preview:
     try:
         compiled = compile_pattern(pattern) if pattern.strip() else None
     except ParameterError as error:
-        return Preview(tuple(Match(path, NameParts()) for path in paths), str(error))
+        return PatternPreview(tuple(Match(path, NameParts()) for path in paths), str(error))
     matches = []
     for path in paths:
         try:
@@ -102,4 +102,4 @@ def preview_pattern(paths: Sequence[Path], pattern: str = "") -> Preview:
         except ParameterError:
             parts = NameParts()
         matches.append(Match(path, parts))
-    return Preview(tuple(matches))
+    return PatternPreview(tuple(matches))

@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vitascope.core.well import Place
+from vitascope.core.well import WellPosition
 
 
 @dataclass(frozen=True)
-class Naming:
+class NameCandidate:
     """What an image may be called after.
 
     Parameters
     ----------
     full : str
         The file's stem, or the common part of the names of its planes.
-    place : Place
+    place : WellPosition
     complete : bool
         Whether plate, well and field say all that the name says.
     channel : str
@@ -30,14 +30,14 @@ class Naming:
     """
 
     full: str
-    place: Place
+    place: WellPosition
     complete: bool
     channel: str
     suffix: str
     folder: Path
 
 
-def name_images(images: Sequence[Naming]) -> list[str]:
+def name_images(images: Sequence[NameCandidate]) -> list[str]:
     """Give every image a name of its own, the shortest that tells it from the others.
 
     ``<plate>_<well>_<field>`` where the name says nothing else, otherwise the full name. Where several clash, time,
@@ -45,7 +45,7 @@ def name_images(images: Sequence[Naming]) -> list[str]:
 
     Parameters
     ----------
-    images : sequence of Naming
+    images : sequence of NameCandidate
 
     Returns
     -------
@@ -54,7 +54,7 @@ def name_images(images: Sequence[Naming]) -> list[str]:
 
     Examples
     --------
-    >>> at = [Naming("A1", Place(well="A01"), True, "", "tif", Path(f)) for f in ("x", "y")]
+    >>> at = [NameCandidate("A1", Place(well="A01"), True, "", "tif", Path(f)) for f in ("x", "y")]
     >>> name_images(at)
     ['x_A01', 'y_A01']
     """
@@ -69,7 +69,7 @@ def name_images(images: Sequence[Naming]) -> list[str]:
     return _counted(names)
 
 
-def _short(image: Naming) -> str:
+def _short(image: NameCandidate) -> str:
     place = image.place
     if place.well and image.complete:
         return "_".join(text for text in (place.plate, place.well, place.field) if text)

@@ -23,7 +23,7 @@ _EXAMPLE = (
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile what ``--group`` takes.
+    """Compile what ``--pattern`` takes.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image",
 def read_images(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
-    group: str | None = None,
+    pattern: str | None = None,
     pixel_size_um: float | None = None,
     axes: str | None = None,
 ) -> list[Micrograph]:
@@ -38,7 +38,7 @@ def read_images(
     ----------
     paths : path or iterable of path
         Files that differ only in z are planes of one image, only in channel its channels.
-    group : str, optional
+    pattern : str, optional
         Pattern with named parts that overrides the layouts known by name.
     pixel_size_um : float, > 0, micrometre, optional
         Pixel size of all images, whatever the files say.
@@ -57,16 +57,16 @@ def read_images(
     InputError
         If a file is no image of real numbers in up to five dimensions.
     ParameterError
-        If ``group``, ``pixel_size_um`` or ``axes`` cannot be used.
+        If ``pattern``, ``pixel_size_um`` or ``axes`` cannot be used.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, group)]
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern)]
 
 
 def read_image(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
-    group: str | None = None,
+    pattern: str | None = None,
     pixel_size_um: float | None = None,
     axes: str | None = None,
 ) -> Micrograph:
@@ -78,7 +78,7 @@ def read_image(
         If the paths are not exactly one image.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    groups = find_groups(given, group)
+    groups = find_groups(given, pattern)
     if len(groups) != 1:
         raise ReaderError(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",
@@ -180,7 +180,7 @@ def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | Non
                 raise ReaderError(
                     f"'{path.name}' holds {image.sizes[axis]} {'planes' if axis == 'Z' else 'channels'} itself, "
                     "but its name says that it is one of several.",
-                    "Give such files one at a time, or tell them apart with --group.",
+                    "Give such files one at a time, or tell them apart with --pattern.",
                 )
     array = _stack(
         [_stack([_squeezed(images[path], stacked) for path in row], "Z" in stacked) for row in group.grid],
@@ -209,7 +209,7 @@ def _check_alike(first: Micrograph, image: Micrograph, first_path: Path, path: P
     ):
         raise ReaderError(
             f"'{path.name}' is {_describe(image)}, but '{first_path.name}' of the same image is {_describe(first)}.",
-            "Leave it out, or tell the files apart with --group.",
+            "Leave it out, or tell the files apart with --pattern.",
         )
     if (
         sizes

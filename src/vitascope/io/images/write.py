@@ -13,7 +13,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from vitascope.io.atomic import whole_file, whole_folder
+from vitascope.io.atomic import atomic_folder, atomic_write
 from vitascope.io.images.lazy import iter_bands
 from vitascope.io.images.limits import count_bytes
 from vitascope.io.images.ome_zarr import OWN_NOTES
@@ -26,7 +26,7 @@ _CLASSIC_BYTES = 2**32 - 2**25
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureFile:
     """What is written to one file.
 
     Parameters
@@ -58,13 +58,13 @@ class Picture:
         return count_bytes(self.array.shape, self.dtype)
 
 
-def write_ome_tiff(path: Path, picture: Picture) -> None:
+def write_ome_tiff(path: Path, picture: PictureFile) -> None:
     """Write an OME-TIFF, tiled and deflated, BigTIFF where it needs to be.
 
     Parameters
     ----------
     path : Path
-    picture : Picture
+    picture : PictureFile
 
     Raises
     ------
@@ -74,7 +74,7 @@ def write_ome_tiff(path: Path, picture: Picture) -> None:
     shape = tuple(int(side) for side in picture.array.shape)
     tile = (_tile_side(shape[-2]), _tile_side(shape[-1]))
     big = picture.nbytes > _CLASSIC_BYTES
-    with whole_file(path) as file, quiet_tifffile(), tifffile.TiffWriter(file, ome=True, bigtiff=big) as tif:
+    with atomic_write(path) as file, quiet_tifffile(), tifffile.TiffWriter(file, ome=True, bigtiff=big) as tif:
         tif.write(
             _tiles(picture, tile),
             shape=shape,
@@ -91,14 +91,14 @@ def _tile_side(side: int) -> int:
     return min(TILE_PX, -(-side // 16) * 16)
 
 
-def _tiles(picture: Picture, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
+def _tiles(picture: PictureFile, tile: tuple[int, int]) -> Iterator[NDArray[Any]]:
     for _, _, band in iter_bands(picture.array, picture.dtype, tile[0]):
         for y in range(0, band.shape[0], tile[0]):
             for x in range(0, band.shape[1], tile[1]):
                 yield np.ascontiguousarray(band[y : y + tile[0], x : x + tile[1]])
 
 
-def _ome_metadata(picture: Picture) -> dict[str, Any]:
+def _ome_metadata(picture: PictureFile) -> dict[str, Any]:
     found: dict[str, Any] = {
         "axes": picture.axes,
         "Name": picture.name,
@@ -115,13 +115,13 @@ def _ome_metadata(picture: Picture) -> dict[str, Any]:
     return found
 
 
-def write_ome_zarr(path: Path, picture: Picture) -> None:
+def write_ome_zarr(path: Path, picture: PictureFile) -> None:
     """Write an OME-Zarr image (NGFF 0.5) of one resolution, in chunks of one plane; empty chunks are written too.
 
     Parameters
     ----------
     path : Path
-    picture : Picture
+    picture : PictureFile
 
     Raises
     ------
@@ -132,19 +132,19 @@ def write_ome_zarr(path: Path, picture: Picture) -> None:
     ----------
     NGFF 0.5, https://ngff.openmicroscopy.org/0.5/
     """
-    with whole_folder(path) as folder:
+    with atomic_folder(path) as folder:
         fill_ome_zarr(folder, picture)
 
 
 def fill_ome_zarr(
-    folder: Path, picture: Picture, version: Literal["0.4", "0.5"] = "0.5", labels: bool | None = None
+    folder: Path, picture: PictureFile, version: Literal["0.4", "0.5"] = "0.5", labels: bool | None = None
 ) -> None:
     """Write an OME-Zarr image into a folder; see :func:`write_ome_zarr`.
 
     Parameters
     ----------
     folder : Path
-    picture : Picture
+    picture : PictureFile
     version : {"0.4", "0.5"}
         Of NGFF.
     labels : bool, optional
@@ -170,7 +170,7 @@ def fill_ome_zarr(
         array[(*index, slice(start, start + band.shape[0]))] = band
 
 
-def _ngff_attributes(picture: Picture, version: str, labels: bool) -> dict[str, Any]:
+def _ngff_attributes(picture: PictureFile, version: str, labels: bool) -> dict[str, Any]:
     sizes = {"Y": picture.pixel_size_um, "X": picture.pixel_size_um, "Z": picture.z_step_um}
     axes = []
     for letter in picture.axes:

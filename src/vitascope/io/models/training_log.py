@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from vitascope.core.errors import ReaderError
-from vitascope.io.atomic import output_error, whole_file
+from vitascope.io.atomic import atomic_write, output_error
 from vitascope.io.tables.csv_append import cell
 
 _SCHEMA = """
@@ -34,7 +34,7 @@ class RunRecord:
     Parameters
     ----------
     key : str
-        Of recipe and starting model: a run that is gone on with keeps it.
+        Of recipe and starting model: a resumed run keeps it.
     model, task : str
     status : str
         "running", "paused", "failed", or why it ended: "finished", "early stop", "stopped", "diverged".
@@ -170,5 +170,5 @@ def write_records_csv(path: Path, out: Path) -> None:
         told: dict[str, object] = {name: getattr(record, name) for name in _COLUMNS if name != "recipe"}
         told |= {str(name): value for name, value in last.items()}
         rows.append({name: cell(value) for name, value in told.items()})
-    with whole_file(out) as file:
+    with atomic_write(out) as file:
         file.write(pd.DataFrame(rows, columns=None if rows else list(_COLUMNS)).to_csv(index=False).encode())

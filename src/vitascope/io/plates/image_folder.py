@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.errors import IncompleteError, InputError, ParameterError, ReaderError
-from vitascope.core.well import PLATE_SHAPES, Place, Well
+from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.atomic import file_name
 from vitascope.io.filenames.expand import is_image_name, is_zarr, unreadable
 from vitascope.io.filenames.grouping import ImageGroup, Member, bundle, lay_out
@@ -41,13 +41,13 @@ def _no_collection() -> Iterator[None]:
 
 
 @_no_collection()
-def folder_plates(folder: Path, group: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
+def folder_plates(folder: Path, pattern: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
     """List the plates in a folder of images and the folders below it; no file is opened.
 
     Parameters
     ----------
     folder : Path
-    group : str, optional
+    pattern : str, optional
         Pattern that overrides the layouts known by name.
     size : int, optional
         Number of wells of the plates.
@@ -63,7 +63,7 @@ def folder_plates(folder: Path, group: str | None = None, size: int | None = Non
         If the folder cannot be listed, or no file in it tells its well.
     """
     try:
-        members, strangers = _members(folder, group)
+        members, strangers = _members(folder, pattern)
     except OSError as error:
         raise unreadable(folder, error) from error
     warnings = (_left_out("tells no well", strangers),) if strangers else ()
@@ -71,7 +71,7 @@ def folder_plates(folder: Path, group: str | None = None, size: int | None = Non
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
     if not by_plate:
-        hint = "Name the parts with --group, such as '{well}_s{field}_w{channel}'."
+        hint = "Name the parts with --pattern, such as '{well}_s{field}_w{channel}'."
         raise ReaderError(f"No image in '{folder}' tells its well.", hint)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
@@ -162,15 +162,15 @@ def _completed(site: Site, known: Known) -> Site:
     return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
-def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]:
+def _members(folder: Path, pattern: str | None) -> tuple[list[Member], list[Path]]:
     """List the files that tell their well, and the others."""
-    pattern = compile_pattern(group) if group else None
-    levels = folder_levels(pattern) if pattern else 0
+    compiled = compile_pattern(pattern) if pattern else None
+    levels = folder_levels(compiled) if compiled else 0
     members: list[Member] = []
     strangers: list[Path] = []
     for path in list_images(folder):
         try:
-            parts = parse_name(path, pattern)
+            parts = parse_name(path, compiled)
         except ParameterError:  # the pattern does not fit the name
             parts = NameParts()
         if parts.well:
@@ -178,7 +178,7 @@ def _members(folder: Path, group: str | None) -> tuple[list[Member], list[Path]]
         else:
             strangers.append(path)
     layouts = {member.parts.layout for member in members}
-    if pattern is None and strangers and members:
+    if compiled is None and strangers and members:
         among = [(path, parse_among(path, layouts)) for path in strangers]
         members += [Member(path, parts) for path, parts in among if parts.well]
         strangers = [path for path, parts in among if not parts.well]
@@ -209,7 +209,7 @@ def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
 def _site(plate: str, members: list[Member]) -> Site:
     """Make the image of some files; trouble with them becomes its problem."""
     parts = members[0].parts
-    place = Place(plate, parts.well, parts.field, parts.time)
+    place = WellPosition(plate, parts.well, parts.field, parts.time)
     problem: IncompleteError | InputError | None = None
     try:
         group = lay_out(members)
@@ -224,7 +224,7 @@ def _site(plate: str, members: list[Member]) -> Site:
     return Site(site_id, Well.parse(place.well), replace(group, name=site_id, place=place), problem=problem)
 
 
-def site_name(place: Place, rest: str = "") -> str:
+def site_name(place: WellPosition, rest: str = "") -> str:
     """Write the id of an image: plate, well, field, time and what else its name says."""
     time = f"t{place.time}" if place.time else ""
     return file_name("_".join(text for text in (place.plate, place.well, place.field, time, rest) if text))
@@ -244,7 +244,7 @@ def _told_apart(sites: Sequence[tuple[Site, str]]) -> list[Site]:
 
 def _refused(same: Sequence[Site]) -> Site:
     message = f"{len(same)} images claim to be {same[0].id}: {_some([site.paths[0].name for site in same])}."
-    problem = InputError(message, "Leave all but one out, or tell them apart with --group.", flag="duplicate")
+    problem = InputError(message, "Leave all but one out, or tell them apart with --pattern.", flag="duplicate")
     return replace(same[0], problem=problem)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitascope.core.errors import IncompleteError, ReaderError
-from vitascope.core.well import PLATE_SHAPES, Place, Well
+from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.filenames.grouping import ImageGroup, Member
 from vitascope.io.filenames.parse import natural, parse_name
@@ -171,7 +171,7 @@ def _lost(plate: Plate, acquisition: Acquisition) -> list[Site]:
 
 
 def _missing(plate: Plate, well: Well, field: str) -> Site:
-    place = Place(plate.name, str(well), field)
+    place = WellPosition(plate.name, str(well), field)
     where = f"field {field} of {well}" if field else str(well)
     problem = IncompleteError(f"The plate's .HTD lists {where}, but there is no image.", "Was the acquisition stopped?")
     site_id = site_name(place)

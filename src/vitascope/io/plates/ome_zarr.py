@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.errors import IncompleteError, ParameterError, ReaderError, VitascopeError
-from vitascope.core.well import PLATE_SHAPES, Place, Well
+from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.expand import is_zarr
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.filenames.parse import natural, split_suffix
@@ -109,7 +109,7 @@ def _sites_of(folder: Path, name: str, well: Well, path: str, acquisitions: Mapp
         if not isinstance(images, list) or not all(isinstance(one, dict) and one.get("path") for one in images):
             raise ReaderError(f"The well {well} lists no images.", _AGAIN)
     except (VitascopeError, OSError) as error:
-        place = Place(name, str(well))
+        place = WellPosition(name, str(well))
         problem = error if isinstance(error, VitascopeError) else ReaderError(f"The well {well}: {error}.", _AGAIN)
         return [_site(well, place, folder / "missing", problem)]
     return [
@@ -120,17 +120,17 @@ def _sites_of(folder: Path, name: str, well: Well, path: str, acquisitions: Mapp
 
 def _place(
     name: str, well: Well, entry: Mapping[str, Any], acquisitions: Mapping[Any, str], attributes: Mapping[str, Any]
-) -> Place:
+) -> WellPosition:
     """Tell field and time: as we noted them when we wrote the plate, else by path and acquisition."""
     notes = attributes.get(OWN_NOTES)
     places = notes.get("places") if isinstance(notes, dict) else None
     noted = places.get(str(entry["path"])) if isinstance(places, dict) else None
     if isinstance(noted, dict):
-        return Place(name, str(well), str(noted.get("field", "")), str(noted.get("time", "")))
-    return Place(name, str(well), str(entry["path"]), acquisitions.get(entry.get("acquisition"), ""))
+        return WellPosition(name, str(well), str(noted.get("field", "")), str(noted.get("time", "")))
+    return WellPosition(name, str(well), str(entry["path"]), acquisitions.get(entry.get("acquisition"), ""))
 
 
-def _image(folder: Path, path: str, place: Place, well: Well) -> Site:
+def _image(folder: Path, path: str, place: WellPosition, well: Well) -> Site:
     try:
         home = _real(folder, path)
     except VitascopeError as error:
@@ -140,7 +140,7 @@ def _image(folder: Path, path: str, place: Place, well: Well) -> Site:
     return _site(well, place, home, IncompleteError(f"The image {path} is listed, but missing.", _AGAIN))
 
 
-def _site(well: Well, place: Place, home: Path, problem: VitascopeError | None = None) -> Site:
+def _site(well: Well, place: WellPosition, home: Path, problem: VitascopeError | None = None) -> Site:
     site_id = site_name(place)
     return Site(site_id, well, ImageGroup(site_id, ((home,),), place=place), problem=problem)
 

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import zarr
 
 from vitascope.core.errors import InputError, OutputError, ParameterError, VitascopeError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.well import Well
-from vitascope.io.atomic import whole_folder
+from vitascope.io.atomic import atomic_folder
 from vitascope.io.images.ome_zarr import NGFF_VERSIONS
-from vitascope.io.images.write import Picture, fill_ome_zarr, ngff_group
+from vitascope.io.images.write import PictureFile, fill_ome_zarr, ngff_group
 from vitascope.io.plates.plate import Plate, Site
 
 Version = Literal["0.4", "0.5"]
@@ -44,7 +44,7 @@ class Export:
     failed: tuple[tuple[str, str], ...]
 
 
-def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> Steps[Export]:
+def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> ProgressGenerator[Export]:
     """Write all images of a plate, pixel for pixel, one resolution each; every chunk is written, empty ones too.
 
     Parameters
@@ -79,7 +79,7 @@ def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> Steps[Ex
         raise OutputError(f"'{path}' exists already.", "Choose another name.")
     failed: list[tuple[str, str]] = []
     written: dict[Well, list[tuple[Site, str]]] = {}
-    with whole_folder(path) as folder:
+    with atomic_folder(path) as folder:
         for number, site in enumerate(plate):
             yield Progress(number, len(plate), "Writing the plate")
             try:
@@ -97,9 +97,9 @@ def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> Steps[Ex
     return Export(path, sum(len(sites) for sites in written.values()), tuple(failed))
 
 
-def _picture(site: Site) -> Picture:
+def _picture(site: Site) -> PictureFile:
     image = site.open()
-    return Picture(
+    return PictureFile(
         image.array,
         image.axes,
         str(image.array.dtype.newbyteorder("=")),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.well import PLATE_SHAPES, Place, Well
+from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.filenames.parse import natural
 from vitascope.io.images.read import open_group
@@ -41,7 +41,7 @@ class Site:
     problem: VitascopeError | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> WellPosition:
         """Plate, well, field and time."""
         return self.group.place
 

@@ -18,7 +18,7 @@ from vitascope.io.plates.vendor_plate import vendor_plate
 
 
 def find_plates(
-    path: str | os.PathLike[str], *, group: str | None = None, size: int | None = None
+    path: str | os.PathLike[str], *, pattern: str | None = None, size: int | None = None
 ) -> tuple[Plate, ...]:
     """List the plates that a path holds; no image is read.
 
@@ -28,7 +28,7 @@ def find_plates(
         Folder of images, OME-Zarr plate or folder of such plates, ``Index.idx.xml`` of an Operetta or Opera Phenix, or
         ``.HTD`` of MetaXpress; CZI, ND2 or LIF whose images are called after wells. In a folder, index and
         description are found and read before the names.
-    group : str, optional
+    pattern : str, optional
         Pattern with named parts that overrides the layouts known by name.
     size : int, optional
         Number of wells of the plates, from 6 to 1536; otherwise the smallest common plate that holds all wells.
@@ -49,7 +49,7 @@ def find_plates(
     if is_plate_zarr(path):
         return (zarr_plate(path, size),)
     if path.is_dir() and not is_zarr(path):
-        return _in_folder(path, group, size)
+        return _in_folder(path, pattern, size)
     if path.name.lower() in INDEX_NAMES and path.is_file():
         return (operetta_plate(path, size),)
     if path.suffix.lower() == ".htd" and path.is_file():
@@ -91,7 +91,7 @@ def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
     return wells >= least_wells and 2 * sum(len(site.paths) for plate in plates for site in plate) >= images
 
 
-def _in_folder(folder: Path, group: str | None, size: int | None) -> tuple[Plate, ...]:
+def _in_folder(folder: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
     """Read what an instrument's index says of a folder, else the names in it."""
     try:
         names = [name for name in os.listdir(folder) if name.lower().endswith(".zarr")]  # noqa: PTH208, thousands of names
@@ -101,15 +101,15 @@ def _in_folder(folder: Path, group: str | None, size: int | None) -> tuple[Plate
         raise unreadable(folder, error) from error
     if zarrs:
         return tuple(zarr_plate(one, size) for one in sorted(zarrs, key=lambda one: natural(one.name)))
-    if group is None and index is not None:
+    if pattern is None and index is not None:
         return (operetta_plate(index, size),)
-    if group is None and descriptions:
+    if pattern is None and descriptions:
         return tuple(metaxpress_plate(one, size) for one in descriptions)
-    return folder_plates(folder, group, size)
+    return folder_plates(folder, pattern, size)
 
 
 def open_plate(
-    path: str | os.PathLike[str], *, group: str | None = None, plate: str | None = None, size: int | None = None
+    path: str | os.PathLike[str], *, pattern: str | None = None, plate: str | None = None, size: int | None = None
 ) -> Plate:
     """Open one plate; parameters as in :func:`find_plates`.
 
@@ -123,11 +123,11 @@ def open_plate(
     ReaderError
         If there is no plate, or there are several and none is named.
     """
-    found = find_plates(path, group=group, size=size)
+    found = find_plates(path, pattern=pattern, size=size)
     if plate is not None:
         found = tuple(one for one in found if one.name == plate)
     if len(found) == 1:
         return found[0]
-    names = ", ".join(f"'{one.name}'" for one in find_plates(path, group=group, size=size)[:6])
+    names = ", ".join(f"'{one.name}'" for one in find_plates(path, pattern=pattern, size=size)[:6])
     what = f"holds no plate '{plate}'" if plate is not None else f"holds {len(found)} plates"
     raise ReaderError(f"'{path}' {what}; there are {names}.", "Name one of them with --plate.")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.well import Place, Well
+from vitascope.core.well import Well, WellPosition
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.filenames.parse import parse_name
 from vitascope.io.images.vendor import list_scenes
@@ -45,7 +45,7 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
             strangers.append(scene.name or str(scene.index))
             continue
         fields[well] = fields.get(well, 0) + 1
-        place = Place(path.stem, well, str(fields[well]))
+        place = WellPosition(path.stem, well, str(fields[well]))
         group = ImageGroup(site_name(place), ((path,),), scene.channels, place=place, scene=scene.index)
         sites.append(Site(group.name, Well.parse(well), group, scene.pixel_size_um, scene.z_step_um))
     if not sites:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.formatting import quantity_text
-from vitascope.io.atomic import whole_file
+from vitascope.io.atomic import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,5 +92,5 @@ def save_agreement(pairs: pd.DataFrame, path: Path) -> None:
     figure = Figure(layout="constrained")
     rows = draw_agreement(figure, pairs)
     figure.set_size_inches(6, 2.4 * max(1, rows))
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150)

@@ -19,7 +19,7 @@ from vitascope.core.flags import join_flags
 from vitascope.core.result import LabelsOutput, Result
 from vitascope.io.atomic import check_writable, file_name, output_error, write_json
 from vitascope.io.results.images import Format, PictureFolder, Sizes, remove
-from vitascope.io.tables.csv_append import GrowingTable
+from vitascope.io.tables.csv_append import CsvAppender
 
 RESULTS, OBJECTS, PROVENANCE = "results.csv", "objects.csv", "provenance.json"
 FIRST_COLUMNS = ("image", "plate", "well", "field", "time", "status", "flags")
@@ -55,8 +55,8 @@ class ResultsFolder:
     def __init__(self, folder: str | Path, task: str, format: Format = "auto", expected_bytes: int = 0) -> None:
         self.folder, self.task, self.format = Path(folder), task, format
         check_writable(self.folder, expected_bytes)
-        self._results = GrowingTable(self.folder / RESULTS, FIRST_COLUMNS, LAST_COLUMNS)
-        self._others: dict[str, GrowingTable] = {}
+        self._results = CsvAppender(self.folder / RESULTS, FIRST_COLUMNS, LAST_COLUMNS)
+        self._others: dict[str, CsvAppender] = {}
         self._stems: set[str] = set()
 
     def __enter__(self) -> ResultsFolder:
@@ -121,7 +121,7 @@ class ResultsFolder:
         OutputError
             If something cannot be written; nothing of this result is left then.
         """
-        grown: list[GrowingTable] = []
+        grown: list[CsvAppender] = []
         try:
             for name, rows in tables.items():
                 table = self._results if name == RESULTS else self._table(name)
@@ -184,9 +184,9 @@ class ResultsFolder:
         self._stems.add(stem.casefold())
         return stem
 
-    def _table(self, name: str) -> GrowingTable:
+    def _table(self, name: str) -> CsvAppender:
         first = ("image", "label") if name == OBJECTS else ("image",)
-        return self._others.setdefault(name, GrowingTable(self.folder / name, first))
+        return self._others.setdefault(name, CsvAppender(self.folder / name, first))
 
 
 def result_tables(result: Result, stem: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Literal
 from vitascope.core.errors import VitascopeError
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.io.atomic import file_name, output_error
-from vitascope.io.images.write import Picture, write_ome_tiff, write_ome_zarr
+from vitascope.io.images.write import PictureFile, write_ome_tiff, write_ome_zarr
 
 Format = Literal["auto", "tif", "zarr"]
 Sizes = tuple[float | None, float | None]
@@ -71,7 +71,7 @@ class PictureFolder:
             raise
         return tuple(written)
 
-    def _write_one(self, picture: Picture, kind: str) -> Path:
+    def _write_one(self, picture: PictureFile, kind: str) -> Path:
         as_zarr = self.format == "zarr" or (self.format == "auto" and picture.nbytes > ZARR_BYTES)
         base = self.folder / file_name(kind) / picture.name
         path, other = (base.with_name(f"{base.name}.ome.{'zarr' if z else 'tif'}") for z in (as_zarr, not as_zarr))
@@ -85,7 +85,7 @@ class PictureFolder:
         return path
 
 
-def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task: str, sizes_um: Sizes) -> Picture:
+def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task: str, sizes_um: Sizes) -> PictureFile:
     """Describe an output for our writers, with the notes that our own reader needs to show it as it was."""
     notes = {"task": task, "image": stem, "kind": output.kind, "title": output.title}
     channel_names: tuple[str, ...] = (output.title,)
@@ -94,7 +94,7 @@ def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task:
         low, high = (float(limit) for limit in output.limits)
         notes |= {"unit": output.unit, "limits": f"{low!r} {high!r}", "colormap": output.colormap}
     dtype = "float32" if isinstance(output, ImageOutput) else "uint32"
-    return Picture(output.array, output.axes, dtype, name, channel_names, *sizes_um, notes)
+    return PictureFile(output.array, output.axes, dtype, name, channel_names, *sizes_um, notes)
 
 
 def picture_names(result: Result, stem: str) -> list[str]:

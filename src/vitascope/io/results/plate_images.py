@@ -10,8 +10,8 @@ from pathlib import Path
 import zarr
 
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.core.well import Place, Well
-from vitascope.io.atomic import file_name, whole_folder, write_json
+from vitascope.core.well import Well, WellPosition
+from vitascope.io.atomic import atomic_folder, file_name, write_json
 from vitascope.io.images.write import fill_ome_zarr
 from vitascope.io.plates.ome_zarr_write import plate_groups, well_path
 from vitascope.io.plates.plate import Plate, Site
@@ -68,7 +68,7 @@ class PlatePictures:
             for number, output in enumerate(pictures):
                 home = self.folder / f"{file_name(output.kind + names[id(output)].removeprefix(stem))}{ENDING}"
                 path = home / image_path(result.place)
-                with whole_folder(path) as folder:
+                with atomic_folder(path) as folder:
                     fill_ome_zarr(folder, make_picture(output, stem, stem, self.task, sizes_um))
                     self._put_labels(folder, labels if images and number == 0 else [], stem, sizes_um)
                 written.append(path)
@@ -88,7 +88,7 @@ class PlatePictures:
             fill_ome_zarr(folder / "labels" / title, make_picture(output, stem, stem, self.task, sizes_um))
 
 
-def image_path(place: Place) -> str:
+def image_path(place: WellPosition) -> str:
     """Return where an image lies in a plate: the same whichever other images there are.
 
     The specification allows letters and digits only; other signs are written as their number.

@@ -18,7 +18,7 @@ IN_MEMORY_BYTES = 256 << 20
 CHUNK_PX = 1024
 
 
-class Scratch:
+class TemporaryStore:
     """Hands out arrays of zeros: numpy up to 256 MiB, zarr in a temporary folder above.
 
     The folder is removed when the last reference to this object is gone.

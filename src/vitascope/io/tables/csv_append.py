@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import MissingPackageError
-from vitascope.io.atomic import TEMPORARY, output_error, whole_file
+from vitascope.io.atomic import TEMPORARY, atomic_write, output_error
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"-\d+([.,]\d+)?([eE][-+]?\d+)?")
@@ -31,7 +31,7 @@ def any_text() -> AbstractContextManager[None]:
     return pd.option_context("mode.string_storage", "python")
 
 
-class GrowingTable:
+class CsvAppender:
     """A CSV file under construction.
 
     Parameters
@@ -100,7 +100,7 @@ class GrowingTable:
     def _write_anew(self, new: Sequence[str]) -> None:
         """Write the header and, with the new columns empty, the rows so far."""
         columns = [*self.first, *self.middle, *new, *self.last]
-        with whole_file(self.path) as file:
+        with atomic_write(self.path) as file:
             file.write(_line(columns))
             if self._size:
                 with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as old:
@@ -124,7 +124,7 @@ def write_csv(
     OutputError
         If it cannot be written.
     """
-    growing = GrowingTable(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
+    growing = CsvAppender(path.with_name(f"{TEMPORARY}{path.name}"), first, last)
     try:
         for piece in pieces:
             growing.append(piece)
@@ -199,5 +199,5 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> None:
     for row in table.itertuples(index=False):
         sheet.append([None if (value := cell(one)) == "" else value for one in row])
     sheet.freeze_panes = "A2"
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         book.save(file)

@@ -13,7 +13,7 @@ LEAST_COLUMNS = 2
 
 
 @dataclass(frozen=True)
-class Grid:
+class ReaderGrid:
     """One plate-shaped block of cells.
 
     Parameters
@@ -34,7 +34,7 @@ class Grid:
     above: tuple[list[str], ...] = field(default=())
 
 
-def find_grids(lines: Sequence[Line]) -> list[Grid]:
+def find_grids(lines: Sequence[Line]) -> list[ReaderGrid]:
     """Find all plate-shaped blocks of a table, in order.
 
     Parameters
@@ -44,7 +44,7 @@ def find_grids(lines: Sequence[Line]) -> list[Grid]:
 
     Returns
     -------
-    list of Grid
+    list of ReaderGrid
 
     Examples
     --------
@@ -53,7 +53,7 @@ def find_grids(lines: Sequence[Line]) -> list[Grid]:
     >>> grid.title, grid.cells[Well.parse("B1")]
     ('dose', '2')
     """
-    grids: list[Grid] = []
+    grids: list[ReaderGrid] = []
     since = at = 0
     while at < len(lines):
         columns = _columns(lines[at][1])
@@ -68,7 +68,7 @@ def find_grids(lines: Sequence[Line]) -> list[Grid]:
         for row, (_, texts) in enumerate(lines[at + 1 : at + 1 + rows]):
             for column in range(columns):
                 cells[Well(row, column)] = texts[column + 1] if column + 1 < len(texts) else ""
-        grids.append(Grid(title, lines[at][0], cells, above))
+        grids.append(ReaderGrid(title, lines[at][0], cells, above))
         at += 1 + rows
         since = at
     return grids

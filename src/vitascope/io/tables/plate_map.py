@@ -12,11 +12,11 @@ import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.well import PLATE_SHAPES, Well
-from vitascope.io.atomic import whole_file
+from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.csv_append import cell as safe_cell
 from vitascope.io.tables.plate_map_parsing import read_rows
-from vitascope.io.tables.plate_map_validation import Problem, check_rows, refuse
+from vitascope.io.tables.plate_map_validation import MapProblem, check_rows, refuse
 from vitascope.io.tables.read import to_numbers
 
 MAP_COLUMNS = ("plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient")
@@ -34,14 +34,14 @@ class PlateMap:
         One row for each well: ``plate`` (empty where the map is for every plate), ``well`` (``B07``), ``treatment``,
         ``dose`` (float, NaN for none), ``dose_unit``, ``role`` (treated, negative, positive, blank or other),
         ``replicate``, ``patient``, then other columns as text, but a reader's ``signal`` as float.
-    problems : tuple of Problem
+    problems : tuple of MapProblem
         What was noticed, and does not stand in the way.
     source : str
         Name of the file.
     """
 
     table: pd.DataFrame
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[MapProblem, ...] = ()
     source: str = ""
     _rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict, repr=False)
 
@@ -62,7 +62,7 @@ class PlateMap:
         name = str(Well.parse(well) if isinstance(well, str) else well)
         return self._rows.get((plate, name)) or self._rows.get(("", name)) or {}
 
-    def check(self, plate: Plate) -> tuple[Problem, ...]:
+    def check(self, plate: Plate) -> tuple[MapProblem, ...]:
         """Compare the map with a plate: wells outside it, wells without an image, images the map says nothing of."""
         return check_against(self, plate)
 
@@ -92,7 +92,7 @@ class PlateMap:
         table = self.table.drop(columns=empty)
         for column in table.columns:
             table[column] = [safe_cell(value) for value in table[column]]
-        with whole_file(path) as file:
+        with atomic_write(path) as file:
             file.write(table.to_csv(index=False, lineterminator="\n").encode("utf-8"))
 
 
@@ -155,18 +155,20 @@ def _filled(values: pd.Series[Any]) -> bool:
     return any(value != "" and not (isinstance(value, float) and math.isnan(value)) for value in values)
 
 
-def _outside(table: pd.DataFrame, size: int) -> list[Problem]:
+def _outside(table: pd.DataFrame, size: int) -> list[MapProblem]:
     if size not in PLATE_SHAPES:
         raise ParameterError(f"There is no plate of {size} wells.", f"Plates have {', '.join(map(str, PLATE_SHAPES))}.")
     rows, columns = PLATE_SHAPES[size]
     found = []
     for name, well in zip(table["plate"], table["well"], strict=True):
         if (place := Well.parse(well)).row >= rows or place.column >= columns:
-            found.append(Problem(name, well, "unknown_well", f"The well {well} lies outside a plate of {size}.", True))
+            found.append(
+                MapProblem(name, well, "unknown_well", f"The well {well} lies outside a plate of {size}.", True)
+            )
     return found
 
 
-def check_against(plate_map: PlateMap, plate: Plate) -> tuple[Problem, ...]:
+def check_against(plate_map: PlateMap, plate: Plate) -> tuple[MapProblem, ...]:
     """Compare a map with a plate; see :meth:`PlateMap.check`."""
     mapped = {
         well
@@ -185,9 +187,11 @@ def check_against(plate_map: PlateMap, plate: Plate) -> tuple[Problem, ...]:
         place = Well.parse(well)
         if place.row >= plate.rows or place.column >= plate.columns:
             sentence = f"The map has {well}, which lies outside this plate of {plate.rows} rows and {plate.columns}."
-            found.append(Problem(plate.name, well, "unknown_well", sentence, False))
+            found.append(MapProblem(plate.name, well, "unknown_well", sentence, False))
         elif well not in imaged and plate_map.row(plate.name, well)["role"] != "blank":
-            found.append(Problem(plate.name, well, "no_image", f"The map has {well}, but there is no image.", False))
+            found.append(MapProblem(plate.name, well, "no_image", f"The map has {well}, but there is no image.", False))
     for well in sorted(imaged - mapped, key=Well.parse):
-        found.append(Problem(plate.name, well, "not_in_map", f"{well} has images, but the map leaves it out.", False))
+        found.append(
+            MapProblem(plate.name, well, "not_in_map", f"{well} has images, but the map leaves it out.", False)
+        )
     return tuple(found)

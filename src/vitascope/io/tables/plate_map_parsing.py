@@ -11,7 +11,7 @@ import pandas as pd
 from vitascope.core.errors import InputError
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import is_plateconf, plateconf_rows
-from vitascope.io.tables.grid import Grid, find_grids
+from vitascope.io.tables.grid import ReaderGrid, find_grids
 from vitascope.io.tables.plate_reader import is_list, is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import read_sheets, read_table
 from vitascope.io.tables.vocabulary import guess_columns, read_column
@@ -55,7 +55,7 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> Rows:
     return _grid_rows(path, grids) if grids else _table_rows(path, columns)
 
 
-def _is_measured(grid: Grid) -> bool:
+def _is_measured(grid: ReaderGrid) -> bool:
     """Tell whether a grid holds what a reader measured: numbers, and no name of a column that we know."""
     numbers = all(re.fullmatch(r"[-+\d.,eE]*", text) for text in grid.cells.values())
     return numbers and not read_column(grid.title)[0] and bool(grid.above)
@@ -68,7 +68,7 @@ def _measured(table: pd.DataFrame) -> Rows:
     )
 
 
-def _grid_rows(path: Path, grids: Sequence[tuple[str, Grid]]) -> Rows:
+def _grid_rows(path: Path, grids: Sequence[tuple[str, ReaderGrid]]) -> Rows:
     """Put plate-shaped tables together, one for each thing they tell."""
     rows: dict[Well, dict[str, str]] = {}
     lines: dict[Well, int] = {}

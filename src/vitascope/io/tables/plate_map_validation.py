@@ -18,7 +18,7 @@ _SHOWN, _EACH = 8, 3
 
 
 @dataclass(frozen=True)
-class Problem:
+class MapProblem:
     """What is wrong with one well of a map.
 
     Parameters
@@ -41,7 +41,7 @@ class Problem:
     fatal: bool
 
 
-def refuse(problems: Sequence[Problem], name: str) -> None:
+def refuse(problems: Sequence[MapProblem], name: str) -> None:
     """Refuse a map with fatal problems, naming all of its wells.
 
     Raises
@@ -58,7 +58,7 @@ def refuse(problems: Sequence[Problem], name: str) -> None:
     )
 
 
-def in_short(problems: Sequence[Problem]) -> list[str]:
+def in_short(problems: Sequence[MapProblem]) -> list[str]:
     """Say what was noticed, kind by kind; of many wells of one kind, one sentence and the names of the others.
 
     Examples
@@ -67,7 +67,7 @@ def in_short(problems: Sequence[Problem]) -> list[str]:
     >>> in_short(found * 2)
     ['The map has A1, but there is no image. The same is true of 3 more: A2, A1, A2.']
     """
-    by_kind: dict[str, list[Problem]] = {}
+    by_kind: dict[str, list[MapProblem]] = {}
     for problem in problems:
         by_kind.setdefault(problem.kind, []).append(problem)
     said = []
@@ -80,7 +80,7 @@ def in_short(problems: Sequence[Problem]) -> list[str]:
     return said
 
 
-def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple[pd.DataFrame, tuple[MapProblem, ...]]:
     """Turn rows of text into a map's table, and say what is wrong with it.
 
     Parameters
@@ -92,12 +92,12 @@ def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple
 
     Returns
     -------
-    tuple of DataFrame and tuple of Problem
+    tuple of DataFrame and tuple of MapProblem
         Rows without a well, or with one that stood before, are left out of the table.
     """
     doses = [row.get("dose", "") for row in rows]
     decimal_comma = not any("." in dose for dose in doses)
-    problems: list[Problem] = []
+    problems: list[MapProblem] = []
     seen: dict[tuple[str, str], int] = {}
     values = []
     for row, line in zip(rows, lines, strict=True):
@@ -107,7 +107,7 @@ def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple
         key = (str(made["plate"]), str(made["well"]))
         if key in seen:
             sentence = f"The well {made['well']} stands twice, in lines {seen[key]} and {line}."
-            problems.append(Problem(*key, "duplicate", sentence, True))
+            problems.append(MapProblem(*key, "duplicate", sentence, True))
             continue
         seen[key] = line
         values.append(made)
@@ -121,7 +121,7 @@ def _columns(values: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys([*known, *(name for row in values for name in row)]))
 
 
-def _row(row: Mapping[str, str], line: int, decimal_comma: bool, problems: list[Problem]) -> dict[str, Any] | None:
+def _row(row: Mapping[str, str], line: int, decimal_comma: bool, problems: list[MapProblem]) -> dict[str, Any] | None:
     plate = row.get("plate", "").strip()
     given = row.get("well", "").strip()
     try:
@@ -130,23 +130,23 @@ def _row(row: Mapping[str, str], line: int, decimal_comma: bool, problems: list[
         what = given or f"{row.get('row', '')}{row.get('column', '')}"
         if not what:
             what = "empty"
-        problems.append(Problem(plate, what, "unknown_well", f"'{what}' in line {line} is no well.", True))
+        problems.append(MapProblem(plate, what, "unknown_well", f"'{what}' in line {line} is no well.", True))
         return None
     dose = read_dose(row.get("dose", ""), decimal_comma)
     unit_given = row.get("dose_unit", "").strip()
     unit = read_unit(unit_given)
     if dose is None or dose[0] < 0:
         sentence = f"The dose '{row.get('dose', '')}' of {well} (line {line}) is no amount of zero or more."
-        problems.append(Problem(plate, well, "bad_dose", sentence, True))
+        problems.append(MapProblem(plate, well, "bad_dose", sentence, True))
         dose = (math.nan, "")
     if unit is not None and dose[1] and dose[1] != unit.name:
         sentence = f"The dose of {well} (line {line}) is in {dose[1]}, but its column says {unit.name}."
-        problems.append(Problem(plate, well, "unit_mismatch", sentence, True))
+        problems.append(MapProblem(plate, well, "unit_mismatch", sentence, True))
     treatment = uncell(row.get("treatment", "").strip())
     role = read_role(row.get("role", ""))
     if role == "other" and row["role"].strip().casefold() != "other":
         sentence = f"The role '{row['role'].strip()}' of {well} is not known: taken as 'other'."
-        problems.append(Problem(plate, well, "unknown_role", sentence, False))
+        problems.append(MapProblem(plate, well, "unknown_role", sentence, False))
     known = ("plate", "well", "row", "column", "treatment", "dose", "dose_unit", "role")
     return {
         "plate": plate,
@@ -168,18 +168,18 @@ def _role(treatment: str, dose: float) -> str:
     return "treated" if treatment or math.isfinite(dose) else "other"
 
 
-def _missing_doses(values: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def _missing_doses(values: Sequence[Mapping[str, Any]]) -> list[MapProblem]:
     """Name treated wells without a dose, where others have one."""
     if not any(math.isfinite(row["dose"]) for row in values):
         return []
     return [
-        Problem(row["plate"], row["well"], "missing_dose", f"{row['well']} ({row['treatment']}) has no dose.", False)
+        MapProblem(row["plate"], row["well"], "missing_dose", f"{row['well']} ({row['treatment']}) has no dose.", False)
         for row in values
         if row["role"] == "treated" and math.isnan(row["dose"])
     ]
 
 
-def _mixed_units(values: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def _mixed_units(values: Sequence[Mapping[str, Any]]) -> list[MapProblem]:
     """Name the wells whose dose has another kind of unit than the first of the same treatment, or none."""
     first: dict[str, str] = {}
     found = []
@@ -193,7 +193,7 @@ def _mixed_units(values: Sequence[Mapping[str, Any]]) -> list[Problem]:
                 f"The dose of {row['well']} ({row['treatment']}) is in {unit or 'no unit'}, others of the same "
                 f"treatment in {before or 'no unit'}."
             )
-            found.append(Problem(row["plate"], row["well"], "unit_mismatch", sentence, False))
+            found.append(MapProblem(row["plate"], row["well"], "unit_mismatch", sentence, False))
     return found
 
 

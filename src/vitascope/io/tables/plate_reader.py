@@ -17,7 +17,7 @@ import pandas as pd
 from vitascope.core.errors import IncompleteError, InputError, ParameterError
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import plateconf_rows
-from vitascope.io.tables.grid import Grid, find_grids
+from vitascope.io.tables.grid import ReaderGrid, find_grids
 from vitascope.io.tables.read import Line, read_sheets, read_table, to_numbers
 from vitascope.io.tables.vocabulary import read_role
 
@@ -119,7 +119,7 @@ def read_screen(path: str | Path, *, skip_missing: bool = False) -> pd.DataFrame
     ]
     screen = pd.concat(parts, ignore_index=True)
     screen.attrs["missing"] = missing
-    conf = _beside(path, "plateconf.txt")
+    conf = _beside(path, "cellhts.txt")
     if conf is not None:
         screen["role"] = _roles(screen, conf)
     screen["excluded"] = _excluded(screen, _beside(path, "screenlog.txt"))
@@ -153,7 +153,7 @@ def _excluded(screen: pd.DataFrame, log: Path | None) -> list[str]:
     return [why.get((str(plate), str(replicate), str(well)), "") for plate, replicate, well in keys]
 
 
-def _from_grids(path: Path, grids: Sequence[Grid]) -> pd.DataFrame:
+def _from_grids(path: Path, grids: Sequence[ReaderGrid]) -> pd.DataFrame:
     """Put the grids of one plate side by side: what was measured, and what was calculated of it."""
     plate = ""
     found: dict[tuple[str, Well], dict[str, Any]] = {}
@@ -176,7 +176,7 @@ def _from_grids(path: Path, grids: Sequence[Grid]) -> pd.DataFrame:
     return table
 
 
-def _numbers(path: Path, grid: Grid) -> dict[Well, float]:
+def _numbers(path: Path, grid: ReaderGrid) -> dict[Well, float]:
     cells = pd.DataFrame({"value": list(grid.cells.values())})
     try:
         values = to_numbers(cells, "value")

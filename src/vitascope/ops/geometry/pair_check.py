@@ -19,7 +19,7 @@ FEW_VALUES = 3
 
 
 @dataclass(frozen=True)
-class Problem:
+class CheckProblem:
     """Something that is wrong with a pair.
 
     Parameters
@@ -41,7 +41,7 @@ def check_pair(
     classes: Sequence[str] = (),
     *,
     one_class: bool = False,
-) -> list[Problem]:
+) -> list[CheckProblem]:
     """List what is wrong with an image and its truth.
 
     Parameters
@@ -61,7 +61,7 @@ def check_pair(
     shape = planes[0].shape
     for name, stain in targets.items():
         if stain.shape != shape:
-            found.append(Problem("refused", f"'{name}' is {_sides(stain)} px, the image {_sides(planes[0])} px."))
+            found.append(CheckProblem("refused", f"'{name}' is {_sides(stain)} px, the image {_sides(planes[0])} px."))
             continue
         found += _check_stain(stain, name)
         if not any(p.level == "refused" for p in found):
@@ -79,32 +79,34 @@ def _sides(picture: NDArray[Any]) -> str:
     return " x ".join(str(n) for n in picture.shape)
 
 
-def _check_plane(plane: NDArray[Any], name: str) -> list[Problem]:
+def _check_plane(plane: NDArray[Any], name: str) -> list[CheckProblem]:
     finite = np.isfinite(plane)
     missing = 1 - float(finite.mean()) if finite.size else 1.0
     if missing > NOT_FINITE_REFUSED:
-        return [Problem("refused", f"{missing:.0%} of the pixels of {name} are no numbers.")]
+        return [CheckProblem("refused", f"{missing:.0%} of the pixels of {name} are no numbers.")]
     values = plane[finite]
     if values.min() == values.max():
-        return [Problem("refused", f"All pixels of {name} are {values.min():g}: it is empty.")]
+        return [CheckProblem("refused", f"All pixels of {name} are {values.min():g}: it is empty.")]
     found = []
     if missing:
-        found.append(Problem("warning", f"{missing:.1%} of the pixels of {name} are no numbers."))
+        found.append(CheckProblem("warning", f"{missing:.1%} of the pixels of {name} are no numbers."))
     if (share := _saturated(values)) > SATURATED_WARNED:
-        found.append(Problem("warning", f"{share:.1%} of the pixels of {name} are saturated."))
+        found.append(CheckProblem("warning", f"{share:.1%} of the pixels of {name} are saturated."))
     return found
 
 
-def _check_stain(stain: NDArray[Any], name: str) -> list[Problem]:
+def _check_stain(stain: NDArray[Any], name: str) -> list[CheckProblem]:
     if not np.isfinite(stain).all():
-        return [Problem("refused", f"'{name}' holds pixels that are no numbers.")]
+        return [CheckProblem("refused", f"'{name}' holds pixels that are no numbers.")]
     if stain.min() == stain.max():
-        return [Problem("refused", f"All pixels of '{name}' are {stain.min():g}: there is nothing to learn.")]
+        return [CheckProblem("refused", f"All pixels of '{name}' are {stain.min():g}: there is nothing to learn.")]
     found = []
     if len(np.unique(stain[:: max(1, stain.shape[0] // 256)])) <= FEW_VALUES:
-        found.append(Problem("warning", f"'{name}' has hardly any grey values: it looks like a mask, not a stain."))
+        found.append(
+            CheckProblem("warning", f"'{name}' has hardly any grey values: it looks like a mask, not a stain.")
+        )
     elif (share := _saturated(stain.ravel())) > SATURATED_WARNED:
-        found.append(Problem("warning", f"{share:.1%} of the pixels of '{name}' are saturated."))
+        found.append(CheckProblem("warning", f"{share:.1%} of the pixels of '{name}' are saturated."))
     return found
 
 
@@ -113,12 +115,12 @@ def _saturated(values: NDArray[Any]) -> float:
     return float((values == values.max()).mean())
 
 
-def _check_shift(plane: NDArray[Any], stain: NDArray[Any], name: str) -> list[Problem]:
+def _check_shift(plane: NDArray[Any], stain: NDArray[Any], name: str) -> list[CheckProblem]:
     shift = estimate_shift(plane, stain)
     if not shift.sure or shift.length_px <= SHIFT_WARNED_PX:
         return []
     return [
-        Problem(
+        CheckProblem(
             "warning",
             f"'{name}' seems to lie {shift.length_px:.1f} px beside the image (y {-shift.y_px:+.1f}, "
             f"x {-shift.x_px:+.1f}): register them first.",
@@ -128,26 +130,30 @@ def _check_shift(plane: NDArray[Any], stain: NDArray[Any], name: str) -> list[Pr
 
 def _check_painted(
     painted: NDArray[Any], shape: tuple[int, ...], classes: Sequence[str], one_class: bool
-) -> list[Problem]:
+) -> list[CheckProblem]:
     if painted.shape != shape:
-        return [Problem("refused", f"The labels are {_sides(painted)} px, the image {' x '.join(map(str, shape))} px.")]
+        return [
+            CheckProblem("refused", f"The labels are {_sides(painted)} px, the image {' x '.join(map(str, shape))} px.")
+        ]
     if painted.dtype.kind not in "biu":
-        return [Problem("refused", f"The labels are of type {painted.dtype}; whole numbers are wanted.")]
+        return [CheckProblem("refused", f"The labels are of type {painted.dtype}; whole numbers are wanted.")]
     ids = painted_ids([painted])
     beyond = [i for i in ids if not 0 < i <= len(classes)]
     if beyond and (beyond[0] < 0 or len(ids) > len(classes)):
         meaning = ", ".join(f"{k} {name}" for k, name in enumerate(classes, 1))
         return [
-            Problem("refused", f"The labels hold {', '.join(map(str, beyond[:5]))}; they mean {meaning}, 0 nothing.")
+            CheckProblem(
+                "refused", f"The labels hold {', '.join(map(str, beyond[:5]))}; they mean {meaning}, 0 nothing."
+            )
         ]
     if beyond and (one_class or len(ids) > 1):
-        return [Problem("warning", words_of_ids(ids, classes))]
+        return [CheckProblem("warning", words_of_ids(ids, classes))]
     counts = count_classes(painted, classes) if not beyond else {f"id {ids[0]}": int((painted == ids[0]).sum())}
     if not any(counts.values()):
-        return [Problem("refused", "Nothing is painted: all labels are 0.")]
+        return [CheckProblem("refused", "Nothing is painted: all labels are 0.")]
     if sum(n > 0 for n in counts.values()) < 2 and not one_class:
         told = ", ".join(f"{n:,} px of {name}" for name, n in counts.items())
-        return [Problem("refused", f"Only one class is painted ({told}): there is nothing to tell apart.")]
+        return [CheckProblem("refused", f"Only one class is painted ({told}): there is nothing to tell apart.")]
     return []
 
 
@@ -205,7 +211,7 @@ def renumber(painted: NDArray[Any], ids: Sequence[int]) -> NDArray[np.uint8]:
     return found
 
 
-def refuse(image: str, problems: Iterable[Problem]) -> None:
+def refuse(image: str, problems: Iterable[CheckProblem]) -> None:
     """Refuse an image of a recipe that cannot be trained on.
 
     Raises

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError
-from vitascope.core.progress import Progress, Steps, finish
+from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 from vitascope.ops.tiling.chunks import PIXELS_AT_ONCE, chunk_slices, read_piece
 
 BINS = 65536
@@ -159,7 +159,7 @@ class Histogram:
 
 def count_values(
     array: Any, *, max_pixels: int = PIXELS_AT_ONCE, stage: str = "Counting grey values"
-) -> Steps[Histogram]:
+) -> ProgressGenerator[Histogram]:
     """Count the grey values of an array of any size, block by block.
 
     The result does not depend on chunks or block size. Integers whose values span no more than 65,536 (all 8- and
@@ -205,12 +205,12 @@ def histogram(array: Any, *, max_pixels: int = PIXELS_AT_ONCE) -> Histogram:
     >>> counted.counts.tolist(), counted.percentiles(50)
     ([1, 0, 2, 0, 0, 0, 1], (5.0,))
     """
-    return finish(count_values(array, max_pixels=max_pixels))
+    return run_to_end(count_values(array, max_pixels=max_pixels))
 
 
 def scan_range(
     array: Any, *, max_pixels: int = PIXELS_AT_ONCE, stage: str = "Reading the range of values"
-) -> Steps[ValueRange]:
+) -> ProgressGenerator[ValueRange]:
     """Find the extremes of an array and count what is not finite, in one pass.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from vitascope.core.errors import ParameterError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.ops.intensity.histogram import Histogram, bin_index
 from vitascope.ops.intensity.threshold import HISTOGRAM_BINS, GlobalThreshold, iterative_threshold
 from vitascope.ops.tiling.chunks import PIXELS_AT_ONCE, read_piece
@@ -241,7 +241,7 @@ class ThresholdMap:
 
 def mixture_map(
     picture: Any, histogram: Histogram, region_px: int, equal_variance: bool = False
-) -> Steps[ThresholdMap]:
+) -> ProgressGenerator[ThresholdMap]:
     """Find mixture thresholds of overlapping regions and interpolate where a region has none.
 
     Regions of side ``region_px`` overlap by half. "Thresholds are calculated only for the regions that contain two
@@ -297,7 +297,7 @@ def _grid(length_px: int, cell_px: int) -> Floats:
     return np.asarray(np.arange(1, cells) * cell_px - 0.5, np.float64)
 
 
-def _cell_counts(picture: Any, histogram: Histogram, cell: int) -> Steps[NDArray[np.int32]]:
+def _cell_counts(picture: Any, histogram: Histogram, cell: int) -> ProgressGenerator[NDArray[np.int32]]:
     """Histogram of every cell over common bins, shape (rows, columns, bins); each pixel is read once."""
     height, width = int(picture.shape[0]), int(picture.shape[1])
     rows, columns = -(-height // cell), -(-width // cell)

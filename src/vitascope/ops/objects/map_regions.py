@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.ops.objects.measure import column_names
 from vitascope.ops.objects.mrf import ROUNDS, denoise_by_cut, denoise_by_messages
 
@@ -72,7 +72,7 @@ def find_regions(
     pictures: Mapping[str, Any] | None = None,
     pixel_size_um: float | None = None,
     stage: str = "Finding regions",
-) -> Steps[pd.DataFrame]:
+) -> ProgressGenerator[pd.DataFrame]:
     """Find the regions of the sum of maps, label them and measure them.
 
     Blocks lie on a fixed grid and see 40 px of their neighbours; regions across borders are whole (4 neighbours).
@@ -129,7 +129,7 @@ def add_regions(
     params: RegionParams,
     pictures: Mapping[str, Any],
     pixel_size_um: float | None,
-) -> Steps[pd.DataFrame]:
+) -> ProgressGenerator[pd.DataFrame]:
     """Find the regions of one of several pictures, their labels going on from those of the pictures before.
 
     Parameters

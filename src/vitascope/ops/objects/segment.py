@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from vitascope.core.axes import check_shape
 from vitascope.core.errors import InputError, ParameterError
-from vitascope.core.progress import Progress, Steps, finish
+from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 from vitascope.ops.intensity.histogram import ValueRange, count_values, scan_range
 from vitascope.ops.intensity.mixture import ThresholdMap, mixture_map, mixture_threshold
 from vitascope.ops.intensity.threshold import (
@@ -192,7 +192,7 @@ def segment(picture: Any, params: SegmentParams | None = None, *, pixel_size_um:
     >>> found.table["centroid_x_px"].round().tolist()
     [20.0, 42.0]
     """
-    return finish(segment_blocks(picture, params, pixel_size_um=pixel_size_um))
+    return run_to_end(segment_blocks(picture, params, pixel_size_um=pixel_size_um))
 
 
 def segment_blocks(
@@ -203,7 +203,7 @@ def segment_blocks(
     labels: Any = None,
     pixel_size_um: float | None = None,
     block_px: int = BLOCK_PX,
-) -> Steps[Segmentation]:
+) -> ProgressGenerator[Segmentation]:
     """Find and measure nuclei in a picture of any size, block by block.
 
     Algorithm 2: threshold, fill holes, (ours) cut touching nuclei, leave out what is too small, too large or not
@@ -292,7 +292,7 @@ def _flags(values: ValueRange, count: int) -> tuple[str, ...]:
     return tuple(word for word, holds in said.items() if holds)
 
 
-def _find_cutoff(picture: Any, params: SegmentParams) -> Steps[tuple[_Cutoff, ValueRange]]:
+def _find_cutoff(picture: Any, params: SegmentParams) -> ProgressGenerator[tuple[_Cutoff, ValueRange]]:
     """Learn of the whole picture what its blocks must agree on."""
     if params.threshold == "local":
         values = yield from scan_range(picture)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.ops.objects.outlines import CoarseGrid, Voxel, mesh, outline, smooth_share
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 
@@ -77,7 +77,7 @@ def measure_spheroids(
     coarse_um: float = 8.0,
     density: Any = None,
     intensities: tuple[Any, Any] | None = None,
-) -> Steps[Measured]:
+) -> ProgressGenerator[Measured]:
     """Measure the spheroids of a labelled stack.
 
     Parameters

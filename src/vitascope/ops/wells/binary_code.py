@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from vitascope.core.errors import RangeError
 
 
-def atp_code(atp: ArrayLike, bin_width: float, n_bits: int) -> NDArray[np.float64]:
+def binary_code(atp: ArrayLike, bin_width: float, n_bits: int) -> NDArray[np.float64]:
     """Encode ATP as the bits of its bin and the fraction within it.
 
     Parameters
@@ -35,7 +35,7 @@ def atp_code(atp: ArrayLike, bin_width: float, n_bits: int) -> NDArray[np.float6
 
     Examples
     --------
-    >>> atp_code([239420.0], 20000, 4).round(3).tolist()
+    >>> binary_code([239420.0], 20000, 4).round(3).tolist()
     [[1.0, 0.0, 1.0, 1.0, 0.971]]
     """
     values = np.asarray(atp, np.float64)
@@ -53,7 +53,7 @@ def atp_code(atp: ArrayLike, bin_width: float, n_bits: int) -> NDArray[np.float6
 
 
 def atp_from_code(code: NDArray[np.floating], bin_width: float) -> NDArray[np.float64]:
-    """Decode: the inverse of :func:`atp_code`; bits may be probabilities, which count by their value.
+    """Decode: the inverse of :func:`binary_code`; bits may be probabilities, which count by their value.
 
     Parameters
     ----------

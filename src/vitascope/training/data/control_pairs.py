@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vitascope.training.data.samples import Sample
 
 
-def beside_controls(samples: Sequence[Sample]) -> list[Sample]:
+def pair_with_control(samples: Sequence[Sample]) -> list[Sample]:
     """Put beside each image the control of its group whose number is nearest to the controls' median.
 
     A control is never put beside itself, unless its group has no other.
@@ -40,10 +40,10 @@ def beside_controls(samples: Sequence[Sample]) -> list[Sample]:
     """
     found = []
     for sample in samples:
-        controls = [s for s in samples if s.bag.control and s.bag.group == sample.bag.group]
+        controls = [s for s in samples if s.labelled.control and s.labelled.group == sample.labelled.group]
         if not controls:
             raise InputError(
-                f"The group '{sample.bag.group}' has no control to put beside its images.",
+                f"The group '{sample.labelled.group}' has no control to put beside its images.",
                 "Mark controls in the table and name their column under 'control', or set 'pair: false'.",
             )
         middle = float(np.median([c.numbers[0] for c in controls]))

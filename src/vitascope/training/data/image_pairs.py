@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.select_planes import find_channels, select_pictures
-from vitascope.io.images.write import Picture, write_ome_tiff
+from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.results.hashing import sha256_of
-from vitascope.ops.geometry.pair_check import Problem, check_pair, painted_ids, renumber
+from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_ids, renumber
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
 
 BACKGROUND, FOREGROUND = "background", "foreground"
@@ -60,11 +60,11 @@ def check(pair: TrainingPair, spec: InputSpec, task: str = "") -> CheckedPair:
     try:
         planes = network_planes(pair, spec)
     except InputError as error:
-        return CheckedPair(pair.image.shape_yx, (Problem("refused", str(error)),))
+        return CheckedPair(pair.image.shape_yx, (CheckProblem("refused", str(error)),))
     if any(not 0 <= value < math.inf for value in pair.values.values()):
-        return CheckedPair(pair.image.shape_yx, (Problem("refused", "Its value is negative, or no number."),))
+        return CheckedPair(pair.image.shape_yx, (CheckProblem("refused", "Its value is negative, or no number."),))
     if not pair.targets and pair.painted is None and not pair.values:
-        return CheckedPair(pair.image.shape_yx, (Problem("refused", "There is no truth to this image."),))
+        return CheckedPair(pair.image.shape_yx, (CheckProblem("refused", "There is no truth to this image."),))
     problems = check_pair(planes, pair.targets, pair.painted, pair.classes, one_class=task == "phenotype")
     return CheckedPair(pair.image.shape_yx, tuple(problems))
 
@@ -99,7 +99,7 @@ def number_anew(pairs: Sequence[TrainingPair]) -> tuple[list[TrainingPair], dict
 
 def write_pairs(
     pairs: Sequence[TrainingPair], spec: InputSpec, task: str, folder: Path
-) -> Steps[tuple[list[dict[str, Any]], dict[str, str]]]:
+) -> ProgressGenerator[tuple[list[dict[str, Any]], dict[str, str]]]:
     """Write pairs as OME-TIFF, as they are now: painting on does not change what is trained on.
 
     Returns
@@ -163,7 +163,7 @@ class _Files:
         image = self._pair.image
         axes = axes or {2: "YX", 3: "ZYX", 4: "CZYX"}[array.ndim]
         kind = dtype or _stored(array)
-        picture = Picture(array, axes, kind, self._stem, names, image.pixel_size_um, image.z_step_um)
+        picture = PictureFile(array, axes, kind, self._stem, names, image.pixel_size_um, image.z_step_um)
         write_ome_tiff(path, picture)
         self._written.append(path)
         return path.name

@@ -13,26 +13,32 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
-from vitascope.core.progress import Progress, Steps
-from vitascope.core.well import Place
-from vitascope.engine.crop_to_object import frame_picture
+from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.well import WellPosition
+from vitascope.engine.crop_to_object import crop_to_object
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
-from vitascope.recipes.labelled_images import Bag, find_bags, one_class
+from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
-from vitascope.training.data.control_pairs import beside_controls
+from vitascope.training.data.control_pairs import pair_with_control
 from vitascope.training.data.leakage import leak_words
-from vitascope.training.data.samples import PARTS, BagCorpus, Sample
+from vitascope.training.data.samples import PARTS, LabelledCorpus, Sample
 from vitascope.training.data.simulated import draw, draw_control
-from vitascope.training.data.split_groups import PlannedSplit, drawn_parts, keep_together, split_samples, words_of_split
+from vitascope.training.data.split_groups import (
+    PlannedSplit,
+    describe_split,
+    drawn_parts,
+    merge_near_duplicates,
+    split_samples,
+)
 from vitascope.training.samplers.crops import Pair
 
 
-def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
+def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[LabelledCorpus]:
     """Read, check, split and normalise images with numbers.
 
     Raises
@@ -53,19 +59,19 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
             continue
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        bags, _ = bags_of(data, names, folder)
+        labelled_images, _ = labelled_images_of(data, names, folder)
         own: list[Sample] = []
-        for number, bag in enumerate(bags):
-            yield Progress(number, len(bags), f"reading {data.name}")
-            own += read_bag(recipe, bag, names, folder)
-        samples += beside_controls(own) if recipe.network.arguments.get("pair") else own
+        for number, labelled in enumerate(labelled_images):
+            yield Progress(number, len(labelled_images), f"reading {data.name}")
+            own += read_labelled_image(recipe, labelled, names, folder)
+        samples += pair_with_control(own) if recipe.network.arguments.get("pair") else own
         if not data.pairs and not data.sha256:
-            files = [p for bag in bags for p in bag.images.paths]
+            files = [p for labelled in labelled_images for p in labelled.images.paths]
             names_there = [p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in files]
             found = zip(names_there, sha256_of(files), strict=True)
             hashes[data.name] = {name: one["sha256"] for name, one in found}
     if recipe.split.near_duplicates:
-        samples = keep_together(samples, recipe.split.near_duplicates)
+        samples = merge_near_duplicates(samples, recipe.split.near_duplicates)
     forced: list[str] = []
     parts = split_samples(samples, recipe.split, forced)
     spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
@@ -74,15 +80,17 @@ def load_bags(recipe: Recipe, recipe_folder: Path) -> Steps[BagCorpus]:
         pairs[part] = []
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
-    return BagCorpus(pairs, parts, spec, words_of_split(parts) + leak_words(forced), hashes)
+    return LabelledCorpus(pairs, parts, spec, describe_split(parts) + leak_words(forced), hashes)
 
 
-def bags_of(data: DataSet, names: tuple[str, ...], folder: Path) -> tuple[list[Bag], tuple[str, ...]]:
-    """Return the bags of a data set, their images not read, and what is wrong with its table."""
+def labelled_images_of(
+    data: DataSet, names: tuple[str, ...], folder: Path
+) -> tuple[list[LabelledImage], tuple[str, ...]]:
+    """Return the labelled images of a data set, their images not read, and what is wrong with its table."""
     if data.amounts is None:
-        return find_bags(data, names, folder), ()
+        return find_labelled_images(data, names, folder), ()
     found = find_amounts(data.amounts, names[0], folder)
-    return list(found.bags), found.problems
+    return list(found.labelled_images), found.problems
 
 
 def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
@@ -94,44 +102,47 @@ def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
         If a table cannot be read, or nothing is left to train on.
     """
     names = tuple(t.name for t in recipe.targets)
-    bags: list[Bag] = []
+    labelled_images: list[LabelledImage] = []
     problems: list[str] = []
     for data in recipe.data:
-        found, told = bags_of(data, names, find_data(data, recipe_folder))
-        bags, problems = bags + found, problems + list(told)
-    part_of = drawn_parts(recipe.split, {b.group: tuple(b.labels.get(n, 0.0) for n in names) for b in bags})
+        found, told = labelled_images_of(data, names, find_data(data, recipe_folder))
+        labelled_images, problems = labelled_images + found, problems + list(told)
+    part_of = drawn_parts(recipe.split, {b.group: tuple(b.labels.get(n, 0.0) for n in names) for b in labelled_images})
     groups, images = (
-        dict.fromkeys(PARTS, 0) | Counter(kinds) for kinds in (part_of.values(), (part_of[b.group] for b in bags))
+        dict.fromkeys(PARTS, 0) | Counter(kinds)
+        for kinds in (part_of.values(), (part_of[b.group] for b in labelled_images))
     )
     if not groups["train"]:
         raise TrainingError(f"{len(part_of)} group(s) are too few: none is left to train on.", "Add groups.")
     return PlannedSplit(groups, images, tuple(problems))
 
 
-def read_bag(recipe: Recipe, bag: Bag, names: tuple[str, ...], folder: Path) -> list[Sample]:
-    """Read the image of a bag; one with labelled regions is a bag for each class that was painted in it."""
-    image = open_group(bag.images)
+def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path) -> list[Sample]:
+    """Read a labelled image; one with painted regions counts once for each class that was painted in it."""
+    image = open_group(labelled.images)
     spec = recipe.input
     if recipe.network.arguments.get("pair"):  # the second channel is that of the control
         spec = spec.model_copy(update={"channels": spec.channels[:1]})
     pictures, _ = select_pictures(image, spec, None, None)
     if len(pictures) != 1:
-        raise InputError(f"{bag.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
+        raise InputError(
+            f"{labelled.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane."
+        )
     planes = [np.asarray(p) for p in pictures[0].planes]
     planes = _framed(planes, recipe)
-    if not bag.source.regions:
-        return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(bag, names), bag)]
-    regions = np.asarray(read_image(folder / bag.source.regions).plane())
+    if not labelled.source.regions:
+        return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(labelled, names), labelled)]
+    regions = np.asarray(read_image(folder / labelled.source.regions).plane())
     if regions.shape != planes[0].shape:
         raise InputError(
-            f"{bag.source.regions} is {regions.shape[0]} x {regions.shape[1]} px, its image {planes[0].shape[0]} x "
-            f"{planes[0].shape[1]} px.",
+            f"{labelled.source.regions} is {regions.shape[0]} x {regions.shape[1]} px, its image "
+            f"{planes[0].shape[0]} x {planes[0].shape[1]} px.",
             "Image and regions must lie on the same pixels.",
         )
-    return labelled_bags(planes, regions, bag, names)
+    return labelled_bags(planes, regions, labelled, names)
 
 
-def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Steps[list[Sample]]:
+def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> ProgressGenerator[list[Sample]]:
     """Draw the images of a simulated data set; the plate is the group."""
     samples = []
     target = recipe.targets[0].name
@@ -139,29 +150,35 @@ def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Step
         if number % 10 == 0:
             yield Progress(number, source.count, f"drawing {name}")
         plane, amount, plate = draw(source, number)
-        group = ImageGroup(f"{plate}_{number:05d}", ((Path(f"{plate}_{number:05d}.tif"),),), place=Place(plate=plate))
+        group = ImageGroup(
+            f"{plate}_{number:05d}", ((Path(f"{plate}_{number:05d}.tif"),),), place=WellPosition(plate=plate)
+        )
         shown = [plane, draw_control(source, number)] if recipe.network.arguments.get("pair") else [plane]
         planes = [p for s in shown for p in _framed([s], recipe)]
         weight = np.ones((1, *planes[0].shape), np.float32)
-        samples.append(Sample(planes, weight, np.array([amount], np.float32), Bag(group, {target: amount}, plate)))
+        samples.append(
+            Sample(planes, weight, np.array([amount], np.float32), LabelledImage(group, {target: amount}, plate))
+        )
     return samples
 
 
 def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
     """Cut out what the recipe says is found in an image."""
-    return list(frame_picture(planes, recipe.input).planes) if recipe.input.find != "none" else planes
+    return list(crop_to_object(planes, recipe.input).planes) if recipe.input.crop_to != "none" else planes
 
 
-def labelled_bags(planes: list[NDArray[Any]], regions: NDArray[Any], bag: Bag, names: tuple[str, ...]) -> list[Sample]:
-    """Turn a labels layer into bags.
+def labelled_bags(
+    planes: list[NDArray[Any]], regions: NDArray[Any], labelled: LabelledImage, names: tuple[str, ...]
+) -> list[Sample]:
+    """Turn a labels layer into labelled images.
 
     Parameters
     ----------
     planes : list of array, each (H, W)
     regions : array, shape (H, W), integer
-        Where the bag has numbers of its own, all that is not 0 counts for it. Where it has none, k stands for the k-th
-        class: each class that occurs makes a bag of the image, of which only its region counts.
-    bag : Bag
+        Where the image has numbers of its own, all that is not 0 counts for it. Where it has none, k stands for the
+        k-th class: each class that occurs makes a labelled image, of which only its region counts.
+    labelled : LabelledImage
     names : tuple of str
         Of the targets.
 
@@ -172,26 +189,28 @@ def labelled_bags(planes: list[NDArray[Any]], regions: NDArray[Any], bag: Bag, n
     """
     values = [int(v) for v in np.unique(regions) if v != 0]
     if not values:
-        raise InputError(f"Nothing is labelled in the regions of {bag.images.name}.", "Paint the regions that count.")
-    if bag.labels:
-        return [Sample(planes, (regions != 0)[None].astype(np.float32), _numbers(bag, names), bag)]
+        raise InputError(
+            f"Nothing is labelled in the regions of {labelled.images.name}.", "Paint the regions that count."
+        )
+    if labelled.labels:
+        return [Sample(planes, (regions != 0)[None].astype(np.float32), _numbers(labelled, names), labelled)]
     if not 1 <= min(values) <= max(values) <= len(names):
         raise InputError(
-            f"The regions of {bag.images.name} hold the labels {values}; there are {len(names)} classes.",
+            f"The regions of {labelled.images.name} hold the labels {values}; there are {len(names)} classes.",
             f"Paint with {', '.join(f'{k} for {n}' for k, n in enumerate(names, 1))}.",
         )
     found = []
     for k in values:
-        own = replace(bag, labels=one_class(names[k - 1], names))
+        own = replace(labelled, labels=one_class(names[k - 1], names))
         found.append(Sample(planes, (regions == k)[None].astype(np.float32), _numbers(own, names), own))
     return found
 
 
-def _numbers(bag: Bag, names: tuple[str, ...]) -> NDArray[np.float32]:
-    missing = [n for n in names if n not in bag.labels]
+def _numbers(labelled: LabelledImage, names: tuple[str, ...]) -> NDArray[np.float32]:
+    missing = [n for n in names if n not in labelled.labels]
     if missing:
-        raise InputError(f"{bag.images.name} has no number for '{missing[0]}'.", "Name one for each target.")
-    return np.array([bag.labels[n] for n in names], np.float32)
+        raise InputError(f"{labelled.images.name} has no number for '{missing[0]}'.", "Name one for each target.")
+    return np.array([labelled.labels[n] for n in names], np.float32)
 
 
 def measured_input(spec: InputSpec, images: Iterable[Sequence[NDArray[Any]]]) -> InputSpec:
@@ -204,12 +223,12 @@ def measured_input(spec: InputSpec, images: Iterable[Sequence[NDArray[Any]]]) ->
         sums = found if sums is None else sums + found
     assert sums is not None
     count, first, second = sums.T
-    spreads = np.sqrt(second / count - (first / count) ** 2)
-    if not (spreads > 0).all():
-        channel = spec.channels[int(np.argmin(spreads > 0))]
+    stds = np.sqrt(second / count - (first / count) ** 2)
+    if not (stds > 0).all():
+        channel = spec.channels[int(np.argmin(stds > 0))]
         raise TrainingError(f"The channel '{channel}' is constant: there is nothing to learn.", "Check its files.")
     means = tuple(float(f"{v:.6g}") for v in first / count)
-    how = spec.normalisation.model_copy(update={"means": means, "spreads": tuple(float(f"{v:.6g}") for v in spreads)})
+    how = spec.normalisation.model_copy(update={"means": means, "stds": tuple(float(f"{v:.6g}") for v in stds)})
     return spec.model_copy(update={"normalisation": how})
 
 
@@ -218,7 +237,7 @@ def _moments(plane: NDArray[Any]) -> tuple[float, float, float]:
     return float(values.size), float(values.sum()), float(values @ values)
 
 
-def _pair(sample: Sample, spec: InputSpec) -> Steps[Pair]:
+def _pair(sample: Sample, spec: InputSpec) -> ProgressGenerator[Pair]:
     prepared = yield from prepare_picture(list(sample.planes), spec, 1.0)
     height, width = prepared.shape_yx
     pixels = prepared.read((slice(0, height), slice(0, width)))

@@ -6,13 +6,13 @@ from vitascope.core.errors import TrainingError
 from vitascope.recipes.recipe import Split
 
 
-def refuse_leak(split: Split, words: str, hint: str, forced: list[str]) -> None:
+def refuse_leak(split: Split, description: str, hint: str, forced: list[str]) -> None:
     """Refuse a leak, or put it down where the split forces it.
 
     Parameters
     ----------
     split : Split
-    words : str
+    description : str
         What leaks, in one sentence.
     hint : str
     forced : list of str
@@ -23,8 +23,8 @@ def refuse_leak(split: Split, words: str, hint: str, forced: list[str]) -> None:
     TrainingError
     """
     if not split.force_leak:
-        raise TrainingError(words, hint)
-    forced.append(words)
+        raise TrainingError(description, hint)
+    forced.append(description)
 
 
 def leak_words(forced: list[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
-from vitascope.recipes.labelled_images import Bag
+from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.training.samplers.crops import Pair
 
 PARTS = ("train", "validation", "test")
@@ -26,26 +26,27 @@ class Sample:
     weight : array, shape (1, H, W), float32
         0 where a pixel does not count.
     numbers : array, shape (K,), float32
-    bag : Bag
+    labelled : LabelledImage
     """
 
     planes: list[NDArray[Any]]
     weight: NDArray[np.float32]
     numbers: NDArray[np.float32]
-    bag: Bag
+    labelled: LabelledImage
 
 
 @dataclass(frozen=True)
-class BagCorpus:
+class LabelledCorpus:
     """Images with numbers for training, validation and test; no group stands in two of them.
 
-    ``input`` is the recipe's, with what was measured in the training part; ``samples`` are the bags behind the pairs.
+    ``input`` is the recipe's, with what was measured in the training part; ``samples`` are the images
+    behind the pairs.
     """
 
     pairs: dict[str, list[Pair]]
     samples: dict[str, list[Sample]]
     input: InputSpec
-    words: str
+    description: str
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -53,7 +54,7 @@ class BagCorpus:
         """How many images and groups there are in every part."""
         names = dict(zip(PARTS, ("training", "validation", "test"), strict=True))
         found = {names[part]: len(samples) for part, samples in self.samples.items()}
-        groups = {s.bag.group for samples in self.samples.values() for s in samples}
+        groups = {s.labelled.group for samples in self.samples.values() for s in samples}
         return {"images": sum(found.values()), "groups": len(groups), **found}
 
 
@@ -63,4 +64,4 @@ class CellCorpus:
 
     cells: dict[str, list[NDArray[np.float32]]]
     input: InputSpec
-    words: str
+    description: str

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.ops.wells.montage import cut_montage, distinct_cells
-from vitascope.recipes.labelled_images import find_bags
+from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.recipe import Recipe, check_files, find_data
-from vitascope.training.data.labelled_images import measured_input, read_bag
+from vitascope.training.data.labelled_images import measured_input, read_labelled_image
 from vitascope.training.data.samples import PARTS, CellCorpus, Sample
 
 
-def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
+def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCorpus]:
     """Read montages of single cells, drop repeats and padding, and split them by cell, in each class the same shares.
 
     Raises
@@ -36,12 +36,16 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        for number, bag in enumerate(find_bags(data, tuple(names), folder)):
+        for number, labelled in enumerate(find_labelled_images(data, tuple(names), folder)):
             yield Progress(number, len(data.pairs), f"reading {data.name}")
-            own = [k for k, name in enumerate(names) if bag.labels.get(name)]
-            if bag.source.montage is None or len(own) != 1:
-                raise InputError(f"{bag.images.name} is no montage of cells of one class.", "Name its class and grid.")
-            raw[own[0]].append(_new_cells(read_bag(recipe, bag, (), folder)[0], bag.source.montage, seen))
+            own = [k for k, name in enumerate(names) if labelled.labels.get(name)]
+            if labelled.source.montage is None or len(own) != 1:
+                raise InputError(
+                    f"{labelled.images.name} is no montage of cells of one class.", "Name its class and grid."
+                )
+            raw[own[0]].append(
+                _new_cells(read_labelled_image(recipe, labelled, (), folder)[0], labelled.source.montage, seen)
+            )
     rng = np.random.default_rng(recipe.split.seed)
     parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS}
     for name, found in zip(names, raw, strict=True):
@@ -63,10 +67,10 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> Steps[CellCorpus]:
     parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
     spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
     scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
-    words = "by cell, repeats and padding dropped: " + "; ".join(
+    description = "by cell, repeats and padding dropped: " + "; ".join(
         f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
     )
-    return CellCorpus(scaled, spec, words)
+    return CellCorpus(scaled, spec, description)
 
 
 def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:
@@ -93,6 +97,6 @@ def _scaled(cells: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]:
         raise TrainingError(
             "Cells are normalised by their data set.", "Set the method of the normalisation to 'dataset'."
         )
-    mean, spread = (np.array(v)[None, :, None, None] for v in (how.means, how.spreads))
+    mean, spread = (np.array(v)[None, :, None, None] for v in (how.means, how.stds))
     scaled = (cells - mean) / spread
     return np.asarray(scaled if how.clip is None else np.clip(scaled, *how.clip), np.float32)

@@ -13,16 +13,16 @@ from scipy import ndimage
 
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess_volume import prepare_volume
 from vitascope.engine.select_planes import find_channels
 from vitascope.io.images.read import read_image
-from vitascope.io.results.temporary_store import Scratch
+from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.ops.geometry.pair_check import check_pair, refuse
 from vitascope.ops.objects.density import cell_density
 from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
-from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, SpheroidParams, simulate_spheroid
+from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.training.data.split_rows import check_gaps, describe_rows
 from vitascope.training.samplers.volume_crops import LabelledVolume
@@ -78,7 +78,7 @@ def network_voxel(spec: InputSpec) -> Voxel:
     return spec.z_step_um, spec.pixel_size_um, spec.pixel_size_um
 
 
-def load_volumes(recipe: Recipe, recipe_folder: Path) -> Steps[dict[str, list[LabelledVolume]]]:
+def load_volumes(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[dict[str, list[LabelledVolume]]]:
     """Return the volumes of every part, in network units on the network's grid.
 
     Raises
@@ -161,7 +161,7 @@ def simulated_stack(recipe: Recipe, seed: int) -> Stack:
     assert recipe.volumes is not None
     rng = np.random.default_rng((7, seed))
     low, high = recipe.volumes.diameters_um
-    params = SpheroidParams(
+    params = StackParams(
         diameter_um=rng.uniform(low, high),
         dose=0.0 if rng.random() < 0.2 else float(10 ** rng.uniform(-1, 1)),
         brightness=rng.uniform(0.7, 1.3),
@@ -198,7 +198,7 @@ def part_of(recipe: Recipe, group: str) -> str:
     return "validation" if group in recipe.split.validation_groups else "train"
 
 
-def read_stacks(recipe: Recipe, recipe_folder: Path) -> Steps[list[Stack]]:
+def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[Stack]]:
     """Read the stacks of a recipe's data sets; those of one colour are composed."""
     assert recipe.volumes is not None
     found: list[Stack] = []
@@ -299,7 +299,7 @@ def unlabelled_cells(image: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.boo
     return np.asarray(~near & (smooth > np.percentile(smooth[truth > 0], BRIGHT_PERCENTILE)))
 
 
-def make_volume(stack: Stack, recipe: Recipe) -> Steps[LabelledVolume]:
+def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolume]:
     """Prepare a stack as a run would, with its truth on the network's grid (each voxel's centre decides)."""
     assert recipe.volumes is not None
     own = network_voxel(recipe.input)
@@ -308,7 +308,7 @@ def make_volume(stack: Stack, recipe: Recipe) -> Steps[LabelledVolume]:
         if stack.voxel_zyx_um is None
         else tuple(a / b for a, b in zip(stack.voxel_zyx_um, own, strict=True))
     )
-    prepared = yield from prepare_volume(stack.channels, recipe.input, scale, Scratch(1 << 40))  # type: ignore[arg-type]
+    prepared = yield from prepare_volume(stack.channels, recipe.input, scale, TemporaryStore(1 << 40))  # type: ignore[arg-type]
     image = prepared.read(tuple(slice(0, n) for n in prepared.shape))
     nearest = np.ix_(
         *(

@@ -32,7 +32,7 @@ class PlannedSplit:
     problems: tuple[str, ...]
 
 
-def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:
+def merge_near_duplicates(samples: Sequence[Sample], r: float) -> list[Sample]:
     """Give images that nearly are one picture the group of the first of them.
 
     Parameters
@@ -42,8 +42,10 @@ def keep_together(samples: Sequence[Sample], r: float) -> list[Sample]:
     r : float
         Correlation above which two are one.
     """
-    names = join_duplicates([np.asarray(s.planes[0], np.float64) for s in samples], [s.bag.group for s in samples], r)
-    return [replace(s, bag=replace(s.bag, group=n)) for s, n in zip(samples, names, strict=True)]
+    names = join_duplicates(
+        [np.asarray(s.planes[0], np.float64) for s in samples], [s.labelled.group for s in samples], r
+    )
+    return [replace(s, labelled=replace(s.labelled, group=n)) for s, n in zip(samples, names, strict=True)]
 
 
 def split_samples(samples: Sequence[Sample], split: Split, forced: list[str] | None = None) -> dict[str, list[Sample]]:
@@ -59,18 +61,18 @@ def split_samples(samples: Sequence[Sample], split: Split, forced: list[str] | N
     owner: dict[bytes, str] = {}
     for sample in samples:
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in sample.planes)).digest()
-        if owner.setdefault(digest, sample.bag.group) != sample.bag.group:
+        if owner.setdefault(digest, sample.labelled.group) != sample.labelled.group:
             refuse_leak(
                 split,
-                f"{sample.bag.images.name} is the picture of the group {owner[digest]} too.",
+                f"{sample.labelled.images.name} is the picture of the group {owner[digest]} too.",
                 "A replicate must not stand on both sides of a split: name one group for both.",
                 forced if forced is not None else [],
             )
-    classes = {s.bag.group: tuple(s.numbers.tolist()) for s in samples}
+    classes = {s.labelled.group: tuple(s.numbers.tolist()) for s in samples}
     part_of = (
         named_parts(split, list(classes)) if split.train_groups or split.test_groups else drawn_parts(split, classes)
     )
-    parts = {part: [s for s in samples if part_of.get(s.bag.group) == part] for part in PARTS}
+    parts = {part: [s for s in samples if part_of.get(s.labelled.group) == part] for part in PARTS}
     if not parts["train"]:
         raise TrainingError(f"{len(classes)} group(s) are too few: none is left to train on.", "Add groups.")
     return parts
@@ -108,12 +110,12 @@ def drawn_parts(split: Split, classes: dict[str, tuple[float, ...]]) -> dict[str
     return found
 
 
-def words_of_split(parts: dict[str, list[Sample]]) -> str:
+def describe_split(parts: dict[str, list[Sample]]) -> str:
     """Say in words which groups stand where."""
     verbs = dict(zip(PARTS, ("trained on", "validated on", "tested on"), strict=True))
     told = []
     for part in PARTS:
-        groups = sorted({s.bag.group for s in parts[part]})
+        groups = sorted({s.labelled.group for s in parts[part]})
         if groups:
             told.append(f"{verbs[part]} {', '.join(groups)}")
     return "by group: " + "; ".join(told)

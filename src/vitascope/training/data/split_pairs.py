@@ -79,7 +79,7 @@ def _words_of_classes(pairs: Sequence[TrainingPair], split: Split) -> str:
     counts = ", ".join(f"{sum(k in ids for ids in shown.values())} of {name}" for k, name in enumerate(names, 1))
     if len(set().union(*shown.values())) < 2:
         raise TrainingError(f"All images show one class only ({counts}): there is nothing to tell apart.", ADD_CLASSES)
-    # a group's class is that of its last bag, see split_samples
+    # a group's class is that of its last labelled image, see split_samples
     part_of = drawn_parts(
         split, {g: tuple(float(k == max(ids)) for k in range(1, len(names) + 1)) for g, ids in shown.items()}
     )
@@ -118,7 +118,7 @@ def _split_rows(
         f"Of {len({pair.group or pair.name for pair in pairs})} {what}(s) the rows are split: the figures will hold "
         f"for this {what}, not for others. Add {what}s of {LEAST_GROUPS} wells or patients to know more."
     )
-    return rows.words, [warning, *rows.warnings]
+    return rows.description, [warning, *rows.warnings]
 
 
 def _rows_of_cells(pairs: Sequence[TrainingPair]) -> tuple[int, int]:
@@ -134,7 +134,7 @@ def _check_cells(pairs: Sequence[TrainingPair], rows: RowPlan) -> None:
         (first, end), *_ = rows.split[part]
         if not any((np.asarray(p.painted)[:, first:end] > 1).any() for p in pairs if p.painted is not None):
             raise TrainingError(
-                f"Rows {first}-{end - 1}, kept to {what}, hold no painted cells ({rows.words}).",
+                f"Rows {first}-{end - 1}, kept to {what}, hold no painted cells ({rows.description}).",
                 f"Paint cells there too, or add spheroids: {LEAST_GROUPS} or more are split whole.",
             )
 
@@ -143,9 +143,11 @@ def _split_volumes(tree: dict[str, Any], groups: Sequence[str]) -> tuple[str, li
     kept = list(groups[-2:]) if len(groups) >= LEAST_GROUPS else list(groups[1:])
     names = {"validation_groups": kept[:1], "test_groups": kept[1:]}
     tree["split"] = {"by": "group", **names}
-    words = f"by volume: {len(groups) - len(kept)} to train on, {len(kept[:1])} to validate, {len(kept[1:])} to test on"
+    description = (
+        f"by volume: {len(groups) - len(kept)} to train on, {len(kept[:1])} to validate, {len(kept[1:])} to test on"
+    )
     few = f"{len(groups)} volume(s): without three there is none to test on, and the card will have no figures."
-    return words, [] if len(groups) >= LEAST_GROUPS else [few]
+    return description, [] if len(groups) >= LEAST_GROUPS else [few]
 
 
 def _fit_crop(tree: dict[str, Any], least_side: int) -> None:

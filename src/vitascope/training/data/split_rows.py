@@ -25,13 +25,13 @@ class RowPlan:
         The recipe's ``train_rows``, ``validation_rows`` and ``test_rows``.
     train_rows : int
         How many rows are trained on.
-    words : str
+    description : str
     warnings : tuple of str
     """
 
     split: dict[str, Any]
     train_rows: int
-    words: str
+    description: str
     warnings: tuple[str, ...] = ()
 
 
@@ -63,7 +63,7 @@ def plan_rows(
 
     Examples
     --------
-    >>> plan_rows(512, 512, 96).words
+    >>> plan_rows(512, 512, 96).description
     'by rows: 0-303 to train on, a guard band of 96, 400-455 to validate and 456-511 to test on'
     """
     guard = reach
@@ -86,12 +86,12 @@ def plan_rows(
         "validation_rows": [[kept, middle]],
         "test_rows": [[middle, tallest]],
     }
-    words = (
+    description = (
         f"by rows: 0-{end - 1} to train on, a guard band of {guard}, {kept}-{middle - 1} to validate and "
         f"{middle}-{tallest - 1} to test on"
     )
     narrow = f"The guard band is {guard} rows wide, a pixel sees {reach}: kept rows are predicted from trained ones."
-    return RowPlan(split, train, words, (narrow,) if guard < reach else ())
+    return RowPlan(split, train, description, (narrow,) if guard < reach else ())
 
 
 def describe_rows(split: Split, gap: int | None, reach: int, forced: list[str]) -> str:
@@ -102,7 +102,7 @@ def describe_rows(split: Split, gap: int | None, reach: int, forced: list[str]) 
     >>> describe_rows(Split(by="region", train_rows=((0, 64),), test_rows=((88, 96),)), 24, 24, [])
     'trained on rows 0-63; tested on rows 88-95'
     """
-    words = "; ".join(
+    description = "; ".join(
         f"{what} rows {', '.join(f'{a}-{b - 1}' for a, b in rows)}"
         for what, rows in (
             ("trained on", split.train_rows),
@@ -112,8 +112,8 @@ def describe_rows(split: Split, gap: int | None, reach: int, forced: list[str]) 
         if rows
     )
     if gap is not None and gap < reach:
-        words += f"; only {gap} rows lie between training rows and those kept apart, an output pixel sees {reach}"
-    return words + leak_words(forced)
+        description += f"; only {gap} rows lie between training rows and those kept apart, an output pixel sees {reach}"
+    return description + leak_words(forced)
 
 
 def check_gaps(split: Split, forced: list[str]) -> int | None:
@@ -142,8 +142,8 @@ def check_gaps(split: Split, forced: list[str]) -> int | None:
     for test in split.test_rows:
         for validation in split.validation_rows:
             if _gap(test, validation) < 0:
-                words = f"Rows {test[0]}-{test[1] - 1} are both tested and validated on."
-                refuse_leak(split, words, "Take different rows.", forced)
+                description = f"Rows {test[0]}-{test[1] - 1} are both tested and validated on."
+                refuse_leak(split, description, "Take different rows.", forced)
     return narrowest
 
 

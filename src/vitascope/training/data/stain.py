@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, ReaderError, TrainingError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.load_model import find_family
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
@@ -45,7 +45,7 @@ class Corpus:
     test: list[Pair]
     scales: list[tuple[float, float]]
     groups: list[str]
-    words: str
+    description: str
     test_cells: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ class _Loaded:
     warnings: tuple[str, ...] = ()
 
 
-def load_corpus(recipe: Recipe, recipe_folder: Path) -> Steps[Corpus]:
+def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus]:
     """Read, check, normalise and split the data of a recipe.
 
     Raises
@@ -93,7 +93,7 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> Steps[Corpus]:
     return replace(corpus, warnings=tuple(w for one in loaded for w in one.warnings))
 
 
-def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Steps[_Loaded]:
+def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> ProgressGenerator[_Loaded]:
     image = _read_listed(data, pair.image, folder)
     pictures, _ = select_pictures(image, recipe.input, None, None)
     if len(pictures) != 1:
@@ -226,9 +226,9 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
             )
         return found
 
-    words = describe_rows(split, gap, find_family(recipe.network).halo_px, forced)
+    description = describe_rows(split, gap, find_family(recipe.network).halo_px, forced)
     train, validation, test = (pairs(r) for r in (split.train_rows, split.validation_rows, split.test_rows))
-    return Corpus(train, validation, test, scales, [o.name for o in loaded], words)
+    return Corpus(train, validation, test, scales, [o.name for o in loaded], description)
 
 
 def split_groups(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
@@ -267,8 +267,8 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
         groups = join_duplicates([one.image[0] for one in loaded], groups, recipe.split.near_duplicates)
     for one, group in zip(loaded, groups, strict=True):
         if owner.setdefault(hashlib.sha256(one.image.tobytes()).digest(), group) != group:
-            words = f"{one.name} is the picture of another group too."
-            refuse_leak(recipe.split, words, "Name one group for both.", forced)
+            description = f"{one.name} is the picture of another group too."
+            refuse_leak(recipe.split, description, "Name one group for both.", forced)
         pairs.setdefault(group, []).append(Pair(one.image, scale_targets(one.stains, scales), one.weight))
     order = [list(pairs)[i] for i in np.random.default_rng(recipe.split.seed).permutation(len(pairs))]
     test, validation = (
@@ -285,13 +285,13 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
             f"{len(order)} group(s) are too few: none is left to train on.",
             "Add images of other groups, or split by region.",
         )
-    words = "by group: " + "; ".join(
+    description = "by group: " + "; ".join(
         f"{what} {', '.join(sorted(named))}" for what, named in reversed(parts.items()) if named
     )
-    words += leak_words(forced)
+    description += leak_words(forced)
     kept = {what: [pair for group in named for pair in pairs[group]] for what, named in parts.items()}
     names = [o.name for o in loaded]
-    return Corpus(kept["trained on"], kept["validated on"], kept["tested on"], scales, names, words)
+    return Corpus(kept["trained on"], kept["validated on"], kept["tested on"], scales, names, description)
 
 
 def split_cells(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
@@ -324,9 +324,9 @@ def split_cells(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[fl
     train = [_mosaic(draw_cells(pool, MOSAIC_COLUMNS**2, rng), targets) for _ in range(TRAINING_MOSAICS)]
     kept = {part: _each_once(np.concatenate(parts[part]), targets) for part in ("validation", "test")}
     counts = {part: sum(map(len, groups)) for part, groups in parts.items()}
-    words = "by cell, repeats and padding dropped: " + ", ".join(f"{n} {part}" for part, n in counts.items())
+    description = "by cell, repeats and padding dropped: " + ", ".join(f"{n} {part}" for part, n in counts.items())
     names = [o.name for o in loaded]
-    return Corpus(train, kept["validation"], kept["test"], scales, names, words, tuple(test_cells))
+    return Corpus(train, kept["validation"], kept["test"], scales, names, description, tuple(test_cells))
 
 
 def _cells(one: _Loaded, scales: Sequence[tuple[float, float]], seen: set[bytes]) -> NDArray[np.float32]:

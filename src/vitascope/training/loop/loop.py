@@ -1,4 +1,4 @@
-"""The one training loop, for every task: a generator that can be stopped anywhere and resumed to the bit.
+"""The one training loop, for every task: a generator that can be stopped anywhere and resumed bit for bit.
 
 Nothing random outlives a step: crops and dropout of step n are drawn from a seed made of (seed, n). A run resumed from
 step n therefore goes on exactly as the uninterrupted run did.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vitascope.core.errors import TrainingError
-from vitascope.core.progress import Progress, Steps, StopEarly, finish
+from vitascope.core.progress import Progress, ProgressGenerator, StopEarly, run_to_end
 from vitascope.core.training_params import EpochProgress, Preview, TrainingParams
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.torch_backend import DTYPES
@@ -99,7 +99,7 @@ def train(
     folder: Path | None = None,
     fingerprint: str = "",
     measure_start: bool = False,
-) -> Steps[Trained]:
+) -> ProgressGenerator[Trained]:
     """Train a network.
 
     :class:`StopEarly` thrown in ends the run: the epoch that was begun is measured, and the best network returned.
@@ -136,8 +136,8 @@ def train(
     OutputError
         If a checkpoint cannot be written; earlier ones stay.
     """
-    if params.settle_steps and not isinstance(job, SettlingJob):
-        raise TrainingError("This training has no plain images to settle on.", "Set settle_steps to 0.")
+    if params.bn_stats_steps and not isinstance(job, SettlingJob):
+        raise TrainingError("This training has no plain images to settle on.", "Set bn_stats_steps to 0.")
     state = TrainingState(job.network, params, torch.device(device))
     if measure_start:
         state.start, state.picture = _measure(job, state.network)
@@ -163,15 +163,15 @@ def train(
             "The loss was never a number: nothing was learnt.", "Check the images, or take a smaller learning rate."
         )
     state.network.load_state_dict(state.best)
-    if params.settle_steps and isinstance(job, SettlingJob):
-        yield from settle(job, state.network, params)
+    if params.bn_stats_steps and isinstance(job, SettlingJob):
+        yield from recompute_bn_stats(job, state.network, params)
     notes += _notes(state, stopped)
     return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes), state.start)
 
 
 def _epochs(
     job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str, save: Callable[[], None]
-) -> Steps[str]:
+) -> ProgressGenerator[str]:
     """Train to the end, and say why it ended."""
     if state.start or state.step:
         yield _progress(state, params)
@@ -244,9 +244,9 @@ def _resume(state: TrainingState, folder: Path, fingerprint: str) -> list[str]:
 
 def _end_epoch(job: TrainingJob, state: TrainingState, params: TrainingParams, epoch: int) -> None:
     metrics, state.picture = _measure(job, state.evaluated)
-    if metrics and params.settle_steps and isinstance(job, SettlingJob):  # measured as it would be used
+    if metrics and params.bn_stats_steps and isinstance(job, SettlingJob):  # measured as it would be used
         settled = copy.deepcopy(state.evaluated)
-        finish(settle(job, settled, params))
+        run_to_end(recompute_bn_stats(job, settled, params))
         metrics, state.picture = _measure(job, settled)
     rate = state.optimizer.param_groups[0]["lr"]
     state.history.append({"epoch": epoch, "loss": _mean(state.losses), "learning_rate": rate, **metrics})
@@ -260,7 +260,7 @@ def _end_epoch(job: TrainingJob, state: TrainingState, params: TrainingParams, e
     state.good = state.snapshot()
 
 
-def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> Steps[None]:
+def recompute_bn_stats(job: SettlingJob, network: nn.Module, params: TrainingParams) -> ProgressGenerator[None]:
     """Measure the averages of batch normalisation anew, on images as they are.
 
     During training they are averages over augmented images (and, where weights are averaged, over networks that are no
@@ -275,8 +275,8 @@ def settle(job: SettlingJob, network: nn.Module, params: TrainingParams) -> Step
     for norm in norms:
         norm.train()
     device = next(network.parameters()).device
-    for step in range(params.settle_steps):
-        yield Progress(step, params.settle_steps, "settling")
+    for step in range(params.bn_stats_steps):
+        yield Progress(step, params.bn_stats_steps, "settling")
         with torch.no_grad():
             network(job.plain_batch(step, params.batch_size)["image"].to(device))
     for norm, momentum in zip(norms, momenta, strict=True):

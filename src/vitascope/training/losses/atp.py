@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vitascope.core.errors import ParameterError
 from vitascope.networks.ins_atp import AtpOutput, InsAtp
-from vitascope.ops.wells.binary_code import atp_code
+from vitascope.ops.wells.binary_code import binary_code
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def atp_loss(output: AtpOutput, network: InsAtp, truth: Tensor, epoch: float, se
     regression = (error**2).mean()
     if network.head != "code":
         return regression
-    code = torch.from_numpy(atp_code(truth.cpu().numpy(), network.bin_width, network.bits)).float().to(truth.device)
+    code = torch.from_numpy(binary_code(truth.cpu().numpy(), network.bin_width, network.bits)).float().to(truth.device)
     logits = output.code.float()
     weights = code_weights(code.shape[1], epoch, settings.decay).to(truth.device)
     entropy = F.binary_cross_entropy_with_logits(logits[:, :-1], code[:, :-1], reduction="none")

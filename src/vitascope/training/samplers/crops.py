@@ -115,7 +115,7 @@ class CropSampler:
             image, target, weight = self._cut(pair, area, rng)
             if self._worth(target, weight) or rng.random() < self._keep.keep_anyway:
                 break
-        return vary(image, self._augment, rng), target, weight, torch.from_numpy(pair.numbers)
+        return augment(image, self._augment, rng), target, weight, torch.from_numpy(pair.numbers)
 
     def _worth(self, target: Tensor, weight: Tensor) -> bool:
         keep = self._keep
@@ -193,7 +193,7 @@ def sample(
     return out[: len(pair.image)], out[len(pair.image) : targets], (out[targets:] > 0.999).float()
 
 
-def vary(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> Tensor:
+def augment(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> Tensor:
     """Change the look of an image (C, h, w), not its geometry; returns a new tensor."""
     if augment.contrast and rng.random() < augment.contrast:
         image = image * (0.5 if rng.random() < 0.5 else 3.0)

@@ -17,7 +17,7 @@ from vitascope.core.errors import TrainingError
 from vitascope.core.training_params import AugmentParams
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.ops.tiling.tiles import padded_length
-from vitascope.training.samplers.crops import Pair, vary
+from vitascope.training.samplers.crops import Pair, augment
 
 SPARSENESS = 0.6
 """Shape of the gamma distribution that shares are drawn from: below 1, a few classes dominate each bag."""
@@ -84,7 +84,7 @@ class MosaicSampler:
         pairs = [self._one(one, rows, columns) for one in drawn]
         images = [torch.from_numpy(p.image) for p in pairs]
         if self._augment is not None:
-            images = [vary(i, self._augment, one) for i, one in zip(images, drawn, strict=True)]
+            images = [augment(i, self._augment, one) for i, one in zip(images, drawn, strict=True)]
         return {
             "image": torch.stack(images).contiguous(memory_format=torch.channels_last),
             "weight": torch.from_numpy(np.stack([p.weight for p in pairs])),

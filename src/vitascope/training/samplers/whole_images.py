@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vitascope.core.errors import TrainingError
 from vitascope.core.training_params import AugmentParams
-from vitascope.training.samplers.crops import Pair, random_matrix, vary
+from vitascope.training.samplers.crops import Pair, augment, random_matrix
 
 
 class BagSampler:
@@ -67,10 +67,10 @@ class BagSampler:
         chosen = self.bins[turn % len(self.bins)]
         pair = self._pairs[int(chosen[rng.integers(len(chosen))])]
         matrix = random_matrix(self._augment, pair.image.shape[-1], rng)
-        return vary(turned(pair.image, matrix), self._augment, rng), torch.from_numpy(pair.numbers)
+        return augment(rotate(pair.image, matrix), self._augment, rng), torch.from_numpy(pair.numbers)
 
 
-def turned(image: NDArray[np.float32], matrix: NDArray[np.float64]) -> Tensor:
+def rotate(image: NDArray[np.float32], matrix: NDArray[np.float64]) -> Tensor:
     """Turn and flip an image (C, side, side) about its middle; what comes in at the corners is the edge continued."""
     side = image.shape[-1]
     offsets = (np.arange(side) + 0.5) / side * 2 - 1

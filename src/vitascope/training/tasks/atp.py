@@ -11,29 +11,29 @@ from torch import Tensor, nn
 
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ParameterError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.binary_code import bits_needed, round_top
-from vitascope.recipes.labelled_images import find_bags
+from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, find_data
 from vitascope.stats.conformal import calibrate, interval
-from vitascope.training.data.labelled_images import load_bags
-from vitascope.training.data.samples import BagCorpus
+from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.data.simulated import truths
 from vitascope.training.loop.head_fit import fit_head
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.atp import AtpLoss, atp_loss
-from vitascope.training.make_model import Trainee, make_model
+from vitascope.training.make_model import TrainingTask, make_model
 from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, evaluate, truth_of
 
 HEAD_PULL = 0.01
 
 
 class AtpJob(AmountJob):
-    """What training needs to know of the task ``atp``, see :class:`vitascope.training.make_model.Trainee`."""
+    """What training needs to know of the task ``atp``, see :class:`vitascope.training.make_model.TrainingTask`."""
 
-    def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         assert isinstance(network, InsAtp)
         balanced = recipe.amounts.sampling == "balanced"
         super().__init__(recipe, corpus, network, network.bin_width if balanced else 0.0)
@@ -82,9 +82,9 @@ def narrowest(truth: Floats, predicted: Floats, groups: Sequence[str]) -> Interv
     return found[int(np.argmin(widths))]
 
 
-def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[TrainingTask]:
     """Read the wells of a recipe."""
-    return AtpJob(recipe, (yield from load_bags(recipe, recipe_folder)), network)
+    return AtpJob(recipe, (yield from load_labelled_images(recipe, recipe_folder)), network)
 
 
 def fitted(recipe: Recipe, recipe_folder: Path) -> Recipe:
@@ -95,7 +95,7 @@ def fitted(recipe: Recipe, recipe_folder: Path) -> Recipe:
     ParameterError
         If the recipe is not one for wells.
     """
-    if recipe.network.name != "ins_atp" or recipe.input.find == "none":
+    if recipe.network.name != "ins_atp" or recipe.input.crop_to == "none":
         raise ParameterError(
             "ATP is estimated by the network 'ins_atp' from wells that are found first.",
             "Set the recipe's network, and 'find: well' and 'side_px' of its input.",
@@ -115,22 +115,24 @@ def amounts_of(data: DataSet, target: str, recipe_folder: Path) -> list[float]:
         return truths(data.simulated)
     folder = find_data(data, recipe_folder)
     if data.amounts is not None:
-        bags = list(find_amounts(data.amounts, target, folder).bags)
+        labelled_images = list(find_amounts(data.amounts, target, folder).labelled_images)
     else:
-        bags = find_bags(data, (target,), folder)
-    return [bag.labels[target] for bag in bags]
+        labelled_images = find_labelled_images(data, (target,), folder)
+    return [labelled.labels[target] for labelled in labelled_images]
 
 
 def run_training(
     recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights; see :func:`vitascope.training.make_model.make_model`."""
     yield Progress(0, 1, "reading the amounts")
     recipe = fitted(recipe, recipe_folder)
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+def run_evaluation(
+    model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data (32 bit).
 
     Raises

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vitascope.core.card import Domain, InputSpec, Metric
 from vitascope.core.errors import ModelError, ParameterError, TrainingError
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import PLAIN, AugmentParams, Preview
 from vitascope.engine.load_model import check_channels, find_family, load_model
 from vitascope.networks.mil_cnn import MilCnn, joint_loss
@@ -23,11 +23,11 @@ from vitascope.stats.classification import (
     accuracy,
     mean_average_precision,
 )
-from vitascope.training.data.labelled_images import balanced, load_bags
-from vitascope.training.data.samples import BagCorpus, CellCorpus
+from vitascope.training.data.labelled_images import balanced, load_labelled_images
+from vitascope.training.data.samples import CellCorpus, LabelledCorpus
 from vitascope.training.data.single_cells import load_cells
 from vitascope.training.loop.loop import Batch
-from vitascope.training.make_model import Trainee, describe_pairs, make_model, measure_model
+from vitascope.training.make_model import TrainingTask, describe_pairs, make_model, measure_model
 from vitascope.training.samplers.crops import CropSampler, Pair
 from vitascope.training.samplers.mosaics import Mosaic, MosaicSampler, padded_pair
 from vitascope.training.tasks.phenotype_map_calibration import choose_settings
@@ -82,12 +82,12 @@ def encode(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float64
 
 
 class _Job:
-    """What image and mosaic training share, see :class:`vitascope.training.make_model.Trainee`."""
+    """What image and mosaic training share, see :class:`vitascope.training.make_model.TrainingTask`."""
 
-    def __init__(self, recipe: Recipe, spec: InputSpec, words: str, network: nn.Module) -> None:
+    def __init__(self, recipe: Recipe, spec: InputSpec, description: str, network: nn.Module) -> None:
         assert isinstance(network, MilCnn)
         self.network: nn.Module = network
-        self.input, self.targets, self.words = spec, recipe.targets, words
+        self.input, self.targets, self.description = spec, recipe.targets, description
         self.notes: tuple[str, ...] = ()
         self.hashes: dict[str, dict[str, str]] = {}
         self.counts: dict[str, int] = {}
@@ -100,7 +100,7 @@ class _Job:
         mask = (batch["weight"][:, :, :: self._step, :: self._step] > 0).float()
         return joint_loss(network(batch["image"], mask), batch["numbers"], self._last)
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: there are no masks to choose by."""
         return {}
 
@@ -112,8 +112,8 @@ class _Job:
 class ImageJob(_Job):
     """Training on crops of whole images, each under the labels of its image."""
 
-    def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
-        super().__init__(recipe, corpus.input, corpus.words, network)
+    def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
+        super().__init__(recipe, corpus.input, corpus.description, network)
         self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
         check_classes(corpus.pairs["train"], self._names)
         pairs = balanced(corpus.pairs["train"])
@@ -151,7 +151,7 @@ class ImageJob(_Job):
         """Measure the test images: accuracy, mean class accuracy, mean average precision, and over treatments."""
         return image_metrics(self.corpus, score(network, self.corpus.pairs["test"]).last)
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Choose the maps' scales, threshold and smoothing on the training images, where the recipe names a channel."""
         if not self.recipe.map_truth:
             return {}
@@ -169,7 +169,7 @@ class MosaicJob(_Job):
     """Training on bags made of single cells."""
 
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
-        super().__init__(recipe, corpus.input, corpus.words, network)
+        super().__init__(recipe, corpus.input, corpus.description, network)
         self.corpus = corpus
         self.counts = {f"{part} cells": sum(map(len, cells)) for part, cells in corpus.cells.items()}
         self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
@@ -277,11 +277,11 @@ def check_classes(pairs: Sequence[Pair], names: Sequence[str]) -> None:
         )
 
 
-def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[TrainingTask]:
     """Read the data of a recipe: images, or montages of cells that mosaics are made of."""
     check_recipe(recipe)
     if recipe.mosaic is None:
-        return ImageJob(recipe, (yield from load_bags(recipe, recipe_folder)), network)
+        return ImageJob(recipe, (yield from load_labelled_images(recipe, recipe_folder)), network)
     return MosaicJob(recipe, (yield from load_cells(recipe, recipe_folder)), network)
 
 
@@ -310,12 +310,14 @@ def check_recipe(recipe: Recipe) -> None:
 
 def run_training(
     recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights; see :func:`vitascope.training.make_model.make_model`."""
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+def run_evaluation(
+    model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data (32 bit).
 
     Raises

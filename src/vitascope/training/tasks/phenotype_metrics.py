@@ -16,7 +16,7 @@ from vitascope.stats.classification import (
     mean_class_accuracy,
     median_by,
 )
-from vitascope.training.data.samples import BagCorpus
+from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.samplers.crops import Pair
 
 LEVEL = 0.95
@@ -30,19 +30,19 @@ def truth_of_classes(pairs: Sequence[Pair]) -> NDArray[np.float64]:
     return np.array([p.numbers for p in pairs], np.float64)
 
 
-def image_metrics(corpus: BagCorpus, scores: NDArray[np.float64]) -> list[Metric]:
+def image_metrics(corpus: LabelledCorpus, scores: NDArray[np.float64]) -> list[Metric]:
     """Measure predictions of the test images, intervals over groups (section 4.4 of Kraus 2016)."""
     samples, truth = corpus.samples["test"], truth_of_classes(corpus.pairs["test"])
     if not samples:
         return []
-    groups = [s.bag.group for s in samples]
+    groups = [s.labelled.group for s in samples]
     on = "images of the test part"
     found = [
         _metric("accuracy", groups, lambda r: accuracy(truth[r], scores[r]), on),
         _metric("mean class accuracy", groups, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
         _metric("mean average precision", groups, lambda r: mean_average_precision(truth[r], scores[r]), on),
     ]
-    treatments = [s.bag.treatment for s in samples]
+    treatments = [s.labelled.treatment for s in samples]
     if all(treatments) and len(set(treatments)) < len(treatments):
         names, medians = median_by(treatments, scores)
         _, truths = median_by(treatments, truth)

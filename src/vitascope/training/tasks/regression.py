@@ -13,7 +13,7 @@ from torch import nn
 
 from vitascope.core.card import Domain, Intervals, Metric, Target
 from vitascope.core.errors import TrainingError
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.engine.domain import image_statistics, make_domain
 from vitascope.engine.load_model import check_channels, load_model
@@ -21,7 +21,7 @@ from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.samples import BagCorpus
+from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Prepare, measure_model
 from vitascope.training.samplers.crops import Pair
@@ -36,23 +36,23 @@ Floats = NDArray[np.float64]
 
 
 class AmountJob(ABC):
-    """The part of a :class:`vitascope.training.make_model.Trainee` that all amounts share.
+    """The part of a :class:`vitascope.training.make_model.TrainingTask` that all amounts share.
 
     Subclasses add the loss, what they measure and how they calibrate.
 
     Parameters
     ----------
     recipe : Recipe
-    corpus : BagCorpus
+    corpus : LabelledCorpus
     network : nn.Module
     bin_width : float, >= 0
         Of the bins that are drawn from equally often; 0 draws images equally often.
     """
 
-    def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module, bin_width: float) -> None:
+    def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module, bin_width: float) -> None:
         self.network = network
         self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
-        self.words, self.hashes, self.counts = corpus.words, corpus.hashes, corpus.counts
+        self.description, self.hashes, self.counts = corpus.description, corpus.hashes, corpus.counts
         self.notes: tuple[str, ...] = ()
         self._seen: Preview | None = None
         check_values(corpus.pairs["train"], recipe.targets[0])
@@ -101,7 +101,7 @@ class AmountJob(ABC):
         statistics = [image_statistics(array_reader(p.image[:1]), (side, side), side)[0] for p in pairs]
         return make_domain(side, statistics, predict(network, pairs)[1], self.groups("train"))
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: the parameters' own defaults hold for all models."""
         return {}
 
@@ -118,7 +118,7 @@ class AmountJob(ABC):
 
     def groups(self, part: str) -> list[str]:
         """Return the group of each image of a part."""
-        return [s.bag.group for s in self.corpus.samples[part]]
+        return [s.labelled.group for s in self.corpus.samples[part]]
 
 
 def check_values(pairs: Sequence[Pair], target: Target) -> None:
@@ -213,7 +213,7 @@ def within_groups(truth: Floats, predicted: Floats, groups: Sequence[str]) -> fl
 
 def evaluate(
     model: str, recipe: Recipe, recipe_folder: Path, prepare: Prepare, device: str = "auto"
-) -> Steps[list[Metric]]:
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data (32 bit).
 
     Raises

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ParameterError
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load_model import check_channels, load_model
@@ -28,7 +28,7 @@ from vitascope.training.data.spheroid import describe_split, load_volumes
 from vitascope.training.data.split_rows import ONE_IMAGE
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.volumes import density_loss, segmentation_loss, slab_counts
-from vitascope.training.make_model import Trainee, make_model, measure_model
+from vitascope.training.make_model import TrainingTask, make_model, measure_model
 from vitascope.training.samplers.volume_crops import PLAIN, LabelledVolume, VolumeSampler
 
 LOSSES = ("log_dice", "focal", "density", "viability")
@@ -44,14 +44,14 @@ LEAST_CELL_VOXELS = 200
 
 
 class SpheroidJob:
-    """Training on crops of labelled volumes, see :class:`vitascope.training.make_model.Trainee`."""
+    """Training on crops of labelled volumes, see :class:`vitascope.training.make_model.TrainingTask`."""
 
     def __init__(self, recipe: Recipe, volumes: dict[str, list[LabelledVolume]], network: nn.Module) -> None:
         assert isinstance(network, UNet3d)
         assert recipe.volumes is not None
         self.network: nn.Module = network
         self.input, self.targets = recipe.input, recipe.targets
-        self.words = describe_split(dict(volumes), recipe)
+        self.description = describe_split(dict(volumes), recipe)
         self._tested_on = "test rows of {} volumes" if recipe.split.by == "region" else "{} test volumes"
         self.notes: tuple[str, ...] = (ONE_IMAGE,) if recipe.split.by == "region" else ()
         self.hashes: dict[str, dict[str, str]] = {}
@@ -151,7 +151,7 @@ class SpheroidJob:
             groups += [volume.group] * len(own)
         return make_domain(CROP_ZYX[1], statistics, np.concatenate(features), groups)
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: classes are told by the greatest probability."""
         return {}
 
@@ -240,7 +240,7 @@ def overlap_metrics(overlaps: Sequence[Overlap], name: str, on: str) -> list[Met
     return found
 
 
-def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[TrainingTask]:
     """Make the volumes of a recipe ready.
 
     Raises
@@ -263,12 +263,14 @@ def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Tr
 
 def run_training(
     recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights; see :func:`vitascope.training.make_model.make_model`."""
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+def run_evaluation(
+    model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's volumes (32 bit).
 
     Raises

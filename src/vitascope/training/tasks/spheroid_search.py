@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from vitascope.core.errors import ModelError, TrainingError, VitascopeError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.load_model import build_network
 from vitascope.networks.unet import initialise
 from vitascope.recipes.recipe import Recipe
@@ -30,7 +30,9 @@ SHORTER = 5
 """A trial trains for a fifth of the recipe's epochs."""
 
 
-def search(recipe: Recipe, recipe_folder: Path, study_file: Path, trials: int, device: str = "auto") -> Steps[Recipe]:
+def search(
+    recipe: Recipe, recipe_folder: Path, study_file: Path, trials: int, device: str = "auto"
+) -> ProgressGenerator[Recipe]:
     """Find the share of log Dice and the focal loss's gamma that give the best Dice on the validation volumes.
 
     A trial that fails is noted as failed, and the search goes on; one that is interrupted goes on where it stopped.
@@ -105,7 +107,7 @@ def proposed(recipe: Recipe, trial: Any) -> Recipe:
     return recipe.changed({"loss": loss, "volumes.gamma": trial.suggest_float("gamma", *GAMMAS)})
 
 
-def _score(recipe: Recipe, volumes: dict[str, list[LabelledVolume]], device: str) -> Steps[float]:
+def _score(recipe: Recipe, volumes: dict[str, list[LabelledVolume]], device: str) -> ProgressGenerator[float]:
     """Train for a short while, and return the best mean Dice over the classes on the validation volumes."""
     training = recipe.training.model_copy(update={"epochs": max(1, recipe.training.epochs // SHORTER)})
     chosen, precision = choose_device(recipe, device)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vitascope.core.card import Domain, Metric, Target
 from vitascope.core.errors import ModelError
-from vitascope.core.progress import Progress, Steps
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import PLAIN, Preview
 from vitascope.engine.execution_plan import Plan, open_backend
 from vitascope.engine.load_model import LoadedModel, check_channels, load_model
@@ -48,11 +48,11 @@ class Compared:
 
 
 class StainJob:
-    """What training needs to know of the task ``stain``, see :class:`vitascope.training.make_model.Trainee`."""
+    """What training needs to know of the task ``stain``, see :class:`vitascope.training.make_model.TrainingTask`."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, network: nn.Module) -> None:
         self.network = network
-        self.input, self.words = recipe.input, corpus.words
+        self.input, self.description = recipe.input, corpus.description
         self.notes = (*((ONE_IMAGE,) if recipe.split.by == "region" else ()), *corpus.warnings)
         self.hashes: dict[str, dict[str, str]] = {}
         self.targets = tuple(
@@ -119,7 +119,7 @@ class StainJob:
         """Describe the training images."""
         return measure_domain(self._corpus, network)
 
-    def settings(self, network: nn.Module) -> dict[str, float]:
+    def default_params(self, network: nn.Module) -> dict[str, float]:
         """Return nothing: the parameters' own defaults hold for all models."""
         return {}
 
@@ -171,7 +171,7 @@ def pooled(compared: list[Compared], k: int) -> tuple[NDArray[np.float32], NDArr
 
 def run_training(
     recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights.
 
     Parameters
@@ -203,7 +203,7 @@ def run_training(
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[StainJob]:
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[StainJob]:
     """Read the data of a recipe."""
     return StainJob(recipe, (yield from load_corpus(recipe, recipe_folder)), network)
 
@@ -262,7 +262,9 @@ def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:
     return describe_pairs(corpus.train, lambda crop: torch_encode(network, crop))
 
 
-def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+def run_evaluation(
+    model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data, as users run it (32 bit).
 
     Raises

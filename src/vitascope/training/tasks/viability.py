@@ -14,24 +14,27 @@ from torch import Tensor, nn
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ModelError, ParameterError, ReaderError
 from vitascope.core.paths import training_data
-from vitascope.core.progress import Steps
+from vitascope.core.progress import ProgressGenerator
 from vitascope.io.models.weights import read_weights
 from vitascope.networks.resnet import Nvir, grey_weights
 from vitascope.recipes.recipe import Recipe, TrunkWeights
 from vitascope.stats.conformal import calibrate
-from vitascope.training.data.labelled_images import load_bags
-from vitascope.training.data.samples import BagCorpus
+from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import Batch
-from vitascope.training.make_model import Trainee, make_model
+from vitascope.training.make_model import TrainingTask, make_model
 from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, amount_metrics, evaluate
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
 
 
 class ViabilityJob(AmountJob):
-    """What training needs to know of the task ``viability``, see :class:`vitascope.training.make_model.Trainee`."""
+    """What training needs to know of the task ``viability``.
 
-    def __init__(self, recipe: Recipe, corpus: BagCorpus, network: nn.Module) -> None:
+    See :class:`vitascope.training.make_model.TrainingTask`.
+    """
+
+    def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus, network, 0.0)
         self._losses = recipe.loss
 
@@ -64,11 +67,11 @@ def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
     return float(f"{1 - rest / total:.4g}") if total > 0 else 0.0
 
 
-def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> Steps[Trainee]:
+def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[TrainingTask]:
     """Read the images of a recipe, and the weights its extractor starts from."""
     if recipe.trunk is not None:
         fill_trunk(network, recipe.trunk, recipe_folder)
-    return ViabilityJob(recipe, (yield from load_bags(recipe, recipe_folder)), network)
+    return ViabilityJob(recipe, (yield from load_labelled_images(recipe, recipe_folder)), network)
 
 
 def fill_trunk(network: nn.Module, weights: TrunkWeights, recipe_folder: Path) -> None:
@@ -106,7 +109,7 @@ def check_recipe(recipe: Recipe) -> None:
     ------
     ParameterError
     """
-    if recipe.network.name != "nvir" or recipe.input.find == "none":
+    if recipe.network.name != "nvir" or recipe.input.crop_to == "none":
         raise ParameterError(
             "Viability is estimated by the network 'nvir' from a square that is cut out first.",
             "Set the recipe's network, and 'find: spheroid' or 'find: centre' and 'side_px' of its input.",
@@ -120,7 +123,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 def run_training(
     recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
-) -> Steps[Path]:
+) -> ProgressGenerator[Path]:
     """Train a model and write its card and weights; see :func:`vitascope.training.make_model.make_model`."""
     check_recipe(recipe)
     if start_from is not None and recipe.trunk is not None:
@@ -130,7 +133,9 @@ def run_training(
     return (yield from make_model(recipe, recipe_folder, out, prepare, start_from, device))
 
 
-def run_evaluation(model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto") -> Steps[list[Metric]]:
+def run_evaluation(
+    model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+) -> ProgressGenerator[list[Metric]]:
     """Measure a model on the test part of a recipe's data (32 bit).
 
     Raises

@@ -1,0 +1,78 @@
+"""Names of earlier versions that are still read: keys of cards and recipes, import paths, options, files.
+
+One table for all, so that nothing is renamed without its old name being kept.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, model_validator
+
+from vitascope.core.late_import import import_late
+
+KEYS = {
+    "ModelCard": {"distrust": "limitations", "settings": "default_params"},
+    "InputSpec": {"find": "crop_to"},
+    "Normalisation": {"spreads": "stds"},
+    "Metric": {"of_twin": "from_holdout_model"},
+    "Domain": {"feature_spread": "feature_std"},
+    "Recipe": {"distrust": "limitations"},
+    "DataSet": {"bags": "labelled_images"},
+    "TrainingParams": {"settle_steps": "bn_stats_steps"},
+}
+"""Old keys of cards and recipes by the part they stand in, and what they are called now."""
+
+MODULES = {
+    "vitascope.core.steps": ("vitascope.core.progress", {"finish": "run_to_end", "Steps": "ProgressGenerator"}),
+    "vitascope.io.open_plate": ("vitascope.io.plates.read", {}),
+    "vitascope.io.plate_map": ("vitascope.io.tables.plate_map", {}),
+    "vitascope.io.plate_zarr_write": ("vitascope.io.plates.ome_zarr_write", {}),
+    "vitascope.models.plain": ("vitascope.networks.single_output", {}),
+    "vitascope.tasks.start": ("vitascope.tasks.run", {}),
+}
+"""Old import paths that were documented or that exported packages hold: the module now, and names that changed."""
+
+OPTIONS = {"--group": "--pattern"}
+"""Old options of the commands."""
+
+TASKS = {"virtual_stain": "stain"}
+"""Other names of tasks."""
+
+
+class Aliased(BaseModel):
+    """A part of a card or a recipe that is read under its old keys too, and written under the new ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_keys(cls, tree: Any) -> Any:
+        old = KEYS.get(cls.__name__, {})
+        if not isinstance(tree, dict) or not old.keys() & tree.keys():
+            return tree
+        both = [f"'{key}' and '{old[key]}'" for key in old.keys() & tree.keys() if old[key] in tree]
+        if both:
+            raise ValueError(f"{both[0]} are two spellings of one key: keep the second")
+        return {old.get(key, key): value for key, value in tree.items()}
+
+
+def moved(module: str) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a module that moved: each name comes from where it is now, with a warning.
+
+    Raises
+    ------
+    AttributeError
+        When asked for a name that is not there either.
+    """
+    home, names = MODULES[module]
+
+    def find(name: str) -> Any:
+        now = names.get(name, name)
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(import_late(home), now)
+        warnings.warn(f"{module}.{name} is now {home}.{now}.", DeprecationWarning, stacklevel=2)
+        return value
+
+    return find
