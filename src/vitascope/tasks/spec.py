@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.errors import MissingPackageError, ParameterError
+from vitascope.core.errors import ParameterError
+from vitascope.core.late_import import import_late
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
@@ -105,12 +105,12 @@ class TaskSpec:
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""
-        run: RunFunction = self._import(self.pipeline).run
+        run: RunFunction = import_late(self.pipeline).run
         return run
 
     def load_training(self) -> Any:
         """Import the module that trains and evaluates models of this task."""
-        return self._import(self.training)
+        return import_late(self.training)
 
     def load_search(self) -> Any:
         """Import the module that searches the best values of a recipe.
@@ -122,44 +122,27 @@ class TaskSpec:
         """
         if not self.searching:
             raise ParameterError(f"There is no search for the task {self.name}.", "Leave --search out.")
-        return self._import(self.searching)
+        return import_late(self.searching)
 
     @classmethod
     def load_finetuning(cls) -> Any:
         """Import the module that sets up fine-tuning, of any task."""
-        return cls._import("vitascope.training.finetune")
+        return import_late("vitascope.training.finetune")
 
     @classmethod
     def load_checks(cls) -> Any:
         """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
-        return cls._import("vitascope.training.data.image_pairs")
+        return import_late("vitascope.training.data.image_pairs")
 
     @classmethod
     def load_exchange(cls) -> Any:
         """Import the module that reads and writes models of other programs."""
-        return cls._import("vitascope.exchange.api")
+        return import_late("vitascope.exchange.api")
 
     @classmethod
     def load_comparison(cls) -> Any:
         """Import the module that compares models."""
-        return cls._import("vitascope.training.compare_models")
-
-    @staticmethod
-    def _import(module: str) -> Any:
-        """Import by name: the only way from here to torch, so that menus and docks open without it.
-
-        Raises
-        ------
-        MissingPackageError
-            If a package that it needs is not there.
-        """
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise MissingPackageError(
-                f"The package '{error.name}' is not installed here: nothing can be computed without it.",
-                "Install vitascope again, with all it depends on: pip install vitascope.",
-            ) from error
+        return import_late("vitascope.training.compare_models")
 
     def start(self, inputs: Mapping[str, Micrograph], params: RunParams) -> ProgressGenerator[Result]:
         """Load the pipeline and start a run on images by role."""

@@ -230,9 +230,9 @@ def test_the_places_that_count_most_are_listed_and_lead_into_the_picture(viewer,
     dock.run()
     labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
     best = labels.features["contribution_rlu"].astype(float).nlargest(5).index.tolist()
-    assert not dock.places.isHidden()
-    assert dock.places.table.rowCount() == 5
-    dock.places.table.selectRow(0)
+    assert not dock.top_instances.isHidden()
+    assert dock.top_instances.table.rowCount() == 5
+    dock.top_instances.table.selectRow(0)
     assert (labels.selected_label, labels.show_selected_label) == (best[0], True)
     assert viewer.layers.selection.active is labels
     middle = 2.0 * np.argwhere(np.asarray(labels.data) == best[0]).mean(0)
@@ -245,9 +245,9 @@ def test_the_places_are_those_of_the_plane_that_is_shown(viewer, dock):
     labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
     for plane in (1, 0):
         viewer.dims.set_current_step(0, plane)
-        dock.places.table.selectRow(0)
+        dock.top_instances.table.selectRow(0)
         assert labels.selected_label in np.unique(np.asarray(labels.data)[plane])
-        dock.places.table.clearSelection()
+        dock.top_instances.table.clearSelection()
 
 
 def test_a_dot_of_the_plot_leads_to_its_well_once(viewer, dock):

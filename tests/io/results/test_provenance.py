@@ -8,7 +8,7 @@ import tifffile
 
 import vitascope
 from vitascope.core.micrograph import Micrograph
-from vitascope.io import inputs
+from vitascope.io.results import provenance
 from vitascope.io.results.provenance import describe_input
 
 ARRAY = np.arange(12, dtype=np.uint16).reshape(3, 4)
@@ -39,7 +39,7 @@ def test_other_pixels_have_another_hash():
 def test_lazy_and_huge_arrays_are_not_read_for_a_hash(monkeypatch):
     lazy = Micrograph.from_array(da.from_array(ARRAY))
     assert "pixels_sha256" not in describe_input("image", lazy)
-    monkeypatch.setattr(inputs, "MOST_HASHED_BYTES", 3)
+    monkeypatch.setattr(provenance, "MOST_HASHED_BYTES", 3)
     assert "pixels_sha256" not in describe_input("image", Micrograph.from_array(ARRAY))
 
 

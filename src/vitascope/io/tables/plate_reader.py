@@ -119,7 +119,7 @@ def read_screen(path: str | Path, *, skip_missing: bool = False) -> pd.DataFrame
     ]
     screen = pd.concat(parts, ignore_index=True)
     screen.attrs["missing"] = missing
-    conf = _beside(path, "cellhts.txt")
+    conf = _beside(path, "plateconf.txt")
     if conf is not None:
         screen["role"] = _roles(screen, conf)
     screen["excluded"] = _excluded(screen, _beside(path, "screenlog.txt"))
