@@ -51,6 +51,35 @@ def test_only_one_place_imports_by_name():
     assert found == ["core/late_import.py"]
 
 
+OTHER_MEANINGS = {
+    "core/aliases.py": {"stain"},  # the table of old names
+    "core/formatting.py": {"atp"},  # a column of results
+    "core/card.py": {"spheroid"},  # what is cut out of an image: the well, the spheroid or the centre
+    "engine/crop_to_object.py": {"spheroid"},
+    "gui/train/annotations.py": {"phenotype"},  # a column that people name so
+    "io/tables/measured_values.py": {"atp", "viability"},
+    "training/tasks/spheroid.py": {"viability"},  # a loss
+}
+"""Words that are the name of a task too, and stand for something else."""
+
+
+def test_only_a_task_and_its_own_files_know_its_name():
+    tasks = {spec.name for spec in TASKS}
+    found = {}
+    for path in SOURCES:
+        room = path.relative_to(PACKAGE).as_posix()
+        own = {name for name in tasks if path.stem.startswith(name) and room.startswith(("pipelines/", "training/"))}
+        words = string_constants(ast.parse(path.read_text(encoding="utf-8"))) & tasks - own
+        if words and not room.startswith(("tasks/", "zoo/")):
+            found[room] = words
+    assert found == OTHER_MEANINGS
+
+
+def string_constants(tree):
+    """Whole strings of a module."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
 def test_no_module_has_a_name_that_says_nothing():
     assert not {p.stem for p in SOURCES} & {"utils", "helpers", "misc", "common"}
 

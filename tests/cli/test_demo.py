@@ -10,7 +10,7 @@ from tests_support import make_model, save_model
 from vitascope.cli import demo
 from vitascope.cli.main import app
 from vitascope.io.results.read import read_results
-from vitascope.tasks.registry import find_task
+from vitascope.tasks.stain import SPEC
 
 FILES = {"results.csv", "objects.csv", "agreement.csv", "provenance.json", "input.png", "prediction.png", "labels.png"}
 
@@ -22,9 +22,8 @@ def bundled(tmp_path, monkeypatch):
     folder.mkdir()
     save_model(make_model(model_id="tiny", planes=7, targets=("DAPI",), object_diameter_px=30.0), folder)
     monkeypatch.setenv("VITASCOPE_MODELS", str(folder))
-    spec = find_task("stain")
-    given = spec.make_params(model="tiny", device="cpu", precision="f32", tile_px=512, threads=1)
-    monkeypatch.setattr(type(spec), "make_params", lambda self, **values: given)
+    given = SPEC.make_params(model="tiny", device="cpu", precision="f32", tile_px=512, threads=1)
+    monkeypatch.setattr(type(SPEC), "make_params", lambda self, **values: given)
 
 
 def run(*arguments):

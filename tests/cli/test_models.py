@@ -10,7 +10,6 @@ from vitascope.core.card import Metric
 from vitascope.io.models.cards import find_cards, find_model, read_card, write_card
 from vitascope.io.models.yaml import read_yaml
 from vitascope.recipes.recipe import parse_recipe
-from vitascope.tasks.spec import TaskSpec
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +129,7 @@ def test_a_file_of_a_model_at_hand_comes_in_under_another_name(folder, tmp_path)
 def test_the_ending_tells_what_is_written(monkeypatch, file, kind):
     asked = []
     exchange = SimpleNamespace(**{kind: lambda model, out: asked.append((model, out.name))})
-    monkeypatch.setattr(TaskSpec, "load_exchange", classmethod(lambda cls: exchange))
+    monkeypatch.setattr("vitascope.cli.models.load_exchange", lambda: exchange)
     assert invoke("export", "test-model", "-o", file).exit_code == 0
     assert asked == [("test-model", file)]
 

@@ -67,10 +67,10 @@ import numpy as np
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.models.cards import find_model
 from vitascope.recipes.finetune import TrainingPair
-from vitascope.tasks.registry import find_task
+from vitascope.tasks.late_modules import load_pair_checks
 image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype(np.float32)
 pair = TrainingPair("a", Micrograph.from_array(image), {"DAPI": image[::-1]})
-found = find_task("stain").load_checks().check(pair, find_model("nuclei-phase")[0].input)
+found = load_pair_checks().check(pair, find_model("nuclei-phase")[0].input)
 print(found.refused, "torch" in sys.modules)
 """
 

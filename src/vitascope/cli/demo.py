@@ -18,9 +18,9 @@ from vitascope.cli.previews import write_previews
 from vitascope.cli.run import print_report
 from vitascope.core.paths import SAMPLES
 from vitascope.io.filenames.grouping import find_groups
-from vitascope.tasks.registry import find_task
+from vitascope.tasks.stain import SPEC
 
-TASK, IMAGE, STAIN = "stain", "isl_phase.ome.tif", "isl_stains.ome.tif"
+IMAGE, STAIN = "isl_phase.ome.tif", "isl_stains.ome.tif"
 FOLDER = Path("vitascope-demo")
 WINDOW = "vitascope.gui.demo"
 NO_OPENGL = 77
@@ -75,16 +75,15 @@ def open_window() -> str:
 
 def write_demo(out: Path) -> bool:
     """Run the demo into a folder, previews as PNG beside the results; tell whether all was written."""
-    spec = find_task(TASK)
     job = Job(
-        spec,
+        SPEC,
         find_groups([SAMPLES / IMAGE]),
-        spec.make_params(),
+        SPEC.make_params(),
         out,
         find_groups([SAMPLES / STAIN]),
         command="vitascope demo --headless",
     )
     report = with_progress_bar(run_images(job))
-    print_report(report, spec)
+    print_report(report, SPEC)
     write_previews(SAMPLES / IMAGE, out)
     return report.complete

@@ -17,8 +17,8 @@ from vitascope.io.models.archive import FOREIGN, delete_model, export_model, imp
 from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.models.training_log import list_records, write_records_csv
 from vitascope.recipes.recipe import read_recipe
+from vitascope.tasks.late_modules import load_comparison, load_exchange
 from vitascope.tasks.registry import find_task
-from vitascope.tasks.spec import TaskSpec
 
 app = typer.Typer(help="List, show, export, import and delete models.", no_args_is_help=True)
 
@@ -74,9 +74,9 @@ def export(
     with plain_errors():
         form = form or BY_ENDING.get(out.suffix.lower(), Format.vitascope)
         if form is Format.bioimageio:
-            typer.echo(TaskSpec.load_exchange().export_bioimageio(model, out))
+            typer.echo(load_exchange().export_bioimageio(model, out))
         elif form is Format.onnx:
-            typer.echo(TaskSpec.load_exchange().export_onnx(model, out))
+            typer.echo(load_exchange().export_onnx(model, out))
         else:
             typer.echo(export_model(model, out))
 
@@ -95,7 +95,7 @@ def import_file(
     """Add a model from one file to your own."""
     with plain_errors():
         if file.suffix in FOREIGN:
-            card = TaskSpec.load_exchange().import_foreign(file, like, name)
+            card = load_exchange().import_foreign(file, like, name)
         else:
             card = import_model(file, name)
         typer.echo(f"Imported {card.id} ({card.licence}).")
@@ -120,7 +120,7 @@ def runs(
             typer.echo(csv)
             return
         if tensorboard is not None:
-            for folder in TaskSpec.load_exchange().write_events(run_records(), tensorboard):
+            for folder in load_exchange().write_events(run_records(), tensorboard):
                 typer.echo(folder)
             return
         for record in list_records(run_records()):
@@ -137,7 +137,7 @@ def compare(
     """Measure two models on the same test part."""
     with plain_errors():
         read = read_recipe(recipe)
-        found = with_progress_bar(TaskSpec.load_comparison().compare(first, second, read, recipe.parent))
+        found = with_progress_bar(load_comparison().compare(first, second, read, recipe.parent))
         for figure in found.table.to_dict("records"):
             typer.echo(f"{figure['figure']}: {comparison_text(figure, found.first, found.second)}")
 

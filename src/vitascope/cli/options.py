@@ -10,6 +10,7 @@ import typer
 from vitascope.tasks.registry import TASKS
 
 TASK_HELP = f"What to do: {', '.join(f'{s.name} ({s.title})' for s in TASKS)}."
+SECOND_IMAGES = ", ".join(f"{role.title.lower()} ({s.name})" for s in TASKS for role in s.roles[1:])
 
 Model = Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")]
 Pattern = Annotated[
@@ -38,10 +39,7 @@ Images = Annotated[
 ]
 Reference = Annotated[
     list[str] | None,
-    typer.Option(
-        help="The second image of a task, once for each image, in order: the real stain to compare with (stain), "
-        "where the image counts (phenotype), or the control (viability)."
-    ),
+    typer.Option(help=f"The second image of a task, once for each image, in order: {SECOND_IMAGES}."),
 ]
 
 PlatePath = Annotated[

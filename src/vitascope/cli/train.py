@@ -64,8 +64,7 @@ def train(
 
         def make(one: Recipe) -> Path:
             steps = training.run_training(one, recipe.parent, folder, start_from, device)
-            card: Path = with_progress_bar(stopped_at_once(steps) if finish_now else steps)
-            return card
+            return with_progress_bar(stopped_at_once(steps) if finish_now else steps)
 
         if folds:
             cross_validate(fold_recipes(read, folds), make, folder, name)

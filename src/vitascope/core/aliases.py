@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Annotated, Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import AfterValidator, BaseModel, model_validator
 
 from vitascope.core.late_import import import_late
 
@@ -42,6 +43,21 @@ TASKS = {"virtual_stain": "stain"}
 """Other names of tasks."""
 
 
+def task_name(name: str) -> str:
+    """Return the name of a task where it was called by another.
+
+    Examples
+    --------
+    >>> task_name("virtual_stain"), task_name("atp")
+    ('stain', 'atp')
+    """
+    return TASKS.get(name, name)
+
+
+TaskName = Annotated[str, AfterValidator(task_name)]
+"""A task in a card or recipe, read under its other names too."""
+
+
 class Aliased(BaseModel):
     """A part of a card or a recipe that is read under its old keys too, and written under the new ones."""
 
@@ -71,7 +87,7 @@ def moved(module: str) -> Callable[[str], Any]:
         now = names.get(name, name)
         if name.startswith("__"):
             raise AttributeError(name)
-        value = getattr(import_late(home), now)
+        value = getattr(import_late(home, ModuleType), now)
         warnings.warn(f"{module}.{name} is now {home}.{now}.", DeprecationWarning, stacklevel=2)
         return value
 

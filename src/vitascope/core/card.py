@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vitascope.core.aliases import Aliased
+from vitascope.core.aliases import Aliased, TaskName
 from vitascope.core.errors import ModelError
 from vitascope.core.params import describe_validation
 
@@ -200,7 +200,7 @@ class ModelCard(CardPart):
     card_version: Literal[1] = 1
     id: ModelId
     version: str = "1"
-    task: str
+    task: TaskName
     title: str
     summary: str = Field(description="One line for the dock: trained on what, how good.")
     architecture: Architecture

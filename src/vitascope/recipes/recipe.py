@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from vitascope.core.aliases import Aliased
+from vitascope.core.aliases import Aliased, TaskName
 from vitascope.core.card import Architecture, InputSpec, ModelId, Target
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.params import describe_validation
@@ -242,7 +242,7 @@ class Refit(RecipePart):
 class Recipe(RecipePart):
     """How to make one model."""
 
-    task: str
+    task: TaskName
     id: ModelId
     title: str
     summary: str

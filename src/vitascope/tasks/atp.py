@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.training_data import TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
 
@@ -67,4 +68,5 @@ SPEC = TaskSpec(
     headline="atp",
     headline_title="ATP",
     side_by_side=True,
+    trained_on=TrainingData(Truth.NUMBERS, extensive=True),
 )

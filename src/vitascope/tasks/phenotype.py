@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.training_data import TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
 
@@ -113,4 +114,8 @@ SPEC = TaskSpec(
     headline="probability",
     headline_title="Probability",
     headline_text="predicted",
+    plot="probabilities",
+    trained_on=TrainingData(
+        Truth.CLASSES, "Labels layer: {classes}. Or a Points or Shapes layer that has a feature with the class."
+    ),
 )

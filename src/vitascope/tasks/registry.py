@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vitascope.core.aliases import task_name
 from vitascope.core.errors import ParameterError
 from vitascope.tasks import atp, phenotype, spheroid, stain, viability
 from vitascope.tasks.spec import TaskSpec
@@ -10,7 +11,7 @@ TASKS: tuple[TaskSpec, ...] = (stain.SPEC, atp.SPEC, viability.SPEC, phenotype.S
 
 
 def find_task(name: str) -> TaskSpec:
-    """Return the task of this name.
+    """Return the task of this name, or of another one that it is known by.
 
     Raises
     ------
@@ -18,6 +19,6 @@ def find_task(name: str) -> TaskSpec:
         If there is none.
     """
     for spec in TASKS:
-        if spec.name == name:
+        if spec.name == task_name(name):
             return spec
     raise ParameterError(f"There is no task '{name}'.", f"Tasks: {', '.join(s.name for s in TASKS)}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.late_import import import_late
@@ -12,8 +12,12 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
+from vitascope.tasks.protocols import PipelineModule, SearchModule, TrainingModule
+from vitascope.tasks.training_data import TrainingData, Truth
 
-RunFunction = Callable[..., ProgressGenerator[Result]]
+RunFunction = Callable[[Mapping[str, Micrograph], RunParams], ProgressGenerator[Result]]
+MEASURED_NUMBERS = TrainingData(Truth.NUMBERS)
+PlotName = Literal["", "objects", "probabilities", "depth"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class TaskSpec:
         takes all cores.
     searching : str
         Module whose ``search`` finds the best values of a recipe; empty for none.
+    plot : str
+        Which plot docks draw of a result: of objects or their agreement with a real stain, of the probabilities of
+        classes, of live shares by depth; empty for none.
+    trained_on : TrainingData
+        What its models are trained on.
     """
 
     name: str
@@ -89,6 +98,8 @@ class TaskSpec:
     automatic: bool = True
     side_by_side: bool = False
     searching: str = ""
+    plot: PlotName = ""
+    trained_on: TrainingData = MEASURED_NUMBERS
 
     @property
     def interval(self) -> tuple[str, str]:
@@ -105,14 +116,14 @@ class TaskSpec:
 
     def load(self) -> RunFunction:
         """Import the pipeline and return its ``run``."""
-        run: RunFunction = import_late(self.pipeline).run
-        return run
+        module: PipelineModule[RunParams] = import_late(self.pipeline, PipelineModule)
+        return module.run
 
-    def load_training(self) -> Any:
+    def load_training(self) -> TrainingModule:
         """Import the module that trains and evaluates models of this task."""
-        return import_late(self.training)
+        return import_late(self.training, TrainingModule)
 
-    def load_search(self) -> Any:
+    def load_search(self) -> SearchModule:
         """Import the module that searches the best values of a recipe.
 
         Raises
@@ -122,27 +133,7 @@ class TaskSpec:
         """
         if not self.searching:
             raise ParameterError(f"There is no search for the task {self.name}.", "Leave --search out.")
-        return import_late(self.searching)
-
-    @classmethod
-    def load_finetuning(cls) -> Any:
-        """Import the module that sets up fine-tuning, of any task."""
-        return import_late("vitascope.training.finetune")
-
-    @classmethod
-    def load_checks(cls) -> Any:
-        """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
-        return import_late("vitascope.training.data.image_pairs")
-
-    @classmethod
-    def load_exchange(cls) -> Any:
-        """Import the module that reads and writes models of other programs."""
-        return import_late("vitascope.exchange.api")
-
-    @classmethod
-    def load_comparison(cls) -> Any:
-        """Import the module that compares models."""
-        return import_late("vitascope.training.compare_models")
+        return import_late(self.searching, SearchModule)
 
     def start(self, inputs: Mapping[str, Micrograph], params: RunParams) -> ProgressGenerator[Result]:
         """Load the pipeline and start a run on images by role."""

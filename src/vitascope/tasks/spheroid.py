@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.training_data import SplitRule, TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
 
@@ -93,4 +94,11 @@ SPEC = TaskSpec(
     ),
     headline="viability_percent",
     headline_title="Viability",
+    plot="depth",
+    trained_on=TrainingData(
+        Truth.VOLUMES,
+        "Labels layer: {classes}; 0 is ignored, a few painted slices are enough.",
+        classes=("background", "live", "dead"),
+        split=SplitRule.VOLUMES_OR_ROWS,
+    ),
 )

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.training_data import SplitRule, TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
 
@@ -140,4 +141,12 @@ SPEC = TaskSpec(
     ),
     headline="objects",
     headline_title="Nuclei",
+    plot="objects",
+    trained_on=TrainingData(
+        Truth.PICTURES,
+        "The real stain of the same field, or a Labels layer with painted objects.",
+        classes=("background", "foreground"),
+        split=SplitRule.GROUPS_OR_ROWS,
+        turned=True,
+    ),
 )

@@ -9,6 +9,7 @@ from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
+from vitascope.tasks.training_data import TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
 
@@ -69,4 +70,5 @@ SPEC = TaskSpec(
     headline_title="Viability",
     automatic=False,
     side_by_side=True,
+    trained_on=TrainingData(Truth.NUMBERS),
 )

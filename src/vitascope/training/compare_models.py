@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,11 +11,14 @@ from torch import nn
 
 from vitascope.core.card import Metric
 from vitascope.core.errors import ModelError
+from vitascope.core.late_import import import_late
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.engine.load_model import load_model
 from vitascope.recipes.recipe import Recipe
+from vitascope.tasks.comparison import Comparison
 from vitascope.tasks.registry import find_task
+from vitascope.training.make_model import TrainingTask
 
 
 @runtime_checkable
@@ -27,25 +29,12 @@ class HoldingOut(Protocol):
         """Return the test part as a network predicts it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Two models on one test part.
+@runtime_checkable
+class PreparingModule(Protocol):
+    """A training module as the comparison sees it: it prepares the data of a recipe."""
 
-    Parameters
-    ----------
-    first, second : str
-        Ids of the models.
-    table : DataFrame
-        One row a figure: ``figure``, ``first``, ``first_low``, ``first_high``, the same of ``second``, ``difference``,
-        ``n``.
-    pictures : tuple of pairs of Preview
-        Each held-out picture, or all held-out numbers, under both models; empty where a task shows none.
-    """
-
-    first: str
-    second: str
-    table: pd.DataFrame
-    pictures: tuple[tuple[Preview, Preview], ...]
+    def prepare(self, recipe: Recipe, recipe_folder: Path, network: nn.Module, /) -> ProgressGenerator[TrainingTask]:
+        """Read the data of a recipe."""
 
 
 def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Comparison]:
@@ -67,7 +56,7 @@ def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> Pro
     measured: list[list[Metric]] = []
     shown: list[list[Preview]] = []
     ids = []
-    prepare = find_task(recipe.task).load_training().prepare
+    prepare = import_late(find_task(recipe.task).training, PreparingModule).prepare
     for number, model in enumerate((first, second)):
         loaded = load_model(model, recipe.task)
         if [t.name for t in loaded.card.targets] != [t.name for t in recipe.targets]:

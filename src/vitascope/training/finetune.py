@@ -42,6 +42,7 @@ from vitascope.recipes.finetune import (
 )
 from vitascope.recipes.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
+from vitascope.tasks.training_data import Truth
 from vitascope.training.data.image_pairs import PAINTED, check, common_pixel_size, number_anew, write_pairs
 from vitascope.training.data.labelled_images import plan_split
 from vitascope.training.data.samples import PARTS
@@ -111,10 +112,11 @@ def set_up_pairs(
         raise TrainingError("There is nothing to train on.", "Add a pair of image and truth.")
     _check_values(card, pairs)
     _new(name)
+    truth = find_task(card.task).trained_on.truth
     pairs, class_ids = number_anew(pairs)
     for number, pair in enumerate(pairs):
         yield Progress(number, len(pairs), "checking the images")
-        refused = [p.text for p in check(pair, card.input, card.task).problems if p.level == "refused"]
+        refused = [p.text for p in check(pair, card.input, truth).problems if p.level == "refused"]
         if refused:
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
     pixel_size = None if pairs[0].values else common_pixel_size(pairs)
@@ -130,7 +132,7 @@ def set_up_pairs(
         warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
     folder = training_folder(name)
     try:
-        entries, hashes = yield from write_pairs(pairs, card.input, card.task, folder)
+        entries, hashes = yield from write_pairs(pairs, card.input, truth, folder)
         tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
         return _finish(tree, folder, description, warnings)
     except BaseException:
@@ -269,7 +271,7 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
         "start_from": start_from,
         "target_preparation": params.preparation.model_dump(),
     }
-    if start_from and card.task == "atp":
+    if start_from and find_task(card.task).trained_on.extensive:
         _vary_amounts(tree, card)
     if LAST[params.last]:
         tree["refit"] = {"on": LAST[params.last]}
@@ -281,9 +283,9 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
 
 
 def _vary_amounts(tree: dict[str, Any], card: ModelCard) -> None:
-    """Make more of few wells: turn them by quarters, lay one over another, and draw them as they come.
+    """Make more of few images of an amount: turn them by quarters, lay one over another, and draw them as they come.
 
-    Any other angle takes off corners and the ATP in them, and some tens of wells leave most bins empty.
+    Any other angle takes off corners and the amount in them, and some tens of images leave most bins empty.
     """
     tree["augment"] = {**tree.get("augment", {}), "quarter_turns": True}
     if card.input.normalisation.method == "background":
@@ -294,7 +296,7 @@ def _vary_amounts(tree: dict[str, Any], card: ModelCard) -> None:
 
 def _targets(card: ModelCard, pairs: Sequence[TrainingPair]) -> list[dict[str, Any]]:
     """Return the targets of a model of pictures that learns other stains; empty for other tasks."""
-    if card.task != "stain":
+    if find_task(card.task).trained_on.truth is not Truth.PICTURES:
         return []
     names = [PAINTED] if pairs[0].painted is not None else list(pairs[0].targets)
     for pair in pairs:

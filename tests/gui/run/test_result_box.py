@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,8 +8,9 @@ from qtpy.QtWidgets import QLabel
 from gui_support import make_spec
 from vitascope.core.result import LabelsOutput, Result
 from vitascope.core.well import WellPosition
-from vitascope.gui.common.plots import draw_stain
 from vitascope.gui.run.result_box import ResultBox
+
+SPEC = replace(make_spec(), plot="objects")
 
 
 def result(flags=("saturated",), areas=(4.0, 8.0)):
@@ -18,9 +21,8 @@ def result(flags=("saturated",), areas=(4.0, 8.0)):
 
 
 @pytest.fixture
-def box(qtbot, monkeypatch):
-    monkeypatch.setattr("vitascope.gui.run.result_box.PLOTS", {"fake": draw_stain})
-    found = ResultBox(make_spec(), lambda: "#123456")
+def box(qtbot):
+    found = ResultBox(SPEC, lambda: "#123456")
     qtbot.addWidget(found)
     return found
 
@@ -61,10 +63,9 @@ def test_plots_of_many_rows_get_the_room_they_need(box):
 
 
 @pytest.mark.fault("H17")
-def test_a_change_of_theme_recolours_the_plot(qtbot, monkeypatch):
-    monkeypatch.setattr("vitascope.gui.run.result_box.PLOTS", {"fake": draw_stain})
+def test_a_change_of_theme_recolours_the_plot(qtbot):
     colour = ["#000000"]
-    box = ResultBox(make_spec(), lambda: colour[0])
+    box = ResultBox(SPEC, lambda: colour[0])
     qtbot.addWidget(box)
     box.show_result(result())
     box.tabs.setCurrentIndex(1)

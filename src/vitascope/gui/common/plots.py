@@ -1,6 +1,6 @@
-"""Plots of results by task; matplotlib is loaded when the first one is drawn.
+"""Plots of results; matplotlib is loaded when the first one is drawn.
 
-A plot is a function of a matplotlib figure, a result and the colour of text; :data:`PLOTS` names it by task.
+A plot is a function of a matplotlib figure and a result; a task names its own, see :data:`PLOTS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from vitascope.core.result import LabelsOutput, Result
 from vitascope.gui.common.result_text import picture_text
 from vitascope.io.filenames.parse import natural
 from vitascope.io.results.figures import PREDICTED, draw_agreement, violins
+from vitascope.tasks.spec import PlotName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,8 +196,8 @@ def _value(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-PLOTS: dict[str, Plot] = {
-    "stain": draw_stain,
-    "phenotype": draw_phenotype,
-    "spheroid": draw_spheroid,
+PLOTS: dict[PlotName, Plot] = {
+    "objects": draw_stain,
+    "probabilities": draw_phenotype,
+    "depth": draw_spheroid,
 }

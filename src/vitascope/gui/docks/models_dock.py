@@ -34,7 +34,7 @@ from vitascope.gui.train.import_dialog import ImportQuestion
 from vitascope.gui.train.runs_box import RunsBox
 from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, read_card
-from vitascope.tasks.spec import TaskSpec
+from vitascope.tasks.late_modules import load_exchange
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -236,9 +236,9 @@ class ModelList(QWidget):  # type: ignore[misc]
         def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "writing")
             if path.suffix == ".zip":
-                TaskSpec.load_exchange().export_bioimageio(model, path)
+                load_exchange().export_bioimageio(model, path)
             elif path.suffix == ".onnx":
-                TaskSpec.load_exchange().export_onnx(model, path)
+                load_exchange().export_onnx(model, path)
             else:
                 export_model(model, path)
             return f"'{model}' was written to {path.name}."
@@ -273,7 +273,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         def steps() -> ProgressGenerator[str]:
             yield Progress(0, 1, "reading")
             foreign = path.suffix in FOREIGN
-            card = TaskSpec.load_exchange().import_foreign(path, like, name) if foreign else import_model(path)
+            card = load_exchange().import_foreign(path, like, name) if foreign else import_model(path)
             return f"Imported '{card.id}' ({card.licence})."
 
         self.asked.emit(f"Importing {path.name}", steps)

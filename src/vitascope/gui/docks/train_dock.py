@@ -34,7 +34,9 @@ from vitascope.gui.train.train_plots import TrainPlots, figure_name
 from vitascope.gui.train.train_run import RECIPE, Said, libraries, said, train_new, train_steps, unfinished
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
+from vitascope.tasks.late_modules import load_finetuning
 from vitascope.tasks.registry import TASKS, find_task
+from vitascope.tasks.training_data import Truth
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -136,7 +138,7 @@ class TrainDock(Dock):
             while slot.count():
                 discard(slot.takeAt(0).widget())
         self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, unchosen="")
-        self.prepare.setVisible(spec.name == "stain")
+        self.prepare.setVisible(spec.trained_on.truth is Truth.PICTURES)
         self._slots["data"].addWidget(self.data)
         self._slots["model"].addWidget(self.model)
         self.model.valueChanged.connect(self._model_changed)
@@ -227,12 +229,11 @@ class TrainDock(Dock):
         """Try a few real steps, and tell time and memory; nothing is kept."""
 
         def steps(ready: SetUp, device: str) -> ProgressGenerator[Estimate]:
-            module = find_task(ready.recipe.task).load_finetuning()
+            module = load_finetuning()
             try:
-                found: Estimate = yield from module.estimate(ready.recipe, Path(ready.folder), device)
+                return (yield from module.estimate(ready.recipe, Path(ready.folder), device))
             finally:
                 module.discard(ready)
-            return found
 
         self._set_up(steps, self._show_estimate)
 

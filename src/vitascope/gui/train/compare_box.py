@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from vitascope.gui.train.train_plots import FIGURE, START, FigureBox, brightest_
 from vitascope.gui.train.train_run import RECIPE
 from vitascope.io.models.cards import find_cards
 from vitascope.recipes.recipe import read_recipe
-from vitascope.tasks.spec import TaskSpec
+from vitascope.tasks.comparison import Comparison
+from vitascope.tasks.late_modules import load_comparison
 
 MOST_POINTS = 20_000
 COLUMNS = ("Figure", "First", "Second", "Difference", "n")
@@ -111,13 +112,12 @@ class CompareBox(QWidget):  # type: ignore[misc]
         """Measure both."""
         first, second, path = self.first.currentData(), self.second.currentData(), self.on.currentData()
 
-        def steps() -> ProgressGenerator[Any]:
-            found = yield from TaskSpec.load_comparison().compare(first, second, read_recipe(path), path.parent)
-            return found
+        def steps() -> ProgressGenerator[Comparison]:
+            return (yield from load_comparison().compare(first, second, read_recipe(path), path.parent))
 
         self.asked.emit(f"Comparing {first} and {second}", steps)
 
-    def show_comparison(self, found: Any) -> None:
+    def show_comparison(self, found: Comparison) -> None:
         """Show what came out."""
         self.table.setRowCount(len(found.table))
         for row, figure in enumerate(found.table.to_dict("records")):
@@ -137,7 +137,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
             self.figure.draw()
 
 
-def _with_interval(figure: dict[str, Any], which: str) -> str:
+def _with_interval(figure: Mapping[Any, Any], which: str) -> str:
     low, high = figure[f"{which}_low"], figure[f"{which}_high"]
     return f"{figure[which]:.4g}" + (f" ({low:.3g} to {high:.3g})" if math.isfinite(low) else "")
 

@@ -13,6 +13,7 @@ from vitascope.core.card import ModelCard
 from vitascope.gui.layers.snapshot import Snapshot
 from vitascope.gui.train.annotations import ANNOTATIONS, SIDE_PX, painted_from
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
+from vitascope.tasks.late_modules import load_pair_checks
 from vitascope.tasks.spec import TaskSpec
 
 MASKS = "masks"
@@ -33,7 +34,7 @@ class LayerPair:
     truths : mapping of str to layer
         By the name of the stain; a Labels, Points or Shapes layer under "".
     meaning : str
-        Of a Labels layer of the task ``stain``.
+        Of a Labels layer with painted objects.
     classes : tuple of str
     group : str
     column : str
@@ -99,5 +100,4 @@ class LayerPair:
 
     def checked(self, spec: TaskSpec, card: ModelCard) -> CheckedPair:
         """Look at what the layers hold now, as training would; not in the main thread."""
-        found: CheckedPair = spec.load_checks().check(self.pair(), card.input, spec.name)
-        return found
+        return load_pair_checks().check(self.pair(), card.input, spec.trained_on.truth)

@@ -33,16 +33,15 @@ from vitascope.gui.train.value_table import ValueTable
 from vitascope.recipes.finetune import CheckedPair, TableData
 from vitascope.recipes.recipe import AmountSource, LabelledImageSource
 from vitascope.tasks.spec import TaskSpec
+from vitascope.tasks.training_data import Truth
 
-FROM_LAYERS = ("stain", "phenotype", "spheroid")
-FROM_VALUES = ("atp", "viability")
-FROM_TABLES = ("atp", "viability", "phenotype")
 SCRIBBLES = "scribbles"
 MEANINGS = {
     SCRIBBLES: "scribbles: 1 background, 2 objects",
     MASKS: "masks: 0 background, all else objects",
 }
-VOLUME_CLASSES = ("background", "live", "dead")
+LAYERS_OF_TRUTH = {Truth.VOLUMES: (Labels,), Truth.CLASSES: (Labels, *ANNOTATIONS)}
+"""Layers that hold the truth, where it is no picture."""
 
 
 class TrainDataBox(QWidget):  # type: ignore[misc]
@@ -60,6 +59,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def __init__(self, spec: TaskSpec, launch: Launch, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._spec, self._launch = spec, launch
+        self._truth = spec.trained_on.truth
         self._card: ModelCard | None = None
         self._layers: Sequence[Any] = ()
         self.input = InputBox(replace(spec, roles=spec.roles[:1]))
@@ -78,12 +78,9 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.tabs = QTabWidget()
-        if self._spec.name in FROM_LAYERS:
-            self.tabs.addTab(self._layer_page(), "Layers")
-        if self._spec.name in FROM_VALUES:
-            self.tabs.addTab(self.values, "Layers")
-        if self._spec.name in FROM_TABLES:
-            self.tabs.insertTab(0 if self._spec.name in FROM_VALUES else 1, self._table_page(), "Table or folder")
+        self.tabs.addTab(self._layer_page() if self._truth.in_layers else self.values, "Layers")
+        if self._truth.in_tables:
+            self.tabs.insertTab(1 if self._truth.in_layers else 0, self._table_page(), "Table or folder")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
@@ -133,10 +130,10 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         across = QHBoxLayout(buttons)
         across.setContentsMargins(0, 0, 0, 0)
         across.addWidget(self.table_button)
-        if self._spec.name == "phenotype":
+        classes = self._truth is Truth.CLASSES
+        if classes:
             across.addWidget(self.folder_button)
         form.addRow(buttons)
-        classes = self._spec.name == "phenotype"
         self.column.setPlaceholderText("label" if classes else "atp, value, rlu or luminescence")
         add_row(form, "Column", self.column, "Column of the class." if classes else "Column of the measured amount.")
         page.setLayout(form)
@@ -167,11 +164,10 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
     def set_card(self, card: ModelCard | None) -> None:
         """Ask for what this model predicts; pairs that were checked against another are checked again."""
         self._card = card
-        if self._spec.name in FROM_VALUES:
+        if not self._truth.in_layers:
             self.values.set_card(card)
-        if self._spec.name not in FROM_LAYERS:
             return
-        wanted = [t.name for t in card.targets] if card is not None and self._spec.name == "stain" else [""]
+        wanted = [t.name for t in card.targets] if card is not None and self._truth is Truth.PICTURES else [""]
         if list(self.truths) != wanted:
             self._ask_truths(wanted)
         self._fill_truths()
@@ -188,20 +184,14 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         for name, box in self.truths.items():
             narrow(box)
             box.currentIndexChanged.connect(self._refresh)
-            add_row(form, f"Truth: {name}" if name else "Truth", box, self._truth_tip())
+            told = ", ".join(f"{k} {meaning}" for k, meaning in enumerate(self._classes(), 1))
+            tip = self._spec.trained_on.hint.format(classes=told)
+            add_row(form, f"Truth: {name}" if name else "Truth", box, tip)
         self._truth_slot.addWidget(rows)
-
-    def _truth_tip(self) -> str:
-        if self._spec.name == "spheroid":
-            return "Labels layer: 1 background, 2 live, 3 dead; 0 is ignored, a few painted slices are enough."
-        if self._spec.name == "phenotype":
-            told = ", ".join(f"{k} {name}" for k, name in enumerate(self._classes(), 1))
-            return f"Labels layer: {told}. Or a Points or Shapes layer that has a feature with the class."
-        return "The real stain of the same field, or a Labels layer with painted objects."
 
     def _fill_truths(self) -> None:
         kinds = (Image, Labels) if len(self.truths) == 1 else (Image,)
-        kinds = {"spheroid": (Labels,), "phenotype": (Labels, *ANNOTATIONS)}.get(self._spec.name, kinds)
+        kinds = LAYERS_OF_TRUTH.get(self._truth, kinds)
         for name, box in self.truths.items():
             before = box.currentData()
             box.blockSignals(True)
@@ -216,11 +206,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             box.blockSignals(False)
 
     def _classes(self) -> tuple[str, ...]:
-        if self._spec.name == "spheroid":
-            return VOLUME_CLASSES
-        if self._spec.name == "phenotype" and self._card is not None:
-            return tuple(t.name for t in self._card.targets)
-        return ("background", "foreground")
+        targets = self._card.targets if self._card is not None else ()
+        return self._spec.trained_on.classes or tuple(target.name for target in targets)
 
     def _refresh(self, *_: object) -> None:
         chosen = [box.currentData() for box in self.truths.values()]
@@ -229,8 +216,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.add_button.setEnabled(ready and not self.input.problem() and not self.annotations.problem())
         self.remove_button.setEnabled(self.pairs.currentRow() >= 0)
         painted = any(isinstance(layer, Labels) for layer in chosen)
-        if self._spec.name in FROM_LAYERS:
-            self.form.setRowVisible(self.meaning, painted and self._spec.name == "stain")
+        if self._truth.in_layers:
+            self.form.setRowVisible(self.meaning, painted and self._truth is Truth.PICTURES)
         self.valueChanged.emit()
 
     # -- pairs ------------------------------------------------------------------------------------------------------
@@ -291,7 +278,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         InputError
             If an image has no value.
         """
-        if self._spec.name in FROM_VALUES:
+        if not self._truth.in_layers:
             return self.values.layer_pairs()
         return [self.pairs.item(i).data(Qt.ItemDataRole.UserRole) for i in range(self.pairs.count())]
 
@@ -319,7 +306,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         if not text:
             raise ParameterError("No data are chosen.", "Choose a table that lies beside its images.")
         path = Path(text)
-        if self._spec.name == "phenotype":
+        if self._truth is Truth.CLASSES:
             source = LabelledImageSource(
                 table=path.name if path.is_file() else "", label=self.column.text().strip() or "label"
             )
@@ -337,7 +324,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         try:
             if self.from_table:
                 self.table("image")
-            elif self._spec.name in FROM_VALUES:
+            elif not self._truth.in_layers:
                 self.values.layer_pairs()
             elif not self.pairs.count():
                 raise InputError("Add a pair: an image and its truth.")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
@@ -16,6 +15,8 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.models.cards import read_card
 from vitascope.recipes.finetune import SetUp
 from vitascope.recipes.recipe import Recipe
+from vitascope.tasks.late_modules import load_finetuning
+from vitascope.tasks.protocols import FineTuningModule
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 
@@ -36,7 +37,7 @@ class Said(Progress):
 
 
 @contextmanager
-def libraries(spec: TaskSpec) -> Iterator[Any]:
+def libraries(spec: TaskSpec) -> Iterator[FineTuningModule]:
     """Load what training needs, and give the module that sets it up; within, the viewer is not held up by garbage.
 
     Python's search through all that is in memory holds up every thread, with torch and napari there for half a second.
@@ -45,7 +46,7 @@ def libraries(spec: TaskSpec) -> Iterator[Any]:
     limits = gc.get_threshold()
     gc.set_threshold(limits[0], limits[1], FAR)
     try:
-        module = spec.load_finetuning()
+        module = load_finetuning()
         spec.load_training()
         module.warm_up()
     finally:
@@ -77,7 +78,7 @@ def train_new(ready: SetUp, device: str) -> ProgressGenerator[ModelCard]:
         return (yield from train_steps(ready.recipe, folder, device))
     except VitascopeError:
         if not has_checkpoint(ready.recipe.id):
-            find_task(ready.recipe.task).load_finetuning().discard(ready)
+            load_finetuning().discard(ready)
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vitascope.core.aliases import task_name
 from vitascope.core.card import MODEL_ID, ModelCard
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
@@ -63,7 +64,7 @@ def find_cards(task: str | None = None) -> dict[str, Path]:
                 card = read_card(path)
             except ModelError:
                 continue
-            if card.id == path.stem and (task is None or card.task == task):
+            if card.id == path.stem and (task is None or card.task == task_name(task)):
                 found[card.id] = path
     return found
 
@@ -120,7 +121,7 @@ def find_model(model: str, task: str | None = None) -> tuple[ModelCard, Path]:
         raise ModelError(
             f"The card '{path.name}' is that of a model '{card.id}'.", f"Rename the file to '{card.id}.json'."
         )
-    if task is not None and card.task != task:
+    if task is not None and card.task != task_name(task):
         raise ModelError(f"The model {card.id} is for the task '{card.task}', not '{task}'.", _known(task))
     return card, path.parent / card.weights.file
 

@@ -19,6 +19,7 @@ from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_ids, renumber
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
+from vitascope.tasks.training_data import Truth
 
 BACKGROUND, FOREGROUND = "background", "foreground"
 PAINTED = "painted"
@@ -46,7 +47,7 @@ def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
     return [np.asarray(plane) for plane in pictures[0].planes]
 
 
-def check(pair: TrainingPair, spec: InputSpec, task: str = "") -> CheckedPair:
+def check(pair: TrainingPair, spec: InputSpec, truth: Truth = Truth.PICTURES) -> CheckedPair:
     """Say what is wrong with a pair; nothing is raised for what can be said.
 
     Parameters
@@ -54,8 +55,8 @@ def check(pair: TrainingPair, spec: InputSpec, task: str = "") -> CheckedPair:
     pair : TrainingPair
     spec : InputSpec
         Of the model to start from.
-    task : str
-        An image of the task ``phenotype`` may show one class only; all images together must not.
+    truth : Truth
+        Where an image has classes, it may show one of them only; all images together must not.
     """
     try:
         planes = network_planes(pair, spec)
@@ -65,7 +66,7 @@ def check(pair: TrainingPair, spec: InputSpec, task: str = "") -> CheckedPair:
         return CheckedPair(pair.image.shape_yx, (CheckProblem("refused", "Its value is negative, or no number."),))
     if not pair.targets and pair.painted is None and not pair.values:
         return CheckedPair(pair.image.shape_yx, (CheckProblem("refused", "There is no truth to this image."),))
-    problems = check_pair(planes, pair.targets, pair.painted, pair.classes, one_class=task == "phenotype")
+    problems = check_pair(planes, pair.targets, pair.painted, pair.classes, one_class=truth is Truth.CLASSES)
     return CheckedPair(pair.image.shape_yx, tuple(problems))
 
 
@@ -98,7 +99,7 @@ def number_anew(pairs: Sequence[TrainingPair]) -> tuple[list[TrainingPair], dict
 
 
 def write_pairs(
-    pairs: Sequence[TrainingPair], spec: InputSpec, task: str, folder: Path
+    pairs: Sequence[TrainingPair], spec: InputSpec, truth: Truth, folder: Path
 ) -> ProgressGenerator[tuple[list[dict[str, Any]], dict[str, str]]]:
     """Write pairs as OME-TIFF, as they are now: painting on does not change what is trained on.
 
@@ -119,11 +120,11 @@ def write_pairs(
         planes = network_planes(pair, spec)
         files = _Files(folder, number, pair, written)
         entry: dict[str, Any] = {"image": files.write_image(planes, spec), "group": pair.group or pair.name}
-        if task == "stain" and pair.painted is not None:
+        if truth is Truth.PICTURES and pair.painted is not None:
             foreground = (pair.painted >= 2).astype(np.float32)
             entry["targets"] = {PAINTED: files.write("target", foreground, "float32")}
             entry["regions"] = files.write("painted", pair.painted, "uint32")
-        elif task == "spheroid" and pair.painted is not None:
+        elif truth is Truth.VOLUMES and pair.painted is not None:
             entry["targets"] = {"classes": files.write("classes", pair.painted, "uint32")}
         elif pair.painted is not None:
             entry["regions"] = files.write("painted", pair.painted, "uint32")

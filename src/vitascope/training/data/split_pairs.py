@@ -12,6 +12,8 @@ from vitascope.core.errors import TrainingError
 from vitascope.engine.load_model import find_family
 from vitascope.recipes.finetune import FineTuneParams, TrainingPair
 from vitascope.recipes.recipe import Split
+from vitascope.tasks.registry import find_task
+from vitascope.tasks.training_data import SplitRule, Truth
 from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_groups import drawn_parts
 from vitascope.training.data.split_rows import RowPlan, plan_rows
@@ -42,20 +44,19 @@ def split_pairs(
 ) -> tuple[str, list[str]]:
     """Plan the split of pairs; returns it in words, and what to warn of."""
     groups = sorted({pair.group or pair.name for pair in pairs})
-    if card.task == "spheroid" and len(groups) > 1:
-        return _split_volumes(tree, groups)
-    if card.task == "spheroid":
-        return _split_rows(tree, card, pairs, params)
+    data = find_task(card.task).trained_on
+    if data.split is SplitRule.VOLUMES_OR_ROWS:
+        return _split_volumes(tree, groups) if len(groups) > 1 else _split_rows(tree, card, pairs, params)
     if len(groups) >= LEAST_GROUPS:
         tree["split"] = split_by_group(params)
         kept = max(1, round(SHARE * len(groups)))
         rest = len(groups) - 2 * kept
         if not pairs[0].values:
             _fit_crop(tree, min(min(p.image.shape_yx) for p in pairs))
-        if card.task == "phenotype" and not pairs[0].values:
+        if data.truth is Truth.CLASSES and not pairs[0].values:
             return _words_of_classes(pairs, Split.model_validate(tree["split"])), []
         return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
-    if card.task != "stain":
+    if data.split is SplitRule.GROUPS:
         raise TrainingError(
             f"{len(groups)} image(s) are too few: one each is kept apart to validate and to test on.", "Add images."
         )
@@ -100,7 +101,8 @@ def _split_rows(
     """Plan the split of pictures or volumes by rows, with a guard band as wide as the network's reach."""
     heights = [pair.image.shape_yx[0] for pair in pairs]
     reach = find_family(card.architecture).halo_px
-    if card.task == "spheroid":
+    volumes = find_task(card.task).trained_on.truth is Truth.VOLUMES
+    if volumes:
         first, end = _rows_of_cells(pairs)
         told = "The cells that are painted lie on"
         rows = plan_rows(end - first, max(heights), reach, params.force_leak, first, told)
@@ -113,7 +115,7 @@ def _split_rows(
         least = min(end, min(heights), *(pair.image.shape_yx[1] for pair in pairs))
         tree["refit"] |= {"train_rows": [[0, end]], "crop_px": _crop_for(tree, least)}
     _fit_crop(tree, min(rows.train_rows, *(pair.image.shape_yx[1] for pair in pairs)))
-    what = "volume" if card.task == "spheroid" else "image"
+    what = "volume" if volumes else "image"
     warning = (
         f"Of {len({pair.group or pair.name for pair in pairs})} {what}(s) the rows are split: the figures will hold "
         f"for this {what}, not for others. Add {what}s of {LEAST_GROUPS} wells or patients to know more."
@@ -162,5 +164,6 @@ def _fit_crop(tree: dict[str, Any], least_side: int) -> None:
 
 def _crop_for(tree: dict[str, Any], least_side: int) -> int:
     """Return the largest crop, up to the recipe's, that an area holds; of a picture, turned by any angle."""
-    fitting = int(least_side / (ROOM if tree["task"] == "stain" else 1)) // 16 * 16
+    turned = find_task(str(tree["task"])).trained_on.turned
+    fitting = int(least_side / (ROOM if turned else 1)) // 16 * 16
     return min(int(tree.get("crop_px", 256)), max(fitting, LEAST_CROP_PX))

@@ -1,0 +1,26 @@
+"""Modules that are the same for all tasks and need torch: loaded when they are wanted, typed by their protocols."""
+
+from __future__ import annotations
+
+from vitascope.core.late_import import import_late
+from vitascope.tasks.protocols import ComparisonModule, ExchangeModule, FineTuningModule, PairCheckModule
+
+
+def load_finetuning() -> FineTuningModule:
+    """Import the module that sets up fine-tuning."""
+    return import_late("vitascope.training.finetune", FineTuningModule)
+
+
+def load_pair_checks() -> PairCheckModule:
+    """Import the module that says what is wrong with a pair; free of torch, whose loading holds a viewer up."""
+    return import_late("vitascope.training.data.image_pairs", PairCheckModule)
+
+
+def load_exchange() -> ExchangeModule:
+    """Import the module that reads and writes models of other programs."""
+    return import_late("vitascope.exchange.api", ExchangeModule)
+
+
+def load_comparison() -> ComparisonModule:
+    """Import the module that compares models."""
+    return import_late("vitascope.training.compare_models", ComparisonModule)

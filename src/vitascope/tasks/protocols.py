@@ -1,0 +1,116 @@
+"""What modules that need torch offer to those that must not load it: the seam, as the type checker sees it.
+
+Menus, docks and commands know these protocols; :mod:`vitascope.tasks.late_modules` and the specs hand the modules out.
+A test has mypy compare each module with its protocol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+from vitascope.core.params import RunParams
+from vitascope.tasks.training_data import Truth
+
+if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vitascope.core.card import InputSpec, Metric, ModelCard
+    from vitascope.core.micrograph import Micrograph
+    from vitascope.core.progress import ProgressGenerator
+    from vitascope.core.result import Result
+    from vitascope.recipes.finetune import CheckedPair, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
+    from vitascope.recipes.recipe import Recipe
+    from vitascope.tasks.comparison import Comparison
+
+Params = TypeVar("Params", bound=RunParams, contravariant=True)
+
+
+@runtime_checkable
+class PipelineModule(Protocol[Params]):
+    """How a task is run: ``pipelines/<task>.py``, for the task's own parameters."""
+
+    def run(self, inputs: Mapping[str, Micrograph], params: Params, /) -> ProgressGenerator[Result]:
+        """Run on images by role."""
+
+
+@runtime_checkable
+class TrainingModule(Protocol):
+    """How models of a task are made and measured: ``training/tasks/<task>.py``."""
+
+    def run_training(
+        self, recipe: Recipe, recipe_folder: Path, out: Path, start_from: str | None = None, device: str = "auto"
+    ) -> ProgressGenerator[Path]:
+        """Train a model, write its card and weights, and return the path of the card."""
+
+    def run_evaluation(
+        self, model: str, recipe: Recipe, recipe_folder: Path, device: str = "auto"
+    ) -> ProgressGenerator[list[Metric]]:
+        """Measure a model on the test part of a recipe's data."""
+
+
+@runtime_checkable
+class SearchModule(Protocol):
+    """How the best values of a recipe are found."""
+
+    def search(
+        self, recipe: Recipe, recipe_folder: Path, study_file: Path, trials: int, device: str = "auto"
+    ) -> ProgressGenerator[Recipe]:
+        """Try values, and return the recipe with the best ones."""
+
+
+@runtime_checkable
+class FineTuningModule(Protocol):
+    """How fine-tuning is set up, the same for all tasks: ``training/finetune.py``."""
+
+    def set_up_pairs(
+        self, name: str, start: str, pairs: Sequence[TrainingPair], params: FineTuneParams, scratch: bool = False
+    ) -> ProgressGenerator[SetUp]:
+        """Write pairs, and the recipe of a run that fine-tunes a model on them."""
+
+    def set_up_table(
+        self, name: str, start: str, data: TableData, params: FineTuneParams, scratch: bool = False
+    ) -> SetUp:
+        """Write the recipe of a run that fine-tunes a model on the images of a table, or of folders."""
+
+    def estimate(self, recipe: Recipe, folder: Path, device: str = "auto") -> ProgressGenerator[Estimate]:
+        """Measure a few real steps, to tell how long a run will take and how much memory."""
+
+    def discard(self, ready: SetUp) -> None:
+        """Take back what was set up."""
+
+    def warm_up(self) -> None:
+        """Load what is loaded with the first training."""
+
+
+@runtime_checkable
+class PairCheckModule(Protocol):
+    """What is wrong with a pair of image and truth: ``training/data/image_pairs.py``."""
+
+    def check(self, pair: TrainingPair, spec: InputSpec, truth: Truth = Truth.PICTURES) -> CheckedPair:
+        """Say what is wrong with a pair; nothing is raised for what can be said."""
+
+
+@runtime_checkable
+class ExchangeModule(Protocol):
+    """Models to and from other programs: ``exchange/api.py``."""
+
+    def export_bioimageio(self, model: str, out: Path) -> Path:
+        """Write a model as a bioimage.io package."""
+
+    def export_onnx(self, model: str, out: Path) -> Path:
+        """Write the network of a model as ONNX."""
+
+    def import_foreign(self, path: Path, like: str = "", name: str = "") -> ModelCard:
+        """Add a model from a file that is not of our own format."""
+
+    def write_events(self, records: Path, out: Path) -> list[Path]:
+        """Write the curve of each recorded training for TensorBoard."""
+
+
+@runtime_checkable
+class ComparisonModule(Protocol):
+    """Two models on the same data: ``training/compare_models.py``."""
+
+    def compare(self, first: str, second: str, recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Comparison]:
+        """Measure two models of one task on the test part of a recipe's data."""
