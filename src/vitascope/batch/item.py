@@ -27,6 +27,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Provenance, Result
+from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import result_tables
 from vitascope.io.results.images import Sizes
@@ -93,7 +94,7 @@ class ItemResult:
     ----------
     name : str
     place : WellPosition
-    status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
+    status : Status
     flags : tuple of str
     message : str
     rows : tuple of mapping
@@ -110,7 +111,7 @@ class ItemResult:
 
     name: str
     place: WellPosition
-    status: str
+    status: Status
     flags: tuple[str, ...] = ()
     message: str = ""
     rows: tuple[Mapping[str, Any], ...] = ()
@@ -192,11 +193,11 @@ def error_result(item: Item, error: Exception) -> Result:
     if not isinstance(error, VitascopeError):
         logger.error("%s failed: %s at %s", item.name, type(error).__name__, traceback_summary(error))
         error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
-    status = "FAILED"
+    status = Status.FAILED
     if isinstance(error, InputError):
-        status = "REJECTED"
+        status = Status.REJECTED
     elif isinstance(error, IncompleteError):
-        status = "INCOMPLETE"
+        status = Status.INCOMPLETE
     return Result((), (), "", item.place, item.name, status, (error.flag,), str(error))
 
 

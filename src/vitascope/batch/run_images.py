@@ -20,6 +20,7 @@ from vitascope.core.errors import InputError, ModelError, ParameterError, Reader
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Provenance
+from vitascope.core.status import NOT_DONE, Status
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group
 from vitascope.io.models.cards import find_model
@@ -74,7 +75,7 @@ class BatchOutcome:
     """How one image ended."""
 
     name: str
-    status: str
+    status: Status
     message: str
     rows: tuple[Mapping[str, Any], ...] = ()
     unit: str = ""
@@ -100,7 +101,7 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether none failed or is incomplete."""
-        return all(o.status not in ("FAILED", "INCOMPLETE") for o in self.outcomes)
+        return all(o.status not in NOT_DONE for o in self.outcomes)
 
 
 @dataclass(frozen=True)

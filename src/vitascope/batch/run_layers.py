@@ -10,6 +10,7 @@ from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Result
+from vitascope.core.status import JUDGED, Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import results_rows
 from vitascope.tasks.spec import TaskSpec
@@ -84,7 +85,7 @@ def together(results: Sequence[Result], name: str) -> Result:
     """Put the numbers of several results into one, for a summary; it has no pictures."""
     flags = tuple(dict.fromkeys(flag for result in results for flag in result.flags))
     rows = tuple(row for result in results for row in (result.rows or ({},)))
-    said = [result for result in results if result.status not in ("OK", "WARN")]
+    said = [result for result in results if result.status not in JUDGED]
     first = next((result for result in results if result.rows), results[0])
     return Result(
         (),
@@ -92,7 +93,7 @@ def together(results: Sequence[Result], name: str) -> Result:
         first.unit,
         WellPosition(),
         name,
-        "WARN" if flags or said else "OK",
+        Status.WARN if said else Status.of_flags(flags),
         flags,
         " ".join(dict.fromkeys(f"{result.name}: {result.message}" for result in said)),
         interval_level=first.interval_level,

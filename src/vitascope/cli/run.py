@@ -19,6 +19,7 @@ from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.formatting import interval_texts, is_number, number_text
+from vitascope.core.status import JUDGED, Status
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.models.yaml import read_yaml
 from vitascope.io.tables.plate_map import read_plate_map
@@ -155,9 +156,9 @@ def print_report(report: Report, spec: TaskSpec) -> None:
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
-        noticed = row["flags"] if row["status"] in ("OK", "WARN") else ()  # else the message says it all
+        noticed = row["flags"] if row["status"] in JUDGED else ()  # else the message says it all
         kept = [flag for flag in noticed if flag not in SAID_ELSEWHERE]
-        if row["status"] == "WARN" and not kept and not row["message"]:
+        if row["status"] == Status.WARN and not kept and not row["message"]:
             kept = list(noticed)  # no warning without its reason
         told = ", ".join(flag.replace("_", " ") for flag in kept)
         flags = f"[{told}]  " if told else ""

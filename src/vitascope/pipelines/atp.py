@@ -15,6 +15,7 @@ from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.core.versions import versions
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
@@ -191,7 +192,7 @@ class AtpRun:
             card.targets[0].unit,
             image.place,
             image.name,
-            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
+            Status.REJECTED if self.rows.refused else Status.of_flags(flags),
             flags,
             self.rows.message(self.trust),
             self.trust,

@@ -17,6 +17,7 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.core.versions import versions
 from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
@@ -291,7 +292,7 @@ class PhenotypeRun:
             "probability",
             image.place,
             image.name,
-            "WARN" if flags else "OK",
+            Status.of_flags(flags),
             flags,
             " ".join(self.trust.reasons),
             self.trust,

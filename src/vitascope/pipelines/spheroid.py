@@ -17,6 +17,7 @@ from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.core.versions import versions
 from vitascope.engine.domain import assess_domain, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
@@ -250,7 +251,7 @@ class SpheroidRun:
             "%",
             image.place,
             image.name,
-            "WARN" if flags else "OK",
+            Status.of_flags(flags),
             flags,
             " ".join(self.trust.reasons),
             self.trust,

@@ -14,6 +14,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.core.versions import versions
 from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
@@ -218,7 +219,7 @@ class StainRun:
             "nuclei" if self.masked is not None else card.targets[0].unit,
             image.place,
             image.name,
-            "WARN" if flags else "OK",
+            Status.of_flags(flags),
             flags,
             " ".join(self.trust.reasons),
             self.trust,

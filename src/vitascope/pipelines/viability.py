@@ -14,6 +14,7 @@ from vitascope.core.errors import InputError, MemoryShortageError, ModelError, P
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.core.versions import versions
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
@@ -230,7 +231,7 @@ class ViabilityRun:
             unit,
             image.place,
             image.name,
-            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
+            Status.REJECTED if self.rows.refused else Status.of_flags(flags),
             flags,
             self.rows.message(self.trust),
             self.trust,

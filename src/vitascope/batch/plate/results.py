@@ -15,6 +15,7 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
+from vitascope.core.status import Status
 from vitascope.core.well import Well
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.read import open_plate
@@ -130,7 +131,7 @@ class PlateResults:
         if _text(first.get("dose")):
             known.insert(1, f"{first['dose']:g} {_text(first.get('dose_unit'))}".strip())
         values = [_text(value) or "-" for value in part[column]] if column in part else []
-        status = sorted(set(part["status"]) - {"OK"})
+        status = sorted(set(part["status"]) - {Status.OK})
         told = [
             str(well),
             *(text for text in known if text),

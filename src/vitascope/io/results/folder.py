@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from vitascope.core.flags import join_flags
 from vitascope.core.result import LabelsOutput, Result
+from vitascope.core.status import Status
 from vitascope.io.atomic import check_writable, file_name, output_error, write_json
 from vitascope.io.results.images import Format, PictureFolder, Sizes, remove
 from vitascope.io.tables.csv_append import CsvAppender
@@ -242,8 +243,8 @@ def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
     for numbers in result.rows or ({},):
         first = {"image": stem, "plate": place.plate, "well": place.well, "field": place.field}
         status, flags = numbers.get("status", result.status), tuple(numbers.get("flags", result.flags))
-        first |= {"time": numbers.get("time", place.time), "status": status, "flags": join_flags(flags)}
-        refused = status in ("REJECTED", "FAILED")
+        first |= {"time": numbers.get("time", place.time), "status": str(status), "flags": join_flags(flags)}
+        refused = status in (Status.REJECTED, Status.FAILED)
         last = {
             "unit": result.unit,
             "interval_level": result.interval_level,
