@@ -22,7 +22,6 @@ OWN = "vitascope"
 """Key of what we keep in a layer's metadata: its files, and what the user told of it."""
 
 PROVENANCE = "provenance"
-LABEL_FREE = ("phase", "bright", "dic", "trans", "label-free", "labelfree", "contrast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,8 +235,3 @@ def checksum(array: Any) -> int | None:
     if not isinstance(array, np.ndarray):
         return None
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0
-
-
-def is_label_free(channel_name: str) -> bool:
-    """Tell whether a channel's name says that it shows transmitted light."""
-    return any(word in channel_name.lower() for word in LABEL_FREE)
