@@ -201,7 +201,7 @@ def test_a_trail_names_files_and_lines_from_outside_in():
         json.loads("{")
     except ValueError as error:
         found = traceback_summary(error)
-    assert found.startswith("test_run.py:")
+    assert found.startswith("test_run_images.py:")
     assert "decoder.py:" in found
     assert os.sep not in found
 

@@ -130,45 +130,6 @@ def group_interval(
     return resample_interval(len(members), of_rows, resamples=resamples, level=level, seed=seed)
 
 
-def block_interval(
-    pictures: Sequence[NDArray[Any]],
-    statistic: Callable[..., float],
-    *,
-    block_px: int = BLOCK_PX,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Interval:
-    """Interval of a statistic of pictures, square blocks drawn with replacement.
-
-    Parameters
-    ----------
-    pictures : sequence of array, shape (Y, X) each
-        Blocks are drawn from all of them at the same places.
-    statistic : callable
-        Takes one array of shape (blocks, block_px, block_px) per picture and returns a number.
-    block_px : int, >= 1, px
-        Larger than what pixels know of each other, such as a nucleus. Only whole blocks count.
-    resamples, level, seed
-        See :func:`resample_interval`.
-
-    Returns
-    -------
-    Interval
-
-    Raises
-    ------
-    InputError
-        If the pictures are no planes of one shape.
-    """
-    blocks = [_blocks(p, block_px) for p in _same_shape(pictures)]
-
-    def of_blocks(drawn: NDArray[np.intp]) -> float:
-        return statistic(*(b[drawn] for b in blocks))
-
-    return resample_interval(len(blocks[0]), of_blocks, resamples=resamples, level=level, seed=seed)
-
-
 def pcc_interval(
     truth: NDArray[Any],
     predicted: NDArray[Any],
@@ -180,13 +141,14 @@ def pcc_interval(
 ) -> Interval:
     """Interval of the Pearson correlation of two pictures over blocks, from sums per block.
 
-    The same numbers as :func:`block_interval` with the correlation of all pixels drawn, in a fraction of the time.
+    The same numbers as from the pixels of the blocks drawn, in a fraction of the time. Only whole blocks count.
 
     Parameters
     ----------
     truth, predicted : array, shape (Y, X)
         Pixels that are not finite in both are left out.
     block_px : int, >= 1, px
+        Larger than what pixels know of each other, such as a nucleus.
     resamples, level, seed
         See :func:`resample_interval`.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -314,9 +314,3 @@ def from_bytes(content: bytes) -> pd.DataFrame:
 def _plain(value: Any) -> Any:
     convert: Callable[[], Any] | None = getattr(value, "tolist", None)
     return convert() if convert is not None else str(value)
-
-
-def as_row(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as a journal gives it back: numpy's numbers as Python's."""
-    row: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
-    return row

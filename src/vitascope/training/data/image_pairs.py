@@ -20,7 +20,7 @@ from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_ids, renumber
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
 
-BACKGROUND, FOREGROUND = "background", "foreground"
+BACKGROUND = "background"
 PAINTED = "painted"
 
 
