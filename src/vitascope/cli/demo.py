@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from vitascope.batch.run_images import Job, run_images
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.previews import write_previews
 from vitascope.cli.run import print_report
+from vitascope.core.exit_codes import NO_OPENGL, PARTIAL
 from vitascope.core.paths import SAMPLES
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.tasks.registry import find_task
@@ -23,7 +24,6 @@ from vitascope.tasks.registry import find_task
 TASK, IMAGE, STAIN = "stain", "isl_phase.ome.tif", "isl_stains.ome.tif"
 FOLDER = Path("vitascope-demo")
 WINDOW = "vitascope.gui.demo"
-NO_OPENGL = 77
 
 
 def demo(

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
+from vitascope.core.exit_codes import PARTIAL
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:

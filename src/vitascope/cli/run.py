@@ -15,9 +15,10 @@ import typer
 from vitascope.batch.run_images import Job, Report, result_table, run_images
 from vitascope.batch.tables import percent_name
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.formatting import interval_texts, is_number, number_text
 from vitascope.core.status import JUDGED, Status
 from vitascope.io.filenames.grouping import find_groups

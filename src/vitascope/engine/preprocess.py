@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec, Normalisation
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import ProgressGenerator
 from vitascope.ops.geometry.resample import Reader, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import EXACT_FLOAT_INTEGERS, Histogram, count_values
 
 MAX_NAN_FRACTION = 0.1
 MAX_SATURATED_FRACTION = 0.01
-SAME_SIZE_FRACTION = 0.02
-"""Pixel sizes closer than this are one: the image is not resampled."""
-
-MAX_RESCALE = 8.0
 
 
 @dataclass(frozen=True)

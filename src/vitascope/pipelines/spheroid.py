@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.status import Status
@@ -22,13 +23,13 @@ from vitascope.core.versions import versions
 from vitascope.engine.domain import assess_domain, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
-from vitascope.engine.preprocess import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
+from vitascope.engine.preprocess import rescale_factor
 from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
 from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import TemporaryStore
-from vitascope.networks.unet3d import UNet3d
+from vitascope.networks.unet3d import SLABS, UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader
 from vitascope.ops.objects.outlines import CoarseGrid, separate
 from vitascope.ops.objects.spheroids import (
@@ -47,8 +48,6 @@ from vitascope.tasks.spheroid import SpheroidParams
 DEFAULT_MODEL = "spheroid-live-dead"
 LEAST_PLANES = 3
 COARSE_UM = 8.0
-SLABS = 8
-"""Slabs of depth that live voxels are counted in, as in training."""
 
 Voxel = tuple[float, float, float]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.formatting import name_some
 from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.read import decimal_comma, parse_number, read_table
@@ -21,7 +21,6 @@ from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 logger = logging.getLogger(__name__)
 
 PLACE_COLUMNS = ("plate", "well", "field")
-MOST_TOLD = 12
 
 
 @dataclass(frozen=True)
@@ -202,11 +201,6 @@ class _LabelReader:
         return found
 
 
-def _told(names: Sequence[object]) -> str:
-    more = len(names) - MOST_TOLD
-    return ", ".join(map(str, names[:MOST_TOLD])) + (f" and {more} more" if more > 0 else "")
-
-
 def one_class(name: str, targets: tuple[str, ...]) -> dict[str, float]:
     """Return the numbers of an image of one class: 1 for it, 0 for the others."""
     return {t: float(t == name) for t in targets}
@@ -250,10 +244,10 @@ class _Finder:
         """Tell of rows without an image, and of images without a row."""
         said = []
         if self._missing:
-            said.append(f"{table}, line {_told(self._missing)}: there is a number, and no image.")
+            said.append(f"{table}, line {name_some(self._missing)}: there is a number, and no image.")
         left = [g.name for g in self._groups if g.name not in self._lines]
         if left:
-            said.append(f"{_told(left)}: there is an image, and no number in {table}.")
+            said.append(f"{name_some(left)}: there is an image, and no number in {table}.")
         return said
 
     def _find(self, row: pd.Series[Any]) -> list[ImageGroup]:

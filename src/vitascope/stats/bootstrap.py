@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from vitascope.core.errors import InputError, ParameterError
 
 RESAMPLES = 2000
+"""From seed to seed an end of a 95 % interval then varies by 1.5 % of the width (normal statistic)."""
+
+CARD_RESAMPLES = 1000
+"""For figures of a card, of which there are many: 2.2 % of the width."""
+
 LEVEL = 0.95
 BLOCK_PX = 32
 LEAST_UNITS = 3

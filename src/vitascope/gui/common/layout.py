@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 LABEL_WIDTH_PX = 80
+LINE_PX = 22
+"""Height of a row in a table."""
 
 
 def make_form() -> QFormLayout:

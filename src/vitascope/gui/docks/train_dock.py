@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.paths import RECIPE
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.gui.common.dock import Dock, make_bar, make_column
@@ -31,7 +32,7 @@ from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots, figure_name
-from vitascope.gui.train.train_run import RECIPE, Said, libraries, said, train_new, train_steps, unfinished
+from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.registry import TASKS, find_task

@@ -9,13 +9,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from vitascope.core.formatting import number_text, quantity_text
-from vitascope.gui.common.layout import Fold
+from vitascope.gui.common.layout import LINE_PX, Fold
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TITLE = "Places that count most"
-LINE_PX, HEIGHT_PX = 22, 165
+HEIGHT_PX = 165
 NOT_SHOWN = ("label", "rank", "time", "z")
 
 

@@ -24,10 +24,10 @@ from vitascope.ops.objects.density import cell_density
 from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
+from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_rows import check_gaps, describe_rows
 from vitascope.training.samplers.volume_crops import LabelledVolume
 
-PARTS = ("train", "validation", "test")
 FIRST_SEED = {"train": 1000, "validation": 2000, "test": 3000}
 """Seeds of simulated spheroids count on from here, so that no part shares one with another."""
 

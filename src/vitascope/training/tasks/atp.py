@@ -17,7 +17,7 @@ from vitascope.ops.wells.binary_code import bits_needed, round_top
 from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, find_data
-from vitascope.stats.conformal import calibrate, interval
+from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.data.simulated import truths
@@ -25,7 +25,7 @@ from vitascope.training.loop.head_fit import fit_head
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.atp import AtpLoss, atp_loss
 from vitascope.training.make_model import TrainingTask, make_model
-from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, evaluate, truth_of
+from vitascope.training.tasks.regression import AmountJob, Floats, evaluate, truth_of
 
 HEAD_PULL = 0.01
 

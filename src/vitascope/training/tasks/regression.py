@@ -20,14 +20,13 @@ from vitascope.engine.load_model import check_channels, load_model
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pearson
-from vitascope.stats.bootstrap import group_interval
+from vitascope.stats.bootstrap import CARD_RESAMPLES, LEVEL, group_interval
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Prepare, measure_model
 from vitascope.training.samplers.crops import Pair
 from vitascope.training.samplers.whole_images import BagSampler
 
-LEVEL, INTERVAL_LEVEL, RESAMPLES = 0.95, 0.9, 1000
 AT_ONCE = 16
 GROUP_OF = 5
 """Wells of a drug series that the paper compares with each other (section 4.1)."""
@@ -171,7 +170,7 @@ def amount_metrics(truth: Floats, predicted: Floats, groups: Sequence[str], unit
     """
 
     def one(name: str, unit: str, statistic: Callable[[NDArray[np.intp]], float]) -> list[Metric]:
-        interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
+        interval = group_interval(groups, statistic, resamples=CARD_RESAMPLES, level=LEVEL)
         low, high = (float(f"{v:.5g}") if np.isfinite(v) else None for v in (interval.low, interval.high))
         value = float(f"{interval.value:.5g}")
         level = LEVEL if low is not None else None

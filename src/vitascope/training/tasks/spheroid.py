@@ -13,32 +13,28 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.training_params import Preview
+from vitascope.core.training_params import PLAIN, Preview
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load_model import check_channels, load_model
 from vitascope.engine.volume_domain import CROP_ZYX, volume_statistics
-from vitascope.networks.unet3d import MULTIPLE_ZYX, STAGE_WEIGHTS, UNet3d
+from vitascope.networks.unet3d import MULTIPLE_ZYX, SLABS, STAGE_WEIGHTS, UNet3d
 from vitascope.ops.geometry.resample import volume_reader
 from vitascope.ops.objects.spheroids import viability_percent
 from vitascope.ops.tiling.tiles import padded_length
 from vitascope.recipes.recipe import Recipe
-from vitascope.stats.conformal import TINY, calibrate
+from vitascope.stats.conformal import INTERVAL_LEVEL, TINY, calibrate
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.training.data.spheroid import describe_split, load_volumes
 from vitascope.training.data.split_rows import ONE_IMAGE
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.volumes import density_loss, segmentation_loss, slab_counts
 from vitascope.training.make_model import TrainingTask, make_model, measure_model
-from vitascope.training.samplers.volume_crops import PLAIN, LabelledVolume, VolumeSampler
+from vitascope.training.samplers.volume_crops import LabelledVolume, VolumeSampler
 
 LOSSES = ("log_dice", "focal", "density", "viability")
 """Names of a recipe's ``loss``; the paper's shares are 0.5, 0.5, none told, and 0.1 (sections 2.4 and 2.5)."""
 
 VALIDATION_CROPS = 16
-SLABS = 8
-"""Slabs of depth that live voxels are counted in, for the viability head."""
-
-INTERVAL_LEVEL = 0.9
 LEAST_CELL_VOXELS = 200
 """A crop with fewer voxels of cells has no viability."""
 
