@@ -65,9 +65,9 @@ class PictureRows:
         """Whether no picture has a number."""
         return all(math.isnan(row[self._names[0]]) for row in self._rows)
 
-    def flags(self, more: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return all flags, each once."""
-        return tuple(dict.fromkeys([*self._shared, *(f for flags in self._flags for f in flags), *more]))
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of the image and of its pictures, each once."""
+        return tuple(dict.fromkeys([*self._shared, *(f for flags in self._flags for f in flags)]))
 
     def message(self, trust: Trust) -> str:
         """Return the sentence of the run: why there is no number, or what makes it unsure."""

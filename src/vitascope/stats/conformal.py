@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 TINY = 1e-9
 
 INTERVAL_LEVEL = 0.9
-"""Of the intervals beside a number: 90 % takes 9 groups to calibrate, 95 % would take 19; few studies have more plates."""
+"""Of the intervals beside a number: 90 % takes 9 groups to calibrate, 95 % would take 19, and few studies have more."""
 
 
 def calibrate(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import pandas as pd
-from torch import nn
 
 from vitascope.core.card import Metric
 from vitascope.core.errors import ModelError
@@ -17,14 +15,6 @@ from vitascope.core.training_params import Preview
 from vitascope.engine.load_model import load_model
 from vitascope.recipes.recipe import Recipe
 from vitascope.tasks.registry import find_task
-
-
-@runtime_checkable
-class HoldingOut(Protocol):
-    """What a task brings so that two models can be looked at side by side."""
-
-    def held_out(self, network: nn.Module) -> list[Preview]:
-        """Return the test part as a network predicts it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +70,7 @@ def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> Pro
         trainee = yield from prepare(own, recipe_folder, loaded.network)
         yield Progress(number, 2, f"measuring {loaded.card.id}")
         measured.append(trainee.metrics(loaded.network))
-        shown.append(trainee.held_out(loaded.network) if isinstance(trainee, HoldingOut) else [])
+        shown.append(trainee.held_out(loaded.network))
         ids.append(loaded.card.id)
     if not measured[0]:
         raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name a share or groups to test on.")

@@ -28,8 +28,9 @@ from vitascope.training.data.spheroid import describe_split, load_volumes
 from vitascope.training.data.split_rows import ONE_IMAGE
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.volumes import density_loss, segmentation_loss, slab_counts
-from vitascope.training.make_model import TrainingTask, make_model, measure_model
+from vitascope.training.make_model import make_model, measure_model
 from vitascope.training.samplers.volume_crops import LabelledVolume, VolumeSampler
+from vitascope.training.training_task import TrainingTask
 
 LOSSES = ("log_dice", "focal", "density", "viability")
 """Names of a recipe's ``loss``; the paper's shares are 0.5, 0.5, none told, and 0.1 (sections 2.4 and 2.5)."""
@@ -39,18 +40,15 @@ LEAST_CELL_VOXELS = 200
 """A crop with fewer voxels of cells has no viability."""
 
 
-class SpheroidJob:
-    """Training on crops of labelled volumes, see :class:`vitascope.training.make_model.TrainingTask`."""
+class SpheroidJob(TrainingTask):
+    """Training on crops of labelled volumes."""
 
     def __init__(self, recipe: Recipe, volumes: dict[str, list[LabelledVolume]], network: nn.Module) -> None:
         assert isinstance(network, UNet3d)
         assert recipe.volumes is not None
-        self.network: nn.Module = network
-        self.input, self.targets = recipe.input, recipe.targets
-        self.description = describe_split(dict(volumes), recipe)
+        super().__init__(recipe, network, recipe.input, describe_split(dict(volumes), recipe))
         self._tested_on = "test rows of {} volumes" if recipe.split.by == "region" else "{} test volumes"
-        self.notes: tuple[str, ...] = (ONE_IMAGE,) if recipe.split.by == "region" else ()
-        self.hashes: dict[str, dict[str, str]] = {}
+        self.notes = (ONE_IMAGE,) if recipe.split.by == "region" else ()
         self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
         self._seen: Preview | None = None
         self.volumes, self._gamma = volumes, recipe.volumes.gamma
@@ -146,10 +144,6 @@ class SpheroidJob:
             features.append(deepest)
             groups += [volume.group] * len(own)
         return make_domain(CROP_ZYX[1], statistics, np.concatenate(features), groups)
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: classes are told by the greatest probability."""
-        return {}
 
 
 def fullest_plane(truth: NDArray[np.int64]) -> tuple[int, int]:
