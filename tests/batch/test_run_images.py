@@ -15,8 +15,9 @@ import tifffile
 import vitascope
 from tests_support import blobs, make_model, save_model
 from vitascope.batch import run_images as batch
+from vitascope.batch.image_run import ImageProgress
 from vitascope.batch.item import traceback_summary
-from vitascope.batch.run_images import ImageProgress, Job, result_table, run_images
+from vitascope.batch.run_images import Job, result_table, run_images
 from vitascope.core.errors import (
     IncompleteError,
     InputError,

@@ -19,7 +19,7 @@ from vitascope.core.flags import join_flags
 from vitascope.core.result import LabelsOutput, Result
 from vitascope.core.status import Status
 from vitascope.io.atomic import check_writable, file_name, output_error, write_json
-from vitascope.io.results.images import Format, PictureFolder, Sizes, remove
+from vitascope.io.results.images import Format, PictureFolder, Sizes, undone_on_error
 from vitascope.io.tables.csv_append import CsvAppender
 
 RESULTS, OBJECTS, PROVENANCE = "results.csv", "objects.csv", "provenance.json"
@@ -124,13 +124,12 @@ class ResultsFolder:
         """
         grown: list[CsvAppender] = []
         try:
-            for name, rows in tables.items():
-                table = self._results if name == RESULTS else self._table(name)
-                table.append(rows)
-                grown.append(table)
+            with undone_on_error(pictures):
+                for name, rows in tables.items():
+                    table = self._results if name == RESULTS else self._table(name)
+                    table.append(rows)
+                    grown.append(table)
         except BaseException:
-            for path in pictures:
-                remove(path)
             for table in grown:
                 with suppress(OSError):
                     table.roll_back()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,13 +59,11 @@ class PictureFolder:
         OutputError
             If one cannot be written; none of this result is left then.
         """
-        written: list[Path] = []
         try:
-            for output, name in zip(result.outputs, picture_names(result, stem), strict=True):
-                written.append(self._write_one(make_picture(output, name, stem, self.task, sizes_um), output.kind))
+            with undone_on_error() as written:
+                for output, name in zip(result.outputs, picture_names(result, stem), strict=True):
+                    written.append(self._write_one(make_picture(output, name, stem, self.task, sizes_um), output.kind))
         except BaseException:
-            for path in written:
-                remove(path)
             for output in result.outputs:
                 with suppress(OSError):
                     (self.folder / file_name(output.kind)).rmdir()
@@ -114,3 +113,21 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def undone_on_error(written: Sequence[Path] = ()) -> Iterator[list[Path]]:
+    """Give a list for the pictures that are written; they are taken away again where anything goes wrong.
+
+    Parameters
+    ----------
+    written : sequence of Path
+        Those that are there already.
+    """
+    pictures = list(written)
+    try:
+        yield pictures
+    except BaseException:
+        for path in pictures:
+            remove(path)
+        raise
