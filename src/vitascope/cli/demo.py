@@ -77,11 +77,11 @@ def write_demo(out: Path) -> bool:
     """Run the demo into a folder, previews as PNG beside the results; tell whether all was written."""
     spec = find_task(TASK)
     job = Job(
-        spec,
-        find_groups([SAMPLES / IMAGE]),
-        spec.make_params(),
-        out,
-        find_groups([SAMPLES / STAIN]),
+        spec=spec,
+        groups=find_groups([SAMPLES / IMAGE]),
+        params=spec.make_params(),
+        out=out,
+        references=find_groups([SAMPLES / STAIN]),
         command="vitascope demo --headless",
     )
     report = with_progress_bar(run_images(job))

@@ -78,16 +78,16 @@ def run(
         params = spec.make_params(**{"model": model, "device": device, **values})
         plate_map = read_plate_map(map) if map is not None else None
         job = Job(
-            spec,
-            find_groups(images, pattern or old_pattern),
-            params,
-            out,
-            find_groups(reference, pattern or old_pattern) if reference else (),
-            pixel_size_um,
-            axes,
-            format,  # type: ignore[arg-type]
-            shlex.join(["vitascope", *sys.argv[1:]]),
-            plate_map,
+            spec=spec,
+            groups=find_groups(images, pattern or old_pattern),
+            params=params,
+            out=out,
+            references=find_groups(reference, pattern or old_pattern) if reference else (),
+            pixel_size_um=pixel_size_um,
+            axes=axes,
+            format=format,  # type: ignore[arg-type]
+            command=shlex.join(["vitascope", *sys.argv[1:]]),
+            plate_map=plate_map,
         )
         report = with_progress_bar(run_images(job))
         for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():

@@ -128,12 +128,12 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
         return np.asarray(np.all([np.isfinite(np.asarray(p[window])) for p in planes], axis=0))
 
     return PreparedImage(
-        resampled_reader(read, source_yx, shape_yx),
-        shape_yx,
-        source_yx,
-        maps,
-        tuple(dict.fromkeys(flags)),
-        finite if any(h.range.not_finite_fraction for h in histograms) else None,
+        read=resampled_reader(read, source_yx, shape_yx),
+        shape_yx=shape_yx,
+        source_yx=source_yx,
+        maps=maps,
+        flags=tuple(dict.fromkeys(flags)),
+        finite=finite if any(h.range.not_finite_fraction for h in histograms) else None,
     )
 
 

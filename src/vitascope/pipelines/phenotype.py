@@ -288,8 +288,25 @@ class PhenotypeRun:
         axes, names = self.grid.axes + "YX", tuple(self.names)
         table = pd.concat(self.tables, ignore_index=True) if self.tables else self._no_regions()
         return (
-            ImageOutput("instances", "probability", self.arrays["instances"], axes, names, "probability", (0.0, 1.0)),
-            ImageOutput("maps", "map", self.arrays["maps"], axes, names, "", (0.0, self.highest or 1.0), "magma"),
+            ImageOutput(
+                kind="instances",
+                title="probability",
+                array=self.arrays["instances"],
+                axes=axes,
+                channel_names=names,
+                unit="probability",
+                limits=(0.0, 1.0),
+            ),
+            ImageOutput(
+                kind="maps",
+                title="map",
+                array=self.arrays["maps"],
+                axes=axes,
+                channel_names=names,
+                unit="",
+                limits=(0.0, self.highest or 1.0),
+                colormap="magma",
+            ),
             LabelsOutput("labels", "regions", self.arrays["labels"], self.grid.label_axes + "YX", table),
         )
 

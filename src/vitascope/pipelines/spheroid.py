@@ -213,15 +213,22 @@ class SpheroidRun:
         axes = self.leading + "ZYX"
         outputs = (
             ImageOutput(
-                "probability",
-                "probability",
-                self.probability,
-                f"{self.leading}CZYX",
-                tuple(self.names[:-1]),
-                "probability",
+                kind="probability",
+                title="probability",
+                array=self.probability,
+                axes=f"{self.leading}CZYX",
+                channel_names=tuple(self.names[:-1]),
+                unit="probability",
             ),
             ImageOutput(
-                "density", "density", self.density, axes, ("density",), card.targets[-1].unit, (0.0, 1.5), "magma"
+                kind="density",
+                title="density",
+                array=self.density,
+                axes=axes,
+                channel_names=("density",),
+                unit=card.targets[-1].unit,
+                limits=(0.0, 1.5),
+                colormap="magma",
             ),
             LabelsOutput("labels", "live", self.live, axes, table),
             LabelsOutput("dead", "dead", self.dead, axes, table.iloc[:0]),

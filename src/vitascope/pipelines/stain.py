@@ -189,7 +189,13 @@ class StainRun:
         names = tuple(t.name for t in card.targets)
         outputs: list[ImageOutput | LabelsOutput] = [
             ImageOutput(
-                "prediction", "predicted", self.prediction, self.axes + "YX", names, card.targets[0].unit, (0.0, 1.0)
+                kind="prediction",
+                title="predicted",
+                array=self.prediction,
+                axes=self.axes + "YX",
+                channel_names=names,
+                unit=card.targets[0].unit,
+                limits=(0.0, 1.0),
             )
         ]
         if self.masked is not None:

@@ -204,7 +204,18 @@ class ViabilityRun:
         card, axes, outputs = self.card, self.grid.label_axes + "YX", []
         if self.map is not None:
             limits = (-SHOWN, SHOWN)
-            outputs = [ImageOutput("maps", "map", self.map, axes, ("",), card.targets[0].unit, limits, "PiYG")]
+            outputs = [
+                ImageOutput(
+                    kind="maps",
+                    title="map",
+                    array=self.map,
+                    axes=axes,
+                    channel_names=("",),
+                    unit=card.targets[0].unit,
+                    limits=limits,
+                    colormap="PiYG",
+                )
+            ]
         return self.context.result(
             card,
             self.plan,

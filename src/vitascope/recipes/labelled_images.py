@@ -79,7 +79,13 @@ def _listed(pair: ImagePair, folder: Path) -> LabelledImage:
     groups = find_groups([folder / pair.image])
     if len(groups) != 1:
         raise InputError(f"{pair.image} names {len(groups)} images, not one.", "Name the files of one image.")
-    return LabelledImage(groups[0], dict(pair.labels), pair.group or own_group(groups[0]), pair.treatment, source=pair)
+    return LabelledImage(
+        images=groups[0],
+        labels=dict(pair.labels),
+        group=pair.group or own_group(groups[0]),
+        treatment=pair.treatment,
+        source=pair,
+    )
 
 
 def own_group(images: ImageGroup) -> str:
@@ -96,7 +102,7 @@ def _of_folders(source: LabelledImageSource, targets: tuple[str, ...], folder: P
             "Each class has a folder of its name, with its images.",
         )
     return [
-        LabelledImage(group, one_class(target, targets), f"{target}/{group.name}")
+        LabelledImage(images=group, labels=one_class(target, targets), group=f"{target}/{group.name}")
         for target in targets
         for group in find_groups([by_name[target.lower()]], source.pattern or None)
     ]
@@ -118,7 +124,12 @@ def _of_table(source: LabelledImageSource, targets: tuple[str, ...], folder: Pat
         group = " ".join(_cell(row, c) for c in source.group)
         treatment = " ".join(_cell(row, c) for c in source.treatment)
         control = bool(source.control) and all(_cell(row, c) == v for c, v in source.control.items())
-        labelled_images += [LabelledImage(one, labels, group or own_group(one), treatment, control) for one in found]
+        labelled_images += [
+            LabelledImage(
+                images=one, labels=labels, group=group or own_group(one), treatment=treatment, control=control
+            )
+            for one in found
+        ]
         marks += [control] * len(found)
     if not labelled_images:
         raise InputError(

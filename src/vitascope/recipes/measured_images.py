@@ -86,7 +86,9 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
             well = f"{plate or amount.plate or group.place.plate} {group.place.well}".strip()
             own = {"image": group.name, "well": well or group.name}.get(source.by, own)
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
-            labelled_images.append(LabelledImage(replace(group, place=place), {target: amount.value}, own))
+            labelled_images.append(
+                LabelledImage(images=replace(group, place=place), labels={target: amount.value}, group=own)
+            )
     names = [labelled.images.name for labelled in labelled_images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

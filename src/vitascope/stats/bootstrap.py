@@ -91,14 +91,28 @@ def resample_interval(
         )
     value = float(statistic(np.arange(units))) if units else math.nan
     if units < LEAST_UNITS:
-        return Interval(value, math.nan, math.nan, level, units, f"Only {units} units: at least {LEAST_UNITS}.")
+        return Interval(
+            value=value,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=units,
+            reason=f"Only {units} units: at least {LEAST_UNITS}.",
+        )
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(rng.integers(0, units, units)) for _ in range(resamples)], np.float64)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
-        return Interval(value, math.nan, math.nan, level, units, "The statistic is not defined on any draw.")
+        return Interval(
+            value=value,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=units,
+            reason="The statistic is not defined on any draw.",
+        )
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), level, units)
+    return Interval(value=value, low=float(low), high=float(high), level=level, units=units)
 
 
 def group_interval(
@@ -174,7 +188,14 @@ def pcc_interval(
     x, y = (_blocks(p, block_px).reshape(-1, block_px * block_px) for p in _same_shape([truth, predicted]))
     both = np.isfinite(x) & np.isfinite(y)
     if not both.any():
-        return Interval(math.nan, math.nan, math.nan, level, len(x), "No pixel is finite in both pictures.")
+        return Interval(
+            value=math.nan,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=len(x),
+            reason="No pixel is finite in both pictures.",
+        )
     # about the means, so that the sums of squares keep their digits
     x = np.where(both, x - x[both].mean(), 0)
     y = np.where(both, y - y[both].mean(), 0)

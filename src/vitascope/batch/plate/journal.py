@@ -226,7 +226,15 @@ class Journal:
         )
         for name, plate, well, field, time, status, reason, message, rows, pictures in self._each(query):
             place = WellPosition(plate, well, field, time)
-            yield Entry(name, place, status, reason, message, json.loads(rows), tuple(json.loads(pictures)))
+            yield Entry(
+                name=name,
+                place=place,
+                status=status,
+                reason=reason,
+                message=message,
+                rows=json.loads(rows),
+                pictures=tuple(json.loads(pictures)),
+            )
 
     def provenances(self) -> Iterator[Provenance]:
         """Give the provenance of each image that has one, in the order of the plate."""

@@ -198,7 +198,15 @@ def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:
     table : DataFrame
         See :func:`vitascope.batch.plate.image_quality.image_quality`.
     """
-    return PlateResults(plate.path, plate.name, "image quality", plate.rows, plate.columns, table, 0)
+    return PlateResults(
+        folder=plate.path,
+        name=plate.name,
+        task="image quality",
+        rows=plate.rows,
+        columns=plate.columns,
+        frame=table,
+        latest=0,
+    )
 
 
 def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
@@ -259,7 +267,9 @@ def open_plate_results(folder: str | Path) -> PlateResults:
         frame = results_frame(journal, _saved_map(folder))
         rows, columns = journal.get("shape")
         latest = journal.latest()
-    return PlateResults(folder, about["plate"], about["task"], rows, columns, frame, latest)
+    return PlateResults(
+        folder=folder, name=about["plate"], task=about["task"], rows=rows, columns=columns, frame=frame, latest=latest
+    )
 
 
 def _saved_map(folder: Path) -> PlateMap | None:

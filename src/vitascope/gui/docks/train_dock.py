@@ -26,7 +26,16 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import RUN_STYLE, Fold, add_row, discard, make_form, make_line, make_note, make_title
+from vitascope.gui.common.layout import (
+    RUN_STYLE,
+    Collapsible,
+    add_row,
+    discard,
+    make_form,
+    make_line,
+    make_note,
+    make_title,
+)
 from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
@@ -128,7 +137,7 @@ class TrainDock(Dock):
         self.unfinished.setAccessibleName("Unfinished trainings")
         row.addWidget(self.unfinished, 1)
         row.addWidget(self.resume_button)
-        self.resume_fold = Fold("Unfinished trainings", row)
+        self.resume_fold = Collapsible("Unfinished trainings", row)
         return self.resume_fold
 
     def _task_changed(self, *_: object) -> None:

@@ -134,16 +134,16 @@ def snapshot_layers(layers: Sequence[Image], axes: str | None = None, stacked: L
     alone = len(layers) == 1 or whole
     frame = Frame.of_layer(first, axes)
     return Snapshot(
-        arrays,
-        axes + "S" if first.rgb else axes,
-        stacked,
-        replace(frame, name=known["image"]) if whole else frame,
-        replace(scale, channel_names=names if len(names) == channels else ()),
-        known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
-        known.get("place", WellPosition()),
-        tuple(known.get("sources", ())) if alone else (),
-        known.get("channel") if len(layers) == 1 else None,
-        known.get("checksum"),
+        arrays=arrays,
+        axes=axes + "S" if first.rgb else axes,
+        stacked=stacked,
+        frame=replace(frame, name=known["image"]) if whole else frame,
+        scale=replace(scale, channel_names=names if len(names) == channels else ()),
+        name=known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
+        place=known.get("place", WellPosition()),
+        sources=tuple(known.get("sources", ())) if alone else (),
+        channel=known.get("channel") if len(layers) == 1 else None,
+        checksum=known.get("checksum"),
     )
 
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from vitascope.core.formatting import number_text, quantity_text
-from vitascope.gui.common.layout import LINE_PX, Fold
+from vitascope.gui.common.layout import LINE_PX, Collapsible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class TopInstancesBox(QWidget):  # type: ignore[misc]
         inside.addWidget(self.table)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(Fold(TITLE, inside))
+        layout.addWidget(Collapsible(TITLE, inside))
         self._places: pd.DataFrame | None = None
         self._labels: list[int] = []
         self.clear()

@@ -93,7 +93,17 @@ def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task:
         low, high = (float(limit) for limit in output.limits)
         notes |= {"unit": output.unit, "limits": f"{low!r} {high!r}", "colormap": output.colormap}
     dtype = "float32" if isinstance(output, ImageOutput) else "uint32"
-    return PictureFile(output.array, output.axes, dtype, name, channel_names, *sizes_um, notes)
+    pixel_size_um, z_step_um = sizes_um
+    return PictureFile(
+        array=output.array,
+        axes=output.axes,
+        dtype=dtype,
+        name=name,
+        channel_names=channel_names,
+        pixel_size_um=pixel_size_um,
+        z_step_um=z_step_um,
+        notes=notes,
+    )
 
 
 def picture_names(result: Result, stem: str) -> list[str]:

@@ -164,7 +164,14 @@ def train(
     if params.bn_stats_steps:
         yield from recompute_bn_stats(job, state.network, params)
     notes += _notes(state, stopped)
-    return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes), state.start)
+    return Trained(
+        network=state.network.cpu().eval(),
+        history=state.history,
+        best_epoch=state.best_epoch,
+        stopped=stopped,
+        notes=tuple(notes),
+        start=state.start,
+    )
 
 
 def _epochs(
@@ -203,16 +210,16 @@ def _progress(state: TrainingState, params: TrainingParams) -> EpochProgress:
     epoch, within = divmod(state.step, params.steps_per_epoch)
     ended = within == 0 and state.step > 0
     return EpochProgress(
-        state.step,
-        total,
-        f"epoch {min(epoch + (not ended), params.epochs)} of {params.epochs}",
-        epoch,
-        state.history[-1]["loss"] if ended else _mean(state.losses),
-        state.history[-1] if state.history else {},
-        ended,
-        tuple(state.history),
-        state.start,
-        state.picture,
+        done=state.step,
+        total=total,
+        stage=f"epoch {min(epoch + (not ended), params.epochs)} of {params.epochs}",
+        epoch=epoch,
+        loss=state.history[-1]["loss"] if ended else _mean(state.losses),
+        metrics=state.history[-1] if state.history else {},
+        preview=ended,
+        history=tuple(state.history),
+        start=state.start,
+        picture=state.picture,
     )
 
 

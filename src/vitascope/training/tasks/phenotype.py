@@ -213,7 +213,13 @@ class MosaicJob(_Job):
         """Return every cell of a part as a picture of its own, under its class."""
         eye = np.eye(len(self._names), dtype=np.float32)
         return [
-            Pair(c, np.zeros((0, *c.shape[1:]), np.float32), np.ones((1, *c.shape[1:]), np.float32), (), eye[k])
+            Pair(
+                image=c,
+                target=np.zeros((0, *c.shape[1:]), np.float32),
+                weight=np.ones((1, *c.shape[1:]), np.float32),
+                areas=(),
+                numbers=eye[k],
+            )
             for k, cells in enumerate(self.corpus.cells[part])
             for c in cells
         ]
