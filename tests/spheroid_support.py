@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from optics_support import NOISE_FREE
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
 from vitascope.core.micrograph import Micrograph
 from vitascope.engine.load_model import build_network, export_tensors
@@ -11,7 +12,6 @@ from vitascope.io.models.weights import write_weights
 from vitascope.networks.unet import initialise
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.spheroids import StackParams, simulate_spheroid
-from vitascope.simulate.volume_optics import NOISE_FREE
 
 VOXEL = (4.0, 2.0, 2.0)
 SPHEROID = simulate_spheroid(

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import tifffile
 
+from vitascope.batch import image_run
 from vitascope.batch import prefetch as ahead
-from vitascope.batch import run_images as batch
 from vitascope.batch.run_images import Job, run_images
 from vitascope.batch.workers import MOST_SIDE_BY_SIDE, ThreadWorkers
 from vitascope.core.errors import InputError, OutputError
@@ -34,7 +34,7 @@ def images(tmp_path):
 
 @pytest.fixture(autouse=True)
 def cores(monkeypatch):
-    monkeypatch.setattr(batch, "ThreadWorkers", lambda side_by_side: ThreadWorkers(CORES, side_by_side))
+    monkeypatch.setattr(image_run, "ThreadWorkers", lambda side_by_side: ThreadWorkers(CORES, side_by_side))
 
 
 def faked(run):

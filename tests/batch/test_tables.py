@@ -2,12 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vitascope.batch.run_images import BatchOutcome, Job, Report, add_tables
+from vitascope.batch.run_images import BatchOutcome, Report, add_percentages
 from vitascope.batch.tables import check_map, curves, with_map, write_run_tables
 from vitascope.core.errors import InputError
 from vitascope.core.well import WellPosition
 from vitascope.io.tables.plate_map import PlateMap
-from vitascope.tasks.registry import find_task
 
 
 def row(well, value, *, plate="P", time="", field="1", low=None, high=None):
@@ -86,7 +85,6 @@ def test_the_report_tells_each_image_its_own_percent(tmp_path):
     wells = plate_map(("", "A01", "negative"), ("", "A02", "treated"), ("", "A03", "treated"))
     tables = [[row("A01", 50.0)], [row("A02", 25.0, time=0), row("A02", 20.0, time=1)], [row("A03", 100.0)]]
     report = Report(tmp_path, [BatchOutcome("", "OK", "", tuple({"atp": r["atp"]} for r in t)) for t in tables])
-    job = Job(find_task("atp"), (), None, tmp_path, plate_map=wells)
-    add_tables(report, tables, job)
+    add_percentages(report, write_run_tables(tmp_path, [r for t in tables for r in t], wells, "atp"), "atp")
     told = [[one.get("atp_percent_of_control") for one in outcome.rows] for outcome in report.outcomes]
     assert told == [[100.0], [None, None], [200.0]]  # the times 0 and 1 have no control

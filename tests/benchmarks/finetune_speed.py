@@ -15,14 +15,14 @@ from vitascope.engine.device import pick_device
 from vitascope.io.images.read import read_image
 from vitascope.networks.unet import UNet
 from vitascope.recipes.recipe import read_recipe
-from vitascope.training.loop.loop import train
+from vitascope.training.loop.loop import TrainingJob, train
 from vitascope.training.losses.images import weighted_sum
 from vitascope.training.samplers.crops import CropSampler, Pair
 
 BATCH, CROP_PX, STEPS = 8, 192, 6
 
 
-class Job:
+class Job(TrainingJob):
     def __init__(self, sampler: CropSampler) -> None:
         torch.manual_seed(0)
         self.network, self.sampler = UNet(), sampler

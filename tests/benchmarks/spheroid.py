@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from tests.benchmarks.machine import describe, interleaved
+from tests.optics_support import NOISE_FREE
 
 from vitascope.core.card import Architecture
 from vitascope.core.errors import ReaderError, VitascopeError
@@ -27,7 +28,7 @@ from vitascope.ops.geometry.resample import volume_reader
 from vitascope.pipelines.spheroid import run
 from vitascope.recipes.recipe import read_recipe
 from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
-from vitascope.simulate.volume_optics import NOISE_FREE, VolumeOptics
+from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.overlap import count_overlap
 from vitascope.tasks.spheroid import SPEC

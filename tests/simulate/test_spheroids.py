@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from optics_support import NOISE_FREE
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, StackParams, place_cells, simulate_spheroid
-from vitascope.simulate.volume_optics import NOISE_FREE, VolumeOptics, image_volume
+from vitascope.simulate.volume_optics import VolumeOptics, image_volume
 
 VOXEL = (4.0, 2.0, 2.0)
 SMALL = StackParams(diameter_um=70.0, dose=1.0, margin_um=8.0, oxygen_um=20.0)

@@ -20,7 +20,6 @@ from vitascope.stats.agreement import (
     picture_agreement,
     spearman,
     ssim,
-    why_undefined,
 )
 
 RNG = np.random.default_rng(0)
@@ -61,11 +60,19 @@ def test_what_is_not_defined_is_nan(measure):
         measure([1, 2, 3], [1, 2])
 
 
-def test_reasons():
-    assert "3 are needed" in why_undefined([1, 2], [3, 4])
-    assert "true numbers are all equal" in why_undefined([1, 1, 1], [3, 4, 5])
-    assert "predicted numbers are all equal" in why_undefined([3, 4, 5], [1, 1, 1])
-    assert why_undefined(X, Y) == ""
+@pytest.mark.parametrize(
+    ("truth", "predicted", "reason"),
+    [
+        ([1, 2], [3, 4], "3 are needed"),
+        ([1, 1, 1], [3, 4, 5], "true numbers are all equal"),
+        ([3, 4, 5], [1, 1, 1], "predicted numbers are all equal"),
+        (X, Y, ""),
+    ],
+)
+def test_reasons(truth, predicted, reason):
+    table = agreement_table(pd.DataFrame({"a": truth}), pd.DataFrame({"a": predicted}), "crops", ["a"])
+    assert reason in table["reason"][0]
+    assert bool(reason) == bool(table["reason"][0])
 
 
 @pytest.fixture(params=[1 << 22, 300])

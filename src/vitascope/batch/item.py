@@ -27,6 +27,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Provenance, Result
+from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import result_tables
 from vitascope.io.results.images import Sizes
@@ -93,7 +94,7 @@ class ItemResult:
     ----------
     name : str
     place : WellPosition
-    status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
+    status : Status
     flags : tuple of str
     message : str
     rows : tuple of mapping
@@ -110,7 +111,7 @@ class ItemResult:
 
     name: str
     place: WellPosition
-    status: str
+    status: Status
     flags: tuple[str, ...] = ()
     message: str = ""
     rows: tuple[Mapping[str, Any], ...] = ()
@@ -119,6 +120,46 @@ class ItemResult:
     provenance: Provenance | None = None
     signature: str = ""
     seconds: float = 0.0
+
+
+def run_item(
+    spec: TaskSpec, item: Item, params: RunParams, ending: tuple[type[Exception], ...] = ENDS_THE_RUN
+) -> ProgressGenerator[tuple[Result, Sizes]]:
+    """Read one image and run the task on it; nothing is written.
+
+    Parameters
+    ----------
+    spec : TaskSpec
+    item : Item
+    params : RunParams
+    ending : tuple of exception types
+        Errors that are not this image's alone; they are raised, all others become its status.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    tuple of Result, and Sizes
+        The pixel size and z step of the image, as far as it could be read.
+
+    Raises
+    ------
+    Exception
+        Those of ``ending``.
+    """
+    sizes: Sizes = (None, None)
+    try:
+        yield Progress(0, 1, "Reading")
+        inputs = {role: read() for role, read in item.inputs.items()}
+        image = inputs[spec.roles[0].name]
+        sizes = (image.pixel_size_um, image.z_step_um)
+        return (yield from spec.start(inputs, params)), sizes
+    except ending:
+        raise
+    except Exception as error:
+        return error_result(item, error), sizes
 
 
 def process_item(
@@ -150,17 +191,7 @@ def process_item(
         Those of ``ending``.
     """
     clock, signature = time.perf_counter(), file_signature(item.paths)
-    image: Micrograph | None = None
-    try:
-        yield Progress(0, 1, "Reading")
-        inputs = {role: read() for role, read in item.inputs.items()}
-        image = inputs[work.spec.roles[0].name]
-        result = yield from work.spec.start(inputs, params)
-        del inputs
-    except Exception as error:
-        if isinstance(error, ending):
-            raise
-        result = error_result(item, error)
+    result, sizes = yield from run_item(work.spec, item, params, ending)
     if changed_since(item.paths, signature):
         growing = IncompleteError(
             f"{item.name} was changed while it was read: it is still being written.",
@@ -168,20 +199,19 @@ def process_item(
             flag="being_written",
         )
         result = error_result(item, growing)
-    sizes = (image.pixel_size_um, image.z_step_um) if image is not None else (None, None)
     pictures = work.store.write(result, stem, sizes)
     return ItemResult(
-        item.name,
-        result.place,
-        result.status,
-        result.flags,
-        result.message,
-        result.rows,
-        result_tables(result, stem),
-        pictures,
-        result.provenance,
-        signature,
-        round(time.perf_counter() - clock, 3),
+        name=item.name,
+        place=result.place,
+        status=result.status,
+        flags=result.flags,
+        message=result.message,
+        rows=result.rows,
+        tables=result_tables(result, stem),
+        pictures=pictures,
+        provenance=result.provenance,
+        signature=signature,
+        seconds=round(time.perf_counter() - clock, 3),
     )
 
 
@@ -192,26 +222,33 @@ def error_result(item: Item, error: Exception) -> Result:
     if not isinstance(error, VitascopeError):
         logger.error("%s failed: %s at %s", item.name, type(error).__name__, traceback_summary(error))
         error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
-    status = "FAILED"
+    status = Status.FAILED
     if isinstance(error, InputError):
-        status = "REJECTED"
+        status = Status.REJECTED
     elif isinstance(error, IncompleteError):
-        status = "INCOMPLETE"
-    return Result((), (), "", item.place, item.name, status, (error.flag,), str(error))
+        status = Status.INCOMPLETE
+    return Result(
+        outputs=(),
+        rows=(),
+        unit="",
+        place=item.place,
+        name=item.name,
+        status=status,
+        flags=(error.flag,),
+        message=str(error),
+    )
 
 
 def failed(item: Item, stem: str, error: Exception) -> ItemResult:
     """Say that an image failed outside :func:`process_item`, such as with its worker."""
     result = error_result(item, error)
-    tables = result_tables(result, stem)
     return ItemResult(
-        item.name,
-        item.place,
-        result.status,
-        result.flags,
-        result.message,
-        (),
-        tables,
+        name=item.name,
+        place=item.place,
+        status=result.status,
+        flags=result.flags,
+        message=result.message,
+        tables=result_tables(result, stem),
         signature=file_signature(item.paths),
     )
 

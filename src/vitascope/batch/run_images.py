@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,21 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, process_item
-from vitascope.batch.prefetch import Prefetch
-from vitascope.batch.tables import check_map, percent_name, write_run_tables
-from vitascope.batch.workers import ThreadWorkers
+from vitascope.batch.image_run import ImageRun
+from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult
+from vitascope.batch.tables import check_map, percent_name
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, ProgressGenerator, map_progress
-from vitascope.core.result import Provenance
+from vitascope.core.progress import ProgressGenerator
+from vitascope.core.status import NOT_DONE, Status
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group
 from vitascope.io.models.cards import find_model
 from vitascope.io.results.figures import save_agreement
 from vitascope.io.results.folder import RESULTS, ResultsFolder
 from vitascope.io.results.images import Format
-from vitascope.io.results.provenance import describe_run
 from vitascope.io.tables.csv_append import CsvAppender, any_text
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.stats.agreement import LEAST_IMAGES, agreement_table
@@ -74,7 +70,7 @@ class BatchOutcome:
     """How one image ended."""
 
     name: str
-    status: str
+    status: Status
     message: str
     rows: tuple[Mapping[str, Any], ...] = ()
     unit: str = ""
@@ -100,25 +96,7 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether none failed or is incomplete."""
-        return all(o.status not in ("FAILED", "INCOMPLETE") for o in self.outcomes)
-
-
-@dataclass(frozen=True)
-class ImageProgress(Progress):
-    """Progress of one image among many.
-
-    Parameters
-    ----------
-    image : int
-        Number of the image, from 0.
-    images : int
-        How many there are.
-    name : str
-    """
-
-    image: int = 0
-    images: int = 1
-    name: str = ""
+        return all(o.status not in NOT_DONE for o in self.outcomes)
 
 
 def run_images(job: Job) -> ProgressGenerator[Report]:
@@ -151,80 +129,44 @@ def run_images(job: Job) -> ProgressGenerator[Report]:
     if job.params.model != "auto":
         find_model(job.params.model, job.spec.name)
     notes = check_map([group.place for group in job.groups], job.plate_map) if job.plate_map is not None else ()
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    folder = ResultsFolder(job.out, job.spec.name, job.format)
-    report = Report(job.out, notes=notes)
-    provenances: list[Provenance] = []
-    tables: list[list[dict[str, Any]]] = []
-    items = _items(job)
-    dones = _Dones(job, Work(job.spec, folder), folder, items)
-    try:
-        for number, item in enumerate(items):
-            done = yield from _counted(dones.result(number), number, len(items), item.name)
-            folder.add_rows(done.name, done.tables, done.pictures)
-            written = done.tables[RESULTS]
-            unit = str(written[0]["unit"])
-            report.outcomes.append(BatchOutcome(item.name, done.status, done.message, done.rows, unit, done.flags))
-            tables.append(written)
-            if done.provenance is not None:
-                provenances.append(done.provenance)
-    finally:
-        dones.close()
+    folder, items = ResultsFolder(job.out, job.spec.name, job.format), _items(job)
+    ending = partial(_ending, job)
+    run = ImageRun(job.spec, items, job.params, folder, side_by_side=job.spec.side_by_side, ending=ending)
+    yield from run.run()
+    report = Report(job.out, [_outcome(item, done) for item, done in zip(items, run.results, strict=True)], notes)
     if job.references:
         write_agreement(report)
-    add_tables(report, tables, job)
-    seconds = time.perf_counter() - clock
-    folder.close(describe_run(job.command, provenances, started.isoformat(timespec="seconds"), seconds))
+    add_percentages(report, run.write_tables(job.plate_map), job.spec.headline)
+    run.close(job.command)
     return report
 
 
-class _Dones:
-    """Runs the images in their order; those of little work side by side once the first has shown that the job is sound.
+def _outcome(item: Item, done: ItemResult) -> BatchOutcome:
+    unit = str(done.tables[RESULTS][0]["unit"])
+    return BatchOutcome(
+        name=item.name, status=done.status, message=done.message, rows=done.rows, unit=unit, flags=done.flags
+    )
 
-    An image is called as in the tables.
+
+def add_percentages(report: Report, rows: Sequence[Mapping[str, Any]], column: str) -> None:
+    """Let the report tell the main number in percent of control, where the tables do.
+
+    Parameters
+    ----------
+    report : Report
+    rows : sequence of mapping
+        Of ``results.csv``: one for each row of numbers of an image, or one for an image without any.
+    column : str
+        Of the main number.
     """
-
-    def __init__(self, job: Job, work: Work, folder: ResultsFolder, items: Sequence[Item]) -> None:
-        self._job, self._work, self._folder, self._items = job, work, folder, items
-        several = job.spec.side_by_side and len(items) > 1
-        self._params = job.params.changed(threads=1) if several and job.params.threads is None else job.params
-        self._ahead: Prefetch | None = None
-        self._several = several
-
-    def result(self, number: int) -> ProgressGenerator[ItemResult]:
-        """Run an image, or wait for it."""
-        if number and self._several:
-            if self._ahead is None:
-                workers = ThreadWorkers(side_by_side=True)
-                self._ahead = Prefetch(self._work, self._folder, self._items[number:], self._params, workers)
-            return self._ahead.result(number - 1)
-        item = self._items[number]
-        item = replace(item, name=self._folder.new_stem(item.name))
-        return process_item(self._work, item, self._params, item.name, _ending(self._job, number))
-
-    def close(self) -> None:
-        """Give up what is under way."""
-        if self._ahead is not None:
-            self._ahead.close()
-
-
-def add_tables(report: Report, tables: Sequence[list[dict[str, Any]]], job: Job) -> None:
-    """Write what is known only in the end, and let the report tell the numbers in percent of control."""
-    column = job.spec.headline
-    rows = write_run_tables(report.out, [row for table in tables for row in table], job.plate_map, column)
     percent, first = percent_name(column, column), 0
-    for number, table in enumerate(tables):
-        found = [row.get(percent) for row in rows[first : first + len(table)]]
-        first += len(table)
+    for number, outcome in enumerate(report.outcomes):
+        count = max(1, len(outcome.rows))
+        found = [row.get(percent) for row in rows[first : first + count]]
+        first += count
         if any(value is not None for value in found):
-            outcome = report.outcomes[number]
             told = [{**row, percent: value} for row, value in zip(outcome.rows, found, strict=True)]
             report.outcomes[number] = replace(outcome, rows=tuple(told))
-
-
-def _counted(steps: ProgressGenerator[ItemResult], image: int, images: int, name: str) -> ProgressGenerator[ItemResult]:
-    """Say with every step which image of how many it is."""
-    return map_progress(steps, lambda at: ImageProgress(at.done, at.total, at.stage, image, images, name))
 
 
 def _items(job: Job) -> list[Item]:

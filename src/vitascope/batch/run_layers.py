@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from vitascope.batch.item import ENDS_THE_RUN, Item, error_result
+from vitascope.batch.item import ENDS_THE_RUN, Item, run_item
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Result
+from vitascope.core.status import JUDGED, Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import results_rows
 from vitascope.tasks.spec import TaskSpec
@@ -48,13 +49,8 @@ def run_layers(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Prog
         shown = Progress(number, len(items), spec.title)
         yield shown
         ending = ENDS_THE_RUN if number else (*ENDS_THE_RUN, ParameterError, ModelError)
-        try:
-            inputs = {role: read() for role, read in item.inputs.items()}
-            found.append((yield from as_one_step(spec.start(inputs, params), shown)))
-        except ending:
-            raise
-        except Exception as error:
-            found.append(error_result(item, error))
+        result, _ = yield from as_one_step(run_item(spec, item, params, ending), shown)
+        found.append(result)
     yield Progress(len(items), len(items), spec.title)
     return tuple(found)
 
@@ -84,17 +80,17 @@ def together(results: Sequence[Result], name: str) -> Result:
     """Put the numbers of several results into one, for a summary; it has no pictures."""
     flags = tuple(dict.fromkeys(flag for result in results for flag in result.flags))
     rows = tuple(row for result in results for row in (result.rows or ({},)))
-    said = [result for result in results if result.status not in ("OK", "WARN")]
+    said = [result for result in results if result.status not in JUDGED]
     first = next((result for result in results if result.rows), results[0])
     return Result(
-        (),
-        rows,
-        first.unit,
-        WellPosition(),
-        name,
-        "WARN" if flags or said else "OK",
-        flags,
-        " ".join(dict.fromkeys(f"{result.name}: {result.message}" for result in said)),
+        outputs=(),
+        rows=rows,
+        unit=first.unit,
+        place=WellPosition(),
+        name=name,
+        status=Status.WARN if said else Status.of_flags(flags),
+        flags=flags,
+        message=" ".join(dict.fromkeys(f"{result.name}: {result.message}" for result in said)),
         interval_level=first.interval_level,
         provenance=first.provenance,
     )

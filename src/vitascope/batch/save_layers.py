@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import tempfile
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from vitascope.batch.item import Item, Work, process_item
-from vitascope.batch.run_layers import as_one_step
-from vitascope.batch.tables import write_run_tables
+from vitascope.batch.image_run import ImageProgress, ImageRun
+from vitascope.batch.item import Item
 from vitascope.core.errors import OutputError
 from vitascope.core.params import RunParams
-from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.core.result import Provenance
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.io.atomic import TEMPORARY, check_writable, output_error
-from vitascope.io.results.folder import RESULTS, ResultsFolder
-from vitascope.io.results.provenance import describe_run
+from vitascope.io.results.folder import ResultsFolder
 from vitascope.io.results.read import is_results_folder
 from vitascope.tasks.spec import TaskSpec
 
@@ -75,19 +68,13 @@ def save_layers(
 def _write(
     spec: TaskSpec, items: Sequence[Item], params: RunParams, folder: Path, command: str
 ) -> ProgressGenerator[None]:
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    out = ResultsFolder(folder, spec.name)
-    work, provenances = Work(spec, out), list[Provenance]()
-    rows: list[dict[str, Any]] = []
-    for number, item in enumerate(items):
-        shown = Progress(number, len(items), "Saving")
-        yield shown
-        named = replace(item, name=out.new_stem(item.name))
-        done = yield from as_one_step(process_item(work, named, params, named.name), shown)
-        out.add_rows(named.name, done.tables, done.pictures)
-        rows += done.tables[RESULTS]
-        provenances += [done.provenance] if done.provenance is not None else []
-    write_run_tables(folder, rows, None, spec.headline)
-    seconds = time.perf_counter() - clock
-    out.close(describe_run(command, provenances, started.isoformat(timespec="seconds"), seconds))
+    run = ImageRun(spec, items, params, ResultsFolder(folder, spec.name))
+    yield from map_progress(run.run(), _counted)
+    run.write_tables()
+    run.close(command)
     yield Progress(len(items), len(items), "Saving")
+
+
+def _counted(at: Progress) -> Progress:
+    """Take the steps of an image as one step of the run."""
+    return Progress(at.image, at.images, "Saving") if isinstance(at, ImageProgress) else at

@@ -14,12 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from vitascope.core.errors import VitascopeError
+from vitascope.core.exit_codes import INTERRUPTED, USAGE
 from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 
 T = TypeVar("T")
-
-USAGE, PARTIAL, INTERRUPTED = 2, 3, 130
-
 
 NOTHING_LEFT = "Cancelled: nothing half-done was left behind."
 

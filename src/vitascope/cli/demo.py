@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from vitascope.batch.run_images import Job, run_images
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.previews import write_previews
 from vitascope.cli.run import print_report
+from vitascope.core.exit_codes import NO_OPENGL, PARTIAL
 from vitascope.core.paths import SAMPLES
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.tasks.stain import SPEC
@@ -23,7 +24,6 @@ from vitascope.tasks.stain import SPEC
 IMAGE, STAIN = "isl_phase.ome.tif", "isl_stains.ome.tif"
 FOLDER = Path("vitascope-demo")
 WINDOW = "vitascope.gui.demo"
-NO_OPENGL = 77
 
 
 def demo(
@@ -76,11 +76,11 @@ def open_window() -> str:
 def write_demo(out: Path) -> bool:
     """Run the demo into a folder, previews as PNG beside the results; tell whether all was written."""
     job = Job(
-        SPEC,
-        find_groups([SAMPLES / IMAGE]),
-        SPEC.make_params(),
-        out,
-        find_groups([SAMPLES / STAIN]),
+        spec=SPEC,
+        groups=find_groups([SAMPLES / IMAGE]),
+        params=SPEC.make_params(),
+        out=out,
+        references=find_groups([SAMPLES / STAIN]),
         command="vitascope demo --headless",
     )
     report = with_progress_bar(run_images(job))

@@ -12,7 +12,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
-from vitascope.core.paths import BUNDLED_MODELS, run_records, training_folder
+from vitascope.core.paths import BUNDLED_MODELS, RECIPE, run_records, training_folder
 from vitascope.io.models.archive import FOREIGN, delete_model, export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.models.training_log import list_records, write_records_csv
@@ -178,7 +178,7 @@ def recipe_text(card: ModelCard) -> str:
     ParameterError
         If it is not at hand.
     """
-    for path in (BUNDLED_MODELS / "recipes" / f"{card.id}.yaml", training_folder(card.id) / "recipe.yaml"):
+    for path in (BUNDLED_MODELS / "recipes" / f"{card.id}.yaml", training_folder(card.id) / RECIPE):
         if path.is_file():
             return path.read_text("utf-8").rstrip()
     raise ParameterError(f"The recipe of '{card.id}' is not at hand.", "Those of the bundled models are.")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
+from vitascope.core.exit_codes import PARTIAL
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -57,18 +58,18 @@ def plate(
         plate_map = _read_map(map, map_column or [], opened)
         command = shlex.join(["vitascope", *sys.argv[1:]])
         job = PlateJob(
-            spec,
-            opened,
-            params,
-            out,
-            plate_map,
-            scheduler,
-            workers,
-            pixel_size_um,
-            None,
-            pattern or old_pattern,
-            redo,
-            command,
+            spec=spec,
+            plate=opened,
+            params=params,
+            out=out,
+            plate_map=plate_map,
+            scheduler=scheduler,
+            workers=workers,
+            pixel_size_um=pixel_size_um,
+            axes=None,
+            pattern=pattern or old_pattern,
+            redo=redo,
+            command=command,
         )
         report = with_progress_bar(run_plate(job))
         _tell(report, opened)

@@ -15,10 +15,12 @@ import typer
 from vitascope.batch.run_images import Job, Report, result_table, run_images
 from vitascope.batch.tables import percent_name
 from vitascope.cli import options
-from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
+from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.formatting import interval_texts, is_number, number_text
+from vitascope.core.status import JUDGED, Status
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.models.yaml import read_yaml
 from vitascope.io.tables.plate_map import read_plate_map
@@ -76,16 +78,16 @@ def run(
         params = spec.make_params(**{"model": model, "device": device, **values})
         plate_map = read_plate_map(map) if map is not None else None
         job = Job(
-            spec,
-            find_groups(images, pattern or old_pattern),
-            params,
-            out,
-            find_groups(reference, pattern or old_pattern) if reference else (),
-            pixel_size_um,
-            axes,
-            format,  # type: ignore[arg-type]
-            shlex.join(["vitascope", *sys.argv[1:]]),
-            plate_map,
+            spec=spec,
+            groups=find_groups(images, pattern or old_pattern),
+            params=params,
+            out=out,
+            references=find_groups(reference, pattern or old_pattern) if reference else (),
+            pixel_size_um=pixel_size_um,
+            axes=axes,
+            format=format,  # type: ignore[arg-type]
+            command=shlex.join(["vitascope", *sys.argv[1:]]),
+            plate_map=plate_map,
         )
         report = with_progress_bar(run_images(job))
         for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
@@ -155,9 +157,9 @@ def print_report(report: Report, spec: TaskSpec) -> None:
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
-        noticed = row["flags"] if row["status"] in ("OK", "WARN") else ()  # else the message says it all
+        noticed = row["flags"] if row["status"] in JUDGED else ()  # else the message says it all
         kept = [flag for flag in noticed if flag not in SAID_ELSEWHERE]
-        if row["status"] == "WARN" and not kept and not row["message"]:
+        if row["status"] == Status.WARN and not kept and not row["message"]:
             kept = list(noticed)  # no warning without its reason
         told = ", ".join(flag.replace("_", " ") for flag in kept)
         flags = f"[{told}]  " if told else ""

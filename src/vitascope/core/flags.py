@@ -63,8 +63,6 @@ FLAGS: dict[str, str] = {
     "cancelled": "The run was cancelled.",
 }
 
-STATUSES = ("OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE")
-
 
 def join_flags(flags: tuple[str, ...]) -> str:
     """Put flags into one cell, each once, in the order of :data:`FLAGS`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any, TypeGuard
 
@@ -16,6 +17,9 @@ ABBREVIATIONS = {
     "ssim": "Structural similarity",
     "nrmse": "Error (NRMSE)",
 }
+
+MOST_TOLD = 12
+"""Names in one sentence; more are not read, and push the sentence's end out of view."""
 
 UNITS = {
     "_per_mm2": "per mm²",
@@ -86,3 +90,15 @@ def number_text(value: Any) -> str:
 def is_number(value: Any) -> TypeGuard[float]:
     """Tell whether a value is a finite number that can be shown."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def name_some(names: Sequence[object]) -> str:
+    """List names in a sentence; beyond a dozen only how many more there are.
+
+    Examples
+    --------
+    >>> name_some("ab"), name_some(range(14))
+    ('a, b', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more')
+    """
+    more = len(names) - MOST_TOLD
+    return ", ".join(map(str, names[:MOST_TOLD])) + (f" and {more} more" if more > 0 else "")

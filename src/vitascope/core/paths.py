@@ -10,6 +10,9 @@ import platformdirs
 BUNDLED_MODELS = Path(__file__).parent.parent / "zoo"
 SAMPLES = Path(__file__).parent.parent / "samples"
 
+RECIPE = "recipe.yaml"
+"""File in the folder of a training run that says how the model is made."""
+
 
 def user_models() -> Path:
     """Folder of the user's own models: ``VITASCOPE_MODELS`` (first entry), or the platform's data folder."""
@@ -20,6 +23,11 @@ def user_models() -> Path:
 def training_folder(name: str) -> Path:
     """Folder of a training run that was set up in a dock: its recipe and its data."""
     return user_models() / "training" / name
+
+
+def training_recipes() -> list[Path]:
+    """List the recipes of the training runs that were set up."""
+    return sorted(training_folder("").glob(f"*/{RECIPE}"))
 
 
 def run_records() -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Result:
         Where the image was taken.
     name : str
         Name of the image.
-    status : {"OK", "WARN", "REJECTED", "FAILED", "INCOMPLETE"}
+    status : Status
     flags : tuple of str
         Words of :data:`vitascope.core.flags.FLAGS`.
     message : str
@@ -145,7 +146,7 @@ class Result:
     unit: str
     place: WellPosition
     name: str
-    status: str = "OK"
+    status: Status = Status.OK
     flags: tuple[str, ...] = ()
     message: str = ""
     trust: Trust = Trust()

@@ -68,19 +68,25 @@ class ArchitectureInfo:
 
 
 FAMILIES = {
-    "unet": ArchitectureInfo(unet.UNet, unet.HALO_PX, unet.MULTIPLE_PX),
+    "unet": ArchitectureInfo(build=unet.UNet, halo_px=unet.HALO_PX, multiple_px=unet.MULTIPLE_PX),
     "unet3d": ArchitectureInfo(
-        unet3d.UNet3d,
-        unet3d.HALO_ZYX[1],
-        unet3d.MULTIPLE_ZYX[1],
+        build=unet3d.UNet3d,
+        halo_px=unet3d.HALO_ZYX[1],
+        multiple_px=unet3d.MULTIPLE_ZYX[1],
         halo_z=unet3d.HALO_ZYX[0],
         multiple_z=unet3d.MULTIPLE_ZYX[0],
     ),
     "mil_cnn": ArchitectureInfo(
-        mil_cnn.MilCnn, mil_cnn.HALO_PX, mil_cnn.MULTIPLE_PX, per="stride0", encoder="features"
+        build=mil_cnn.MilCnn,
+        halo_px=mil_cnn.HALO_PX,
+        multiple_px=mil_cnn.MULTIPLE_PX,
+        per="stride0",
+        encoder="features",
     ),
-    "nvir": ArchitectureInfo(resnet.Nvir, 0, resnet.STRIDE, encoder="trunk"),
-    "ins_atp": ArchitectureInfo(ins_atp.InsAtp, 0, 16, fitted=("bin_width", "top"), encoder="extractor"),
+    "nvir": ArchitectureInfo(build=resnet.Nvir, halo_px=0, multiple_px=resnet.STRIDE, encoder="trunk"),
+    "ins_atp": ArchitectureInfo(
+        build=ins_atp.InsAtp, halo_px=0, multiple_px=16, fitted=("bin_width", "top"), encoder="extractor"
+    ),
 }
 
 

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec, Normalisation
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import ProgressGenerator
 from vitascope.ops.geometry.resample import Reader, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import EXACT_FLOAT_INTEGERS, Histogram, count_values
 
 MAX_NAN_FRACTION = 0.1
 MAX_SATURATED_FRACTION = 0.01
-SAME_SIZE_FRACTION = 0.02
-"""Pixel sizes closer than this are one: the image is not resampled."""
-
-MAX_RESCALE = 8.0
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,12 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
         return np.asarray(np.all([np.isfinite(np.asarray(p[window])) for p in planes], axis=0))
 
     return PreparedImage(
-        resampled_reader(read, source_yx, shape_yx),
-        shape_yx,
-        source_yx,
-        maps,
-        tuple(dict.fromkeys(flags)),
-        finite if any(h.range.not_finite_fraction for h in histograms) else None,
+        read=resampled_reader(read, source_yx, shape_yx),
+        shape_yx=shape_yx,
+        source_yx=source_yx,
+        maps=maps,
+        flags=tuple(dict.fromkeys(flags)),
+        finite=finite if any(h.range.not_finite_fraction for h in histograms) else None,
     )
 
 

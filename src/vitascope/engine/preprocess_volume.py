@@ -107,12 +107,12 @@ def prepare_volume(
         return np.asarray(np.all([np.isfinite(np.asarray(c[window])) for c in channels], axis=0))
 
     return PreparedVolume(
-        resampled_reader(read, source, shape),
-        shape,
-        source,
-        tuple(maps),
-        tuple(dict.fromkeys(flags)),
-        finite if masked else None,
+        read=resampled_reader(read, source, shape),
+        shape=shape,
+        source=source,
+        maps=tuple(maps),
+        flags=tuple(dict.fromkeys(flags)),
+        finite=finite if masked else None,
     )
 
 

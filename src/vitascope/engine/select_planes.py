@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from vitascope.core.card import InputSpec
+from vitascope.core.channels import label_free_channel
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-
-LABEL_FREE = ("phase", "bright", "bf", "dic", "trans", "label-free", "labelfree", "tl ", "tl_", "contrast")
 
 
 @dataclass(frozen=True)
@@ -158,10 +157,9 @@ def find_channel(image: Micrograph, channel: str | None, wanted: str) -> int:
         raise InputError(f"The image has no channel '{channel}'.", f"It has {listed}.", flag="wrong_channels")
     if count == 1:
         return 0
-    told = [i for i, n in enumerate(names) if n.lower() == wanted.lower()]
-    told = told or [i for i, n in enumerate(names) if any(word in f"{n.lower()} " for word in LABEL_FREE)]
-    if len(told) == 1:
-        return told[0]
+    told = label_free_channel(names, wanted)
+    if told is not None:
+        return told
     raise InputError(
         f"The image has {count} channels, and their names do not tell which one is label-free.",
         f"Name it: channel = one of {listed} (on the command line --set channel=0).",

@@ -121,7 +121,9 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
         why = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ModelError(f"{name} is no sound ONNX file: {why.rstrip('.')}.", "Ask for the file again.") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return OnnxFile(name, data, metadata, graph.tensors, graph.layers(), graph.inputs())
+    return OnnxFile(
+        name=name, data=data, metadata=metadata, tensors=graph.tensors, layers=graph.layers(), inputs=graph.inputs()
+    )
 
 
 def _refuse_other_files(model: Any, name: str) -> None:

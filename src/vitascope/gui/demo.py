@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vitascope.core.exit_codes import NO_OPENGL
 from vitascope.gui.samples import PHASE
-
-NO_OPENGL = 77
-"""Exit code where Qt starts but cannot draw."""
 
 STAIN_LAYER = "isl_stains DAPI"
 
@@ -30,7 +28,7 @@ def main(opened: Path | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, or :data:`NO_OPENGL`.
+        Exit code: 0, or :data:`vitascope.core.exit_codes.NO_OPENGL`.
     """
     import napari
     from napari.qt import get_qapp

@@ -22,6 +22,9 @@ HALO_ZYX = (12, 24, 24)
 """Reach of an output voxel, from an edge on a multiple."""
 
 POOLINGS = ((1, 2, 2), (2, 2, 2))
+SLABS = 8
+"""Slabs of depth that the viability head takes the live voxels of (SIM-spheroid, section 2.5)."""
+
 STAGE_WEIGHTS = (1.0, 0.5, 0.25)
 """Weights of the losses of the stages, the finest first; scaled to add up to 1."""
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +11,7 @@ from numpy.typing import NDArray
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.versions import versions
+from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
 from vitascope.engine.execution_plan import fixed_plan, open_square_backend
@@ -23,11 +19,11 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
-from vitascope.io.results.provenance import describe_input
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.locate import Region
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
+from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.well_maps import WellMaps, shifted
 from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import AtpParams
@@ -66,21 +62,22 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerato
     ----------
     Ins-ATP (seed 000).
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    context = RunContext("atp", inputs, params)
     model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "atp")
-    work = AtpRun(inputs, params, model)
+    work = AtpRun(context, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating ATP")
         yield from work.do(picture)
     yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating ATP")
-    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+    return work.result()
 
 
 class AtpRun:
     """What one run holds: the maps it fills and what it learned on the way."""
 
-    def __init__(self, inputs: Mapping[str, Micrograph], params: AtpParams, model: LoadedModel) -> None:
-        self.image, self.params, self.inputs, self.model, self.card = inputs["image"], params, inputs, model, model.card
+    def __init__(self, context: RunContext[AtpParams], model: LoadedModel) -> None:
+        self.context, self.image, self.card = context, context.image, model.card
+        params = self.params = context.params
         assert isinstance(model.network, InsAtp)
         self.network, spec = model.network, self.card.input
         if spec.crop_to == "none" or spec.side_px is None:
@@ -162,45 +159,26 @@ class AtpRun:
             found.append((moved, values * self._seen(framed) if self.network.has_contribution else values))
         return found
 
-    def result(self, started: str, seconds: float) -> Result:
+    def result(self) -> Result:
         """Put everything together."""
-        card, image = self.card, self.image
-        flags = self.rows.flags(self.plan.flags)
-        provenance = Provenance(
-            task="atp",
-            model=card.id,
-            model_sha256=card.weights.sha256,
-            params={**self.params.model_dump(mode="json"), "model": card.id, **self._plan()},
-            device=self.plan.device,
-            precision=self.plan.precision,
-            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
-            versions=versions(),
-            started=started,
-            seconds=round(seconds, 3),
-            trust=self.trust.level,
-            flags=list(flags),
-        )
+        card = self.card
         mapped = self.maps if self.maps is not None and self.maps.filled else None
         outputs: tuple[ImageOutput | LabelsOutput, ...] = mapped.outputs() if mapped is not None else ()
         listed: dict[str, pd.DataFrame] = {}
         if mapped is not None and self.params.listed:
             listed["top_instances"] = mapped.highest(self.params.listed)
-        return Result(
-            outputs,
-            self.rows.finished(self.plan.flags),
-            card.targets[0].unit,
-            image.place,
-            image.name,
-            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
-            flags,
-            self.rows.message(self.trust),
-            self.trust,
+        return self.context.result(
+            card,
+            self.plan,
+            outputs=outputs,
+            rows=self.rows.finished(self.plan.flags),
+            unit=card.targets[0].unit,
+            flags=self.rows.flags(),
+            trust=self.trust,
+            params=self.context.resolved_square(card, self.plan),
+            message=self.rows.message(self.trust),
+            rejected=self.rows.refused,
             interval_level=card.intervals.level if card.intervals else None,
             tables=listed,
-            provenance=provenance,
             scratch=self.maps,
         )
-
-    def _plan(self) -> dict[str, Any]:
-        """Return the resolved plan; the tile is the model's square and no setting."""
-        return {k: v for k, v in self.plan.resolved().items() if k != "tile_px"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +14,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.versions import versions
+from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
@@ -25,7 +22,6 @@ from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_rea
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
-from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.mil_cnn import MilCnn
 from vitascope.ops.intensity.histogram import count_values
@@ -34,6 +30,7 @@ from vitascope.ops.objects.measure import column_names
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.ops.wells.instances import central, is_single_cell
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto, write_back
+from vitascope.pipelines.run_context import RunContext
 from vitascope.tasks.phenotype import PhenotypeParams
 
 THRESHOLD, SMOOTHING = 0.1, 0.8
@@ -79,12 +76,12 @@ def run(inputs: Mapping[str, Micrograph], params: PhenotypeParams) -> ProgressGe
     ----------
     Kraus 2016 (seed 002), sections 3 and 4.4.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    model = load_model(choose_model(inputs["image"], params), "phenotype")
-    work = PhenotypeRun(inputs, params, model)
+    context = RunContext("phenotype", inputs, params)
+    model = load_model(choose_model(context.image, params), "phenotype")
+    work = PhenotypeRun(context, model)
     for number, picture in enumerate(work.grid.pictures):
         yield from work.do(number, picture)
-    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+    return work.result()
 
 
 def choose_model(image: Micrograph, params: PhenotypeParams) -> str:
@@ -120,8 +117,9 @@ class _Pictures:
 class PhenotypeRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
-    def __init__(self, inputs: Mapping[str, Micrograph], params: PhenotypeParams, model: LoadedModel) -> None:
-        self.image, self.params, self.inputs = inputs["image"], params, inputs
+    def __init__(self, context: RunContext[PhenotypeParams], model: LoadedModel) -> None:
+        self.context, self.image, params = context, context.image, context.params
+        self.params = params
         card = self.card = model.card
         self.model, self.network = with_maps(model, params.maps), model.network
         pictures, flags = select_pictures(self.image, card.input, None, params.planes, params.channels)
@@ -132,7 +130,7 @@ class PhenotypeRun:
         self.columns = column_names(self.names)
         self.grid = OutputGrid(self.image, pictures, len(self.names))
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
-        self.region = region_plane(inputs.get("region"), self.image)
+        self.region = region_plane(context.inputs.get("region"), self.image)
         self.regions = make_region_params(card, params, self.scale)
         self.scratch = TemporaryStore()
         self.arrays: dict[str, Any] = {}
@@ -266,36 +264,21 @@ class PhenotypeRun:
             self.flags.append("no_objects")
         return {"regions": len(table), "foreground_fraction": area / pixels}
 
-    def result(self, started: str, seconds: float) -> Result:
+    def result(self) -> Result:
         """Put everything together."""
-        card, image = self.card, self.image
-        plan_flags = self.plan.flags if self.plan is not None else ()
-        flags = tuple(dict.fromkeys([*self.flags, *plan_flags]))
-        provenance = Provenance(
-            task="phenotype",
-            model=card.id,
-            model_sha256=card.weights.sha256,
-            params=self._resolved(),
-            device=self.plan.device if self.plan else "none",
-            precision=self.plan.precision if self.plan else "none",
-            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
-            versions=versions(),
-            started=started,
-            seconds=round(seconds, 3),
-            trust=self.trust.level,
-            flags=list(flags),
-        )
-        return Result(
-            self._outputs(),
-            tuple(self.rows),
-            "probability",
-            image.place,
-            image.name,
-            "WARN" if flags else "OK",
-            flags,
-            " ".join(self.trust.reasons),
-            self.trust,
-            provenance=provenance,
+        params = self.context.resolved(self.card, self.plan)
+        if self.params.maps:
+            found = self.regions
+            params |= {"threshold": found.threshold, "smoothing": found.smoothing, "min_region_px": found.min_area_px}
+        return self.context.result(
+            self.card,
+            self.plan,
+            outputs=self._outputs(),
+            rows=self.rows,
+            unit="probability",
+            flags=self.flags,
+            trust=self.trust,
+            params=params,
             scratch=self.scratch,
         )
 
@@ -305,8 +288,25 @@ class PhenotypeRun:
         axes, names = self.grid.axes + "YX", tuple(self.names)
         table = pd.concat(self.tables, ignore_index=True) if self.tables else self._no_regions()
         return (
-            ImageOutput("instances", "probability", self.arrays["instances"], axes, names, "probability", (0.0, 1.0)),
-            ImageOutput("maps", "map", self.arrays["maps"], axes, names, "", (0.0, self.highest or 1.0), "magma"),
+            ImageOutput(
+                kind="instances",
+                title="probability",
+                array=self.arrays["instances"],
+                axes=axes,
+                channel_names=names,
+                unit="probability",
+                limits=(0.0, 1.0),
+            ),
+            ImageOutput(
+                kind="maps",
+                title="map",
+                array=self.arrays["maps"],
+                axes=axes,
+                channel_names=names,
+                unit="",
+                limits=(0.0, self.highest or 1.0),
+                colormap="magma",
+            ),
             LabelsOutput("labels", "regions", self.arrays["labels"], self.grid.label_axes + "YX", table),
         )
 
@@ -314,15 +314,6 @@ class PhenotypeRun:
         """Return the table of a run in which no picture could be classified."""
         table = pd.DataFrame({"label": np.zeros(0, np.int64), "area_px": np.zeros(0, np.int64)})
         return table.assign(**{f"mean_{c}": np.zeros(0) for c in self.columns}, predicted=[])
-
-    def _resolved(self) -> dict[str, Any]:
-        resolved = self.params.model_dump(mode="json")
-        if self.params.model == "auto":
-            resolved["model"] = self.card.id
-        if self.params.maps:
-            found = self.regions
-            resolved |= {"threshold": found.threshold, "smoothing": found.smoothing, "min_region_px": found.min_area_px}
-        return {**resolved, **self.plan.resolved()} if self.plan is not None else resolved
 
 
 class _Nowhere:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vitascope.core.errors import InputError
 from vitascope.core.result import Trust
+from vitascope.core.status import Status
 from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.pipelines.output_grid import OutputGrid
 
@@ -64,9 +65,9 @@ class PictureRows:
         """Whether no picture has a number."""
         return all(math.isnan(row[self._names[0]]) for row in self._rows)
 
-    def flags(self, more: Sequence[str] = ()) -> tuple[str, ...]:
-        """Return all flags, each once."""
-        return tuple(dict.fromkeys([*self._shared, *(f for flags in self._flags for f in flags), *more]))
+    def flags(self) -> tuple[str, ...]:
+        """Return the flags of the image and of its pictures, each once."""
+        return tuple(dict.fromkeys([*self._shared, *(f for flags in self._flags for f in flags)]))
 
     def message(self, trust: Trust) -> str:
         """Return the sentence of the run: why there is no number, or what makes it unsure."""
@@ -81,6 +82,6 @@ class PictureRows:
         found = []
         for row, own, message in zip(self._rows, self._flags, self._messages, strict=True):
             flags = tuple(dict.fromkeys([*self._shared, *own, *more]))
-            status = "REJECTED" if math.isnan(row[self._names[0]]) else "WARN" if flags else "OK"
+            status = Status.REJECTED if math.isnan(row[self._names[0]]) else Status.of_flags(flags)
             found.append({**row, "status": status, "flags": flags, "message": message})
         return tuple(found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,19 +13,18 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.versions import versions
+from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import assess_domain, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
-from vitascope.engine.preprocess import MAX_RESCALE, SAME_SIZE_FRACTION, rescale_factor
+from vitascope.engine.preprocess import rescale_factor
 from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
 from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
-from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import TemporaryStore
-from vitascope.networks.unet3d import UNet3d
+from vitascope.networks.unet3d import SLABS, UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader
 from vitascope.ops.objects.outlines import CoarseGrid, separate
 from vitascope.ops.objects.spheroids import (
@@ -39,6 +36,7 @@ from vitascope.ops.objects.spheroids import (
     with_place,
 )
 from vitascope.ops.tiling.chunks import chunk_slices
+from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.spheroid_channels import find_dyes, without_dye
 from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
@@ -46,8 +44,6 @@ from vitascope.tasks.spheroid import SpheroidParams
 DEFAULT_MODEL = "spheroid-live-dead"
 LEAST_PLANES = 3
 COARSE_UM = 8.0
-SLABS = 8
-"""Slabs of depth that live voxels are counted in, as in training."""
 
 Voxel = tuple[float, float, float]
 
@@ -85,19 +81,21 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> ProgressGen
     ----------
     SIM-spheroid (seed 003), sections 2.2 to 2.7.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    context = RunContext("spheroid", inputs, params)
     model = load_model(DEFAULT_MODEL if params.model == "auto" else params.model, "spheroid")
-    work = SpheroidRun(inputs, params, model)
+    work = SpheroidRun(context, model)
     for t in range(work.image.sizes["T"]):
         yield from work.do(t)
-    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+    return work.result()
 
 
 class SpheroidRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
-    def __init__(self, inputs: Mapping[str, Micrograph], params: SpheroidParams, model: LoadedModel) -> None:
-        self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
+    def __init__(self, context: RunContext[SpheroidParams], model: LoadedModel) -> None:
+        self.context, self.model = context, model
+        self.image, params = context.image, context.params
+        self.params = params
         check_stack(self.image)
         spec = model.card.input
         self.channels = find_dyes(self.image, params.channels, spec)
@@ -208,63 +206,45 @@ class SpheroidRun:
             voxels = control / float(np.prod(self.voxel_um))
             row["viability_of_control_percent"] = viability_of_control(self.model, live_by_plane / voxels)
 
-    def result(self, started: str, seconds: float) -> Result:
+    def result(self) -> Result:
         """Put everything together."""
-        card, image = self.model.card, self.image
+        card = self.model.card
         table = _joined(self.tables)
         axes = self.leading + "ZYX"
         outputs = (
             ImageOutput(
-                "probability",
-                "probability",
-                self.probability,
-                f"{self.leading}CZYX",
-                tuple(self.names[:-1]),
-                "probability",
+                kind="probability",
+                title="probability",
+                array=self.probability,
+                axes=f"{self.leading}CZYX",
+                channel_names=tuple(self.names[:-1]),
+                unit="probability",
             ),
             ImageOutput(
-                "density", "density", self.density, axes, ("density",), card.targets[-1].unit, (0.0, 1.5), "magma"
+                kind="density",
+                title="density",
+                array=self.density,
+                axes=axes,
+                channel_names=("density",),
+                unit=card.targets[-1].unit,
+                limits=(0.0, 1.5),
+                colormap="magma",
             ),
             LabelsOutput("labels", "live", self.live, axes, table),
             LabelsOutput("dead", "dead", self.dead, axes, table.iloc[:0]),
         )
-        plan_flags = self.plan.flags if self.plan is not None else ()
-        flags = tuple(dict.fromkeys([*self.flags, *plan_flags]))
-        provenance = Provenance(
-            task="spheroid",
-            model=card.id,
-            model_sha256=card.weights.sha256,
-            params=self._resolved(),
-            device=self.plan.device if self.plan else "none",
-            precision=self.plan.precision if self.plan else "none",
-            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
-            versions=versions(),
-            started=started,
-            seconds=round(seconds, 3),
-            trust=self.trust.level,
-            flags=list(flags),
-        )
-        return Result(
-            outputs,
-            tuple(self.rows),
-            "%",
-            image.place,
-            image.name,
-            "WARN" if flags else "OK",
-            flags,
-            " ".join(self.trust.reasons),
-            self.trust,
+        return self.context.result(
+            card,
+            self.plan,
+            outputs=outputs,
+            rows=self.rows,
+            unit="%",
+            flags=self.flags,
+            trust=self.trust,
             interval_level=card.intervals.level if card.intervals is not None else None,
             tables={"shells": _joined(self.shells)},
-            provenance=provenance,
             scratch=self.scratch,
         )
-
-    def _resolved(self) -> dict[str, Any]:
-        resolved = self.params.model_dump(mode="json")
-        if self.params.model == "auto":
-            resolved["model"] = self.model.card.id
-        return {**resolved, **self.plan.resolved()} if self.plan is not None else resolved
 
 
 class _View:

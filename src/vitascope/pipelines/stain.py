@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +11,7 @@ import pandas as pd
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
-from vitascope.core.versions import versions
+from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
@@ -22,12 +19,12 @@ from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
 from vitascope.io.models.cards import find_cards, read_card
-from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
+from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
 from vitascope.tasks.stain import StainParams
 
@@ -66,13 +63,12 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     ----------
     Pankova 2022 (seed 004), chapter 3.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    image = inputs["image"]
-    model = load_model(choose_model(image, params), "stain")
-    work = StainRun(inputs, params, model)
+    context = RunContext("stain", inputs, params)
+    model = load_model(choose_model(context.image, params), "stain")
+    work = StainRun(context, model)
     for number, picture in enumerate(work.pictures):
         yield from work.do(number, picture)
-    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+    return work.result()
 
 
 def choose_model(image: Micrograph, params: StainParams) -> str:
@@ -90,15 +86,17 @@ def choose_model(image: Micrograph, params: StainParams) -> str:
 class StainRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
-    def __init__(self, inputs: Mapping[str, Micrograph], params: StainParams, model: LoadedModel) -> None:
-        self.image, self.params, self.model, self.inputs = inputs["image"], params, model, inputs
+    def __init__(self, context: RunContext[StainParams], model: LoadedModel) -> None:
+        self.context, self.model = context, model
+        self.image, params = context.image, context.params
+        self.params = params
         card = model.card
         self.pictures, flags = select_pictures(self.image, card.input, params.channel, params.planes)
         self.scale, scale_flags = rescale_factor(
             self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
         )
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
-        self.stain = find_stain(inputs.get("reference"), self.image, card)
+        self.stain = find_stain(context.inputs.get("reference"), self.image, card)
         self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
         self.grid = OutputGrid(self.image, self.pictures, len(card.targets))
@@ -185,56 +183,38 @@ class StainRun:
         self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
         return {"objects": summary.pop("count"), **summary}
 
-    def result(self, started: str, seconds: float) -> Result:
+    def result(self) -> Result:
         """Put everything together."""
-        card, image = self.model.card, self.image
+        card = self.model.card
         names = tuple(t.name for t in card.targets)
         outputs: list[ImageOutput | LabelsOutput] = [
             ImageOutput(
-                "prediction", "predicted", self.prediction, self.axes + "YX", names, card.targets[0].unit, (0.0, 1.0)
+                kind="prediction",
+                title="predicted",
+                array=self.prediction,
+                axes=self.axes + "YX",
+                channel_names=names,
+                unit=card.targets[0].unit,
+                limits=(0.0, 1.0),
             )
         ]
         if self.masked is not None:
             outputs.append(LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table))
-        plan_flags = self.plan.flags if self.plan is not None else ()
-        flags = tuple(dict.fromkeys([*self.flags, *plan_flags]))
-        provenance = Provenance(
-            task="stain",
-            model=card.id,
-            model_sha256=card.weights.sha256,
-            params=self._resolved(card),
-            device=self.plan.device if self.plan else "none",
-            precision=self.plan.precision if self.plan else "none",
-            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
-            versions=versions(),
-            started=started,
-            seconds=round(seconds, 3),
-            trust=self.trust.level,
-            flags=list(flags),
-        )
-        return Result(
-            tuple(outputs),
-            tuple(self.rows),
-            "nuclei" if self.masked is not None else card.targets[0].unit,
-            image.place,
-            image.name,
-            "WARN" if flags else "OK",
-            flags,
-            " ".join(self.trust.reasons),
-            self.trust,
-            tables={
-                name: pd.concat(tables, ignore_index=True)
-                for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
-            },
-            provenance=provenance,
+        tables = {
+            name: pd.concat(tables, ignore_index=True)
+            for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
+        }
+        return self.context.result(
+            card,
+            self.plan,
+            outputs=outputs,
+            rows=self.rows,
+            unit="nuclei" if self.masked is not None else card.targets[0].unit,
+            flags=self.flags,
+            trust=self.trust,
+            tables=tables,
             scratch=self.scratch,
         )
-
-    def _resolved(self, card: ModelCard) -> dict[str, Any]:
-        resolved = self.params.model_dump(mode="json")
-        if self.params.model == "auto":
-            resolved["model"] = card.id
-        return {**resolved, **self.plan.resolved()} if self.plan is not None else resolved
 
 
 def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:

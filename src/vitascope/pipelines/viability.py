@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +11,7 @@ from numpy.typing import NDArray
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.core.result import ImageOutput, Provenance, Result, Trust
-from vitascope.core.versions import versions
+from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
@@ -24,12 +21,12 @@ from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
-from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.resnet import Nvir
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
+from vitascope.pipelines.run_context import RunContext
 from vitascope.stats.conformal import interval
 from vitascope.tasks.viability import ViabilityParams
 
@@ -69,14 +66,14 @@ def run(inputs: Mapping[str, Micrograph], params: ViabilityParams) -> ProgressGe
     ----------
     NViR (seed 001).
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    context = RunContext("viability", inputs, params)
     model = load_model(choose_model(params), "viability")
-    work = ViabilityRun(inputs, params, model)
+    work = ViabilityRun(context, model)
     for number, picture in enumerate(work.grid.pictures):
         yield Progress(number, len(work.grid.pictures), "Estimating viability")
         yield from work.do(picture)
     yield Progress(len(work.grid.pictures), len(work.grid.pictures), "Estimating viability")
-    return work.result(started.isoformat(timespec="seconds"), time.perf_counter() - clock)
+    return work.result()
 
 
 def choose_model(params: ViabilityParams) -> str:
@@ -107,8 +104,9 @@ SHARE = "living share"
 class ViabilityRun:
     """What one run holds: the map it fills and what it learned on the way."""
 
-    def __init__(self, inputs: Mapping[str, Micrograph], params: ViabilityParams, model: LoadedModel) -> None:
-        self.image, self.params, self.inputs, self.card = inputs["image"], params, inputs, model.card
+    def __init__(self, context: RunContext[ViabilityParams], model: LoadedModel) -> None:
+        self.context, self.image, self.card = context, context.image, model.card
+        params = self.params = context.params
         assert isinstance(model.network, Nvir)
         self.network, spec = model.network, self.card.input
         if spec.crop_to == "none" or spec.side_px is None:
@@ -119,7 +117,7 @@ class ViabilityRun:
         self.grid = OutputGrid(self.image, pictures, 1)
         names = ("viability", "viability_low", "viability_high")
         self.rows = PictureRows(self.grid, names, (*self.image.flags, *flags))
-        self.controls = self._controls(inputs.get("control"))
+        self.controls = self._controls(context.inputs.get("control"))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = open_square_backend(model, self.plan)
         self.scratch = TemporaryStore()
@@ -201,40 +199,34 @@ class ViabilityRun:
         most = 1.0 if self.card.targets[0].unit == SHARE else np.inf
         return max(0.0, float(low[0])), max(value, min(most, float(high[0])))
 
-    def result(self, started: str, seconds: float) -> Result:
+    def result(self) -> Result:
         """Put everything together."""
-        card, image = self.card, self.image
-        flags = self.rows.flags(self.plan.flags)
-        plan = {k: v for k, v in self.plan.resolved().items() if k != "tile_px"}
-        provenance = Provenance(
-            task="viability",
-            model=card.id,
-            model_sha256=card.weights.sha256,
-            params={**self.params.model_dump(mode="json"), "model": card.id, **plan},
-            device=self.plan.device,
-            precision=self.plan.precision,
-            inputs=[describe_input(role, given) for role, given in self.inputs.items()],
-            versions=versions(),
-            started=started,
-            seconds=round(seconds, 3),
-            trust=self.trust.level,
-            flags=list(flags),
-        )
-        unit = card.targets[0].unit
-        axes = self.grid.label_axes + "YX"
-        return Result(
-            ()
-            if self.map is None
-            else (ImageOutput("maps", "map", self.map, axes, ("",), unit, (-SHOWN, SHOWN), "PiYG"),),
-            self.rows.finished(self.plan.flags),
-            unit,
-            image.place,
-            image.name,
-            "REJECTED" if self.rows.refused else "WARN" if flags else "OK",
-            flags,
-            self.rows.message(self.trust),
-            self.trust,
+        card, axes, outputs = self.card, self.grid.label_axes + "YX", []
+        if self.map is not None:
+            limits = (-SHOWN, SHOWN)
+            outputs = [
+                ImageOutput(
+                    kind="maps",
+                    title="map",
+                    array=self.map,
+                    axes=axes,
+                    channel_names=("",),
+                    unit=card.targets[0].unit,
+                    limits=limits,
+                    colormap="PiYG",
+                )
+            ]
+        return self.context.result(
+            card,
+            self.plan,
+            outputs=outputs,
+            rows=self.rows.finished(self.plan.flags),
+            unit=card.targets[0].unit,
+            flags=self.rows.flags(),
+            trust=self.trust,
+            params=self.context.resolved_square(card, self.plan),
+            message=self.rows.message(self.trust),
+            rejected=self.rows.refused,
             interval_level=card.intervals.level if card.intervals else None,
-            provenance=provenance,
             scratch=self.scratch,
         )

@@ -125,8 +125,26 @@ class WellMaps:
             title, unit = "contribution", f"{self._unit}/px"
             even = self._network.top / g2 / self._most_px
         return (
-            ImageOutput("maps", title, self._weights, axes, ("map",), unit, (0.0, HIGHEST_SHARE * even), "magma"),
-            ImageOutput("maps", "percentile", self._ranks, axes, ("map",), "%", (0.0, 100.0), "viridis"),
+            ImageOutput(
+                kind="maps",
+                title=title,
+                array=self._weights,
+                axes=axes,
+                channel_names=("map",),
+                unit=unit,
+                limits=(0.0, HIGHEST_SHARE * even),
+                colormap="magma",
+            ),
+            ImageOutput(
+                kind="maps",
+                title="percentile",
+                array=self._ranks,
+                axes=axes,
+                channel_names=("map",),
+                unit="%",
+                limits=(0.0, 100.0),
+                colormap="viridis",
+            ),
             LabelsOutput("instances", "instances", self._labels, axes, self.table()),
         )
 

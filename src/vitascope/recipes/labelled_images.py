@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.formatting import name_some
 from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.read import decimal_comma, parse_number, read_table
@@ -21,7 +21,6 @@ from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 logger = logging.getLogger(__name__)
 
 PLACE_COLUMNS = ("plate", "well", "field")
-MOST_TOLD = 12
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,13 @@ def _listed(pair: ImagePair, folder: Path) -> LabelledImage:
     groups = find_groups([folder / pair.image])
     if len(groups) != 1:
         raise InputError(f"{pair.image} names {len(groups)} images, not one.", "Name the files of one image.")
-    return LabelledImage(groups[0], dict(pair.labels), pair.group or own_group(groups[0]), pair.treatment, source=pair)
+    return LabelledImage(
+        images=groups[0],
+        labels=dict(pair.labels),
+        group=pair.group or own_group(groups[0]),
+        treatment=pair.treatment,
+        source=pair,
+    )
 
 
 def own_group(images: ImageGroup) -> str:
@@ -97,7 +102,7 @@ def _of_folders(source: LabelledImageSource, targets: tuple[str, ...], folder: P
             "Each class has a folder of its name, with its images.",
         )
     return [
-        LabelledImage(group, one_class(target, targets), f"{target}/{group.name}")
+        LabelledImage(images=group, labels=one_class(target, targets), group=f"{target}/{group.name}")
         for target in targets
         for group in find_groups([by_name[target.lower()]], source.pattern or None)
     ]
@@ -119,7 +124,12 @@ def _of_table(source: LabelledImageSource, targets: tuple[str, ...], folder: Pat
         group = " ".join(_cell(row, c) for c in source.group)
         treatment = " ".join(_cell(row, c) for c in source.treatment)
         control = bool(source.control) and all(_cell(row, c) == v for c, v in source.control.items())
-        labelled_images += [LabelledImage(one, labels, group or own_group(one), treatment, control) for one in found]
+        labelled_images += [
+            LabelledImage(
+                images=one, labels=labels, group=group or own_group(one), treatment=treatment, control=control
+            )
+            for one in found
+        ]
         marks += [control] * len(found)
     if not labelled_images:
         raise InputError(
@@ -202,11 +212,6 @@ class _LabelReader:
         return found
 
 
-def _told(names: Sequence[object]) -> str:
-    more = len(names) - MOST_TOLD
-    return ", ".join(map(str, names[:MOST_TOLD])) + (f" and {more} more" if more > 0 else "")
-
-
 def one_class(name: str, targets: tuple[str, ...]) -> dict[str, float]:
     """Return the numbers of an image of one class: 1 for it, 0 for the others."""
     return {t: float(t == name) for t in targets}
@@ -250,10 +255,10 @@ class _Finder:
         """Tell of rows without an image, and of images without a row."""
         said = []
         if self._missing:
-            said.append(f"{table}, line {_told(self._missing)}: there is a number, and no image.")
+            said.append(f"{table}, line {name_some(self._missing)}: there is a number, and no image.")
         left = [g.name for g in self._groups if g.name not in self._lines]
         if left:
-            said.append(f"{_told(left)}: there is an image, and no number in {table}.")
+            said.append(f"{name_some(left)}: there is an image, and no number in {table}.")
         return said
 
     def _find(self, row: pd.Series[Any]) -> list[ImageGroup]:

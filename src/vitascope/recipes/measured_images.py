@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.formatting import name_some
 from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.tables.measured_values import Amount, read_amounts
 from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import AmountSource
 
 logger = logging.getLogger(__name__)
-
-MOST_TOLD = 12
 
 
 @dataclass(frozen=True)
@@ -87,27 +86,24 @@ def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) 
             well = f"{plate or amount.plate or group.place.plate} {group.place.well}".strip()
             own = {"image": group.name, "well": well or group.name}.get(source.by, own)
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
-            labelled_images.append(LabelledImage(replace(group, place=place), {target: amount.value}, own))
+            labelled_images.append(
+                LabelledImage(images=replace(group, place=place), labels={target: amount.value}, group=own)
+            )
     names = [labelled.images.name for labelled in labelled_images]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(
-            f"{table.name} has more than one amount for the image of {_told(twice)}.",
+            f"{table.name} has more than one amount for the image of {name_some(twice)}.",
             "Names of images must tell their plate where the table has several, or give each plate a folder.",
         )
     left = [g.name for g in groups if g.name not in used]
     where = f" of {plate}" if plate else ""
     problems = [f"{table.name}: {p}" for p in amounts.problems]
     if missing:
-        problems.append(f"{_told(missing)}{where}: there is an amount in {table.name}, and no image.")
+        problems.append(f"{name_some(missing)}{where}: there is an amount in {table.name}, and no image.")
     if left:
-        problems.append(f"{_told(left)}{where}: there is an image, and no amount in {table.name}.")
+        problems.append(f"{name_some(left)}{where}: there is an image, and no amount in {table.name}.")
     return Matched(tuple(labelled_images), tuple(problems))
-
-
-def _told(names: list[str]) -> str:
-    more = len(names) - MOST_TOLD
-    return ", ".join(names[:MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
 
 
 def _find(amount: Amount, groups: list[ImageGroup]) -> list[ImageGroup]:

@@ -191,7 +191,17 @@ def write_dose_plate(folder: Path, plate: DosePlate, name: str = "Dose") -> Prog
 def _pictures(plate: DosePlate, name: str) -> Iterator[tuple[str, PictureFile]]:
     for well in plate.truth["well"]:
         image = plate.image(well)
-        yield well, PictureFile(image, "YX", "uint16", f"{name}_{well}_s1", ("Brightfield",), PIXEL_SIZE_UM)
+        yield (
+            well,
+            PictureFile(
+                array=image,
+                axes="YX",
+                dtype="uint16",
+                name=f"{name}_{well}_s1",
+                channel_names=("Brightfield",),
+                pixel_size_um=PIXEL_SIZE_UM,
+            ),
+        )
 
 
 def _shading(side: int) -> NDArray[Any]:

@@ -121,7 +121,12 @@ def simulate_spheroid(
     live, total = int(np.count_nonzero(classes == LIVE)), int(np.count_nonzero(cells))
     control = int(np.count_nonzero(np.concatenate([[False], fit])[cells]))
     return SimulatedStack(
-        np.stack(pictures), classes, cells, voxel_zyx_um, live / max(total, 1), live / max(control, 1)
+        image=np.stack(pictures),
+        classes=classes,
+        cells=cells,
+        voxel_zyx_um=voxel_zyx_um,
+        viability=live / max(total, 1),
+        viability_of_control=live / max(control, 1),
     )
 
 

@@ -41,9 +41,6 @@ class VolumeOptics:
     gain: float = 8.0
 
 
-NOISE_FREE = VolumeOptics((0.0, 0.0, 0.0), float("inf"), 0.0, float("inf"), 0.0, 0.0)
-
-
 def image_volume(
     signal: NDArray[np.float32],
     tissue: NDArray[np.float32],

@@ -66,11 +66,6 @@ def concordance(truth: Sequence[float] | NDArray[Any], predicted: Sequence[float
     return float(2 * shared / (x.var() + y.var() + (x.mean() - y.mean()) ** 2))
 
 
-def why_undefined(truth: Sequence[float] | NDArray[Any], predicted: Sequence[float] | NDArray[Any]) -> str:
-    """Say why a correlation is not defined, in a sentence; empty if it is."""
-    return _undefined(*_pairs(truth, predicted))
-
-
 def _pairs(truth: Any, predicted: Any) -> tuple[Floats, Floats]:
     x, y = np.asarray(truth, np.float64).ravel(), np.asarray(predicted, np.float64).ravel()
     if len(x) != len(y):

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from vitascope.core.errors import InputError, ParameterError
 
 RESAMPLES = 2000
+"""From seed to seed an end of a 95 % interval then varies by 1.5 % of the width (normal statistic)."""
+
+CARD_RESAMPLES = 1000
+"""For figures of a card, of which there are many: 2.2 % of the width."""
+
 LEVEL = 0.95
 BLOCK_PX = 32
 LEAST_UNITS = 3
@@ -86,14 +91,28 @@ def resample_interval(
         )
     value = float(statistic(np.arange(units))) if units else math.nan
     if units < LEAST_UNITS:
-        return Interval(value, math.nan, math.nan, level, units, f"Only {units} units: at least {LEAST_UNITS}.")
+        return Interval(
+            value=value,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=units,
+            reason=f"Only {units} units: at least {LEAST_UNITS}.",
+        )
     rng = np.random.default_rng(seed)
     drawn = np.array([statistic(rng.integers(0, units, units)) for _ in range(resamples)], np.float64)
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
-        return Interval(value, math.nan, math.nan, level, units, "The statistic is not defined on any draw.")
+        return Interval(
+            value=value,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=units,
+            reason="The statistic is not defined on any draw.",
+        )
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), level, units)
+    return Interval(value=value, low=float(low), high=float(high), level=level, units=units)
 
 
 def group_interval(
@@ -130,45 +149,6 @@ def group_interval(
     return resample_interval(len(members), of_rows, resamples=resamples, level=level, seed=seed)
 
 
-def block_interval(
-    pictures: Sequence[NDArray[Any]],
-    statistic: Callable[..., float],
-    *,
-    block_px: int = BLOCK_PX,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Interval:
-    """Interval of a statistic of pictures, square blocks drawn with replacement.
-
-    Parameters
-    ----------
-    pictures : sequence of array, shape (Y, X) each
-        Blocks are drawn from all of them at the same places.
-    statistic : callable
-        Takes one array of shape (blocks, block_px, block_px) per picture and returns a number.
-    block_px : int, >= 1, px
-        Larger than what pixels know of each other, such as a nucleus. Only whole blocks count.
-    resamples, level, seed
-        See :func:`resample_interval`.
-
-    Returns
-    -------
-    Interval
-
-    Raises
-    ------
-    InputError
-        If the pictures are no planes of one shape.
-    """
-    blocks = [_blocks(p, block_px) for p in _same_shape(pictures)]
-
-    def of_blocks(drawn: NDArray[np.intp]) -> float:
-        return statistic(*(b[drawn] for b in blocks))
-
-    return resample_interval(len(blocks[0]), of_blocks, resamples=resamples, level=level, seed=seed)
-
-
 def pcc_interval(
     truth: NDArray[Any],
     predicted: NDArray[Any],
@@ -180,13 +160,14 @@ def pcc_interval(
 ) -> Interval:
     """Interval of the Pearson correlation of two pictures over blocks, from sums per block.
 
-    The same numbers as :func:`block_interval` with the correlation of all pixels drawn, in a fraction of the time.
+    The same numbers as from the pixels of the blocks drawn, in a fraction of the time. Only whole blocks count.
 
     Parameters
     ----------
     truth, predicted : array, shape (Y, X)
         Pixels that are not finite in both are left out.
     block_px : int, >= 1, px
+        Larger than what pixels know of each other, such as a nucleus.
     resamples, level, seed
         See :func:`resample_interval`.
 
@@ -207,7 +188,14 @@ def pcc_interval(
     x, y = (_blocks(p, block_px).reshape(-1, block_px * block_px) for p in _same_shape([truth, predicted]))
     both = np.isfinite(x) & np.isfinite(y)
     if not both.any():
-        return Interval(math.nan, math.nan, math.nan, level, len(x), "No pixel is finite in both pictures.")
+        return Interval(
+            value=math.nan,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=len(x),
+            reason="No pixel is finite in both pictures.",
+        )
     # about the means, so that the sums of squares keep their digits
     x = np.where(both, x - x[both].mean(), 0)
     y = np.where(both, y - y[both].mean(), 0)

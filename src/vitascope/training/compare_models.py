@@ -22,14 +22,6 @@ from vitascope.training.make_model import TrainingTask
 
 
 @runtime_checkable
-class HoldingOut(Protocol):
-    """What a task brings so that two models can be looked at side by side."""
-
-    def held_out(self, network: nn.Module) -> list[Preview]:
-        """Return the test part as a network predicts it."""
-
-
-@runtime_checkable
 class PreparingModule(Protocol):
     """A training module as the comparison sees it: it prepares the data of a recipe."""
 
@@ -69,7 +61,7 @@ def compare(first: str, second: str, recipe: Recipe, recipe_folder: Path) -> Pro
         trainee = yield from prepare(own, recipe_folder, loaded.network)
         yield Progress(number, 2, f"measuring {loaded.card.id}")
         measured.append(trainee.metrics(loaded.network))
-        shown.append(trainee.held_out(loaded.network) if isinstance(trainee, HoldingOut) else [])
+        shown.append(trainee.held_out(loaded.network))
         ids.append(loaded.card.id)
     if not measured[0]:
         raise ModelError(f"The recipe {recipe.id} keeps no test part.", "Name a share or groups to test on.")

@@ -22,7 +22,7 @@ import yaml
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, TrainingError
-from vitascope.core.paths import BUNDLED_MODELS, training_folder
+from vitascope.core.paths import BUNDLED_MODELS, RECIPE, training_folder
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.io.atomic import write_bytes
@@ -49,7 +49,6 @@ from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_groups import PlannedSplit
 from vitascope.training.data.split_pairs import split_by_group, split_pairs
 
-RECIPE = "recipe.yaml"
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
 QUICK_RATE, QUICK_BN_STATS = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98

@@ -10,14 +10,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vitascope.core.card import DataSource, Domain, InputSpec, Intervals, Metric, ModelCard, Target, Weights
+from vitascope.core.card import DataSource, Domain, Metric, ModelCard, Weights
 from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.versions import versions
@@ -31,52 +31,17 @@ from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.pair_check import words_of_ids
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
-from vitascope.training.loop.loop import Trained, TrainingJob, train
+from vitascope.training.loop.loop import Trained, train
 from vitascope.training.loop.optim import freeze, train_only_first
 from vitascope.training.run_log import TrainingRecord, recorded
 from vitascope.training.samplers.crops import Pair
+from vitascope.training.training_task import TrainingTask
 
 logger = logging.getLogger(__name__)
 
 DOMAIN_CROP_PX = 128
 REFIT, AGAIN = "refit", "training once more, on more of the images"
 HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
-
-
-class TrainingTask(TrainingJob, Protocol):
-    """What a task brings to training: data and loss for the loop, then what the card says of them.
-
-    ``input`` and ``targets`` are the recipe's, completed by what was found in the data; ``words`` tells the split,
-    ``counts`` how much of what there is; ``notes`` hold what the card is to warn of; ``hashes`` the files of data sets
-    whose recipe lists none.
-    """
-
-    input: InputSpec
-    targets: tuple[Target, ...]
-    description: str
-    counts: dict[str, int]
-    notes: tuple[str, ...]
-    hashes: dict[str, dict[str, str]]
-
-    def metrics(self, network: nn.Module) -> list[Metric]:
-        """Measure the trained network on what was kept apart; empty where nothing was."""
-
-    def domain(self, network: nn.Module) -> Domain | None:
-        """Describe the training images."""
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Choose values of the task's parameters that hold for this model, on training data."""
-
-    def intervals(self, network: nn.Module) -> Intervals | None:
-        """Calibrate the intervals of the model's numbers on what it was not trained on; None where it gives none."""
-
-
-@runtime_checkable
-class FittingTrainee(Protocol):
-    """What a task brings in addition whose numbers another laboratory has in another unit."""
-
-    def fit_head(self, network: nn.Module) -> None:
-        """Fit the last layers alone to the training data, in place."""
 
 
 Prepare = Callable[[Recipe, Path, nn.Module], ProgressGenerator[TrainingTask]]
@@ -161,9 +126,8 @@ def make_model(
 
 def _fitted(trainee: TrainingTask, network: nn.Module) -> nn.Module | None:
     """Fit the last layers of a network, where the task does that; returns a copy as it then is, else None."""
-    if not isinstance(trainee, FittingTrainee):
+    if not trainee.fit_head(network):
         return None
-    trainee.fit_head(network)
     return copy.deepcopy(network).eval()
 
 

@@ -4,6 +4,8 @@ from napari.layers import Image, Labels
 
 from gui_support import make_spec
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.micrograph import Micrograph
+from vitascope.engine.select_planes import find_channel
 from vitascope.gui.layers.snapshot import OWN
 from vitascope.gui.run.input_box import EMPTY, InputBox
 from vitascope.gui.run.layer_box import list_choices
@@ -121,6 +123,46 @@ def test_a_channel_whose_name_tells_is_preselected(box):
     layer = image((2, 30, 40), axis_labels=("c", "y", "x"), metadata={OWN: {"channel_names": ("DAPI", "Phase")}})
     give(box, layer)
     assert box.value()[1]["channel"] == "Phase"
+
+
+NAMES = [
+    ("DAPI", "Phase"),
+    ("BF", "GFP"),
+    ("TL", "FITC"),
+    ("tl_10x", "tl"),
+    ("Bright field", "Phase contrast"),
+    ("phase", "Phase contrast", "DAPI"),
+    ("DAPI", "GFP"),
+    ("DIC", "DIC"),
+    ("dapi", "Transmitted", "Labelfree"),
+]
+
+
+@pytest.mark.parametrize("names", NAMES)
+@pytest.mark.parametrize("wanted", ["phase", "brightfield", "dapi"])
+def test_the_dock_chooses_the_channel_that_the_pipeline_would(box, names, wanted):
+    pixels = np.zeros((len(names), 30, 40), np.uint16)
+    try:
+        taken = find_channel(Micrograph.from_array(pixels, axes="CYX", channel_names=names), None, wanted)
+    except InputError:
+        taken = None
+    box.set_model_channel(wanted)
+    give(box, Image(pixels, axis_labels=("c", "y", "x"), metadata={OWN: {"channel_names": names}}))
+    assert box.channel.currentData() == (None if taken is None else names[taken])
+
+
+def test_another_model_changes_the_guess_and_never_the_users_choice(box):
+    names = ("Phase", "Brightfield", "DAPI")
+    layer = image((3, 30, 40), axis_labels=("c", "y", "x"), metadata={OWN: {"channel_names": names}})
+    give(box, layer)
+    assert box.channel.currentData() is None
+    box.set_model_channel("brightfield")
+    assert box.channel.currentData() == "Brightfield"
+    box.set_model_channel("phase")
+    assert box.channel.currentData() == "Phase"
+    box.channel.setCurrentIndex(box.channel.findData("DAPI"))
+    box.set_model_channel("brightfield")
+    assert box.channel.currentData() == "DAPI"
 
 
 def test_planes_are_typed_as_numbers_and_ranges(box):

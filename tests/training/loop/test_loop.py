@@ -9,12 +9,12 @@ from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import TrainingParams
 from vitascope.training.loop import checkpoint
 from vitascope.training.loop.checkpoint import LATEST, PREVIOUS, load_state
-from vitascope.training.loop.loop import learning_rate_factor, train
+from vitascope.training.loop.loop import TrainingJob, learning_rate_factor, train
 
 PARAMS = TrainingParams(epochs=4, steps_per_epoch=5, batch_size=4, average_decay=0.9, learning_rate=0.01)
 
 
-class Line:
+class Line(TrainingJob):
     """Fits y = 2 x - 1 with a small network that has dropout and batch statistics."""
 
     def __init__(self):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from vitascope.core.errors import TrainingError
-from vitascope.core.training_params import AugmentParams
-from vitascope.training.samplers.volume_crops import PLAIN, LabelledVolume, VolumeSampler
+from vitascope.core.training_params import PLAIN, AugmentParams
+from vitascope.training.samplers.volume_crops import LabelledVolume, VolumeSampler
 
 RNG = np.random.default_rng(0)
 CROP = (4, 8, 8)

@@ -10,6 +10,7 @@ import pandas as pd
 from vitascope.core.errors import VitascopeError
 from vitascope.core.flags import join_flags
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.status import Status
 from vitascope.io.plates.plate import Plate, Site
 from vitascope.ops.intensity.quality import look
 from vitascope.stats.plate_normalise import robust_z
@@ -58,7 +59,8 @@ def image_quality(plate: Plate, channel: int = 0) -> ProgressGenerator[pd.DataFr
     noticed = [join_flags(tuple(words)) for words in flags]
     table["flags"] = [own or more for own, more in zip(table["flags"], noticed, strict=True)]
     table["status"] = [
-        "WARN" if status == "OK" and more else status for status, more in zip(table["status"], noticed, strict=True)
+        status if status == Status.FAILED else str(Status.of_flags(more))
+        for status, more in zip(table["status"], noticed, strict=True)
     ]
     return table
 
@@ -71,7 +73,7 @@ def _row(site: Site, channel: int) -> dict[str, Any]:
         "well": place.well,
         "field": place.field,
         "time": place.time,
-        "status": "OK",
+        "status": str(Status.OK),
         "flags": "",
         **dict.fromkeys(NUMBERS, np.nan),
         "message": "",
@@ -80,7 +82,7 @@ def _row(site: Site, channel: int) -> dict[str, Any]:
         image = site.open()
         plane = np.asarray(image.plane(c=min(channel, image.sizes["C"] - 1), z=image.sizes["Z"] // 2))
     except VitascopeError as error:
-        return {**row, "status": "FAILED", "flags": error.flag, "message": str(error)}
+        return {**row, "status": str(Status.FAILED), "flags": error.flag, "message": str(error)}
     low, high = _scale(plane)
     return {**row, **look(plane, low, high)}
 

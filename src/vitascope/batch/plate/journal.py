@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,7 +226,15 @@ class Journal:
         )
         for name, plate, well, field, time, status, reason, message, rows, pictures in self._each(query):
             place = WellPosition(plate, well, field, time)
-            yield Entry(name, place, status, reason, message, json.loads(rows), tuple(json.loads(pictures)))
+            yield Entry(
+                name=name,
+                place=place,
+                status=status,
+                reason=reason,
+                message=message,
+                rows=json.loads(rows),
+                pictures=tuple(json.loads(pictures)),
+            )
 
     def provenances(self) -> Iterator[Provenance]:
         """Give the provenance of each image that has one, in the order of the plate."""
@@ -314,9 +322,3 @@ def from_bytes(content: bytes) -> pd.DataFrame:
 def _plain(value: Any) -> Any:
     convert: Callable[[], Any] | None = getattr(value, "tolist", None)
     return convert() if convert is not None else str(value)
-
-
-def as_row(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as a journal gives it back: numpy's numbers as Python's."""
-    row: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
-    return row

@@ -15,6 +15,7 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
+from vitascope.core.status import Status
 from vitascope.core.well import Well
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.read import open_plate
@@ -130,7 +131,7 @@ class PlateResults:
         if _text(first.get("dose")):
             known.insert(1, f"{first['dose']:g} {_text(first.get('dose_unit'))}".strip())
         values = [_text(value) or "-" for value in part[column]] if column in part else []
-        status = sorted(set(part["status"]) - {"OK"})
+        status = sorted(set(part["status"]) - {Status.OK})
         told = [
             str(well),
             *(text for text in known if text),
@@ -197,7 +198,15 @@ def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:
     table : DataFrame
         See :func:`vitascope.batch.plate.image_quality.image_quality`.
     """
-    return PlateResults(plate.path, plate.name, "image quality", plate.rows, plate.columns, table, 0)
+    return PlateResults(
+        folder=plate.path,
+        name=plate.name,
+        task="image quality",
+        rows=plate.rows,
+        columns=plate.columns,
+        frame=table,
+        latest=0,
+    )
 
 
 def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
@@ -258,7 +267,9 @@ def open_plate_results(folder: str | Path) -> PlateResults:
         frame = results_frame(journal, _saved_map(folder))
         rows, columns = journal.get("shape")
         latest = journal.latest()
-    return PlateResults(folder, about["plate"], about["task"], rows, columns, frame, latest)
+    return PlateResults(
+        folder=folder, name=about["plate"], task=about["task"], rows=rows, columns=columns, frame=frame, latest=latest
+    )
 
 
 def _saved_map(folder: Path) -> PlateMap | None:

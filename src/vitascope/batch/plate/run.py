@@ -18,12 +18,11 @@ from vitascope.batch.plate.tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.status import NOT_DONE
 from vitascope.io.atomic import TEMPORARY, check_writable
 from vitascope.io.models.cards import find_model
 from vitascope.io.results.images import remove
 from vitascope.io.results.plate_images import PlatePictures
-
-NOT_DONE = ("FAILED", "INCOMPLETE")
 
 WAIT_S = 0.1
 """How long to wait for workers before looking whether the run was cancelled."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from vitascope.batch.plate.journal import Journal
 from vitascope.core.flags import join_flags
 from vitascope.core.result import Provenance
+from vitascope.core.status import JUDGED
 from vitascope.core.versions import versions
 from vitascope.core.well import PLATE_SHAPES
 from vitascope.io.atomic import atomic_write
@@ -159,7 +160,7 @@ def wells_frame(results: pd.DataFrame) -> pd.DataFrame:
     keys = ["plate", "well", "time"]
     known = [name for name in results.columns if name in MAP_COLUMNS and name not in keys]
     grouped = results.groupby(keys, sort=False, dropna=False)
-    judged = results["status"].isin(["OK", "WARN"]).groupby([results[key] for key in keys], sort=False, dropna=False)
+    judged = results["status"].isin(JUDGED).groupby([results[key] for key in keys], sort=False, dropna=False)
     numbers = number_columns(results)
     table = pd.concat([grouped[known].first(), judged.sum().rename("fields"), grouped[numbers].mean()], axis=1)
     table = table.reset_index()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import FormParams, describe_validation, field_extra
-from vitascope.gui.common.layout import Fold, add_row, make_form
+from vitascope.gui.common.layout import Collapsible, add_row, make_form
 
 LARGEST_INT = 2**31 - 1
 WRONG_STYLE = "border: 1px solid #D55E00;"
@@ -179,7 +179,7 @@ class ParamsForm(QWidget):  # type: ignore[misc]
         plain = [e for e in self.editors.values() if not field_extra(e.field, "advanced")]
         advanced = [e for e in self.editors.values() if field_extra(e.field, "advanced")]
         layout.addLayout(_rows(plain))
-        self.fold = Fold("More settings", _rows(advanced))
+        self.fold = Collapsible("More settings", _rows(advanced))
         self.fold.setVisible(bool(advanced))
         layout.addWidget(self.fold)
         self.setValue(params.make())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -10,12 +12,21 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QScrollArea,
-    QToolButton,
-    QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 LABEL_WIDTH_PX = 80
+EXPANDED, COLLAPSED = "▼", "▶"
+QWIDGETSIZE_MAX = 16777215
+"""Qt's word for no limit, which its Python bindings do not have."""
+
+FOLD_STYLE = (
+    "QPushButton { text-align: left; border: none; outline: none; padding: 3px; background: transparent; }"
+    "QPushButton:focus { border: 1px solid #56B4E9; }"
+)
+LINE_PX = 22
+"""Height of a row in a table."""
 
 
 def make_form() -> QFormLayout:
@@ -92,8 +103,11 @@ def scrolling(part: QWidget) -> QScrollArea:
     return area
 
 
-class Fold(QWidget):  # type: ignore[misc]
-    """Settings behind a button; what is folded away is skipped by the Tab key too.
+class Collapsible(QCollapsible):  # type: ignore[misc]
+    """Settings behind a button: superqt's collapsible, without its animation.
+
+    Three things are its own. What is folded away is hidden, not only flat, so that the Tab key skips it; the button
+    shows that it has the keyboard; and the content may grow later without being cut off.
 
     Parameters
     ----------
@@ -102,34 +116,27 @@ class Fold(QWidget):  # type: ignore[misc]
     """
 
     def __init__(self, title: str, content: QLayout, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.button, self.content = QToolButton(), QWidget()
-        self.button.setText(title)
-        self.button.setCheckable(True)
-        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.button.setStyleSheet(
-            "QToolButton { border: none; padding: 3px; } QToolButton:focus { border: 1px solid #56B4E9; }"
-        )
-        self.content.setLayout(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.button)
-        layout.addWidget(self.content)
-        self.button.toggled.connect(self._show)
+        super().__init__(title, parent, EXPANDED, COLLAPSED)
+        inside = QWidget()
+        inside.setLayout(content)
+        discard(self.content())
+        self.setContent(inside)
+        self.setDuration(0)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.toggleButton().setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.toggleButton().setStyleSheet(FOLD_STYLE)
+        self.toggled.connect(self._show)
         self._show(False)
 
     def _show(self, opened: bool) -> None:
-        self.content.setVisible(opened)
-        self.button.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self.content().setMaximumHeight(QWIDGETSIZE_MAX if opened else 0)
+        self.content().setVisible(opened)
 
-    def expand(self) -> None:
-        """Show the content."""
-        self.button.setChecked(True)
-
-    def collapse(self) -> None:
-        """Fold it away."""
-        self.button.setChecked(False)
+    def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
+        """Draw the arrows in the theme's colour, which is known only now."""
+        self.setExpandedIcon(EXPANDED)
+        self.setCollapsedIcon(COLLAPSED)
+        super().showEvent(event)
 
 
 RUN_STYLE = (

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitascope.core.card import InputSpec
+from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.result import Trust, TrustLevel
 
-SAME_SIZE_FRACTION = 0.02
-FAR_APART = 8.0
 NOTABLE = 2.0
 EDGE = "at the edge of what the model knows"
 
@@ -95,7 +94,7 @@ def _compare_sizes(
         return "fits", f"{numbers}."
     if not rescale:
         return "unsure", f"{numbers}, and 'Match pixel size' is off."
-    if ratio > FAR_APART:
+    if ratio > MAX_RESCALE:
         return "outside", f"{numbers}: too far apart."
     if ratio > NOTABLE:
         return "unsure", f"{numbers}: {ratio:.1f} times apart. The image is rescaled, which changes its sharpness."

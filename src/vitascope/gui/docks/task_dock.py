@@ -144,6 +144,8 @@ class TaskDock(Dock):
         """Show whether a run can start, and whether the image fits the model."""
         if self.runner.running:
             return
+        card = self.model.card()
+        self.input.set_model_channel(card.input.channels[0] if card is not None else "")
         self._show_readiness()
         self._show_fit()
 

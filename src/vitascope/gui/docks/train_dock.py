@@ -21,17 +21,27 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.paths import RECIPE
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import RUN_STYLE, Fold, add_row, discard, make_form, make_line, make_note, make_title
+from vitascope.gui.common.layout import (
+    RUN_STYLE,
+    Collapsible,
+    add_row,
+    discard,
+    make_form,
+    make_line,
+    make_note,
+    make_title,
+)
 from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots, figure_name
-from vitascope.gui.train.train_run import RECIPE, Said, libraries, said, train_new, train_steps, unfinished
+from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.late_modules import load_finetuning
@@ -129,7 +139,7 @@ class TrainDock(Dock):
         self.unfinished.setAccessibleName("Unfinished trainings")
         row.addWidget(self.unfinished, 1)
         row.addWidget(self.resume_button)
-        self.resume_fold = Fold("Unfinished trainings", row)
+        self.resume_fold = Collapsible("Unfinished trainings", row)
         return self.resume_fold
 
     def _task_changed(self, *_: object) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 from napari.layers import Labels, Layer
 from napari.utils.colormaps import ensure_colormap
 
+from vitascope.core.channels import is_label_free
 from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.layers.frame import Frame
-from vitascope.gui.layers.snapshot import OWN, PROVENANCE, checksum, is_label_free
+from vitascope.gui.layers.snapshot import OWN, PROVENANCE, checksum
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,6 @@ OWN = "vitascope"
 """Key of what we keep in a layer's metadata: its files, and what the user told of it."""
 
 PROVENANCE = "provenance"
-LABEL_FREE = ("phase", "bright", "dic", "trans", "label-free", "labelfree", "contrast")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,16 +134,16 @@ def snapshot_layers(layers: Sequence[Image], axes: str | None = None, stacked: L
     alone = len(layers) == 1 or whole
     frame = Frame.of_layer(first, axes)
     return Snapshot(
-        arrays,
-        axes + "S" if first.rgb else axes,
-        stacked,
-        replace(frame, name=known["image"]) if whole else frame,
-        replace(scale, channel_names=names if len(names) == channels else ()),
-        known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
-        known.get("place", WellPosition()),
-        tuple(known.get("sources", ())) if alone else (),
-        known.get("channel") if len(layers) == 1 else None,
-        known.get("checksum"),
+        arrays=arrays,
+        axes=axes + "S" if first.rgb else axes,
+        stacked=stacked,
+        frame=replace(frame, name=known["image"]) if whole else frame,
+        scale=replace(scale, channel_names=names if len(names) == channels else ()),
+        name=known.get("image", first.name) if alone else f"{first.name} +{len(layers) - 1}",
+        place=known.get("place", WellPosition()),
+        sources=tuple(known.get("sources", ())) if alone else (),
+        channel=known.get("channel") if len(layers) == 1 else None,
+        checksum=known.get("checksum"),
     )
 
 
@@ -236,8 +235,3 @@ def checksum(array: Any) -> int | None:
     if not isinstance(array, np.ndarray):
         return None
     return zlib.crc32(np.ascontiguousarray(array).view(np.uint8).data) if array.size else 0
-
-
-def is_label_free(channel_name: str) -> bool:
-    """Tell whether a channel's name says that it shows transmitted light."""
-    return any(word in channel_name.lower() for word in LABEL_FREE)

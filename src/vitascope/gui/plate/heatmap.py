@@ -9,6 +9,7 @@ import numpy as np
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 
+from vitascope.core.status import Status
 from vitascope.core.well import Well
 
 ROBUST_PERCENT = (1.0, 99.0)
@@ -18,7 +19,8 @@ FADED = 45
 KINDS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Colours that colour-blind people can tell apart (Okabe and Ito 2008)."""
 
-KNOWN_KINDS = {"OK": "#009E73", "WARN": "#E69F00", "REJECTED": "#999999", "FAILED": "#D55E00", "INCOMPLETE": "#CC79A7",
+KNOWN_KINDS = {Status.OK: "#009E73", Status.WARN: "#E69F00", Status.REJECTED: "#999999", Status.FAILED: "#D55E00",
+               Status.INCOMPLETE: "#CC79A7",
                "negative": "#0072B2", "positive": "#D55E00", "treated": "#009E73", "blank": "#999999"}  # fmt: skip
 
 

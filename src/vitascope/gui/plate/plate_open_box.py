@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.errors import VitascopeError
-from vitascope.gui.common.layout import Fold, add_row, make_form, make_note, narrow
+from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, narrow
 from vitascope.io.filenames.preview import PARTS, preview_pattern
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.read import find_plates
@@ -76,7 +76,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         self.matched = make_note()
         for part in (self.pattern, self.matched, self.preview, self.use):
             inside.addWidget(part)
-        self.fold = Fold("File names", inside)
+        self.fold = Collapsible("File names", inside)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(buttons)

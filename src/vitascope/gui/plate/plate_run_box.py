@@ -29,7 +29,7 @@ from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.paths import SAMPLES, cache
 from vitascope.core.progress import Progress
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import Fold, add_row, make_form, make_note, scrolling
+from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, scrolling
 from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.gui.plate.plate_command import plate_command
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
@@ -97,7 +97,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         more = make_form()
         add_row(more, "Workers", self.workers, "Processes of their own on this machine; 0 computes in this window.")
         add_row(more, "Cluster", self.scheduler, "Address of a dask scheduler; its workers are used instead.")
-        self.fold = Fold("Who computes", more)
+        self.fold = Collapsible("Who computes", more)
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)
         self.bar.hide()
@@ -180,14 +180,14 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         out, scheduler = Path(self.out.text().strip()), self.scheduler.text().strip() or None
         workers = self.workers.value() or None
         job = PlateJob(
-            spec,
-            self._plate,
-            params,
-            out,
-            self.plate_map,
-            scheduler,
-            None if scheduler else workers,
-            self._pixel_size_um(),
+            spec=spec,
+            plate=self._plate,
+            params=params,
+            out=out,
+            plate_map=self.plate_map,
+            scheduler=scheduler,
+            workers=None if scheduler else workers,
+            pixel_size_um=self._pixel_size_um(),
             pattern=self._pattern,
             redo=self.redo.isChecked(),
         )

@@ -14,7 +14,6 @@ from vitascope.core.well import Well
 
 MARGIN_PX = 20
 EMPTY = QColor(128, 128, 128, 40)
-OUTLINE = QColor(128, 128, 128, 120)
 CHOSEN = QColor("#D55E00")
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
 

@@ -110,9 +110,9 @@ def find_files(run: FinishedRun, role: str) -> FileInput:
     name = read.channel_names[channel] if channel is not None and read.channel_names else ""
     differs = read.pixel_size_um != image.pixel_size_um
     return FileInput(
-        tuple(paths), channel, name, axes,
-        image.pixel_size_um if differs else None,
-        differs and image.pixel_size_um is None,
+        paths=tuple(paths), channel=channel, name=name, axes=axes,
+        pixel_size_um=image.pixel_size_um if differs else None,
+        forget_size=differs and image.pixel_size_um is None,
     )  # fmt: skip
 
 

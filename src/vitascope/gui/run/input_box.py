@@ -10,6 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from vitascope.core.channels import label_free_channel
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.flags import FLAGS
 from vitascope.gui.common.form import WRONG_STYLE, parse_numbers
@@ -18,7 +19,6 @@ from vitascope.gui.layers.snapshot import (
     OWN,
     Snapshot,
     guess_axes,
-    is_label_free,
     possible_axes,
     remember,
     snapshot_layers,
@@ -51,6 +51,8 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.main = self.layer_boxes[spec.roles[0].name]
         self.axes = QComboBox()
         self.channel = QComboBox()
+        self._model_channel = ""
+        self._guessed: str | None = None
         self.channels, self.planes = QLineEdit(), QLineEdit()
         self.pixel_size = QLineEdit()
         self.note = make_note()
@@ -120,6 +122,14 @@ class InputBox(QWidget):  # type: ignore[misc]
         if any(not same_choice(before[name], box.choice()) for name, box in self.layer_boxes.items()):
             self._layer_changed()
 
+    def set_model_channel(self, name: str) -> None:
+        """Take note of what the model calls its channel; a channel that the user chose stays chosen."""
+        changed = name != self._model_channel
+        self._model_channel = name
+        if changed and self.channel.count() and self.channel.currentData() == self._guessed:
+            self._offer_channels(self._offered())
+            self.valueChanged.emit()
+
     def _layer_changed(self) -> None:
         choice = self.main.choice()
         layer = choice.layers[0] if choice else None
@@ -164,16 +174,25 @@ class InputBox(QWidget):  # type: ignore[misc]
     def _show_channels(self, snapshot: Snapshot) -> None:
         names = snapshot.scale.channel_names or tuple(str(i) for i in range(snapshot.sizes["C"]))
         self.channels.setPlaceholderText(f"by name, out of {', '.join(names)}")
-        if names == tuple(self.channel.itemData(i) for i in range(self.channel.count()) if self.channel.itemData(i)):
-            return
-        told = [name for name in names if is_label_free(name)]
+        if names != self._offered():
+            self._offer_channels(names)
+
+    def _offered(self) -> tuple[str, ...]:
+        """Return the channels that can be chosen."""
+        found = (self.channel.itemData(i) for i in range(self.channel.count()))
+        return tuple(name for name in found if name)
+
+    def _offer_channels(self, names: tuple[str, ...]) -> None:
+        """Let one of these be chosen, and choose the one that a run without a choice would take."""
+        told = label_free_channel(names, self._model_channel)
         self.channel.blockSignals(True)
         self.channel.clear()
-        if len(told) != 1:
+        if told is None:
             self.channel.addItem("choose …", None)
         for name in names:
             self.channel.addItem(name, name)
-        self.channel.setCurrentIndex(self.channel.findData(told[0]) if len(told) == 1 else 0)
+        self._guessed = None if told is None else names[told]
+        self.channel.setCurrentIndex(max(0, self.channel.findData(self._guessed)))
         self.channel.blockSignals(False)
 
     def _show_pixel_size(self, snapshot: Snapshot) -> None:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from vitascope.core.channels import is_label_free
 from vitascope.gui.common.layout import narrow
-from vitascope.gui.layers.snapshot import OWN, is_label_free, is_result
+from vitascope.gui.layers.snapshot import OWN, is_result
 from vitascope.io.filenames.parse import natural
 from vitascope.tasks.spec import Role
 

@@ -9,13 +9,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from vitascope.core.formatting import number_text, quantity_text
-from vitascope.gui.common.layout import Fold
+from vitascope.gui.common.layout import LINE_PX, Collapsible
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TITLE = "Places that count most"
-LINE_PX, HEIGHT_PX = 22, 165
+HEIGHT_PX = 165
 NOT_SHOWN = ("label", "rank", "time", "z")
 
 
@@ -41,7 +41,7 @@ class TopInstancesBox(QWidget):  # type: ignore[misc]
         inside.addWidget(self.table)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(Fold(TITLE, inside))
+        layout.addWidget(Collapsible(TITLE, inside))
         self._places: pd.DataFrame | None = None
         self._labels: list[int] = []
         self.clear()

@@ -23,14 +23,14 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.flags import FLAGS
 from vitascope.core.formatting import interval_texts, number_text
-from vitascope.gui.common.layout import make_note
+from vitascope.gui.common.layout import LINE_PX, make_note
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.plots import draw_wells
 from vitascope.gui.common.result_text import picture_text
 from vitascope.io.filenames.parse import natural
 from vitascope.tasks.spec import TaskSpec
 
-HEIGHT_PX, LINE_PX = 300, 22
+HEIGHT_PX = 300
 WEIGHT = {"outside_model": -2, "unsure": -1}
 """Flags that come before others as frequent."""
 

@@ -21,12 +21,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from vitascope.core.paths import user_models
+from vitascope.core.paths import training_recipes
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.gui.common.layout import add_row, make_form, narrow
 from vitascope.gui.train.train_plots import FIGURE, START, FigureBox, brightest_square, plain_axes
-from vitascope.gui.train.train_run import RECIPE
 from vitascope.io.models.cards import find_cards
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.comparison import Comparison
@@ -88,7 +87,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
     def reload(self) -> None:
         """Look for models and trainings again."""
         models = list(find_cards())
-        recipes = sorted((user_models() / "training").glob(f"*/{RECIPE}"))
+        recipes = training_recipes()
         for box, entries in (
             (self.first, [(m, m) for m in models]),
             (self.second, [(m, m) for m in models]),

@@ -86,16 +86,16 @@ class LayerPair:
             else:
                 targets[name] = pixels
         return TrainingPair(
-            self.name,
-            self.image.micrograph(),
-            targets,
-            painted,
-            self.classes,
-            self.group,
-            self.asked.get("channel"),
-            self.asked.get("planes"),
-            self.asked.get("channels"),
-            self.values,
+            name=self.name,
+            image=self.image.micrograph(),
+            targets=targets,
+            painted=painted,
+            classes=self.classes,
+            group=self.group,
+            channel=self.asked.get("channel"),
+            planes=self.asked.get("planes"),
+            channels=self.asked.get("channels"),
+            values=self.values,
         )
 
     def checked(self, spec: TaskSpec, card: ModelCard) -> CheckedPair:

@@ -230,14 +230,14 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             self._say(str(error))
             return
         pair = LayerPair(
-            snapshots[self._spec.roles[0].name],
-            asked,
-            {name: box.currentData() for name, box in self.truths.items()},
-            self.meaning.currentData(),
-            self._classes(),
-            self.group.text().strip(),
-            self.annotations.column.currentText(),
-            self.annotations.side.value(),
+            image=snapshots[self._spec.roles[0].name],
+            asked=asked,
+            truths={name: box.currentData() for name, box in self.truths.items()},
+            meaning=self.meaning.currentData(),
+            classes=self._classes(),
+            group=self.group.text().strip(),
+            column=self.annotations.column.currentText(),
+            side_px=self.annotations.side.value(),
         )
         item = QListWidgetItem(f"{pair.name}: looking at it …")
         item.setData(Qt.ItemDataRole.UserRole, pair)

@@ -11,14 +11,13 @@ from qtpy.QtGui import QImage, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from vitascope.core.training_params import EpochProgress, Preview
+from vitascope.gui.common.runner import Launch
 
 NOT_FIGURES = ("epoch", "loss", "learning_rate", "score")
 LOSS, FIGURE, START = "#E69F00", "#0072B2", "#999999"
 HEIGHT_PX, LEAST_WIDTH_PX = 330, 200
 MOST_PX = 400
 DPI = 100
-
-Launch = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class FigureBox(QWidget):  # type: ignore[misc]

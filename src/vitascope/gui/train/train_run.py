@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
-from vitascope.core.paths import user_models
+from vitascope.core.paths import RECIPE, training_recipes, user_models
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.models.cards import read_card
 from vitascope.recipes.finetune import SetUp
@@ -20,7 +20,6 @@ from vitascope.tasks.protocols import FineTuningModule
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 
-RECIPE = "recipe.yaml"
 FAR = 1_000_000
 
 
@@ -90,6 +89,6 @@ def has_checkpoint(name: str) -> bool:
 
 def unfinished() -> list[Path]:
     """List the folders of runs that were set up and have given no model yet, the latest first."""
-    folders = [path.parent for path in (user_models() / "training").glob(f"*/{RECIPE}")]
+    folders = [path.parent for path in training_recipes()]
     waiting = [folder for folder in folders if not (user_models() / f"{folder.name}.json").exists()]
     return sorted(waiting, key=lambda folder: (folder / RECIPE).stat().st_mtime, reverse=True)

@@ -95,7 +95,10 @@ class ValueTable(QWidget):  # type: ignore[misc]
             self.table.insertRow(row)
             image = QTableWidgetItem(snapshot.name)
             image.setFlags(image.flags() & ~Qt.ItemFlag.ItemIsEditable)
-            image.setData(Qt.ItemDataRole.UserRole, LayerPair(snapshot, {}, {}, "", (), ""))
+            image.setData(
+                Qt.ItemDataRole.UserRole,
+                LayerPair(image=snapshot, asked={}, truths={}, meaning="", classes=(), group=""),
+            )
             for column, item in ((IMAGE, image), (VALUE, QTableWidgetItem()), (GROUP, QTableWidgetItem())):
                 self.table.setItem(row, column, item)
             self.table.blockSignals(False)

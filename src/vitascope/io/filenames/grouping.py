@@ -166,11 +166,11 @@ def lay_out(members: list[Member]) -> ImageGroup:
             "Add the missing files, or give the channels one at a time.",
         )
     return ImageGroup(
-        "",
-        tuple(tuple(cells[cell] for cell in row) for row in grid),
-        tuple(name for _, name in sorted(channels.items()) if name),
-        tuple(name for _, name in sorted(planes.items()) if name),
-        members[0].parts.place,
+        name="",
+        grid=tuple(tuple(cells[cell] for cell in row) for row in grid),
+        channels=tuple(name for _, name in sorted(channels.items()) if name),
+        planes=tuple(name for _, name in sorted(planes.items()) if name),
+        place=members[0].parts.place,
     )
 
 

@@ -154,14 +154,14 @@ def _nd2_scenes(path: Path) -> tuple[Scene, ...]:
         channels = tuple(str(one.channel.name) for one in getattr(file.metadata, "channels", None) or ())
         return tuple(
             Scene(
-                index,
-                names[index] if index < len(names) else "",
-                axes,
-                tuple(sizes[axis] for axis in axes),
-                str(file.dtype),
-                to_um(float(voxel.x), "um"),
-                to_um(float(voxel.z), "um") if "Z" in axes else None,
-                channels,
+                index=index,
+                name=names[index] if index < len(names) else "",
+                axes=axes,
+                shape=tuple(sizes[axis] for axis in axes),
+                dtype=str(file.dtype),
+                pixel_size_um=to_um(float(voxel.x), "um"),
+                z_step_um=to_um(float(voxel.z), "um") if "Z" in axes else None,
+                channels=channels,
             )
             for index in range(sizes.get("P", 1))
         )
@@ -200,7 +200,17 @@ def _lif_scenes(path: Path) -> tuple[Scene, ...]:
             shape = tuple(sizes[axis] for axis in axes)
             steps = {axis: _step(image.coords.get(axis)) for axis in "XZ"}
             name = str(getattr(image, "path", "") or image.name)
-            scenes.append(Scene(index, name, axes, shape, str(np.dtype(image.dtype)), steps["X"], steps["Z"]))
+            scenes.append(
+                Scene(
+                    index=index,
+                    name=name,
+                    axes=axes,
+                    shape=shape,
+                    dtype=str(np.dtype(image.dtype)),
+                    pixel_size_um=steps["X"],
+                    z_step_um=steps["Z"],
+                )
+            )
     return tuple(scenes)
 
 
@@ -273,7 +283,18 @@ def _czi_scenes(path: Path) -> tuple[Scene, ...]:
             shape = tuple(sizes[axis] for axis in axes)
             size, step = (to_um(float(steps.get(axis) or "nan"), "m") for axis in "XZ")
             dtype = str(np.dtype(entries[0].dtype))
-            scenes.append(Scene(index, names.get(index, ""), axes, shape, dtype, size, step, channels))
+            scenes.append(
+                Scene(
+                    index=index,
+                    name=names.get(index, ""),
+                    axes=axes,
+                    shape=shape,
+                    dtype=dtype,
+                    pixel_size_um=size,
+                    z_step_um=step,
+                    channels=channels,
+                )
+            )
         return tuple(scenes)
 
 

@@ -146,7 +146,9 @@ def plate_of_members(
         wells.append(Well(known.shape[0] - 1, known.shape[1] - 1))
     rows, columns = plate_shape(wells, size)
     layout = known.layout or layouts.most_common(1)[0][0]
-    return Plate(name, path, layout, rows, columns, tuple(sites), tuple(noticed))
+    return Plate(
+        name=name, path=path, layout=layout, rows=rows, columns=columns, sites=tuple(sites), warnings=tuple(noticed)
+    )
 
 
 def _completed(site: Site, known: Known) -> Site:
@@ -219,9 +221,13 @@ def _site(plate: str, members: list[Member]) -> Site:
         problem = InputError(error.message, error.hint, flag="duplicate")
     if problem is not None:
         channels = dict.fromkeys(member.parts.channel for member in members)
-        group = ImageGroup("", (tuple(member.path for member in members),), tuple(filter(None, channels)))
+        group = ImageGroup(
+            name="", grid=(tuple(member.path for member in members),), channels=tuple(filter(None, channels))
+        )
     site_id = site_name(place)
-    return Site(site_id, Well.parse(place.well), replace(group, name=site_id, place=place), problem=problem)
+    return Site(
+        id=site_id, well=Well.parse(place.well), group=replace(group, name=site_id, place=place), problem=problem
+    )
 
 
 def site_name(place: WellPosition, rest: str = "") -> str:

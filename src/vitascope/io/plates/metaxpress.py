@@ -175,4 +175,9 @@ def _missing(plate: Plate, well: Well, field: str) -> Site:
     where = f"field {field} of {well}" if field else str(well)
     problem = IncompleteError(f"The plate's .HTD lists {where}, but there is no image.", "Was the acquisition stopped?")
     site_id = site_name(place)
-    return Site(site_id, well, ImageGroup(site_id, ((plate.path / "missing",),), place=place), problem=problem)
+    return Site(
+        id=site_id,
+        well=well,
+        group=ImageGroup(name=site_id, grid=((plate.path / "missing",),), place=place),
+        problem=problem,
+    )

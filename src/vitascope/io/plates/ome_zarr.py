@@ -87,7 +87,15 @@ def zarr_plate(folder: Path, size: int | None = None) -> Plate:
         warnings.append(f"{len(extra)} wells lie in the folder but are not listed, and are left out: {extra[0]} …")
     sites = _with_channels(sites)
     rows, columns = _shape(plate, [site.well for site in sites], size)
-    return Plate(name, folder, f"ome-zarr {version}", rows, columns, tuple(sites), tuple(warnings))
+    return Plate(
+        name=name,
+        path=folder,
+        layout=f"ome-zarr {version}",
+        rows=rows,
+        columns=columns,
+        sites=tuple(sites),
+        warnings=tuple(warnings),
+    )
 
 
 def _acquisitions(plate: Mapping[str, Any]) -> dict[Any, str]:
@@ -142,7 +150,7 @@ def _image(folder: Path, path: str, place: WellPosition, well: Well) -> Site:
 
 def _site(well: Well, place: WellPosition, home: Path, problem: VitascopeError | None = None) -> Site:
     site_id = site_name(place)
-    return Site(site_id, well, ImageGroup(site_id, ((home,),), place=place), problem=problem)
+    return Site(id=site_id, well=well, group=ImageGroup(name=site_id, grid=((home,),), place=place), problem=problem)
 
 
 def _real(folder: Path, path: str) -> Path:
@@ -180,8 +188,8 @@ def _with_channels(sites: list[Site]) -> list[Site]:
 
 
 def _named(site: Site, names: tuple[str, ...]) -> Site:
-    group = ImageGroup(site.id, site.group.grid, names, place=site.place)
-    return Site(site.id, site.well, group, problem=site.problem)
+    group = ImageGroup(name=site.id, grid=site.group.grid, channels=names, place=site.place)
+    return Site(id=site.id, well=site.well, group=group, problem=site.problem)
 
 
 def _shape(plate: Mapping[str, Any], wells: list[Well], size: int | None) -> tuple[int, int]:

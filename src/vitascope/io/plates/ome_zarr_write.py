@@ -100,13 +100,13 @@ def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> Progress
 def _picture(site: Site) -> PictureFile:
     image = site.open()
     return PictureFile(
-        image.array,
-        image.axes,
-        str(image.array.dtype.newbyteorder("=")),
-        image.name,
-        image.channel_names,
-        image.pixel_size_um,
-        image.z_step_um,
+        array=image.array,
+        axes=image.axes,
+        dtype=str(image.array.dtype.newbyteorder("=")),
+        name=image.name,
+        channel_names=image.channel_names,
+        pixel_size_um=image.pixel_size_um,
+        z_step_um=image.z_step_um,
     )
 
 

@@ -46,8 +46,18 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
             continue
         fields[well] = fields.get(well, 0) + 1
         place = WellPosition(path.stem, well, str(fields[well]))
-        group = ImageGroup(site_name(place), ((path,),), scene.channels, place=place, scene=scene.index)
-        sites.append(Site(group.name, Well.parse(well), group, scene.pixel_size_um, scene.z_step_um))
+        group = ImageGroup(
+            name=site_name(place), grid=((path,),), channels=scene.channels, place=place, scene=scene.index
+        )
+        sites.append(
+            Site(
+                id=group.name,
+                well=Well.parse(well),
+                group=group,
+                pixel_size_um=scene.pixel_size_um,
+                z_step_um=scene.z_step_um,
+            )
+        )
     if not sites:
         raise ReaderError(
             f"None of the {len(scenes)} images in '{path.name}' is called after a well.",
@@ -56,7 +66,15 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
     warnings = (f"{len(strangers)} images are called after no well: {strangers[0]} …",) if strangers else ()
     rows, columns = plate_shape([site.well for site in sites], size)
     layout = path.suffix.lower()[1:]
-    return Plate(path.stem, path, layout, rows, columns, tuple(sorted(sites, key=site_order)), warnings)
+    return Plate(
+        name=path.stem,
+        path=path,
+        layout=layout,
+        rows=rows,
+        columns=columns,
+        sites=tuple(sorted(sites, key=site_order)),
+        warnings=warnings,
+    )
 
 
 def scene_well(name: str) -> str:

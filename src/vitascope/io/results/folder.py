@@ -17,8 +17,9 @@ from pydantic import BaseModel
 
 from vitascope.core.flags import join_flags
 from vitascope.core.result import LabelsOutput, Result
+from vitascope.core.status import Status
 from vitascope.io.atomic import check_writable, file_name, output_error, write_json
-from vitascope.io.results.images import Format, PictureFolder, Sizes, remove
+from vitascope.io.results.images import Format, PictureFolder, Sizes, undone_on_error
 from vitascope.io.tables.csv_append import CsvAppender
 
 RESULTS, OBJECTS, PROVENANCE = "results.csv", "objects.csv", "provenance.json"
@@ -123,13 +124,12 @@ class ResultsFolder:
         """
         grown: list[CsvAppender] = []
         try:
-            for name, rows in tables.items():
-                table = self._results if name == RESULTS else self._table(name)
-                table.append(rows)
-                grown.append(table)
+            with undone_on_error(pictures):
+                for name, rows in tables.items():
+                    table = self._results if name == RESULTS else self._table(name)
+                    table.append(rows)
+                    grown.append(table)
         except BaseException:
-            for path in pictures:
-                remove(path)
             for table in grown:
                 with suppress(OSError):
                     table.roll_back()
@@ -242,8 +242,8 @@ def results_rows(result: Result, stem: str) -> list[dict[str, Any]]:
     for numbers in result.rows or ({},):
         first = {"image": stem, "plate": place.plate, "well": place.well, "field": place.field}
         status, flags = numbers.get("status", result.status), tuple(numbers.get("flags", result.flags))
-        first |= {"time": numbers.get("time", place.time), "status": status, "flags": join_flags(flags)}
-        refused = status in ("REJECTED", "FAILED")
+        first |= {"time": numbers.get("time", place.time), "status": str(status), "flags": join_flags(flags)}
+        refused = status in (Status.REJECTED, Status.FAILED)
         last = {
             "unit": result.unit,
             "interval_level": result.interval_level,

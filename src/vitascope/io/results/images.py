@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,13 +59,11 @@ class PictureFolder:
         OutputError
             If one cannot be written; none of this result is left then.
         """
-        written: list[Path] = []
         try:
-            for output, name in zip(result.outputs, picture_names(result, stem), strict=True):
-                written.append(self._write_one(make_picture(output, name, stem, self.task, sizes_um), output.kind))
+            with undone_on_error() as written:
+                for output, name in zip(result.outputs, picture_names(result, stem), strict=True):
+                    written.append(self._write_one(make_picture(output, name, stem, self.task, sizes_um), output.kind))
         except BaseException:
-            for path in written:
-                remove(path)
             for output in result.outputs:
                 with suppress(OSError):
                     (self.folder / file_name(output.kind)).rmdir()
@@ -94,7 +93,17 @@ def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task:
         low, high = (float(limit) for limit in output.limits)
         notes |= {"unit": output.unit, "limits": f"{low!r} {high!r}", "colormap": output.colormap}
     dtype = "float32" if isinstance(output, ImageOutput) else "uint32"
-    return PictureFile(output.array, output.axes, dtype, name, channel_names, *sizes_um, notes)
+    pixel_size_um, z_step_um = sizes_um
+    return PictureFile(
+        array=output.array,
+        axes=output.axes,
+        dtype=dtype,
+        name=name,
+        channel_names=channel_names,
+        pixel_size_um=pixel_size_um,
+        z_step_um=z_step_um,
+        notes=notes,
+    )
 
 
 def picture_names(result: Result, stem: str) -> list[str]:
@@ -114,3 +123,21 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def undone_on_error(written: Sequence[Path] = ()) -> Iterator[list[Path]]:
+    """Give a list for the pictures that are written; they are taken away again where anything goes wrong.
+
+    Parameters
+    ----------
+    written : sequence of Path
+        Those that are there already.
+    """
+    pictures = list(written)
+    try:
+        yield pictures
+    except BaseException:
+        for path in pictures:
+            remove(path)
+        raise

@@ -15,7 +15,7 @@ from vitascope.io.atomic import atomic_folder, file_name, write_json
 from vitascope.io.images.write import fill_ome_zarr
 from vitascope.io.plates.ome_zarr_write import plate_groups, well_path
 from vitascope.io.plates.plate import Plate, Site
-from vitascope.io.results.images import Sizes, make_picture, picture_names, remove
+from vitascope.io.results.images import Sizes, make_picture, picture_names, undone_on_error
 
 ENDING = ".ome.zarr"
 
@@ -63,8 +63,7 @@ class PlatePictures:
         labels = [output for output in result.outputs if isinstance(output, LabelsOutput)]
         pictures: list[ImageOutput | LabelsOutput] = [*images] or [*labels]
         names = dict(zip(map(id, result.outputs), picture_names(result, stem), strict=True))
-        written: list[Path] = []
-        try:
+        with undone_on_error() as written:
             for number, output in enumerate(pictures):
                 home = self.folder / f"{file_name(output.kind + names[id(output)].removeprefix(stem))}{ENDING}"
                 path = home / image_path(result.place)
@@ -72,10 +71,6 @@ class PlatePictures:
                     fill_ome_zarr(folder, make_picture(output, stem, stem, self.task, sizes_um))
                     self._put_labels(folder, labels if images and number == 0 else [], stem, sizes_um)
                 written.append(path)
-        except BaseException:
-            for path in written:
-                remove(path)
-            raise
         return tuple(written)
 
     def _put_labels(self, folder: Path, labels: list[LabelsOutput], stem: str, sizes_um: Sizes) -> None:
@@ -95,7 +90,7 @@ def image_path(place: WellPosition) -> str:
 
     Examples
     --------
-    >>> image_path(Place("p", "B07", "2", "")), image_path(Place("p", "AF48", "1-1", "3"))
+    >>> image_path(WellPosition("p", "B07", "2", "")), image_path(WellPosition("p", "AF48", "1-1", "3"))
     ('B/7/2', 'AF/48/1x2d1t3')
     """
     text = f"{place.field or '0'}{'t' + place.time if place.time else ''}"

@@ -167,9 +167,15 @@ def read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPi
     else:
         low, high = (float(number) for number in notes["limits"].split())
         output = ImageOutput(
-            notes["kind"], notes["title"], micrograph.array, micrograph.axes, micrograph.channel_names,
-            notes.get("unit", ""), (low, high), notes.get("colormap", "viridis"),
-        )  # fmt: skip
+            kind=notes["kind"],
+            title=notes["title"],
+            array=micrograph.array,
+            axes=micrograph.axes,
+            channel_names=micrograph.channel_names,
+            unit=notes.get("unit", ""),
+            limits=(low, high),
+            colormap=notes.get("colormap", "viridis"),
+        )
     return SavedPicture(image, micrograph, output)
 
 

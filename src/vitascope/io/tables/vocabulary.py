@@ -52,7 +52,6 @@ _VEHICLES = ("dmso", "vehicle", "medium", "media", "untreated", "solvent", "wate
 _LITRE = {"l": 1.0, "ml": 1e3, "ul": 1e6, "dl": 10.0}
 _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
-_NAME_AND_UNIT = re.compile(r"(?P<name>[^\[(,]+?)\s*(?:\[(?P<a>[^]]+)\]|\((?P<b>[^)]+)\)|[,_ ]\s*(?P<c>\S+))")
 _SHOWN = {"u": "µ"}
 _DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
 

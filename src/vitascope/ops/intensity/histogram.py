@@ -302,14 +302,30 @@ class _Tally:
     def histogram(self, scan: _RangeScan) -> Histogram:
         used = np.flatnonzero(self.counts)
         if not len(used):
-            return Histogram(self.counts[:0], scan.value_range(), self.exact, 0, 0, self.dtype.kind in "iu")
+            return Histogram(
+                counts=self.counts[:0],
+                range=scan.value_range(),
+                exact=self.exact,
+                at_low=0,
+                at_high=0,
+                integers=self.dtype.kind in "iu",
+            )
         if not self.exact:
-            return Histogram(self.counts, scan.value_range(), False, self.at_low, self.at_high, self.dtype.kind in "iu")
+            return Histogram(
+                counts=self.counts,
+                range=scan.value_range(),
+                exact=False,
+                at_low=self.at_low,
+                at_high=self.at_high,
+                integers=self.dtype.kind in "iu",
+            )
         counts = self.counts[used[0] : used[-1] + 1]
         low, high = int(self.low) + int(used[0]), int(self.low) + int(used[-1])
         at_low, at_high = self._at_ends(counts, low, high)
         values = ValueRange(float(low), float(high), int(counts.sum()), 0, 0)
-        return Histogram(counts, values, True, at_low, at_high, self.dtype.kind in "iu")
+        return Histogram(
+            counts=counts, range=values, exact=True, at_low=at_low, at_high=at_high, integers=self.dtype.kind in "iu"
+        )
 
     def _at_ends(self, counts: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
         if self.dtype.kind == "b":

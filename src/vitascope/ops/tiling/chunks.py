@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -54,23 +53,6 @@ def _stored_chunk(array: Any) -> list[int]:
     if not chunks:
         return [1] * len(array.shape)
     return [max(1, max(c) if isinstance(c, tuple) else int(c)) for c in chunks]
-
-
-def iter_chunks(array: Any, max_pixels: int = PIXELS_AT_ONCE) -> Iterator[NDArray[Any]]:
-    """Read an array piece by piece, in native byte order.
-
-    Parameters
-    ----------
-    array : numpy, dask or zarr array, any dimensions
-    max_pixels : int, >= 1
-
-    Yields
-    ------
-    array, dtype of the input in native byte order
-        Each pixel once.
-    """
-    for piece in chunk_slices(array, max_pixels):
-        yield read_piece(array, piece)
 
 
 def read_piece(array: Any, piece: tuple[slice, ...]) -> NDArray[Any]:

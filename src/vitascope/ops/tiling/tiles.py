@@ -8,7 +8,6 @@ where the window ends with the image: there the network meets the same border as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -230,10 +229,3 @@ def gaussian_window(window_px: tuple[int, int], sigma_fraction: float = 0.125) -
         profiles.append(np.exp(-0.5 * (x / (sigma_fraction * n)) ** 2))
     weights = np.outer(*profiles)
     return np.asarray(np.maximum(weights / weights.max(), 1e-3), np.float32)
-
-
-def iterate_chunks(shape: tuple[int, ...], chunk: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Yield the slices of a regular grid of chunks, last axis fastest."""
-    counts = [-(-n // c) for n, c in zip(shape, chunk, strict=True)]
-    for index in np.ndindex(*counts):
-        yield tuple(slice(i * c, min((i + 1) * c, n)) for i, c, n in zip(index, chunk, shape, strict=True))

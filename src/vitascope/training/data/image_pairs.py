@@ -21,7 +21,7 @@ from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
 from vitascope.tasks.training_data import Truth
 
-BACKGROUND, FOREGROUND = "background", "foreground"
+BACKGROUND = "background"
 PAINTED = "painted"
 
 
@@ -164,7 +164,15 @@ class _Files:
         image = self._pair.image
         axes = axes or {2: "YX", 3: "ZYX", 4: "CZYX"}[array.ndim]
         kind = dtype or _stored(array)
-        picture = PictureFile(array, axes, kind, self._stem, names, image.pixel_size_um, image.z_step_um)
+        picture = PictureFile(
+            array=array,
+            axes=axes,
+            dtype=kind,
+            name=self._stem,
+            channel_names=names,
+            pixel_size_um=image.pixel_size_um,
+            z_step_um=image.z_step_um,
+        )
         write_ome_tiff(path, picture)
         self._written.append(path)
         return path.name

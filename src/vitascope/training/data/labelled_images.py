@@ -151,13 +151,18 @@ def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Prog
             yield Progress(number, source.count, f"drawing {name}")
         plane, amount, plate = draw(source, number)
         group = ImageGroup(
-            f"{plate}_{number:05d}", ((Path(f"{plate}_{number:05d}.tif"),),), place=WellPosition(plate=plate)
+            name=f"{plate}_{number:05d}", grid=((Path(f"{plate}_{number:05d}.tif"),),), place=WellPosition(plate=plate)
         )
         shown = [plane, draw_control(source, number)] if recipe.network.arguments.get("pair") else [plane]
         planes = [p for s in shown for p in _framed([s], recipe)]
         weight = np.ones((1, *planes[0].shape), np.float32)
         samples.append(
-            Sample(planes, weight, np.array([amount], np.float32), LabelledImage(group, {target: amount}, plate))
+            Sample(
+                planes,
+                weight,
+                np.array([amount], np.float32),
+                LabelledImage(images=group, labels={target: amount}, group=plate),
+            )
         )
     return samples
 
@@ -241,7 +246,13 @@ def _pair(sample: Sample, spec: InputSpec) -> ProgressGenerator[Pair]:
     prepared = yield from prepare_picture(list(sample.planes), spec, 1.0)
     height, width = prepared.shape_yx
     pixels = prepared.read((slice(0, height), slice(0, width)))
-    return Pair(pixels, np.zeros((0, height, width), np.float32), sample.weight, (), sample.numbers)
+    return Pair(
+        image=pixels,
+        target=np.zeros((0, height, width), np.float32),
+        weight=sample.weight,
+        areas=(),
+        numbers=sample.numbers,
+    )
 
 
 def balanced(pairs: Sequence[Pair]) -> list[Pair]:

@@ -24,10 +24,10 @@ from vitascope.ops.objects.density import cell_density
 from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
+from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_rows import check_gaps, describe_rows
 from vitascope.training.samplers.volume_crops import LabelledVolume
 
-PARTS = ("train", "validation", "test")
 FIRST_SEED = {"train": 1000, "validation": 2000, "test": 3000}
 """Seeds of simulated spheroids count on from here, so that no part shares one with another."""
 
@@ -171,7 +171,14 @@ def simulated_stack(recipe: Recipe, seed: int) -> Stack:
     voxel = network_voxel(recipe.input)
     made = simulate_spheroid(params, voxel, optics, seed)
     live = np.where(made.classes == LIVE, made.cells, 0)
-    stack = Stack(list(made.image), made.classes, live, voxel, f"simulated {seed}", "simulated")
+    stack = Stack(
+        channels=list(made.image),
+        classes=made.classes,
+        cells=live,
+        voxel_zyx_um=voxel,
+        group=f"simulated {seed}",
+        kind="simulated",
+    )
     return field_within(stack, rng) if rng.random() < recipe.volumes.fields else stack
 
 
@@ -253,7 +260,14 @@ def _labelled(pair: ImagePair, folder: Path, recipe: Recipe) -> Stack:
     # of all volumes together more than one class is wanted, see load_volumes
     refuse(pair.image, check_pair(channels, {}, classes, names, one_class=True))
     voxel = _voxel(image.z_step_um or recipe.volumes.z_step_um, image.pixel_size_um or recipe.volumes.pixel_size_um)
-    return Stack(channels, classes.astype(np.uint8), None, voxel, pair.group or pair.image, "labelled")
+    return Stack(
+        channels=channels,
+        classes=classes.astype(np.uint8),
+        cells=None,
+        voxel_zyx_um=voxel,
+        group=pair.group or pair.image,
+        kind="labelled",
+    )
 
 
 def _voxel(z_step_um: float | None, pixel_size_um: float | None) -> Voxel | None:
@@ -287,7 +301,7 @@ def compose(
     group = live[0].group or live[0].image
     voxel = _voxel(volumes.z_step_um, volumes.pixel_size_um)
     cells = None if live[0].targets["live"] in volumes.sparse else truths[0].astype(np.int32)
-    return Stack(images, classes, cells, voxel, group, "composed")
+    return Stack(channels=images, classes=classes, cells=cells, voxel_zyx_um=voxel, group=group, kind="composed")
 
 
 def unlabelled_cells(image: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:

@@ -124,7 +124,14 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
     if pair.regions:
         weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
     warnings = () if pair.montage else _look(pair, pictures[0].planes, recipe, stains)
-    return _Loaded(pixels, np.stack(stains), weight, pair, f"{data.name}/{pair.image}", warnings)
+    return _Loaded(
+        image=pixels,
+        stains=np.stack(stains),
+        weight=weight,
+        source=pair,
+        name=f"{data.name}/{pair.image}",
+        warnings=warnings,
+    )
 
 
 def _look(
@@ -219,7 +226,9 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
             height, width = one.image.shape[1:]
             areas = tuple(Area(a, min(b, height), 0, width) for a, b in rows if a < height)
             if areas:
-                found.append(Pair(one.image, scale_targets(one.stains, scales), one.weight, areas))
+                found.append(
+                    Pair(image=one.image, target=scale_targets(one.stains, scales), weight=one.weight, areas=areas)
+                )
         if rows and not found:
             raise TrainingError(
                 f"No image has rows {rows[0][0]}-{rows[0][1] - 1} of the split.", "Name rows that the images have."
@@ -228,7 +237,14 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
 
     description = describe_rows(split, gap, find_family(recipe.network).halo_px, forced)
     train, validation, test = (pairs(r) for r in (split.train_rows, split.validation_rows, split.test_rows))
-    return Corpus(train, validation, test, scales, [o.name for o in loaded], description)
+    return Corpus(
+        train=train,
+        validation=validation,
+        test=test,
+        scales=scales,
+        groups=[o.name for o in loaded],
+        description=description,
+    )
 
 
 def split_groups(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
@@ -269,7 +285,9 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
         if owner.setdefault(hashlib.sha256(one.image.tobytes()).digest(), group) != group:
             description = f"{one.name} is the picture of another group too."
             refuse_leak(recipe.split, description, "Name one group for both.", forced)
-        pairs.setdefault(group, []).append(Pair(one.image, scale_targets(one.stains, scales), one.weight))
+        pairs.setdefault(group, []).append(
+            Pair(image=one.image, target=scale_targets(one.stains, scales), weight=one.weight)
+        )
     order = [list(pairs)[i] for i in np.random.default_rng(recipe.split.seed).permutation(len(pairs))]
     test, validation = (
         max(round(share * len(order)), 1 if share else 0)
@@ -291,7 +309,14 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
     description += leak_words(forced)
     kept = {what: [pair for group in named for pair in pairs[group]] for what, named in parts.items()}
     names = [o.name for o in loaded]
-    return Corpus(kept["trained on"], kept["validated on"], kept["tested on"], scales, names, description)
+    return Corpus(
+        train=kept["trained on"],
+        validation=kept["validated on"],
+        test=kept["tested on"],
+        scales=scales,
+        groups=names,
+        description=description,
+    )
 
 
 def split_cells(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
@@ -326,7 +351,15 @@ def split_cells(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[fl
     counts = {part: sum(map(len, groups)) for part, groups in parts.items()}
     description = "by cell, repeats and padding dropped: " + ", ".join(f"{n} {part}" for part, n in counts.items())
     names = [o.name for o in loaded]
-    return Corpus(train, kept["validation"], kept["test"], scales, names, description, tuple(test_cells))
+    return Corpus(
+        train=train,
+        validation=kept["validation"],
+        test=kept["test"],
+        scales=scales,
+        groups=names,
+        description=description,
+        test_cells=tuple(test_cells),
+    )
 
 
 def _cells(one: _Loaded, scales: Sequence[tuple[float, float]], seen: set[bytes]) -> NDArray[np.float32]:
@@ -344,7 +377,7 @@ def _mosaic(cells: NDArray[np.float32], targets: int, real: int | None = None) -
     mosaic = lay_out(cells, MOSAIC_COLUMNS)
     counted = np.zeros((len(cells), 1, *cells.shape[2:]), np.float32)
     counted[:real] = 1
-    return Pair(mosaic[:-targets], mosaic[-targets:], lay_out(counted, MOSAIC_COLUMNS))
+    return Pair(image=mosaic[:-targets], target=mosaic[-targets:], weight=lay_out(counted, MOSAIC_COLUMNS))
 
 
 def _each_once(cells: NDArray[np.float32], targets: int) -> list[Pair]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -32,35 +32,33 @@ MAX_BAD_STEPS = 3
 MAX_ROLLBACKS = 3
 
 
-class TrainingJob(Protocol):
-    """What a task brings to the loop."""
+class TrainingJob(ABC):
+    """What is trained: a network, and the data and the loss that it is trained by."""
 
     network: nn.Module
 
+    @abstractmethod
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of a step: the same one whenever it is asked for."""
 
+    @abstractmethod
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the scalar to make small, in float32."""
 
+    @abstractmethod
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Measure the network; ``score`` is what the best has most of. Empty without a validation part."""
 
-
-@runtime_checkable
-class PreviewingJob(Protocol):
-    """What a task brings in addition so that one can watch an image that is not trained on."""
-
     def preview(self, network: nn.Module) -> Preview | None:
-        """Return a held-out image with its truth and what the network makes of it; None without one."""
+        """Return a held-out image with its truth and what the network makes of it; None where there is none."""
+        return None
 
+    def plain_batch(self, step: int, size: int) -> Batch | None:
+        """Return a batch of images as they are, without augmentation, under ``image``; None where there are none.
 
-@runtime_checkable
-class SettlingJob(Protocol):
-    """What a task brings in addition so that batch normalisation can be settled."""
-
-    def plain_batch(self, step: int, size: int) -> Batch:
-        """Return a batch of images as they are, without augmentation, under ``image``."""
+        On these the averages of batch normalisation are measured anew.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def train(
     OutputError
         If a checkpoint cannot be written; earlier ones stay.
     """
-    if params.bn_stats_steps and not isinstance(job, SettlingJob):
+    if params.bn_stats_steps and job.plain_batch(0, 1) is None:
         raise TrainingError("This training has no plain images to settle on.", "Set bn_stats_steps to 0.")
     state = TrainingState(job.network, params, torch.device(device))
     if measure_start:
@@ -163,10 +161,17 @@ def train(
             "The loss was never a number: nothing was learnt.", "Check the images, or take a smaller learning rate."
         )
     state.network.load_state_dict(state.best)
-    if params.bn_stats_steps and isinstance(job, SettlingJob):
+    if params.bn_stats_steps:
         yield from recompute_bn_stats(job, state.network, params)
     notes += _notes(state, stopped)
-    return Trained(state.network.cpu().eval(), state.history, state.best_epoch, stopped, tuple(notes), state.start)
+    return Trained(
+        network=state.network.cpu().eval(),
+        history=state.history,
+        best_epoch=state.best_epoch,
+        stopped=stopped,
+        notes=tuple(notes),
+        start=state.start,
+    )
 
 
 def _epochs(
@@ -205,16 +210,16 @@ def _progress(state: TrainingState, params: TrainingParams) -> EpochProgress:
     epoch, within = divmod(state.step, params.steps_per_epoch)
     ended = within == 0 and state.step > 0
     return EpochProgress(
-        state.step,
-        total,
-        f"epoch {min(epoch + (not ended), params.epochs)} of {params.epochs}",
-        epoch,
-        state.history[-1]["loss"] if ended else _mean(state.losses),
-        state.history[-1] if state.history else {},
-        ended,
-        tuple(state.history),
-        state.start,
-        state.picture,
+        done=state.step,
+        total=total,
+        stage=f"epoch {min(epoch + (not ended), params.epochs)} of {params.epochs}",
+        epoch=epoch,
+        loss=state.history[-1]["loss"] if ended else _mean(state.losses),
+        metrics=state.history[-1] if state.history else {},
+        preview=ended,
+        history=tuple(state.history),
+        start=state.start,
+        picture=state.picture,
     )
 
 
@@ -223,7 +228,7 @@ def _measure(job: TrainingJob, network: nn.Module) -> tuple[dict[str, float], Pr
     network.eval()
     with torch.inference_mode():
         metrics = job.validate(network)
-        picture = job.preview(network) if isinstance(job, PreviewingJob) else None
+        picture = job.preview(network)
     start_training(network)
     return metrics, picture
 
@@ -244,7 +249,7 @@ def _resume(state: TrainingState, folder: Path, fingerprint: str) -> list[str]:
 
 def _end_epoch(job: TrainingJob, state: TrainingState, params: TrainingParams, epoch: int) -> None:
     metrics, state.picture = _measure(job, state.evaluated)
-    if metrics and params.bn_stats_steps and isinstance(job, SettlingJob):  # measured as it would be used
+    if metrics and params.bn_stats_steps:  # measured as it would be used
         settled = copy.deepcopy(state.evaluated)
         run_to_end(recompute_bn_stats(job, settled, params))
         metrics, state.picture = _measure(job, settled)
@@ -260,7 +265,7 @@ def _end_epoch(job: TrainingJob, state: TrainingState, params: TrainingParams, e
     state.good = state.snapshot()
 
 
-def recompute_bn_stats(job: SettlingJob, network: nn.Module, params: TrainingParams) -> ProgressGenerator[None]:
+def recompute_bn_stats(job: TrainingJob, network: nn.Module, params: TrainingParams) -> ProgressGenerator[None]:
     """Measure the averages of batch normalisation anew, on images as they are.
 
     During training they are averages over augmented images (and, where weights are averaged, over networks that are no
@@ -277,8 +282,10 @@ def recompute_bn_stats(job: SettlingJob, network: nn.Module, params: TrainingPar
     device = next(network.parameters()).device
     for step in range(params.bn_stats_steps):
         yield Progress(step, params.bn_stats_steps, "settling")
+        batch = job.plain_batch(step, params.batch_size)
+        assert batch is not None
         with torch.no_grad():
-            network(job.plain_batch(step, params.batch_size)["image"].to(device))
+            network(batch["image"].to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

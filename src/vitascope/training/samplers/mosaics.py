@@ -144,4 +144,6 @@ def padded_pair(
     padded = np.zeros((1, window[0].stop, window[1].stop), np.float32)
     padded[:, :height, :width] = weight
     whole = np.ascontiguousarray(array_reader(image)(window), np.float32)
-    return Pair(whole, np.zeros((0, *padded.shape[1:]), np.float32), padded, (), numbers)
+    return Pair(
+        image=whole, target=np.zeros((0, *padded.shape[1:]), np.float32), weight=padded, areas=(), numbers=numbers
+    )

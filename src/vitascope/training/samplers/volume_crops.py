@@ -17,8 +17,6 @@ from vitascope.core.training_params import AugmentParams
 ON_CELLS = 0.8
 """Share of crops that are centred on a labelled cell or its rim; the others lie anywhere."""
 
-PLAIN = AugmentParams(flip_vertical=0, flip_horizontal=0, rotation_degrees=0, zoom="none", contrast=0, defocus=0)
-
 
 @dataclass(frozen=True, eq=False)
 class LabelledVolume:

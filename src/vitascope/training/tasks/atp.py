@@ -17,21 +17,22 @@ from vitascope.ops.wells.binary_code import bits_needed, round_top
 from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, find_data
-from vitascope.stats.conformal import calibrate, interval
+from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.data.simulated import truths
 from vitascope.training.loop.head_fit import fit_head
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.atp import AtpLoss, atp_loss
-from vitascope.training.make_model import TrainingTask, make_model
-from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, evaluate, truth_of
+from vitascope.training.make_model import make_model
+from vitascope.training.tasks.regression import AmountJob, Floats, evaluate, truth_of
+from vitascope.training.training_task import TrainingTask
 
 HEAD_PULL = 0.01
 
 
 class AtpJob(AmountJob):
-    """What training needs to know of the task ``atp``, see :class:`vitascope.training.make_model.TrainingTask`."""
+    """What training needs to know of the task ``atp``."""
 
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         assert isinstance(network, InsAtp)
@@ -44,7 +45,7 @@ class AtpJob(AmountJob):
         assert isinstance(network, InsAtp)
         return atp_loss(network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
 
-    def fit_head(self, network: nn.Module) -> None:
+    def fit_head(self, network: nn.Module) -> bool:
         """Fit what reads amounts from features to the training wells, as they lie."""
         assert isinstance(network, InsAtp)
         pairs = self.corpus.pairs["train"]
@@ -58,6 +59,7 @@ class AtpJob(AmountJob):
             return atp_loss(network.answer(encoding), network, truth, 0.0, self._loss) / spread**2
 
         fit_head(network.head_parameters(), loss, HEAD_PULL)
+        return True
 
     def calibrated(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
         """Calibrate as a difference or a factor, whichever is narrower."""

@@ -27,11 +27,12 @@ from vitascope.training.data.labelled_images import balanced, load_labelled_imag
 from vitascope.training.data.samples import CellCorpus, LabelledCorpus
 from vitascope.training.data.single_cells import load_cells
 from vitascope.training.loop.loop import Batch
-from vitascope.training.make_model import TrainingTask, describe_pairs, make_model, measure_model
+from vitascope.training.make_model import describe_pairs, make_model, measure_model
 from vitascope.training.samplers.crops import CropSampler, Pair
 from vitascope.training.samplers.mosaics import Mosaic, MosaicSampler, padded_pair
 from vitascope.training.tasks.phenotype_map_calibration import choose_settings
 from vitascope.training.tasks.phenotype_metrics import bag_metrics, cell_metrics, image_metrics, truth_of_classes
+from vitascope.training.training_task import TrainingTask
 
 DOMAIN_MOSAICS = 24
 
@@ -81,16 +82,12 @@ def encode(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float64
     return np.asarray(found[0].double().mean((1, 2)).numpy())
 
 
-class _Job:
-    """What image and mosaic training share, see :class:`vitascope.training.make_model.TrainingTask`."""
+class _Job(TrainingTask):
+    """What image and mosaic training share."""
 
     def __init__(self, recipe: Recipe, spec: InputSpec, description: str, network: nn.Module) -> None:
         assert isinstance(network, MilCnn)
-        self.network: nn.Module = network
-        self.input, self.targets, self.description = spec, recipe.targets, description
-        self.notes: tuple[str, ...] = ()
-        self.hashes: dict[str, dict[str, str]] = {}
-        self.counts: dict[str, int] = {}
+        super().__init__(recipe, network, spec, description)
         self.recipe = recipe
         self._last, self._step = network.last, 16 * network.stride0
         self._names = [t.name for t in recipe.targets]
@@ -99,14 +96,6 @@ class _Job:
         """Return the joint loss, equation 2, over the instances whose centres count."""
         mask = (batch["weight"][:, :, :: self._step, :: self._step] > 0).float()
         return joint_loss(network(batch["image"], mask), batch["numbers"], self._last)
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: there are no masks to choose by."""
-        return {}
-
-    def intervals(self, network: nn.Module) -> None:
-        """Return nothing: there is no number to give an interval to."""
-        return
 
 
 class ImageJob(_Job):
@@ -224,7 +213,13 @@ class MosaicJob(_Job):
         """Return every cell of a part as a picture of its own, under its class."""
         eye = np.eye(len(self._names), dtype=np.float32)
         return [
-            Pair(c, np.zeros((0, *c.shape[1:]), np.float32), np.ones((1, *c.shape[1:]), np.float32), (), eye[k])
+            Pair(
+                image=c,
+                target=np.zeros((0, *c.shape[1:]), np.float32),
+                weight=np.ones((1, *c.shape[1:]), np.float32),
+                areas=(),
+                numbers=eye[k],
+            )
             for k, cells in enumerate(self.corpus.cells[part])
             for c in cells
         ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import Metric
-from vitascope.stats.bootstrap import group_interval
+from vitascope.stats.bootstrap import CARD_RESAMPLES, LEVEL, group_interval
 from vitascope.stats.classification import (
     accuracy,
     average_precision,
@@ -19,8 +19,6 @@ from vitascope.stats.classification import (
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.samplers.crops import Pair
 
-LEVEL = 0.95
-RESAMPLES = 1000
 FEW_CELLS = 30
 """Classes with fewer test cells than this are left out of the mean over classes."""
 
@@ -54,7 +52,7 @@ def image_metrics(corpus: LabelledCorpus, scores: NDArray[np.float64]) -> list[M
 
 
 def _metric(name: str, groups: Sequence[str | int], statistic: Callable[[NDArray[np.intp]], float], on: str) -> Metric:
-    interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
+    interval = group_interval(groups, statistic, resamples=CARD_RESAMPLES, level=LEVEL)
     low, high = (round(v, 4) if np.isfinite(v) else None for v in (interval.low, interval.high))
     level = LEVEL if low is not None else None
     return Metric(name=name, value=round(interval.value, 4), low=low, high=high, level=level, on=on, n=len(groups))

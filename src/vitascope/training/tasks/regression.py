@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from vitascope.engine.load_model import check_channels, load_model
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pearson
-from vitascope.stats.bootstrap import group_interval
+from vitascope.stats.bootstrap import CARD_RESAMPLES, LEVEL, group_interval
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.make_model import Prepare, measure_model
 from vitascope.training.samplers.crops import Pair
 from vitascope.training.samplers.whole_images import BagSampler
+from vitascope.training.training_task import TrainingTask
 
-LEVEL, INTERVAL_LEVEL, RESAMPLES = 0.95, 0.9, 1000
 AT_ONCE = 16
 GROUP_OF = 5
 """Wells of a drug series that the paper compares with each other (section 4.1)."""
@@ -35,8 +35,8 @@ GROUP_OF = 5
 Floats = NDArray[np.float64]
 
 
-class AmountJob(ABC):
-    """The part of a :class:`vitascope.training.make_model.TrainingTask` that all amounts share.
+class AmountJob(TrainingTask):
+    """What training on amounts needs to know, whatever is measured.
 
     Subclasses add the loss, what they measure and how they calibrate.
 
@@ -50,10 +50,8 @@ class AmountJob(ABC):
     """
 
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module, bin_width: float) -> None:
-        self.network = network
-        self.corpus, self.input, self.targets = corpus, corpus.input, recipe.targets
-        self.description, self.hashes, self.counts = corpus.description, corpus.hashes, corpus.counts
-        self.notes: tuple[str, ...] = ()
+        super().__init__(recipe, network, corpus.input, corpus.description)
+        self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
         self._seen: Preview | None = None
         check_values(corpus.pairs["train"], recipe.targets[0])
         training = recipe.training
@@ -100,10 +98,6 @@ class AmountJob(ABC):
         # The first channel: the second of a pair is the control.
         statistics = [image_statistics(array_reader(p.image[:1]), (side, side), side)[0] for p in pairs]
         return make_domain(side, statistics, predict(network, pairs)[1], self.groups("train"))
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: the parameters' own defaults hold for all models."""
-        return {}
 
     def intervals(self, network: nn.Module) -> Intervals | None:
         """Calibrate on the validation images, group by group."""
@@ -171,7 +165,7 @@ def amount_metrics(truth: Floats, predicted: Floats, groups: Sequence[str], unit
     """
 
     def one(name: str, unit: str, statistic: Callable[[NDArray[np.intp]], float]) -> list[Metric]:
-        interval = group_interval(groups, statistic, resamples=RESAMPLES, level=LEVEL)
+        interval = group_interval(groups, statistic, resamples=CARD_RESAMPLES, level=LEVEL)
         low, high = (float(f"{v:.5g}") if np.isfinite(v) else None for v in (interval.low, interval.high))
         value = float(f"{interval.value:.5g}")
         level = LEVEL if low is not None else None

@@ -13,48 +13,42 @@ from torch import Tensor, nn
 from vitascope.core.card import Domain, Intervals, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.training_params import Preview
+from vitascope.core.training_params import PLAIN, Preview
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load_model import check_channels, load_model
 from vitascope.engine.volume_domain import CROP_ZYX, volume_statistics
-from vitascope.networks.unet3d import MULTIPLE_ZYX, STAGE_WEIGHTS, UNet3d
+from vitascope.networks.unet3d import MULTIPLE_ZYX, SLABS, STAGE_WEIGHTS, UNet3d
 from vitascope.ops.geometry.resample import volume_reader
 from vitascope.ops.objects.spheroids import viability_percent
 from vitascope.ops.tiling.tiles import padded_length
 from vitascope.recipes.recipe import Recipe
-from vitascope.stats.conformal import TINY, calibrate
+from vitascope.stats.conformal import INTERVAL_LEVEL, TINY, calibrate
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.training.data.spheroid import describe_split, load_volumes
 from vitascope.training.data.split_rows import ONE_IMAGE
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.volumes import density_loss, segmentation_loss, slab_counts
-from vitascope.training.make_model import TrainingTask, make_model, measure_model
-from vitascope.training.samplers.volume_crops import PLAIN, LabelledVolume, VolumeSampler
+from vitascope.training.make_model import make_model, measure_model
+from vitascope.training.samplers.volume_crops import LabelledVolume, VolumeSampler
+from vitascope.training.training_task import TrainingTask
 
 LOSSES = ("log_dice", "focal", "density", "viability")
 """Names of a recipe's ``loss``; the paper's shares are 0.5, 0.5, none told, and 0.1 (sections 2.4 and 2.5)."""
 
 VALIDATION_CROPS = 16
-SLABS = 8
-"""Slabs of depth that live voxels are counted in, for the viability head."""
-
-INTERVAL_LEVEL = 0.9
 LEAST_CELL_VOXELS = 200
 """A crop with fewer voxels of cells has no viability."""
 
 
-class SpheroidJob:
-    """Training on crops of labelled volumes, see :class:`vitascope.training.make_model.TrainingTask`."""
+class SpheroidJob(TrainingTask):
+    """Training on crops of labelled volumes."""
 
     def __init__(self, recipe: Recipe, volumes: dict[str, list[LabelledVolume]], network: nn.Module) -> None:
         assert isinstance(network, UNet3d)
         assert recipe.volumes is not None
-        self.network: nn.Module = network
-        self.input, self.targets = recipe.input, recipe.targets
-        self.description = describe_split(dict(volumes), recipe)
+        super().__init__(recipe, network, recipe.input, describe_split(dict(volumes), recipe))
         self._tested_on = "test rows of {} volumes" if recipe.split.by == "region" else "{} test volumes"
-        self.notes: tuple[str, ...] = (ONE_IMAGE,) if recipe.split.by == "region" else ()
-        self.hashes: dict[str, dict[str, str]] = {}
+        self.notes = (ONE_IMAGE,) if recipe.split.by == "region" else ()
         self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
         self._seen: Preview | None = None
         self.volumes, self._gamma = volumes, recipe.volumes.gamma
@@ -150,10 +144,6 @@ class SpheroidJob:
             features.append(deepest)
             groups += [volume.group] * len(own)
         return make_domain(CROP_ZYX[1], statistics, np.concatenate(features), groups)
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: classes are told by the greatest probability."""
-        return {}
 
 
 def fullest_plane(truth: NDArray[np.int64]) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.images import check_losses, weighted_sum
 from vitascope.training.make_model import choose_device, describe_pairs, make_model
 from vitascope.training.samplers.crops import CropSampler, Pair
+from vitascope.training.training_task import TrainingTask
 
 BOOTSTRAP_BLOCK_PX = 64
 BOOTSTRAP_LEVEL = 0.95
@@ -47,14 +48,12 @@ class Compared:
     weight: NDArray[np.float32]
 
 
-class StainJob:
-    """What training needs to know of the task ``stain``, see :class:`vitascope.training.make_model.TrainingTask`."""
+class StainJob(TrainingTask):
+    """What training needs to know of the task ``stain``."""
 
     def __init__(self, recipe: Recipe, corpus: Corpus, network: nn.Module) -> None:
-        self.network = network
-        self.input, self.description = recipe.input, corpus.description
+        super().__init__(recipe, network, recipe.input, corpus.description)
         self.notes = (*((ONE_IMAGE,) if recipe.split.by == "region" else ()), *corpus.warnings)
-        self.hashes: dict[str, dict[str, str]] = {}
         self.targets = tuple(
             Target(**{**t.model_dump(), "source_low": low, "source_high": high})
             for t, (low, high) in zip(recipe.targets, corpus.scales, strict=True)
@@ -118,14 +117,6 @@ class StainJob:
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
         return measure_domain(self._corpus, network)
-
-    def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Return nothing: the parameters' own defaults hold for all models."""
-        return {}
-
-    def intervals(self, network: nn.Module) -> None:
-        """Return nothing: there is no number to give an interval to."""
-        return
 
 
 def torch_predict(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:

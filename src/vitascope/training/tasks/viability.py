@@ -18,21 +18,19 @@ from vitascope.core.progress import ProgressGenerator
 from vitascope.io.models.weights import read_weights
 from vitascope.networks.resnet import Nvir, grey_weights
 from vitascope.recipes.recipe import Recipe, TrunkWeights
-from vitascope.stats.conformal import calibrate
+from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.loop.loop import Batch
-from vitascope.training.make_model import TrainingTask, make_model
-from vitascope.training.tasks.regression import INTERVAL_LEVEL, AmountJob, Floats, amount_metrics, evaluate
+from vitascope.training.make_model import make_model
+from vitascope.training.tasks.regression import AmountJob, Floats, amount_metrics, evaluate
+from vitascope.training.training_task import TrainingTask
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
 
 
 class ViabilityJob(AmountJob):
-    """What training needs to know of the task ``viability``.
-
-    See :class:`vitascope.training.make_model.TrainingTask`.
-    """
+    """What training needs to know of the task ``viability``."""
 
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus, network, 0.0)
