@@ -48,10 +48,6 @@ def plate(
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
-        if scheduler is not None and workers is not None:
-            raise ParameterError(
-                "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
-            )
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
         opened = _open(path, pattern or old_pattern, name)
         plate_map = _read_map(map, map_column or [], opened)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from vitascope.core.aliases import Aliased
+from vitascope.core.aliases import Aliased, with_first_keys
 from vitascope.core.card import Architecture, InputSpec, ModelId, Target
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.params import describe_validation
@@ -305,8 +305,11 @@ class Recipe(RecipePart):
         return parse_recipe(tree, self.id)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
+
+        It is taken over the first names of the keys, so that training begun by an earlier version resumes.
+        """
+        return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
 
 
 def read_recipe(path: Path) -> Recipe:

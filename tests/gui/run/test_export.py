@@ -16,7 +16,7 @@ from vitascope.core.progress import run_to_end
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.gui.reader import read
-from vitascope.gui.run.export import FinishedRun, as_command, as_python, find_files, one_channel, save
+from vitascope.gui.run.export import FinishedRun, as_command, as_python, find_files, save
 from vitascope.io.images.read import read_image
 from vitascope.io.results.read import read_results
 
@@ -199,7 +199,7 @@ def test_a_file_that_another_reader_opened_is_found_by_its_pixels(dock, viewer, 
 
 def test_one_channel_is_what_the_code_says(folder):
     image = read_image(folder / "stains.ome.tif")
-    one = one_channel(image, 1)
+    one = image.select_channel(1)
     np.testing.assert_array_equal(one.array, image.array[1])
     assert (one.axes, one.channel_names) == ("YX", ("DNA",))
 

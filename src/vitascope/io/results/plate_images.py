@@ -95,7 +95,7 @@ def image_path(place: WellPosition) -> str:
 
     Examples
     --------
-    >>> image_path(Place("p", "B07", "2", "")), image_path(Place("p", "AF48", "1-1", "3"))
+    >>> image_path(WellPosition("p", "B07", "2", "")), image_path(WellPosition("p", "AF48", "1-1", "3"))
     ('B/7/2', 'AF/48/1x2d1t3')
     """
     text = f"{place.field or '0'}{'t' + place.time if place.time else ''}"
