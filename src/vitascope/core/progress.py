@@ -68,7 +68,7 @@ def run_to_end(steps: ProgressGenerator[T], on_progress: Callable[[Progress], No
     >>> def count():
     ...     yield Progress(1, 1, "count")
     ...     return 42
-    >>> finish(count())
+    >>> run_to_end(count())
     42
     """
     try:

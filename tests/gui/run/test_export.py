@@ -91,6 +91,8 @@ def test_the_copied_python_gives_the_same_bits(dock, viewer, capsys):
     code = QGuiApplication.clipboard().text()
     assert dock.export_box.said.text() == "Copied."
     assert "min_contrast=0.3225123" in code
+    assert {part.split("(")[0] for part in code.split("vitascope.")[1:]} == {"read_image", "run"}
+    assert [line for line in code.splitlines() if "import" in line] == ["import vitascope"]
     assert "'auto'" not in code
     equal(execute(code), run.result)
 
