@@ -295,7 +295,7 @@ def test_an_image_of_a_plate_is_run_as_it_is(field, tmp_path):
     (image,) = vitascope.read_plate(plate)
     result = vitascope.run("stain", image, **FAST)
     assert str(result.place.well) == "B02"
-    other = vitascope.run("virtual_stain", image.open(), **{**FAST, "model": tmp_path / "models" / "test-model.json"})
+    other = vitascope.run("stain", image.open(), **{**FAST, "model": tmp_path / "models" / "test-model.json"})
     assert result.rows == other.rows
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +137,13 @@ def read_plate(
     ParameterError
         If an option cannot be used.
     """
-    from vitascope.io.plates.read import read_plate as read_index
+    from vitascope.io.images.read import check_pixel_size
+    from vitascope.io.plates.read import open_plate
 
-    return read_index(path, pattern=pattern, axes=axes, pixel_size_um=pixel_size_um, plate=plate, size=size)
+    check_pixel_size(pixel_size_um)
+    found = open_plate(path, pattern=pattern, plate=plate, size=size)
+    images = tuple(replace(image, given_pixel_size_um=pixel_size_um, given_axes=axes) for image in found)
+    return replace(found, sites=images, pattern=pattern, axes=axes, pixel_size_um=pixel_size_um)
 
 
 def read_plate_map(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vitascope.core import aliases
 from vitascope.core.errors import ParameterError
 from vitascope.tasks import atp, phenotype, spheroid, stain, viability
 from vitascope.tasks.spec import TaskSpec
@@ -11,15 +10,14 @@ TASKS: tuple[TaskSpec, ...] = (stain.SPEC, atp.SPEC, viability.SPEC, phenotype.S
 
 
 def find_task(name: str) -> TaskSpec:
-    """Return the task of this name, or of a name that it also has.
+    """Return the task of this name.
 
     Raises
     ------
     ParameterError
         If there is none.
     """
-    known = aliases.TASKS.get(name, name)
     for spec in TASKS:
-        if spec.name == known:
+        if spec.name == name:
             return spec
     raise ParameterError(f"There is no task '{name}'.", f"Tasks: {', '.join(s.name for s in TASKS)}.")

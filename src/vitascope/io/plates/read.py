@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from vitascope.core.aliases import old_keywords
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.io.filenames.expand import is_zarr, unreadable
 from vitascope.io.filenames.parse import natural
-from vitascope.io.images.read import check_pixel_size
 from vitascope.io.images.vendor import is_vendor_file
 from vitascope.io.plates.image_folder import folder_plates, list_images
 from vitascope.io.plates.metaxpress import find_descriptions, metaxpress_plate
@@ -140,27 +138,3 @@ def open_plate(
     listed = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else "")
     what = f"holds no plate '{plate}'" if plate is not None else f"holds {len(found)} plates"
     raise ReaderError(f"'{path}' {what}; there are {listed}.", "Name one of them (--plate, plate=).")
-
-
-def read_plate(
-    path: str | os.PathLike[str],
-    *,
-    pattern: str | None = None,
-    axes: str | None = None,
-    pixel_size_um: float | None = None,
-    plate: str | None = None,
-    size: int | None = None,
-) -> Plate:
-    """Open one plate, and keep what the user says of all its images; see :func:`vitascope.api.read_plate`.
-
-    Raises
-    ------
-    ReaderError
-        If there is no plate, or there are several and none is named.
-    ParameterError
-        If pattern, size or pixel size cannot be used.
-    """
-    check_pixel_size(pixel_size_um)
-    found = open_plate(path, pattern=pattern, plate=plate, size=size)
-    sites = tuple(replace(site, given_pixel_size_um=pixel_size_um, given_axes=axes) for site in found)
-    return replace(found, sites=sites, pattern=pattern, axes=axes, pixel_size_um=pixel_size_um)

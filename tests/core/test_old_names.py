@@ -20,7 +20,6 @@ from vitascope.io.images.read import read_image, read_images
 from vitascope.io.plates.read import find_plates, open_plate
 from vitascope.io.results.read import read_results
 from vitascope.recipes.recipe import parse_recipe
-from vitascope.tasks.registry import find_task
 
 CARD_KEYS = [
     ((), "distrust", "limitations"),
@@ -98,7 +97,6 @@ def test_every_alias_of_the_table_has_its_case_here():
     assert {(m, a) for m, (_, names) in aliases.MODULES.items() for a in names} <= {(m, a) for m, a, *_ in MODULES}
     assert aliases.OPTIONS == {"--group": "--pattern"}
     assert aliases.KEYWORDS == {"group": "pattern"}
-    assert aliases.TASKS == {"virtual_stain": "stain"}
 
 
 @pytest.mark.parametrize(("path", "old", "now"), CARD_KEYS, ids=[old for _, old, _ in CARD_KEYS])
@@ -189,10 +187,6 @@ def test_the_old_keyword_is_read_and_both_are_refused(plate, read):
     assert str((first.sites[0] if hasattr(first, "sites") else first).place.well) == "A01"
     with pytest.raises(ParameterError, match="two spellings"):
         read(path, group=pattern, pattern=pattern)
-
-
-def test_a_task_is_found_under_its_other_name():
-    assert find_task("virtual_stain") is find_task("stain")
 
 
 @pytest.mark.parametrize("command", [["run", "stain", "x.tif"], ["plate", "plate", "--task", "stain"]])
