@@ -1,5 +1,6 @@
 """What the documentation reads from the code."""
 
+import importlib
 import importlib.util
 import re
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vitascope.recipes.recipe import DataSet, LabelledImageSource, Recipe, Split
+from vitascope.io.models.yaml import read_yaml
+from vitascope.recipes.recipe import DataSet, LabelledImageSource, Recipe, Split, parse_recipe
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -43,3 +45,20 @@ def test_marks_are_replaced_and_all_else_is_left(hooks):
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))
 def test_every_page_is_in_the_navigation(page):
     assert f": {page.relative_to(DOCS).as_posix()}\n" in (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda p: str(p.relative_to(DOCS)))
+def test_recipes_and_python_on_a_page_are_such(page):
+    text = page.read_text(encoding="utf-8")
+    for kind, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if kind == "python" and "…" not in block and not block.startswith(" "):
+            compile(block, str(page), "exec")
+        if kind == "yaml" and block.startswith("task:"):
+            parse_recipe(read_yaml(block), page.name)
+
+
+def test_what_the_pages_import_is_there():
+    for page in DOCS.rglob("*.md"):
+        for module, names in re.findall(r"^from (vitascope[\w.]*) import ([\w, ]+)$", page.read_text(), re.MULTILINE):
+            for name in names.split(", "):
+                assert hasattr(importlib.import_module(module), name), (page.name, module, name)

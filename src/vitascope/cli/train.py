@@ -45,7 +45,7 @@ def train(
         int, typer.Option(help="Try the weights of the losses so many times first, and take the best (extra search).")
     ] = 0,
 ) -> None:
-    """Train a model from a recipe; an interrupted run goes on where it stopped."""
+    """Train a model from a recipe; an interrupted run resumes where it stopped."""
     with plain_errors():
         spec = find_task(task)
         read = read_recipe(recipe)
@@ -118,7 +118,7 @@ def figure_text(metric: Metric) -> str:
 
 
 def stopped_at_once(steps: ProgressGenerator[Path]) -> ProgressGenerator[Path]:
-    """Drain a training run, and stop it as soon as it goes on."""
+    """Drain a training run, and stop it as soon as it resumes."""
     try:
         progress = next(steps)
         while not isinstance(progress, EpochProgress):

@@ -272,7 +272,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         if outcome.kind == "done":
             self.status.setText(said(outcome.value))
         elif outcome.kind == "cancelled":
-            self.status.setText("Cancelled. What is done is kept; Run goes on from there.")
+            self.status.setText("Cancelled. What is done is kept; Run resumes from there.")
         else:
             self.status.setText(f"{outcome.message} {outcome.hint}".strip())
         self.ended.emit()
