@@ -19,7 +19,7 @@ def main(path: str) -> None:
     size = Path(path).stat().st_size / 1e6
     problems = []
     if not manifest.startswith("name: vitascope"):
-        problems.append("napari.yaml is not the manifest (a symbolic link shipped as text?)")
+        problems.append("napari.yaml is not the manifest")
     if missing:
         problems.append(f"missing: {missing}")
     if size > MOST_MB:

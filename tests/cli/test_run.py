@@ -212,7 +212,7 @@ def test_the_pixel_size_scales_areas_and_is_written_into_the_pictures(field):
     np.testing.assert_allclose(objects["area_um2"], objects["area_px"] * 0.25)
     assert table()["flags"][0] == ""
     for kind in ("prediction", "labels"):
-        assert vitascope.read(f"out/{kind}/field.ome.tif")[0].pixel_size_um == 0.5
+        assert vitascope.read_images(f"out/{kind}/field.ome.tif")[0].pixel_size_um == 0.5
 
 
 @pytest.mark.fault("A23")
@@ -247,7 +247,7 @@ def test_pictures_as_zarr(field):
     assert sorted(p.name for p in Path("out/prediction").iterdir()) == ["field.ome.zarr"]
     expected = vitascope.run("stain", field, **FAST)
     for kind in ("prediction", "labels"):
-        stored = vitascope.read(f"out/{kind}/field.ome.zarr")[0].array
+        stored = vitascope.read_images(f"out/{kind}/field.ome.zarr")[0].array
         np.testing.assert_array_equal(np.asarray(stored).squeeze(), expected.output(kind).array)
 
 

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 from spheroid_support import save_by_brightness
 from tests_support import make_recipe
 from vitascope.cli.main import app
-from vitascope.cli.train import cross_validate, split_target
+from vitascope.cli.train import cross_validate
 from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.paths import user_models
-from vitascope.io.models.cards import find_model, read_card, write_card
+from vitascope.io.models.cards import find_model, read_card, split_target, write_card
 
 
 @pytest.fixture(autouse=True)

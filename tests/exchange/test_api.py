@@ -57,6 +57,21 @@ print(summary.status)
 """
 
 
+def test_a_package_of_an_earlier_version_is_read(tmp_path, model):
+    path = export_bioimageio("test-model", tmp_path)
+    with zipfile.ZipFile(path) as package:
+        tree, card = yaml.safe_load(package.read("rdf.yaml")), json.loads(package.read(CARD))
+    card["distrust"], card["settings"] = card.pop("limitations"), card.pop("default_params")
+    data = json.dumps(card).encode()
+    entry = next(one for one in tree["attachments"] if one["source"] == CARD)
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    tree["weights"]["pytorch_state_dict"]["architecture"]["import_from"] = "vitascope.models.plain"
+    old = rewrite(path, tmp_path / "old.zip", **{"rdf.yaml": yaml.safe_dump(tree), CARD: data})
+    found = import_bioimageio(old, "again")
+    assert found.limitations == model.card.limitations
+    assert same_weights("again", "test-model")
+
+
 def core_test(path):
     """Try a package as bioimageio.core does."""
     if importlib.util.find_spec("bioimageio") is None or PYDANTIC >= (2, 13):

@@ -80,5 +80,5 @@ def test_files_of_vendors_are_refused_with_what_to_do_whatever_they_hold(tmp_pat
         path = tmp_path / f"{i}.{suffix}"
         path.write_bytes(content)
         with pytest.raises(ReaderError, match=f"{suffix.upper()} file, which is not read here") as caught:
-            vitascope.read(str(path))
+            vitascope.read_images(str(path))
         assert "OME-TIFF" in caught.value.hint

@@ -38,6 +38,14 @@ def test_every_task_has_its_dock_and_menu_entry():
         assert f"vitascope.{spec.name}" in menus
 
 
+def test_every_dock_of_work_is_in_a_menu_that_napari_opens_to_plugins():
+    from napari._app_model.constants import MenuId
+
+    assert set(CONTRIBUTIONS.menus) <= {menu.value for menu in MenuId.contributables()}
+    menus = [item.command for items in CONTRIBUTIONS.menus.values() for item in items]
+    assert {"vitascope.plate", "vitascope.train"} <= set(menus)
+
+
 def test_no_command_makes_napari_look_for_an_icon_on_the_network():
     assert not [command.id for command in CONTRIBUTIONS.commands if command.icon]
 

@@ -161,7 +161,7 @@ class ClusterWorkers:
         keys = drain(self._ended, timeout_s)
         if self._client.status not in ("running", "connecting"):
             raise VitascopeError(
-                "The dask scheduler is gone.", "Start the same command again: it goes on where it was."
+                "The dask scheduler is gone.", "Start the same command again: it resumes where it stopped."
             )
         found = []
         for key in keys:

@@ -39,20 +39,16 @@ def plate(
     redo: options.Redo = False,
     settings: options.Settings = None,
 ) -> None:
-    """Run a task on a whole plate; stopped at any moment and started again, it goes on where it was.
+    """Run a task on a whole plate; stopped at any moment and started again, it resumes where it stopped.
 
     Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 2 for wrong usage.
     """
-    with plain_errors("Cancelled: what is done is kept, and the same command goes on from there."):
+    with plain_errors("Cancelled: what is done is kept, and the same command resumes from there."):
         from vitascope.batch.plate.job import PlateJob
         from vitascope.batch.plate.run import run_plate
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
-        if scheduler is not None and workers is not None:
-            raise ParameterError(
-                "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
-            )
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
         opened = _open(path, pattern or old_pattern, name)
         plate_map = _read_map(map, map_column or [], opened)

@@ -12,11 +12,10 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import number_text
-from vitascope.core.paths import user_models
 from vitascope.core.progress import ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 from vitascope.io.atomic import write_bytes
-from vitascope.io.models.cards import check_model_id, find_cards, read_card
+from vitascope.io.models.cards import new_model, read_card
 from vitascope.recipes.cross_validation import fold_recipes, fold_table
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
@@ -46,15 +45,13 @@ def train(
         int, typer.Option(help="Try the weights of the losses so many times first, and take the best (extra search).")
     ] = 0,
 ) -> None:
-    """Train a model from a recipe; an interrupted run goes on where it stopped."""
+    """Train a model from a recipe; an interrupted run resumes where it stopped."""
     with plain_errors():
         spec = find_task(task)
         read = read_recipe(recipe)
-        if read.task != spec.name:
+        if find_task(read.task) is not spec:
             raise ParameterError(f"The recipe is for the task '{read.task}', not '{task}'.")
-        folder, name = split_target(out)
-        if folder == user_models() and name in find_cards():
-            raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+        folder, name = new_model(out)
         read = read.changed({"id": name})
         if search:
             study = folder / f"{name}.search.db"
@@ -120,7 +117,7 @@ def figure_text(metric: Metric) -> str:
 
 
 def stopped_at_once(steps: ProgressGenerator[Path]) -> ProgressGenerator[Path]:
-    """Drain a training run, and stop it as soon as it goes on."""
+    """Drain a training run, and stop it as soon as it resumes."""
     try:
         progress = next(steps)
         while not isinstance(progress, EpochProgress):
@@ -135,22 +132,3 @@ def stopped_at_once(steps: ProgressGenerator[Path]) -> ProgressGenerator[Path]:
         return path
     finally:
         steps.close()
-
-
-def split_target(out: str) -> tuple[Path, str]:
-    """Turn ``-o`` into a folder and a model id: a plain name goes to the user's models.
-
-    Raises
-    ------
-    ParameterError
-        If the name cannot be that of a model.
-
-    Examples
-    --------
-    >>> split_target("models/mine.json")[1]
-    'mine'
-    """
-    path = Path(out)
-    name = path.name.removesuffix(".json").removesuffix(".safetensors")
-    check_model_id(name)
-    return (user_models() if path.name == out else path.parent), name

@@ -39,8 +39,8 @@ class CardPart(Aliased):
 class Architecture(CardPart):
     """A network of ours by name, and what it is built with."""
 
-    name: str
-    arguments: dict[str, Any] = {}
+    name: str = Field(description="Name of the network, such as unet.")
+    arguments: dict[str, Any] = Field({}, description="What it is built with, such as in_channels.")
 
 
 class Normalisation(CardPart):
@@ -55,11 +55,13 @@ class Normalisation(CardPart):
     the result.
     """
 
-    method: Literal["percentile", "minmax", "standard", "background", "zscore", "dataset"]
-    low: float = Field(0.1, ge=0, le=100)
-    high: float = Field(99.9, ge=0, le=100)
-    clip: tuple[float, float] | None = None
-    per: Literal["image", "plane"] = "image"
+    method: Literal["percentile", "minmax", "standard", "background", "zscore", "dataset"] = Field(
+        description="How the linear map is found."
+    )
+    low: float = Field(0.1, ge=0, le=100, description="Lower percentile, where the method has one.")
+    high: float = Field(99.9, ge=0, le=100, description="Upper percentile, where the method has one.")
+    clip: tuple[float, float] | None = Field(None, description="Bounds of the result; empty for none.")
+    per: Literal["image", "plane"] = Field("image", description="Whether each plane has a map of its own.")
     means: tuple[float, ...] = Field((), description="For 'dataset': grey value that becomes 0, of each channel.")
     stds: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="For 'dataset': standard deviation of each channel, in grey values."
@@ -82,12 +84,12 @@ class InputSpec(CardPart):
     channels: tuple[str, ...] = Field(min_length=1, description="Names of the channels, in order.")
     also_called: dict[str, tuple[str, ...]] = Field({}, description="Other names that a channel has in files.")
     planes: int = Field(1, ge=1, description="Planes of a z-stack taken as network channels.")
-    spatial_dims: Literal[2, 3] = 2
+    spatial_dims: Literal[2, 3] = Field(2, description="2 for pictures, 3 for volumes.")
     pixel_size_um: float | None = Field(None, gt=0, description="None where the training data do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="For volumes: distance of planes on the network's grid.")
-    pixel_size_note: str = ""
+    pixel_size_note: str = Field("", description="In words, where the pixel size is not certain.")
     object_diameter_px: float | None = Field(None, gt=0, description="Typical object, in training pixels.")
-    normalisation: Normalisation
+    normalisation: Normalisation = Field(description="How pixels become network input.")
     median: Literal["volume", "plane"] = Field(
         "volume",
         description="Filters noise from volumes: of 3 x 3 x 3 voxels, or of 3 x 3 in each plane, where planes lie far "
@@ -110,12 +112,12 @@ class InputSpec(CardPart):
 class Target(CardPart):
     """One output of the network."""
 
-    name: str
-    unit: str = "normalised"
+    name: str = Field(description="What the output is called, such as the stain.")
+    unit: str = Field("normalised", description="Unit of its values.")
     source_low: float | None = Field(None, description="Grey value of the stain that became 0.")
     source_high: float | None = Field(None, description="Grey value of the stain that became 1.")
     masks: bool = Field(False, description="Whether objects can be segmented in it.")
-    colormap: str = "viridis"
+    colormap: str = Field("viridis", description="Colour map that the quantity always has.")
 
 
 class DataSource(CardPart):

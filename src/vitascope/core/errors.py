@@ -88,6 +88,6 @@ class MissingPackageError(VitascopeError):
 
 
 class TrainingError(VitascopeError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
     default_flag = "training_stopped"

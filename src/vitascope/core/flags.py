@@ -59,7 +59,7 @@ FLAGS: dict[str, str] = {
     "model_refused": "The model was refused.",
     "memory": "Memory ran out at the smallest tile too.",
     "worker_died": "The worker process died with this image, twice: memory ran out, or a library failed.",
-    "training_stopped": "Training could not go on.",
+    "training_stopped": "Training could not continue.",
     "cancelled": "The run was cancelled.",
 }
 

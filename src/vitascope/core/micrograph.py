@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from vitascope.core.axes import TCZYX, check_axes, check_length, check_shape, default_axes
-from vitascope.core.errors import InputError
+from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.well import WellPosition
 
 
@@ -88,6 +88,36 @@ class Micrograph:
         """Return the same image with another pixel size (µm)."""
         flags = tuple(f for f in self.flags if f != "pixel_size_unknown")
         return replace(self, pixel_size_um=pixel_size_um, flags=flags)
+
+    def select_channel(self, channel: int | str) -> Micrograph:
+        """Return one channel as an image without a channel axis.
+
+        Parameters
+        ----------
+        channel : int or str
+            Number from 0, or name; upper and lower case are alike.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such channel.
+        """
+        named = [name.lower() for name in self.channel_names]
+        if isinstance(channel, str):
+            index = named.index(channel.lower()) if channel.lower() in named else -1
+        else:
+            index = int(channel)
+        count = self.sizes["C"]
+        if not 0 <= index < count:
+            known = ", ".join(self.channel_names) or "without names"
+            raise ParameterError(
+                f"'{self.name}' has no channel {channel!r}.", f"It has {count}, numbered from 0: {known}."
+            )
+        if "C" not in self.axes:
+            return self
+        array = sliceable(self.array)[(slice(None),) * self.axes.index("C") + (index,)]
+        names = self.channel_names[index : index + 1]
+        return replace(self, array=array, axes=self.axes.replace("C", ""), channel_names=names)
 
     @classmethod
     def from_array(

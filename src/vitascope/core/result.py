@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from vitascope.core.formatting import is_number, number_text
+from vitascope.core.late_import import import_late
 from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NUMBERS_SHOWN = 6
+"""Numbers that a result shows of itself; the table holds all."""
+
+WRITER = "vitascope.io.results.save"
+"""Writes results; it stands above this room, and is imported when a result is written."""
 
 TrustLevel = Literal["fits", "unsure", "outside", "unknown"]
 
@@ -167,3 +177,45 @@ class Result:
             if output.kind == kind:
                 return output
         raise KeyError(f"There is no '{kind}' here, only {[o.kind for o in self.outputs]}.")
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write pictures, tables and provenance, the same files as the dock and the command line.
+
+        Parameters
+        ----------
+        folder : path
+            Made where it is not there; never one that holds the results of a run.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder holds another run, or cannot be written.
+        """
+        written: Path = import_late(WRITER).save_result(self, folder)
+        return written
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the numbers as a table: one row for each time point, the columns of ``results.csv``."""
+        table: pd.DataFrame = import_late(WRITER).result_frame(self)
+        return table
+
+    def __repr__(self) -> str:
+        """Say in a few lines what was run, what came out, and how far to trust it."""
+        of = f"{self.provenance.task}, {self.provenance.model}" if self.provenance else "nothing was run"
+        lines = [f"Result of '{self.name}' ({of}): {self.status}"]
+        numbers = {k: number_text(v) for k, v in (self.rows[0] if self.rows else {}).items() if is_number(v)}
+        told = ", ".join(f"{name} {text}" for name, text in list(numbers.items())[:NUMBERS_SHOWN])
+        if told:
+            first = f"first of {len(self.rows)} rows: " if len(self.rows) > 1 else ""
+            lines.append(f"  {first}{told}{', …' if len(numbers) > NUMBERS_SHOWN else ''}")
+        if self.outputs:
+            lines.append("  outputs: " + ", ".join(f"{o.kind} ({o.title}, {o.axes})" for o in self.outputs))
+        lines.append(f"  trust: {' '.join([self.trust.level, *self.trust.reasons[:1]])}")
+        lines += [f"  flags: {', '.join(self.flags)}"] if self.flags else []
+        lines += [f"  {self.message}"] if self.message else []
+        return "\n".join(lines)

@@ -32,9 +32,7 @@ class TrainingParams(Aliased):
     schedule: Literal["constant", "cosine", "steps", "plateau"] = Field(
         "constant", title="Schedule", description="How the learning rate falls."
     )
-    warmup_steps: int = Field(
-        0, ge=0, title="Warm-up", description="ProgressGenerator over which the learning rate rises."
-    )
+    warmup_steps: int = Field(0, ge=0, title="Warm-up", description="Steps over which the learning rate rises.")
     decay_factor: float = Field(0.9, gt=0, le=1, title="Decay", description="Factor at each stage.")
     decay_epochs: int = Field(
         10,

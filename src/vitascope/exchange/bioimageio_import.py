@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import nn
 
+from vitascope.core.aliases import module_names
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.exchange.bioimageio_export import CARD
@@ -80,7 +81,7 @@ def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
 
 def _own(archive: zipfile.ZipFile, tree: Any, card_sha256: str | None, source: str, name: str) -> ModelCard:
     entry = tree["weights"]["pytorch_state_dict"]
-    if entry["architecture"].get("import_from") != PlainUNet.__module__:
+    if entry["architecture"].get("import_from") not in module_names(PlainUNet.__module__):
         raise ModelError(f"{source} is no model of a network that vitascope has.", LIKE)
     card_bytes = _member(archive, CARD, card_sha256, "card", source, MAX_CARD_BYTES)
     card = ModelCard.from_json(card_bytes, source)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from vitascope.core.aliases import Aliased, TaskName
+from vitascope.core.aliases import Aliased, TaskName, with_first_keys
 from vitascope.core.card import Architecture, InputSpec, ModelId, Target
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.params import describe_validation
@@ -34,11 +34,11 @@ class ImagePair(RecipePart):
     picture: what is 0 in it is neither trained on nor measured.
     """
 
-    image: str
-    targets: dict[str, str] = {}
+    image: str = Field(description="File of the image, or a glob of its planes and channels.")
+    targets: dict[str, str] = Field({}, description="File of the truth by target.")
     labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
-    regions: str = ""
-    montage: tuple[int, int, int] | None = None
+    regions: str = Field("", description="File of a label picture; what is 0 in it does not count.")
+    montage: tuple[int, int, int] | None = Field(None, description="Rows, columns and side in px of single cells.")
     group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
     treatment: str = Field("", description="What replicates share, such as compound and dose.")
 
@@ -50,7 +50,7 @@ class LabelledImageSource(RecipePart):
     and ``field`` as its file name tells them; ``label`` is its class, or the targets have columns of their names.
     """
 
-    table: str = ""
+    table: str = Field("", description="CSV with a row for each image; empty takes the folders as classes.")
     label: str = Field("label", description="Column of the class.")
     classes: dict[str, str] = Field({}, description="Target that a cell of that column means; empty where they agree.")
     image: str = Field("image", description="Column of the images' file names.")
@@ -70,7 +70,7 @@ class AmountSource(RecipePart):
     images in its own folder, which is its plate.
     """
 
-    table: str
+    table: str = Field(description="File, or a glob with one table for each plate.")
     column: str = Field("", description="Column of the amount in a list; empty takes atp, value, rlu or luminescence.")
     by: Literal["", "image", "well", "plate"] = Field("", description="What makes a group, instead of columns.")
     group: tuple[str, ...] = Field((), description="Columns that make a group; empty for the plate.")
@@ -80,10 +80,10 @@ class AmountSource(RecipePart):
 class SimulatedSource(RecipePart):
     """Images drawn when the recipe runs, with known truth; the same seed gives the same images."""
 
-    kind: Literal["wells", "spheroids"]
-    count: int = Field(ge=1, le=100_000)
-    seed: int = Field(0, ge=0)
-    side_px: int = Field(ge=32, le=4096)
+    kind: Literal["wells", "spheroids"] = Field(description="What is drawn.")
+    count: int = Field(ge=1, le=100_000, description="Number of images.")
+    seed: int = Field(0, ge=0, description="Start of all random numbers.")
+    side_px: int = Field(ge=32, le=4096, description="Side of an image.")
     groups: int = Field(10, ge=1, description="Plates that the images are spread over.")
 
 
@@ -106,8 +106,8 @@ class TrunkWeights(RecipePart):
     A safetensors file with the names of torchvision's ``resnet18``, beside the recipe or under ``VITASCOPE_DATA``.
     """
 
-    file: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    file: str = Field(description="Name of the file.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hash of the file.")
 
 
 class MosaicBags(RecipePart):
@@ -117,10 +117,10 @@ class MosaicBags(RecipePart):
     """
 
     rows: tuple[int, int] = Field((6, 10), description="Least and greatest rows and columns of cells.")
-    thresholds: dict[str, float]
+    thresholds: dict[str, float] = Field(description="Share of cells above which a bag has a class, by class.")
     cell_px: int | None = Field(None, ge=8, description="Side of the middle of each tile that is laid out; all of it.")
-    validation_bags: int = Field(60, ge=1)
-    test_bags: int = Field(200, ge=1)
+    validation_bags: int = Field(60, ge=1, description="Bags to validate on.")
+    test_bags: int = Field(200, ge=1, description="Bags to test on.")
     one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
 
 
@@ -149,32 +149,34 @@ class VolumeTraining(RecipePart):
     sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
-    crop_planes: int = Field(12, ge=4, multiple_of=4)
+    crop_planes: int = Field(12, ge=4, multiple_of=4, description="Planes of a crop.")
     gamma: float = Field(2.0, ge=0, description="Of the focal loss.")
-    density_sigma_um: float = Field(8.0, gt=0)
+    density_sigma_um: float = Field(8.0, gt=0, description="Gaussian that the density of cells is smoothed by.")
 
 
 class DataSet(RecipePart):
     """Where the data come from: by name, URL and hash; never fetched without being asked."""
 
-    name: str
-    url: str
-    licence: str
-    credit: str
-    description: str = ""
+    name: str = Field(description="What the data set is called.")
+    url: str = Field(description="Where to get it; it is never fetched.")
+    licence: str = Field(description="Licence of the data.")
+    credit: str = Field(description="Who made the data.")
+    description: str = Field("", description="What the data are, for the card.")
     folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
     sha256: dict[str, str] = Field(
         {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
     )
-    pairs: tuple[ImagePair, ...] = ()
+    pairs: tuple[ImagePair, ...] = Field((), description="Images with their truth, listed one by one.")
     class_ids: dict[str, int] = Field(
         {},
         description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
         "recipe are numbered anew.",
     )
-    labelled_images: LabelledImageSource | None = None
-    amounts: AmountSource | None = None
-    simulated: SimulatedSource | None = None
+    labelled_images: LabelledImageSource | None = Field(
+        None, description="Images with a class or a number, found by folder or in a table."
+    )
+    amounts: AmountSource | None = Field(None, description="Images with a measured amount, from tables of plates.")
+    simulated: SimulatedSource | None = Field(None, description="Images drawn when the recipe runs.")
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> DataSet:
@@ -197,20 +199,22 @@ class Split(RecipePart):
     plate, patient; of montages single cells), named, or a share drawn by ``seed``.
     """
 
-    by: Literal["region", "group"]
-    train_rows: tuple[tuple[int, int], ...] = ()
-    validation_rows: tuple[tuple[int, int], ...] = ()
-    test_rows: tuple[tuple[int, int], ...] = ()
+    by: Literal["region", "group"] = Field(description="Rows of images, or whole groups.")
+    train_rows: tuple[tuple[int, int], ...] = Field(
+        (), description="Rows to train on, from the first to behind the last."
+    )
+    validation_rows: tuple[tuple[int, int], ...] = Field((), description="Rows to validate on.")
+    test_rows: tuple[tuple[int, int], ...] = Field((), description="Rows to test on.")
     train_groups: tuple[str, ...] = Field((), description="Groups to train on; empty for all that are not kept apart.")
-    validation_groups: tuple[str, ...] = ()
-    test_groups: tuple[str, ...] = ()
-    validation_fraction: float = Field(0.0, ge=0, lt=1)
-    test_fraction: float = Field(0.0, ge=0, lt=1)
-    seed: int = Field(0, ge=0)
+    validation_groups: tuple[str, ...] = Field((), description="Groups to validate on.")
+    test_groups: tuple[str, ...] = Field((), description="Groups to test on.")
+    validation_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the groups drawn to validate on.")
+    test_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the groups drawn to test on.")
+    seed: int = Field(0, ge=0, description="Start of the drawing of groups.")
     near_duplicates: float = Field(
         0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."
     )
-    force_leak: bool = Field(False, description="Go on where the split leaks; the card then says that it does.")
+    force_leak: bool = Field(False, description="Train although the split leaks; the card then says that it does.")
 
     @model_validator(mode="after")
     def _possible(self) -> Split:
@@ -234,7 +238,7 @@ class Refit(RecipePart):
     is trained on too, and the new model is measured on the test part.
     """
 
-    on: Literal["but_test", "all"]
+    on: Literal["but_test", "all"] = Field(description="What the last training sees.")
     train_rows: tuple[tuple[int, int], ...] = Field((), description="For a split by region.")
     crop_px: int | None = Field(None, ge=32, multiple_of=16, description="Of the larger area; empty for the same.")
 
@@ -242,26 +246,26 @@ class Refit(RecipePart):
 class Recipe(RecipePart):
     """How to make one model."""
 
-    task: TaskName
-    id: ModelId
-    title: str
-    summary: str
-    limitations: str
-    licence: str
-    credit: str
-    data: tuple[DataSet, ...] = ()
-    split: Split
-    input: InputSpec
-    targets: tuple[Target, ...] = Field(min_length=1)
-    target_preparation: TargetPreparation = TargetPreparation()
+    task: TaskName = Field(description="Task that the model is for, such as stain.")
+    id: ModelId = Field(description="Name of the model; -o of the command gives another.")
+    title: str = Field(description="What docks call the model.")
+    summary: str = Field(description="One line for the docks: trained on what, how good.")
+    limitations: str = Field(description="In words, when not to trust the model.")
+    licence: str = Field(description="Licence of the model.")
+    credit: str = Field(description="Whom to credit for it.")
+    data: tuple[DataSet, ...] = Field((), description="Data sets to train on.")
+    split: Split = Field(description="What is trained on and what is kept apart.")
+    input: InputSpec = Field(description="What the network sees.")
+    targets: tuple[Target, ...] = Field(min_length=1, description="Outputs of the network.")
+    target_preparation: TargetPreparation = Field(TargetPreparation(), description="What is done to the stain.")
     target_percentiles: tuple[float, float] = Field(
         (1.0, 99.9), description="Percentiles of the stain that become 0 and 1."
     )
-    network: Architecture
-    trunk: TrunkWeights | None = None
-    mosaic: MosaicBags | None = None
-    volumes: VolumeTraining | None = None
-    amounts: AmountFit = AmountFit()
+    network: Architecture = Field(description="Network, and what it is built with.")
+    trunk: TrunkWeights | None = Field(None, description="Weights that the extractor starts from.")
+    mosaic: MosaicBags | None = Field(None, description="For 'phenotype': bags laid out of single cells.")
+    volumes: VolumeTraining | None = Field(None, description="For 'spheroid': what volumes are trained on.")
+    amounts: AmountFit = Field(AmountFit(), description="For 'atp': how the range is cut into bins.")
     map_truth: str = Field(
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )
@@ -271,10 +275,10 @@ class Recipe(RecipePart):
         "their plain sum, as in the paper (Kraus 2016, section 4.4).",
     )
     loss: dict[str, float] = Field({"pcc": 1.0}, min_length=1, description="Losses by name, with weights.")
-    crop_px: int = Field(256, ge=32, multiple_of=16)
-    augment: AugmentParams = AugmentParams()
-    keep: CropFilter = CropFilter()
-    training: TrainingParams = TrainingParams()
+    crop_px: int = Field(256, ge=32, multiple_of=16, description="Side of the crops that are trained on.")
+    augment: AugmentParams = Field(AugmentParams(), description="How crops are varied.")
+    keep: CropFilter = Field(CropFilter(), description="Which crops are drawn.")
+    training: TrainingParams = Field(TrainingParams(), description="How long and how to train.")
     refit: Refit | None = Field(None, description="Whether to train once more on more of the data at the end.")
     twin_metrics: str = Field("", description="Id of the twin whose test figures the card shows as its twin's.")
     start_from: str = Field("", description="Model whose weights training starts from; empty for none.")
@@ -305,8 +309,11 @@ class Recipe(RecipePart):
         return parse_recipe(tree, self.id)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
+
+        It is taken over the first names of the keys, so that training begun by an earlier version resumes.
+        """
+        return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -9,6 +9,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.io.images.read import read_image
+from vitascope.io.plates.plate import Site
 from vitascope.tasks.registry import find_task
 
 
@@ -25,7 +26,7 @@ def start(
     Parameters
     ----------
     task : str
-    image : Micrograph, array or path
+    image : Micrograph, image of a plate, array or path
     pixel_size_um : float, optional
         For arrays and files that do not tell it.
     axes : str, optional
@@ -43,7 +44,12 @@ def start(
 
 
 def as_micrograph(image: Any, pixel_size_um: float | None = None, axes: str | None = None) -> Micrograph:
-    """Turn an array or a path into a micrograph; a micrograph stays what it is, unless a pixel size is given."""
+    """Turn an array, a path or an image of a plate into a micrograph.
+
+    A micrograph stays what it is, unless a pixel size is given.
+    """
+    if isinstance(image, Site):
+        return image.open(pixel_size_um, axes)
     if isinstance(image, str | Path):
         return read_image(image, pixel_size_um=pixel_size_um, axes=axes)
     if not isinstance(image, Micrograph):

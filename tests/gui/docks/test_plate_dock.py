@@ -30,6 +30,7 @@ from vitascope.gui.plate.plate_run_box import proposed_folder
 from vitascope.gui.reader import read
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import PlateMap, read_plate_map
+from vitascope.tasks import registry
 
 MAP = PlateMap.from_rows(
     [
@@ -338,6 +339,31 @@ def test_the_run_is_copied_as_a_command_that_does_the_same(dock, plate, tmp_path
     dock.run.pixel_size.setText("small")
     dock.run.run_button.click()
     assert "'small' is no length" in dock.run.status.text()
+
+
+def test_the_run_is_copied_as_python_that_uses_public_names_only_and_does_the_same(dock, plate, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitascope.gui.plate.plate_run_box.find_task", lambda name: SPEC)
+    monkeypatch.setattr(registry, "TASKS", (SPEC,))
+    dock.input.open(plate)
+    dock.map.set_value(MAP)
+    dock.run.model.value = dict
+    dock.run.settings.value = lambda: SPEC.make_params(gain=3.0)
+    dock.run.channel.setEnabled(False)
+    dock.run.out.setText(str(tmp_path / "out"))
+    dock.run.pixel_size.setText("0,65")
+    dock.run.python_button.click()
+    code = QGuiApplication.clipboard().text()
+    used = {part.split("(")[0] for part in code.split("vitascope.")[1:]}
+    assert used == {"read_plate", "run_plate"}
+    scope = {}
+    exec(code, scope)
+    assert sum(scope["report"].counts.values()) == len(open_plate(plate))
+    found = dock.run.job()
+    assert run_to_end(run_plate(found)).computed == 0  # the dock takes it for the same run
+    dock.run.workers.setValue(2)
+    dock.run.python_button.click()
+    assert 'if __name__ == "__main__":' in QGuiApplication.clipboard().text()
+    compile(QGuiApplication.clipboard().text(), "copied", "exec")
 
 
 def test_results_are_never_proposed_inside_the_plate_or_the_package(plate, tmp_path):

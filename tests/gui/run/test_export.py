@@ -16,7 +16,7 @@ from vitascope.core.progress import run_to_end
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.gui.reader import read
-from vitascope.gui.run.export import FinishedRun, as_command, as_python, find_files, one_channel, save
+from vitascope.gui.run.export import FinishedRun, as_command, as_python, find_files, save
 from vitascope.io.images.read import read_image
 from vitascope.io.results.read import read_results
 
@@ -91,6 +91,8 @@ def test_the_copied_python_gives_the_same_bits(dock, viewer, capsys):
     code = QGuiApplication.clipboard().text()
     assert dock.export_box.said.text() == "Copied."
     assert "min_contrast=0.3225123" in code
+    assert {part.split("(")[0] for part in code.split("vitascope.")[1:]} == {"read_image", "run"}
+    assert [line for line in code.splitlines() if "import" in line] == ["import vitascope"]
     assert "'auto'" not in code
     equal(execute(code), run.result)
 
@@ -199,7 +201,7 @@ def test_a_file_that_another_reader_opened_is_found_by_its_pixels(dock, viewer, 
 
 def test_one_channel_is_what_the_code_says(folder):
     image = read_image(folder / "stains.ome.tif")
-    one = one_channel(image, 1)
+    one = image.select_channel(1)
     np.testing.assert_array_equal(one.array, image.array[1])
     assert (one.axes, one.channel_names) == ("YX", ("DNA",))
 

@@ -16,7 +16,7 @@ ARRAY = np.arange(12, dtype=np.uint16).reshape(3, 4)
 
 def test_a_file_is_told_by_name_and_hash_and_not_by_its_folder(tmp_path):
     tifffile.imwrite(tmp_path / "field.tif", ARRAY)
-    found = describe_input("image", vitascope.read(str(tmp_path / "field.tif"))[0])
+    found = describe_input("image", vitascope.read_images(str(tmp_path / "field.tif"))[0])
     expected = hashlib.sha256((tmp_path / "field.tif").read_bytes()).hexdigest()
     assert found["files"] == [{"name": "field.tif", "sha256": expected, "hashed": "content"}]
     assert (found["role"], found["name"], found["axes"], found["shape"]) == ("image", "field", "YX", [3, 4])

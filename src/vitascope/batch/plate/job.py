@@ -54,6 +54,13 @@ class PlateJob:
     redo: bool = False
     command: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse two kinds of workers at once."""
+        if self.scheduler is not None and self.workers is not None:
+            raise ParameterError(
+                "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
+            )
+
 
 def run_identity(job: PlateJob) -> dict[str, Any]:
     """Return what two runs must have in common to share a folder."""

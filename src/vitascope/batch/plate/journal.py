@@ -1,7 +1,7 @@
 """The journal of a plate run: one SQLite file that says of every image whether it is done, and what came out.
 
 It is the truth; tables are written from it. A commit comes after the pictures of an image lie whole on the disk, so
-that a run killed at any moment goes on from here: what is in the journal is done, everything else is not.
+that a run killed at any moment resumes from here: what is in the journal is done, everything else is not.
 Rollback journalling, not WAL, for result folders often lie on network drives, where WAL does not work.
 """
 
@@ -74,7 +74,7 @@ class Journal:
     ----------
     folder : Path
     read_only : bool
-        To look at a run, also while it goes on.
+        To look at a run, also while it is running.
 
     Raises
     ------
@@ -294,7 +294,7 @@ class Journal:
         if "full" in str(error):
             return OutputError(
                 f"The disk of '{self.folder}' is full: the journal was not written.",
-                "Free some space and start the same command again; it goes on where it was.",
+                "Free some space and start the same command again; it resumes where it stopped.",
             )
         return output_error(self.path, error)
 

@@ -1,4 +1,4 @@
-"""The results of a plate opened again, also while the run goes on: numbers by well, and the pictures of each image."""
+"""The results of a plate opened again, also during the run: numbers by well, and the pictures of each image."""
 
 from __future__ import annotations
 

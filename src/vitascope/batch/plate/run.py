@@ -1,4 +1,4 @@
-"""Run a task on a whole plate, and lose nothing: what is done is in the journal, and a run goes on from there."""
+"""Run a task on a whole plate, and lose nothing: what is done is in the journal, and a run resumes from it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PlateProgress(Progress):
 
 
 def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -> ProgressGenerator[PlateReport]:
-    """Run a task on the images of a plate, or go on with a run that was stopped.
+    """Run a task on the images of a plate, or resume a run that was stopped.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
     ------
     OutputError
         If the folder cannot be written, before or during the run, or another run writes to it. What was finished
-        stays, and the same command goes on from there.
+        stays, and the same command resumes from there.
     ParameterError, ModelError
         If a parameter or the model cannot be used, or the folder holds a run of other parameters.
     ReaderError
@@ -196,7 +196,7 @@ class _Run:
         if gone:
             raise ReaderError(
                 f"The plate '{self.job.plate.path}' went away during the run.",
-                "Start the same command again when it is back: it goes on where it was.",
+                "Start the same command again when it is back: it resumes where it stopped.",
             )
 
     def _settle_plan(self, images: list[ItemResult]) -> None:

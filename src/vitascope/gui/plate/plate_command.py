@@ -1,12 +1,13 @@
-"""A plate run as the command that does the same."""
+"""A plate run as the command or the Python that does the same."""
 
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.tables import MAP
-from vitascope.gui.run.export import setting_words
+from vitascope.gui.run.export import python_call, setting_words
 
 
 def plate_command(job: PlateJob) -> str:
@@ -22,5 +23,29 @@ def plate_command(job: PlateJob) -> str:
     }
     words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
     words += ["--redo"] if job.redo else []
+    return shlex.join(words + setting_words(_settings(job)))
+
+
+def plate_python(job: PlateJob) -> str:
+    """Write a plate run as Python that does the same, by the public functions only."""
+    how: dict[str, Any] = {"pattern": job.pattern, "axes": job.axes, "pixel_size_um": job.pixel_size_um}
+    read = python_call("vitascope.read_plate", [str(job.plate.path)], plate=job.plate.name, **how)
+    more = {
+        "plate_map": None if job.plate_map is None else str(job.out / MAP),
+        "workers": job.workers,
+        "scheduler": job.scheduler,
+        "redo": job.redo or None,
+    }
+    rest = python_call("", [str(job.out)], **more, **_settings(job))
+    lines = [f"plate = {read}", f"report = vitascope.run_plate(plate, {job.spec.name!r}, {rest[1:]}"]
+    lines.append("print(report.counts)")
+    if job.workers is None:
+        return "\n".join(["import vitascope", "", *lines, ""])
+    # processes of their own import the script again
+    return "\n".join(["import vitascope", "", 'if __name__ == "__main__":', *(f"    {line}" for line in lines), ""])
+
+
+def _settings(job: PlateJob) -> dict[str, Any]:
+    """Parameters other than their defaults."""
     defaults = job.spec.params.make().model_dump()
-    return shlex.join(words + setting_words({n: v for n, v in job.params.model_dump().items() if v != defaults[n]}))
+    return {n: v for n, v in job.params.model_dump().items() if v != defaults[n]}

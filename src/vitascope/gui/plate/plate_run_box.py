@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from vitascope.core.progress import Progress
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, scrolling
 from vitascope.gui.common.runner import Runner, RunOutcome, in_words
-from vitascope.gui.plate.plate_command import plate_command
+from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.io.atomic import check_writable
 from vitascope.io.plates.plate import Plate
@@ -61,6 +62,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.channel, self.pixel_size = QLineEdit(), QLineEdit()
         self.redo = QCheckBox("Run again what failed or was incomplete")
         self.map_note, self.copy_button = make_note(), QPushButton("Copy as command")
+        self.python_button = QPushButton("Copy as Python")
         self.run_button, self.bar, self.status = QPushButton("Run the plate"), QProgressBar(), make_note()
         self.model: ModelBox
         self.settings: ParamsForm
@@ -72,6 +74,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.browse.clicked.connect(self._ask_folder)
         self.run_button.clicked.connect(self._run_or_cancel)
         self.copy_button.clicked.connect(self.copy_command)
+        self.python_button.clicked.connect(self.copy_python)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
         self.set_map(None)
@@ -114,8 +117,13 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         column.addWidget(scrolling(choices), 1)
         self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
-        for part in (self.map_note, self.run_button, self.bar, self.status, self.copy_button):
+        self.python_button.setToolTip("Copy a script that does the same.")
+        copies = QHBoxLayout()
+        copies.addWidget(self.python_button)
+        copies.addWidget(self.copy_button)
+        for part in (self.map_note, self.run_button, self.bar, self.status):
             column.addWidget(part)
+        column.addLayout(copies)
 
     def _task_changed(self, *_: object) -> None:
         while self.inside.count():
@@ -151,6 +159,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         if not self.runner.running:
             self.run_button.setEnabled(self._plate is not None)
             self.copy_button.setEnabled(self._plate is not None)
+            self.python_button.setEnabled(self._plate is not None)
             if self._plate is None:
                 self.status.setText("Open a plate first.")
             elif self.status.text() == "Open a plate first.":
@@ -205,6 +214,13 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
 
     def copy_command(self) -> None:
         """Put the run on the clipboard as a command."""
+        self._copy(lambda job: job.command)
+
+    def copy_python(self) -> None:
+        """Put the run on the clipboard as Python."""
+        self._copy(plate_python)
+
+    def _copy(self, write: Callable[[PlateJob], str]) -> None:
         try:
             job = self.job()
             if job.plate_map is not None:
@@ -214,7 +230,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         except VitascopeError as error:
             self.status.setText(str(error))
             return
-        QGuiApplication.clipboard().setText(job.command)
+        QGuiApplication.clipboard().setText(write(job))
         self.status.setText("Copied.")
 
     def _run_or_cancel(self) -> None:
@@ -256,7 +272,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         if outcome.kind == "done":
             self.status.setText(said(outcome.value))
         elif outcome.kind == "cancelled":
-            self.status.setText("Cancelled. What is done is kept; Run goes on from there.")
+            self.status.setText("Cancelled. What is done is kept; Run resumes from there.")
         else:
             self.status.setText(f"{outcome.message} {outcome.hint}".strip())
         self.ended.emit()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vitascope.core.errors import InputError, OutputError, VitascopeError
+from vitascope.core.errors import InputError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
@@ -104,7 +104,7 @@ def find_files(run: FinishedRun, role: str) -> FileInput:
     if channel is None and not snapshot.stacked and read.axes != snapshot.axes and read.array.ndim == image.array.ndim:
         axes = snapshot.axes
         read = read_image(list(paths), axes=axes)
-    same = read if channel is None else one_channel(read, channel)
+    same = read if channel is None else read.select_channel(channel)
     if not _same_pixels(same.array, image.array):
         raise InputError(f"The file of '{image.name}' does not hold the pixels that were run on.", SAVE_FIRST)
     name = read.channel_names[channel] if channel is not None and read.channel_names else ""
@@ -114,13 +114,6 @@ def find_files(run: FinishedRun, role: str) -> FileInput:
         pixel_size_um=image.pixel_size_um if differs else None,
         forget_size=differs and image.pixel_size_um is None,
     )  # fmt: skip
-
-
-def one_channel(image: Micrograph, channel: int) -> Micrograph:
-    """Return one channel of an image, as :func:`as_python` writes it."""
-    index = (slice(None),) * image.axes.index("C") + (channel,)
-    names = image.channel_names[channel : channel + 1]
-    return replace(image, array=image.array[index], axes=image.axes.replace("C", ""), channel_names=names)
 
 
 def _same_pixels(a: Any, b: Any) -> bool:
@@ -140,38 +133,34 @@ def as_python(run: FinishedRun) -> str:
     InputError, ReaderError
         As :func:`find_files`.
     """
-    lines, names = [], []
-    files = {role: find_files(run, role) for role in run.images}
-    for role, given in files.items():
-        lines.append(f"{role} = {_read_call(given)}")
-        if given.forget_size:
-            lines.append(f"{role} = {role}.with_pixel_size(None)")
-        if given.channel is not None:
-            lines.append(f"{role} = {_channel_call(run, role, given)}")
-        names.append(role)
-    first, *others = names
+    lines = ["import vitascope", ""]
+    for role in run.images:
+        lines.append(f"{role} = {_read_call(find_files(run, role))}")
+    first, *others = run.images
     arguments = [f'"{run.spec.name}"', first, *(f"{n}={n}" for n in others)]
     arguments += [f"{name}={value!r}" for name, value in run.settings.items()]
-    head = ["import vitascope", "from vitascope.io.images.read import read_image", ""]
-    if any(given.channel is not None for given in files.values()):
-        head.insert(0, "from dataclasses import replace\n")
-    call = f"result = vitascope.run({', '.join(arguments)})"
-    return "\n".join([*head, *lines, call, "print(result.rows)", ""])
+    lines += [f"result = vitascope.run({', '.join(arguments)})", "print(result)"]
+    return "\n".join([*lines, ""])
 
 
 def _read_call(given: FileInput) -> str:
-    paths = repr(given.paths[0]) if len(given.paths) == 1 else repr(list(given.paths))
-    further = {"axes": given.axes, "pixel_size_um": given.pixel_size_um}
-    return f"read_image({', '.join([paths, *(f'{k}={v!r}' for k, v in further.items() if v is not None)])})"
+    call = python_call("vitascope.read_image", given.paths, axes=given.axes, pixel_size_um=given.pixel_size_um)
+    if given.forget_size:
+        call += ".with_pixel_size(None)"
+    return call if given.channel is None else f"{call}.select_channel({given.channel})"
 
 
-def _channel_call(run: FinishedRun, role: str, given: FileInput) -> str:
-    """Write :func:`one_channel` out."""
-    axes = run.images[role].axes
-    before = "T" in axes
-    index = f"[:, {given.channel}]" if before else f"[{given.channel}]"
-    names = (given.name,) if given.name else ()
-    return f"replace({role}, array={role}.array{index}, axes={axes!r}, channel_names={names!r})"
+def python_call(function: str, arguments: Sequence[Any], **keywords: Any) -> str:
+    """Write a call as Python; keywords that are None are left out.
+
+    Examples
+    --------
+    >>> python_call("read", ["a.tif"], axes="ZYX", pixel_size_um=None)
+    "read('a.tif', axes='ZYX')"
+    """
+    words = [repr(value) for value in arguments]
+    words += [f"{name}={value!r}" for name, value in keywords.items() if value is not None]
+    return f"{function}({', '.join(words)})"
 
 
 def as_command(run: FinishedRun, out: str = "results", more: Sequence[FinishedRun] = ()) -> str:
@@ -259,27 +248,13 @@ def save(run: FinishedRun, folder: Path) -> ProgressGenerator[Path]:
     OutputError
         If the folder holds another run, or cannot be written.
     """
-    from vitascope.io.results.folder import ResultsFolder  # writers are loaded when they are wanted, not with the dock
-    from vitascope.io.results.read import is_results_folder
+    from vitascope.io.results.save import save_result  # writers are loaded when they are wanted, not with the dock
 
     yield Progress(0, 1, "Saving")
-    if is_results_folder(folder):
-        raise OutputError(f"'{folder}' already holds the results of a run.", "Choose an empty folder.")
-    image = next(iter(run.images.values()))
-    out = ResultsFolder(folder, run.spec.name)
-    out.add(run.result, pixel_size_um=image.pixel_size_um, z_step_um=image.z_step_um)
-    out.close(_provenance(run))
-    yield Progress(1, 1, "Saving")
-    return folder
-
-
-def _provenance(run: FinishedRun) -> dict[str, Any]:
-    """Describe the run as the command line's ``provenance.json`` does."""
-    from vitascope.io.results.provenance import describe_run
-
     try:
         command = as_command(run)
     except VitascopeError:
         command = ""
-    one = run.result.provenance
-    return describe_run(command, [one] if one else [], one.started if one else "", one.seconds if one else 0.0)
+    save_result(run.result, folder, command)
+    yield Progress(1, 1, "Saving")
+    return folder

@@ -11,6 +11,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from vitascope.core.aliases import old_keywords
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import is_zarr
@@ -25,6 +26,7 @@ from vitascope.io.images.vendor import open_scene
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
 
 
+@old_keywords
 def read_images(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
@@ -63,6 +65,7 @@ def read_images(
     return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern)]
 
 
+@old_keywords
 def read_image(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
@@ -139,10 +142,7 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
     ParameterError
         If ``pixel_size_um`` is no length.
     """
-    if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
-        raise ParameterError(
-            f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
-        )
+    check_pixel_size(pixel_size_um)
     if group.scene is not None:
         image = open_scene(group.paths[0], group.scene)
     elif len(group.paths) > 1:
@@ -158,6 +158,19 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         return image
     flags = tuple(flag for flag in image.flags if flag not in ("unit_unknown", "pixels_not_square"))
     return replace(image, flags=flags).with_pixel_size(float(pixel_size_um))
+
+
+def check_pixel_size(pixel_size_um: float | None) -> None:
+    """Refuse what is no length; None stands for what the files say.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if pixel_size_um is not None and not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise ParameterError(
+            f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
+        )
 
 
 def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:

@@ -93,6 +93,39 @@ def check_model_id(name: str) -> None:
         )
 
 
+def split_target(out: str) -> tuple[Path, str]:
+    """Turn what a new model is to be called into a folder and an id: a plain name goes to the user's models.
+
+    Raises
+    ------
+    ParameterError
+        If the name cannot be that of a model.
+
+    Examples
+    --------
+    >>> split_target("models/mine.json")[1]
+    'mine'
+    """
+    path = Path(out)
+    name = path.name.removesuffix(".json").removesuffix(".safetensors")
+    check_model_id(name)
+    return (user_models() if path.name == out else path.parent), name
+
+
+def new_model(out: str) -> tuple[Path, str]:
+    """Return folder and id of a model to be made, as :func:`split_target`.
+
+    Raises
+    ------
+    ParameterError
+        If the name cannot be that of a model, or a model has it already.
+    """
+    folder, name = split_target(out)
+    if folder == user_models() and name in find_cards():
+        raise ParameterError(f"There is a model '{name}' already.", "Choose another name.")
+    return folder, name
+
+
 def find_model(model: str, task: str | None = None) -> tuple[ModelCard, Path]:
     """Find a model by its id or the path of its card.
 

@@ -31,6 +31,10 @@ class Site:
         What the plate's index says; the file's own counts before it.
     problem : VitascopeError or None
         Why it cannot be opened, as far as the index shows: a file that is missing or stands twice.
+    given_pixel_size_um : float or None, micrometre
+        What the user said of all images; it counts before file and index.
+    given_axes : str or None
+        What the user said of the dimensions of each file.
     """
 
     id: str
@@ -39,6 +43,8 @@ class Site:
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     problem: VitascopeError | None = None
+    given_pixel_size_um: float | None = None
+    given_axes: str | None = None
 
     @property
     def place(self) -> WellPosition:
@@ -69,7 +75,8 @@ class Site:
         """
         if self.problem is not None:
             raise self.problem
-        image = open_group(self.group, pixel_size_um, axes)
+        given = self.given_pixel_size_um if pixel_size_um is None else pixel_size_um
+        image = open_group(self.group, given, axes or self.given_axes)
         if image.pixel_size_um is None and self.pixel_size_um is not None:
             image = image.with_pixel_size(self.pixel_size_um)
         if image.z_step_um is None and self.z_step_um is not None:
@@ -94,6 +101,8 @@ class Plate:
         In the order of well (row by row), field and time.
     warnings : tuple of str
         Sentences on what was noticed and left out.
+    pattern, axes, pixel_size_um : optional
+        What the user said when it was read.
     """
 
     name: str
@@ -103,6 +112,9 @@ class Plate:
     columns: int
     sites: tuple[Site, ...]
     warnings: tuple[str, ...] = field(default=())
+    pattern: str | None = None
+    axes: str | None = None
+    pixel_size_um: float | None = None
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)

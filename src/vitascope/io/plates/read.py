@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitascope.core.aliases import old_keywords
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.io.filenames.expand import is_zarr, unreadable
 from vitascope.io.filenames.parse import natural
@@ -20,6 +21,9 @@ from vitascope.io.plates.ome_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates.operetta import INDEX_NAMES, find_index, operetta_plate
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.vendor_plate import vendor_plate
+
+MOST_NAMED = 20
+"""Plates that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ READERS = (OME_ZARR, OPERETTA, METAXPRESS, VENDOR_FILE, IMAGE_FOLDER)
 """All formats, in the order in which they are tried: what an instrument wrote down goes before the names of images."""
 
 
+@old_keywords
 def find_plates(
     path: str | os.PathLike[str], *, pattern: str | None = None, size: int | None = None
 ) -> tuple[Plate, ...]:
@@ -173,6 +178,7 @@ def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
     return wells >= least_wells and 2 * sum(len(site.paths) for plate in plates for site in plate) >= images
 
 
+@old_keywords
 def open_plate(
     path: str | os.PathLike[str], *, pattern: str | None = None, plate: str | None = None, size: int | None = None
 ) -> Plate:
@@ -193,6 +199,7 @@ def open_plate(
         found = tuple(one for one in found if one.name == plate)
     if len(found) == 1:
         return found[0]
-    names = ", ".join(f"'{one.name}'" for one in find_plates(path, pattern=pattern, size=size)[:6])
+    names = [f"'{one.name}'" for one in find_plates(path, pattern=pattern, size=size)]
+    listed = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if names[MOST_NAMED:] else "")
     what = f"holds no plate '{plate}'" if plate is not None else f"holds {len(found)} plates"
-    raise ReaderError(f"'{path}' {what}; there are {names}.", "Name one of them with --plate.")
+    raise ReaderError(f"'{path}' {what}; there are {listed}.", "Name one of them (--plate, plate=).")

@@ -64,6 +64,7 @@ def describe_input(role: str, image: Micrograph) -> dict[str, Any]:
         "shape": [int(n) for n in image.array.shape],
         "dtype": str(image.array.dtype),
         "pixel_size_um": image.pixel_size_um,
+        "z_step_um": image.z_step_um,
         "channels": list(image.channel_names),
     }
     if files:

@@ -63,7 +63,8 @@ def in_short(problems: Sequence[MapProblem]) -> list[str]:
 
     Examples
     --------
-    >>> found = [Problem("P", f"A{k}", "no_image", f"The map has A{k}, but there is no image.", False) for k in (1, 2)]
+    >>> told = "The map has A{}, but there is no image."
+    >>> found = [MapProblem("P", f"A{k}", "no_image", told.format(k), False) for k in (1, 2)]
     >>> in_short(found * 2)
     ['The map has A1, but there is no image. The same is true of 3 more: A2, A1, A2.']
     """

@@ -1,7 +1,7 @@
 """The one training loop, for every task: a generator that can be stopped anywhere and resumed bit for bit.
 
 Nothing random outlives a step: crops and dropout of step n are drawn from a seed made of (seed, n). A run resumed from
-step n therefore goes on exactly as the uninterrupted run did.
+step n therefore continues exactly as the uninterrupted run did.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class TrainingState:
         self.best = self._weights(self.evaluated)
 
     def snapshot(self) -> dict[str, Any]:
-        """What is needed to go on from here."""
+        """What is needed to resume from here."""
         return {
             "network": self._weights(self.network),
             "average": self._weights(self.average) if self.average is not None else None,

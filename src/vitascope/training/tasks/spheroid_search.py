@@ -35,7 +35,7 @@ def search(
 ) -> ProgressGenerator[Recipe]:
     """Find the share of log Dice and the focal loss's gamma that give the best Dice on the validation volumes.
 
-    A trial that fails is noted as failed, and the search goes on; one that is interrupted goes on where it stopped.
+    A trial that fails is noted as failed, and the search continues; one that is interrupted resumes where it stopped.
 
     Parameters
     ----------

@@ -1,0 +1,363 @@
+"""The public functions: what a script or notebook calls, and what "Copy as Python" writes.
+
+Each is imported from ``vitascope`` itself. What a function needs is loaded when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitascope.core.aliases import old_keywords
+from vitascope.core.errors import ParameterError
+from vitascope.core.progress import run_to_end
+
+if TYPE_CHECKING:
+    from vitascope.batch.plate.run import PlateReport
+    from vitascope.core.card import ModelCard
+    from vitascope.core.micrograph import Micrograph
+    from vitascope.core.result import Result
+    from vitascope.io.plates.plate import Plate
+    from vitascope.io.tables.plate_map import PlateMap
+    from vitascope.recipes.recipe import Recipe
+    from vitascope.tasks.spec import TaskSpec
+
+AnyPath = str | os.PathLike[str]
+
+
+@old_keywords
+def read_images(
+    *paths: AnyPath, pattern: str | None = None, axes: str | None = None, pixel_size_um: float | None = None
+) -> list[Micrograph]:
+    """Read files, folders or globs as images, planes and channels put together.
+
+    Parameters
+    ----------
+    *paths : path
+        TIFF, OME-TIFF, PNG, OME-Zarr, or CZI, ND2 and LIF with their extras. Files that differ only in z are planes of
+        one image, only in channel its channels.
+    pattern : str, optional
+        Pattern of the file names with named parts (``well``, ``field``, ``z``, ``channel``, ``time``, ``plate``), such
+        as ``{well}_f{field}_{channel}.tif``; it overrides the layouts of instruments that are known.
+    axes : str, optional
+        One letter out of TCZYX for each dimension of each file, where the files do not tell or tell wrong.
+    pixel_size_um : float, > 0, micrometre, optional
+        Pixel size of all images, where the files do not tell or tell wrong.
+
+    Returns
+    -------
+    list of Micrograph
+        One for each image, in the order of plate, well, field, time and name; large ones are read when they are needed.
+
+    Raises
+    ------
+    ReaderError
+        If a path cannot be read or ends up in no image.
+    InputError
+        If a file is no image of real numbers in up to five dimensions.
+    ParameterError
+        If no path is given, or ``pattern``, ``axes`` or ``pixel_size_um`` cannot be used.
+    """
+    from vitascope.io.images.read import read_images as read_all
+
+    return read_all(_checked(paths), pattern=pattern, pixel_size_um=pixel_size_um, axes=axes)
+
+
+@old_keywords
+def read_image(
+    *paths: AnyPath, pattern: str | None = None, axes: str | None = None, pixel_size_um: float | None = None
+) -> Micrograph:
+    """Read one image, from one file or from the files of its planes and channels.
+
+    Parameters
+    ----------
+    *paths : path
+        As :func:`read_images` takes them.
+    pattern, axes, pixel_size_um : optional
+        As for :func:`read_images`.
+
+    Returns
+    -------
+    Micrograph
+
+    Raises
+    ------
+    ReaderError
+        If the paths are more than one image, or cannot be read.
+    InputError, ParameterError
+        As for :func:`read_images`.
+    """
+    from vitascope.io.images.read import read_image as read_one
+
+    return read_one(_checked(paths), pattern=pattern, pixel_size_um=pixel_size_um, axes=axes)
+
+
+def read(*paths: AnyPath, **options: Any) -> list[Micrograph]:
+    """Read images under an old name: call :func:`read_images`."""
+    warnings.warn("vitascope.read is now vitascope.read_images.", DeprecationWarning, stacklevel=2)
+    return read_images(*paths, **options)
+
+
+@old_keywords
+def read_plate(
+    path: AnyPath,
+    *,
+    pattern: str | None = None,
+    axes: str | None = None,
+    pixel_size_um: float | None = None,
+    plate: str | None = None,
+    size: int | None = None,
+) -> Plate:
+    """Read the index of a plate: its wells, fields and times, and the files of each. No image is opened.
+
+    Parameters
+    ----------
+    path : path
+        Folder of images, OME-Zarr plate, ``Index.idx.xml`` of an Operetta or Opera Phenix, or ``.HTD`` of MetaXpress.
+    pattern, axes, pixel_size_um : optional
+        As for :func:`read_images`; they hold for every image of the plate.
+    plate : str, optional
+        Name of the plate, where the path holds several.
+    size : int, optional
+        Number of wells, from 6 to 1536; by default the smallest common plate that holds all wells.
+
+    Returns
+    -------
+    Plate
+        Iterating it gives its images. Each has ``id``, ``well``, ``open()``, and ``problem``: None, or the error why it
+        cannot be opened. ``warnings`` holds sentences on what was noticed and left out.
+
+    Raises
+    ------
+    ReaderError
+        If there is no plate, or there are several and none is named; the message lists them.
+    ParameterError
+        If an option cannot be used.
+    """
+    from vitascope.io.images.read import check_pixel_size
+    from vitascope.io.plates.read import open_plate
+
+    check_pixel_size(pixel_size_um)
+    found = open_plate(path, pattern=pattern, plate=plate, size=size)
+    images = tuple(replace(image, given_pixel_size_um=pixel_size_um, given_axes=axes) for image in found)
+    return replace(found, sites=images, pattern=pattern, axes=axes, pixel_size_um=pixel_size_um)
+
+
+def read_plate_map(
+    path: AnyPath, *, columns: dict[str, str] | None = None, plate: str | None = None, size: int | None = None
+) -> PlateMap:
+    """Read what is in each well.
+
+    Parameters
+    ----------
+    path : path
+        CSV, TSV or XLSX: one line for each well, or tables in the shape of the plate; cellHTS2; or a plate reader's
+        export, whose values become the column ``signal``.
+    columns : dict of str to str, optional
+        Which column of the file holds what, where its name does not tell: ``{"dose": "SBS_Doses"}``.
+    plate : str, optional
+        Name of the plate that the map is for, where the file does not tell.
+    size : int, optional
+        Number of wells of the plate; wells outside it are refused.
+
+    Returns
+    -------
+    PlateMap
+        ``table`` is a DataFrame with one row for each well: ``well`` (``B07``), ``treatment``, ``dose``, ``dose_unit``,
+        ``role`` and more. ``problems`` lists what was noticed and does not stand in the way.
+
+    Raises
+    ------
+    ReaderError
+        If the file cannot be read.
+    InputError
+        If it names no wells, names one twice, or holds a dose that is no number; all wells concerned are named.
+    """
+    from vitascope.io.tables.plate_map import read_plate_map as read_map
+
+    return read_map(Path(path), columns=columns, plate=plate, size=size)
+
+
+def run(task: str, image: Any, **params: Any) -> Result:
+    """Run one task on one image and wait for the result.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task, such as ``"stain"``; see :func:`list_tasks`.
+    image : Micrograph, image of a plate, array of 2 to 5 dimensions (TCZYX), or path
+    **params
+        Fields of the task's parameters, such as ``model`` and ``device``; further images by role, such as ``reference``
+        or ``region``, where the task takes them; ``pixel_size_um``, and ``axes`` for arrays.
+
+    Returns
+    -------
+    Result
+        Outputs on the input's grid, the numbers, how far to trust them, and where they come from.
+
+    Raises
+    ------
+    VitascopeError
+        With a message and a hint, if the input, the model or a parameter does not fit.
+    """
+    from vitascope.tasks.run import start
+
+    return run_to_end(start(task, image, **_as_text(params)))
+
+
+def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) -> PlateReport:
+    """Run one task on every image of a plate. Stopped at any moment and called again, it resumes.
+
+    Parameters
+    ----------
+    plate : Plate or path
+        A path is read by :func:`read_plate`.
+    task : str
+        Name of the task; see :func:`list_tasks`.
+    out : path
+        Folder for the results; an unfinished run in it is resumed.
+    **params
+        Fields of the task's parameters, such as ``model`` and ``device``. Besides these: ``plate_map`` (PlateMap or
+        path), whose columns come into the tables; ``workers`` (processes on this machine; without it, threads of this
+        one) or ``scheduler`` (address of a dask scheduler); ``redo=True`` to run again what failed; ``pixel_size_um``
+        and ``axes`` of all images.
+
+    Returns
+    -------
+    PlateReport
+        ``out`` is the folder, ``counts`` the number of images by status, ``complete`` whether none failed.
+
+    Raises
+    ------
+    VitascopeError
+        If the plate, the model, a parameter or the folder cannot be used. An image that cannot be run raises nothing:
+        it has its row, with a status and a sentence.
+    """
+    from vitascope.batch.plate.job import PlateJob
+    from vitascope.batch.plate.run import run_plate as start
+    from vitascope.io.plates.plate import Plate as Index
+    from vitascope.tasks.registry import find_task
+
+    spec = find_task(task)
+    values = _as_text(params)
+    how = {name: values.pop(name, None) for name in ("workers", "scheduler", "redo", "pixel_size_um", "axes")}
+    mapped = values.pop("plate_map", None)
+    chosen = spec.make_params(**values)
+    index = plate if isinstance(plate, Index) else read_plate(plate)
+    if isinstance(mapped, str):
+        mapped = read_plate_map(mapped, plate=index.name)
+    job = PlateJob(
+        spec=spec,
+        plate=index,
+        params=chosen,
+        out=Path(out),
+        plate_map=mapped,
+        scheduler=how["scheduler"],
+        workers=how["workers"],
+        pixel_size_um=how["pixel_size_um"] or index.pixel_size_um,
+        axes=how["axes"] or index.axes,
+        pattern=index.pattern,
+        redo=bool(how["redo"]),
+    )
+    return run_to_end(start(job))
+
+
+def train(task: str, recipe: Recipe | AnyPath, out: AnyPath, start_from: str | None = None) -> Path:
+    """Train a model from a recipe. Interrupted and called again, it resumes.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task that the model is for.
+    recipe : path or Recipe
+        YAML file with data, network, losses and split. Data are found under ``VITASCOPE_DATA``, or relative to the
+        file; to the current folder for a :class:`~vitascope.recipes.recipe.Recipe`.
+    out : path
+        Name of the new model, which then lies with the user's own; or a path that ends in its name.
+    start_from : str, optional
+        Model whose weights training starts from; by default the one that the recipe names, if it names one.
+
+    Returns
+    -------
+    Path
+        Of the model's card; ``run`` takes it, or the model's name, as ``model``.
+
+    Raises
+    ------
+    VitascopeError
+        If data or recipe cannot be used, or there is a model of this name already: models are never replaced.
+    """
+    from vitascope.io.models.cards import new_model
+    from vitascope.recipes.recipe import Recipe as Tree
+    from vitascope.recipes.recipe import read_recipe
+    from vitascope.tasks.registry import find_task
+
+    spec = find_task(task)
+    folder = Path.cwd() if isinstance(recipe, Tree) else Path(recipe).parent
+    found = recipe if isinstance(recipe, Tree) else read_recipe(Path(recipe))
+    if find_task(found.task) is not spec:
+        raise ParameterError(f"The recipe is for the task '{found.task}', not '{task}'.")
+    models, name = new_model(os.fspath(out))
+    steps = spec.load_training().run_training(found.changed({"id": name}), folder, models, start_from, "auto")
+    card: Path = run_to_end(steps)
+    return card
+
+
+def list_tasks() -> list[TaskSpec]:
+    """List what can be run.
+
+    Returns
+    -------
+    list of TaskSpec
+        Each with ``name`` (what :func:`run` takes), ``title``, ``summary`` and ``params`` (its parameter model).
+
+    Examples
+    --------
+    >>> [task.name for task in list_tasks()]
+    ['stain', 'atp', 'viability', 'phenotype', 'spheroid']
+    """
+    from vitascope.tasks.registry import TASKS
+
+    return list(TASKS)
+
+
+def list_models(task: str | None = None) -> list[ModelCard]:
+    """List the cards of the models at hand, the bundled ones first.
+
+    Parameters
+    ----------
+    task : str, optional
+        Only models of this task.
+
+    Returns
+    -------
+    list of ModelCard
+        Each with ``id`` (what :func:`run` takes as ``model``), ``title``, ``summary``, ``metrics`` and ``limitations``.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such task.
+    """
+    from vitascope.io.models.cards import list_cards
+    from vitascope.tasks.registry import find_task
+
+    return list_cards(None if task is None else find_task(task).name)
+
+
+def _checked(paths: tuple[AnyPath, ...]) -> tuple[AnyPath, ...]:
+    if not paths:
+        raise ParameterError("No path was given.", "Give a file, a folder or a glob such as 'scan/*.tif'.")
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            hint = "Put a star before a list: read_images(*paths)." if isinstance(path, (list, tuple)) else ""
+            raise ParameterError(f"{type(path).__name__} is no path.", hint or "Give a file, a folder or a glob.")
+    return paths
+
+
+def _as_text(params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with paths as text: the name of a model, a plate map."""
+    return {name: os.fspath(v) if isinstance(v, os.PathLike) else v for name, v in params.items()}
