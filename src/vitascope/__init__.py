@@ -47,9 +47,11 @@ _HOMES = {"Micrograph": "vitascope.core.micrograph", "Result": "vitascope.core.r
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vitascope' has no attribute '{name}'")
+    from types import ModuleType
+
     from vitascope.core.late_import import import_late
 
-    value = getattr(import_late(_HOMES.get(name, "vitascope.api")), name)
+    value = getattr(import_late(_HOMES.get(name, "vitascope.api"), ModuleType), name)
     globals()[name] = value
     return value
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +23,18 @@ NUMBERS_SHOWN = 6
 
 WRITER = "vitascope.io.results.save"
 """Writes results; it stands above this room, and is imported when a result is written."""
+
+
+@runtime_checkable
+class ResultWriter(Protocol):
+    """What a result uses of :data:`WRITER`."""
+
+    def save_result(self, result: Result, folder: str | os.PathLike[str], /) -> Path:
+        """Write pictures, tables and provenance to a folder."""
+
+    def result_frame(self, result: Result, /) -> pd.DataFrame:
+        """Return the rows under the columns of ``results.csv``."""
+
 
 TrustLevel = Literal["fits", "unsure", "outside", "unknown"]
 
@@ -196,13 +208,11 @@ class Result:
         OutputError
             If the folder holds another run, or cannot be written.
         """
-        written: Path = import_late(WRITER).save_result(self, folder)
-        return written
+        return import_late(WRITER, ResultWriter).save_result(self, folder)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the numbers as a table: one row for each time point, the columns of ``results.csv``."""
-        table: pd.DataFrame = import_late(WRITER).result_frame(self)
-        return table
+        return import_late(WRITER, ResultWriter).result_frame(self)
 
     def __repr__(self) -> str:
         """Say in a few lines what was run, what came out, and how far to trust it."""

@@ -18,7 +18,7 @@ from vitascope.engine.load_model import load_model
 from vitascope.recipes.recipe import Recipe
 from vitascope.tasks.comparison import Comparison
 from vitascope.tasks.registry import find_task
-from vitascope.training.make_model import TrainingTask
+from vitascope.training.training_task import TrainingTask
 
 
 @runtime_checkable
