@@ -22,6 +22,11 @@ from vitascope.io.models.cards import find_model, write_card
 from vitascope.io.models.weights import read_weights, write_weights
 from vitascope.recipes.finetune import free_name
 
+NO_HASH = (
+    "It came without a hash: whether it is what its maker wrote cannot be checked; that it stays as it is now, can."
+)
+"""Said of a bare file of weights, whose own SHA-256 goes into the card."""
+
 PROBE = 2
 """Sides of a small input, in multiples of the network's."""
 
@@ -55,7 +60,7 @@ def import_weights(path: Path, like: str, name: str) -> ModelCard:
         raise ModelError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
     tensors = read_weights(path, None) if path.suffix == ".safetensors" else read_state_dict(data, path.name)
     tensors, told = fit_names(card, tensors, path.name)
-    return add_model(foreign_card(card, path.name, data, [told]), tensors, name)
+    return add_model(foreign_card(card, path.name, data, [told, NO_HASH]), tensors, name)
 
 
 def fit_names(card: ModelCard, tensors: Tensors, source: str) -> tuple[Tensors, str]:

@@ -205,12 +205,18 @@ def _named_by_others(weights: Path) -> bool:
 def read_member(package: zipfile.ZipFile, ending: str, most: int) -> bytes:
     """Read the one file of a zip that ends so, not larger than it may be.
 
+    A folder around all files, as packing a folder again leaves it, is looked into; folders further down are not.
+
     Raises
     ------
     zipfile.BadZipFile
         If there is none, or several, or it is too large.
     """
-    found = [i for i in package.infolist() if i.filename.endswith(ending) and "/" not in i.filename]
+    files = [i for i in package.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+    tops = {i.filename.split("/")[0] for i in files}
+    inside = len(tops) == 1 and all("/" in i.filename for i in files)
+    around = f"{tops.pop()}/" if inside else ""
+    found = [i for i in files if i.filename.endswith(ending) and "/" not in i.filename.removeprefix(around)]
     if len(found) != 1:
         raise zipfile.BadZipFile(f"it holds {len(found)} files '*{ending}'")
     if found[0].file_size > min(most, MAX_EXPANSION * max(found[0].compress_size, 1024)):
