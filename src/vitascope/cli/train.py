@@ -16,7 +16,7 @@ from vitascope.core.paths import user_models
 from vitascope.core.progress import ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 from vitascope.io.atomic import write_bytes
-from vitascope.io.models.cards import check_model_id, find_cards, read_card
+from vitascope.io.models.cards import check_model_id, find_cards, own_models, read_card
 from vitascope.recipes.cross_validation import fold_recipes, fold_table
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
@@ -154,4 +154,4 @@ def split_target(out: str) -> tuple[Path, str]:
     path = Path(out)
     name = path.name.removesuffix(".json").removesuffix(".safetensors")
     check_model_id(name)
-    return (user_models() if path.name == out else path.parent), name
+    return (own_models() if path.name == out else path.parent), name

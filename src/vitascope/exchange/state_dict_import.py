@@ -15,10 +15,9 @@ from torch import nn
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
-from vitascope.core.paths import user_models
 from vitascope.engine.load_model import build_network, check_tensors, export_tensors, find_family
 from vitascope.exchange.match_tensors import COUNTER, by_name, rename_state
-from vitascope.io.models.cards import find_model, write_card
+from vitascope.io.models.cards import find_model, own_models, write_card
 from vitascope.io.models.weights import read_weights, write_weights
 from vitascope.recipes.finetune import free_name
 
@@ -184,12 +183,12 @@ def add_model(card: ModelCard, tensors: Tensors, name: str, dtype: str = "float3
     check_name(name)
     network = filled(card, tensors, name)
     file = f"{name}.safetensors"
-    sha256 = write_weights(user_models() / file, export_tensors(network, dtype))
+    sha256 = write_weights(own_models() / file, export_tensors(network, dtype))
     weights = card.weights.model_copy(update={"file": file, "sha256": sha256, "dtype": dtype})
     card = card.model_copy(update={"id": name, "weights": weights})
     try:
-        write_card(card, user_models())
+        write_card(card, own_models())
     except BaseException:
-        (user_models() / file).unlink(missing_ok=True)
+        (own_models() / file).unlink(missing_ok=True)
         raise
     return card

@@ -18,6 +18,7 @@ from vitascope.io.models.cards import (
     find_card,
     find_cards,
     find_model,
+    own_models,
     read_card,
     write_card,
 )
@@ -124,8 +125,8 @@ def _write(card: ModelCard, data: bytes, name: str) -> ModelCard:
     new = card.model_copy(
         update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
     )
-    write_bytes(user_models() / new.weights.file, data)
-    write_card(new, user_models())
+    write_bytes(own_models() / new.weights.file, data)
+    write_card(new, own_models())
     return new
 
 
