@@ -255,7 +255,7 @@ def test_a_parent_built_otherwise_is_refused_before_anything_is_read(tmp_path, t
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "words"),
+    ("changes", "error", "description"),
     [
         ({"loss": {"pcc": 1.0, "dice": 1.0}}, ParameterError, "no loss 'dice'"),
         ({"loss": {"pcc": 0.0}}, ParameterError, "No loss is named"),

@@ -172,7 +172,7 @@ def test_weights_that_are_absent_altered_or_others_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "description"),
     [
         ({"network": {"name": "unet", "arguments": {}}}, "'nvir'"),
         ({"split": {"by": "region", "train_rows": [[0, 10]]}}, "by group"),
