@@ -190,8 +190,8 @@ def test_a_bad_image_never_stops_the_rest_and_keeps_its_row(images, tmp_path, er
 def test_an_error_nobody_foresaw_is_logged_with_lines_and_without_folders(images, tmp_path, caplog):
     with caplog.at_level(logging.ERROR):
         run_to_end(run_images(job(images, tmp_path / "out", spec=failing({"field1": KeyError("width")}))))
-    assert "field1 failed: KeyError at items.py:" in caplog.text
-    assert " > test_run.py:" in caplog.text
+    assert "field1 failed: KeyError at item.py:" in caplog.text
+    assert " > test_run_images.py:" in caplog.text
     assert str(Path(__file__).parent) not in caplog.text
     assert "KeyError: 'width'" in table(tmp_path / "out").loc["field1", "message"]
 
@@ -201,7 +201,7 @@ def test_a_trail_names_files_and_lines_from_outside_in():
         json.loads("{")
     except ValueError as error:
         found = traceback_summary(error)
-    assert found.startswith("test_run.py:")
+    assert found.startswith("test_run_images.py:")
     assert "decoder.py:" in found
     assert os.sep not in found
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from vitascope.batch.retry import retried
 from vitascope.core.errors import (
     IncompleteError,
     InputError,
@@ -152,11 +153,7 @@ def process_item(
     clock, signature = time.perf_counter(), file_signature(item.paths)
     image: Micrograph | None = None
     try:
-        yield Progress(0, 1, "Reading")
-        inputs = {role: read() for role, read in item.inputs.items()}
-        image = inputs[work.spec.roles[0].name]
-        result = yield from work.spec.start(inputs, params)
-        del inputs
+        image, result = yield from retried(lambda: _attempt(work, item, params), params.retry_s, item.paths)
     except Exception as error:
         if isinstance(error, ending):
             raise
@@ -183,6 +180,12 @@ def process_item(
         signature,
         round(time.perf_counter() - clock, 3),
     )
+
+
+def _attempt(work: Work, item: Item, params: RunParams) -> ProgressGenerator[tuple[Micrograph, Result]]:
+    yield Progress(0, 1, "Reading")
+    inputs = {role: read() for role, read in item.inputs.items()}
+    return inputs[work.spec.roles[0].name], (yield from work.spec.start(inputs, params))
 
 
 def error_result(item: Item, error: Exception) -> Result:

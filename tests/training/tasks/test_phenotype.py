@@ -146,7 +146,9 @@ def test_painted_regions_are_bags():
     assert (whole.numbers.tolist(), whole.weight.sum()) == ([0.0, 1.0], 4.0)
 
 
-@pytest.mark.parametrize(("regions", "description"), [([[0, 0]], "Nothing is labelled"), ([[3, 1]], "there are 2 classes")])
+@pytest.mark.parametrize(
+    ("regions", "description"), [([[0, 0]], "Nothing is labelled"), ([[3, 1]], "there are 2 classes")]
+)
 def test_regions_that_mean_nothing_are_refused(tmp_path, regions, description):
     read = recipe(tmp_path)
     corpus = run_to_end(load_labelled_images(read, tmp_path))
