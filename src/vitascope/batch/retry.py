@@ -109,6 +109,7 @@ def _wait(pause_s: float, reason: str) -> ProgressGenerator[None]:
 def _gave_up(reason: str, pauses_s: Sequence[float], paths: Sequence[Path]) -> ReaderError:
     what = f"'{paths[0].name}'" if paths else "The image"
     return ReaderError(
-        f"{what} could not be read: the drive did not answer ({reason}), also when tried again for {sum(pauses_s):g} s.",
+        f"{what} could not be read: the drive did not answer ({reason}), also when tried again for "
+        f"{sum(pauses_s):g} s.",
         "Check the network or the drive, then start the same command again with --redo: what is done is kept.",
     )
