@@ -46,7 +46,13 @@ def test_a_card_that_lacks_what_is_needed_is_refused_naming_it(field):
         ("weights.file", "weights.pt"),
         ("weights.sha256", "0" * 63),
         ("weights.dtype", "float8"),
-        ("card_version", 2),
+        ("card_version", 0),
+        ("id", "nuclei.json"),
+        ("id", "nuclei.safetensors"),
+        ("id", "nuclei."),
+        ("id", "con"),
+        ("id", "aux.old"),
+        ("id", "lpt1"),
         ("run_after_loading", "import os"),
         ("input.planes", 0),
         ("input.channels", []),
@@ -79,3 +85,10 @@ def test_limits_the_wrong_way_round_are_refused():
     """They would turn every picture into one single value without a word."""
     with pytest.raises(ValueError, match="below"):
         Normalisation(method="percentile", low=99, high=1)
+
+
+def test_a_card_of_a_newer_version_says_that_vitascope_is_older():
+    tree = json.loads(make_card().model_dump_json()) | {"card_version": 7, "a_field_of_later": 1}
+    with pytest.raises(ModelError, match=r"made by a newer vitascope \(card version 7\)") as caught:
+        ModelCard.from_json(json.dumps(tree), "x.json")
+    assert "Update" in caught.value.hint

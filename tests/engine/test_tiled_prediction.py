@@ -4,7 +4,9 @@ import torch
 
 from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.progress import run_to_end
-from vitascope.engine.execution_plan import Plan
+from vitascope.engine import device
+from vitascope.engine.device import Device, pick_device
+from vitascope.engine.execution_plan import Plan, SquareBackend
 from vitascope.engine.openvino_backend import OpenVinoBackend
 from vitascope.engine.tiled_prediction import FeaturePool, Stitching, predict_picture
 from vitascope.ops.geometry.resample import array_reader
@@ -189,3 +191,78 @@ def test_closing_stops_within_one_tile(model, picture):
     next(steps)
     steps.close()
     assert len(calls) == 1
+
+
+class FailingCard:
+    """A graphics card whose context breaks after a number of windows; the processor's network stands behind it."""
+
+    def __init__(self, model, plan, good, error, used):
+        self._inner = OpenVinoBackend(model.network, 2, "f32", 1, (64, 64), 1)
+        self._plan, self._good, self._error, self._used = plan, good, error, used
+
+    def __call__(self, x):
+        self._used.append(self._plan.device)
+        if self._plan.device != "cpu":
+            self._good -= 1
+            if self._good < 0:
+                raise self._error
+        return self._inner(x)
+
+    infer_concurrently = __call__
+
+
+CUDA_ERRORS = [
+    RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be reported later."),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+    RuntimeError("CUDA error: device-side assert triggered"),
+    torch.AcceleratorError("CUDA error: unspecified launch failure"),
+]
+
+
+@pytest.fixture
+def no_broken_devices(monkeypatch):
+    monkeypatch.setattr("vitascope.engine.device._broken", set())
+
+
+@pytest.mark.parametrize("error", CUDA_ERRORS)
+@pytest.mark.usefixtures("no_broken_devices")
+def test_after_a_failed_card_this_image_and_all_others_run_on_the_processor(model, picture, error):
+    used = []
+    expected, _ = predict(model, picture)
+    plan = Plan("cuda:0", "f16", 320, 1)
+    out, after = predict(model, picture, plan, open_with=lambda m, p: FailingCard(m, p, 1, error, used))
+    np.testing.assert_array_equal(out, expected)
+    assert (after.device, after.precision, after.flags) == ("cpu", "f32", ("device_fallback",))
+    assert used[:2] == ["cuda:0"] * 2
+    assert set(used[2:]) == {"cpu"}
+    cards = [Device("cuda:0", "a card", 8 << 30, ("f32",)), Device("cpu", "processor", 8 << 30, ("f32",))]
+    left = [card for card in cards if card.id not in device._broken]
+    assert pick_device("auto", left) == (cards[1], True)
+    assert pick_device("cuda", left) == (cards[1], True)
+
+
+@pytest.mark.usefixtures("no_broken_devices")
+def test_squares_go_on_where_a_card_fails_or_is_too_small(model):
+    x = np.random.default_rng(1).standard_normal((2, 64, 64), np.float32)
+    for error, broken in ((CUDA_ERRORS[0], {"cuda:0"}), (torch.OutOfMemoryError("CUDA out of memory"), set())):
+        device._broken.clear()
+        used = []
+
+        def card(m, p, streams, error=error, used=used):
+            return FailingCard(m, p, 0, error, used)
+
+        backend = SquareBackend(model, Plan("cuda:0", "f32", 64, 1), card)
+        first, second = backend.infer_concurrently(x)[0], backend.infer_concurrently(x)[0]
+        np.testing.assert_array_equal(first, second)
+        assert used == ["cuda:0", "cpu", "cpu"]
+        assert backend.plan.flags == ("device_fallback",)
+        assert device._broken == broken
+
+
+@pytest.mark.usefixtures("no_broken_devices")
+def test_an_error_of_the_calculation_is_no_error_of_the_card(model, picture):
+    wrong = RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        predict(model, picture, Plan("cuda:0", "f32", 320, 1), open_with=lambda m, p: FailingCard(m, p, 0, wrong, []))
+    assert not device._broken

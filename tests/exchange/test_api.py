@@ -311,3 +311,46 @@ def test_weights_that_do_not_fit_or_would_execute_are_refused(tmp_path, model):
 def test_the_card_in_a_package_is_the_models_own(tmp_path):
     with zipfile.ZipFile(io.BytesIO(export_bioimageio("test-model", tmp_path).read_bytes())) as package:
         assert json.loads(package.read(CARD))["id"] == "test-model"
+
+
+def test_weights_changed_together_with_their_hash_are_refused_by_the_card(tmp_path):
+    path = export_bioimageio("test-model", tmp_path)
+    with zipfile.ZipFile(path) as package:
+        state = torch.load(io.BytesIO(package.read("weights.pt")), weights_only=True)
+        tree = yaml.safe_load(package.read("rdf.yaml"))
+    first = next(key for key, value in state.items() if value.ndim == 4)
+    state[first] = state[first] * 1.5
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    tree["weights"]["pytorch_state_dict"]["sha256"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    changed = {"weights.pt": buffer.getvalue(), "rdf.yaml": yaml.safe_dump(tree).encode()}
+    with pytest.raises(ModelError, match="not those its card was written for"):
+        import_bioimageio(rewrite(path, tmp_path / "changed.zip", **changed), "x")
+    assert "x" not in find_cards()
+
+
+def test_a_description_that_unfolds_without_end_is_refused_at_once(tmp_path):
+    path = export_bioimageio("test-model", tmp_path)
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    with pytest.raises(ModelError, match="description cannot be read"):
+        import_bioimageio(rewrite(path, tmp_path / "bomb.zip", **{"rdf.yaml": bomb.encode()}), "x")
+
+
+def test_a_package_packed_again_with_a_folder_inside_is_the_same(tmp_path):
+    path = export_bioimageio("test-model", tmp_path)
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(tmp_path / "again.zip", "w") as target:
+        target.mkdir("test-model")
+        for name in source.namelist():
+            target.writestr(f"test-model/{name}", source.read(name))
+    assert import_bioimageio(tmp_path / "again.zip", "again").id == "again"
+    assert same_weights("test-model", "again")
+
+
+def test_a_bare_file_of_weights_says_that_it_came_without_a_hash_and_gets_one(tmp_path, model):
+    path = tmp_path / "weights.pt"
+    torch.save(model.network.state_dict(), path)
+    card = import_weights(path, "test-model", "bare")
+    notes = " ".join(card.training["notes"])
+    assert "without a hash" in notes
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in notes
+    assert card.weights.sha256 == hashlib.sha256((user_models() / "bare.safetensors").read_bytes()).hexdigest()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 
 import numpy as np
 import pytest
@@ -103,3 +104,19 @@ def test_json_with_numpy_values_and_umlauts(tmp_path):
     found = json.loads(path.read_text("utf-8"))
     assert found == {"a": 0.5, "b": [0, 1], "c": ["y", "z"], "d": str(tmp_path), "e": "µ板"}
     assert os.stat(path).st_mode & 0o600 == 0o600  # noqa: PTH116
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_permissions_are_those_of_the_umask_which_is_never_changed(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    monkeypatch.setattr("os.umask", lambda mask: pytest.fail("the umask of all threads was changed"))
+    try:
+        with atomic_write(tmp_path / "a.bin") as file:
+            file.write(b"a")
+        with atomic_folder(tmp_path / "b") as folder:
+            (folder / "c").touch()
+        found = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.bin", "b")]
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert found == [0o640, 0o750]

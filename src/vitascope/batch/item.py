@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from vitascope.batch.retry import retried
 from vitascope.core.errors import (
     IncompleteError,
     InputError,
@@ -150,12 +151,17 @@ def run_item(
         Those of ``ending``.
     """
     sizes: Sizes = (None, None)
-    try:
+
+    def attempt() -> ProgressGenerator[Result]:
+        nonlocal sizes
         yield Progress(0, 1, "Reading")
         inputs = {role: read() for role, read in item.inputs.items()}
         image = inputs[spec.roles[0].name]
         sizes = (image.pixel_size_um, image.z_step_um)
-        return (yield from spec.start(inputs, params)), sizes
+        return (yield from spec.start(inputs, params))
+
+    try:
+        return (yield from retried(attempt, params.retry_s, item.paths)), sizes
     except ending:
         raise
     except Exception as error:

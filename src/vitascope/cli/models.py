@@ -99,6 +99,8 @@ def import_file(
         else:
             card = import_model(file, name)
         typer.echo(f"Imported {card.id} ({card.licence}).")
+        for note in card.training.get("notes", []) if file.suffix in FOREIGN else ():
+            typer.echo(f"Note: {note}")
 
 
 @app.command()

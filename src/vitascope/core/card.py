@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,10 @@ from vitascope.core.errors import ModelError
 from vitascope.core.params import describe_validation
 
 MODEL_ID = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
+RESERVED = re.compile(r"\A(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
+"""Names that Windows keeps for devices, whatever stands behind a dot."""
+ENDINGS = (".json", ".safetensors", ".")
+"""Ends of names by which a model would be taken for a file, or that a file system drops."""
 
 
 def check_id(value: str) -> str:
@@ -24,7 +29,25 @@ def check_id(value: str) -> str:
     """
     if not MODEL_ID.match(value):
         raise ValueError("must be 1 to 64 characters out of a-z, 0-9, dot, dash, underscore")
+    if RESERVED.match(value):
+        raise ValueError(f"must not be '{value}': Windows keeps this name for a device")
+    if value.endswith(ENDINGS):
+        raise ValueError("must not end like a file: .json, .safetensors or a dot")
     return value
+
+
+CARD_VERSION = 1
+"""The newest kind of card that this version reads."""
+
+
+def _version_of(text: str | bytes) -> int:
+    """Return the version that a card says it is of; 0 where it says none, or is no card."""
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        return 0
+    version = tree.get("card_version") if isinstance(tree, dict) else None
+    return version if isinstance(version, int) else 0
 
 
 ModelId = Annotated[str, AfterValidator(check_id)]
@@ -247,6 +270,12 @@ class ModelCard(CardPart):
         ModelError
             Naming the fields that are missing, unknown or wrong.
         """
+        newer = _version_of(text)
+        if newer > CARD_VERSION:
+            raise ModelError(
+                f"The model card {source} was made by a newer vitascope (card version {newer}).".replace("  ", " "),
+                "Update vitascope to use it: pip install --upgrade vitascope.",
+            )
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

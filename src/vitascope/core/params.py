@@ -74,6 +74,13 @@ class RunParams(FormParams):
         le=1024,
         json_schema_extra={"advanced": True},
     )
+    retry_s: tuple[float, ...] = Field(
+        (1, 3, 10, 30),
+        title="Try again after",
+        description="Waits before an image is read again whose drive or network share did not answer; empty for none.",
+        max_length=20,
+        json_schema_extra={"advanced": True, "unit": "s"},
+    )
 
 
 def describe_validation(error: ValidationError) -> str:

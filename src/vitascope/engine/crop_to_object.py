@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.engine.preprocess import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
+from vitascope.ops.intensity.histogram import histogram
 from vitascope.ops.wells.locate import Region, central_square, cut_square, find_spheroid, find_well, well_mask
 
 FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_square}
@@ -100,7 +101,7 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     low, high = plane.min(), plane.max()
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
-    if max(np.count_nonzero(plane == end) for end in (low, high)) > MAX_SATURATED_FRACTION * plane.size:
+    if histogram(plane).saturated_fraction > MAX_SATURATED_FRACTION:
         flags.append("saturated")
     return plane, flags
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 import psutil
@@ -33,8 +34,36 @@ class Device:
     precisions: tuple[str, ...]
 
 
+_DEVICE_ERROR = re.compile(
+    r"CUDA (driver )?error|CUDA kernel|device-side assert|cuDNN|CUDNN_|cuBLAS|CUBLAS_|HIP error|MPS backend",
+    re.IGNORECASE,
+)
+_broken: set[str] = set()
+"""Devices that failed in this process: a context in which a kernel failed cannot be used again."""
+
+
+def is_device_error(error: BaseException) -> bool:
+    """Tell a failure of the graphics card or its driver from one of the calculation.
+
+    Shortage of memory is told apart first, by :func:`vitascope.engine.openvino_backend.is_memory_error`.
+    """
+    failed = getattr(torch, "AcceleratorError", None)
+    if failed is not None and isinstance(error, failed):
+        return True
+    return isinstance(error, RuntimeError) and _DEVICE_ERROR.search(str(error)) is not None
+
+
+def give_up_device(device_id: str) -> None:
+    """Leave a device out for the rest of this process; the processor stands in for it."""
+    _broken.add(device_id)
+
+
 def list_devices() -> list[Device]:
-    """List the devices, the fastest kind first, the processor last."""
+    """List the devices, the fastest kind first, the processor last; those that failed are left out."""
+    return [device for device in _all_devices() if device.id not in _broken]
+
+
+def _all_devices() -> list[Device]:
     devices = []
     for index in range(torch.cuda.device_count()) if torch.cuda.is_available() else []:
         properties = torch.cuda.get_device_properties(index)
@@ -69,7 +98,7 @@ def pick_device(wanted: str, devices: list[Device] | None = None) -> tuple[Devic
     Returns
     -------
     tuple of Device and bool
-        The device, and whether it stands in for one that is not there.
+        The device, and whether it stands in for one that is not there or has failed.
 
     Raises
     ------
@@ -78,7 +107,7 @@ def pick_device(wanted: str, devices: list[Device] | None = None) -> tuple[Devic
     """
     devices = list_devices() if devices is None else devices
     if wanted == "auto":
-        return devices[0], False
+        return devices[0], bool(_broken)
     kind = wanted.split(":")[0]
     if kind not in ("cpu", "cuda", "mps"):
         raise ParameterError(f"'{wanted}' is no device.", "Choose auto, cpu, cuda, cuda:1 or mps.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,17 +16,20 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.errors import OutputError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
-from vitascope.engine.device import Device, core_count, pick_device
+from vitascope.engine.device import Device, core_count, give_up_device, is_device_error, pick_device
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
-from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name
+from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name, is_memory_error
 from vitascope.engine.torch_backend import TorchBackend
 from vitascope.io.atomic import write_bytes
 from vitascope.ops.tiling.tiles import fit_sides, padded_length, plan_tiles
+
+logger = logging.getLogger(__name__)
 
 TILES_PX = (320, 512, 1024, 1536, 2144)
 """Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
@@ -116,12 +121,56 @@ def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
         return ready[key]
 
 
-def open_square_backend(model: LoadedModel, plan: Plan) -> Backend:
-    """Put a network that sees one whole square on the plan's device, for all images that are run side by side.
+class SquareBackend:
+    """A network that sees one whole square, for all images that are run side by side.
 
-    Call its ``apart``. There are streams for as many images as the plan's threads leave cores for.
+    There are streams for as many images as the plan's threads leave cores for. Where a graphics card fails, or has too
+    little memory for one square, the processor goes on.
+
+    Attributes
+    ----------
+    plan : Plan
+        The one that the last answer was computed by.
     """
-    return open_backend(model, plan, max(1, min(core_count() // plan.threads, MOST_STREAMS)))
+
+    def __init__(
+        self, model: LoadedModel, plan: Plan, open_with: Callable[[LoadedModel, Plan, int], Backend] | None = None
+    ) -> None:
+        self.plan = plan
+        self._model, self._open = model, open_with or open_backend
+
+    def infer_concurrently(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run one square while other threads run theirs; the arrays are the caller's to keep.
+
+        Raises
+        ------
+        MemoryError, RuntimeError
+            Of the processor.
+        """
+        while True:
+            plan = self.plan
+            streams = max(1, min(core_count() // plan.threads, MOST_STREAMS))
+            try:
+                return self._open(self._model, plan, streams).infer_concurrently(x)
+            except (MemoryError, RuntimeError) as error:
+                on_processor = plan_after(error, plan)
+                if on_processor is None:
+                    raise
+                self.plan = on_processor
+
+
+def plan_after(error: BaseException, plan: Plan) -> Plan | None:
+    """Return the plan to go on with on the processor where a graphics card gave up, or None.
+
+    A card whose context failed is not used again in this process: what CUDA does after a failed kernel is undefined.
+    """
+    failed = not is_memory_error(error) and is_device_error(error)
+    if plan.device == "cpu" or not (failed or is_memory_error(error)):
+        return None
+    if failed:
+        logger.warning("%s failed (%s): the processor goes on.", plan.device, str(error).splitlines()[0][:200])
+        give_up_device(plan.device)
+    return replace(plan, device="cpu", precision="f32", flags=(*plan.flags, "device_fallback"))
 
 
 def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:

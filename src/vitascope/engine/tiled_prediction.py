@@ -17,6 +17,7 @@ from vitascope.engine.execution_plan import (
     Plan,
     least_tile,
     open_backend,
+    plan_after,
     smaller_plan,
     tiles_of,
     window_sides,
@@ -168,18 +169,25 @@ def predict_picture(
             plan = replace(plan, precision="f32", flags=(*plan.flags, "precision_raised"))
         except (MemoryError, RuntimeError) as error:
             family = model.family
-            smaller = None
             if is_memory_error(error):
-                smaller = smaller_plan(plan, shape, least_tile(family), tiles_of(family))
-            if smaller is None:
+                after = smaller_plan(plan, shape, least_tile(family), tiles_of(family))
+            else:
+                after = plan_after(error, plan)
+            if after is None:
                 raise _final(error, plan) from error
-            plan = smaller
+            plan = after
 
 
 def answer_window(model: LoadedModel, plan: Plan, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
     """Return what a network answers to one window (C, h, w) or (C, d, h, w) alone: picture and deepest features."""
     with _NETWORK:
-        return tuple(np.array(output) for output in open_backend(model, plan)(x))
+        try:
+            return tuple(np.array(output) for output in open_backend(model, plan)(x))
+        except (MemoryError, RuntimeError) as error:
+            after = plan_after(error, plan)
+            if after is None:
+                raise
+            return tuple(np.array(output) for output in open_backend(model, after)(x))
 
 
 class _NotFiniteError(Exception):

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.aliases import module_names
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError, ParameterError, ReaderError
+from vitascope.engine.load_model import export_tensors
 from vitascope.exchange.bioimageio_export import CARD
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
 from vitascope.exchange.match_tensors import LIKE
@@ -38,7 +38,8 @@ from vitascope.exchange.state_dict_import import (
 )
 from vitascope.io.models.archive import read_member
 from vitascope.io.models.cards import MAX_CARD_BYTES, find_model
-from vitascope.io.models.weights import MAX_BYTES
+from vitascope.io.models.weights import MAX_BYTES, weights_sha256
+from vitascope.io.models.yaml import read_yaml
 from vitascope.networks.single_output import PlainUNet
 
 MAX_PICTURE_BYTES = 1 << 30
@@ -68,12 +69,16 @@ def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            tree = yaml.safe_load(read_member(archive, "rdf.yaml", MAX_CARD_BYTES))
+            tree = read_yaml(read_member(archive, "rdf.yaml", MAX_CARD_BYTES).decode())
             listed = {a["source"]: a.get("sha256") for a in tree.get("attachments", []) if isinstance(a, dict)}
             if CARD in listed and not like:
                 return _own(archive, tree, listed[CARD], path.name, name)
             return _foreign(archive, tree, path, name, like)
-    except (OSError, zipfile.BadZipFile, zlib.error, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+    except ReaderError as error:
+        raise ModelError(
+            f"{path.name} is no bioimage.io package: its description cannot be read. {error.message}", AGAIN
+        ) from error
+    except (OSError, zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError) as error:
         raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:  # packed in an odd way, or no mapping
         raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
@@ -86,7 +91,12 @@ def _own(archive: zipfile.ZipFile, tree: Any, card_sha256: str | None, source: s
     card_bytes = _member(archive, CARD, card_sha256, "card", source, MAX_CARD_BYTES)
     card = ModelCard.from_json(card_bytes, source)
     data = _member(archive, str(entry["source"]), entry.get("sha256"), "weights", source)
-    return add_model(card, read_state_dict(data, source), name or card.id)
+    tensors = read_state_dict(data, source)
+    network = filled(card, tensors, source)
+    if weights_sha256(export_tensors(network, card.weights.dtype)) != card.weights.sha256:
+        raise ModelError(f"The weights of {source} are not those its card was written for (SHA-256 differs).", AGAIN)
+    _tested(archive, tree, network, source, card.id)
+    return add_model(card, tensors, name or card.id, card.weights.dtype)
 
 
 def _member(

@@ -15,12 +15,16 @@ from torch import nn
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
-from vitascope.core.paths import user_models
 from vitascope.engine.load_model import build_network, check_tensors, export_tensors, find_family
 from vitascope.exchange.match_tensors import COUNTER, by_name, rename_state
-from vitascope.io.models.cards import find_model, write_card
+from vitascope.io.models.cards import find_model, own_models, write_card
 from vitascope.io.models.weights import read_weights, write_weights
 from vitascope.recipes.finetune import free_name
+
+NO_HASH = (
+    "It came without a hash: whether it is what its maker wrote cannot be checked; that it stays as it is now, can."
+)
+"""Said of a bare file of weights, whose own SHA-256 goes into the card."""
 
 PROBE = 2
 """Sides of a small input, in multiples of the network's."""
@@ -55,7 +59,7 @@ def import_weights(path: Path, like: str, name: str) -> ModelCard:
         raise ModelError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
     tensors = read_weights(path, None) if path.suffix == ".safetensors" else read_state_dict(data, path.name)
     tensors, told = fit_names(card, tensors, path.name)
-    return add_model(foreign_card(card, path.name, data, [told]), tensors, name)
+    return add_model(foreign_card(card, path.name, data, [told, NO_HASH]), tensors, name)
 
 
 def fit_names(card: ModelCard, tensors: Tensors, source: str) -> tuple[Tensors, str]:
@@ -179,12 +183,12 @@ def add_model(card: ModelCard, tensors: Tensors, name: str, dtype: str = "float3
     check_name(name)
     network = filled(card, tensors, name)
     file = f"{name}.safetensors"
-    sha256 = write_weights(user_models() / file, export_tensors(network, dtype))
+    sha256 = write_weights(own_models() / file, export_tensors(network, dtype))
     weights = card.weights.model_copy(update={"file": file, "sha256": sha256, "dtype": dtype})
     card = card.model_copy(update={"id": name, "weights": weights})
     try:
-        write_card(card, user_models())
+        write_card(card, own_models())
     except BaseException:
-        (user_models() / file).unlink(missing_ok=True)
+        (own_models() / file).unlink(missing_ok=True)
         raise
     return card

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -96,14 +97,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-        temporary = Path(name)
-        os.close(handle)
-        with temporary.open("w+b") as file:
+        temporary = _free_name(path.parent)
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         temporary = None
     except OSError as error:
@@ -114,10 +112,13 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
                 temporary.unlink()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _free_name(folder: Path) -> Path:
+    """Return a name for something temporary in a folder.
+
+    What is opened or made under it gets the permissions that the user's umask leaves; tempfile's own functions give the
+    user alone permission, and the umask, which all threads share, cannot be asked for without changing it.
+    """
+    return folder / f"{TEMPORARY}{secrets.token_hex(8)}"
 
 
 @contextmanager
@@ -132,9 +133,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary = old = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
+        temporary = _free_name(path.parent)
+        temporary.mkdir()
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
         if path.exists():
             old = Path(tempfile.mkdtemp(dir=path.parent, prefix=TEMPORARY))
             path.replace(old / path.name)

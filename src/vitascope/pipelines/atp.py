@@ -14,7 +14,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
-from vitascope.engine.execution_plan import fixed_plan, open_square_backend
+from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
@@ -86,7 +86,7 @@ class AtpRun:
         self.grid = OutputGrid(self.image, pictures, 1)
         self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
-        self.backend = open_square_backend(model, self.plan)
+        self.backend = SquareBackend(model, self.plan)
         explained = self.network.has_attention or self.network.has_contribution
         self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
         self.trust = Trust()
@@ -127,6 +127,7 @@ class AtpRun:
             if not is_memory_error(error):
                 raise
             raise MemoryShortageError("Memory ran out on one well.", "Close other programs.") from error
+        self.plan = self.backend.plan
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
         trust, flags = assess_domain(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
         self.trust = worst_trust(self.trust, trust)

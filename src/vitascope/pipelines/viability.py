@@ -15,7 +15,7 @@ from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
-from vitascope.engine.execution_plan import fixed_plan, open_square_backend
+from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
@@ -119,7 +119,7 @@ class ViabilityRun:
         self.rows = PictureRows(self.grid, names, (*self.image.flags, *flags))
         self.controls = self._controls(context.inputs.get("control"))
         self.plan = fixed_plan(params, spec.side_px)
-        self.backend = open_square_backend(model, self.plan)
+        self.backend = SquareBackend(model, self.plan)
         self.scratch = TemporaryStore()
         self.map: Any = None
         if params.maps:
@@ -180,6 +180,7 @@ class ViabilityRun:
             if not is_memory_error(error):
                 raise
             raise MemoryShortageError("Memory ran out on one image.", "Close other programs.") from error
+        self.plan = self.backend.plan
         if not np.isfinite(value).all():
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         return max(0.0, float(value.ravel()[0])), encoding

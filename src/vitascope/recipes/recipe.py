@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from vitascope.core.training_params import AugmentParams, CropFilter, TargetPrep
 from vitascope.io.models.yaml import read_yaml
 
 MAX_BYTES = 1 << 20
+MOST_DIFFERENCES = 6
+ABSENT = "nothing"
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
@@ -308,12 +311,39 @@ class Recipe(RecipePart):
             branch[last] = value
         return parse_recipe(tree, self.id)
 
+    def differences(self, other: Recipe) -> list[str]:
+        """Say field by field in what another recipe differs from this one, at most the first lines of it.
+
+        Examples
+        --------
+        ``["training.learning_rate: 0.001, now 0.01", …]``
+        """
+        mine, others = (dict(_leaves(one.model_dump(mode="json"))) for one in (self, other))
+        names = [name for name in {**mine, **others} if mine.get(name, ABSENT) != others.get(name, ABSENT)]
+        told = [f"{name}: {_short(mine.get(name, ABSENT))}, now {_short(others.get(name, ABSENT))}" for name in names]
+        more = len(told) - MOST_DIFFERENCES
+        return told if more <= 0 else [*told[:MOST_DIFFERENCES], f"and {more} more"]
+
     def fingerprint(self) -> str:
         """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
 
         It is taken over the first names of the keys, so that training begun by an earlier version resumes.
         """
         return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk through a tree of plain values; yield dotted names and what stands there."""
+    if isinstance(value, dict | list) and value:
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
 
 
 def read_recipe(path: Path) -> Recipe:

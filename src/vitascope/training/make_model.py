@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 import logging
 import math
 import shutil
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.card import DataSource, Domain, Metric, ModelCard, Weights
-from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.errors import ModelError, OutputError, ParameterError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.versions import versions
 from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
 from vitascope.engine.load_model import LoadedModel, build_network, check_channels, export_tensors, load_model
-from vitascope.io.atomic import check_writable
+from vitascope.io.atomic import check_writable, write_json
 from vitascope.io.models.cards import read_card, write_card
 from vitascope.io.models.weights import sha256_of_bytes, write_weights
 from vitascope.networks.unet import initialise
@@ -40,6 +41,9 @@ from vitascope.training.training_task import TrainingTask
 logger = logging.getLogger(__name__)
 
 DOMAIN_CROP_PX = 128
+BEGUN_WITH = "recipe.json"
+"""The recipe of unfinished checkpoints, beside them."""
+
 REFIT, AGAIN = "refit", "training once more, on more of the images"
 HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
 
@@ -96,6 +100,7 @@ def make_model(
     begun = _fitted(trainee, network) if parent else None
     checkpoints = out / f"{recipe.id}.training"
     checkpoints.mkdir(parents=True, exist_ok=True)
+    _check_same(checkpoints, recipe, parent)
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
     how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
     steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
@@ -165,6 +170,34 @@ def refit_recipe(recipe: Recipe, trained: Trained) -> Recipe | None:
     training = recipe.training.model_copy(update={"epochs": max(1, trained.best_epoch), "patience": 0})
     changed = {"split": recipe.split.model_copy(update=split), "training": training, "refit": None}
     return recipe.model_copy(update={**changed, "crop_px": refit.crop_px or recipe.crop_px})
+
+
+def _check_same(checkpoints: Path, recipe: Recipe, parent: str) -> None:
+    """Keep the recipe beside its checkpoints, and refuse to resume those of another.
+
+    Raises
+    ------
+    TrainingError
+        Naming what differs.
+    """
+    kept = checkpoints / BEGUN_WITH
+    if not kept.is_file():
+        write_json(kept, {"recipe": recipe.model_dump(mode="json"), "parent": parent})
+        return
+    try:
+        tree = json.loads(kept.read_text("utf-8"))
+        begun, begun_parent = Recipe.model_validate(tree["recipe"]), str(tree["parent"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # the checkpoint's own fingerprint decides
+    told = begun.differences(recipe)
+    if begun_parent != parent:
+        told.append(f"starting model: {begun_parent or 'none'}, now {parent or 'none'}")
+    if told:
+        raise TrainingError(
+            f"The training in {checkpoints.name} was begun with another recipe. It differs in {'; '.join(told)}.",
+            f"Resume it with the recipe it was begun with, choose another name, or delete {checkpoints.name} to start "
+            "anew.",
+        )
 
 
 def _check_new(recipe: Recipe, out: Path) -> None:

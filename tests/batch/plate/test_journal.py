@@ -1,3 +1,4 @@
+import errno
 import shutil
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from vitascope.batch.item import ItemResult
 from vitascope.batch.plate.journal import JOURNAL, Journal, from_bytes, has_journal, to_bytes
 from vitascope.core.errors import OutputError, ReaderError
 from vitascope.core.well import WellPosition
+from vitascope.io.atomic import output_error
 
 IMAGES = [(f"p_A{k:02d}_1", WellPosition("p", f"A{k:02d}", "1", "")) for k in (1, 2, 3)]
 
@@ -135,3 +137,11 @@ def test_a_broken_journal_is_said(tmp_path):
     (tmp_path / JOURNAL).write_bytes(b"no database at all" * 100)
     with pytest.raises(ReaderError, match="is broken"):
         Journal(tmp_path)
+
+
+@pytest.mark.fault("F13")
+def test_a_full_disk_reads_as_everywhere_else(journal):
+    with pytest.raises(OutputError) as caught, journal._said():
+        raise sqlite3.OperationalError("database or disk is full")
+    assert caught.value.message == output_error(journal.path, OSError(errno.ENOSPC, "")).message
+    assert "is full" in caught.value.message

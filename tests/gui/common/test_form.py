@@ -80,6 +80,8 @@ def other_values(field):
         return list(field.annotation.__args__)
     if "tuple[int" in text:
         return [(0,), (0, 2, 5), (3, 3)]
+    if "tuple[float" in text:
+        return [(0.5,), (1.0, 2.25, 30.0)]
     if "tuple[str" in text:
         return [("GFP",), ("GFP", "DNA")]
     if field.annotation is str or text == "str | None":

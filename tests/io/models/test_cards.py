@@ -3,9 +3,18 @@ import os
 import pytest
 
 from tests_support import make_card
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.io.models import cards as models
-from vitascope.io.models.cards import find_card, find_cards, find_model, list_cards, read_card, write_card
+from vitascope.io.models.cards import (
+    check_model_id,
+    find_card,
+    find_cards,
+    find_model,
+    list_cards,
+    own_models,
+    read_card,
+    write_card,
+)
 
 
 @pytest.fixture
@@ -109,3 +118,27 @@ def test_folders_that_are_not_there_hold_no_models(monkeypatch, tmp_path):
     assert find_cards() == {}
     with pytest.raises(ParameterError, match="There are no models"):
         find_model("any")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.safetensors", "a.", "nul", "com1.x", "prn", "A", "a/b", ""])
+def test_names_that_some_system_takes_for_something_else_are_refused(name):
+    with pytest.raises(ParameterError, match="no name for a model"):
+        check_model_id(name)
+    check_model_id("console-2.old")
+
+
+def test_a_models_folder_that_is_a_link_is_not_written_through(folders, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(folders["mine"], target_is_directory=True)
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "link"))
+    with pytest.raises(OutputError, match="is a link"):
+        own_models()
+    monkeypatch.setenv("VITASCOPE_MODELS", str(folders["mine"]))
+    assert own_models() == folders["mine"]
+
+
+def test_a_card_that_is_a_link_out_of_its_folder_is_no_model(folders, tmp_path):
+    path = write_card(make_card("elsewhere"), tmp_path / "other")
+    (folders["mine"] / "elsewhere.json").symlink_to(path)
+    assert "elsewhere" not in find_cards()
+    with pytest.raises(ModelError, match="link out of its folder"):
+        read_card(folders["mine"] / "elsewhere.json")

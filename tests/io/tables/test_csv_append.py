@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from vitascope.core.errors import OutputError
-from vitascope.io.tables.csv_append import CsvAppender, cell, uncell
+from vitascope.io.tables.csv_append import CsvAppender, cell, uncell, write_xlsx
 
 
 def read(path):
@@ -122,3 +122,10 @@ def test_rows_are_appended_and_the_file_is_not_written_anew(tmp_path, monkeypatc
         table.append([{"image": f"a{i}", "x": i} if i < 200 else {"image": f"a{i}", "y": i}])
     assert anew == [["x"], ["y"]]
     assert [row["image"] for row in read(tmp_path / "t.csv")] == [f"a{i}" for i in range(300)]
+
+
+def test_names_of_columns_are_no_formulas_in_excel_either(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    write_xlsx(tmp_path / "a.xlsx", pd.DataFrame({"=1+1": [1], "@x": ["=2"], "area_px": [3]}))
+    rows = list(openpyxl.load_workbook(tmp_path / "a.xlsx").active.iter_rows(values_only=True))
+    assert rows == [("'=1+1", "'@x", "area_px"), (1, "'=2", 3)]

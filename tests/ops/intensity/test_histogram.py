@@ -107,17 +107,35 @@ def test_empty_array_has_nothing():
     assert not counted.range.constant
 
 
+def as_stored(kind, values):
+    """The same picture as cameras and programs store it: 12 bits in 16, 8 bits, whole floats, floats of 0 to 1."""
+    twelve = np.clip(values, 0, 4095)
+    return {
+        "12 of 16 bit": lambda: twelve.astype(np.uint16),
+        "16 bit": lambda: (twelve.astype(np.uint32) * 16).astype(np.uint16),
+        "32 bit": lambda: twelve.astype(np.uint32) * 1_000_003,
+        "whole floats": lambda: np.round(twelve).astype(np.float32),
+        "floats": lambda: np.round(twelve).astype(np.float32) / 4095,
+        "odd end": lambda: np.round(twelve).astype(np.uint16) + 17,
+    }[kind]()
+
+
 @pytest.mark.fault("A19")
-def test_saturation_counts_the_ends_of_the_scale():
-    image = np.full((10, 10), 500, np.uint16)
-    image[0, :3] = 65535
-    image[1, 0] = 0
-    assert histogram(image).saturated_fraction == 0.04
-    image[0, :3] = 4095
-    assert histogram(image).at_high == 3
-    image[0, :3] = 4094
-    assert histogram(image).saturated_fraction == 0.01
-    assert histogram(np.array([0.0, 0.2, 1.0, 1.0])).saturated_fraction == 0.5
+@pytest.mark.parametrize("kind", ["12 of 16 bit", "16 bit", "32 bit", "whole floats", "floats", "odd end"])
+def test_saturation_is_seen_whatever_the_pixels_are_stored_as(kind):
+    noise = np.random.default_rng(0).normal(2000, 500, (256, 256))
+    assert histogram(as_stored(kind, noise)).saturated_fraction == 0
+    bright, dark = histogram(as_stored(kind, noise + 1200)), histogram(as_stored(kind, noise - 1300))
+    truth = float((noise + 1200 >= 4094.5).mean()), float((noise - 1300 < 0.5).mean())
+    assert bright.saturated_fraction == pytest.approx(truth[0], rel=0.02)
+    assert dark.saturated_fraction == pytest.approx(0 if kind == "odd end" else truth[1], rel=0.02)
+    assert (bright.at_low, dark.at_high) == (0, 0)
+
+
+def test_few_grey_values_are_no_saturation():
+    levels = np.random.default_rng(0).integers(0, 6, (64, 64))
+    assert histogram(levels.astype(np.uint8)).saturated_fraction == 0
+    assert histogram(np.zeros((8, 8))).saturated_fraction == 0
 
 
 @pytest.mark.fault("A14")

@@ -7,7 +7,7 @@ from scipy.stats import skew
 from skimage.filters import laplace
 
 from vitascope.ops.intensity.corruption import defocus
-from vitascope.ops.intensity.quality import crop_statistics, focus, saturated_fraction
+from vitascope.ops.intensity.quality import crop_statistics, focus
 
 
 def textured(seed=0, shape=(40, 50)):
@@ -86,10 +86,3 @@ def test_one_pixel_wide_has_no_focus():
     assert math.isnan(focus(textured(0, (1, 40))))
     assert math.isnan(focus(textured(0, (2, 40))))
     assert focus(textured(0, (3, 40))) > 0
-
-
-def test_saturation_counts_both_ends():
-    picture = np.array([[-0.1, 0.0, 0.5, 0.9, 1.0, 1.2, np.nan, np.inf]])
-    assert saturated_fraction(picture) == 4 / 6
-    assert saturated_fraction(picture, 0.4, 0.9) == 5 / 6
-    assert math.isnan(saturated_fraction(np.array([[np.nan]])))

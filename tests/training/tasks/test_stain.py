@@ -221,10 +221,17 @@ def test_another_recipe_does_not_go_on_from_a_checkpoint_that_is_not_its_own(tmp
     while getattr(next(begun), "epoch", 0) < 1:
         pass
     begun.close()
-    with pytest.raises(TrainingError, match="another training run"):
-        run_to_end(run_training(read.changed({"training.seed": 9}), folder, out))
-    with pytest.raises(TrainingError, match="another training run"):
+    changed = read.changed({"training.seed": 9, "augment.noise": 0.25})
+    with pytest.raises(TrainingError, match="begun with another recipe") as caught:
+        run_to_end(run_training(changed, folder, out))
+    assert f"augment.noise: {read.augment.noise}, now 0.25; training.seed: {read.training.seed}, now 9" in str(
+        caught.value
+    )
+    with pytest.raises(TrainingError, match=r"starting model: none, now tiny [0-9a-f]{64}"):
         run_to_end(run_training(read, folder, out, start_from=str(path)))
+    (out / "tiny.training" / "recipe.json").unlink()  # as an older version left it
+    with pytest.raises(TrainingError, match="another training run"):
+        run_to_end(run_training(changed, folder, out))
 
 
 def test_training_can_start_from_a_model_which_the_card_then_names(tmp_path, tiny):

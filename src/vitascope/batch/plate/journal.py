@@ -7,6 +7,7 @@ Rollback journalling, not WAL, for result folders often lie on network drives, w
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import sqlite3
@@ -20,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from vitascope.batch.item import ItemResult
-from vitascope.core.errors import OutputError, ReaderError
+from vitascope.core.errors import ReaderError
 from vitascope.core.result import Provenance
 from vitascope.core.well import WellPosition
 from vitascope.io.atomic import output_error
@@ -292,10 +293,7 @@ class Journal:
                 f"The journal '{self.path}' is broken: {error}.", "Move it away, and start the run again."
             )
         if "full" in str(error):
-            return OutputError(
-                f"The disk of '{self.folder}' is full: the journal was not written.",
-                "Free some space and start the same command again; it resumes where it stopped.",
-            )
+            return output_error(self.path, OSError(errno.ENOSPC, str(error)))
         return output_error(self.path, error)
 
 

@@ -12,7 +12,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import RECIPE, training_recipes, user_models
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.io.models.cards import read_card
+from vitascope.io.models.cards import own_models, read_card
 from vitascope.recipes.finetune import SetUp
 from vitascope.recipes.recipe import Recipe
 from vitascope.tasks.late_modules import load_finetuning
@@ -66,7 +66,7 @@ def said(ready: SetUp) -> Said:
 def train_steps(recipe: Recipe, folder: Path, device: str) -> ProgressGenerator[ModelCard]:
     """Train what a folder's recipe says, and return the card of the new model."""
     training = find_task(recipe.task).load_training()
-    path = yield from training.run_training(recipe, folder, user_models(), None, device)
+    path = yield from training.run_training(recipe, folder, own_models(), None, device)
     return read_card(path)
 
 
@@ -84,7 +84,7 @@ def train_new(ready: SetUp, device: str) -> ProgressGenerator[ModelCard]:
 def has_checkpoint(name: str) -> bool:
     """Tell whether a run has got somewhere."""
     folder = user_models() / f"{name}.training"
-    return folder.is_dir() and any(folder.iterdir())
+    return any(folder.glob("*.pt"))
 
 
 def unfinished() -> list[Path]:

@@ -132,6 +132,22 @@ def _check_segments(
         )
     if offsets.size and int((offsets + counts).max()) > size:
         raise _cut(path)
+    _check_order(offsets, counts, _OFFSETS[0] in tags, path, page)
+
+
+def _check_order(offsets: NDArray[np.uint64], counts: NDArray[np.uint64], strips: bool, path: Path, page: int) -> None:
+    """Check that parts of a page do not lie in each other, and that strips follow one another.
+
+    Tiles may stand in any order, and equal ones may share their bytes: writers of pyramids do both.
+    """
+    starts, ends = offsets.astype(np.int64), (offsets + counts).astype(np.int64)
+    if strips and (np.diff(starts) < 0).any():
+        raise _damaged(path, f"the strips of page {page} are out of order")
+    order = np.lexsort((ends, starts))
+    starts, ends = starts[order], ends[order]
+    shared = (np.diff(starts) == 0) & (np.diff(ends) == 0)
+    if ((starts[1:] < ends[:-1]) & ~(shared & (not strips))).any():
+        raise _damaged(path, f"parts of page {page} lie in each other")
 
 
 def _values(file: IO[bytes], form: _Form, kind: int, count: int, value: bytes) -> NDArray[np.uint64]:

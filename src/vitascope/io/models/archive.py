@@ -18,6 +18,7 @@ from vitascope.io.models.cards import (
     find_card,
     find_cards,
     find_model,
+    own_models,
     read_card,
     write_card,
 )
@@ -124,8 +125,8 @@ def _write(card: ModelCard, data: bytes, name: str) -> ModelCard:
     new = card.model_copy(
         update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
     )
-    write_bytes(user_models() / new.weights.file, data)
-    write_card(new, user_models())
+    write_bytes(own_models() / new.weights.file, data)
+    write_card(new, own_models())
     return new
 
 
@@ -205,12 +206,18 @@ def _named_by_others(weights: Path) -> bool:
 def read_member(package: zipfile.ZipFile, ending: str, most: int) -> bytes:
     """Read the one file of a zip that ends so, not larger than it may be.
 
+    A folder around all files, as packing a folder again leaves it, is looked into; folders further down are not.
+
     Raises
     ------
     zipfile.BadZipFile
         If there is none, or several, or it is too large.
     """
-    found = [i for i in package.infolist() if i.filename.endswith(ending) and "/" not in i.filename]
+    files = [i for i in package.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+    tops = {i.filename.split("/")[0] for i in files}
+    inside = len(tops) == 1 and all("/" in i.filename for i in files)
+    around = f"{tops.pop()}/" if inside else ""
+    found = [i for i in files if i.filename.endswith(ending) and "/" not in i.filename.removeprefix(around)]
     if len(found) != 1:
         raise zipfile.BadZipFile(f"it holds {len(found)} files '*{ending}'")
     if found[0].file_size > min(most, MAX_EXPANSION * max(found[0].compress_size, 1024)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitascope.core.aliases import task_name
-from vitascope.core.card import MODEL_ID, ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.card import MODEL_ID, ModelCard, check_id
+from vitascope.core.errors import ModelError, OutputError, ParameterError
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
 from vitascope.io.atomic import write_bytes
 
@@ -19,6 +19,28 @@ def model_folders() -> list[Path]:
     return [BUNDLED_MODELS, user_models(), *shared_models()]
 
 
+def own_models() -> Path:
+    """Return the folder of the user's own models, to write to it.
+
+    Raises
+    ------
+    OutputError
+        If it is a link: models would end up, or replace something, where nobody looks for them.
+    """
+    folder = user_models()
+    if folder.is_symlink():
+        raise OutputError(
+            f"The folder of your models, '{folder}', is a link to somewhere else: nothing is written through it.",
+            "Set VITASCOPE_MODELS to the folder itself, or make it a real folder.",
+        )
+    return folder
+
+
+def _leads_out(path: Path) -> bool:
+    """Tell whether a file is a link to somewhere outside its folder."""
+    return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+
+
 def read_card(path: Path) -> ModelCard:
     """Read a model card from a JSON file.
 
@@ -27,6 +49,8 @@ def read_card(path: Path) -> ModelCard:
     ModelError
         If the file cannot be read or is no card.
     """
+    if _leads_out(path):
+        raise ModelError(f"The model card {path.name} is a link out of its folder.", "Copy the file itself there.")
     try:
         if path.stat().st_size > MAX_CARD_BYTES:
             raise ModelError(f"The model card {path.name} is too large.", "A card is a small JSON file.")
@@ -87,10 +111,13 @@ def check_model_id(name: str) -> None:
     ------
     ParameterError
     """
-    if not MODEL_ID.match(name):
+    try:
+        check_id(name)
+    except ValueError as error:
         raise ParameterError(
-            f"'{name}' is no name for a model.", "Take 1 to 64 characters out of a-z, 0-9, dot, dash and underscore."
-        )
+            f"'{name}' is no name for a model: it {error}.",
+            "Take 1 to 64 characters out of a-z, 0-9, dash and underscore, such as 'nuclei-2'.",
+        ) from error
 
 
 def split_target(out: str) -> tuple[Path, str]:
@@ -109,7 +136,7 @@ def split_target(out: str) -> tuple[Path, str]:
     path = Path(out)
     name = path.name.removesuffix(".json").removesuffix(".safetensors")
     check_model_id(name)
-    return (user_models() if path.name == out else path.parent), name
+    return (own_models() if path.name == out else path.parent), name
 
 
 def new_model(out: str) -> tuple[Path, str]:

@@ -195,7 +195,7 @@ def write_xlsx(path: Path, table: pd.DataFrame) -> None:
         ) from error
     book = openpyxl.Workbook()
     sheet = book.active
-    sheet.append([str(name) for name in table.columns])
+    sheet.append([cell(str(name)) for name in table.columns])
     for row in table.itertuples(index=False):
         sheet.append([None if (value := cell(one)) == "" else value for one in row])
     sheet.freeze_panes = "A2"

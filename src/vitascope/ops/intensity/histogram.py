@@ -16,7 +16,9 @@ from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 from vitascope.ops.tiling.chunks import PIXELS_AT_ONCE, chunk_slices, read_piece
 
 BINS = 65536
-CAMERA_MAXIMA = (2**10 - 1, 2**12 - 1, 2**14 - 1)
+PILE, PILE_NEIGHBOURS = 3, 5
+"""Pixels at an end pile up when they are so many times those of any of so many values beside it. The tail of a picture
+that was not cut off grows towards its middle, so that the ratio stays below 1; noise of few pixels seldom reaches 2."""
 EXACT_FLOAT_INTEGERS = 2**53
 
 
@@ -69,9 +71,9 @@ class Histogram:
     exact : bool
         Whether every bin is one grey value.
     at_low, at_high : int
-        Pixels at the ends of the scale. Integers counted exactly: at the smallest and largest value of the type; a
-        maximum of 1023, 4095 or 16383 is taken for the end of a 10-, 12- or 14-bit camera. Others: equal to minimum
-        and maximum.
+        Pixels equal to minimum and maximum where they pile up there, see :func:`piled_up`; else 0. A minimum above 0
+        is no end of a scale: many pictures have an even ground. The same whatever type of number the picture is stored
+        as.
     integers : bool
         Whether the pixels are integers.
     """
@@ -98,9 +100,8 @@ class Histogram:
 
     @property
     def saturated_fraction(self) -> float:
-        """Share of the finite pixels at the ends of the scale (floats: at the maximum only), 0 to 1."""
-        ends = self.at_low + self.at_high if self.integers else self.at_high
-        return ends / self.range.finite if self.range.finite else 0.0
+        """Share of the finite pixels that pile up at the ends of the values, 0 to 1."""
+        return (self.at_low + self.at_high) / self.range.finite if self.range.finite else 0.0
 
     def coarse(self, bins: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Merge neighbouring bins until there are at most so many.
@@ -300,7 +301,7 @@ class _Tally:
         self.counts += np.bincount(bins, minlength=len(self.counts))
 
     def histogram(self, scan: _RangeScan) -> Histogram:
-        used = np.flatnonzero(self.counts)
+        used, integers = np.flatnonzero(self.counts), self.dtype.kind in "iu"
         if not len(used):
             return Histogram(
                 counts=self.counts[:0],
@@ -308,31 +309,56 @@ class _Tally:
                 exact=self.exact,
                 at_low=0,
                 at_high=0,
-                integers=self.dtype.kind in "iu",
+                integers=integers,
             )
         if not self.exact:
+            at_low, at_high = piled_up(self.counts, self.at_low if self.low <= 0 else 0, self.at_high)
             return Histogram(
                 counts=self.counts,
                 range=scan.value_range(),
                 exact=False,
-                at_low=self.at_low,
-                at_high=self.at_high,
-                integers=self.dtype.kind in "iu",
+                at_low=at_low,
+                at_high=at_high,
+                integers=integers,
             )
         counts = self.counts[used[0] : used[-1] + 1]
         low, high = int(self.low) + int(used[0]), int(self.low) + int(used[-1])
-        at_low, at_high = self._at_ends(counts, low, high)
+        at_low, at_high = piled_up(counts, int(counts[0]) if low <= 0 else 0, int(counts[-1]))
         values = ValueRange(float(low), float(high), int(counts.sum()), 0, 0)
-        return Histogram(
-            counts=counts, range=values, exact=True, at_low=at_low, at_high=at_high, integers=self.dtype.kind in "iu"
-        )
+        return Histogram(counts=counts, range=values, exact=True, at_low=at_low, at_high=at_high, integers=integers)
 
-    def _at_ends(self, counts: NDArray[np.int64], low: int, high: int) -> tuple[int, int]:
-        if self.dtype.kind == "b":
-            return 0, 0
-        info = np.iinfo(self.dtype)
-        full = high == info.max or (self.dtype.itemsize > 1 and high in CAMERA_MAXIMA)
-        return int(counts[0]) if low == info.min else 0, int(counts[-1]) if full else 0
+
+def piled_up(counts: NDArray[np.int64], at_low: int, at_high: int) -> tuple[int, int]:
+    """Return the pixels at minimum and maximum that were cut off there by a camera or a program.
+
+    Grey values thin out towards both ends; where they were cut off, those beyond the end lie on it. They count when
+    they are more than :data:`PILE` times as many as on any of the :data:`PILE_NEIGHBOURS` values (bins) beside them.
+    Where the scale ends, by the type of number or the camera's bits, plays no part: 12-bit images in 16 bits, and
+    pictures stored as floats, are saturated like any other.
+
+    Parameters
+    ----------
+    counts : array, shape (K,), int64
+        Pixels of each grey value, or bin, in order.
+    at_low, at_high : int
+        Pixels equal to minimum and maximum.
+
+    Returns
+    -------
+    tuple of int
+        ``at_low`` and ``at_high``, each 0 where its pixels do not pile up, or all pixels are equal.
+
+    Examples
+    --------
+    >>> piled_up(np.array([1, 5, 9, 5, 2, 40]), 1, 40)
+    (0, 40)
+    """
+    used = counts[counts > 0]
+    if len(used) < 2:
+        return 0, 0
+    low = at_low if at_low > PILE * used[1 : 1 + PILE_NEIGHBOURS].max() else 0
+    high = at_high if at_high > PILE * used[-1 - PILE_NEIGHBOURS : -1].max() else 0
+    return low, high
 
 
 def bin_index(values: NDArray[Any], low: float, high: float, bins: int) -> NDArray[np.intp]:

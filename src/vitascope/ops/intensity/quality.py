@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.ops.intensity.histogram import histogram
+
 
 def crop_statistics(picture: NDArray[Any]) -> dict[str, float]:
     """Measure brightness, contrast, sharpness and balance of a crop.
@@ -81,24 +83,6 @@ def focus(picture: NDArray[Any]) -> float:
     return float((laplacian * laplacian).mean()) / variance if laplacian.size and variance > 0 else math.nan
 
 
-def saturated_fraction(picture: NDArray[Any], low: float = 0.0, high: float = 1.0) -> float:
-    """Share of the finite pixels at or beyond the ends of the scale.
-
-    Parameters
-    ----------
-    picture : array, shape (Y, X), real
-    low, high : float
-        Ends of the scale.
-
-    Returns
-    -------
-    float, 0 to 1
-        NaN without a finite pixel.
-    """
-    values = picture[np.isfinite(picture)]
-    return float(((values <= low) | (values >= high)).mean()) if values.size else math.nan
-
-
 def bin_pixels(picture: NDArray[Any], side: int) -> NDArray[np.float64]:
     """Average squares of pixels; rows and columns left over at the far edges are dropped.
 
@@ -140,7 +124,8 @@ def look(picture: NDArray[Any], low: float, high: float, binning: int = 4) -> di
         - ``focus``: see :func:`focus`.
         - ``contrast_percent``: standard deviation over mean.
         - ``brightness_percent``: median, of the scale.
-        - ``saturated_percent``, ``black_percent``: pixels at or beyond the ends of the scale.
+        - ``saturated_percent``, ``black_percent``: pixels that pile up at the brightest and the darkest value, see
+          :func:`vitascope.ops.intensity.histogram.piled_up`.
 
         NaN where it is not defined.
     """
@@ -149,10 +134,11 @@ def look(picture: NDArray[Any], low: float, high: float, binning: int = 4) -> di
     values = coarse[np.isfinite(coarse)]
     finite = picture[np.isfinite(picture)]
     mean = float(values.mean()) if values.size else math.nan
+    counted = histogram(picture)
     return {
         "focus": focus(coarse),
         "contrast_percent": 100 * float(values.std()) / mean if mean > 0 else math.nan,
         "brightness_percent": 100 * (float(np.median(finite)) - low) / (high - low) if finite.size else math.nan,
-        "saturated_percent": 100 * float((finite >= high).mean()) if finite.size else math.nan,
-        "black_percent": 100 * float((finite <= low).mean()) if finite.size else math.nan,
+        "saturated_percent": 100 * counted.at_high / finite.size if finite.size else math.nan,
+        "black_percent": 100 * counted.at_low / finite.size if finite.size else math.nan,
     }
