@@ -11,11 +11,17 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
+from plate_support import SPEC, make_plate
 from tests_support import make_card, make_domain, make_recipe
+from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.journal import Journal
+from vitascope.batch.plate.results import open_plate_results
+from vitascope.batch.plate.run import run_plate
 from vitascope.cli.main import app
 from vitascope.core import aliases
 from vitascope.core.card import Metric, ModelCard, Normalisation
 from vitascope.core.errors import InputError, ModelError, ParameterError
+from vitascope.core.progress import run_to_end
 from vitascope.io.images.read import read_image, read_images
 from vitascope.io.plates.read import find_plates, open_plate
 from vitascope.io.results.read import read_results
@@ -212,3 +218,15 @@ def test_an_old_results_folder_still_opens(tmp_path):
     found = read_results(tmp_path)
     assert found.results["atp"].tolist() == [82000]
     assert found.provenance["task"] == "atp"
+
+
+def test_the_journal_of_an_earlier_version_is_resumed_and_its_plate_found_again(tmp_path):
+    made = make_plate(tmp_path / "plate", 2)
+    pattern = "p_{well}_s{field}_w{channel}.tif"
+    job = PlateJob(SPEC, open_plate(made, pattern=pattern), SPEC.make_params(), tmp_path / "out", pattern=pattern)
+    run_to_end(run_plate(job))
+    with Journal(tmp_path / "out") as journal:
+        journal.set(source={"path": str(made), "group": pattern})  # as it was called
+    again = open_plate_results(tmp_path / "out").open_plate()
+    assert [str(well) for well in again.wells] == ["A01", "A02"]
+    assert run_to_end(run_plate(job)).computed == 0
