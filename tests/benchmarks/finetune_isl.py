@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> None:
             print(
                 f"two crops, kept as it is: {kept:25} PCC {found[kept]:.3f}, {seconds:.0f} s ({processor:.0f} s of CPU)"
             )
-        print(ready.words)
+        print(ready.description)
     if REFERENCE.exists():
         best = score(REFERENCE, phase, dapi, rows)
         shares = ", ".join(f"{(after - before) / (best - before):.0%} ({kept})" for kept, after in found.items())

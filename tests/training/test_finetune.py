@@ -73,7 +73,7 @@ def test_one_image_is_split_by_rows_with_a_band_as_wide_as_the_network_sees():
     split = ready.recipe.split
     assert split.validation_rows[0][0] - split.train_rows[0][1] == HALO_PX
     assert (split.train_rows[0][0], split.test_rows[0][1]) == (0, 256)
-    assert "a guard band of 96" in ready.words
+    assert "a guard band of 96" in ready.description
     assert "the figures will hold for this image, not for others" in ready.warnings[0]
 
 
@@ -509,7 +509,7 @@ def test_a_single_spheroid_is_split_by_rows_with_a_band_as_wide_as_the_network_s
         r[0] for r in (split.train_rows, split.validation_rows, split.test_rows)
     )
     assert (start, kept - end, middle, last) == (0, HALO_ZYX[1], test, pair.painted.shape[1])
-    assert f"0-{end - 1} to train on, a guard band of 24, {kept}-{middle - 1} to validate" in ready.words
+    assert f"0-{end - 1} to train on, a guard band of 24, {kept}-{middle - 1} to validate" in ready.description
     volumes = run_to_end(load_volumes(ready.recipe, user_models() / "training" / "mine"))
     for part, first, stop in (("train", 0, end), ("validation", kept, middle), ("test", test, last)):
         (volume,) = volumes[part]
