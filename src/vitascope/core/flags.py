@@ -31,7 +31,6 @@ FLAGS: dict[str, str] = {
     "outside_model": "The image lies outside what the model was trained on: do not rely on the numbers.",
     "focus_outlier": "The image is far blurrier than the others of its plate.",
     "contrast_outlier": "Contrast lies far below that of the other images of the plate: the well may be empty.",
-    "trained_on_this": "The image was part of the model's training data: agreement is optimistic.",
     # the run
     "device_fallback": "The wanted device was not there or gave up: the run went on with another one.",
     "precision_raised": "Low precision gave numbers that are not finite: the run was repeated in 32 bit.",
@@ -60,7 +59,6 @@ FLAGS: dict[str, str] = {
     "memory": "Memory ran out at the smallest tile too.",
     "worker_died": "The worker process died with this image, twice: memory ran out, or a library failed.",
     "training_stopped": "Training could not continue.",
-    "cancelled": "The run was cancelled.",
 }
 
 
