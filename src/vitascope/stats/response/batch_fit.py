@@ -31,7 +31,7 @@ class Held:
     @property
     def free(self) -> NDArray[np.intp]:
         """Number of free parameters, (B,)."""
-        return 4 - sum(np.isfinite(v).astype(int) for v in (self.top, self.bottom, self.hill))
+        return np.asarray(np.isnan(np.stack([self.top, self.bottom, self.hill])).sum(axis=0) + 1)
 
 
 @dataclass

@@ -90,10 +90,8 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
         })  # fmt: skip
     read = pd.DataFrame(rows, columns=["key", "cmax", "cmax_unit", "label", "reason"]).drop_duplicates()
     twice = read["key"].duplicated(keep=False)
-    read.loc[twice, ["cmax", "reason"]] = [
-        math.nan,
-        "The table of Cmax has this compound twice, with different entries.",
-    ]
+    read.loc[twice, "cmax"] = math.nan
+    read.loc[twice, "reason"] = "The table of Cmax has this compound twice, with different entries."
     return read.drop_duplicates("key")
 
 
@@ -170,7 +168,7 @@ def _pooled(part: pd.DataFrame) -> tuple[float, float, float, str] | None:
     ends = ordered["ic50_low"].where(ordered["_relation"] != ">", ordered["_ic50"]), ordered["ic50_high"]
     low, high = ends[0].fillna(0.0).astype(float), ends[1].fillna(math.inf).astype(float)
     if len(ordered) == 1:
-        first = ordered.iloc[0]
+        first: dict[str, Any] = {str(k): v for k, v in ordered.iloc[0].items()}
         own_low = first["ic50_low"] if first["_relation"] == ">" and first["ic50_low"] > 0 else low.iloc[0]
         return float(first["_ic50"]), float(own_low), float(high.iloc[0]), str(first["_relation"])
     middle = ordered.iloc[[(len(ordered) - 1) // 2, len(ordered) // 2]]

@@ -91,8 +91,8 @@ class CurveData:
             top = self.control if self.how != "plate" else PERCENT
             if math.isnan(top):
                 self.missing = (
-                    "Could not be fitted: a curve of 2 parameters needs the level of untreated wells; give controls, or "
-                    "a top to hold."
+                    "Could not be fitted: a curve of 2 parameters needs the level of untreated wells; give controls "
+                    "or a top to hold."
                 )
         return top, bottom, math.nan if params.hill is None else params.hill
 
