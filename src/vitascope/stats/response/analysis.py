@@ -103,7 +103,9 @@ def _fit_quantity(
     wells.loc[unsaid, "excluded"] = True
     number, groups = _curve_numbers(wells, by)
     harmonise_units(wells, number)
-    data = [CurveData(quantity, wells, rows, params) for rows in _members(number, len(groups))]
+    # plain arrays: a column of text is slow to take from a table time and again
+    columns = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
+    data = [CurveData(quantity, columns, rows, params) for rows in _members(number, len(groups))]
     rows = _fit_all(data, wells, params)
     table_of = pd.DataFrame([row.values for row in rows], columns=list(CURVE_COLUMNS))
     named = pd.DataFrame(groups, columns=by, dtype=object)
@@ -156,7 +158,8 @@ def _fit_all(data: list[CurveData], wells: pd.DataFrame, params: ResponseParams)
             ready.append(i)
     # curves of like size go together, so that little is padding
     ready.sort(key=lambda i: len(data[i].used))
-    weight, excluded, reasons = (wells[name].to_numpy(copy=True) for name in ("weight", "excluded", "reason"))
+    weight, excluded = (wells[name].to_numpy(copy=True) for name in ("weight", "excluded"))
+    reasons = wells["reason"].to_numpy(object, copy=True)
     while ready:
         width = len(data[ready[min(len(ready), 2000) - 1]].used)
         chunk = ready[: max(1, min(2000, CHUNK_POINTS // width))]

@@ -142,6 +142,6 @@ def _interval(fit: BatchFit, params: ResponseParams) -> tuple[Floats, Floats]:
     return np.where(low < start, -np.inf, low), np.where(high > end, np.inf, high)
 
 
-def at_bound(fit: BatchFit) -> NDArray[np.bool_]:
-    """Whether the slope ended at the steepest one allowed, (B,)."""
-    return np.asarray(fit.problem.free[:, LOG_K] & (fit.parameters[:, LOG_K] >= fit.problem.bounds[:, 0, 1] - 1e-6))
+def at_bound(fit: BatchFit, i: int) -> bool:
+    """Whether the slope of a curve ended at the steepest one allowed."""
+    return bool(fit.problem.free[i, LOG_K] and fit.parameters[i, LOG_K] >= fit.problem.bounds[i, 0, 1] - 1e-6)

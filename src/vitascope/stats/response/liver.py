@@ -140,7 +140,7 @@ def _margin(name: str, part: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any
     row.update(compound=name, relation="", reason="", cmax_unit="")
     if _key(name) not in known.index:
         return row | {"reason": "The table of Cmax does not have this compound."}
-    entry = known.loc[_key(name)]
+    entry = known.loc[[_key(name)]].iloc[0].to_dict()
     row.update(cmax=float(entry["cmax"]), cmax_unit=entry["cmax_unit"], label=float(entry["label"]))
     if entry["reason"]:
         return row | {"reason": entry["reason"]}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
 from vitascope.stats.response.batch_fit import BatchFit, at_bound
@@ -34,6 +35,7 @@ from vitascope.stats.response.verdict import (
     wrong_direction,
 )
 
+Columns = dict[str, NDArray[Any]]
 PERCENTS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TENFOLD = 10.0
 LACK_P = 0.05
@@ -46,22 +48,22 @@ class CurveData:
     Parameters
     ----------
     quantity : str
-    wells : DataFrame
-        All wells; see :func:`vitascope.stats.response.wells.read_wells`.
+    wells : dict of array
+        Columns of all wells; see :func:`vitascope.stats.response.wells.read_wells`.
     rows : array of int
         Places of this curve's wells.
     params : ResponseParams
     """
 
-    def __init__(self, quantity: str, wells: pd.DataFrame, rows: np.ndarray, params: ResponseParams) -> None:
+    def __init__(self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams) -> None:
         self.quantity, self.rows, self._wells = quantity, rows, wells
-        self._set_used(rows[~wells["excluded"].to_numpy()[rows]])
-        how = {wells["how"].to_numpy()[row] for row in rows}
+        self._set_used(rows[~wells["excluded"][rows]])
+        how = {wells["how"][row] for row in rows}
         self.how = how.pop() if len(how) == 1 else "none"
         self.unit = UNIT.get(self.how, params.unit)
         given = params.control if params.control is not None and self.how == "none" else math.nan
         self.control = PERCENT if self.how in ("negative", "controls") else given
-        units = [unit for unit in wells["dose_unit"].to_numpy()[self.used if len(self.used) else rows] if unit]
+        units = [unit for unit in wells["dose_unit"][self.used if len(self.used) else rows] if unit]
         self.dose_unit = str(units[0]) if units else ""
         self.missing = ""
         self.held = self._held(params)
@@ -76,9 +78,9 @@ class CurveData:
     def _set_used(self, used: np.ndarray) -> None:
         wells = self._wells
         self.used = used
-        self.dose = wells["dose"].to_numpy()[used]
-        self.value = wells["normalised"].to_numpy()[used]
-        self.spread = wells["sd"].to_numpy()[used] * wells["scale"].to_numpy()[used]
+        self.dose = wells["dose"][used]
+        self.value = wells["normalised"][used]
+        self.spread = wells["sd"][used] * wells["scale"][used]
         self.doses = len(np.unique(self.dose))
         if self.doses == 2 and (self.dose == 0).any():
             self.doses = 1
@@ -108,7 +110,7 @@ class CurveData:
 
     def flags(self) -> list[str]:
         """Flags that the wells bring."""
-        notes = self._wells["notes"].to_numpy()
+        notes = self._wells["notes"]
         words = [word for row in self.rows for word in notes[row]]
         counts = np.unique(self.dose, return_counts=True)[1]
         words += ["outliers_left_out"] if self.outliers else []
@@ -117,9 +119,13 @@ class CurveData:
         words += ["outside_model"] if self.outside_wells() else []
         return words
 
+    def reasons(self) -> list[str]:
+        """Why wells of this curve are left out."""
+        return sorted({str(text) for text in self._wells["reason"][self.rows] if text})
+
     def outside_wells(self) -> int:
         """Number of points in use whose image lies outside the model."""
-        return int(self._wells["outside"].to_numpy()[self.used].sum())
+        return int(self._wells["outside"][self.used].sum())
 
     def amount(self, dose: float) -> str:
         """Write a dose with its unit."""
@@ -152,7 +158,7 @@ def _blank(one: CurveData, params: ResponseParams) -> dict[str, Any]:
 
 def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any) -> CurveRow:
     """Row of a curve that cannot be fitted."""
-    why = sorted({str(text) for text in one._wells["reason"].to_numpy()[one.rows] if text})
+    why = one.reasons()
     if not len(one.used) and len(why) == 1:
         reason = f"{reason.removesuffix('.')}: {why[0]}."
     row = _blank(one, params)
@@ -176,7 +182,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     parameters = fitted.parameters[None]
     row["emax"] = after
     row.update(_areas(float(mean_response(parameters, start, end)[0]), one.control))
-    steep = bool(at_bound(fit)[i]) or _within_one_step(one, fitted)
+    steep = at_bound(fit, i) or _within_one_step(one, fitted)
     ends = (float(fit.low[i]), float(fit.high[i]))
     if steep and _exact(one, fit, i):
         ends = _neighbours(one, fitted)
@@ -273,12 +279,17 @@ def _absolute(parameters: Floats, control: float, doses: tuple[float, float]) ->
     return at if doses[0] <= at <= doses[1] else math.nan
 
 
+@lru_cache(maxsize=1024)
+def _t_quantile(level: float, freedom: int) -> float:
+    return float(t_distribution.ppf((1 + level) / 2, freedom))
+
+
 def effective_rows(one: CurveData, fitted: CurveFit, row: CurveRow, params: ResponseParams) -> list[dict[str, Any]]:
     """Doses of 10 to 90 % of the effect, by the delta method, bounded by the doses tested."""
     if row.values["quality"] in ("flat", "no fit"):
         return []
     k = math.exp(float(fitted.parameters[LOG_K]))
-    quantile = float(t_distribution.ppf((1 + params.level) / 2, max(fitted.freedom, 1)))
+    quantile = _t_quantile(params.level, max(fitted.freedom, 1))
     lowest, highest = fitted.doses
     lines = []
     for percent in PERCENTS:

@@ -27,6 +27,8 @@ SHALLOWEST = 0.5
 """The shallowest curve changes by so many units of z over the whole range: nearly a straight line."""
 LEAST_REACH = np.log(10.0) + 0.5
 TOLERANCE = 1e-15
+SETTLED = 1e-3
+TRIAL_STEPS = 15
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def solve(problem: Problem, starts: Floats | None = None) -> tuple[Floats, Float
     Returns
     -------
     tuple of array (B, 4) and array (B,)
-        Parameters of the best of all starts, and weighted sums of squares.
+        Parameters, and weighted sums of squares. From each start a few steps are made, from the best of them all.
     """
     scaled, centre, scale = _scaled(problem)
     if starts is None:
@@ -144,14 +146,13 @@ def solve(problem: Problem, starts: Floats | None = None) -> tuple[Floats, Float
     else:
         found = starts.copy()
         found[:, :, :2] = (found[:, :, :2] - centre[:, None]) / scale[:, None]
-    results = [levenberg(scaled, start) for start in found]
-    parameters = np.stack([p for p, _ in results])
-    squares = np.stack([s for _, s in results])
-    rows = np.arange(parameters.shape[1])
-    best = squares.argmin(axis=0)
-    chosen = parameters[best, rows]
+    if len(found) > 1:
+        results = [levenberg(scaled, start, TRIAL_STEPS) for start in found]
+        found, reached = np.stack([p for p, _ in results]), np.stack([s for _, s in results])
+        found = found[reached.argmin(axis=0), np.arange(found.shape[1])][None]
+    chosen, squares = levenberg(scaled, found[0])
     chosen[:, :2] = chosen[:, :2] * scale[:, None] + centre[:, None]
-    return chosen, squares[best, rows] * scale**2
+    return chosen, squares * scale**2
 
 
 def _scaled(problem: Problem) -> tuple[Problem, Floats, Floats]:
@@ -190,7 +191,9 @@ def levenberg(problem: Problem, start: Floats, steps: int = STEPS) -> tuple[Floa
         parameters[rows], squares[rows] = trial[better], trial_squares[better]
         fitted[rows], slopes[rows] = trial_fit[better], trial_slopes[better]
         damping[open_rows] = np.clip(damping[open_rows] * np.where(better, 0.1, 8.0), 1e-12, 1e12)
-        done = (gain <= TOLERANCE * before) | (damping[open_rows] >= 1e10) | (before < 1e-28)
+        # a strongly damped step promises little anywhere, so that only a nearly undamped one can say there is no more
+        settled = (gain <= TOLERANCE * before) & (damping[open_rows] <= SETTLED)
+        done = settled | (damping[open_rows] >= 1e10) | (before < 1e-28)
         open_rows = open_rows[~done]
     return parameters, squares
 

@@ -156,21 +156,27 @@ def _judge(role: str, dose: Cell, value: Cell, treatment: Any) -> tuple[str, lis
     """Why a well cannot lie on a curve (empty if it can), and the flags it brings."""
     if role in CONTROL_ROLES:
         return f"{role} {'well' if role in ('blank', 'empty') else 'control'}", []
-    faults = [
-        (role != "treated", f"its role '{role}' is not 'treated'"),
-        (treatment == "", "the treatment has no name"),
-        (bool(dose.problem), f"dose: {dose.problem}"),
-        (math.isnan(dose.value), "there is no dose"),
-        (bool(dose.bound), f"the dose '{dose.bound}{dose.value:g}' is a bound"),
-        (dose.value < 0, f"a dose of {dose.value:g} cannot be: it lies below zero"),
-        (bool(value.problem), f"value: {value.problem}"),
-        (math.isnan(value.value), "there is no value"),
-    ]
-    reason = next((text for fault, text in faults if fault), "")
+    reason = _fault(role, dose, value, treatment)
     if reason:
         return reason, ["points_left_out"] if role == "treated" else []
     words = ["zero_dose"] if dose.value == 0 else []
     return "", [*words, "censored_values"] if value.bound else words
+
+
+def _fault(role: str, dose: Cell, value: Cell, treatment: Any) -> str:
+    if role != "treated":
+        return f"its role '{role}' is not 'treated'"
+    if treatment == "":
+        return "the treatment has no name"
+    if dose.problem or math.isnan(dose.value):
+        return f"dose: {dose.problem}" if dose.problem else "there is no dose"
+    if dose.bound:
+        return f"the dose '{dose.bound}{dose.value:g}' is a bound"
+    if dose.value < 0:
+        return f"a dose of {dose.value:g} cannot be: it lies below zero"
+    if value.problem:
+        return f"value: {value.problem}"
+    return "there is no value" if math.isnan(value.value) else ""
 
 
 def harmonise_units(wells: pd.DataFrame, curve: np.ndarray) -> None:
