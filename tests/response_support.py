@@ -28,7 +28,8 @@ DNASE1 = pd.DataFrame(
     {
         "conc": np.repeat(0.04882812 * 2.0 ** np.array([0, 2, 3, 4, 5, 6, 7, 8]), 2),
         "density": [
-            0.017, 0.018, 0.121, 0.124, 0.206, 0.215, 0.377, 0.374, 0.614, 0.609, 1.019, 1.001, 1.334, 1.364, 1.73, 1.71,
+            0.017, 0.018, 0.121, 0.124, 0.206, 0.215, 0.377, 0.374, 0.614, 0.609, 1.019, 1.001, 1.334, 1.364, 1.73,
+            1.71,
         ],
     }
 )  # fmt: skip
@@ -42,8 +43,8 @@ PUROMYCIN = pd.DataFrame(
         "rate": [76, 47, 97, 107, 123, 139, 159, 152, 191, 201, 207, 200],
     }
 )
-"""Velocity of an enzyme treated with puromycin: Bates, Watts, Nonlinear Regression Analysis (1988), table A1.3: Vm 212.7
-(6.947), K 0.06412 (0.008281), residual standard error 10.93."""
+"""Velocity of an enzyme treated with puromycin: Bates, Watts, Nonlinear Regression Analysis (1988), table A1.3: Vm
+212.7 (6.947), K 0.06412 (0.008281), residual standard error 10.93."""
 
 PHARMACOGX_141 = pd.DataFrame(
     {

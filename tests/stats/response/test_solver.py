@@ -37,7 +37,9 @@ def test_equal_to_scipy_curve_by_curve():
     parameters, squares = solve(problem)
     errors = covariance(problem, parameters, squares, np.full(len(x), 20.0))
     for i in range(len(x)):
-        best, cov = curve_fit(model, x[i], y[i], parameters[i] + 0.01, xtol=1e-14, ftol=1e-14)
+        best, cov = curve_fit(
+            model, x[i], y[i], parameters[i] + 0.01, method="trf", jac="3-point", xtol=1e-15, ftol=1e-15, gtol=1e-12
+        )
         assert parameters[i] == pytest.approx(best, rel=1e-6, abs=1e-6)
         assert errors[i] == pytest.approx(cov, rel=1e-4, abs=1e-6)
 

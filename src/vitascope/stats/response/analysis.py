@@ -104,8 +104,8 @@ def _fit_quantity(
     number, groups = _curve_numbers(wells, by)
     harmonise_units(wells, number)
     # plain arrays: a column of text is slow to take from a table time and again
-    columns = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
-    data = [CurveData(quantity, columns, rows, params) for rows in _members(number, len(groups))]
+    arrays = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
+    data = [CurveData(quantity, arrays, rows, params) for rows in _members(number, len(groups))]
     rows = _fit_all(data, wells, params)
     table_of = pd.DataFrame([row.values for row in rows], columns=list(CURVE_COLUMNS))
     named = pd.DataFrame(groups, columns=by, dtype=object)

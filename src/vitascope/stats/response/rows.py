@@ -159,8 +159,8 @@ def _blank(one: CurveData, params: ResponseParams) -> dict[str, Any]:
 def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any) -> CurveRow:
     """Row of a curve that cannot be fitted."""
     why = one.reasons()
-    if not len(one.used) and len(why) == 1:
-        reason = f"{reason.removesuffix('.')}: {why[0]}."
+    if not len(one.used) and why:
+        reason = f"{reason.removesuffix('.')}: {why[0]}{', and others' if len(why) > 1 else ''}."
     row = _blank(one, params)
     row.update(quality="no fit", reason=reason, flags=join_words(one.flags()), **known)
     return CurveRow(row)
@@ -186,7 +186,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     ends = (float(fit.low[i]), float(fit.high[i]))
     if steep and _exact(one, fit, i):
         ends = _neighbours(one, fitted)
-    row.update(_placed(fitted, *ends, params))
+    row.update(_placed(fitted, *ends, _beyond(one, fitted, ends), params))
     reached = tuple(float(share(x, parameters[0, LOG_K], parameters[0, MIDPOINT])[0]) for x in (start, end))
     low, high = float(parameters[0, LOW]), float(parameters[0, HIGH])
     row["top"], row["bottom"] = max(low, high), min(low, high)
@@ -206,7 +206,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
         extrapolated,
     )
     if row["relation"] != "=" or extrapolated:
-        side = ">" if fitted.midpoint > fitted.doses[1] else "<"
+        side = ">" if extrapolated else row["relation"]
         reason = beyond_reason(one.effect(low, after), side, one.amount(fitted.doses[0]))
     words += ["steep"] if steep else []
     words += ["extrapolated"] if extrapolated else []
@@ -256,17 +256,37 @@ def _flat_row(one: CurveData, tests: dict[str, float], fitted: CurveFit, params:
     return CurveRow(row, fitted)
 
 
-def _placed(fitted: CurveFit, log_low: float, log_high: float, params: ResponseParams) -> dict[str, Any]:
+def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float]) -> str:
+    """On which side of the doses the midpoint lies: ``>``, ``<``, or ``=`` within them.
+
+    A fitted midpoint within the doses is no evidence where the interval is open and the response does not show half of
+    the effect: where the top dose leaves more than half of the control (or of the plateau at low doses), or the lowest
+    dose less than half of the control.
+    """
+    if fitted.midpoint > fitted.doses[1]:
+        return ">"
+    if fitted.midpoint < fitted.doses[0]:
+        return "<"
+    before = one.control if math.isfinite(one.control) else float(fitted.parameters[LOW])
+    first, last = fitted.predict(fitted.doses)
+    if fitted.falls and ends[1] == math.inf and last > before / 2 > 0:
+        return ">"
+    if fitted.falls and ends[0] == -math.inf and first < one.control / 2:
+        return "<"
+    return "="
+
+
+def _placed(fitted: CurveFit, log_low: float, log_high: float, side: str, params: ResponseParams) -> dict[str, Any]:
     """IC50 with its interval, or the dose that bounds it."""
     lowest, highest = fitted.doses
     low, high = math.exp(log_low), math.exp(log_high)
     ic50, relation = fitted.midpoint, "="
-    if ic50 > highest:
+    if side == ">":
         far = params.beyond == "tenfold"
-        if far and ic50 <= TENFOLD * highest:
+        if far and highest < ic50 <= TENFOLD * highest:
             return {"ic50": ic50, "ic50_low": low if low > 0 else 0.0, "ic50_high": math.inf, "relation": "="}
-        ic50, relation, high = (math.inf if far else highest), ">", math.inf
-    elif ic50 < lowest:
+        ic50, relation, high = (math.inf if far and ic50 > highest else highest), ">", math.inf
+    elif side == "<":
         ic50, relation, low = lowest, "<", 0.0
     return {"ic50": ic50, "ic50_low": low, "ic50_high": high, "relation": relation}
 
