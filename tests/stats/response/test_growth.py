@@ -40,7 +40,7 @@ def test_metrics_of_a_known_curve():
     row = found.iloc[0]
     assert row["fit_GR"] == "sigmoid"
     assert (row["GEC50"], row["h_GR"], row["GRinf"]) == pytest.approx((0.1, 1.2, -0.4), rel=1e-6)
-    # GRmetrics: GEC50 ((1 - GRinf) / (0.5 - GRinf) - 1)^(1 / h)
+    # the formula of GRmetrics, from GEC50, GRinf and h_GR
     assert row["GR50"] == pytest.approx(0.1 * (1.4 / 0.9 - 1) ** (1 / 1.2), rel=1e-6)
     assert row["GRmax"] == pytest.approx(gr[-2:].min())
     assert row["GR_AOC"] == pytest.approx(np.mean(((1 - gr)[1:] + (1 - gr)[:-1]) / 2))

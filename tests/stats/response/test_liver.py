@@ -157,13 +157,15 @@ def test_the_study_of_108_drugs_end_to_end():
     areas = injury_roc(by_day)
     assert areas["day"].tolist() == [3, 7, 14]
     assert (areas["auc"] > 0.8).all()
-    assert (areas["positives"] + areas["negatives"] == 108).all()
+    assert (areas["positives"] + areas["negatives"] >= 105).all()
+    # a drug without a curve keeps its row and says why
+    assert all(len(table) == 108 and (table["reason"][table["mos"].isna()] != "").all() for table in by_day.values())
     # the truth by its own margins; the image may lose little against it
     true = study.truth[study.truth["day"] == 14].merge(study.cmax, left_on="treatment", right_on="compound")
     ideal = roc_area(true["label"], -np.log10(true["ic50"] / true["cmax"])).auc
     assert areas["auc"].iloc[-1] == pytest.approx(ideal, abs=0.05)
     compared = compare_with_assay(by_day[14], margins(study, "assay", 14), margin=0.05)
-    assert compared.cases == 108
+    assert compared.cases >= 105
     assert compared.not_worse
 
 

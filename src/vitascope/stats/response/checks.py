@@ -16,9 +16,9 @@ from scipy.stats import f as f_distribution
 from vitascope.stats.response.logistic import Floats
 from vitascope.stats.response.solver import Problem
 
-LEAST_STEP = 0.2
+LEAST_STEP = 0.25
 """Size that each of two phases must have, as a share of the other."""
-TWO_PHASE_P = 0.01
+TWO_PHASE_P = 0.005
 TWO_PHASE_P_ALONE = 0.002
 LACK_P = 0.01
 LEAST_DOSES = 6
@@ -72,8 +72,8 @@ def two_phases(problem: Problem, squares: Floats, lack_p: Floats) -> list[str]:
     """Tell curves that have two phases: ``two steps`` or ``turns back``; empty for the others.
 
     A sum of two log-logistic steps of one slope is tried on a grid, for curves with lack of fit at 1 % or without
-    replicates. It must be better than one step by an F-test, at 1 % or without replicates 0.2 %, and each step at least
-    a fifth of the other.
+    replicates. It must be better than one step by an F-test, at 0.5 % or without replicates 0.2 %, and each step at least
+    a quarter of the other.
     """
     found = [""] * len(squares)
     for row in np.flatnonzero(~(lack_p > LACK_P)):

@@ -21,8 +21,8 @@ from vitascope.stats.response.logistic import HIGH, LOG_K, LOW, MIDPOINT, Floats
 STEPS = 300
 GRID_MIDPOINTS = 25
 GRID_SLOPES = 9
-STEEPEST = 20.0
-"""Across half the smallest distance of two log doses, the steepest curve covers ``s(-10)`` to ``s(10)``: a step."""
+STEEPEST = 40.0
+"""Across half the smallest distance of two log doses, the steepest curve covers ``s(-20)`` to ``s(20)``: a step."""
 SHALLOWEST = 0.5
 """The shallowest curve changes by so many units of z over the whole range: nearly a straight line."""
 LEAST_REACH = np.log(10.0) + 0.5
