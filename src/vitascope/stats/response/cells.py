@@ -59,6 +59,8 @@ def read_column(cells: Sequence[Any]) -> list[Cell]:
 
 
 def _read(cell: Any, point: bool, doubtful: bool) -> Cell:
+    if type(cell) is float and not math.isinf(cell):
+        return Cell(cell)
     if not isinstance(cell, str):
         return _number(cell)
     text = cell.strip()

@@ -72,8 +72,8 @@ def two_phases(problem: Problem, squares: Floats, lack_p: Floats) -> list[str]:
     """Tell curves that have two phases: ``two steps`` or ``turns back``; empty for the others.
 
     A sum of two log-logistic steps of one slope is tried on a grid, for curves with lack of fit at 1 % or without
-    replicates. It must be better than one step by an F-test, at 0.5 % or without replicates 0.2 %, and each step at least
-    a quarter of the other.
+    replicates. It must be better than one step by an F-test, at 0.5 % or without replicates 0.2 %, and each step at
+    least a quarter of the other.
     """
     found = [""] * len(squares)
     for row in np.flatnonzero(~(lack_p > LACK_P)):
