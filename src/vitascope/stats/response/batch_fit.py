@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vitascope.stats.response import checks
 from vitascope.stats.response.intervals import bootstrap_interval, delta_interval, profile_interval
-from vitascope.stats.response.logistic import HIGH, LOG_K, LOW, MIDPOINT, Floats
+from vitascope.stats.response.logistic import HIGH, LOG_K, LOW, MIDPOINT, Floats, curve, mean_response
 from vitascope.stats.response.params import ResponseParams
 from vitascope.stats.response.solver import Problem, covariance, make_problem, solve
 from vitascope.stats.response.weights import interval_weights, replicate_weights, robust_fit, rule_out
@@ -50,6 +50,10 @@ class BatchFit:
     phases: list[str]
     outlier: NDArray[np.bool_]
     distance: Floats
+    ends: Floats
+    """Fitted response at the lowest and the highest dose, (B, 2)."""
+    mean: Floats
+    """Mean of the curve over the log doses."""
 
 
 def fit_batch(
@@ -89,10 +93,13 @@ def fit_batch(
         parameters, squares = solve(problem, parameters[None])
     freedom = (points - held.free).astype(float)
     spread_of = covariance(problem, parameters, squares, freedom)
+    start, end = _tested(problem)
     lack = checks.lack_of_fit_p(problem, squares)
     fit = BatchFit(
         problem, parameters, squares, freedom, spread_of, squares, squares, checks.flat_p(problem, squares), lack,
         checks.two_phases(problem, squares, lack), outlier, distance,
+        np.stack([curve(at[:, None], parameters)[:, 0] for at in (start, end)], axis=1),
+        mean_response(parameters, start, end),
     )  # fmt: skip
     fit.low, fit.high = _interval(fit, params)
     return fit
@@ -122,11 +129,15 @@ def _oriented(problem: Problem, held: Held) -> tuple[Problem, Floats, Floats]:
     )
 
 
+def _tested(problem: Problem) -> tuple[Floats, Floats]:
+    """Lowest and highest log dose of each curve, zero left aside."""
+    used = (problem.weight > 0) & np.isfinite(problem.x)
+    return np.where(used, problem.x, np.inf).min(axis=1), np.where(used, problem.x, -np.inf).max(axis=1)
+
+
 def _interval(fit: BatchFit, params: ResponseParams) -> tuple[Floats, Floats]:
     """Interval of the log midpoint of each curve, closed only within the doses."""
-    used = (fit.problem.weight > 0) & np.isfinite(fit.problem.x)
-    start = np.where(used, fit.problem.x, np.inf).min(axis=1)
-    end = np.where(used, fit.problem.x, -np.inf).max(axis=1)
+    start, end = _tested(fit.problem)
     midpoint = fit.parameters[:, MIDPOINT]
     if params.interval == "profile":
         low, high = profile_interval(fit.problem, fit.parameters, fit.squares, fit.freedom, (start, end), params.level)

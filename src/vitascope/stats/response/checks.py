@@ -49,23 +49,26 @@ def flat_p(problem: Problem, squares: Floats) -> Floats:
 
 def lack_of_fit_p(problem: Problem, squares: Floats) -> Floats:
     """P value (B,) of the F-test of lack of fit against pure error; NaN without replicates or doses to spare."""
-    found = np.full(len(squares), np.nan)
-    free = problem.free.sum(1)
-    for row in range(len(squares)):
-        used = problem.weight[row] > 0
-        doses, at = np.unique(problem.x[row, used], return_inverse=True)
-        w, y = problem.weight[row, used], problem.y[row, used]
-        means = np.bincount(at, w * y, minlength=len(doses)) / np.bincount(at, w, minlength=len(doses))
-        pure = float((w * (y - means[at]) ** 2).sum())
-        lack, rest = len(doses) - free[row], len(y) - len(doses)
-        if lack < 1 or rest < 1:
-            continue
-        excess = max(float(squares[row]) - pure, 0.0)
-        if excess <= EXACT * float((w * (y - y.mean()) ** 2).sum()):
-            found[row] = 1.0
-        else:
-            found[row] = f_distribution.sf(excess / lack / (pure / rest), lack, rest) if pure > 0 else 0.0
-    return found
+    row, column = np.nonzero(problem.weight > 0)
+    x, y, w = (values[row, column] for values in (problem.x, problem.y, problem.weight))
+    order = np.lexsort((x, row))
+    row, x, y, w = row[order], x[order], y[order], w[order]
+    first = np.append(True, (row[1:] != row[:-1]) | (x[1:] != x[:-1]))
+    group, curves = np.cumsum(first) - 1, len(squares)
+    means = np.bincount(group, w * y) / np.bincount(group, w)
+    pure = np.bincount(row, w * (y - means[group]) ** 2, curves)
+    points, doses = np.bincount(row, minlength=curves), np.bincount(row[first], minlength=curves)
+    centre = np.bincount(row, w * y, curves) / np.bincount(row, w, curves)
+    spread = np.bincount(row, w * (y - centre[row]) ** 2, curves)
+    lack, rest = doses - problem.free.sum(1), points - doses
+    known = (lack > 0) & (rest > 0)
+    lack, rest = np.where(known, lack, 1), np.where(known, rest, 1)
+    excess = np.maximum(squares - pure, 0.0)
+    excess = np.where(excess <= EXACT * spread, 0.0, excess)
+    ratio = np.where(
+        pure > 0, excess / lack / (np.where(pure > 0, pure, 1.0) / rest), np.where(excess > 0, np.inf, 0.0)
+    )
+    return np.where(known, f_distribution.sf(ratio, lack, rest), np.nan)
 
 
 def two_phases(problem: Problem, squares: Floats, lack_p: Floats) -> list[str]:

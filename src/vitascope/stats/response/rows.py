@@ -17,11 +17,8 @@ from vitascope.stats.response.logistic import (
     HIGH,
     LOG_K,
     LOW,
-    MIDPOINT,
     Floats,
     log_dose_at,
-    mean_response,
-    share,
 )
 from vitascope.stats.response.normalise import PERCENT
 from vitascope.stats.response.params import ResponseParams
@@ -38,6 +35,8 @@ from vitascope.stats.response.verdict import (
 Columns = dict[str, NDArray[Any]]
 PERCENTS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TENFOLD = 10.0
+LARGEST = 700.0
+"""Logarithms are cut here, so that no exponential overflows."""
 LACK_P = 0.05
 UNIT = {"negative": "% of control", "controls": "% of controls", "plate": "% of plate"}
 
@@ -81,7 +80,8 @@ class CurveData:
         self.dose = wells["dose"][used]
         self.value = wells["normalised"][used]
         self.spread = wells["sd"][used] * wells["scale"][used]
-        self.doses = len(np.unique(self.dose))
+        self.levels, self.replicates = np.unique(self.dose, return_counts=True)
+        self.doses = len(self.levels)
         if self.doses == 2 and (self.dose == 0).any():
             self.doses = 1
 
@@ -112,9 +112,8 @@ class CurveData:
         """Flags that the wells bring."""
         notes = self._wells["notes"]
         words = [word for row in self.rows for word in notes[row]]
-        counts = np.unique(self.dose, return_counts=True)[1]
         words += ["outliers_left_out"] if self.outliers else []
-        words += ["one_replicate"] if len(counts) and counts.max() == 1 else []
+        words += ["one_replicate"] if len(self.replicates) and self.replicates.max() == 1 else []
         words += ["dose_unit_unknown"] if not self.dose_unit else []
         words += ["outside_model"] if self.outside_wells() else []
         return words
@@ -169,7 +168,7 @@ def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any
 def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: ResponseParams) -> CurveRow:
     """Row of a curve that was fitted."""
     tests = {"p_flat": float(fit.p_flat[i]), "p_lack_of_fit": float(fit.p_lack[i])}
-    after = float(fitted.predict([fitted.doses[1]])[0])
+    before, after = fit.ends[i].tolist()
     if fit.phases[i]:
         return no_fit_row(one, phase_reason(fit.phases[i]), params, **tests)
     if tests["p_flat"] > params.flat_p:
@@ -178,31 +177,30 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     if reason:
         return no_fit_row(one, reason, params, **tests)
     row, words = _blank(one, params) | tests, one.flags()
-    start, end = (np.log([dose]) for dose in fitted.doses)
-    parameters = fitted.parameters[None]
     row["emax"] = after
-    row.update(_areas(float(mean_response(parameters, start, end)[0]), one.control))
+    row.update(_areas(float(fit.mean[i]), one.control))
     steep = at_bound(fit, i) or _within_one_step(one, fitted)
     ends = (float(fit.low[i]), float(fit.high[i]))
     if steep and _exact(one, fit, i):
         ends = _neighbours(one, fitted)
-    row.update(_placed(fitted, *ends, _beyond(one, fitted, ends), params))
-    reached = tuple(float(share(x, parameters[0, LOG_K], parameters[0, MIDPOINT])[0]) for x in (start, end))
-    low, high = float(parameters[0, LOW]), float(parameters[0, HIGH])
+    row.update(_placed(fitted, *ends, _beyond(one, fitted, ends, (before, after)), params))
+    low, high = float(fitted.parameters[LOW]), float(fitted.parameters[HIGH])
+    span = high - low
+    reached = ((before - low) / span, (after - low) / span) if span else (0.0, 1.0)
     row["top"], row["bottom"] = max(low, high), min(low, high)
     row["hill"] = math.nan if steep or row["relation"] != "=" else fitted.hill
     if row["relation"] == ">":
         row["bottom" if fitted.falls else "top"] = math.nan
-    if row["relation"] == "<" and not (one.dose == 0).any():
+    if row["relation"] == "<" and one.levels[0] > 0:
         row["top" if fitted.falls else "bottom"] = math.nan
-    row["ic50_absolute"] = _absolute(parameters, one.control, fitted.doses)
+    row["ic50_absolute"] = _absolute(fitted.parameters[None], one.control, fitted.doses)
     extrapolated = row["relation"] == "=" and not fitted.doses[0] <= row["ic50"] <= fitted.doses[1]
     quality, reason = judge(
         row["relation"],
         row["ic50_low"],
         row["ic50_high"],
-        (reached[0], reached[1]),
-        bool((one.dose == 0).any()),
+        reached,
+        bool(one.levels[0] == 0),
         extrapolated,
     )
     if row["relation"] != "=" or extrapolated:
@@ -219,12 +217,10 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
 
 def _neighbours(one: CurveData, fitted: CurveFit) -> tuple[float, float]:
     """Log doses tested on either side of the midpoint; infinite where there is none."""
-    doses = np.unique(one.dose[one.dose > 0])
-    below, above = doses[doses <= fitted.midpoint], doses[doses >= fitted.midpoint]
-    return (
-        math.log(below.max()) if len(below) else -math.inf,
-        math.log(above.min()) if len(above) else math.inf,
-    )
+    doses, midpoint = one.levels.tolist(), fitted.midpoint
+    below = [dose for dose in doses if 0 < dose <= midpoint]
+    above = [dose for dose in doses if dose >= midpoint]
+    return math.log(below[-1]) if below else -math.inf, math.log(above[0]) if above else math.inf
 
 
 def _within_one_step(one: CurveData, fitted: CurveFit) -> bool:
@@ -256,7 +252,7 @@ def _flat_row(one: CurveData, tests: dict[str, float], fitted: CurveFit, params:
     return CurveRow(row, fitted)
 
 
-def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float]) -> str:
+def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float], responses: tuple[float, float]) -> str:
     """On which side of the doses the midpoint lies: ``>``, ``<``, or ``=`` within them.
 
     A fitted midpoint within the doses is no evidence where the interval is open and the response does not show half of
@@ -268,7 +264,7 @@ def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float]) -> str:
     if fitted.midpoint < fitted.doses[0]:
         return "<"
     before = one.control if math.isfinite(one.control) else float(fitted.parameters[LOW])
-    first, last = fitted.predict(fitted.doses)
+    first, last = responses
     if fitted.falls and ends[1] == math.inf and last > before / 2 > 0:
         return ">"
     if fitted.falls and ends[0] == -math.inf and first < one.control / 2:
@@ -295,7 +291,7 @@ def _absolute(parameters: Floats, control: float, doses: tuple[float, float]) ->
     """Dose at which the curve passes half of the control; NaN without a control, or beyond the doses."""
     if math.isnan(control):
         return math.nan
-    at = math.exp(float(log_dose_at(parameters, np.array([control / 2]))[0]))
+    at = math.exp(min(float(log_dose_at(parameters, np.array([control / 2]))[0]), LARGEST))
     return at if doses[0] <= at <= doses[1] else math.nan
 
 
@@ -308,20 +304,20 @@ def effective_rows(one: CurveData, fitted: CurveFit, row: CurveRow, params: Resp
     """Doses of 10 to 90 % of the effect, by the delta method, bounded by the doses tested."""
     if row.values["quality"] in ("flat", "no fit"):
         return []
-    k = math.exp(float(fitted.parameters[LOG_K]))
+    *_, log_k, midpoint = fitted.parameters.tolist()
+    k = math.exp(log_k)
+    (slope, both), (_, middle) = fitted.covariance[2:, 2:].tolist()
     quantile = _t_quantile(params.level, max(fitted.freedom, 1))
     lowest, highest = fitted.doses
     lines = []
     for percent in PERCENTS:
         offset = math.log(percent / (100 - percent)) / k
-        slope = np.array([0, 0, -offset, 1.0])
-        error = (
-            quantile * math.sqrt(max(float(slope @ fitted.covariance @ slope), 0.0)) if fitted.freedom > 0 else math.nan
-        )
-        at = float(fitted.parameters[MIDPOINT]) + offset
+        variance = slope * offset**2 - 2 * both * offset + middle
+        error = quantile * math.sqrt(max(variance, 0.0)) if fitted.freedom > 0 else math.nan
+        at = midpoint + offset
         dose = math.exp(at)
         relation = ">" if dose > highest else "<" if dose < lowest else "="
-        low, high = math.exp(at - error), math.exp(min(at + error, 700.0))
+        low, high = math.exp(at - error), math.exp(min(at + error, LARGEST))
         lines.append({
             "quantity": one.quantity, "percent": percent, "dose": min(max(dose, lowest), highest),
             "dose_low": 0.0 if low < lowest else low, "dose_high": math.inf if high > highest else high,
