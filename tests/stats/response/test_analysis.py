@@ -356,3 +356,32 @@ def test_torch_is_not_loaded():
     code = "import sys, vitascope.stats.response.analysis as a; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_cells_give_a_row_or_a_reason(seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 14))
+    doses = [0, -1, np.nan, "x", "1 nM", "3 uM", "0.5", "1,5", 1e-6, 1e6, 1, 2, 3, 5, 10, 30, 100.0, np.inf]
+    values = ["a", "<1", ">5", "1e300", "-3", "", None, 1, 2, 3, 50, 100, 1e-300, 0, np.inf]
+    roles = ["treated", "treated", "negative", "positive", "blank", None]
+    table = pd.DataFrame(
+        {
+            "plate": "P",
+            "treatment": [["A", "B", "", None][i] for i in rng.integers(0, 4, n)],
+            "dose": [doses[i] for i in rng.integers(0, len(doses), n)],
+            "viability": [values[i] for i in rng.integers(0, len(values), n)],
+            "role": [roles[i] for i in rng.integers(0, len(roles), n)],
+        }
+    )
+    for settings in (
+        {},
+        {"parameters": 2, "normalise": "controls"},
+        {"parameters": 3, "outliers": "rout", "weights": "tukey"},
+        {"normalise": "negative", "weights": "replicates", "interval": "bootstrap", "resamples": 99},
+        {"normalise": "plate", "beyond": "tenfold", "interval": "delta"},
+    ):
+        result = fit(table, **settings)
+        assert len(result.points) == n
+        assert (result.points["reason"][result.points["excluded"]] != "").all()
+        assert (result.curves["reason"][result.curves["quality"] != "good"] != "").all()

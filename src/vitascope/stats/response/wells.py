@@ -29,7 +29,7 @@ _ROLE_WORDS = {
     "nan": "treated",
     "none": "treated",
 }
-Z95 = 1.959963984540054
+LARGEST = 1e50
 
 
 def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -72,7 +72,7 @@ def read_wells(
     wells = pd.DataFrame({name: _text(table[name]) for name in by}, index=table.index)
     wells["well"] = _text(table["well"]) if "well" in table else ""
     wells["role"] = _roles(table)
-    doses, values = read_column(table[dose].tolist()), read_column(table[response].tolist())
+    doses, values = ([_measurable(cell) for cell in read_column(table[name].tolist())] for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
     wells["value"] = [cell.value for cell in values]
@@ -98,6 +98,14 @@ def read_wells(
     wells["reason"], wells["notes"] = reasons, notes
     wells["excluded"] = wells["reason"] != ""
     return wells
+
+
+def _measurable(cell: Cell) -> Cell:
+    """Refuse numbers that no instrument gives, whose squares would overflow; take such small ones for zero."""
+    size = abs(cell.value)
+    if size > LARGEST:
+        return Cell(math.nan, problem=f"{cell.value:g} is no measured number")
+    return Cell(0.0, cell.bound, cell.unit) if 0 < size < 1 / LARGEST else cell
 
 
 def _text(column: pd.Series) -> pd.Series:
