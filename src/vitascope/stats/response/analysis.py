@@ -1,0 +1,211 @@
+"""Dose-response curves of a table of wells: the public call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitascope.stats.response.batch_fit import BatchFit, Held, fit_batch
+from vitascope.stats.response.logistic import log_dose
+from vitascope.stats.response.normalise import BLOCKS, normalise_wells
+from vitascope.stats.response.params import ResponseParams
+from vitascope.stats.response.result import CURVE_COLUMNS, POINT_COLUMNS, CurveFit, ResponseResult
+from vitascope.stats.response.rows import CurveData, CurveRow, effective_rows, no_fit_row, row_of
+from vitascope.stats.response.verdict import too_few
+from vitascope.stats.response.wells import group_columns, harmonise_units, read_wells
+
+CHUNK_POINTS = 100_000
+EFFECTIVE_COLUMNS = ("quantity", "percent", "dose", "dose_low", "dose_high", "dose_unit", "relation")
+
+
+def fit_dose_response(
+    table: pd.DataFrame,
+    *,
+    dose: str = "dose",
+    response: str | Sequence[str],
+    by: Sequence[str] | None = None,
+    blocks: Sequence[str] | None = None,
+    **settings: Any,
+) -> ResponseResult:
+    """Fit dose-response curves to a table of wells.
+
+    Parameters
+    ----------
+    table : DataFrame, one row for each well
+        Beside doses and responses it may hold ``plate``, ``day``, ``time``, ``treatment``, ``well``, ``role``
+        (negative, positive, treated, blank), ``dose_unit``, ``flags``, ``excluded`` with ``reason`` (points left out by
+        hand), and intervals ``<response>_low`` and ``<response>_high``. Cells may be text, with decimal commas, units
+        (``10 uM``) and bounds (``<0.5``).
+    dose : str
+        Column of doses; the unit may stand in the cell, in ``dose_unit``, in the name (``dose_um``) or in
+        ``dose_unit=``.
+    response : str or sequence of str
+        Column or columns of values.
+    by : sequence of str, optional
+        Columns that tell curves apart; by default those of plate, day, time and treatment that are there.
+    blocks : sequence of str, optional
+        Columns within which controls count; by default those of plate, day and time that are there.
+    **settings
+        Fields of :class:`vitascope.stats.response.params.ResponseParams`.
+
+    Returns
+    -------
+    ResponseResult
+        Every treatment has its row: what cannot be fitted has quality ``no fit`` and the reason.
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    ParameterError
+        If a setting is unknown or out of bounds.
+
+    Examples
+    --------
+    >>> doses = [0.1, 0.3, 1, 3, 10, 30]
+    >>> table = pd.DataFrame({"treatment": "A", "dose": doses, "dose_unit": "µM", "atp": [99, 97, 75, 24, 4, 1]})
+    >>> row = fit_dose_response(table, dose="dose", response="atp").curves.iloc[0]
+    >>> round(float(row["ic50"]), 2), row["ic50_unit"], row["quality"]
+    (1.7, 'µM', 'good')
+    """
+    params: ResponseParams = ResponseParams.make(**settings)
+    keys = group_columns(table, by)
+    quantities = [response] if isinstance(response, str) else list(response)
+    within = [name for name in BLOCKS if name in table] if blocks is None else group_columns(table, blocks)
+    parts = [_fit_quantity(table, dose, quantity, keys, within, params) for quantity in quantities]
+    curves = pd.concat([part.curves for part in parts], ignore_index=True)
+    return ResponseResult(
+        curves,
+        pd.concat([part.points for part in parts]),
+        pd.concat([part.effective_doses for part in parts], ignore_index=True),
+        tuple(fit for part in parts for fit in part.fits),
+        tuple(keys),
+    )
+
+
+def _fit_quantity(
+    table: pd.DataFrame, dose: str, quantity: str, by: list[str], blocks: list[str], params: ResponseParams
+) -> ResponseResult:
+    columns = list(dict.fromkeys([*by, *blocks]))
+    wells = read_wells(table, dose, quantity, columns, params)
+    normalised = normalise_wells(wells, blocks, params)
+    wells["quantity"], wells["normalised"], wells["scale"] = quantity, normalised.value, normalised.scale
+    wells["how"] = normalised.how
+    wells["notes"] = [(*own, *more) for own, more in zip(wells["notes"], normalised.notes, strict=True)]
+    unsaid = (wells["reason"] == "") & (np.array(normalised.problem, object) != "")
+    wells.loc[unsaid, "reason"] = np.array(normalised.problem, object)[unsaid.to_numpy()]
+    wells.loc[unsaid, "excluded"] = True
+    number, groups = _curve_numbers(wells, by)
+    harmonise_units(wells, number)
+    # plain arrays: a column of text is slow to take from a table time and again
+    arrays = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
+    data = [CurveData(quantity, arrays, rows, params) for rows in _members(number, len(groups))]
+    rows = _fit_all(data, wells, params)
+    table_of = pd.DataFrame([row.values for row in rows], columns=list(CURVE_COLUMNS))
+    named = pd.DataFrame(groups, columns=by, dtype=object)
+    table_of = pd.concat([named, table_of], axis=1)
+    effective = [
+        {**dict(zip(by, group, strict=True)), **line}
+        for group, row in zip(groups, rows, strict=True)
+        for line in row.effective
+    ]
+    return ResponseResult(
+        table_of,
+        wells[list(dict.fromkeys([*by, *POINT_COLUMNS]))],
+        pd.DataFrame(effective, columns=[*by, *EFFECTIVE_COLUMNS]),
+        tuple(row.fit for row in rows),
+        tuple(by),
+    )
+
+
+def _curve_numbers(wells: pd.DataFrame, by: list[str]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
+    """Number of the curve of each well, -1 for controls and wells without a treatment, and the keys of each curve."""
+    number = np.full(len(wells), -1)
+    told = (wells["role"] == "treated").to_numpy(copy=True)
+    if "treatment" in by:
+        told &= (wells["treatment"] != "").to_numpy()
+    if not told.any():
+        return number, []
+    if not by:
+        number[told] = 0
+        return number, [()]
+    grouped = wells[told].groupby(by, sort=False, dropna=False)
+    number[told] = grouped.ngroup().to_numpy()
+    first = wells[told].drop_duplicates(by)
+    return number, [tuple(row) for row in first[by].itertuples(index=False, name=None)]
+
+
+def _members(number: np.ndarray, groups: int) -> list[np.ndarray]:
+    order = np.argsort(number, kind="stable")
+    edges = np.searchsorted(number[order], np.arange(groups + 1))
+    return [order[a:b] for a, b in pairwise(edges)]
+
+
+def _fit_all(data: list[CurveData], wells: pd.DataFrame, params: ResponseParams) -> list[CurveRow]:
+    rows: list[CurveRow | None] = [None] * len(data)
+    ready = []
+    for i, one in enumerate(data):
+        reason = one.missing or too_few(len(one.used), one.doses, one.free, len(one.rows) - len(one.used))
+        if reason:
+            rows[i] = no_fit_row(one, reason, params)
+        else:
+            ready.append(i)
+    # curves of like size go together, so that little is padding
+    ready.sort(key=lambda i: len(data[i].used))
+    weight, excluded = (wells[name].to_numpy(copy=True) for name in ("weight", "excluded"))
+    reasons = wells["reason"].to_numpy(object, copy=True)
+    while ready:
+        width = len(data[ready[min(len(ready), 2000) - 1]].used)
+        chunk = ready[: max(1, min(2000, CHUNK_POINTS // width))]
+        ready = ready[len(chunk) :]
+        for i, row in zip(chunk, _fit_chunk([data[i] for i in chunk], params, weight, excluded, reasons), strict=True):
+            rows[i] = row
+    wells["weight"], wells["excluded"], wells["reason"] = np.where(excluded, 0.0, weight), excluded, reasons
+    return [row for row in rows if row is not None]
+
+
+def _fit_chunk(
+    data: list[CurveData], params: ResponseParams, weight: np.ndarray, excluded: np.ndarray, reasons: np.ndarray
+) -> list[CurveRow]:
+    shape = (len(data), max(len(one.used) for one in data))
+    x, y, spread = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
+    used = np.zeros(shape, bool)
+    for i, one in enumerate(data):
+        n = len(one.used)
+        x[i, :n], y[i, :n], spread[i, :n], used[i, :n] = log_dose(one.dose), one.value, one.spread, True
+        y[i, n:] = one.value[0]
+    held = Held(*(np.array([one.held[k] for one in data], float) for k in range(3)))
+    fit = fit_batch(x, y, used, spread, held, params)
+    for i, one in enumerate(data):
+        n = len(one.used)
+        weight[one.used] = fit.problem.weight[i, :n]
+        for at in np.flatnonzero(fit.outlier[i, :n]):
+            place = one.used[at]
+            excluded[place] = True
+            far = min(float(fit.distance[i, at]), 999.0)
+            reasons[place] = f"outlier: {far:.1f} robust standard deviations off the curve"
+    return [_row(one, fit, i, params) for i, one in enumerate(data)]
+
+
+def _row(one: CurveData, fit: BatchFit, i: int, params: ResponseParams) -> CurveRow:
+    kept = ~fit.outlier[i, : len(one.used)]
+    if not kept.all():
+        one = one.without(~kept)
+    reason = too_few(len(one.used), one.doses, one.free, len(one.rows) - len(one.used))
+    if reason:
+        return no_fit_row(one, reason, params)
+    freedom = int(fit.freedom[i])
+    variance = float(fit.squares[i] / freedom) if freedom > 0 else math.nan
+    positive = one.dose[one.dose > 0]
+    curve_fit = CurveFit(
+        fit.parameters[i], fit.covariance[i], variance, freedom,
+        (float(positive.min()), float(positive.max())), one.dose_unit, params.level,
+    )  # fmt: skip
+    row = row_of(one, curve_fit, fit, i, params)
+    return replace(row, effective=effective_rows(one, curve_fit, row, params))

@@ -1,0 +1,233 @@
+"""From a table as it comes to points that can be fitted: nothing is lost, and what cannot be used says why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vitascope.core.errors import InputError
+from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
+from vitascope.stats.response.params import ResponseParams
+
+CONTROL_ROLES = ("negative", "positive", "blank", "empty")
+_ROLE_WORDS = {
+    "vehicle": "negative",
+    "dmso": "negative",
+    "medium": "negative",
+    "control": "negative",
+    "negative control": "negative",
+    "neg": "negative",
+    "positive control": "positive",
+    "pos": "positive",
+    "sample": "treated",
+    "compound": "treated",
+    "": "treated",
+    "nan": "treated",
+    "none": "treated",
+}
+LARGEST = 1e50
+
+
+def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
+    """Return the columns that tell curves apart: those asked for, or of plate, day, time and treatment those there.
+
+    Raises
+    ------
+    InputError
+        If a column that is asked for is missing.
+    """
+    if by is None:
+        return [name for name in ("plate", "day", "time", "treatment") if name in table]
+    missing = [name for name in by if name not in table]
+    if missing:
+        raise InputError(f"The table has no column '{missing[0]}'.", f"It has: {', '.join(map(str, table.columns))}.")
+    return list(by)
+
+
+def read_wells(
+    table: pd.DataFrame, dose: str, response: str, by: Sequence[str], params: ResponseParams
+) -> pd.DataFrame:
+    """Read doses and values of one quantity.
+
+    Returns
+    -------
+    DataFrame, one row for each of the table, same index
+        The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
+        own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
+        ``outside``.
+
+    Raises
+    ------
+    InputError
+        If the column of doses or responses is missing.
+    """
+    for column in (dose, response):
+        if column not in table:
+            known = ", ".join(map(str, table.columns))
+            raise InputError(f"The table has no column '{column}'.", f"It has: {known}.")
+    wells = pd.DataFrame({name: _text(table[name]) for name in by}, index=table.index)
+    wells["well"] = _text(table["well"]) if "well" in table else ""
+    wells["role"] = _roles(table)
+    doses, values = ([_measurable(cell) for cell in read_column(table[name].tolist())] for name in (dose, response))
+    wells["dose"] = [cell.value for cell in doses]
+    wells["dose_unit"] = _dose_units(table, dose, doses, params)
+    wells["value"] = [cell.value for cell in values]
+    wells["sd"] = _spreads(table, response)
+    wells["weight"] = 1.0
+    given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
+    wells["outside"] = [("outside_model" in words.split(";")) for words in given]
+    simulated = ["interval_simulated" in words.split(";") for words in given]
+    by_hand = _by_hand(table)
+    reasons, notes = [], []
+    names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
+    for role, at, value, hand, name, outside, fake in zip(
+        wells["role"], doses, values, by_hand, names, wells["outside"], simulated, strict=True
+    ):
+        reason, words = _judge(role, at, value, name)
+        words += ["interval_simulated"] if fake else []
+        if not reason and hand:
+            reason, words = hand, [*words, "outliers_left_out"]
+        if not reason and outside and params.outside_wells == "leave_out":
+            reason = "the image lies outside the model"
+        reasons.append(reason)
+        notes.append(tuple(words))
+    wells["reason"], wells["notes"] = reasons, notes
+    wells["excluded"] = wells["reason"] != ""
+    return wells
+
+
+def _measurable(cell: Cell) -> Cell:
+    """Refuse numbers that no instrument gives, whose squares would overflow; take such small ones for zero."""
+    size = abs(cell.value)
+    if size > LARGEST:
+        return Cell(math.nan, problem=f"{cell.value:g} is no measured number")
+    return Cell(0.0, cell.bound, cell.unit) if 0 < size < 1 / LARGEST else cell
+
+
+def _text(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), "").map(lambda cell: str(cell).strip()).astype(object)
+
+
+def _roles(table: pd.DataFrame) -> list[str]:
+    if "role" not in table:
+        return ["treated"] * len(table)
+    words = [str(word).strip().casefold() for word in table["role"]]
+    return [_ROLE_WORDS.get(word, word) for word in words]
+
+
+def _dose_units(table: pd.DataFrame, dose: str, cells: list[Cell], params: ResponseParams) -> list[str]:
+    """Unit of each dose: after the number, else in ``dose_unit``, else in the column's name, else as set."""
+    column = _text(table["dose_unit"]) if "dose_unit" in table else [""] * len(table)
+    rest = unit_in_name(str(dose)) or params.dose_unit
+    return [cell.unit or own or rest for cell, own in zip(cells, column, strict=True)]
+
+
+def _spreads(table: pd.DataFrame, response: str) -> list[float]:
+    """Standard deviations of values from their own intervals, taken as those of a normal distribution."""
+    for low, high in ((f"{response}_low", f"{response}_high"), ("low", "high")):
+        if low in table and high in table:
+            ends = [[cell.value for cell in read_column(table[name].tolist())] for name in (low, high)]
+            levels = [0.95] * len(table)
+            if "interval_level" in table:
+                told = pd.to_numeric(table["interval_level"], errors="coerce").fillna(0.95)
+                levels = [level if 0 < level < 1 else 0.95 for level in told]
+            from scipy.stats import norm
+
+            return [
+                (b - a) / (2 * float(norm.ppf((1 + level) / 2))) if b > a else math.nan
+                for a, b, level in zip(*ends, levels, strict=True)
+            ]
+    return [math.nan] * len(table)
+
+
+def _by_hand(table: pd.DataFrame) -> list[str]:
+    """Reason of each well that was left out by hand: ``excluded`` is true, yes or the reason itself."""
+    if "excluded" not in table:
+        return [""] * len(table)
+    own = _text(table["reason"]) if "reason" in table else [""] * len(table)
+    found = []
+    for cell, reason in zip(_text(table["excluded"]), own, strict=True):
+        word = cell.casefold()
+        if word in ("", "false", "0", "0.0", "no", "n"):
+            found.append("")
+        else:
+            text = reason if word in ("true", "1", "1.0", "yes", "y", "x") else cell
+            found.append(f"left out by hand{': ' + text if text else ''}")
+    return found
+
+
+def _judge(role: str, dose: Cell, value: Cell, treatment: Any) -> tuple[str, list[str]]:
+    """Why a well cannot lie on a curve (empty if it can), and the flags it brings."""
+    if role in CONTROL_ROLES:
+        return f"{role} {'well' if role in ('blank', 'empty') else 'control'}", []
+    reason = _fault(role, dose, value, treatment)
+    if reason:
+        return reason, ["points_left_out"] if role == "treated" else []
+    words = ["zero_dose"] if dose.value == 0 else []
+    return "", [*words, "censored_values"] if value.bound else words
+
+
+def _fault(role: str, dose: Cell, value: Cell, treatment: Any) -> str:
+    if role != "treated":
+        return f"its role '{role}' is not 'treated'"
+    if treatment == "":
+        return "the treatment has no name"
+    if dose.problem or math.isnan(dose.value):
+        return f"dose: {dose.problem}" if dose.problem else "there is no dose"
+    if dose.bound:
+        return f"the dose '{dose.bound}{dose.value:g}' is a bound"
+    if dose.value < 0:
+        return f"a dose of {dose.value:g} cannot be: it lies below zero"
+    if value.problem:
+        return f"value: {value.problem}"
+    return "there is no value" if math.isnan(value.value) else ""
+
+
+def harmonise_units(wells: pd.DataFrame, curve: np.ndarray) -> None:
+    """Bring the doses of each curve to its most frequent unit, in place.
+
+    Parameters
+    ----------
+    wells : DataFrame
+        From :func:`read_wells`.
+    curve : array of int, one for each well
+        Number of its curve; -1 for none.
+    """
+    columns = {name: wells[name].to_numpy(object, copy=True) for name in ("dose", "dose_unit", "reason", "notes")}
+    excluded = wells["excluded"].to_numpy(bool)
+    positive = wells["dose"].to_numpy(float) > 0
+    used = ~excluded & (curve >= 0)
+    # doses of zero need no unit
+    told = used & (positive | (columns["dose_unit"] != ""))
+    seen = pd.DataFrame({"curve": curve[told], "unit": columns["dose_unit"][told]}).drop_duplicates()
+    number = seen["curve"].value_counts()
+    for one in number.index[number > 1]:
+        _harmonise(columns, np.flatnonzero(used & (curve == one)), positive)
+    for name, values in columns.items():
+        wells[name] = values.astype(float) if name == "dose" else values
+    wells["excluded"] = excluded | (columns["reason"] != "")
+
+
+def _harmonise(columns: dict[str, np.ndarray], rows: np.ndarray, positive: np.ndarray) -> None:
+    """Bring the doses of one curve to its most frequent unit; those that cannot be brought get a reason."""
+    main = str(pd.Series(columns["dose_unit"][rows[positive[rows]]]).mode().iloc[0])
+    kind, size = unit_scale(main)
+    for row in rows:
+        unit, dose = str(columns["dose_unit"][row]), float(columns["dose"][row])
+        other, factor = unit_scale(unit)
+        if unit == main:
+            continue
+        if other == kind or dose == 0:
+            columns["dose"][row] = float(f"{dose * factor / size:.12g}") if dose else 0.0
+            columns["dose_unit"][row] = main
+            # another spelling of the same unit is no conversion
+            if dose and factor != size:
+                columns["notes"][row] = (*columns["notes"][row], "dose_units_converted")
+        else:
+            said = f"its dose is in {unit}, those of the others in {main}" if unit else "its dose has no unit"
+            columns["reason"][row] = said if main else f"its dose is in {unit}, those of the others have no unit"
+            columns["notes"][row] = (*columns["notes"][row], "points_left_out")
