@@ -17,7 +17,7 @@ from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.cli.previews import write_previews
 from vitascope.cli.run import print_report
 from vitascope.core.paths import SAMPLES
-from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.images.read import find_groups
 from vitascope.tasks.registry import find_task
 
 TASK, IMAGE, STAIN = "stain", "isl_phase.ome.tif", "isl_stains.ome.tif"

@@ -11,7 +11,7 @@ import typer
 
 from vitascope.cli import options
 from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
-from vitascope.cli.run import check_pixel_size, parse_settings
+from vitascope.cli.run import check_axes_given, check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.tasks.registry import find_task
 
@@ -34,6 +34,7 @@ def plate(
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
     pixel_size_um: options.PixelSize = None,
+    axes: options.Axes = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
     settings: options.Settings = None,
@@ -48,6 +49,7 @@ def plate(
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
+        check_axes_given(axes)
         if scheduler is not None and workers is not None:
             raise ParameterError(
                 "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
@@ -65,7 +67,7 @@ def plate(
             scheduler,
             workers,
             pixel_size_um,
-            None,
+            axes,
             pattern or old_pattern,
             redo,
             command,

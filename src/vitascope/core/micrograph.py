@@ -110,10 +110,13 @@ class Micrograph:
         array : array-like, 2 to 5 dimensions, or (Y, X, 3 or 4) with ``axes="YXS"``
             A colour picture whose channels are equal is taken as grey.
         axes : str, optional
-            One letter per dimension; default YX, ZYX, CZYX or TCZYX. ``S`` stands for the samples of a colour picture.
+            One letter per dimension; may be left out for two dimensions only. ``S`` stands for the samples of a
+            colour picture.
 
         Raises
         ------
+        AxesUnknownError
+            If the array has three or more dimensions and no axes are given.
         InputError
             If the array is no image of real numbers of 2 to 5 dimensions, or a true colour picture.
         """
@@ -121,7 +124,7 @@ class Micrograph:
             array = np.asarray(array)
         check_dtype(array.dtype)
         check_shape(array.shape)
-        axes = (axes or default_axes(array.shape)).upper()
+        axes = (axes or default_axes(array.shape, "" if name == "image" else name)).upper()
         if "S" in axes:
             array, axes = grey_from_colour(array, axes)
         axes = check_axes(axes, array.shape)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.images.read import ImageGroup, find_groups
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.read import decimal_comma, parse_number, read_table
 from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource

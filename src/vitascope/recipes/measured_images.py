@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitascope.core.errors import InputError, ReaderError
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.images.read import ImageGroup, find_groups
 from vitascope.io.tables.measured_values import Amount, read_amounts
 from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import AmountSource

@@ -11,7 +11,7 @@ import numpy as np
 import pint
 from napari.layers import Image, Layer
 
-from vitascope.core.axes import TCZYX, default_axes
+from vitascope.core.axes import TCZYX, possible_axes
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, grey_from_colour, sliceable
 from vitascope.core.well import WellPosition
@@ -170,27 +170,17 @@ def guess_axes(layer: Image) -> str:
         If the layer has fewer than 2 or more than 5 dimensions.
     """
     told = layer.metadata.get(OWN, {}).get("axes", "")
+    readings = possible_axes(layer.ndim)
     for axes in (told, "".join(label.upper() for label in layer.axis_labels)):
-        if axes in possible_axes(layer.ndim):
+        if axes in readings:
             return str(axes)
-    return default_axes(layer.data[0].shape if layer.multiscale else (1,) * layer.ndim)
-
-
-def possible_axes(ndim: int) -> tuple[str, ...]:
-    """List the ways to read an array of so many dimensions, the likeliest first; Y and X always come last.
-
-    Examples
-    --------
-    >>> possible_axes(3)
-    ('ZYX', 'TYX', 'CYX')
-    """
-    if ndim == 2:
-        return ("YX",)
-    if ndim == 3:
-        return ("ZYX", "TYX", "CYX")
-    if ndim == 4:
-        return ("CZYX", "TZYX", "TCYX", "ZCYX", "ZTYX", "CTYX")
-    return ("TCZYX", "TZCYX", "CTZYX", "CZTYX", "ZTCYX", "ZCTYX") if ndim == 5 else ()
+    if not readings:
+        raise InputError(
+            f"The image has {layer.ndim} dimensions; 2 to 5 can be read (YX up to TCZYX).",
+            "Open one field or one time series.",
+            flag="wrong_dimensions",
+        )
+    return readings[0]
 
 
 def layer_scale(layer: Layer, axes: str) -> Scale:

@@ -10,6 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from vitascope.core.axes import possible_axes
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.flags import FLAGS
 from vitascope.gui.common.form import WRONG_STYLE, parse_numbers
@@ -19,7 +20,6 @@ from vitascope.gui.layers.snapshot import (
     Snapshot,
     guess_axes,
     is_label_free,
-    possible_axes,
     remember,
     snapshot_layers,
 )

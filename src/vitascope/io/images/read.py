@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,54 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.well import WellPosition
 from vitascope.io.filenames.expand import is_zarr
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
-from vitascope.io.filenames.parse import split_suffix
+from vitascope.io.filenames import grouping
+from vitascope.io.filenames.grouping import ImageGroup, Inside
+from vitascope.io.filenames.parse import is_tiff_name, split_suffix
 from vitascope.io.images.limits import EAGER_BYTES
+from vitascope.io.images.ome_sets import find_sets, open_set
 from vitascope.io.images.ome_zarr import open_zarr
 from vitascope.io.images.raster import open_raster
 from vitascope.io.images.tiff import open_tiff
-from vitascope.io.images.vendor import open_scene
+from vitascope.io.images.vendor import is_vendor_file, list_scenes, open_only_scene, open_scene
 
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
+
+
+def find_groups(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], pattern: str | None = None
+) -> list[ImageGroup]:
+    """Turn files, folders and quoted globs into images, by what files say of the images in them, then by their names.
+
+    Files whose OME-XML says that they hold parts of one image are one image. A file of a microscope with several
+    images is as many. The headers of TIFF files are read where several are given, and those of CZI, LIF and ND2.
+
+    Parameters
+    ----------
+    paths, pattern
+        As in :func:`vitascope.io.filenames.grouping.find_groups`, which looks at the names.
+
+    Raises
+    ------
+    ReaderError, IncompleteError, ParameterError
+        As there.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return grouping.find_groups(given, pattern, look_inside)
+
+
+def look_inside(paths: list[Path]) -> Inside:
+    """Tell what files say of their images; one that cannot be read says nothing here, and why when it is opened."""
+    sets = find_sets(paths) if sum(is_tiff_name(path.name) for path in paths) > 1 else []
+    scenes = {}
+    for path in paths:
+        if is_vendor_file(path):
+            with suppress(VitascopeError):
+                scenes[path] = [(scene.index, scene.name, WellPosition()) for scene in list_scenes(path)]
+    return Inside(sets, {path: found for path, found in scenes.items() if found})
 
 
 def read_images(
@@ -59,8 +96,7 @@ def read_images(
     ParameterError
         If ``pattern``, ``pixel_size_um`` or ``axes`` cannot be used.
     """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern)]
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(paths, pattern)]
 
 
 def read_image(
@@ -77,8 +113,7 @@ def read_image(
     ReaderError
         If the paths are not exactly one image.
     """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    groups = find_groups(given, pattern)
+    groups = find_groups(paths, pattern)
     if len(groups) != 1:
         raise ReaderError(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",
@@ -109,8 +144,10 @@ def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes
     """
     path = Path(path)
     suffix = split_suffix(path.name)[1]
-    if suffix.endswith((".tif", ".tiff")):
+    if is_tiff_name(path.name):
         return open_tiff(path, axes, eager_bytes)
+    if is_vendor_file(path):
+        return open_only_scene(path, axes)
     if suffix.endswith(".zarr") or is_zarr(path):
         return open_zarr(path, axes)
     return open_raster(path, axes, eager_bytes)
@@ -144,9 +181,9 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
             f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
         )
     if group.scene is not None:
-        image = open_scene(group.paths[0], group.scene)
+        image = open_scene(group.paths[0], group.scene, axes)
     elif len(group.paths) > 1:
-        image = put_together(group, pixel_size_um, axes)
+        image = open_set(group.paths, axes) or put_together(group, pixel_size_um, axes)
     else:
         image = open_file(group.paths[0], axes)
     names = image.channel_names

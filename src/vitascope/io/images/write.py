@@ -17,7 +17,7 @@ from vitascope.io.atomic import atomic_folder, atomic_write
 from vitascope.io.images.lazy import iter_bands
 from vitascope.io.images.limits import count_bytes
 from vitascope.io.images.ome_zarr import OWN_NOTES
-from vitascope.io.images.tiff import quiet_tifffile
+from vitascope.io.images.tiff_log import quiet_tifffile
 
 TILE_PX = 512
 CHUNK_PX = 1024
