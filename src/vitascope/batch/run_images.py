@@ -16,7 +16,8 @@ from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, process_i
 from vitascope.batch.prefetch import Prefetch
 from vitascope.batch.tables import check_map, percent_name, write_run_tables
 from vitascope.batch.workers import ThreadWorkers
-from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Provenance
@@ -140,6 +141,8 @@ def run_images(job: Job) -> ProgressGenerator[Report]:
         If the references do not match the images in number, or the plate map says nothing of any image.
     ReaderError
         If the only image cannot be read; nothing is written then.
+    AxesUnknownError
+        If nothing tells what the dimensions of the only image are.
     ParameterError, ModelError
         If a parameter or the model cannot be used, as the first image shows; nothing is written then.
     """
@@ -233,14 +236,32 @@ def _items(job: Job) -> list[Item]:
     for number, group in enumerate(job.groups):
         inputs = {image: partial(open_group, group, job.pixel_size_um, job.axes)}
         if job.references:
-            inputs[job.spec.roles[1].name] = partial(open_group, job.references[number], job.pixel_size_um)
+            inputs[job.spec.roles[1].name] = partial(
+                open_reference, job.references[number], job.pixel_size_um, job.axes
+            )
         items.append(Item(group.name, group.place, inputs, group.paths))
     return items
 
 
+def open_reference(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
+    """Open a second image as its files say; axes that were given are for it where they say nothing.
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be read.
+    """
+    try:
+        return open_group(group, pixel_size_um)
+    except AxesUnknownError:
+        if axes is None:
+            raise
+        return open_group(group, pixel_size_um, axes)
+
+
 def _ending(job: Job, number: int) -> tuple[type[Exception], ...]:
     """Return the errors that end the run: those that are not of one image among many."""
-    alone: tuple[type[Exception], ...] = (ReaderError,) if len(job.groups) == 1 else ()
+    alone: tuple[type[Exception], ...] = (ReaderError, AxesUnknownError) if len(job.groups) == 1 else ()
     first: tuple[type[Exception], ...] = (ParameterError, ModelError) if number == 0 else ()
     return ENDS_THE_RUN + alone + first
 

@@ -23,8 +23,8 @@ PixelSize = Annotated[
 Axes = Annotated[
     str | None,
     typer.Option(
-        help="Axes of each file out of TCZYX, where the files do not tell or tell wrong: ZYX for planes of focus, TYX for "
-        "times, CYX for channels."
+        help="Axes of each file out of TCZYX, where the files do not tell or tell wrong: ZYX for planes of focus, TYX "
+        "for times, CYX for channels."
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -39,8 +39,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE...",
-        help="TIFF, OME-TIFF, CZI, LIF, ND2, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
-        "image, only in channel its channels.",
+        help="TIFF, OME-TIFF, CZI, LIF, ND2, PNG, zarr, folders or quoted globs; files that differ only in z are "
+        "planes of one image, only in channel its channels.",
     ),
 ]
 Reference = Annotated[

@@ -13,7 +13,7 @@ UNKNOWN = "?"
 """Stands for a dimension that nothing tells."""
 
 COLOUR_SAMPLES = (3, 4)
-_WORDS = {"Z": "planes of focus", "T": "times", "C": "channels", "S": "a colour picture"}
+_WORDS = {"Z": "planes of focus", "T": "times", "C": "channels"}
 
 
 def check_axes(axes: str, shape: Sequence[int]) -> str:
@@ -81,6 +81,19 @@ def possible_axes(ndim: int) -> tuple[str, ...]:
     if ndim == 4:
         return ("CZYX", "TZYX", "TCYX", "ZCYX", "ZTYX", "CTYX")
     return ("TCZYX", "TZCYX", "CTZYX", "CZTYX", "ZTCYX", "ZCTYX") if ndim == 5 else ()
+
+
+def given_axes(axes: str | None, ndim: int) -> str:
+    """Return the axes that the user gave, where they are for this image; empty text else.
+
+    Those of stacks are not for single planes, which need none.
+
+    Examples
+    --------
+    >>> given_axes("TYX", 3), given_axes("TYX", 2), given_axes(None, 3)
+    ('TYX', '', '')
+    """
+    return axes if axes is not None and (ndim > 2 or len(axes) == ndim) else ""
 
 
 def default_axes(shape: Sequence[int], name: str = "") -> str:
@@ -171,21 +184,33 @@ def _unknown(
         readings.append(_put(_put(letters, long, chosen), others, rest))
     likely = possible_axes(len(shape))
     readings.sort(key=lambda one: likely.index(one) if one in likely else len(likely))
-    if len(shape) == 3 and UNKNOWN in letters and shape[-1] in COLOUR_SAMPLES:
-        readings.insert(0, "YXS")
+    if len(shape) == 3 and letters == "?YX" and shape[-1] in COLOUR_SAMPLES:
+        readings[:0] = ["YXC", "YXS"]
     what = f"'{name}'" if name else "the image"
     sides = " x ".join(str(int(side)) for side in shape)
+    counted = f"the dimensions {sides} of {what} are"
     if len(long) == 1:
-        choice = [f"{one} for {_WORDS['S' if 'S' in one else one[long[0]]]}" for one in readings]
-        counted = f"what the {shape[long[0]]} pictures of {what} ({sides}) are"
-    else:
-        choice = readings[:6]
-        counted = f"what the dimensions {sides} of {what} are"
-    return AxesUnknownError(
-        f"Nothing tells {counted}: planes of focus, times or channels.",
-        f"Name the axes with --axes (in Python axes=): {', '.join(choice)}.",
-        readings=tuple(readings),
-    )
+        counted = f"the {shape[long[0]]} pictures of {what} ({sides}) are"
+    ways = f"{_WORDS['Z']}, {_WORDS['T']} or {_WORDS['C']}" + (", or one colour picture" if "YXC" in readings else "")
+    return AxesUnknownError(f"Nothing tells what {counted}: {ways}.", axes_hint(readings), readings=tuple(readings))
+
+
+def axes_hint(readings: Sequence[str]) -> str:
+    """Say how to name the axes of an image.
+
+    Examples
+    --------
+    >>> axes_hint(("ZYX", "TYX"))
+    'Name them with --axes (axes= in Python, axes: in a recipe): ZYX for planes of focus, TYX for times.'
+    """
+    told = [f"{one} for {_meaning(one)}" if len(one) == 3 else one for one in readings[:6]]
+    return f"Name them with --axes (axes= in Python, axes: in a recipe): {', '.join(told)}."
+
+
+def _meaning(axes: str) -> str:
+    if axes[-1] == "S":
+        return "a colour picture of equal red, green and blue"
+    return "a colour picture, its red, green and blue as channels" if axes[-1] == "C" else _WORDS[axes[0]]
 
 
 def check_shape(shape: Sequence[int]) -> None:

@@ -48,15 +48,16 @@ class AxesUnknownError(InputError):
 
     Parameters
     ----------
-    message, hint, flag
-        As in :class:`VitascopeError`.
+    message, hint : str
     readings : tuple of str
         The axes that the image may have, such as ``ZYX``, ``TYX`` and ``CYX``.
     """
 
     default_flag = "axes_unknown"
 
-    def __init__(self, message: str, hint: str = "", *, flag: str | None = None, readings: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, flag: str | None = None, readings: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, hint, flag=flag)
         self.readings = readings
 

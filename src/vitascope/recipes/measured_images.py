@@ -32,7 +32,7 @@ class Matched:
     problems: tuple[str, ...]
 
 
-def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
+def find_amounts(source: AmountSource, target: str, folder: Path, axes: str = "") -> Matched:
     """Match the images of a folder with the amounts of its tables.
 
     Parameters
@@ -41,6 +41,8 @@ def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
     target : str
         Name of the amount.
     folder : Path
+    axes : str
+        Of each image file, where the files do not tell.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
     problems: list[str] = []
     for table in tables:
         found = _match(source, target, table, per_folder=_is_glob(source.table))
-        labelled_images += found.labelled_images
+        labelled_images += [replace(one, images=replace(one.images, axes=axes)) for one in found.labelled_images]
         problems += found.problems
     for problem in problems:
         logger.warning("%s", problem)

@@ -21,6 +21,9 @@ from vitascope.io.images.units import Scale, scale_from
 OWN = "vitascope"
 """Key of what we keep in a layer's metadata: its files, and what the user told of it."""
 
+AXES_UNKNOWN = "axes_unknown"
+"""Key of a layer whose file does not tell its axes, until the user has."""
+
 PROVENANCE = "provenance"
 LABEL_FREE = ("phase", "bright", "dic", "trans", "label-free", "labelfree", "contrast")
 
@@ -159,6 +162,12 @@ def is_whole(layers: Sequence[Layer], stacked: str) -> bool:
     known = [layer.metadata.get(OWN, {}) for layer in layers]
     alike = {(k.get("image"), k.get("sources")) for k in known}
     return stacked == "C" and len(alike) == 1 and [k.get("channel") for k in known] == list(range(len(layers)))
+
+
+def axes_told(layer: Image) -> bool:
+    """Tell whether it is known what a layer's dimensions are: its file says, or the user has."""
+    own = layer.metadata.get(OWN, {})
+    return not own.get(AXES_UNKNOWN) or bool(own.get("axes"))
 
 
 def guess_axes(layer: Image) -> str:

@@ -39,6 +39,8 @@ class ImageGroup:
         Plate, well, field and time, where the names tell.
     scene : int or None
         Number of the image, in a file of a microscope that holds several.
+    axes : str
+        One letter for each dimension of each file, as the user said; empty where the files tell.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ImageGroup:
     planes: tuple[str, ...] = ()
     place: WellPosition = field(default_factory=WellPosition)
     scene: int | None = None
+    axes: str = ""
 
     @property
     def paths(self) -> tuple[Path, ...]:

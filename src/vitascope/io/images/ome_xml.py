@@ -152,7 +152,9 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
     count = sizes["T"] * sizes["C"] * sizes["Z"]
     if min(sizes.values()) < 1 or count > MAX_PLANES:
         raise ReaderError(
-            f"The OME-XML of '{file}' promises {count:,} planes; up to {MAX_PLANES:,} are read.", _HINT, flag="too_large"
+            f"The OME-XML of '{file}' promises {count:,} planes; up to {MAX_PLANES:,} are read.",
+            _HINT,
+            flag="too_large",
         )
     order = pixels.get("DimensionOrder", "XYCZT")[2:]
     if sorted(order) != ["C", "T", "Z"]:

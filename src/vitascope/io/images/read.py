@@ -12,11 +12,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
+from vitascope.core.axes import axes_hint
+from vitascope.core.errors import AxesUnknownError, ParameterError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.well import WellPosition
-from vitascope.io.filenames.expand import is_zarr
 from vitascope.io.filenames import grouping
+from vitascope.io.filenames.expand import is_zarr
 from vitascope.io.filenames.grouping import ImageGroup, Inside
 from vitascope.io.filenames.parse import is_tiff_name, split_suffix
 from vitascope.io.images.limits import EAGER_BYTES
@@ -180,6 +181,7 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         raise ParameterError(
             f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
         )
+    axes = axes or group.axes or None
     if group.scene is not None:
         image = open_scene(group.paths[0], group.scene, axes)
     elif len(group.paths) > 1:
@@ -207,9 +209,13 @@ def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | Non
         several planes or channels itself.
     """
     each = EAGER_BYTES // len(group.paths)
-    images = {path: open_file(path, axes, each) for path in group.paths}
-    first = images[group.paths[0]]
     stacked = "".join(axis for axis, count in (("C", len(group.grid)), ("Z", len(group.grid[0]))) if count > 1)
+    try:
+        images = {path: open_file(path, axes, each) for path in group.paths}
+    except AxesUnknownError as error:
+        left = tuple(one for one in error.readings if not set(one) & set(stacked))
+        raise AxesUnknownError(error.message, axes_hint(left or error.readings), readings=left) from error
+    first = images[group.paths[0]]
     for path, image in images.items():
         _check_alike(first, image, group.paths[0], path, pixel_size_um is None)
         for axis in stacked:

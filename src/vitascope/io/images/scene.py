@@ -87,13 +87,12 @@ def image_axes(what: str, axes: str, sizes: Mapping[str, int]) -> str:
         raise InputError(f"'{what}' is in colour.", "Give the grey camera image.", flag="colour_image")
     strange = [axis for axis in axes if axis not in "TCZYX" and sizes[axis] > 1]
     if strange:
+        kind = _OTHER_AXES.get(strange[0], "of another kind")
         raise InputError(
-            f"'{what}' has the axis {strange[0]}: {sizes[strange[0]]} {_OTHER_AXES.get(strange[0], 'of another kind')}.",
+            f"'{what}' has the axis {strange[0]}: {sizes[strange[0]]} {kind}.",
             "In the microscope's software, merge them or save one of them as an image of its own.",
             flag="wrong_dimensions",
         )
     if not {"Y", "X"} <= set(axes):
-        raise InputError(
-            f"'{what}' is a line or a point, no picture.", "Leave it out.", flag="wrong_dimensions"
-        )
+        raise InputError(f"'{what}' is a line or a point, no picture.", "Leave it out.", flag="wrong_dimensions")
     return "".join(axis for axis in axes if axis in "TCZYX")
