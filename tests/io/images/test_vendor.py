@@ -190,8 +190,9 @@ def test_an_nd2_opens_as_a_plate_of_its_positions(tmp_path, fake_nd2, monkeypatc
         np.testing.assert_array_equal(np.asarray(image.array), FakeNd2.pixels[number])
         np.testing.assert_array_equal(np.asarray(image.array[1, 3]), FakeNd2.pixels[number, 1, 3])
     monkeypatch.setattr(FakeNd2, "colour", True)
-    with pytest.raises(InputError, match="in colour"):
-        open_plate(path)
+    for site in open_plate(path):
+        with pytest.raises(InputError, match="in colour"):
+            site.open()
 
 
 @pytest.mark.parametrize(("suffix", "package"), [("czi", "czifile"), ("nd2", "nd2"), ("lif", "liffile")])
