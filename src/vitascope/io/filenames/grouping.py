@@ -140,7 +140,7 @@ def find_groups(
             groups.append(ImageGroup("", ((path,),), place=place, scene=number))
             candidate = _naming(groups[-1], [members[path]])
             full = f"{candidate.full}_{name or number + 1}" if len(scenes) > 1 else candidate.full
-            candidates.append(candidate._replace(full=file_name(full), place=WellPosition()))
+            candidates.append(replace(candidate, full=file_name(full), place=WellPosition(), complete=False))
     names = name_images(candidates)
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
 
