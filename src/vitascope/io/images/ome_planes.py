@@ -218,9 +218,9 @@ def parts_of(paths: Sequence[Path]) -> list[list[OmePart]]:
     for parts in found.values():
         known = {file for part in parts for file in part.image.planes if file not in part.others}
         for file in dict.fromkeys(file for part in parts for file in part.others):
-            path = strangers.get(_base(file.name))
-            if file not in known and path is not None and path.parent == parts[0].path.parent and not _has_xml(path):
-                parts.append(replace(parts[0], path=path, planes=parts[0].image.planes[file], others=()))
+            other = strangers.get(_base(file.name))
+            if file not in known and other is not None and other.parent == parts[0].path.parent and not _has_xml(other):
+                parts.append(replace(parts[0], path=other, planes=parts[0].image.planes[file], others=()))
     return [_told_by_name(parts) for parts in found.values() if len(parts) > 1]
 
 

@@ -77,8 +77,7 @@ def _open(parts: Sequence[OmePart], axes: str | None, eager_bytes: int) -> Micro
         check_structure(part.path)
     where = _placed(parts)
     sizes, first = parts[0].image.sizes, parts[0]
-    order = list(itertools.product(*(range(sizes[axis]) for axis in "TCZ")))
-    pages = [where[at] for at in order]
+    pages = [where[at] for at in first.image.positions]
     with quiet_tifffile(), tifffile.TiffFile(first.path) as tif:
         page = tif.pages[min(first.planes.values())]
         shape, dtype, letters, photometric = page.shape, page.dtype, page.axes, int(page.photometric)

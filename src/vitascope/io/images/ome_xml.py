@@ -66,6 +66,11 @@ class OmeImage:
         """Planes that the XML promises."""
         return self.sizes["T"] * self.sizes["C"] * self.sizes["Z"]
 
+    @property
+    def positions(self) -> list[Position]:
+        """All planes, by time, then channel, then z."""
+        return list(_positions(self.sizes, "ZCT"))
+
     def ordered(self, start: int = 0) -> dict[Position, int]:
         """Give the planes the pages from ``start`` on, in the order of the XML."""
         return {at: start + i for i, at in enumerate(_positions(self.sizes, self.order))}
@@ -199,7 +204,7 @@ def _planes(
 
 def _positions(sizes: Mapping[str, int], order: str) -> Iterator[Position]:
     """List time, channel and z of all planes in the order they are stored."""
-    fast, middle, slow = order
+    fast, middle, slow = tuple(order)
     for s in range(sizes[slow]):
         for m in range(sizes[middle]):
             for f in range(sizes[fast]):

@@ -108,7 +108,7 @@ def _ome_series(tif: Any, part: OmePart) -> Any:
     """Put the pages of a file in the order that its OME-XML gives them; no other file is opened."""
     sizes = part.image.sizes
     lead = [axis for axis in "TCZ" if sizes[axis] > 1]
-    index = [tif.pages[part.planes[at]] for at in itertools.product(*(range(sizes[axis]) for axis in "TCZ"))]
+    index = [tif.pages[part.planes[at]] for at in part.image.positions]
     keyframe = index[0]
     odd = [page for page in index if (page.shape, page.dtype) != (keyframe.shape, keyframe.dtype)]
     if odd or keyframe.dtype is None:

@@ -30,7 +30,9 @@ def read_scale(tif: Any) -> Scale:
     if tif.is_lsm:
         return _lsm(tif.lsm_metadata or {})
     if tif.is_micromanager:
-        found_scale = _micromanager(tif.micromanager_metadata or {})
+        of_plane = page.tags.get("MicroManagerMetadata")
+        of_plane = of_plane.value if of_plane is not None and isinstance(of_plane.value, dict) else {}
+        found_scale = _micromanager({**(tif.micromanager_metadata or {}), **of_plane})
         if found_scale.pixel_size_um is not None:
             return found_scale
     if tif.is_svs:

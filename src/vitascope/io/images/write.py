@@ -25,6 +25,7 @@ from vitascope.io.images.tiff_log import quiet_tifffile
 TILE_PX = 512
 CHUNK_PX = 1024
 CHANNEL_COLOURS = ("FFFFFF", "3366FF", "FF8800", "BB44FF")
+_ZARR_BAND_BYTES = 2**25
 _CLASSIC_BYTES = 2**32 - 2**25
 
 
@@ -198,14 +199,22 @@ def _write_full(path: Path, picture: PictureFile, zarr_format: Literal[2, 3]) ->
     array = _create(path, [int(side) for side in picture.array.shape], picture, zarr_format)
     place = picture.axes.index("C") if "C" in picture.axes[:-2] else None
     limits: dict[int, tuple[float, float]] = {}
-    for index, start, band in iter_bands(picture.array, picture.dtype, array.chunks[-2]):
+    for index, start, band in iter_bands(picture.array, picture.dtype, array.chunks[-2], _ZARR_BAND_BYTES):
         array[(*index, slice(start, start + band.shape[0]))] = band
-        finite = band[np.isfinite(band)] if band.dtype.kind == "f" else band
-        if finite.size:
+        finite: Any = np.isfinite(band) if band.dtype.kind == "f" else True
+        if np.any(finite) and band.size:
             channel = 0 if place is None else index[place]
             low, high = limits.get(channel, (np.inf, -np.inf))
-            limits[channel] = min(low, float(finite.min())), max(high, float(finite.max()))
+            least = band.min(where=finite, initial=_greatest(band.dtype))
+            most = band.max(where=finite, initial=-_greatest(band.dtype) if band.dtype.kind in "if" else 0)
+            limits[channel] = min(low, float(least)), max(high, float(most))
     return limits
+
+
+def _greatest(dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).max if dtype.kind in "iu" else np.finfo(dtype).max
 
 
 def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
@@ -223,7 +232,7 @@ def level_shapes(shape: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 def write_level(finer: Path, coarser: Any, labels: bool) -> None:
-    """Fill a level of a pyramid from the one before, as it was written, band by band.
+    """Fill a level of a pyramid from the one before, as it was written, tile by tile.
 
     Parameters
     ----------
@@ -234,12 +243,14 @@ def write_level(finer: Path, coarser: Any, labels: bool) -> None:
         Whether every second pixel is taken; else the mean of each two by two.
     """
     array = zarr.open_array(str(finer), mode="r")
-    rows = 2 * coarser.chunks[-2]
-    for index in itertools.product(*(range(side) for side in array.shape[:-2])):
-        for start in range(0, array.shape[-2], rows):
-            band = np.asarray(array[(*index, slice(start, start + rows))])
-            half = band[::2, ::2] if labels else halved(band)
-            coarser[(*index, slice(start // 2, start // 2 + half.shape[0]))] = half
+    *leading, height, width = array.shape
+    rows, columns = (2 * side for side in coarser.chunks[-2:])
+    corners = itertools.product(range(0, height, rows), range(0, width, columns))
+    for index, (y, x) in itertools.product(itertools.product(*(range(side) for side in leading)), tuple(corners)):
+        tile = np.asarray(array[(*index, slice(y, y + rows), slice(x, x + columns))])
+        half = tile[::2, ::2] if labels else halved(tile)
+        where = slice(y // 2, y // 2 + half.shape[0]), slice(x // 2, x // 2 + half.shape[1])
+        coarser[(*index, *where)] = half
 
 
 def halved(band: NDArray[Any]) -> NDArray[Any]:
@@ -256,7 +267,8 @@ def halved(band: NDArray[Any]) -> NDArray[Any]:
     """
     if band.dtype.kind == "b":
         return band[::2, ::2]
-    even = np.pad(band, [(0, side % 2) for side in band.shape], "edge")
+    odd = any(side % 2 for side in band.shape)
+    even = np.pad(band, [(0, side % 2) for side in band.shape], "edge") if odd else band
     whole = band.dtype.kind in "iu" and band.dtype.itemsize <= 4
     wide = np.dtype(np.int64 if whole else np.float64)
     if band.dtype.itemsize <= 2 or band.dtype == np.float32:
