@@ -8,7 +8,7 @@ ZISRAW (CZI) file format, Carl Zeiss; compression as in libCZI, https://zeiss.gi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -157,7 +157,9 @@ def unpack_block(entry: Any, name: str) -> NDArray[Any]:
     if entry.compression and nbytes > _MAX_EXPANSION * max(len(raw), 1):
         raise ReaderError(f"A block of '{name}' declares more pixels than it can hold.", "Copy it again.")
     if entry.compression in (0, 2, 5, 6):
-        unpack = {0: bytes, 2: imagecodecs.lzw_decode, 5: _zstd, 6: unpack_zstd1}[entry.compression]
+        ways: dict[int, Callable[[bytes], bytes]]
+        ways = {0: bytes, 2: imagecodecs.lzw_decode, 5: _zstd, 6: unpack_zstd1}
+        unpack = ways[entry.compression]
         data = np.frombuffer(unpack(raw)[:nbytes], dtype)
     elif entry.compression in (1, 4):
         decode = imagecodecs.jpeg8_decode if entry.compression == 1 else imagecodecs.jpegxr_decode

@@ -216,9 +216,11 @@ def _only_series(folder: Path, attributes: Mapping[str, Any]) -> Path | None:
 def _multiscale(folder: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     if "plate" in attributes or "well" in attributes:
         kind = "plate" if "plate" in attributes else "well"
-        raise ReaderError(
-            f"'{folder.name}' is a {kind}, not one image.", f"Give one field of it, such as {folder.name}/…/0."
-        )
+        one = _first_field(folder, attributes)
+        hint = f"Give one field of it, such as '{one}'." if one is not None else _AGAIN
+        if kind == "plate":
+            hint = f"Run it with 'vitascope plate'. {hint}"
+        raise ReaderError(f"'{folder.name}' is a {kind}, not one image.", hint)
     images = attributes.get("multiscales")
     image = images[0] if isinstance(images, list) and images and isinstance(images[0], dict) else None
     if image is None:
@@ -234,6 +236,22 @@ def _multiscale(folder: Path, attributes: Mapping[str, Any]) -> Mapping[str, Any
     if not isinstance(datasets, list) or not datasets or not isinstance(datasets[0], dict) or "path" not in datasets[0]:
         raise ReaderError(f"'{folder.name}' lists no resolution of the image.", _AGAIN)
     return image
+
+
+def _first_field(folder: Path, attributes: Mapping[str, Any]) -> Path | None:
+    """Find the first field of a plate or well that is there."""
+    kind = "plate" if "plate" in attributes else "well"
+    about = attributes.get(kind)
+    listed = about.get({"plate": "wells", "well": "images"}[kind]) if isinstance(about, dict) else None
+    for one in listed if isinstance(listed, list) else ():
+        try:
+            home = inside(folder, one["path"])
+            found = home if kind == "well" else _first_field(home, read_attributes(home))
+        except (ReaderError, KeyError, TypeError):
+            continue
+        if found is not None and found.is_dir():
+            return found
+    return None
 
 
 def inside(folder: Path, path: Any) -> Path:

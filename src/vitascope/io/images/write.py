@@ -270,7 +270,7 @@ def halved(band: NDArray[Any]) -> NDArray[Any]:
     odd = any(side % 2 for side in band.shape)
     even = np.pad(band, [(0, side % 2) for side in band.shape], "edge") if odd else band
     whole = band.dtype.kind in "iu" and band.dtype.itemsize <= 4
-    wide = np.dtype(np.int64 if whole else np.float64)
+    wide: np.dtype[Any] = np.dtype(np.int64 if whole else np.float64)
     if band.dtype.itemsize <= 2 or band.dtype == np.float32:
         wide = np.dtype(np.int32 if whole else np.float32)
     rows = even[::2].astype(wide)
