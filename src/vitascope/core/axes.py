@@ -83,19 +83,6 @@ def possible_axes(ndim: int) -> tuple[str, ...]:
     return ("TCZYX", "TZCYX", "CTZYX", "CZTYX", "ZTCYX", "ZCTYX") if ndim == 5 else ()
 
 
-def given_axes(axes: str | None, ndim: int) -> str:
-    """Return the axes that the user gave, where they are for this image; empty text else.
-
-    Those of stacks are not for single planes, which need none.
-
-    Examples
-    --------
-    >>> given_axes("TYX", 3), given_axes("TYX", 2), given_axes(None, 3)
-    ('TYX', '', '')
-    """
-    return axes if axes is not None and (ndim > 2 or len(axes) == ndim) else ""
-
-
 def default_axes(shape: Sequence[int], name: str = "") -> str:
     """Read an array that says nothing about its axes: YX; leading dimensions of length one mean nothing.
 

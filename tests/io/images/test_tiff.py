@@ -56,10 +56,6 @@ def test_single_planes_never_ask(tmp_path, shape):
     np.testing.assert_array_equal(np.asarray(image.array).reshape(48, 64), array.reshape(48, 64))
 
 
-def test_axes_of_stacks_are_not_for_single_planes(tmp_path):
-    assert open_tiff(write(tmp_path / "a.tif", PLANE), axes="TYX").axes == "YX"
-
-
 def test_user_axes_override(tmp_path):
     image = open_tiff(write(tmp_path / "a.tif", STACK), axes="CYX")
     assert image.axes == "CYX"

@@ -157,8 +157,7 @@ def unpack_block(entry: Any, name: str) -> NDArray[Any]:
     if entry.compression and nbytes > _MAX_EXPANSION * max(len(raw), 1):
         raise ReaderError(f"A block of '{name}' declares more pixels than it can hold.", "Copy it again.")
     if entry.compression in (0, 2, 5, 6):
-        ways: dict[int, Callable[[bytes], bytes]]
-        ways = {0: bytes, 2: imagecodecs.lzw_decode, 5: _zstd, 6: unpack_zstd1}
+        ways: dict[int, Callable[[bytes], bytes]] = {0: bytes, 2: _lzw, 5: _zstd, 6: unpack_zstd1}
         unpack = ways[entry.compression]
         data = np.frombuffer(unpack(raw)[:nbytes], dtype)
     elif entry.compression in (1, 4):
@@ -173,6 +172,10 @@ def unpack_block(entry: Any, name: str) -> NDArray[Any]:
         raise ReaderError(f"A block of '{name}' holds fewer pixels than it declares.", "Copy it again from its source.")
     pixels: NDArray[Any] = data.reshape(shape)
     return pixels
+
+
+def _lzw(data: bytes) -> bytes:
+    return bytes(imagecodecs.lzw_decode(data))
 
 
 def _zstd(data: bytes) -> bytes:

@@ -13,7 +13,6 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from vitascope.core.axes import given_axes
 from vitascope.core.errors import IncompleteError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import persistently, unreadable
@@ -94,7 +93,7 @@ def _open(parts: Sequence[OmePart], axes: str | None, eager_bytes: int) -> Micro
     if "S" in letters and photometric not in COLOUR:
         letters = letters.replace("S", "C")
     scale = replace(first.image.scale, flags=(*first.image.scale.flags, *flags))
-    return micrograph(first.path, array, given_axes(axes, array.ndim) or "".join(lead) + letters, scale)
+    return micrograph(first.path, array, axes or "".join(lead) + letters, scale)
 
 
 def _placed(parts: Sequence[OmePart]) -> dict[Position, tuple[Path, int]]:

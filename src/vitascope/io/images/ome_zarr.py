@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vitascope.core.axes import UNKNOWN, complete_axes, default_axes, given_axes
+from vitascope.core.axes import UNKNOWN, complete_axes, default_axes
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.micrograph import Display, Micrograph
 from vitascope.io.filenames.expand import persistently, unreadable
@@ -69,7 +69,7 @@ def open_zarr(folder: Path, axes: str | None = None) -> Micrograph:
 def _open(folder: Path, axes: str | None) -> Micrograph:
     if _is_array(folder):
         source = ZarrSource(folder, listed=listed_chunks(folder, folder))
-        letters = given_axes(axes, source.ndim) or _array_letters(folder, source)
+        letters = axes or _array_letters(folder, source)
         return _micrograph(folder, source, letters, Scale(), Display())
     attributes = read_attributes(folder)
     series = _only_series(folder, attributes)
@@ -85,7 +85,7 @@ def _open(folder: Path, axes: str | None) -> Micrograph:
     made = _micrograph(
         folder,
         source,
-        given_axes(axes, source.ndim) or letters,
+        axes or letters,
         _scale(image, letters, attributes),
         read_display(image, letters, attributes),
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 import imagecodecs
 
-from vitascope.core.axes import given_axes
 from vitascope.core.errors import IncompleteError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import persistently, unreadable
@@ -54,7 +53,7 @@ def open_raster(path: Path, axes: str | None = None, eager_bytes: int = EAGER_BY
         raise
     except Exception as error:
         raise unreadable(path, error) from error
-    axes = given_axes(axes, array.ndim) or ("YXS" if array.ndim == 3 else "YX")
+    axes = axes or ("YXS" if array.ndim == 3 else "YX")
     return Micrograph.from_array(array, axes=axes, name=split_suffix(path.name)[0], sources=(str(path),))
 
 

@@ -14,7 +14,7 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from vitascope.core.axes import UNKNOWN, complete_axes, given_axes
+from vitascope.core.axes import UNKNOWN, complete_axes
 from vitascope.core.errors import IncompleteError, InputError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import persistently, unreadable
@@ -85,7 +85,7 @@ def _open(path: Path, axes: str | None, eager_bytes: int) -> Micrograph:
             series, scale = _main_series(tif, path), read_scale(tif)
         _check_whole(tif, series, path)
         array, flags = as_told(_pixels(series, path, eager_bytes), series.keyframe, path.name, imagej=tif.is_imagej)
-        letters = given_axes(axes, array.ndim) or _axes_of(series, path)
+        letters = axes or _axes_of(series, path)
         return micrograph(path, array, letters, replace(scale, flags=(*scale.flags, *flags)))
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.axes import given_axes
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import unreadable
@@ -104,7 +103,7 @@ def open_scene(path: Path, index: int, axes: str | None = None) -> Micrograph:
         path.suffix.lower()
     ]
     chunks = (1,) * (len(scene.shape) - 2) + scene.shape[-2:]
-    letters = given_axes(axes, len(scene.shape)).upper() or scene.axes
+    letters = (axes or scene.axes).upper()
     channels = dict(zip(letters, scene.shape, strict=False)).get("C", 1)
     return Micrograph.from_array(
         reader(path, scene).to_dask(chunks),

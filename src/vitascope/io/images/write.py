@@ -276,10 +276,10 @@ def halved(band: NDArray[Any]) -> NDArray[Any]:
     rows = even[::2].astype(wide)
     rows += even[1::2]
     total = rows[:, ::2] + rows[:, 1::2]
-    if whole:
-        return ((total + 2) // 4).astype(band.dtype)
-    mean = total / 4
-    return (np.rint(mean) if band.dtype.kind in "iu" else mean).astype(band.dtype)
+    mean: NDArray[Any] = (total + 2) // 4 if whole else total / 4
+    if band.dtype.kind in "iu":
+        mean = np.rint(mean)
+    return mean.astype(band.dtype)
 
 
 def _ngff_attributes(
