@@ -88,7 +88,7 @@ def test_a_scale_of_zero_never_reaches_a_layer(tmp_path):
     assert tuple(layer.scale) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "table.csv", "movie.czi", "image.jpg", "folder_of_nothing"])
+@pytest.mark.parametrize("name", ["notes.txt", "table.csv", "movie.vsi", "image.jpg", "folder_of_nothing"])
 def test_what_is_none_of_ours_is_left_to_others(tmp_path, name):
     path = tmp_path / name
     path.mkdir() if name.startswith("folder") else path.write_bytes(b"x")

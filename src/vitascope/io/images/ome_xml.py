@@ -13,7 +13,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from vitascope.core.errors import ReaderError
-from vitascope.io.images.units import Scale, scale_from
+from vitascope.io.images.units import Scale, scale_from, square_sides
 
 MAX_PLANES = 200_000
 _MAX_XML = 2**26
@@ -165,9 +165,11 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
     if sorted(order) != ["C", "T", "Z"]:
         order = "CZT"
     names = tuple(channel.get("Name", "") for channel in channels)
+    y, x, z = ((_number(pixels, axis), _unit(pixels, axis)) for axis in "YXZ")
+    y, x = square_sides(y, x)
     scale = scale_from(
-        (_number(pixels, "Y"), _number(pixels, "X"), _number(pixels, "Z")),
-        (_unit(pixels, "Y"), _unit(pixels, "X"), _unit(pixels, "Z")),
+        (y[0], x[0], z[0]),
+        (y[1], x[1], z[1]),
         names if any(names) and not together else (),
     )
     area = int(pixels.get("SizeY", 0)) * int(pixels.get("SizeX", 0))

@@ -7,7 +7,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
-from vitascope.io.images.units import Scale, scale_from, to_um
+from vitascope.io.images.units import Scale, scale_from, square_sides, to_um
 
 # Resolutions of printers and screens, which programs write without having measured anything.
 PRINT_DPI = (72, 96, 150, 200, 254, 300, 350, 360, 400, 600, 720, 1200, 1440, 2400, 2880, 4800)
@@ -43,7 +43,8 @@ def read_scale(tif: Any) -> Scale:
         found = tif.stk_metadata or {}
         if found.get("SpatialCalibration"):
             unit = str(found.get("CalibrationUnits", ""))
-            return scale_from((found.get("YCalibration"), found.get("XCalibration"), None), (unit, unit, ""))
+            y, x = square_sides((found.get("YCalibration"), unit), (found.get("XCalibration"), unit))
+            return scale_from((y[0], x[0], None), (unit, unit, ""))
         return Scale()
     description = page.description or ""
     if "spatial-calibration-x" in description:
@@ -108,11 +109,12 @@ def _metamorph(description: str) -> Scale:
     if found.get("spatial-calibration-state", "on").casefold() in ("off", "0", "false"):
         return Scale()
     try:
-        y, x = (float(found[f"spatial-calibration-{axis}"] or "nan") for axis in "yx")
-    except (KeyError, ValueError):
+        height, width = (float(found.get(f"spatial-calibration-{axis}") or "nan") for axis in "yx")
+    except ValueError:
         return Scale()
     unit = found.get("spatial-calibration-units", "")
-    return scale_from((y, x, None), (unit, unit, ""))
+    y, x = square_sides((height, unit), (width, unit))
+    return scale_from((y[0], x[0], None), (unit, unit, ""))
 
 
 def _densities(page: Any) -> tuple[float, float]:

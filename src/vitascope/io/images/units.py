@@ -48,6 +48,27 @@ def to_um(value: float | None, unit: str) -> float | None:
     return float(f"{value * factor:.12g}")
 
 
+def square_sides(
+    y: tuple[float | None, str], x: tuple[float | None, str]
+) -> tuple[tuple[float | None, str], tuple[float | None, str]]:
+    """Give a pixel of which a file tells one side alone the same height and width.
+
+    Parameters
+    ----------
+    y, x : tuple of float or None, and str
+        Size and unit.
+
+    Examples
+    --------
+    >>> square_sides((None, ""), (0.65, "µm"))
+    ((0.65, 'µm'), (0.65, 'µm'))
+    """
+    told = [size is not None and math.isfinite(size) and size > 0 for size, _ in (y, x)]
+    if told == [True, False]:
+        return y, y
+    return (x, x) if told == [False, True] else (y, x)
+
+
 def scale_from(
     size_yxz: tuple[float | None, float | None, float | None],
     unit_yxz: tuple[str, str, str],
@@ -56,8 +77,7 @@ def scale_from(
     """Put together what a file says, in any units.
 
     The height of a pixel is taken where height and width differ by at most 1 %; where they differ more the pixel size
-    is left unknown and flagged, for areas and shapes would both be wrong. Where one of them is told alone, pixels are
-    square.
+    is left unknown and flagged, for areas and shapes would both be wrong.
 
     Parameters
     ----------
@@ -74,19 +94,12 @@ def scale_from(
     --------
     >>> scale_from((325, 325, 2), ("nm", "nm", "µm"))
     Scale(pixel_size_um=0.325, z_step_um=2.0, channel_names=(), flags=())
-    >>> scale_from((None, 0.65, None), ("", "µm", "")).pixel_size_um
-    0.65
     """
     y, x, z = (to_um(size, unit) for size, unit in zip(size_yxz, unit_yxz, strict=True))
     flags = []
     for size, um in zip(size_yxz[:2], (y, x), strict=True):
         if size is not None and math.isfinite(size) and size > 0 and um is None:
             flags.append("unit_unknown")
-    sides = [size is not None and math.isfinite(size) and size > 0 for size in size_yxz[:2]]
-    if sides == [True, False]:
-        x = y
-    elif sides == [False, True]:
-        y = x
     pixel = None
     if y is not None and x is not None:
         if abs(y - x) <= SQUARE_TOLERANCE * max(y, x):
