@@ -17,7 +17,6 @@ from vitascope.batch.prefetch import Prefetch
 from vitascope.batch.tables import check_map, percent_name, write_run_tables
 from vitascope.batch.workers import ThreadWorkers
 from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ParameterError, ReaderError
-from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import Provenance
@@ -236,27 +235,10 @@ def _items(job: Job) -> list[Item]:
     for number, group in enumerate(job.groups):
         inputs = {image: partial(open_group, group, job.pixel_size_um, job.axes)}
         if job.references:
-            inputs[job.spec.roles[1].name] = partial(
-                open_reference, job.references[number], job.pixel_size_um, job.axes
-            )
+            reference = replace(job.references[number], axes=job.axes or "")
+            inputs[job.spec.roles[1].name] = partial(open_group, reference, job.pixel_size_um)
         items.append(Item(group.name, group.place, inputs, group.paths))
     return items
-
-
-def open_reference(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
-    """Open a second image as its files say; axes that were given are for it where they say nothing.
-
-    Raises
-    ------
-    ReaderError
-        If it cannot be read.
-    """
-    try:
-        return open_group(group, pixel_size_um)
-    except AxesUnknownError:
-        if axes is None:
-            raise
-        return open_group(group, pixel_size_um, axes)
 
 
 def _ending(job: Job, number: int) -> tuple[type[Exception], ...]:

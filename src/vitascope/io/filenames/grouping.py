@@ -40,7 +40,7 @@ class ImageGroup:
     scene : int or None
         Number of the image, in a file of a microscope that holds several.
     axes : str
-        One letter for each dimension of each file, as the user said; empty where the files tell.
+        One letter for each dimension of a file that does not tell, as the user said; empty where nothing was said.
     """
 
     name: str

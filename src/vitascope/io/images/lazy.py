@@ -116,7 +116,7 @@ def _count(sides: Sequence[int], block: Sequence[int]) -> int:
 
 
 def iter_bands(
-    array: Any, dtype: Any, rows: int, band_bytes: int = BAND_BYTES
+    array: Any, dtype: Any, rows: int, band_bytes: int | None = None
 ) -> Iterator[tuple[tuple[int, ...], int, NDArray[Any]]]:
     """Compute an array band by band: whole rows of one plane at a time.
 
@@ -127,8 +127,8 @@ def iter_bands(
         What the values are converted to.
     rows : int
         Bands hold a multiple of so many rows; the last of a plane may hold fewer.
-    band_bytes : int
-        Up to which they do, 128 MiB by default.
+    band_bytes : int, optional
+        Up to which they do; 128 MiB by default.
 
     Yields
     ------
@@ -137,7 +137,7 @@ def iter_bands(
     """
     *leading, height, width = (int(side) for side in array.shape)
     per_row = max(width * max(np.dtype(dtype).itemsize, np.dtype(array.dtype).itemsize), 1)
-    step = rows * max(1, band_bytes // (rows * per_row))
+    step = rows * max(1, (band_bytes or BAND_BYTES) // (rows * per_row))
     for index in itertools.product(*(range(side) for side in leading)):
         for start in range(0, height, step):
             part = array[(*index, slice(start, min(start + step, height)))]

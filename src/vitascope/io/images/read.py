@@ -106,8 +106,14 @@ def read_image(
     pattern: str | None = None,
     pixel_size_um: float | None = None,
     axes: str | None = None,
+    fallback_axes: str = "",
 ) -> Micrograph:
-    """Read one image, from a file or from all its planes and channels; parameters as in :func:`read_images`.
+    """Read one image, from a file or from all its planes and channels; other parameters as in :func:`read_images`.
+
+    Parameters
+    ----------
+    fallback_axes : str
+        Axes where the files do not tell; ``axes`` holds whatever they say.
 
     Raises
     ------
@@ -120,7 +126,7 @@ def read_image(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",
             "Give one file, or the planes and channels of one image.",
         )
-    return open_group(groups[0], pixel_size_um, axes)
+    return open_group(replace(groups[0], axes=fallback_axes), pixel_size_um, axes)
 
 
 def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes: int = EAGER_BYTES) -> Micrograph:
@@ -181,13 +187,12 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         raise ParameterError(
             f"The pixel size {pixel_size_um} is no length.", "Give micrometres per pixel, such as 0.65."
         )
-    axes = axes or group.axes or None
-    if group.scene is not None:
-        image = open_scene(group.paths[0], group.scene, axes)
-    elif len(group.paths) > 1:
-        image = open_set(group.paths, axes) or put_together(group, pixel_size_um, axes)
-    else:
-        image = open_file(group.paths[0], axes)
+    try:
+        image = _open_files(group, pixel_size_um, axes)
+    except AxesUnknownError:
+        if axes is not None or not group.axes:
+            raise
+        image = _open_files(group, pixel_size_um, group.axes)
     names = image.channel_names
     if not names and len(group.channels) == image.sizes["C"]:
         names = group.channels
@@ -197,6 +202,14 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         return image
     flags = tuple(flag for flag in image.flags if flag not in ("unit_unknown", "pixels_not_square"))
     return replace(image, flags=flags).with_pixel_size(float(pixel_size_um))
+
+
+def _open_files(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
+    if group.scene is not None:
+        return open_scene(group.paths[0], group.scene, axes)
+    if len(group.paths) > 1:
+        return open_set(group.paths, axes) or put_together(group, pixel_size_um, axes)
+    return open_file(group.paths[0], axes)
 
 
 def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:

@@ -233,7 +233,7 @@ def read_stack(path: Path, axes: str = "") -> Micrograph:
         If it cannot be read.
     """
     try:
-        return read_image(path, axes=axes or None)
+        return read_image(path, fallback_axes=axes)
     except AxesUnknownError as error:
         if "ZYX" not in error.readings:
             raise
