@@ -151,7 +151,7 @@ def test_planes_as_a_quoted_glob_or_as_files_are_one_image(planes, given):
     done = invoke(*given, "-o", "out", "--model", "stack", settings=SETTINGS[2:])
     assert done.exit_code == 0, done.output
     assert table()["image"].tolist() == ["phase"]
-    expected = vitascope.run("stain", planes, **{**FAST, "model": "stack"})
+    expected = vitascope.run("stain", planes, axes="ZYX", **{**FAST, "model": "stack"})
     np.testing.assert_array_equal(tifffile.imread("out/prediction/phase.ome.tif"), expected.output("prediction").array)
     with tifffile.TiffFile("out/prediction/phase.ome.tif") as file:
         assert 'Name="DNA"' in file.ome_metadata
@@ -202,7 +202,7 @@ def test_axes_can_be_told_where_the_file_tells_wrong(tmp_path):
     stack = np.stack([(200 + 900 * blobs(seed=i)).astype(np.uint16) for i in range(3)])
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack", metadata={"axes": "TYX"})
     assert invoke("stack.tif", "-o", "out", "--axes", "ZYX", "--model", "stack", settings=SETTINGS[2:]).exit_code == 0
-    expected = vitascope.run("stain", stack, **{**FAST, "model": "stack"})
+    expected = vitascope.run("stain", stack, axes="ZYX", **{**FAST, "model": "stack"})
     np.testing.assert_array_equal(tifffile.imread("out/prediction/stack.ome.tif"), expected.output("prediction").array)
 
 

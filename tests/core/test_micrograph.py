@@ -13,7 +13,7 @@ def ramp(*shape):
 
 def test_planes_are_found_by_time_channel_and_z():
     array = ramp(2, 3, 4, 5, 6)
-    image = Micrograph.from_array(array)
+    image = Micrograph.from_array(array, axes="TCZYX")
     assert image.sizes == {"T": 2, "C": 3, "Z": 4, "Y": 5, "X": 6}
     assert image.shape_yx == (5, 6)
     np.testing.assert_array_equal(image.plane(1, 2, 3), array[1, 2, 3])
@@ -36,7 +36,7 @@ def test_axes_in_another_order_are_put_right_without_reading(kind, tmp_path):
 
 def test_a_plane_of_a_zarr_array_stays_lazy(tmp_path):
     stored = zarr.create_array(str(tmp_path / "a.zarr"), data=ramp(3, 8, 8), chunks=(1, 4, 4))
-    plane = Micrograph.from_array(stored).plane(z=1)
+    plane = Micrograph.from_array(stored, axes="ZYX").plane(z=1)
     assert isinstance(plane, da.Array)
     np.testing.assert_array_equal(plane.compute(), ramp(3, 8, 8)[1])
 

@@ -88,7 +88,7 @@ def test_a_scale_of_zero_never_reaches_a_layer(tmp_path):
     assert tuple(layer.scale) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "table.csv", "movie.czi", "image.jpg", "folder_of_nothing"])
+@pytest.mark.parametrize("name", ["notes.txt", "table.csv", "movie.vsi", "image.jpg", "folder_of_nothing"])
 def test_what_is_none_of_ours_is_left_to_others(tmp_path, name):
     path = tmp_path / name
     path.mkdir() if name.startswith("folder") else path.write_bytes(b"x")
@@ -188,3 +188,45 @@ def test_a_plate_of_ome_zarr_opens_at_its_first_well(tmp_path):
     one, two = layers(str(tmp_path / "p.zarr"))
     assert (np.asarray(one.data).max(), np.asarray(two.data).max()) == (1, 2)
     assert one.metadata["vitascope"]["plate"]["site"] == "P_B02_1"
+
+
+def test_a_stack_whose_axes_nothing_tells_is_shown_and_asked_about(tmp_path, qtbot):
+    from gui_support import make_spec
+    from vitascope.gui.run.input_box import InputBox
+
+    array = pixels((3, 8, 9))
+    tifffile.imwrite(tmp_path / "stack.tif", array, photometric="minisblack", metadata=None)
+    (layer,) = layers(str(tmp_path / "stack.tif"))
+    np.testing.assert_array_equal(layer.data, array)
+    box = InputBox(make_spec())
+    qtbot.addWidget(box)
+    box.set_layers([layer], [], layer)
+    assert "Dimensions" in box.problem()
+    assert "planes of focus, times or channels" in box.note.text()
+    box.axes.setCurrentIndex(box.axes.findData("TYX"))
+    box.axes.activated.emit(box.axes.currentIndex())
+    assert not box.problem()
+    inputs, _ = box.value()
+    assert next(iter(inputs.values())).axes == "TYX"
+    again = InputBox(make_spec())
+    qtbot.addWidget(again)
+    again.set_layers([layer], [], layer)
+    assert again.axes.currentData() == "TYX"
+
+
+def test_place_limits_and_colours_of_a_zarr_reach_the_layer(tmp_path):
+    from vitascope.io.images.write import PictureFile, write_ome_zarr
+
+    picture = PictureFile(pixels((2, 8, 9)), "CYX", "uint16", "a", ("phase", "GFP"), pixel_size_um=0.5)
+    write_ome_zarr(tmp_path / "a.ome.zarr", picture)
+    found = layers(str(tmp_path / "a.ome.zarr"))
+    for channel, layer in enumerate(found):
+        assert tuple(layer.contrast_limits) == (picture.array[channel].min(), picture.array[channel].max())
+    assert found[0].colormap.name == "gray"
+    np.testing.assert_allclose(found[1].colormap.map(np.ones(1))[0, :3], [0x33 / 255, 0x66 / 255, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.czi", "a.LIF", "a.nd2", "a.ome.btf", "a.tf8", "a.stk"])
+def test_names_of_microscopes_and_large_tiffs_are_ours(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    assert get_reader(str(tmp_path / name)) is not None

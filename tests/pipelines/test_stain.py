@@ -33,8 +33,9 @@ def image():
     return (200 + 1000 * blobs((150, 170))).astype(np.uint16)
 
 
-def predict(image, **params):
-    return vitascope.run("stain", image, **{**FAST, **params})
+def predict(image, axes=None, **params):
+    axes = axes or ("ZYX" if isinstance(image, np.ndarray) and image.ndim == 3 else None)
+    return vitascope.run("stain", image, axes=axes, **{**FAST, **params})
 
 
 def test_gives_prediction_masks_table_and_row_on_the_images_grid(image):

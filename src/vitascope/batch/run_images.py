@@ -13,7 +13,7 @@ import pandas as pd
 from vitascope.batch.image_run import ImageRun
 from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult
 from vitascope.batch.tables import check_map, percent_name
-from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.status import NOT_DONE, Status
@@ -118,6 +118,8 @@ def run_images(job: Job) -> ProgressGenerator[Report]:
         If the references do not match the images in number, or the plate map says nothing of any image.
     ReaderError
         If the only image cannot be read; nothing is written then.
+    AxesUnknownError
+        If nothing tells what the dimensions of the only image are.
     ParameterError, ModelError
         If a parameter or the model cannot be used, as the first image shows; nothing is written then.
     """
@@ -175,14 +177,15 @@ def _items(job: Job) -> list[Item]:
     for number, group in enumerate(job.groups):
         inputs = {image: partial(open_group, group, job.pixel_size_um, job.axes)}
         if job.references:
-            inputs[job.spec.roles[1].name] = partial(open_group, job.references[number], job.pixel_size_um)
+            reference = replace(job.references[number], axes=job.axes or "")
+            inputs[job.spec.roles[1].name] = partial(open_group, reference, job.pixel_size_um)
         items.append(Item(group.name, group.place, inputs, group.paths))
     return items
 
 
 def _ending(job: Job, number: int) -> tuple[type[Exception], ...]:
     """Return the errors that end the run: those that are not of one image among many."""
-    alone: tuple[type[Exception], ...] = (ReaderError,) if len(job.groups) == 1 else ()
+    alone: tuple[type[Exception], ...] = (ReaderError, AxesUnknownError) if len(job.groups) == 1 else ()
     first: tuple[type[Exception], ...] = (ParameterError, ModelError) if number == 0 else ()
     return ENDS_THE_RUN + alone + first
 

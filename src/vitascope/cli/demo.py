@@ -18,7 +18,7 @@ from vitascope.cli.previews import write_previews
 from vitascope.cli.run import print_report
 from vitascope.core.exit_codes import NO_OPENGL, PARTIAL
 from vitascope.core.paths import SAMPLES
-from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.images.read import find_groups
 from vitascope.tasks.stain import SPEC
 
 IMAGE, STAIN = "isl_phase.ome.tif", "isl_stains.ome.tif"

@@ -21,6 +21,13 @@ OldPattern = Annotated[str | None, typer.Option("--group", hidden=True, help="Wh
 PixelSize = Annotated[
     float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
 ]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        help="Axes of each file out of TCZYX, where the files do not tell or tell wrong: ZYX for planes of focus, TYX "
+        "for times, CYX for channels."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Settings = Annotated[
     list[str] | None,
@@ -33,8 +40,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE...",
-        help="TIFF, OME-TIFF, PNG, zarr, folders or quoted globs; files that differ only in z are planes of one "
-        "image, only in channel its channels.",
+        help="TIFF, OME-TIFF, CZI, LIF, ND2, PNG, zarr, folders or quoted globs; files that differ only in z are "
+        "planes of one image, only in channel its channels.",
     ),
 ]
 Reference = Annotated[
@@ -45,7 +52,9 @@ Reference = Annotated[
 PlatePath = Annotated[
     str,
     typer.Argument(
-        metavar="PLATE", help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta) or .HTD (MetaXpress)."
+        metavar="PLATE",
+        help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress), or CZI, ND2 or LIF whose "
+        "images are called after wells.",
     ),
 ]
 PlateOut = Annotated[

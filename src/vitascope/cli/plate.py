@@ -11,7 +11,7 @@ import typer
 
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.cli.run import check_pixel_size, parse_settings
+from vitascope.cli.run import check_axes_given, check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.tasks.registry import find_task
@@ -35,6 +35,7 @@ def plate(
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
     pixel_size_um: options.PixelSize = None,
+    axes: options.Axes = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
     settings: options.Settings = None,
@@ -49,6 +50,7 @@ def plate(
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
+        check_axes_given(axes)
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
         opened = _open(path, pattern or old_pattern, name)
         plate_map = _read_map(map, map_column or [], opened)
@@ -62,7 +64,7 @@ def plate(
             scheduler=scheduler,
             workers=workers,
             pixel_size_um=pixel_size_um,
-            axes=None,
+            axes=axes,
             pattern=pattern or old_pattern,
             redo=redo,
             command=command,

@@ -21,7 +21,7 @@ from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.formatting import interval_texts, is_number, number_text
 from vitascope.core.status import JUDGED, Status
-from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.images.read import find_groups
 from vitascope.io.models.yaml import read_yaml
 from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
@@ -52,9 +52,7 @@ def run(
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
     pixel_size_um: options.PixelSize = None,
-    axes: Annotated[
-        str | None, typer.Option(help="Axes of each file out of TCZYX, where the files tell wrong, such as ZYX.")
-    ] = None,
+    axes: options.Axes = None,
     device: options.Device = "auto",
     format: Annotated[str, typer.Option(help="Pictures as tif or zarr; auto takes zarr above 2 GiB.")] = "auto",
     settings: options.Settings = None,
@@ -71,9 +69,7 @@ def run(
         if format not in ("auto", "tif", "zarr"):
             raise ParameterError(f"'{format}' is no format.", "Choose auto, tif or zarr.")
         check_pixel_size(pixel_size_um)
-        if axes is not None:
-            letters = axes.upper().replace("S", "", 1)  # the samples of a colour picture
-            check_axes(letters, (1,) * len(letters))
+        check_axes_given(axes)
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
         plate_map = read_plate_map(map) if map is not None else None
@@ -95,6 +91,18 @@ def run(
         print_report(report, spec)
     if not report.complete:
         raise typer.Exit(PARTIAL)
+
+
+def check_axes_given(axes: str | None) -> None:
+    """Refuse what names no axes.
+
+    Raises
+    ------
+    InputError
+    """
+    if axes is not None:
+        letters = axes.upper().replace("S", "", 1)  # the samples of a colour picture
+        check_axes(letters, (1,) * len(letters))
 
 
 def check_pixel_size(pixel_size_um: float | None) -> None:

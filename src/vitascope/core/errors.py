@@ -43,6 +43,33 @@ class InputError(VitascopeError):
     default_flag = "unfit_input"
 
 
+class AxesUnknownError(InputError):
+    """Nothing tells what a dimension of an image stands for: depth, time or channels. It is asked, never guessed.
+
+    Parameters
+    ----------
+    message, hint : str
+    readings : tuple of str
+        The axes that the image may have, such as ``ZYX``, ``TYX`` and ``CYX``.
+    """
+
+    default_flag = "axes_unknown"
+
+    def __init__(
+        self, message: str, hint: str = "", *, flag: str | None = None, readings: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint, flag=flag)
+        self.readings = readings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the readings too."""
+        return _rebuild_unknown, (self.message, self.hint, self.readings)
+
+
+def _rebuild_unknown(message: str, hint: str, readings: tuple[str, ...]) -> AxesUnknownError:
+    return AxesUnknownError(message, hint, readings=readings)
+
+
 class ParameterError(VitascopeError):
     """A parameter has a value that cannot be used."""
 

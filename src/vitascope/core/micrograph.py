@@ -15,6 +15,25 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.well import WellPosition
 
 
+@dataclass(frozen=True)
+class Display:
+    """Where an image lies and how it is to be shown, as far as its file says.
+
+    Parameters
+    ----------
+    origin_px : tuple of float
+        Where the first pixel lies along z, y, x, in pixels (planes) of the image itself.
+    limits : tuple of (float, float) or None
+        Values shown dark and bright for each channel; None where the file says none. Empty where nothing is told.
+    colours : tuple of str
+        ``RRGGBB`` for each channel, empty text where there is none.
+    """
+
+    origin_px: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    limits: tuple[tuple[float, float] | None, ...] = ()
+    colours: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Micrograph:
     """One image: up to time, channel, z, y, x.
@@ -38,6 +57,8 @@ class Micrograph:
         Plate, well, field and time, where the name tells them.
     flags : tuple of str
         Words noticed while reading, such as ``unit_unknown``.
+    display : Display
+        How a viewer is to show it; of no matter to a calculation.
     """
 
     array: Any
@@ -49,6 +70,7 @@ class Micrograph:
     sources: tuple[str, ...] = ()
     place: WellPosition = field(default_factory=WellPosition)
     flags: tuple[str, ...] = ()
+    display: Display = field(default_factory=Display)
 
     def __post_init__(self) -> None:
         """Check axes, pixels, dtype and names against each other."""
@@ -132,6 +154,7 @@ class Micrograph:
         sources: Sequence[str] = (),
         place: WellPosition | None = None,
         flags: Sequence[str] = (),
+        display: Display | None = None,
     ) -> Micrograph:
         """Wrap an array; its axes are put in the order TCZYX without a copy.
 
@@ -140,10 +163,13 @@ class Micrograph:
         array : array-like, 2 to 5 dimensions, or (Y, X, 3 or 4) with ``axes="YXS"``
             A colour picture whose channels are equal is taken as grey.
         axes : str, optional
-            One letter per dimension; default YX, ZYX, CZYX or TCZYX. ``S`` stands for the samples of a colour picture.
+            One letter per dimension; may be left out for two dimensions only. ``S`` stands for the samples of a
+            colour picture.
 
         Raises
         ------
+        AxesUnknownError
+            If the array has three or more dimensions and no axes are given.
         InputError
             If the array is no image of real numbers of 2 to 5 dimensions, or a true colour picture.
         """
@@ -151,7 +177,7 @@ class Micrograph:
             array = np.asarray(array)
         check_dtype(array.dtype)
         check_shape(array.shape)
-        axes = (axes or default_axes(array.shape)).upper()
+        axes = (axes or default_axes(array.shape, "" if name == "image" else name)).upper()
         if "S" in axes:
             array, axes = grey_from_colour(array, axes)
         axes = check_axes(axes, array.shape)
@@ -168,6 +194,7 @@ class Micrograph:
             tuple(sources),
             place or WellPosition(),
             tuple(flags),
+            display or Display(),
         )
 
 

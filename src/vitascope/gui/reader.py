@@ -6,16 +6,20 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vitascope.core.errors import AxesUnknownError
 from vitascope.core.result import LabelsOutput
 from vitascope.gui.layers.add import LayerData, image_layers, result_layers
 from vitascope.gui.layers.plate import INDEX_SUFFIXES, plate_layers, plates_at
 
+if TYPE_CHECKING:
+    from vitascope.io.images.read import ImageGroup
+
 Paths = str | Sequence[str]
 Read = Callable[[Paths], list[LayerData]]
 
-SUFFIXES = (".tif", ".tiff", ".png")
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".png", ".czi", ".lif", ".nd2")
 
 
 def get_reader(path: Paths) -> Read | None:
@@ -65,7 +69,7 @@ def read(path: Paths) -> list[LayerData]:
         If a file cannot be read.
     """
     from vitascope.batch.plate.journal import has_journal
-    from vitascope.io.images.read import read_images  # readers are loaded with the first file, not with napari
+    from vitascope.io.images.read import find_groups  # readers are loaded with the first file, not with napari
     from vitascope.io.results.read import is_results_folder
 
     paths = [path] if isinstance(path, str) else list(path)
@@ -77,7 +81,18 @@ def read(path: Paths) -> list[LayerData]:
         return results_layers(Path(paths[0]))
     if len(paths) == 1 and (plates := plates_at(Path(paths[0]))):
         return plate_layers(plates)
-    return [layer for image in read_images(paths) for layer in image_layers(image)]
+    return [layer for group in find_groups(paths) for layer in _group_layers(group)]
+
+
+def _group_layers(group: ImageGroup) -> list[LayerData]:
+    """Open an image; one whose third axis nothing tells is shown, and asked about where it is run on."""
+    from vitascope.io.images.read import open_group
+
+    try:
+        return image_layers(open_group(group))
+    except AxesUnknownError as error:
+        image = open_group(group, axes=next(one for one in error.readings if "C" not in one))
+        return image_layers(image, f"{error.message} Choose it under Dimensions.", axes_known=False)
 
 
 def results_layers(folder: Path) -> list[LayerData]:

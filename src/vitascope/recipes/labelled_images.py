@@ -13,8 +13,8 @@ import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.formatting import name_some
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
 from vitascope.io.filenames.parse import read_well
+from vitascope.io.images.read import ImageGroup, find_groups
 from vitascope.io.tables.read import decimal_comma, parse_number, read_table
 from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 
@@ -69,10 +69,14 @@ def find_labelled_images(data: DataSet, targets: tuple[str, ...], folder: Path) 
         If a file cannot be read.
     """
     if data.labelled_images is None:
-        return [_listed(pair, folder) for pair in data.pairs]
-    if data.labelled_images.table:
-        return _of_table(data.labelled_images, targets, folder)
-    return _of_folders(data.labelled_images, targets, folder)
+        found = [_listed(pair, folder) for pair in data.pairs]
+    elif data.labelled_images.table:
+        found = _of_table(data.labelled_images, targets, folder)
+    else:
+        found = _of_folders(data.labelled_images, targets, folder)
+    if not data.axes:
+        return found
+    return [replace(one, images=replace(one.images, axes=data.axes)) for one in found]
 
 
 def _listed(pair: ImagePair, folder: Path) -> LabelledImage:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.formatting import name_some
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
+from vitascope.io.images.read import ImageGroup, find_groups
 from vitascope.io.tables.measured_values import Amount, read_amounts
 from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import AmountSource
@@ -31,7 +31,7 @@ class Matched:
     problems: tuple[str, ...]
 
 
-def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
+def find_amounts(source: AmountSource, target: str, folder: Path, axes: str = "") -> Matched:
     """Match the images of a folder with the amounts of its tables.
 
     Parameters
@@ -40,6 +40,8 @@ def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
     target : str
         Name of the amount.
     folder : Path
+    axes : str
+        Of each image file, where the files do not tell.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def find_amounts(source: AmountSource, target: str, folder: Path) -> Matched:
     problems: list[str] = []
     for table in tables:
         found = _match(source, target, table, per_folder=_is_glob(source.table))
-        labelled_images += found.labelled_images
+        labelled_images += [replace(one, images=replace(one.images, axes=axes)) for one in found.labelled_images]
         problems += found.problems
     for problem in problems:
         logger.warning("%s", problem)

@@ -169,6 +169,7 @@ class DataSet(RecipePart):
     sha256: dict[str, str] = Field(
         {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
     )
+    axes: str = Field("", description="Axes of each image file, as --axes takes them, where the files do not tell.")
     pairs: tuple[ImagePair, ...] = Field((), description="Images with their truth, listed one by one.")
     class_ids: dict[str, int] = Field(
         {},

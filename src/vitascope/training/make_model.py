@@ -303,7 +303,16 @@ def _write_model(
         data=tuple(
             DataSource(
                 **d.model_dump(
-                    exclude={"folder", "pairs", "class_ids", "labelled_images", "amounts", "simulated", "sha256"}
+                    exclude={
+                        "folder",
+                        "axes",
+                        "pairs",
+                        "class_ids",
+                        "labelled_images",
+                        "amounts",
+                        "simulated",
+                        "sha256",
+                    }
                 ),
                 sha256=d.sha256 or trainee.hashes.get(d.name, {}),
             )

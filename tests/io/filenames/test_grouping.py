@@ -111,9 +111,9 @@ def test_a_path_given_twice_counts_once(tmp_path):
     assert len(find_groups([path, str(tmp_path / "*.tif"), tmp_path])[0].paths) == 1
 
 
-@pytest.mark.parametrize("given", ["no_such.tif", "no*such.tif", "notes.txt", "movie.czi", "", "empty_folder"])
+@pytest.mark.parametrize("given", ["no_such.tif", "no*such.tif", "notes.txt", "movie.vsi", "", "empty_folder"])
 def test_a_path_that_ends_in_no_image_is_named(tmp_path, given):
-    make(tmp_path, "notes.txt", "movie.czi")
+    make(tmp_path, "notes.txt", "movie.vsi")
     (tmp_path / "empty_folder").mkdir()
     with pytest.raises(ReaderError) as caught:
         find_groups([str(tmp_path / given) if given else ""])

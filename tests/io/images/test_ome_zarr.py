@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from vitascope.core.errors import IncompleteError, InputError, ReaderError
+from vitascope.core.errors import AxesUnknownError, IncompleteError, InputError, ReaderError
 from vitascope.io.images.ome_zarr import open_zarr
 
 RNG = np.random.default_rng(6)
@@ -64,7 +64,7 @@ def edit(path, change):
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_plain_arrays_are_read_lazily(tmp_path, zarr_format):
-    image = open_zarr(write_array(tmp_path / "a.zarr", IMAGE, zarr_format=zarr_format))
+    image = open_zarr(write_array(tmp_path / "a.zarr", IMAGE, zarr_format=zarr_format), "CZYX")
     assert isinstance(image.array, da.Array)
     assert (image.axes, image.name) == ("CZYX", "a")
     np.testing.assert_array_equal(image.array.compute(), IMAGE)
@@ -82,7 +82,7 @@ def test_names_of_dimensions_are_used(tmp_path):
 
 def test_sharded_array(tmp_path):
     path = write_array(tmp_path / "a.zarr", IMAGE, chunks=(1, 1, 8, 8), shards=(1, 1, 16, 16))
-    np.testing.assert_array_equal(open_zarr(path).array.compute(), IMAGE)
+    np.testing.assert_array_equal(open_zarr(path, "CZYX").array.compute(), IMAGE)
 
 
 @pytest.mark.fault("B21")
@@ -169,7 +169,7 @@ def test_damaged_chunk(tmp_path, keep):
     path = write_array(tmp_path / "a.zarr", IMAGE)
     chunk = path / "c/1/2/0/1"
     chunk.write_bytes(chunk.read_bytes()[:keep])
-    image = open_zarr(path)
+    image = open_zarr(path, "CZYX")
     with pytest.raises(ReaderError):
         image.array.compute()
     np.testing.assert_array_equal(image.array[0].compute(), IMAGE[0])
@@ -177,19 +177,76 @@ def test_damaged_chunk(tmp_path, keep):
 
 @pytest.mark.fault("B16")
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_missing_chunks_are_counted(tmp_path, zarr_format):
-    path = write_array(tmp_path / "a.zarr", IMAGE, zarr_format=zarr_format)
+def test_chunks_that_are_left_out_hold_the_fill_value_and_are_counted(tmp_path, zarr_format, caplog):
+    path = write_array(tmp_path / "a.zarr", IMAGE, zarr_format=zarr_format, fill_value=7)
     for key in ("1.2.0.1", "0.0.2.3") if zarr_format == 2 else ("c/1/2/0/1", "c/0/0/2/3"):
         (path / key).unlink()
     (path / "c9").touch()
-    with pytest.raises(IncompleteError, match="2 of 72 chunks"):
-        open_zarr(path)
+    expected = IMAGE.copy()
+    expected[1, 2, :16, 16:32] = expected[0, 0, 32:, 48:] = 7
+    image = open_zarr(path, "CZYX")
+    assert "empty_chunks" in image.flags
+    assert "2 of 72 chunks" in caplog.text
+    np.testing.assert_array_equal(image.array.compute(), expected)
+
+
+@pytest.mark.fault("B16")
+@pytest.mark.parametrize("home", ["", ".."])
+@pytest.mark.parametrize("name", ["manifest-sha256.txt", "a.md5", "SHA256SUMS"])
+def test_chunks_that_a_list_of_files_names_are_missing(tmp_path, name, home):
+    path = write_array(tmp_path / "bag" / "a.zarr", IMAGE)
+    inside = "" if not home else "a.zarr/"
+    (path / home / name).write_text(f"{'0' * 32}  {inside}c/1/2/0/1\n{'0' * 32}  {inside}zarr.json\n")
+    assert open_zarr(path, "CZYX").flags == ("pixel_size_unknown",)
+    (path / "c/1/2/0/1").unlink()
+    (path / "c/0/0/2/3").unlink()
+    with pytest.raises(IncompleteError, match="1 of 72 chunks"):
+        open_zarr(path, "CZYX")
+
+
+@pytest.mark.fault("B16")
+def test_chunks_without_a_fill_value_are_missing(tmp_path):
+    path = write_array(tmp_path / "a.zarr", IMAGE, zarr_format=2)
+    found = json.loads((path / ".zarray").read_text())
+    (path / ".zarray").write_text(json.dumps({**found, "fill_value": None}))
+    (path / "1.2.0.1").unlink()
+    with pytest.raises(IncompleteError, match="1 of 72 chunks"):
+        open_zarr(path, "CZYX")
+
+
+def test_bare_arrays_are_asked_about(tmp_path):
+    with pytest.raises(AxesUnknownError) as caught:
+        open_zarr(write_array(tmp_path / "a.zarr", IMAGE))
+    assert "--axes" in caught.value.hint
+    path = write_array(tmp_path / "b.zarr", IMAGE, dimension_names=["time", "Channel", None, None])
+    assert open_zarr(path).axes == "TCYX"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_place_limits_and_colours_are_read(tmp_path, version):
+    path = write_ngff(tmp_path / "a.ome.zarr", version)
+
+    def change(ome):
+        steps = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+        steps.append({"type": "translation", "translation": [0, 4, 100, 200]})
+        ome["omero"]["channels"][0] |= {"color": "00FF00", "window": {"start": 10, "end": 90, "min": 0, "max": 65535}}
+        ome["omero"]["channels"][1] |= {"color": "bad", "window": {"start": 0, "end": 65535, "min": 0, "max": 65535}}
+
+    edit(path, change)
+    display = open_zarr(path).display
+    assert display.origin_px == (2, 200, 400)
+    assert display.limits == ((10, 90), None)  # all that can be is no choice
+    assert display.colours == ("00FF00", "")
+    outer = [{"type": "scale", "scale": [1, 1, 3, 3]}, {"type": "translation", "translation": [0, 0, 15, 0]}]
+    edit(path, lambda ome: ome["multiscales"][0].update(coordinateTransformations=outer))
+    image = open_zarr(path)
+    assert (image.pixel_size_um, image.display.origin_px) == (1.5, (2, 210, 400))
 
 
 @pytest.mark.fault("B16")
 def test_chunk_that_goes_missing_after_opening(tmp_path):
     path = write_array(tmp_path / "a.zarr", IMAGE)
-    image = open_zarr(path)
+    image = open_zarr(path, "CZYX")
     (path / "c/1/2/0/1").unlink()
     with pytest.raises(IncompleteError, match="has gone"):
         image.array.compute()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from vitascope.core.errors import InputError, ParameterError, ReaderError
+from vitascope.core.errors import AxesUnknownError, InputError, ParameterError, ReaderError
 from vitascope.io.images.read import find_groups, open_group, read_image, read_images
 
 RNG = np.random.default_rng(7)
@@ -53,7 +53,10 @@ def test_channels_and_planes_become_czyx(tmp_path):
 def test_channels_of_stacks(tmp_path):
     for d in (0, 1):
         tif(tmp_path / f"AS_D03f00d{d}.tif", plane(d, (4, 20, 30)))
-    image = read_image(tmp_path)
+    with pytest.raises(AxesUnknownError) as caught:
+        read_image(tmp_path)
+    assert caught.value.readings == ("ZYX", "TYX")  # channels are told by the names
+    image = read_image(tmp_path, axes="ZYX")
     assert (image.axes, image.channel_names) == ("CZYX", ("d0", "d1"))
     np.testing.assert_array_equal(image.array[1, 2], plane(1, (4, 20, 30))[2])
 
@@ -98,7 +101,7 @@ def test_stack_that_claims_to_be_a_plane_is_refused(tmp_path):
     for z in (0, 1):
         tif(tmp_path / f"a_z{z}.tif", plane(z, (3, 20, 30)))
     with pytest.raises(ReaderError, match="3 planes itself"):
-        read_image(tmp_path)
+        read_image(tmp_path, axes="ZYX")
 
 
 def test_exactly_one_image_is_asked_for(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from vitascope.core.errors import IncompleteError, InputError, ReaderError
+from vitascope.core.errors import AxesUnknownError, IncompleteError, InputError, ReaderError
 from vitascope.io.images.tiff import open_tiff
 
 RNG = np.random.default_rng(3)
@@ -28,21 +28,32 @@ def write_ome(path, array, axes, **metadata):
     return write(path, array, ome=True, metadata={"axes": axes, **metadata})
 
 
-def test_pages_without_a_meaning_are_planes(tmp_path):
-    image = open_tiff(write(tmp_path / "a.tif", STACK))
-    assert (image.axes, image.pixel_size_um) == ("ZYX", None)
-    np.testing.assert_array_equal(image.array, STACK)
+def test_pages_without_a_meaning_are_asked_about(tmp_path):
+    path = write(tmp_path / "a.tif", STACK)
+    with pytest.raises(AxesUnknownError) as caught:
+        open_tiff(path)
+    assert caught.value.readings == ("ZYX", "TYX", "CYX")
+    assert "--axes" in caught.value.hint
+    for axes in caught.value.readings:
+        image = open_tiff(path, axes)
+        assert (image.axes, image.pixel_size_um) == (axes, None)
+        np.testing.assert_array_equal(image.array, STACK)
 
 
-@pytest.mark.parametrize(
-    ("shape", "axes"),
-    [((3, 7, 48, 64), "CZYX"), ((2, 3, 7, 48, 64), "TCZYX"), ((48, 64), "YX")],
-)
-def test_default_axes_by_dimensions(tmp_path, shape, axes):
+@pytest.mark.parametrize("shape", [(3, 7, 48, 64), (2, 3, 7, 48, 64), (1, 7, 48, 64)])
+def test_more_dimensions_are_asked_about_and_every_reading_opens(tmp_path, shape):
+    path = write(tmp_path / "a.tif", RNG.integers(0, 255, shape, "uint8"))
+    with pytest.raises(AxesUnknownError) as caught:
+        open_tiff(path)
+    for axes in caught.value.readings:
+        assert open_tiff(path, axes).array.size == np.prod(shape)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (1, 48, 64), (1, 1, 48, 64)])
+def test_single_planes_never_ask(tmp_path, shape):
     array = RNG.integers(0, 255, shape, "uint8")
-    image = open_tiff(write(tmp_path / "a.tif", array))
-    assert image.axes == axes
-    np.testing.assert_array_equal(image.array, array)
+    image = open_tiff(write(tmp_path / "a.tif", array), axes=None)
+    np.testing.assert_array_equal(np.asarray(image.array).reshape(48, 64), array.reshape(48, 64))
 
 
 def test_user_axes_override(tmp_path):
@@ -186,7 +197,7 @@ def test_previews_are_left_out_and_two_images_of_one_size_refused(tmp_path):
 )
 def test_lazy_reading_equals_eager_reading(tmp_path, options):
     path = write(tmp_path / "a.tif", STACK, **options)
-    image = open_tiff(path, eager_bytes=0)
+    image = open_tiff(path, "ZYX", eager_bytes=0)
     assert isinstance(image.array, da.Array)
     np.testing.assert_array_equal(image.array.compute(), STACK)
     np.testing.assert_array_equal(image.array[2:5:2, 3:40:7, ::-1].compute(), STACK[2:5:2, 3:40:7, ::-1])
@@ -204,9 +215,9 @@ def test_lazy_ome_reads_planes_in_their_order(tmp_path):
 
 def test_no_handle_stays_open(tmp_path):
     path = write(tmp_path / "a.tif", STACK)
-    lazy = open_tiff(path, eager_bytes=0)
+    lazy = open_tiff(path, "ZYX", eager_bytes=0)
     lazy.array.sum().compute()
-    open_tiff(path)
+    open_tiff(path, "ZYX")
     (tmp_path / "bad.tif").write_bytes(path.read_bytes()[:200])
     with pytest.raises(ReaderError):
         open_tiff(tmp_path / "bad.tif")
@@ -382,7 +393,7 @@ def test_file_that_vanishes_and_comes_back(tmp_path, monkeypatch):
 def test_lazy_image_whose_file_has_gone(tmp_path, monkeypatch):
     monkeypatch.setattr("vitascope.io.filenames.expand.time.sleep", lambda _: None)
     path = write(tmp_path / "a.tif", STACK)
-    array = open_tiff(path, eager_bytes=0).array
+    array = open_tiff(path, "ZYX", eager_bytes=0).array
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(IncompleteError, match="cut off"):

@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vendor_support import write_czi, write_lif
 from vitascope.core.errors import InputError, ReaderError
+from vitascope.io.images.read import find_groups, open_group, read_image
 from vitascope.io.images.vendor import list_scenes, open_scene
 from vitascope.io.plates.read import open_plate
-from vitascope.io.plates.vendor_plate import scene_well
+from vitascope.io.plates.vendor_plate import scene_well, scene_wells
 
 RNG = np.random.default_rng(8)
-
-
-def segment(name, content):
-    used = len(content)
-    padded = content + b"\0" * (-used % 32)
-    return struct.pack("<16sqq", name.encode(), len(padded), used) + padded
-
-
-def entry(position, dims):
-    """A directory entry of a block: (axis, start, size) in the order X, Y, then the others."""
-    head = struct.pack("<2siqiiBB4si", b"DV", 1, position, 0, 0, 0, 0, b"", len(dims))
-    return head + b"".join(struct.pack("<4siifi", axis.encode(), start, size, 0.0, size) for axis, start, size in dims)
-
-
-def write_czi(path, blocks, names, channels=("BF", "DNA")):
-    """Write blocks of (dims, uint16 array) with a header, their metadata and a directory."""
-    scenes = "".join(f'<Scene Index="{i}" Name="P{i}"><Shape Name="{name}"/></Scene>' for i, name in enumerate(names))
-    found = "".join(f'<Channel Id="Channel:{i}" Name="{name}"/>' for i, name in enumerate(channels))
-    distances = "".join(f'<Distance Id="{axis}"><Value>3.25E-07</Value></Distance>' for axis in "XY")
-    xml = (
-        f"<ImageDocument><Metadata><Information><Image><Dimensions><Channels>{found}</Channels><S><Scenes>{scenes}"
-        f"</Scenes></S></Dimensions></Image></Information><Scaling><Items>{distances}</Items></Scaling></Metadata>"
-        "</ImageDocument>"
-    ).encode()
-    body, positions = b"", []
-    start = 32 + 512
-    for dims, array in blocks:
-        positions.append(start + len(body))
-        about = entry(positions[-1], dims)
-        content = struct.pack("<iiq", 0, 0, array.nbytes) + about + b"\0" * max(240 - len(about), 0) + array.tobytes()
-        body += segment("ZISRAWSUBBLOCK", content)
-    metadata = start + len(body)
-    body += segment("ZISRAWMETADATA", struct.pack("<ii248x", len(xml), 0) + xml)
-    directory = start + len(body)
-    entries = b"".join(entry(position, dims) for position, (dims, _) in zip(positions, blocks, strict=True))
-    body += segment("ZISRAWDIRECTORY", struct.pack("<i124x", len(blocks)) + entries)
-    header = struct.pack("<iiii16s16siqqiq", 1, 0, 0, 0, b"", b"", 0, directory, metadata, 0, 0)
-    path.write_bytes(segment("ZISRAWFILE", header + b"\0" * (512 - len(header))) + body)
-    return path
 
 
 def test_a_czi_opens_as_a_plate_of_its_scenes(tmp_path):
@@ -90,40 +52,6 @@ def test_tiles_of_a_czi_lie_where_the_stage_was(tmp_path):
         open_scene(path, 4)
     with pytest.raises(ReaderError, match="called after a well"):
         open_plate(path)
-
-
-def write_lif(path, images):
-    """Write (name, uint16 array of Y, X) as a Leica file, version 2."""
-    elements, memory = "", b""
-    for number, (name, array) in enumerate(images):
-        height, width = array.shape
-        sides = ((1, width, 2), (2, height, 2 * width))
-        dims = "".join(
-            f'<DimensionDescription DimID="{d}" NumberOfElements="{n}" Origin="0" Length="{(n - 1) * 5e-7}" Unit="m" '
-            f'BitInc="0" BytesInc="{inc}"/>'
-            for d, n, inc in sides
-        )
-        channel = (
-            '<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" NameOfMeasuredQuantity="" Min="0" '
-            'Max="65535" Unit="" LUTName="Gray" IsLUTInverted="0" BytesInc="0" BitInc="0"/>'
-        )
-        elements += (
-            f'<Element Name="{name}" Visibility="1" UniqueID="u{number}"><Data><Image TextDescription="">'
-            "<ImageDescription>"
-            f"<Channels>{channel}</Channels><Dimensions>{dims}</Dimensions></ImageDescription></Image></Data>"
-            f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{number}"/><Children/></Element>'
-        )
-        block = f"MemBlock_{number}".encode("utf-16-le")
-        inside = struct.pack("<BQBI", 0x2A, array.nbytes, 0x2A, len(block) // 2) + block
-        memory += struct.pack("<II", 0x70, len(inside)) + inside + array.tobytes()
-    xml = (
-        f'<LMSDataContainerHeader Version="2"><Element Name="{path.name}" Visibility="1" UniqueID="r"><Data>'
-        f'<Experiment Path=""/></Data><Memory Size="0" MemoryBlockID="MemBlock_r"/><Children>{elements}</Children>'
-        "</Element></LMSDataContainerHeader>"
-    ).encode("utf-16-le")
-    inside = struct.pack("<BI", 0x2A, len(xml) // 2) + xml
-    path.write_bytes(struct.pack("<II", 0x70, len(inside)) + inside + memory)
-    return path
 
 
 def test_a_lif_opens_as_a_plate_of_its_images(tmp_path):
@@ -190,8 +118,9 @@ def test_an_nd2_opens_as_a_plate_of_its_positions(tmp_path, fake_nd2, monkeypatc
         np.testing.assert_array_equal(np.asarray(image.array), FakeNd2.pixels[number])
         np.testing.assert_array_equal(np.asarray(image.array[1, 3]), FakeNd2.pixels[number, 1, 3])
     monkeypatch.setattr(FakeNd2, "colour", True)
-    with pytest.raises(InputError, match="in colour"):
-        open_plate(path)
+    for site in open_plate(path):
+        with pytest.raises(InputError, match="in colour"):
+            site.open()
 
 
 @pytest.mark.parametrize(("suffix", "package"), [("czi", "czifile"), ("nd2", "nd2"), ("lif", "liffile")])
@@ -227,3 +156,67 @@ def test_garbage_is_a_reader_error(tmp_path, content, suffix, package):
 )
 def test_wells_in_the_names_of_scenes(name, well):
     assert scene_well(name) == well
+
+
+@pytest.mark.parametrize(
+    ("names", "wells"),
+    [
+        (["TR1", "P1", "TR2"], ["", "", ""]),
+        (["P1", "P2", "P3"], ["", "", ""]),
+        (["O3", "P3"], ["O03", "P03"]),
+        (["P1", "B2"], ["P01", "B02"]),
+    ],
+)
+def test_positions_of_zen_are_no_wells(names, wells):
+    assert scene_wells(names) == wells
+
+
+def test_a_scene_beside_those_in_wells_is_none(tmp_path):
+    pytest.importorskip("czifile")
+    blocks = [([("X", 0, 8), ("Y", 0, 6), ("S", s, 1)], np.full((6, 8), s + 1, "uint16")) for s in range(2)]
+    plate = open_plate(write_czi(tmp_path / "a.czi", blocks, ["B2", ""], channels=(), own_names=["P1", "P2"]))
+    assert [site.id for site in plate] == ["a_B02_1"]
+    assert "P2" in plate.warnings[0]
+
+
+@pytest.mark.parametrize("compression", [0, 5, 6])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_czi_is_unpacked(tmp_path, compression, dtype):
+    pytest.importorskip("czifile")
+    array = RNG.integers(0, 250, (2, 6, 8)).astype(dtype)
+    dims = [("X", 0, 8), ("Y", 0, 6), ("Z", 0, 2)]
+    image = read_image(write_czi(tmp_path / "a.czi", [(dims, array)], [], channels=(), compression=compression))
+    assert (image.axes, image.array.dtype, image.name) == ("ZYX", dtype, "a")
+    assert image.pixel_size_um == pytest.approx(0.325)
+    np.testing.assert_array_equal(np.asarray(image.array), array)
+
+
+def test_a_czi_packed_in_an_unknown_way_says_so(tmp_path):
+    pytest.importorskip("czifile")
+    array = np.ones((6, 8), "uint16")
+    path = write_czi(tmp_path / "a.czi", [([("X", 0, 8), ("Y", 0, 6)], array)], [], channels=(), compression=117)
+    with pytest.raises(ReaderError, match="packed in a way"):
+        np.asarray(read_image(path).array)
+
+
+def test_every_scene_of_a_czi_is_an_image_and_an_odd_one_keeps_its_own_status(tmp_path):
+    pytest.importorskip("czifile")
+    grey = RNG.integers(1, 99, (2, 6, 8)).astype("uint16")
+    blocks = [([("X", 0, 8), ("Y", 0, 6), ("S", s, 1)], grey[s]) for s in range(2)]
+    blocks.append(([("X", 0, 8), ("Y", 0, 6), ("S", 2, 1)], np.zeros((6, 8, 3), "uint16")))
+    path = write_czi(tmp_path / "a.czi", blocks, ["", "", ""], channels=(), own_names=["TR1", "P1", "colour"])
+    groups = find_groups([path])
+    assert [group.name for group in groups] == ["a_colour", "a_P1", "a_TR1"]
+    with pytest.raises(InputError, match="in colour"):
+        open_group(groups[0])
+    for group, expected in zip(groups[1:], (grey[1], grey[0]), strict=True):
+        np.testing.assert_array_equal(np.asarray(open_group(group).array), expected)
+
+
+def test_channels_and_sizes_of_a_lif_are_read(tmp_path):
+    pytest.importorskip("liffile")
+    array = RNG.integers(1, 4000, (3, 2, 6, 8)).astype("uint16")
+    image = read_image(write_lif(tmp_path / "a.lif", [("Series001", array, "ZCYX")]))
+    assert (image.axes, image.channel_names) == ("CZYX", ("Green", "Red"))
+    assert (image.pixel_size_um, image.z_step_um) == (pytest.approx(0.5), pytest.approx(2))
+    np.testing.assert_array_equal(np.asarray(image.array), array.transpose(1, 0, 2, 3))

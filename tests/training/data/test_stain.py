@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from tests_support import make_recipe
-from vitascope.core.errors import InputError, ModelError, ReaderError, TrainingError
+from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ReaderError, TrainingError
 from vitascope.core.progress import run_to_end
 from vitascope.ops.wells.montage import cut_montage
 from vitascope.recipes.recipe import parse_recipe
@@ -197,6 +197,9 @@ def test_a_target_without_a_file_is_named(tmp_path):
 def test_a_stack_for_a_model_of_one_plane_is_refused(tmp_path):
     tree = make_recipe(tmp_path)
     replace(tmp_path, tree, "phase0.tif", np.zeros((4, 160, 96), np.uint16))
+    with pytest.raises(AxesUnknownError, match=r"4 pictures of 'phase0\.tif'.*axes: in a recipe"):
+        corpus_of(tmp_path, tree)
+    tree["data"][0]["axes"] = "ZYX"
     with pytest.raises(InputError, match=r"phase0\.tif holds 4 pictures, not one"):
         corpus_of(tmp_path, tree)
 

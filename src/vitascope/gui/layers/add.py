@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Labels, Layer
-from napari.utils.colormaps import ensure_colormap
+from napari.utils.colormaps import Colormap, ensure_colormap
 
 from vitascope.core.channels import is_label_free
-from vitascope.core.micrograph import Micrograph, sliceable
+from vitascope.core.micrograph import Display, Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.layers.frame import Frame
-from vitascope.gui.layers.snapshot import OWN, PROVENANCE, checksum
+from vitascope.gui.layers.snapshot import AXES_UNKNOWN, OWN, PROVENANCE, checksum
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,18 +136,23 @@ def pyramid(array: Any) -> Any:
     return levels
 
 
-def image_layers(image: Micrograph, note: str = "") -> list[LayerData]:
+def image_layers(image: Micrograph, note: str = "", axes_known: bool = True) -> list[LayerData]:
     """Turn an image from files into what napari makes layers of: one for each channel, with scale and units.
+
+    Place, limits and colours are those that the file tells.
 
     Parameters
     ----------
     image : Micrograph
     note : str
         What the user should know of the image.
+    axes_known : bool
+        False where the axes are one reading of several: the docks ask for them.
     """
     um = {"Y": image.pixel_size_um, "X": image.pixel_size_um, "Z": image.z_step_um}
     axes = image.axes.replace("C", "")
-    frame = Frame.of_scale(image.name, axes, [image.sizes[a] for a in axes], um)
+    origin = dict(zip("ZYX", image.display.origin_px, strict=True))
+    frame = Frame.of_scale(image.name, axes, [image.sizes[a] for a in axes], um, origin)
     count = image.sizes["C"]
     made: list[LayerData] = []
     for channel in range(count):
@@ -167,7 +172,11 @@ def image_layers(image: Micrograph, note: str = "") -> list[LayerData]:
         look = channel_look(names[0] if names else "", channel, count)
         if not isinstance(array, np.ndarray):
             look["contrast_limits"] = sampled_limits(array)
+        look |= told_look(image.display, channel, count)
         metadata = {OWN: {**own, "note": note} if note else own}
+        if not axes_known:
+            metadata[OWN] = {**metadata[OWN], AXES_UNKNOWN: True}
+            place.pop("axis_labels")
         made.append((pyramid(array), {**place, **look, "name": name, "metadata": metadata}, "image"))
     return made
 
@@ -184,6 +193,22 @@ def channel_look(name: str, channel: int, count: int) -> dict[str, Any]:
     if count == 1 or is_label_free(name):
         return {"colormap": "gray", "blending": "translucent_no_depth"}
     return {"colormap": STAIN_COLOURS[channel % len(STAIN_COLOURS)], "blending": "additive"}
+
+
+def told_look(display: Display, channel: int, count: int) -> dict[str, Any]:
+    """Return the limits and the colour that a file says a channel is to be shown with; white is grey."""
+    look: dict[str, Any] = {}
+    limits = display.limits[channel] if channel < len(display.limits) else None
+    if limits is not None:
+        look["contrast_limits"] = limits
+    colour = display.colours[channel] if channel < len(display.colours) else ""
+    if colour == "FFFFFF":
+        look["colormap"] = "gray"
+    elif colour and colour != "000000":
+        shades = [int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        look["colormap"] = Colormap([[0.0, 0.0, 0.0], shades], name=f"#{colour}")
+        look["blending"] = "additive" if count > 1 else "translucent_no_depth"
+    return look
 
 
 def sampled_limits(array: Any) -> tuple[float, float]:

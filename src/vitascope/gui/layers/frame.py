@@ -55,12 +55,20 @@ class Frame:
         return cls(layer.name, axes, shape, grid, Affine(affine_matrix=np.array(layer.affine.affine_matrix)))
 
     @classmethod
-    def of_scale(cls, name: str, axes: str, shape: Sequence[int], um: Mapping[str, float | None]) -> Frame:
+    def of_scale(
+        cls,
+        name: str,
+        axes: str,
+        shape: Sequence[int],
+        um: Mapping[str, float | None],
+        origin_px: Mapping[str, float] | None = None,
+    ) -> Frame:
         """Make the frame of an image from a file: µm by axis, and 1 px where nothing is known."""
         known = [um.get(axis) for axis in axes]
+        origin = origin_px or {}
         grid = CompositeAffine(
             scale=[size or 1.0 for size in known],
-            translate=[0.0] * len(axes),
+            translate=[origin.get(axis, 0.0) * (size or 1.0) for axis, size in zip(axes, known, strict=True)],
             ndim=len(axes),
             units=tuple("micrometer" if size else UNKNOWN_UNIT for size in known),
             axis_labels=tuple(axes.lower()),

@@ -11,7 +11,7 @@ import numpy as np
 import pint
 from napari.layers import Image, Layer
 
-from vitascope.core.axes import TCZYX, default_axes
+from vitascope.core.axes import TCZYX, possible_axes
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph, grey_from_colour, sliceable
 from vitascope.core.well import WellPosition
@@ -20,6 +20,9 @@ from vitascope.io.images.units import Scale, scale_from
 
 OWN = "vitascope"
 """Key of what we keep in a layer's metadata: its files, and what the user told of it."""
+
+AXES_UNKNOWN = "axes_unknown"
+"""Key of a layer whose file does not tell its axes, until the user has."""
 
 PROVENANCE = "provenance"
 
@@ -160,6 +163,12 @@ def is_whole(layers: Sequence[Layer], stacked: str) -> bool:
     return stacked == "C" and len(alike) == 1 and [k.get("channel") for k in known] == list(range(len(layers)))
 
 
+def axes_told(layer: Image) -> bool:
+    """Tell whether it is known what a layer's dimensions are: its file says, or the user has."""
+    own = layer.metadata.get(OWN, {})
+    return not own.get(AXES_UNKNOWN) or bool(own.get("axes"))
+
+
 def guess_axes(layer: Image) -> str:
     """Read what a layer's dimensions are from what the user said, its axis labels, or their number.
 
@@ -169,27 +178,17 @@ def guess_axes(layer: Image) -> str:
         If the layer has fewer than 2 or more than 5 dimensions.
     """
     told = layer.metadata.get(OWN, {}).get("axes", "")
+    readings = possible_axes(layer.ndim)
     for axes in (told, "".join(label.upper() for label in layer.axis_labels)):
-        if axes in possible_axes(layer.ndim):
+        if axes in readings:
             return str(axes)
-    return default_axes(layer.data[0].shape if layer.multiscale else (1,) * layer.ndim)
-
-
-def possible_axes(ndim: int) -> tuple[str, ...]:
-    """List the ways to read an array of so many dimensions, the likeliest first; Y and X always come last.
-
-    Examples
-    --------
-    >>> possible_axes(3)
-    ('ZYX', 'TYX', 'CYX')
-    """
-    if ndim == 2:
-        return ("YX",)
-    if ndim == 3:
-        return ("ZYX", "TYX", "CYX")
-    if ndim == 4:
-        return ("CZYX", "TZYX", "TCYX", "ZCYX", "ZTYX", "CTYX")
-    return ("TCZYX", "TZCYX", "CTZYX", "CZTYX", "ZTCYX", "ZCTYX") if ndim == 5 else ()
+    if not readings:
+        raise InputError(
+            f"The image has {layer.ndim} dimensions; 2 to 5 can be read (YX up to TCZYX).",
+            "Open one field or one time series.",
+            flag="wrong_dimensions",
+        )
+    return readings[0]
 
 
 def layer_scale(layer: Layer, axes: str) -> Scale:

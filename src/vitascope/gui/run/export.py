@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vitascope.core.errors import InputError, VitascopeError
+from vitascope.core.errors import AxesUnknownError, InputError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
@@ -98,9 +98,14 @@ def find_files(run: FinishedRun, role: str) -> FileInput:
     paths = image.sources or run.opened_from.get(role, ())
     if not paths:
         raise InputError(f"'{image.name}' is not a file, or was changed since it was opened.", SAVE_FIRST)
-    read = read_image(list(paths))
-    axes = None
-    channel = snapshot.channel
+    axes, channel = None, snapshot.channel
+    try:
+        read = read_image(list(paths))
+    except AxesUnknownError:  # the user has told the dock
+        if channel is not None or snapshot.stacked:
+            raise
+        axes = snapshot.axes
+        read = read_image(list(paths), axes=axes)
     if channel is None and not snapshot.stacked and read.axes != snapshot.axes and read.array.ndim == image.array.ndim:
         axes = snapshot.axes
         read = read_image(list(paths), axes=axes)

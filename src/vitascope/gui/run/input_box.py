@@ -10,6 +10,7 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
+from vitascope.core.axes import possible_axes
 from vitascope.core.channels import label_free_channel
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.flags import FLAGS
@@ -18,8 +19,8 @@ from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.layers.snapshot import (
     OWN,
     Snapshot,
+    axes_told,
     guess_axes,
-    possible_axes,
     remember,
     snapshot_layers,
 )
@@ -141,17 +142,20 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.axes.clear()
         ways = possible_axes(layer.ndim) if layer is not None and choice is not None and not choice.stacked else ()
         shape = (layer.data[0] if layer.multiscale else layer.data).shape if layer is not None else ()
+        told = layer is None or len(ways) < 2 or axes_told(layer)
+        if not told:
+            self.axes.addItem("choose …", None)
         for way in ways:
             words = [f"{n} {AXIS_WORDS[a]}" for a, n in zip(way, shape, strict=False) if a in AXIS_WORDS]
             self.axes.addItem(" × ".join(words), way)
-        if layer is not None and ways:
+        if layer is not None and ways and told:
             self.axes.setCurrentIndex(max(0, self.axes.findData(guess_axes(layer))))
         self.axes.blockSignals(False)
         self._show_row(self.axes, len(ways) > 1)
 
     def _axes_chosen(self) -> None:
         choice = self.main.choice()
-        if choice is not None:
+        if choice is not None and self.axes.currentData() is not None:
             remember(choice.layers[0], axes=self.axes.currentData())
         self._read_layer()
 
@@ -291,8 +295,13 @@ class InputBox(QWidget):  # type: ignore[misc]
         InputError
             If a layer is missing.
         ParameterError
-            If the pixel size or the planes cannot be read, or the channel is not chosen.
+            If the pixel size or the planes cannot be read, or the dimensions or the channel are not chosen.
         """
+        if self.axes.count() and self.axes.currentData() is None:
+            raise ParameterError(
+                "Nothing tells what the layer's pictures are: planes of focus, times or channels.",
+                "Choose it under Dimensions.",
+            )
         found: dict[str, Snapshot] = {}
         for name, box in self.layer_boxes.items():
             snapshot = self._snapshot(box)

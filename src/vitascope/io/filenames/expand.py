@@ -14,8 +14,8 @@ from vitascope.io.filenames.parse import natural, split_suffix
 
 T = TypeVar("T")
 
-READABLE = "TIFF, OME-TIFF, PNG, JPEG, BMP, zarr and OME-Zarr"
-VENDOR_SUFFIXES = (".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".vsi", ".dv", ".svs", ".ims", ".stk")
+READABLE = "TIFF, OME-TIFF, LSM, STK, CZI, LIF, ND2, PNG, JPEG, BMP, zarr and OME-Zarr"
+VENDOR_SUFFIXES = (".oib", ".oif", ".vsi", ".dv", ".svs", ".ims", ".scn", ".ndpi", ".mrxs")
 _PAUSES_S = (0.1, 0.3, 1.0)
 
 

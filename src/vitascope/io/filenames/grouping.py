@@ -6,7 +6,7 @@ All other files are images of their own. Every path ends up in exactly one image
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.well import WellPosition
+from vitascope.io.atomic import file_name
 from vitascope.io.filenames.expand import expand
 from vitascope.io.filenames.parse import NameParts, natural, parse_name, split_suffix, step_folders
 from vitascope.io.filenames.unique_names import NameCandidate, name_images
@@ -38,6 +39,8 @@ class ImageGroup:
         Plate, well, field and time, where the names tell.
     scene : int or None
         Number of the image, in a file of a microscope that holds several.
+    axes : str
+        One letter for each dimension of a file that does not tell, as the user said; empty where nothing was said.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ImageGroup:
     planes: tuple[str, ...] = ()
     place: WellPosition = field(default_factory=WellPosition)
     scene: int | None = None
+    axes: str = ""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -74,7 +78,27 @@ class Member(NamedTuple):
         return _home(self.path.parts[:-1], self.levels)
 
 
-def find_groups(paths: Iterable[str | os.PathLike[str]], pattern: str | None = None) -> list[ImageGroup]:
+@dataclass(frozen=True)
+class Inside:
+    """What files themselves say of the images in them.
+
+    Parameters
+    ----------
+    sets : sequence of tuple of Path
+        Files that hold parts of one image, in the order of their planes.
+    scenes : mapping of Path to sequence of (int, str, WellPosition)
+        Number, name and place of each image, of files that hold several.
+    """
+
+    sets: Sequence[tuple[Path, ...]] = ()
+    scenes: Mapping[Path, Sequence[tuple[int, str, WellPosition]]] = field(default_factory=dict)
+
+
+def find_groups(
+    paths: Iterable[str | os.PathLike[str]],
+    pattern: str | None = None,
+    look_inside: Callable[[list[Path]], Inside] | None = None,
+) -> list[ImageGroup]:
     """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
 
     Parameters
@@ -83,6 +107,8 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], pattern: str | None = N
     pattern : str, optional
         Pattern that overrides the layouts known by name, see
         :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
+    look_inside : callable, optional
+        Tells what the files say of their images, which counts before their names.
 
     Returns
     -------
@@ -100,9 +126,22 @@ def find_groups(paths: Iterable[str | os.PathLike[str]], pattern: str | None = N
     """
     compiled = compile_pattern(pattern) if pattern else None
     levels = folder_levels(compiled) if compiled else 0
-    bundles = bundle(Member(path, parse_name(path, compiled), levels) for path in expand(paths))
-    groups = [lay_out(members) for members in bundles]
-    names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
+    members = {path: Member(path, parse_name(path, compiled), levels) for path in expand(paths)}
+    inside = look_inside(list(members)) if look_inside is not None else Inside()
+    told = {path for one in inside.sets for path in one} | set(inside.scenes)
+    bundles = bundle(member for path, member in members.items() if path not in told)
+    groups = [lay_out(of_one) for of_one in bundles]
+    candidates = [_naming(g, of_one) for g, of_one in zip(groups, bundles, strict=True)]
+    for files in inside.sets:
+        groups.append(ImageGroup("", (files,), place=members[files[0]].parts.place))
+        candidates.append(_naming(groups[-1], [members[files[0]]]))
+    for path, scenes in inside.scenes.items():
+        for number, name, place in scenes:
+            groups.append(ImageGroup("", ((path,),), place=place, scene=number))
+            candidate = _naming(groups[-1], [members[path]])
+            full = f"{candidate.full}_{name or number + 1}" if len(scenes) > 1 else candidate.full
+            candidates.append(replace(candidate, full=file_name(full), place=WellPosition(), complete=False))
+    names = name_images(candidates)
     return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
 
 

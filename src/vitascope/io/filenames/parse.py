@@ -17,7 +17,18 @@ from vitascope.io.filenames.instruments import LATE_LAYOUTS, LAYOUTS
 from vitascope.io.filenames.tokens import SEPARATORS, Token, find_keys, find_tokens
 from vitascope.io.filenames.user_patterns import folder_levels
 
-SUFFIXES = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".png", ".jpeg", ".jpg", ".bmp")
+TIFF_SUFFIXES = (".tiff", ".tif", ".tf2", ".tf8", ".btf")
+"""Names of TIFF and BigTIFF; each may follow ``.ome``."""
+
+SCENE_SUFFIXES = (".czi", ".lif", ".nd2")
+"""Files of microscopes that hold one image or several."""
+
+SUFFIXES = (
+    *(f".ome{suffix}" for suffix in (*TIFF_SUFFIXES, ".zarr")),
+    *TIFF_SUFFIXES,
+    *(".lsm", ".stk", ".zarr", ".png", ".jpeg", ".jpg", ".bmp"),
+    *SCENE_SUFFIXES,
+)
 PARTS = ("plate", "field", "time", "channel", "z")
 _STEP = re.compile(r"TimePoint[_ ]?(?P<time>\d+)|ZStep[_ ]?(?P<z>\d+)", re.IGNORECASE)
 
@@ -96,6 +107,17 @@ def split_suffix(name: str) -> tuple[str, str]:
     if dot > 4 and name[dot - 4 : dot].lower() == ".ome" and f".ome{suffix}" in SUFFIXES:
         dot -= 4
     return name[:dot], name[dot:].lower()
+
+
+def is_tiff_name(name: str) -> bool:
+    """Tell whether a name is that of a TIFF, with those of MetaMorph and Zeiss that are TIFFs too.
+
+    Examples
+    --------
+    >>> is_tiff_name("a.ome.btf"), is_tiff_name("a.stk"), is_tiff_name("a.png")
+    (True, True, False)
+    """
+    return split_suffix(name)[1].endswith((*TIFF_SUFFIXES, ".lsm", ".stk"))
 
 
 def parse_name(path: str | PurePath, pattern: re.Pattern[str] | None = None) -> NameParts:

@@ -115,7 +115,9 @@ def _count(sides: Sequence[int], block: Sequence[int]) -> int:
     return math.prod(-(-side // one) for side, one in zip(sides, block, strict=True))
 
 
-def iter_bands(array: Any, dtype: Any, rows: int) -> Iterator[tuple[tuple[int, ...], int, NDArray[Any]]]:
+def iter_bands(
+    array: Any, dtype: Any, rows: int, band_bytes: int | None = None
+) -> Iterator[tuple[tuple[int, ...], int, NDArray[Any]]]:
     """Compute an array band by band: whole rows of one plane at a time.
 
     Parameters
@@ -124,7 +126,9 @@ def iter_bands(array: Any, dtype: Any, rows: int) -> Iterator[tuple[tuple[int, .
     dtype : dtype
         What the values are converted to.
     rows : int
-        Bands hold a multiple of so many rows, up to 128 MiB; the last of a plane may hold fewer.
+        Bands hold a multiple of so many rows; the last of a plane may hold fewer.
+    band_bytes : int, optional
+        Up to which they do; 128 MiB by default.
 
     Yields
     ------
@@ -133,7 +137,7 @@ def iter_bands(array: Any, dtype: Any, rows: int) -> Iterator[tuple[tuple[int, .
     """
     *leading, height, width = (int(side) for side in array.shape)
     per_row = max(width * max(np.dtype(dtype).itemsize, np.dtype(array.dtype).itemsize), 1)
-    step = rows * max(1, BAND_BYTES // (rows * per_row))
+    step = rows * max(1, (band_bytes or BAND_BYTES) // (rows * per_row))
     for index in itertools.product(*(range(side) for side in leading)):
         for start in range(0, height, step):
             part = array[(*index, slice(start, min(start + step, height)))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,55 @@ import dask.array as da
 import numpy as np
 
 from vitascope.core.aliases import old_keywords
-from vitascope.core.errors import ParameterError, ReaderError
+from vitascope.core.axes import axes_hint
+from vitascope.core.errors import AxesUnknownError, ParameterError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.well import WellPosition
+from vitascope.io.filenames import grouping
 from vitascope.io.filenames.expand import is_zarr
-from vitascope.io.filenames.grouping import ImageGroup, find_groups
-from vitascope.io.filenames.parse import split_suffix
+from vitascope.io.filenames.grouping import ImageGroup, Inside
+from vitascope.io.filenames.parse import is_tiff_name, split_suffix
 from vitascope.io.images.limits import EAGER_BYTES
+from vitascope.io.images.ome_sets import find_sets, open_set
 from vitascope.io.images.ome_zarr import open_zarr
 from vitascope.io.images.raster import open_raster
 from vitascope.io.images.tiff import open_tiff
-from vitascope.io.images.vendor import open_scene
+from vitascope.io.images.vendor import is_vendor_file, list_scenes, open_only_scene, open_scene
 
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
+
+
+def find_groups(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], pattern: str | None = None
+) -> list[ImageGroup]:
+    """Turn files, folders and quoted globs into images, by what files say of the images in them, then by their names.
+
+    Files whose OME-XML says that they hold parts of one image are one image. A file of a microscope with several
+    images is as many. The headers of TIFF files are read where several are given, and those of CZI, LIF and ND2.
+
+    Parameters
+    ----------
+    paths, pattern
+        As in :func:`vitascope.io.filenames.grouping.find_groups`, which looks at the names.
+
+    Raises
+    ------
+    ReaderError, IncompleteError, ParameterError
+        As there.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return grouping.find_groups(given, pattern, look_inside)
+
+
+def look_inside(paths: list[Path]) -> Inside:
+    """Tell what files say of their images; one that cannot be read says nothing here, and why when it is opened."""
+    sets = find_sets(paths) if sum(is_tiff_name(path.name) for path in paths) > 1 else []
+    scenes = {}
+    for path in paths:
+        if is_vendor_file(path):
+            with suppress(VitascopeError):
+                scenes[path] = [(scene.index, scene.name, WellPosition()) for scene in list_scenes(path)]
+    return Inside(sets, {path: found for path, found in scenes.items() if found})
 
 
 @old_keywords
@@ -61,8 +99,7 @@ def read_images(
     ParameterError
         If ``pattern``, ``pixel_size_um`` or ``axes`` cannot be used.
     """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern)]
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(paths, pattern)]
 
 
 @old_keywords
@@ -72,22 +109,27 @@ def read_image(
     pattern: str | None = None,
     pixel_size_um: float | None = None,
     axes: str | None = None,
+    fallback_axes: str = "",
 ) -> Micrograph:
-    """Read one image, from a file or from all its planes and channels; parameters as in :func:`read_images`.
+    """Read one image, from a file or from all its planes and channels; other parameters as in :func:`read_images`.
+
+    Parameters
+    ----------
+    fallback_axes : str
+        Axes where the files do not tell; ``axes`` holds whatever they say.
 
     Raises
     ------
     ReaderError
         If the paths are not exactly one image.
     """
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    groups = find_groups(given, pattern)
+    groups = find_groups(paths, pattern)
     if len(groups) != 1:
         raise ReaderError(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",
             "Give one file, or the planes and channels of one image.",
         )
-    return open_group(groups[0], pixel_size_um, axes)
+    return open_group(replace(groups[0], axes=fallback_axes), pixel_size_um, axes)
 
 
 def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes: int = EAGER_BYTES) -> Micrograph:
@@ -112,8 +154,10 @@ def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes
     """
     path = Path(path)
     suffix = split_suffix(path.name)[1]
-    if suffix.endswith((".tif", ".tiff")):
+    if is_tiff_name(path.name):
         return open_tiff(path, axes, eager_bytes)
+    if is_vendor_file(path):
+        return open_only_scene(path, axes)
     if suffix.endswith(".zarr") or is_zarr(path):
         return open_zarr(path, axes)
     return open_raster(path, axes, eager_bytes)
@@ -143,12 +187,12 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         If ``pixel_size_um`` is no length.
     """
     check_pixel_size(pixel_size_um)
-    if group.scene is not None:
-        image = open_scene(group.paths[0], group.scene)
-    elif len(group.paths) > 1:
-        image = put_together(group, pixel_size_um, axes)
-    else:
-        image = open_file(group.paths[0], axes)
+    try:
+        image = _open_files(group, pixel_size_um, axes)
+    except AxesUnknownError:
+        if axes is not None or not group.axes:
+            raise
+        image = _open_files(group, pixel_size_um, group.axes)
     names = image.channel_names
     if not names and len(group.channels) == image.sizes["C"]:
         names = group.channels
@@ -173,6 +217,14 @@ def check_pixel_size(pixel_size_um: float | None) -> None:
         )
 
 
+def _open_files(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
+    if group.scene is not None:
+        return open_scene(group.paths[0], group.scene, axes)
+    if len(group.paths) > 1:
+        return open_set(group.paths, axes) or put_together(group, pixel_size_um, axes)
+    return open_file(group.paths[0], axes)
+
+
 def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | None) -> Micrograph:
     """Stack the files of a group by channel and z, into C, Z and what each file holds.
 
@@ -183,9 +235,13 @@ def put_together(group: ImageGroup, pixel_size_um: float | None, axes: str | Non
         several planes or channels itself.
     """
     each = EAGER_BYTES // len(group.paths)
-    images = {path: open_file(path, axes, each) for path in group.paths}
-    first = images[group.paths[0]]
     stacked = "".join(axis for axis, count in (("C", len(group.grid)), ("Z", len(group.grid[0]))) if count > 1)
+    try:
+        images = {path: open_file(path, axes, each) for path in group.paths}
+    except AxesUnknownError as error:
+        left = tuple(one for one in error.readings if not set(one) & set(stacked))
+        raise AxesUnknownError(error.message, axes_hint(left or error.readings), readings=left) from error
+    first = images[group.paths[0]]
     for path, image in images.items():
         _check_alike(first, image, group.paths[0], path, pixel_size_um is None)
         for axis in stacked:

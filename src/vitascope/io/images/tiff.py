@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +14,33 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
+from vitascope.core.axes import UNKNOWN, complete_axes
 from vitascope.core.errors import IncompleteError, InputError, ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.filenames.expand import persistently, unreadable
 from vitascope.io.filenames.parse import split_suffix
 from vitascope.io.images.lazy import FileArray
 from vitascope.io.images.limits import EAGER_BYTES, check_declared, check_memory, count_bytes
-from vitascope.io.images.tiff_metadata import OmeImage, read_ome, read_scale
+from vitascope.io.images.ome_planes import OmePart, check_whole, find_part
+from vitascope.io.images.ome_xml import read_ome
+from vitascope.io.images.tiff_log import quiet_tifffile
+from vitascope.io.images.tiff_metadata import read_scale
 from vitascope.io.images.tiff_validation import check_structure
+from vitascope.io.images.tiff_values import COLOUR, as_told
 from vitascope.io.images.units import Scale
 
-_COLOUR = (2, 5, 6, 8, 9, 10)  # RGB, CMYK, YCbCr and the Lab kinds
+_KNOWN = "TCZYXSIQ" + UNKNOWN  # tifffile calls what nothing tells I (pages) or Q
+_OTHER_AXES = {
+    "P": "positions", "R": "regions", "M": "tiles of a mosaic", "E": "wavelengths", "L": "wavelengths", "A": "angles",
+    "H": "lifetimes", "V": "views",
+}  # fmt: skip
 
 
 def open_tiff(path: Path, axes: str | None = None, eager_bytes: int = EAGER_BYTES) -> Micrograph:
     """Open the image of a TIFF file.
 
-    Pages whose meaning the file does not tell are planes of a stack. Of a file with images of several sizes the
-    largest is taken.
+    What OME-XML, ImageJ and other writers say of the pages is used; where nothing tells what they are, the axes must be
+    given. Values become what the tags say they mean. Of a file with images of several sizes the largest is taken.
 
     Parameters
     ----------
@@ -53,7 +60,9 @@ def open_tiff(path: Path, axes: str | None = None, eager_bytes: int = EAGER_BYTE
     ReaderError
         If the file is no TIFF, damaged, too large, or packed in a way that is not known.
     IncompleteError
-        If planes are missing, or the file ends before its pixels do.
+        If planes are missing or lie in another file, or the file ends before its pixels do.
+    AxesUnknownError
+        If nothing tells what a third dimension is.
     InputError
         If it is a colour picture, or has more than five dimensions.
     """
@@ -65,39 +74,23 @@ def open_tiff(path: Path, axes: str | None = None, eager_bytes: int = EAGER_BYTE
         raise unreadable(path, error) from error
 
 
-@contextmanager
-def quiet_tifffile() -> Iterator[None]:
-    """Keep tifffile's log lines of this thread from the user: what matters is checked and said in words."""
-    thread = threading.get_ident()
-
-    def other_threads_only(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(other_threads_only)
-    try:
-        yield
-    finally:
-        logger.removeFilter(other_threads_only)
-
-
 def _open(path: Path, axes: str | None, eager_bytes: int) -> Micrograph:
     pages = check_structure(path)
-    with ExitStack() as stack:
-        stack.enter_context(quiet_tifffile())
-        tif = stack.enter_context(tifffile.TiffFile(path))
-        ome = read_ome(tif.pages.first.description, path.name) if tif.is_ome else None
-        if ome is not None and ome.elsewhere:
-            # The pages at hand are read as a stack: no other file is opened because this one names it.
-            tif = stack.enter_context(tifffile.TiffFile(path, is_ome=False))
-        series = _main_series(tif, path)
-        _check_whole(tif, series, ome, pages, path)
-        letters = _axes_of(series, path) if axes is None else axes
-        scale = ome.scale if ome is not None else read_scale(tif)
-        return _micrograph(path, _pixels(series, path, eager_bytes), letters, scale)
+    with quiet_tifffile(), tifffile.TiffFile(path) as tif:
+        if tif.is_ome:
+            part = find_part(path, read_ome(tif.pages.first.description, path.name), pages)
+            check_whole(part, pages)
+            series, scale = _ome_series(tif, part), part.image.scale
+        else:
+            series, scale = _main_series(tif, path), read_scale(tif)
+        _check_whole(tif, series, path)
+        array, flags = as_told(_pixels(series, path, eager_bytes), series.keyframe, path.name, imagej=tif.is_imagej)
+        letters = axes or _axes_of(series, path)
+        return micrograph(path, array, letters, replace(scale, flags=(*scale.flags, *flags)))
 
 
-def _micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
+def micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
+    """Put pixels and what a file says of them together."""
     channels = array.shape[axes.upper().index("C")] if "C" in axes.upper() and len(axes) == array.ndim else 1
     return Micrograph.from_array(
         array,
@@ -108,6 +101,23 @@ def _micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
         name=split_suffix(path.name)[0],
         sources=(str(path),),
         flags=scale.flags,
+    )
+
+
+def _ome_series(tif: Any, part: OmePart) -> Any:
+    """Put the pages of a file in the order that its OME-XML gives them; no other file is opened."""
+    sizes = part.image.sizes
+    lead = [axis for axis in "TCZ" if sizes[axis] > 1]
+    index = [tif.pages[part.planes[at]] for at in part.image.positions]
+    keyframe = index[0]
+    odd = [page for page in index if (page.shape, page.dtype) != (keyframe.shape, keyframe.dtype)]
+    if odd or keyframe.dtype is None:
+        raise ReaderError(
+            f"The planes of '{part.path.name}' differ in size or type of number.", "Export it again as OME-TIFF."
+        )
+    shape = (*(sizes[axis] for axis in lead), *keyframe.shape)
+    return tifffile.TiffPageSeries(
+        index, shape, keyframe.dtype, "".join(lead) + keyframe.axes, parent=tif, squeeze=False
     )
 
 
@@ -125,12 +135,10 @@ def _main_series(tif: Any, path: Path) -> Any:
     return largest[0]
 
 
-def _check_whole(tif: Any, series: Any, ome: OmeImage | None, pages: int, path: Path) -> None:
+def _check_whole(tif: Any, series: Any, path: Path) -> None:
     """Refuse a file that promises more than it holds: readers put zeros where planes are missing."""
     held, promised = len(series.pages) - sum(page is None for page in series.pages), len(series.pages)
-    if ome is not None and not ome.elsewhere and ome.images == 1 and ome.planes > pages:
-        held, promised = pages, ome.planes
-    if tif.is_imagej:
+    if tif.is_imagej and not tif.is_ome:
         stated = int((tif.imagej_metadata or {}).get("images", 1))
         planes = math.prod(side for side, axis in zip(series.shape, series.axes, strict=True) if axis not in "YXS")
         if stated > planes:
@@ -163,21 +171,29 @@ def _check_codec(page: Any, path: Path) -> None:
 
 
 def _axes_of(series: Any, path: Path) -> str:
-    """Turn tifffile's letters into TCZYX and S; those that tell nothing become Z, then C, then T."""
+    """Turn tifffile's letters into TCZYX and S; those that tell nothing are asked for where they are longer than one.
+
+    Raises
+    ------
+    AxesUnknownError
+        If nothing tells what a dimension is.
+    InputError
+        If the file tells that one is something else, such as positions or angles.
+    """
     letters = list(series.axes)
-    if "S" in letters and int(series.keyframe.photometric) not in _COLOUR:
-        letters[letters.index("S")] = "C" if "C" not in letters else "Q"
-    unknown = [i for i, letter in enumerate(letters) if letter not in "TCZYXS"]
-    free = [letter for letter in "TCZ" if letter not in letters]
-    if len(unknown) > len(free):
+    if "S" in letters and int(series.keyframe.photometric) not in COLOUR:
+        letters[letters.index("S")] = "C" if "C" not in letters else UNKNOWN
+    strange = [a for a, side in zip(letters, series.shape, strict=True) if a not in _KNOWN and side > 1]
+    if strange:
+        what = _OTHER_AXES.get(strange[0], strange[0])
         raise InputError(
-            f"'{path.name}' has {len(letters)} dimensions ({series.axes}); 2 to 5 can be read.",
-            "Save one field or one time series.",
+            f"'{path.name}' has {series.shape[letters.index(strange[0])]} {what}, which are no times, channels or "
+            "planes.",
+            "Save one of them as a file of its own, or name the axes with --axes.",
             flag="wrong_dimensions",
         )
-    for i, letter in zip(unknown, free[len(free) - len(unknown) :], strict=True):
-        letters[i] = letter
-    return "".join(letters)
+    told = "".join(letter if letter in "TCZYXS" else UNKNOWN for letter in letters)
+    return complete_axes(told, series.shape, path.name)
 
 
 def _pixels(series: Any, path: Path, eager_bytes: int) -> Any:

@@ -1,112 +1,17 @@
-"""What a TIFF says of pixel sizes and channels: OME-XML, ImageJ, MetaMorph, resolution tags."""
+"""What a TIFF without OME-XML says of pixel sizes and channels: ImageJ, MetaMorph, Zeiss, Olympus, resolution tags."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
 from typing import Any
 from xml.etree import ElementTree
 
-from vitascope.core.errors import ReaderError
-from vitascope.io.images.units import Scale, scale_from, to_um
+from vitascope.io.images.units import Scale, scale_from, square_sides, to_um
 
 # Resolutions of printers and screens, which programs write without having measured anything.
 PRINT_DPI = (72, 96, 150, 200, 254, 300, 350, 360, 400, 600, 720, 1200, 1440, 2400, 2880, 4800)
 PLAUSIBLE_UM = (0.01, 100.0)
-_MAX_XML = 2**26
-
-
-@dataclass(frozen=True)
-class OmeImage:
-    """What OME-XML says of the first image of a file.
-
-    Parameters
-    ----------
-    scale : Scale
-    planes : int
-        Planes that the XML promises for this image.
-    images : int
-        Images that the XML lists.
-    elsewhere : bool
-        Whether some of the planes lie in other files.
-    """
-
-    scale: Scale
-    planes: int
-    images: int
-    elsewhere: bool
-
-
-def read_ome(xml: str, name: str) -> OmeImage:
-    """Read sizes, channel names and the number of planes from OME-XML.
-
-    Parameters
-    ----------
-    xml : str
-    name : str
-        Of the file.
-
-    Returns
-    -------
-    OmeImage
-
-    Raises
-    ------
-    ReaderError
-        If the XML is broken, or defines entities (these can name other files, or grow without end).
-
-    References
-    ----------
-    OME-TIFF specification, https://docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff/specification.html
-    """
-    hint = "Export the file again as OME-TIFF."
-    if len(xml) > _MAX_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
-        raise ReaderError(f"The OME-XML of '{name}' defines entities, or is too long: it is not read.", hint)
-    try:
-        root = ElementTree.fromstring(xml)
-        images = _children(root, "Image")
-        pixels = _children(images[0], "Pixels")[0] if images else None
-        if pixels is None:
-            return OmeImage(Scale(), 0, 0, True)
-        channels = _children(pixels, "Channel")
-        samples = [int(channel.get("SamplesPerPixel", 1)) for channel in channels]
-        planes = int(pixels.get("SizeT", 1)) * int(pixels.get("SizeZ", 1))
-        planes *= len(channels) if any(s > 1 for s in samples) else int(pixels.get("SizeC", 1))
-        names = tuple(channel.get("Name", "") for channel in channels)
-        scale = scale_from(
-            (_number(pixels, "Y"), _number(pixels, "X"), _number(pixels, "Z")),
-            (_unit(pixels, "Y"), _unit(pixels, "X"), _unit(pixels, "Z")),
-            names if any(names) and not any(s > 1 for s in samples) else (),
-        )
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ReaderError(f"The OME-XML of '{name}' is broken: {error}.", hint) from error
-    return OmeImage(scale, planes, len(images), _lies_elsewhere(root, name))
-
-
-def _children(element: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
-    return [child for child in element if child.tag.rpartition("}")[2] == tag]
-
-
-def _number(pixels: ElementTree.Element, axis: str) -> float | None:
-    text = pixels.get(f"PhysicalSize{axis}")
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        return None
-
-
-def _unit(pixels: ElementTree.Element, axis: str) -> str:
-    return pixels.get(f"PhysicalSize{axis}Unit", "µm")
-
-
-def _lies_elsewhere(root: ElementTree.Element, name: str) -> bool:
-    """Tell whether planes lie in other files: more than one file is named, or the one named is not this."""
-    named = [element for element in root.iter() if element.tag.rpartition("}")[2] == "UUID"]
-    uuids = {element.text: element.get("FileName", "") for element in named}
-    if _children(root, "BinaryOnly") or len(uuids) > 1:
-        return True
-    own = root.get("UUID")
-    return any(uuid != own and file.lower() != name.lower() for uuid, file in uuids.items())
 
 
 def read_scale(tif: Any) -> Scale:
@@ -119,21 +24,67 @@ def read_scale(tif: Any) -> Scale:
     Returns
     -------
     Scale
-        From ImageJ, MetaMorph or, where plausible, the resolution tags.
+        From ImageJ, MetaMorph, Micro-Manager, LSM, Aperio or, where plausible, the resolution tags.
     """
     page = tif.pages.first
+    if tif.is_lsm:
+        return _lsm(tif.lsm_metadata or {})
+    if tif.is_micromanager:
+        of_plane = page.tags.get("MicroManagerMetadata")
+        of_plane = of_plane.value if of_plane is not None and isinstance(of_plane.value, dict) else {}
+        found_scale = _micromanager({**(tif.micromanager_metadata or {}), **of_plane})
+        if found_scale.pixel_size_um is not None:
+            return found_scale
+    if tif.is_svs:
+        return _aperio(page.description or "")
     if tif.is_imagej:
         return _imagej(tif.imagej_metadata or {}, page)
     if tif.is_stk:
         found = tif.stk_metadata or {}
         if found.get("SpatialCalibration"):
             unit = str(found.get("CalibrationUnits", ""))
-            return scale_from((found.get("YCalibration"), found.get("XCalibration"), None), (unit, unit, ""))
+            y, x = square_sides((found.get("YCalibration"), unit), (found.get("XCalibration"), unit))
+            return scale_from((y[0], x[0], None), (unit, unit, ""))
         return Scale()
     description = page.description or ""
     if "spatial-calibration-x" in description:
         return _metamorph(description)
     return _resolution(page)
+
+
+def _lsm(found: dict[str, Any]) -> Scale:
+    """Read voxel sizes, in metres, and the names of channels of a Zeiss LSM."""
+    sizes = [_length(found.get(f"VoxelSize{axis}")) for axis in "YXZ"]
+    colours = found.get("ChannelColors")
+    names = tuple(str(name) for name in colours.get("ColorNames") or ()) if isinstance(colours, dict) else ()
+    return scale_from((sizes[0], sizes[1], sizes[2]), ("m", "m", "m"), names)
+
+
+def _micromanager(found: dict[str, Any]) -> Scale:
+    """Read what Micro-Manager writes beside the pixels, in µm: of the whole stack, or of one plane."""
+    summary = found.get("Summary")
+    told = {**found, **(summary if isinstance(summary, dict) else {})}
+    size = _length(told.get("PixelSize_um") or told.get("PixelSizeUm"))
+    step = _length(told.get("z-step_um"))
+    names = told.get("ChNames")
+    channels = tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
+    return scale_from((size, size, step), ("um", "um", "um"), channels)
+
+
+def _aperio(description: str) -> Scale:
+    """Read ``MPP = 0.499``, micrometres per pixel, from a slide's description."""
+    told = re.search(r"\|\s*MPP\s*=\s*([\d.]+)", description)
+    size = _length(told[1]) if told else None
+    return scale_from((size, size, None), ("um", "um", ""))
+
+
+def _length(value: Any) -> float | None:
+    """Turn text or a number into a length above zero; None where it is none."""
+    try:
+        length = float(value)
+    except (TypeError, ValueError):
+        return None
+    return length if math.isfinite(length) and length > 0 else None
 
 
 def _imagej(found: dict[str, Any], page: Any) -> Scale:
@@ -158,11 +109,12 @@ def _metamorph(description: str) -> Scale:
     if found.get("spatial-calibration-state", "on").casefold() in ("off", "0", "false"):
         return Scale()
     try:
-        y, x = (float(found[f"spatial-calibration-{axis}"] or "nan") for axis in "yx")
-    except (KeyError, ValueError):
+        height, width = (float(found.get(f"spatial-calibration-{axis}") or "nan") for axis in "yx")
+    except ValueError:
         return Scale()
     unit = found.get("spatial-calibration-units", "")
-    return scale_from((y, x, None), (unit, unit, ""))
+    y, x = square_sides((height, unit), (width, unit))
+    return scale_from((y[0], x[0], None), (unit, unit, ""))
 
 
 def _densities(page: Any) -> tuple[float, float]:

@@ -48,6 +48,27 @@ def to_um(value: float | None, unit: str) -> float | None:
     return float(f"{value * factor:.12g}")
 
 
+def square_sides(
+    y: tuple[float | None, str], x: tuple[float | None, str]
+) -> tuple[tuple[float | None, str], tuple[float | None, str]]:
+    """Give a pixel of which a file tells one side alone the same height and width.
+
+    Parameters
+    ----------
+    y, x : tuple of float or None, and str
+        Size and unit.
+
+    Examples
+    --------
+    >>> square_sides((None, ""), (0.65, "µm"))
+    ((0.65, 'µm'), (0.65, 'µm'))
+    """
+    told = [size is not None and math.isfinite(size) and size > 0 for size, _ in (y, x)]
+    if told == [True, False]:
+        return y, y
+    return (x, x) if told == [False, True] else (y, x)
+
+
 def scale_from(
     size_yxz: tuple[float | None, float | None, float | None],
     unit_yxz: tuple[str, str, str],

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vitascope.io.images.lazy import FileArray
 from vitascope.io.images.limits import check_declared
 
 _MAX_JSON = 2**26
+_MAX_CHUNKS = 2**26
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class ChunkGrid:
     prefix, separator : str
         A chunk's file is ``prefix`` and its indices joined by ``separator``.
     names : tuple of str
-        Names of the dimensions; empty where there are none.
+        Names of the dimensions, empty text for one without; no names at all where there are none.
+    filled : bool
+        Whether there is a fill value, which chunks that are not there hold.
     """
 
     shape: tuple[int, ...]
@@ -42,6 +46,7 @@ class ChunkGrid:
     prefix: str
     separator: str
     names: tuple[str, ...] = ()
+    filled: bool = True
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -115,41 +120,72 @@ def read_grid(folder: Path) -> ChunkGrid:
         or separator not in (".", "/")
     ):
         raise broken
-    return ChunkGrid(shape, chunks, prefix, separator, tuple(str(name) for name in names) if all(names) else ())
+    filled = found.get("fill_value") is not None
+    return ChunkGrid(shape, chunks, prefix, separator, tuple(str(name or "") for name in names), filled)
 
 
-def count_chunks(folder: Path, grid: ChunkGrid) -> int:
-    """Count the chunk files of an array that are there and not empty."""
+def present_chunks(folder: Path, grid: ChunkGrid) -> NDArray[np.bool_]:
+    """Tell which chunk files of an array are there.
+
+    Parameters
+    ----------
+    folder : Path
+    grid : ChunkGrid
+
+    Returns
+    -------
+    array, shape as ``grid.counts``, bool
+
+    Raises
+    ------
+    ReaderError
+        If the array declares more than 2^26 chunks.
+    """
+    if math.prod(grid.counts) > _MAX_CHUNKS:
+        raise ReaderError(
+            f"'{folder}' declares {math.prod(grid.counts):,} chunks, more than can be.",
+            "Write it again in larger chunks.",
+            flag="too_large",
+        )
     number = r"(\d+)"
     key = re.compile(re.escape(grid.prefix) + re.escape(grid.separator).join([number] * len(grid.shape)))
-    found = 0
+    found = np.zeros(grid.counts, bool)
     for parent, _, files in os.walk(folder):
         above = os.path.relpath(parent, folder).replace(os.sep, "/")
         for file in files:
             match = key.fullmatch(file if above == "." else f"{above}/{file}")
             if match and all(int(i) < count for i, count in zip(match.groups(), grid.counts, strict=True)):
-                found += 1
+                found[tuple(int(i) for i in match.groups())] = True
     return found
 
 
 class ZarrSource(FileArray):
     """A zarr array on disk, opened once and read part by part.
 
+    Writers may leave out chunks that hold the fill value and nothing else; those are counted.
+
     Parameters
     ----------
     folder : Path
-    sparse : bool
-        Whether chunks may be missing and then hold the fill value, as in label images.
+    complete : bool
+        Whether it is known that all chunks were written, as in arrays of our own.
+    listed : collection of str
+        Paths of chunks inside the folder that a list of files says were there.
+
+    Attributes
+    ----------
+    left_out : int
+        Chunks that are not there and hold the fill value.
 
     Raises
     ------
     ReaderError
         If metadata are broken or more pixels are declared than are read.
     IncompleteError
-        If chunks are missing.
+        If chunks are missing that were written, or that have no fill value.
     """
 
-    def __init__(self, folder: Path, sparse: bool = False) -> None:
+    def __init__(self, folder: Path, complete: bool = False, listed: Collection[str] = ()) -> None:
         self.grid = read_grid(folder)
         check_declared(folder.name, self.grid.shape, "uint8")
         try:
@@ -157,27 +193,28 @@ class ZarrSource(FileArray):
         except Exception as error:
             raise unreadable(folder, error) from error
         super().__init__(folder, self.grid.shape, self.array.dtype)
-        self.sparse = sparse
-        total = math.prod(self.grid.counts)
-        present = total if sparse else count_chunks(folder, self.grid)
-        if present < total:
+        self.present = present_chunks(folder, self.grid)
+        self.left_out = int(self.present.size - np.count_nonzero(self.present))
+        missing = self.left_out if complete or not self.grid.filled else 0
+        if not missing and listed and self.left_out:
+            absent = (self.grid.key(tuple(int(i) for i in at)) for at in np.argwhere(~self.present))
+            missing = sum(key in listed for key in absent)
+        if missing:
             raise IncompleteError(
-                f"{total - present} of {total} chunks of '{folder}' are missing.",
-                "Copy it again from its source. If they were left out because they are empty, "
-                "write the array again with empty chunks included.",
+                f"{missing} of {self.present.size} chunks of '{folder}' are missing.",
+                "They were written once: copy it again from its source.",
             )
 
     def read(self, key: tuple[slice, ...]) -> NDArray[Any]:
         """Read a part, checking that the chunks it touches are still there."""
-        if not self.sparse:
-            touched = [
-                range(part.start // chunk, -(-part.stop // chunk))
-                for part, chunk in zip(key, self.grid.chunks, strict=True)
-            ]
-            for indices in itertools.product(*touched):
-                if not (self.path / self.grid.key(indices)).is_file():
-                    raise IncompleteError(
-                        f"Chunk {self.grid.key(indices)} of '{self.path}' has gone.",
-                        "Check that the drive is connected.",
-                    )
+        touched = [
+            range(part.start // chunk, -(-part.stop // chunk))
+            for part, chunk in zip(key, self.grid.chunks, strict=True)
+        ]
+        for indices in itertools.product(*touched):
+            if self.present[indices] and not (self.path / self.grid.key(indices)).is_file():
+                raise IncompleteError(
+                    f"Chunk {self.grid.key(indices)} of '{self.path}' has gone.",
+                    "Check that the drive is connected.",
+                )
         return np.asarray(self.array[key])

@@ -45,7 +45,7 @@ class Export:
 
 
 def export_plate(plate: Plate, path: Path, version: Version = "0.5") -> ProgressGenerator[Export]:
-    """Write all images of a plate, pixel for pixel, one resolution each; every chunk is written, empty ones too.
+    """Write all images of a plate, pixel for pixel, with pyramids and checksums; empty chunks are written too.
 
     Parameters
     ----------

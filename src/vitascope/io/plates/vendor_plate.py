@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vitascope.core.errors import ReaderError
@@ -13,6 +14,8 @@ from vitascope.io.images.vendor import list_scenes
 from vitascope.io.plates.image_folder import site_name
 from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 
+_REGION = re.compile(r"TR\d+(-\w+)?", re.IGNORECASE)
+_POSITION = re.compile(r"P\d+(-\w+)?", re.IGNORECASE)
 _ROW_AND_COLUMN = re.compile(r"(?:\A|.*/)(A[A-F]|[A-P])/(\d{1,2})(?:/|\Z)")
 
 
@@ -39,8 +42,8 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
     sites: list[Site] = []
     fields: dict[str, int] = {}
     strangers = []
-    for scene in scenes:
-        well = scene_well(scene.name)
+    wells = scene_wells([scene.name if scene.in_well else "" for scene in scenes])
+    for scene, well in zip(scenes, wells, strict=True):
         if not well:
             strangers.append(scene.name or str(scene.index))
             continue
@@ -56,12 +59,13 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
                 group=group,
                 pixel_size_um=scene.pixel_size_um,
                 z_step_um=scene.z_step_um,
+                problem=scene.problem,
             )
         )
     if not sites:
         raise ReaderError(
             f"None of the {len(scenes)} images in '{path.name}' is called after a well.",
-            "Give it as an image, or export the wells as OME-TIFF.",
+            f"Run its images without wells: vitascope run TASK '{path.name}' -o OUT.",
         )
     warnings = (f"{len(strangers)} images are called after no well: {strangers[0]} …",) if strangers else ()
     rows, columns = plate_shape([site.well for site in sites], size)
@@ -75,6 +79,25 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
         sites=tuple(sorted(sites, key=site_order)),
         warnings=warnings,
     )
+
+
+def scene_wells(names: Sequence[str]) -> list[str]:
+    """Find the wells in the names of all scenes of a file; empty for those that name none.
+
+    ``P1`` is what ZEN calls a position and ``TR1`` a tile region: beside tile regions, or where all wells would lie
+    in row P, it is no well.
+
+    Examples
+    --------
+    >>> scene_wells(["TR1", "P1"]), scene_wells(["P1", "P2"]), scene_wells(["O1", "P1"])
+    (['', ''], ['', ''], ['O01', 'P01'])
+    """
+    wells = [scene_well(name) for name in names]
+    regions = any(_REGION.fullmatch(name.strip()) for name in names)
+    others = any(well and not _POSITION.fullmatch(name.strip()) for name, well in zip(names, wells, strict=True))
+    if others and not regions:
+        return wells
+    return ["" if _POSITION.fullmatch(name.strip()) else well for name, well in zip(names, wells, strict=True)]
 
 
 def scene_well(name: str) -> str:

@@ -80,7 +80,8 @@ class PlatePictures:
         group = {"ome": {"version": "0.5", "labels": titles}}
         zarr.open_group(str(folder / "labels"), mode="w", zarr_format=3, attributes=group)
         for output, title in zip(labels, titles, strict=True):
-            fill_ome_zarr(folder / "labels" / title, make_picture(output, stem, stem, self.task, sizes_um))
+            picture = make_picture(output, stem, stem, self.task, sizes_um)
+            fill_ome_zarr(folder / "labels" / title, picture, source="../../")
 
 
 def image_path(place: WellPosition) -> str:

@@ -20,7 +20,7 @@ from vitascope.io.filenames.expand import unreadable
 from vitascope.io.filenames.parse import natural
 from vitascope.io.images.ome_zarr import OWN_NOTES, read_attributes
 from vitascope.io.images.read import open_file
-from vitascope.io.images.tiff import quiet_tifffile
+from vitascope.io.images.tiff_log import quiet_tifffile
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
 from vitascope.io.tables.csv_append import any_text, uncell
 

@@ -89,7 +89,7 @@ def labelled_images_of(
     """Return the labelled images of a data set, their images not read, and what is wrong with its table."""
     if data.amounts is None:
         return find_labelled_images(data, names, folder), ()
-    found = find_amounts(data.amounts, names[0], folder)
+    found = find_amounts(data.amounts, names[0], folder, data.axes)
     return list(found.labelled_images), found.problems
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vitascope.core.card import InputSpec
-from vitascope.core.errors import InputError, TrainingError
+from vitascope.core.errors import AxesUnknownError, InputError, TrainingError
+from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess_volume import prepare_volume
 from vitascope.engine.select_planes import find_channels
@@ -216,18 +217,34 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[S
         for number, pair in enumerate(data.pairs):
             yield Progress(number, len(data.pairs), f"reading {data.name}")
             if "classes" in pair.targets:
-                found.append(_labelled(pair, folder, recipe))
+                found.append(_labelled(pair, folder, recipe, data.axes))
                 continue
             colour = next((c for c in single if c in pair.targets), None)
             if colour is None:
                 raise InputError(f"{pair.image} has neither 'classes' nor 'live' or 'dead' cells.", "Name one of them.")
-            image = np.asarray(read_image(folder / pair.image).array)
-            truth = np.asarray(read_image(folder / pair.targets[colour]).array)
+            image = np.asarray(read_stack(folder / pair.image, data.axes).array)
+            truth = np.asarray(read_stack(folder / pair.targets[colour]).array)
             _check_shapes(pair.image, image.shape, truth.shape)
             single[colour].append((pair, image, truth))
     for live in single["live"]:
         found += [compose(live, dead, recipe.volumes) for dead in single["dead"] if _may_meet(recipe, live[0], dead[0])]
     return found
+
+
+def read_stack(path: Path, axes: str = "") -> Micrograph:
+    """Read a volume: what is trained on here are stacks of planes, where a file does not tell.
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be read.
+    """
+    try:
+        return read_image(path, fallback_axes=axes)
+    except AxesUnknownError as error:
+        if "ZYX" not in error.readings:
+            raise
+        return read_image(path, axes="ZYX")
 
 
 def _may_meet(recipe: Recipe, live: ImagePair, dead: ImagePair) -> bool:
@@ -241,11 +258,11 @@ def _check_shapes(name: str, image: tuple[int, ...], truth: tuple[int, ...]) -> 
         raise InputError(f"{name} has shape {image}, its labels {truth}.", "Both are one stack of planes.")
 
 
-def _labelled(pair: ImagePair, folder: Path, recipe: Recipe) -> Stack:
+def _labelled(pair: ImagePair, folder: Path, recipe: Recipe, axes: str) -> Stack:
     """Read a stack with painted classes; painted planes are enough, what is 0 is ignored."""
     assert recipe.volumes is not None
-    image = read_image(folder / pair.image)
-    classes = np.asarray(read_image(folder / pair.targets["classes"]).array)
+    image = read_stack(folder / pair.image, axes)
+    classes = np.asarray(read_stack(folder / pair.targets["classes"]).array)
     _check_shapes(pair.image, tuple(image.array.shape), classes.shape)
     if classes.max() > len(recipe.targets) + 1:
         raise InputError(

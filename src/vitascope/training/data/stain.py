@@ -169,7 +169,7 @@ def counted(pair: Pair, k: int) -> NDArray[np.float32]:
 
 def _read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
     """Read an image all of whose files the recipe lists with their hash."""
-    image = read_image(str(folder / name))
+    image = read_image(str(folder / name), fallback_axes=data.axes)
     for source in image.sources:
         file = Path(source).relative_to(folder).as_posix()
         if file not in data.sha256:

@@ -117,7 +117,7 @@ def amounts_of(data: DataSet, target: str, recipe_folder: Path) -> list[float]:
         return truths(data.simulated)
     folder = find_data(data, recipe_folder)
     if data.amounts is not None:
-        labelled_images = list(find_amounts(data.amounts, target, folder).labelled_images)
+        labelled_images = list(find_amounts(data.amounts, target, folder, data.axes).labelled_images)
     else:
         labelled_images = find_labelled_images(data, (target,), folder)
     return [labelled.labels[target] for labelled in labelled_images]
