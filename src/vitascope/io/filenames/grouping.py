@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.well import WellPosition
-from vitascope.io.filenames.expand import expand
-from vitascope.io.filenames.parse import NameParts, natural, parse_name, split_suffix, step_folders
+from vitascope.io.filenames.expand import expand, is_zarr
+from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, left_out, marked
+from vitascope.io.filenames.member import Member
+from vitascope.io.filenames.parse import natural, parse_name, split_suffix
+from vitascope.io.filenames.planes import check_planes, select_planes
 from vitascope.io.filenames.unique_names import NameCandidate, name_images
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
+from vitascope.io.filenames.wells import home_levels, settle_wells
 
 
 @dataclass(frozen=True)
@@ -53,63 +55,97 @@ class ImageGroup:
         return tuple(path for row in self.grid for path in row)
 
 
-class Member(NamedTuple):
-    """One file, and what its name or an index tells of it.
-
-    Parameters
-    ----------
-    path : Path
-    parts : NameParts
-    levels : int
-        Folders above the file that a pattern has read.
-    """
-
-    path: Path
-    parts: NameParts
-    levels: int = 0
-
-    @property
-    def home(self) -> Path:
-        """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
-        return _home(self.path.parts[:-1], self.levels)
-
-
-def find_groups(paths: Iterable[str | os.PathLike[str]], pattern: str | None = None) -> list[ImageGroup]:
-    """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
-
-    Parameters
-    ----------
-    paths : iterable of path
-    pattern : str, optional
-        Pattern that overrides the layouts known by name, see
-        :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
+def find_groups(
+    paths: Iterable[str | os.PathLike[str]], pattern: str | None = None, *, ties: str = "ask"
+) -> list[ImageGroup]:
+    """Turn files, folders and quoted globs into images; parameters and errors as of :func:`group_paths`.
 
     Returns
     -------
     list of ImageGroup
         In the order of folder, plate, well, field, time and name, numbers compared as numbers.
+    """
+    return group_paths(paths, pattern, ties=ties)[0]
+
+
+def group_paths(
+    paths: Iterable[str | os.PathLike[str]],
+    pattern: str | None = None,
+    *,
+    ties: str = "ask",
+    planes: str | None = None,
+) -> tuple[list[ImageGroup], tuple[str, ...]]:
+    """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Of a folder, images of the instrument that are no data (shading, dark) are left out, and of stacks and their
+        projections one is taken; files that are named one by one are all taken.
+    pattern : str, optional
+        Pattern that overrides the layouts known by name, see
+        :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
+    ties : {"ask", "leave"}
+        Where several words of the names may be the wells: refuse, or read no well.
+    planes : {"stack", "projection"}, optional
+        What is taken of a folder that holds both; by default the stack where it is complete.
+
+    Returns
+    -------
+    groups : list of ImageGroup
+        In the order of folder, plate, well, field, time and name, numbers compared as numbers.
+    warnings : tuple of str
+        Sentences on what is left out.
 
     Raises
     ------
     ReaderError
         If a path does not exist or is no image, or if two files claim the same plane of one image.
     IncompleteError
-        If a plane of one channel is missing that another channel has.
+        If a plane of one channel is missing that another channel has, or an image has not the planes asked for.
     ParameterError
-        If the pattern cannot be used or does not fit a name.
+        If the pattern cannot be used or does not fit a name, or several words may be the wells.
     """
-    compiled = compile_pattern(pattern) if pattern else None
-    levels = folder_levels(compiled) if compiled else 0
-    bundles = bundle(Member(path, parse_name(path, compiled), levels) for path in expand(paths))
+    check_planes(planes)
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    members, warnings = _selected(_members(expand(given), pattern, ties), given, planes)
+    bundles = bundle(members)
     groups = [lay_out(members) for members in bundles]
     names = name_images([_naming(g, members) for g, members in zip(groups, bundles, strict=True)])
-    return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+    named = sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+    return named, warnings
 
 
-@lru_cache(maxsize=1024)
-def _home(folders: tuple[str, ...], levels: int) -> Path:
-    """Give all files of a folder one object for it, which is hashed once."""
-    return Path(*folders[: len(folders) - (levels or len(step_folders(folders)))])
+def _members(paths: list[Path], pattern: str | None, ties: str) -> list[Member]:
+    compiled = compile_pattern(pattern) if pattern else None
+    parts = [parse_name(path, compiled) for path in paths]
+    if compiled is not None:
+        return [Member(path, one, folder_levels(compiled)) for path, one in zip(paths, parts, strict=True)]
+    parts = settle_wells(paths, parts, ties)
+    levels = home_levels(paths, parts)
+    return [Member(path, one, level) for path, one, level in zip(paths, parts, levels, strict=True)]
+
+
+def _selected(
+    members: list[Member], given: list[str | os.PathLike[str]], planes: str | None
+) -> tuple[list[Member], tuple[str, ...]]:
+    """Leave out what a folder holds beside the data; what is named one by one is taken as it is."""
+    folders = [path for path in map(Path, given) if path.is_dir() and not is_zarr(path)]
+    found, rest = [], members
+    for folder in folders:
+        found += marked([member for member in rest if member.path.is_relative_to(folder)], folder)
+        rest = [member for member in rest if not member.path.is_relative_to(folder)]
+    data = [member for member in found if member.kind in ("", PROJECTION)]
+    if not data:
+        return members, ()
+    selection = select_planes(data, planes)
+    if selection.lacking:
+        raise IncompleteError(
+            f"There is no {planes} of '{min(selection.lacking).name}'.", "Leave --planes out, or add the missing files."
+        )
+    others = {kind: [member.path for member in found if member.kind == kind] for kind in (SHADING, DARK)}
+    warnings = tuple(left_out(kind, paths) for kind, paths in others.items() if paths)
+    return [*rest, *selection.members], (*warnings, *selection.warnings)
 
 
 _Natural = tuple[tuple[int, str], ...]

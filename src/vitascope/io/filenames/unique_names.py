@@ -54,7 +54,7 @@ def name_images(images: Sequence[NameCandidate]) -> list[str]:
 
     Examples
     --------
-    >>> at = [NameCandidate("A1", Place(well="A01"), True, "", "tif", Path(f)) for f in ("x", "y")]
+    >>> at = [NameCandidate("A1", WellPosition(well="A01"), True, "", "tif", Path(f)) for f in ("x", "y")]
     >>> name_images(at)
     ['x_A01', 'y_A01']
     """

@@ -15,10 +15,14 @@ from typing import Any
 from vitascope.core.errors import IncompleteError, InputError, ParameterError, ReaderError
 from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.atomic import file_name
-from vitascope.io.filenames.expand import is_image_name, is_zarr, unreadable
-from vitascope.io.filenames.grouping import ImageGroup, Member, bundle, lay_out
+from vitascope.io.filenames.expand import is_image_name, is_thumbnail_name, is_zarr, unreadable
+from vitascope.io.filenames.grouping import ImageGroup, bundle, lay_out
+from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, THUMBNAIL, left_out, marked
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, natural, parse_among, parse_name
+from vitascope.io.filenames.planes import select_planes
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
+from vitascope.io.filenames.wells import home_levels, settle_wells
 from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 
 MOST_LEVELS = 4
@@ -41,7 +45,9 @@ def _no_collection() -> Iterator[None]:
 
 
 @_no_collection()
-def folder_plates(folder: Path, pattern: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
+def folder_plates(
+    folder: Path, pattern: str | None = None, size: int | None = None, planes: str | None = None
+) -> tuple[Plate, ...]:
     """List the plates in a folder of images and the folders below it; no file is opened.
 
     Parameters
@@ -51,6 +57,8 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
         Pattern that overrides the layouts known by name.
     size : int, optional
         Number of wells of the plates.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both; by default the stack where it is complete.
 
     Returns
     -------
@@ -61,12 +69,13 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
     ------
     ReaderError
         If the folder cannot be listed, or no file in it tells its well.
+    ParameterError
+        If several words of the names may be the wells, or there are no planes as asked for.
     """
     try:
-        members, strangers = _members(folder, pattern)
+        members, warnings = _members(folder, pattern)
     except OSError as error:
         raise unreadable(folder, error) from error
-    warnings = (_left_out("tells no well", strangers),) if strangers else ()
     by_plate: dict[tuple[Path, object], list[Member]] = {}
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
@@ -75,7 +84,7 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
         raise ReaderError(f"No image in '{folder}' tells its well.", hint)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
-        plate_of_members(name, folder, plate, size, Known(warnings=warnings))
+        plate_of_members(name, folder, plate, size, Known(warnings=warnings), planes)
         for name, plate in zip(names, by_plate.values(), strict=True)
     ]
     return tuple(sorted(plates, key=lambda plate: natural(plate.name)))
@@ -109,7 +118,12 @@ class Known:
 
 
 def plate_of_members(
-    name: str, path: Path, members: Sequence[Member], size: int | None = None, known: Known | None = None
+    name: str,
+    path: Path,
+    members: Sequence[Member],
+    size: int | None = None,
+    known: Known | None = None,
+    planes: str | None = None,
 ) -> Plate:
     """Make a plate of files whose places are known.
 
@@ -126,19 +140,23 @@ def plate_of_members(
         Number of wells.
     known : Known, optional
         What an index says.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both.
 
     Raises
     ------
     ParameterError
-        If a well lies outside a plate of this size.
+        If a well lies outside a plate of this size, or there are no planes as asked for.
     """
+    members, left_over, lacking = select_planes(members, planes)
     layouts = Counter(member.parts.layout for member in members)
     known = known or Known()
-    noticed = list(known.warnings)
+    noticed = [*known.warnings, *left_over]
     if len(layouts) > 1:
         noticed.append(f"Files are named in {len(layouts)} ways: {_counted(layouts)}.")
     found = [(_site(name, one), one[0].parts.rest) for one in bundle(members)]
     sites = [_completed(site, known) for site in _with_all_channels(_told_apart(found))]
+    sites = [_lacking(site, planes) if site.paths[0] in lacking else site for site in sites] if lacking else sites
     sites.sort(key=site_order)
     noticed += _gaps(sites)
     wells = [site.well for site in sites]
@@ -162,31 +180,91 @@ def _completed(site: Site, known: Known) -> Site:
     return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
-def _members(folder: Path, pattern: str | None) -> tuple[list[Member], list[Path]]:
-    """List the files that tell their well, and the others."""
-    compiled = compile_pattern(pattern) if pattern else None
-    levels = folder_levels(compiled) if compiled else 0
-    members: list[Member] = []
-    strangers: list[Path] = []
-    for path in list_images(folder):
+def _lacking(site: Site, planes: str | None) -> Site:
+    message = f"{site.id} has no {planes}."
+    return replace(site, problem=IncompleteError(message, "Leave --planes out, or add the missing files."))
+
+
+def _members(folder: Path, pattern: str | None) -> tuple[list[Member], tuple[str, ...]]:
+    """List the files that tell their well, and say which others are left out."""
+    thumbnails: list[Path] = []
+    paths = list(list_images(folder, thumbnails=thumbnails))
+    found = _by_pattern(paths, pattern) if pattern else _by_names(paths, folder)
+    strangers = [member.path for member in found if not member.parts.well and member.kind in ("", PROJECTION)]
+    members = [member for member in found if member.parts.well and member.kind in ("", PROJECTION)]
+    kinds = {kind: [member.path for member in found if member.kind == kind] for kind in (SHADING, DARK)}
+    said = [left_out(kind, some) for kind, some in {**kinds, THUMBNAIL: thumbnails}.items() if some]
+    if pattern is None:
+        members, odd = _without_minority(members)
+        said += [_left_out("is unlike that of the others", odd)] if odd else []
+    said += [_left_out("tells no well", strangers)] if strangers else []
+    return members, tuple(said)
+
+
+def _by_pattern(paths: Sequence[Path], pattern: str) -> list[Member]:
+    compiled = compile_pattern(pattern)
+    levels = folder_levels(compiled)
+    members = []
+    for path in paths:
         try:
-            parts = parse_name(path, compiled)
+            members.append(Member(path, parse_name(path, compiled), levels))
         except ParameterError:  # the pattern does not fit the name
-            parts = NameParts()
-        if parts.well:
-            members.append(Member(path, parts, levels))
-        else:
-            strangers.append(path)
-    layouts = {member.parts.layout for member in members}
-    if compiled is None and strangers and members:
-        among = [(path, parse_among(path, layouts)) for path in strangers]
-        members += [Member(path, parts) for path, parts in among if parts.well]
-        strangers = [path for path, parts in among if not parts.well]
-    return members, strangers
+            members.append(Member(path, NameParts()))
+    return members
 
 
-def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
+def _by_names(paths: list[Path], folder: Path) -> list[Member]:
+    """Read names by what they have in common; calibration images have no say in it."""
+    told = marked([Member(path, parse_name(path)) for path in paths], folder)
+    data = [i for i, member in enumerate(told) if member.kind in ("", PROJECTION)]
+    parts = settle_wells([paths[i] for i in data], [told[i].parts for i in data])
+    layouts = {one.layout for one in parts if one.well}
+    if layouts and not all(one.well for one in parts):
+        among = [one if one.well else parse_among(paths[i], layouts) for i, one in zip(data, parts, strict=True)]
+        parts = [new if new.well else old for new, old in zip(among, parts, strict=True)]
+    levels = home_levels([paths[i] for i in data], parts, folder)
+    for i, one, level in zip(data, parts, levels, strict=True):
+        told[i] = Member(paths[i], one, level)
+    return [member if member.kind in (SHADING, DARK) else one for member, one in zip(told, marked(told, folder), strict=True)]
+
+
+def _without_minority(members: list[Member]) -> tuple[list[Member], list[Path]]:
+    """Leave out files that are named otherwise than most, by an instrument's layout, in the same folder or above.
+
+    They would make up a plate of their own, or wells that are none: calibration images, exports, an overview.
+    """
+    if len({member.parts.layout for member in members}) < 2:
+        return members, []
+    by_home: dict[Path, Counter[str]] = {}
+    plates: dict[tuple[Path, str], set[str]] = {}
+    for member in members:
+        by_home.setdefault(member.home, Counter())[member.parts.layout] += 1
+        plates.setdefault((member.home, member.parts.layout), set()).add(member.parts.plate.casefold())
+    main = {home: count.most_common(1)[0] for home, count in by_home.items()}
+    odd = {
+        (home, layout)
+        for home, count in by_home.items()
+        for layout, number in count.items()
+        for above in (home, *home.parents)
+        if above in main
+        and layout != main[above][0] != "tokens"
+        and number < main[above][1]
+        and (layout == "tokens" or (above == home and not plates[home, layout] <= plates[home, main[home][0]]))
+    }
+    kept = [member for member in members if (member.home, member.parts.layout) not in odd]
+    return kept, [member.path for member in members if (member.home, member.parts.layout) in odd]
+
+
+def list_images(folder: Path, levels: int = MOST_LEVELS, thumbnails: list[Path] | None = None) -> Iterator[Path]:
     """List the images in a folder and those below, by name; links to folders are not followed.
+
+    Parameters
+    ----------
+    folder : Path
+    levels : int
+        Folders below it that are searched.
+    thumbnails : list of Path, optional
+        Takes up thumbnails, and folders of them, that are passed over.
 
     Raises
     ------
@@ -200,10 +278,20 @@ def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if entry.name.lower().endswith(".zarr"):
                 yield path
-            elif levels and not entry.name.startswith(".") and "thumb" not in entry.name.lower() and not is_zarr(path):
-                yield from list_images(path, levels - 1)
-        elif is_image_name(entry.name) and not entry.name.lower().endswith(".zarr"):
-            yield path
+            elif "thumb" in entry.name.lower():
+                _note(path, thumbnails)
+            elif levels and not entry.name.startswith(".") and not is_zarr(path):
+                yield from list_images(path, levels - 1, thumbnails)
+        elif is_image_name(entry.name):
+            if not entry.name.lower().endswith(".zarr"):
+                yield path
+        elif is_thumbnail_name(entry.name):
+            _note(path, thumbnails)
+
+
+def _note(path: Path, thumbnails: list[Path] | None) -> None:
+    if thumbnails is not None:
+        thumbnails.append(path)
 
 
 def _site(plate: str, members: list[Member]) -> Site:

@@ -13,7 +13,8 @@ from pathlib import Path
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.expand import unreadable
-from vitascope.io.filenames.grouping import ImageGroup, Member
+from vitascope.io.filenames.grouping import ImageGroup
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import natural, parse_name
 from vitascope.io.plates.image_folder import Known, list_images, plate_of_members, site_name
 from vitascope.io.plates.plate import Plate, Site

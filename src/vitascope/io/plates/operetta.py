@@ -12,7 +12,7 @@ from pathlib import Path
 from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
 from vitascope.core.well import Well
 from vitascope.io.filenames.expand import unreadable
-from vitascope.io.filenames.grouping import Member
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts
 from vitascope.io.images.ome_zarr import inside
 from vitascope.io.images.units import to_um
