@@ -1,8 +1,13 @@
-"""Open a plate, however it is stored: what the library, the command line and the viewer call."""
+"""Open a plate, however it is stored: what the library, the command line and the viewer call.
+
+:data:`READERS` holds every format that is known; a further one is a further entry.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitascope.core.errors import ReaderError, VitascopeError
@@ -15,6 +20,89 @@ from vitascope.io.plates.ome_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates.operetta import INDEX_NAMES, find_index, operetta_plate
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.vendor_plate import vendor_plate
+
+
+@dataclass(frozen=True)
+class PlateReader:
+    """One way in which plates are stored.
+
+    Parameters
+    ----------
+    matches : callable
+        ``matches(path, pattern)`` tells whether plates are stored so in a path; it opens no image, and raises OSError
+        where a folder cannot be listed. A pattern for the names passes by the index that lies in a folder.
+    read : callable
+        ``read(path, pattern, size)`` returns the plates of a path that matches.
+    certain : bool
+        Whether a path that matches is a plate, rather than one image or a folder of images.
+    """
+
+    matches: Callable[[Path, str | None], bool]
+    read: Callable[[Path, str | None, int | None], tuple[Plate, ...]]
+    certain: bool = True
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not is_zarr(path)
+
+
+def _zarr_plates(path: Path) -> list[Path]:
+    """List the OME-Zarr plates in a folder."""
+    if not _is_folder(path):
+        return []
+    names = [name for name in os.listdir(path) if name.lower().endswith(".zarr")]  # noqa: PTH208, thousands of names
+    return [path / name for name in sorted(names, key=natural) if is_plate_zarr(path / name)]
+
+
+def _matches_zarr(path: Path, pattern: str | None) -> bool:
+    return is_plate_zarr(path) or bool(_zarr_plates(path))
+
+
+def _read_zarr(path: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
+    return tuple(zarr_plate(one, size) for one in (_zarr_plates(path) or [path]))
+
+
+def _matches_operetta(path: Path, pattern: str | None) -> bool:
+    if path.name.lower() in INDEX_NAMES and path.is_file():
+        return True
+    return pattern is None and _is_folder(path) and find_index(path) is not None
+
+
+def _read_operetta(path: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
+    index = find_index(path) if path.is_dir() else None
+    return (operetta_plate(index or path, size),)
+
+
+def _matches_metaxpress(path: Path, pattern: str | None) -> bool:
+    if path.suffix.lower() == ".htd" and path.is_file():
+        return True
+    return pattern is None and _is_folder(path) and bool(find_descriptions(path))
+
+
+def _read_metaxpress(path: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
+    return tuple(metaxpress_plate(one, size) for one in (find_descriptions(path) if path.is_dir() else [path]))
+
+
+def _matches_vendor(path: Path, pattern: str | None) -> bool:
+    return is_vendor_file(path) and path.is_file()
+
+
+def _read_vendor(path: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
+    return (vendor_plate(path, size),)
+
+
+def _matches_folder(path: Path, pattern: str | None) -> bool:
+    return _is_folder(path)
+
+
+OME_ZARR = PlateReader(_matches_zarr, _read_zarr)
+OPERETTA = PlateReader(_matches_operetta, _read_operetta)
+METAXPRESS = PlateReader(_matches_metaxpress, _read_metaxpress)
+VENDOR_FILE = PlateReader(_matches_vendor, _read_vendor, certain=False)
+IMAGE_FOLDER = PlateReader(_matches_folder, folder_plates, certain=False)
+
+READERS = (OME_ZARR, OPERETTA, METAXPRESS, VENDOR_FILE, IMAGE_FOLDER)
+"""All formats, in the order in which they are tried: what an instrument wrote down goes before the names of images."""
 
 
 def find_plates(
@@ -46,16 +134,12 @@ def find_plates(
         If the pattern or the size cannot be used.
     """
     path = Path(path)
-    if is_plate_zarr(path):
-        return (zarr_plate(path, size),)
-    if path.is_dir() and not is_zarr(path):
-        return _in_folder(path, pattern, size)
-    if path.name.lower() in INDEX_NAMES and path.is_file():
-        return (operetta_plate(path, size),)
-    if path.suffix.lower() == ".htd" and path.is_file():
-        return (metaxpress_plate(path, size),)
-    if is_vendor_file(path) and path.is_file():
-        return (vendor_plate(path, size),)
+    try:
+        reader = next((one for one in READERS if one.matches(path, pattern)), None)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if reader is not None:
+        return reader.read(path, pattern, size)
     what = "is no plate" if path.exists() else "does not exist"
     raise ReaderError(f"'{path}' {what}.", "Give a folder of images, an OME-Zarr plate, Index.idx.xml or .HTD.")
 
@@ -76,36 +160,17 @@ def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
         their wells.
     """
     path = Path(path)
-    if not path.is_dir():
-        return path.is_file() and (path.name.lower() in INDEX_NAMES or path.suffix.lower() == ".htd")
-    if is_zarr(path):
-        return is_plate_zarr(path)
     try:
-        if any(is_plate_zarr(one) for one in path.glob("*.zarr")) or find_index(path) or find_descriptions(path):
+        if any(reader.matches(path, None) for reader in READERS if reader.certain):
             return True
+        if not IMAGE_FOLDER.matches(path, None):
+            return False
         plates = folder_plates(path)
         images = sum(1 for _ in list_images(path))
     except (VitascopeError, OSError):
         return False
     wells = sum(len(plate.wells) for plate in plates)
     return wells >= least_wells and 2 * sum(len(site.paths) for plate in plates for site in plate) >= images
-
-
-def _in_folder(folder: Path, pattern: str | None, size: int | None) -> tuple[Plate, ...]:
-    """Read what an instrument's index says of a folder, else the names in it."""
-    try:
-        names = [name for name in os.listdir(folder) if name.lower().endswith(".zarr")]  # noqa: PTH208, thousands of names
-        zarrs = [folder / name for name in names if is_plate_zarr(folder / name)]
-        index, descriptions = find_index(folder), find_descriptions(folder)
-    except OSError as error:
-        raise unreadable(folder, error) from error
-    if zarrs:
-        return tuple(zarr_plate(one, size) for one in sorted(zarrs, key=lambda one: natural(one.name)))
-    if pattern is None and index is not None:
-        return (operetta_plate(index, size),)
-    if pattern is None and descriptions:
-        return tuple(metaxpress_plate(one, size) for one in descriptions)
-    return folder_plates(folder, pattern, size)
 
 
 def open_plate(
