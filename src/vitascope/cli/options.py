@@ -17,6 +17,13 @@ Pattern = Annotated[
     typer.Option(help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."),
 ]
 OldPattern = Annotated[str | None, typer.Option("--group", hidden=True, help="What --pattern was called.")]
+Planes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="stack|projection",
+        help="What to read where an instrument wrote both; otherwise the stack where it is complete.",
+    ),
+]
 PixelSize = Annotated[
     float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
 ]
@@ -47,7 +54,8 @@ Reference = Annotated[
 PlatePath = Annotated[
     str,
     typer.Argument(
-        metavar="PLATE", help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta) or .HTD (MetaXpress)."
+        metavar="PLATE", help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress) or .mlf "
+        "(CellVoyager)."
     ),
 ]
 PlateOut = Annotated[

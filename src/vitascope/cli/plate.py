@@ -33,6 +33,7 @@ def plate(
     name: options.PlateName = None,
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
+    planes: options.Planes = None,
     pixel_size_um: options.PixelSize = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
@@ -53,7 +54,7 @@ def plate(
                 "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
             )
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
-        opened = _open(path, pattern or old_pattern, name)
+        opened = _open(path, pattern or old_pattern, name, planes)
         plate_map = _read_map(map, map_column or [], opened)
         command = shlex.join(["vitascope", *sys.argv[1:]])
         job = PlateJob(
@@ -69,6 +70,7 @@ def plate(
             pattern or old_pattern,
             redo,
             command,
+            planes,
         )
         report = with_progress_bar(run_plate(job))
         _tell(report, opened)
@@ -76,10 +78,10 @@ def plate(
         raise typer.Exit(PARTIAL)
 
 
-def _open(path: str, pattern: str | None, name: str | None) -> Plate:
+def _open(path: str, pattern: str | None, name: str | None, planes: str | None) -> Plate:
     from vitascope.io.plates.read import open_plate
 
-    opened = open_plate(path, pattern=pattern, plate=name)
+    opened = open_plate(path, pattern=pattern, plate=name, planes=planes)
     for warning in opened.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     return opened

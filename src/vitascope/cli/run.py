@@ -19,7 +19,7 @@ from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.formatting import interval_texts, is_number, number_text
-from vitascope.io.filenames.grouping import find_groups
+from vitascope.io.filenames.grouping import find_groups, group_paths
 from vitascope.io.models.yaml import read_yaml
 from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
@@ -49,6 +49,7 @@ def run(
     map: options.ImageMap = None,
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
+    planes: options.Planes = None,
     pixel_size_um: options.PixelSize = None,
     axes: Annotated[
         str | None, typer.Option(help="Axes of each file out of TCZYX, where the files tell wrong, such as ZYX.")
@@ -75,9 +76,12 @@ def run(
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
         plate_map = read_plate_map(map) if map is not None else None
+        groups, left_out = group_paths(images, pattern or old_pattern, planes=planes)
+        for sentence in left_out:
+            typer.echo(f"Warning: {sentence}", err=True)
         job = Job(
             spec,
-            find_groups(images, pattern or old_pattern),
+            groups,
             params,
             out,
             find_groups(reference, pattern or old_pattern) if reference else (),

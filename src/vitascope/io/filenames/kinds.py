@@ -87,8 +87,12 @@ def _marked(member: Member, root: Path | None) -> Member:
         kind = _kind_of_name(path.stem, parts.well)
     if kind:
         return member._replace(kind=kind)
-    told = {name: text for name in ("plate", "rest") if (text := without_projection(getattr(parts, name))) is not None}
-    return member._replace(kind=PROJECTION, parts=parts._replace(**told)) if told else member  # type: ignore[arg-type]
+    new = {name: text for name in ("plate", "rest") if (text := without_projection(getattr(parts, name))) is not None}
+    if parts.layout.startswith("cytation") and parts.channel.startswith("ZProj["):
+        new["channel"] = parts.channel[len("ZProj[") :].removesuffix("]")
+    if not new:
+        return member
+    return member._replace(kind=PROJECTION, parts=parts._replace(**new), told=parts)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4096)

@@ -22,6 +22,8 @@ class Member(NamedTuple):
         What it is that is no data, such as ``projection`` (:mod:`vitascope.io.filenames.kinds`); empty for data.
     at : Path or None
         Folder of the image, where it is another than those above the file.
+    told : NameParts or None
+        What the name of a projection tells, with the word that says so.
     """
 
     path: Path
@@ -29,6 +31,7 @@ class Member(NamedTuple):
     levels: int = 0
     kind: str = ""
     at: Path | None = None
+    told: NameParts | None = None
 
     @property
     def home(self) -> Path:

@@ -100,7 +100,7 @@ def select_planes(members: Sequence[Member], planes: str | None = None) -> Selec
     if planes == STACK and not stacks:
         raise ParameterError("There are projections only, no stack.", "Leave --planes out, or choose projection.")
     if not (stacks and projections):
-        return Selection(members)
+        return Selection([m._replace(parts=m.told) if m.told is not None else m for m in members])
     if planes is not None:
         return _asked(images, planes)
     return _complete(images)
@@ -128,7 +128,8 @@ def _place(member: Member) -> object:
     if not parts.layout:
         return member.path
     place = natural(parts.plate), parts.well, natural(parts.field), natural(parts.time)
-    return member.home, place, parts.rest.casefold()
+    # What stands between the parts of an instrument's name is its layout, which announces the planes of stacks too.
+    return member.home, place, parts.rest.casefold() if parts.layout == "tokens" else ""
 
 
 def _complete(images: list[_Image]) -> Selection:

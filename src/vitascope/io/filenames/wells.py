@@ -209,6 +209,7 @@ class _Names:
         varied = len(best.rows) > 1 and all(
             len(one.rows) == 1 and len(one.distinct) <= len(best.distinct) for one in others
         )
+        varied = varied and (len(best.distinct) >= _CERTAIN_WELLS or all(one.numbered for one in others))
         many = len(best.distinct) >= fewest and all(len(one.rows) <= len(best.rows) for one in others)
         return [best] if (varied or many) and not best.numbered else columns
 

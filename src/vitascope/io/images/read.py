@@ -60,7 +60,7 @@ def read_images(
         If ``pattern``, ``pixel_size_um`` or ``axes`` cannot be used.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern)]
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(given, pattern, ties="leave")]
 
 
 def read_image(
@@ -78,7 +78,7 @@ def read_image(
         If the paths are not exactly one image.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    groups = find_groups(given, pattern)
+    groups = find_groups(given, pattern, ties="leave")
     if len(groups) != 1:
         raise ReaderError(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",

@@ -106,6 +106,8 @@ class Known:
         Files that are listed, but not there.
     pixel_size_um, z_step_um : float or None, micrometre
     warnings : tuple of str
+    troubles : mapping of Path to str
+        Files in which the index and what is there disagree, and in what.
     """
 
     layout: str = ""
@@ -115,6 +117,7 @@ class Known:
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     warnings: tuple[str, ...] = ()
+    troubles: Mapping[Path, str] = field(default_factory=dict)
 
 
 def plate_of_members(
@@ -169,7 +172,7 @@ def plate_of_members(
 
 def _completed(site: Site, known: Known) -> Site:
     """Add what an index knows of an image."""
-    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um):
+    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um or known.troubles):
         return site
     group = replace(site.group, channels=tuple(known.channels.get(one, one) for one in site.group.channels))
     absent = [path for path in site.paths if path in known.absent] if known.absent else []
@@ -177,6 +180,9 @@ def _completed(site: Site, known: Known) -> Site:
     if absent:
         message = f"{len(absent)} of {len(site.paths)} files of {site.id} are missing, such as '{absent[0].name}'."
         problem = IncompleteError(message, "The plate's index lists them: copy the plate again from its source.")
+    elif troubled := [path for path in site.paths if path in known.troubles]:
+        message = f"'{troubled[0].name}' of {site.id} {known.troubles[troubled[0]]}."
+        problem = IncompleteError(message, "Copy the plate with its index again from its source.")
     return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
