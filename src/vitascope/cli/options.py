@@ -54,8 +54,8 @@ Reference = Annotated[
 PlatePath = Annotated[
     str,
     typer.Argument(
-        metavar="PLATE", help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress) or .mlf "
-        "(CellVoyager)."
+        metavar="PLATE",
+        help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress) or .mlf (CellVoyager).",
     ),
 ]
 PlateOut = Annotated[

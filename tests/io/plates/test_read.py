@@ -45,7 +45,9 @@ def test_files_are_told_by_their_names(tmp_path, name, reader):
     assert is_plate(tmp_path / name) is reader.certain
 
 
-@pytest.mark.parametrize(("name", "reader"), [("Index.idx.xml", OPERETTA), ("plate.HTD", METAXPRESS), ("MeasurementData.mlf", CELLVOYAGER)])
+@pytest.mark.parametrize(
+    ("name", "reader"), [("Index.idx.xml", OPERETTA), ("plate.HTD", METAXPRESS), ("MeasurementData.mlf", CELLVOYAGER)]
+)
 def test_what_an_instrument_wrote_goes_before_names_unless_a_pattern_is_given(tmp_path, name, reader):
     folder = _images(tmp_path / "plate")
     assert _first(folder) is IMAGE_FOLDER

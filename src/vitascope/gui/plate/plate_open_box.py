@@ -109,7 +109,9 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
             self.open(Path(name))
 
     def _ask_file(self) -> None:
-        name, _ = getopenfilename(self, "Open a plate", filters="Plates (Index*.xml *.HTD *.htd *.mlf *.czi *.nd2 *.lif)")
+        name, _ = getopenfilename(
+            self, "Open a plate", filters="Plates (Index*.xml *.HTD *.htd *.mlf *.czi *.nd2 *.lif)"
+        )
         if name:
             self.open(Path(name))
 

@@ -107,7 +107,7 @@ def group_paths(
         If the pattern cannot be used or does not fit a name, or several words may be the wells.
     """
     check_planes(planes)
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    given: list[str | os.PathLike[str]] = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     members, warnings = _selected(_members(expand(given), pattern, ties), given, planes)
     bundles = bundle(members)
     groups = [lay_out(members) for members in bundles]
@@ -121,8 +121,9 @@ def _members(paths: list[Path], pattern: str | None, ties: str) -> list[Member]:
     parts = [parse_name(path, compiled) for path in paths]
     if compiled is not None:
         return [Member(path, one, folder_levels(compiled)) for path, one in zip(paths, parts, strict=True)]
-    parts = settle_wells(paths, parts, ties)
-    levels = home_levels(paths, parts)
+    folders = [path.parent for path in paths]
+    parts = settle_wells(paths, parts, folders, ties)
+    levels = home_levels(folders, parts)
     return [Member(path, one, level) for path, one, level in zip(paths, parts, levels, strict=True)]
 
 
@@ -133,7 +134,8 @@ def _selected(
     folders = [path for path in map(Path, given) if path.is_dir() and not is_zarr(path)]
     found, rest = [], members
     for folder in folders:
-        found += marked([member for member in rest if member.path.is_relative_to(folder)], folder)
+        inside = [member for member in rest if member.path.is_relative_to(folder)]
+        found += marked(inside, [member.path.parent for member in inside], folder)
         rest = [member for member in rest if not member.path.is_relative_to(folder)]
     data = [member for member in found if member.kind in ("", PROJECTION)]
     if not data:

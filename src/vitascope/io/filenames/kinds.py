@@ -6,12 +6,12 @@ Told by names and folders. Words that may as well be a treatment count only wher
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from vitascope.io.filenames.member import Member
-from vitascope.io.filenames.parse import NameParts, natural
+from vitascope.io.filenames.parse import NameParts, natural, split_suffix
 
 PROJECTION, SHADING, DARK, THUMBNAIL = "projection", "shading", "dark", "thumbnail"
 _PLURALS = {PROJECTION: "projections", SHADING: "shading images", DARK: "dark images", THUMBNAIL: "thumbnails"}
@@ -41,17 +41,22 @@ _WITHOUT_WELL = (
     (DARK, _words(r"dc|darks?|bias")),
 )
 _FOLDERS = (
-    (SHADING, _words(r"shading\w*|flat[ _-]?fields?|ffc|illum(?:ination)?(?:[ _-]?\w+)?|corrections?(?:[ _-]?images?)?")),
+    (
+        SHADING,
+        _words(r"shading\w*|flat[ _-]?fields?|ffc|illum(?:ination)?(?:[ _-]?\w+)?|corrections?(?:[ _-]?images?)?"),
+    ),
     (DARK, _words(r"darks?(?:[ _-]?(?:frames?|currents?|images?))?|bias")),
 )
 
 
-def marked(members: Iterable[Member], root: Path | None) -> list[Member]:
+def marked(members: Sequence[Member], folders: Sequence[Path], root: Path | None) -> list[Member]:
     """Mark the files that are no data.
 
     Parameters
     ----------
-    members : iterable of Member
+    members : sequence of Member
+    folders : sequence of Path
+        What each lies in.
     root : Path or None
         Folder that was given; folders below it tell too.
 
@@ -60,12 +65,14 @@ def marked(members: Iterable[Member], root: Path | None) -> list[Member]:
     list of Member
         A projection is called as its image: without the word that tells it, in the folder of the others.
     """
-    found = [_marked(member, root) for member in members]
+    kinds = {folder: _kind_of_folders(_below(folder, root)) for folder in set(folders)}
+    found = [_marked(member, folder, kinds[folder]) for member, folder in zip(members, folders, strict=True)]
+    if PROJECTION not in kinds.values():
+        return found
     homes: dict[object, set[Path]] = {}
-    if any(member.at is not None for member in found):
-        for member in found:
-            if not member.kind:
-                homes.setdefault(_place(member.parts), set()).add(member.home)
+    for member in found:
+        if not member.kind:
+            homes.setdefault(_place(member.parts), set()).add(member.home)
     return [
         member._replace(at=next(iter(same)))
         if member.at is not None and len(same := homes.get(_place(member.parts), set())) == 1
@@ -74,28 +81,43 @@ def marked(members: Iterable[Member], root: Path | None) -> list[Member]:
     ]
 
 
+def is_calibration(stem: str, parts: NameParts) -> bool:
+    """Tell whether a name is that of an image which the instrument takes to correct others."""
+    suspect, _ = _told(parts.layout, parts.plate, parts.rest, parts.channel, bool(parts.well))
+    return suspect and bool(_kind_of_name(stem, parts.well))
+
+
 def _place(parts: NameParts) -> object:
     return natural(parts.plate), parts.well, natural(parts.field), natural(parts.time)
 
 
-def _marked(member: Member, root: Path | None) -> Member:
-    parts, path = member.parts, member.path
-    kind = _kind_of_folders(_below(path.parent, root)) if root is not None else ""
-    if kind == PROJECTION:
-        return member._replace(kind=kind, at=_above_projections(path.parent))
-    if not kind and _is_suspect(parts.plate, parts.rest, bool(parts.well), parts.layout):
-        kind = _kind_of_name(path.stem, parts.well)
+def _marked(member: Member, folder: Path, kind: str) -> Member:
+    parts = member.parts
     if kind:
+        at = _above_projections(folder) if kind == PROJECTION else None
+        return member._replace(kind=kind, at=at)
+    suspect, changed = _told(parts.layout, parts.plate, parts.rest, parts.channel, bool(parts.well))
+    if suspect and (kind := _kind_of_name(split_suffix(member.path.name)[0], parts.well)):
         return member._replace(kind=kind)
-    new = {name: text for name in ("plate", "rest") if (text := without_projection(getattr(parts, name))) is not None}
-    if parts.layout.startswith("cytation") and parts.channel.startswith("ZProj["):
-        new["channel"] = parts.channel[len("ZProj[") :].removesuffix("]")
-    if not new:
+    if changed is None:
         return member
-    return member._replace(kind=PROJECTION, parts=parts._replace(**new), told=parts)  # type: ignore[arg-type]
+    plate, rest, channel = changed
+    new = parts._replace(plate=plate, rest=rest, channel=channel)
+    return member._replace(kind=PROJECTION, parts=new, told=parts)
 
 
 @lru_cache(maxsize=4096)
+def _told(layout: str, plate: str, rest: str, channel: str, well: bool) -> tuple[bool, tuple[str, str, str] | None]:
+    """Tell whether a name may be that of a calibration image, and what that of a projection says else."""
+    patterns = _CERTAIN if well else (*_CERTAIN, *_WITHOUT_WELL)
+    text = f"{plate}_{rest}_CH1".lstrip("_") if layout in ("", "tokens") else plate
+    suspect = any(pattern.search(text) for _, pattern in patterns)
+    inner = channel[len("ZProj[") :].removesuffix("]") if channel.startswith("ZProj[") else channel
+    new = [text if (found := without_projection(text)) is None else found for text in (plate, rest)]
+    changed = (new[0], new[1], inner)
+    return suspect, changed if changed != (plate, rest, channel) else None
+
+
 def _below(folder: Path, root: Path | None) -> tuple[str, ...]:
     return folder.relative_to(root).parts if root is not None and folder.is_relative_to(root) else ()
 
@@ -114,13 +136,6 @@ def _above_projections(folder: Path) -> Path:
     """Return the folder that the projections' folder lies in."""
     found = next((one for one in (folder, *folder.parents) if _PROJECTED.fullmatch(one.name)), folder)
     return found.parent
-
-
-@lru_cache(maxsize=4096)
-def _is_suspect(plate: str, rest: str, well: bool, layout: str) -> bool:
-    patterns = _CERTAIN if well else (*_CERTAIN, *_WITHOUT_WELL)
-    text = f"{plate}_{rest}_CH1" if layout in ("", "tokens") else plate
-    return any(pattern.search(text.lstrip("_")) for _, pattern in patterns)
 
 
 def _kind_of_name(stem: str, well: str) -> str:

@@ -283,7 +283,8 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
 
 
 def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
-    values, planes, spans = {}, [], set()
+    values: dict[str, Any] = {}
+    planes, spans = [], set()
     for part, text, start, end in tokens:
         spans.add((start, end))
         if part:

@@ -18,8 +18,8 @@ from vitascope.io.filenames.parse import NameParts, natural, parse_chosen, split
 from vitascope.io.filenames.tokens import Token, find_tokens, find_wells
 
 ABBREVIATIONS = frozenset("CDEFGHIKLMNP")
-"""Letters that also announce a number: channel, day, experiment, field, group, hour, image, clone, laser, model, number,
-passage or position. A and B announce none; the others of a plate's rows seldom do."""
+"""Letters that also announce a number: channel, day, experiment, field, group, hour, image, clone, laser, model,
+number, passage or position. A and B announce none, the others of a plate's rows seldom."""
 
 _STAIN = re.compile(
     r"phase(?:contrast)?|bf|brightfield|bright|trans(?:mitted)?|dic|dapi|hoechst|dna|nuclei|[em]?gfp|[mt]?rfp|yfp|cfp|"
@@ -57,7 +57,9 @@ class _Column:
         return len(self.rows) == 1 and self.rows <= ABBREVIATIONS
 
 
-def settle_wells(paths: Sequence[Path], parts: Sequence[NameParts], ties: str = "ask") -> list[NameParts]:
+def settle_wells(
+    paths: Sequence[Path], parts: Sequence[NameParts], folders: Sequence[Path], ties: str = "ask"
+) -> list[NameParts]:
     """Decide for names that no instrument's layout explains which of their words are the wells.
 
     A word that is the same in all names, or that varies with the channel, is no well. Of several others the one is
@@ -69,6 +71,8 @@ def settle_wells(paths: Sequence[Path], parts: Sequence[NameParts], ties: str = 
         Of all files that are looked at together.
     parts : sequence of NameParts
         What each name tells by itself.
+    folders : sequence of Path
+        What each lies in.
     ties : {"ask", "leave"}
         Where several readings are possible: refuse, or read no well.
 
@@ -85,7 +89,7 @@ def settle_wells(paths: Sequence[Path], parts: Sequence[NameParts], ties: str = 
     indices = [i for i, one in enumerate(result) if one.layout == "tokens" and one.wells]
     if not indices:
         return result
-    names = _Names([paths[i] for i in indices], [result[i] for i in indices])
+    names = _Names([paths[i] for i in indices], [result[i] for i in indices], [folders[i] for i in indices])
     for i, one in zip(indices, names.settled(ties), strict=True):
         result[i] = one
     return result
@@ -107,8 +111,8 @@ def _prefixed(paths: Sequence[Path], parts: list[NameParts]) -> list[NameParts]:
 class _Names:
     """Names that are looked at together."""
 
-    def __init__(self, paths: Sequence[Path], parts: Sequence[NameParts]) -> None:
-        self.paths, self.parts = paths, parts
+    def __init__(self, paths: Sequence[Path], parts: Sequence[NameParts], folders: Sequence[Path]) -> None:
+        self.paths, self.parts, self.folders = paths, parts, folders
 
     def settled(self, ties: str) -> list[NameParts]:
         """Read all names by the columns that are left."""
@@ -127,7 +131,7 @@ class _Names:
             raise self._question(left)
         return self._read(None, columns)
 
-    # -- the readings -------------------------------------------------------------------------------------------------
+    # -- the readings ------------------------------------------------------------------------------------------------
 
     def _columns(self) -> list[_Column]:
         """List the readings: the first, second … word of every name, from either end, those of all names left out."""
@@ -197,9 +201,7 @@ class _Names:
         told = {one: self._told_apart(one, columns) for one in columns}
         most = max(told.values())
         finest = [one for one in columns if told[one] == most and not one.numbered]
-        return [
-            one for one in columns if told[one] == most or not any(_determines(f.wells, one.wells) for f in finest)
-        ]
+        return [one for one in columns if told[one] == most or not any(_determines(f.wells, one.wells) for f in finest)]
 
     def _few(self, columns: list[_Column]) -> list[_Column]:
         """Leave out what has far fewer values in no more rows."""
@@ -215,12 +217,12 @@ class _Names:
 
     def _of_plate(self, columns: list[_Column]) -> list[_Column]:
         """Leave out what is the same in each folder of several, as of the plates of several cell lines."""
-        homes = [path.parent for path in self.paths]
-        if len(set(homes)) < 2 or any(folder_wells(home.name) for home in set(homes)):
+        homes = set(self.folders)
+        if len(homes) < 2 or any(folder_wells(home.name) for home in homes):
             return columns
-        return [one for one in columns if not _determines(homes, one.wells)]
+        return [one for one in columns if not _determines(self.folders, one.wells)]
 
-    # -- what speaks for and against them --------------------------------------------------------------------------------
+    # -- what speaks for and against them ----------------------------------------------------------------------------
 
     def _tells(self, column: _Column) -> bool:
         """Tell whether the only word that may be the well varies as wells do: neither constant nor with the stain."""
@@ -230,7 +232,7 @@ class _Names:
         if said or len(set(rests)) < 2:
             return True
         if len(column.distinct) == 1:
-            return _differ_in_stain(rests) or len({path.parent for path in self.paths}) == len(self.paths)
+            return _differ_in_stain(rests) or len(set(self.folders)) == len(self.paths)
         return not (column.rows == {"C"} and _differ_in_stain(rests) and _determines(rests, column.wells))
 
     def _rests(self, columns: list[_Column]) -> bool:
@@ -255,10 +257,10 @@ class _Names:
     def _told_apart(self, column: _Column, columns: list[_Column]) -> int:
         """Count the images that well, field, time, channel and plane tell apart."""
         channels = next((one.wells for one in columns if one is not column and one.rows == {"C"}), column.wells)
-        parts = zip(self.paths, self.parts, column.wells, channels, strict=True)
-        return len({(p.parent, well, n.field, n.time, n.z, n.channel or channel) for p, n, well, channel in parts})
+        parts = zip(self.folders, self.parts, column.wells, channels, strict=True)
+        return len({(f, well, n.field, n.time, n.z, n.channel or channel) for f, n, well, channel in parts})
 
-    # -- the outcome -----------------------------------------------------------------------------------------------------
+    # -- the outcome -------------------------------------------------------------------------------------------------
 
     def _read(self, well: _Column | None, columns: Sequence[_Column]) -> list[NameParts]:
         """Read all names with the wells that were found, and numbered words beside them as channels or fields."""
@@ -331,14 +333,15 @@ def folder_wells(name: str) -> frozenset[str]:
     return frozenset(token.text for token in find_wells(name))
 
 
-def home_levels(paths: Sequence[Path], parts: Sequence[NameParts], root: Path | None = None) -> list[int]:
+def home_levels(folders: Sequence[Path], parts: Sequence[NameParts], root: Path | None = None) -> list[int]:
     """Count for each file the folders above it that stand for its well, with those for time points and z-steps below.
 
     A folder stands for a well where its name tells it and all files in it are of this well.
 
     Parameters
     ----------
-    paths : sequence of Path
+    folders : sequence of Path
+        What each file lies in.
     parts : sequence of NameParts
     root : Path, optional
         Folder that never counts, nor those above it.
@@ -348,16 +351,19 @@ def home_levels(paths: Sequence[Path], parts: Sequence[NameParts], root: Path | 
     list of int
         0 where no folder stands for a well.
     """
+    distinct = set(folders)
+    if distinct == {root}:
+        return [0] * len(folders)
     wells: dict[Path, set[str]] = defaultdict(set)
-    for path, one in zip(paths, parts, strict=True):
-        wells[path.parent].add(one.well)
-    for folder in [*wells]:
+    for folder, one in zip(folders, parts, strict=True):
+        wells[folder].add(one.well)
+    for folder in distinct:
         for above in folder.parents:
             if above == root or len(above.parts) < 2:
                 break
             wells[above] |= wells[folder]
-    levels = {path: _levels(path, wells, root) for path in {path.parent for path in paths}}
-    return [levels[path.parent] for path in paths]
+    levels = {folder: _levels(folder, wells, root) for folder in distinct}
+    return [levels[folder] for folder in folders]
 
 
 def _levels(folder: Path, wells: dict[Path, set[str]], root: Path | None) -> int:
@@ -370,4 +376,3 @@ def _levels(folder: Path, wells: dict[Path, set[str]], root: Path | None) -> int
         at += 1
         count = at
     return count
-

@@ -6,6 +6,8 @@ shading image of every channel; the settings (``.mes``) name the channels. As th
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
 import xml.etree.ElementTree as ET
@@ -56,20 +58,14 @@ class Measurement:
 def find_measurements(folder: Path) -> list[Path]:
     """List the measurements in a folder, else in those right below it, as the paths of their index."""
     with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: natural(entry.name))
-    names = {entry.name.lower(): entry.name for entry in entries}
+        entries = list(found)
+    names = {entry.name.lower(): entry.name for entry in entries if entry.name[-4:].lower() in INDEX_SUFFIXES}
     for name in (IMAGES, DETAIL):
         if name in names:
             return [folder / names[name]]
-    below = [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [index for one in below if (index := _index_in(one)) is not None]
-
-
-def _index_in(folder: Path) -> Path | None:
-    for name in ("MeasurementData.mlf", "MeasurementDetail.mrf"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
+    below = sorted((entry.name for entry in entries if entry.is_dir(follow_symlinks=False)), key=natural)
+    files = [[folder / one / name for name in ("MeasurementData.mlf", "MeasurementDetail.mrf")] for one in below]
+    return [next(one for one in two if one.is_file()) for two in files if any(one.is_file() for one in two)]
 
 
 def cellvoyager_plate(index: Path, size: int | None = None, planes: str | None = None) -> Plate:
@@ -216,7 +212,9 @@ def _others(
     timed = any(member.parts.time for member in listed)
     corrections: dict[str, list[Path]] = {SHADING: [], DARK: []}
     strangers, unlisted = [], []
-    for member in marked([Member(path, parse_name(path)) for path in there if path not in known], folder):
+    others = [path for path in there if path not in known]
+    parents = [path.parent for path in others]
+    for member in marked([Member(path, parse_name(path)) for path in others], parents, folder):
         if member.path.name.casefold() in shading:
             corrections[SHADING].append(member.path)
         elif member.kind in corrections:
@@ -270,7 +268,7 @@ def _z_step(records: Sequence[Mapping[str, str]]) -> float | None:
             except ValueError:
                 return None
     heights.sort()
-    steps = [high - low for low, high in zip(heights, heights[1:], strict=False)]
+    steps = [high - low for low, high in itertools.pairwise(heights)]
     usual = sorted(steps)[len(steps) // 2] if steps else 0.0
     return usual if usual > 0 and all(math.isclose(step, usual, rel_tol=0.05) for step in steps) else None
 
@@ -306,8 +304,11 @@ def _troubles(found: Measurement, listed: Sequence[Member]) -> dict[Path, str]:
             if differing:
                 said = f"{differing[0]} {getattr(parts, differing[0])}, its name {getattr(name, differing[0])}"
                 troubles[member.path] = f"is another place in the plate's index: that says {said}"
-    faults = {(fault.get("Row"), fault.get("Column"), fault.get("FieldIndex")): fault["file"] for fault in found.faults}
-    reported = {(str(Well(int(r) - 1, int(c) - 1)), f): text for (r, c, f), text in faults.items() if _whole(r, c)}
+    reported = {}
+    for fault in found.faults:
+        with contextlib.suppress(VitascopeError):
+            parts = _parts("", fault, False)
+            reported[parts.well, parts.field] = fault["file"]
     for member in listed:
         parts = member.parts
         depth = len(deepest[parts.well, parts.field, parts.time])
@@ -318,7 +319,3 @@ def _troubles(found: Measurement, listed: Sequence[Member]) -> dict[Path, str]:
             text = reported[parts.well, parts.field] or "no reason"
             troubles.setdefault(member.path, f"is of a field that the instrument could not image wholly ({text})")
     return troubles
-
-
-def _whole(*texts: str | None) -> bool:
-    return all(text is not None and text.isdigit() and int(text) > 0 for text in texts)

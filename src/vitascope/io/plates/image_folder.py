@@ -17,7 +17,7 @@ from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.atomic import file_name
 from vitascope.io.filenames.expand import is_image_name, is_thumbnail_name, is_zarr, unreadable
 from vitascope.io.filenames.grouping import ImageGroup, bundle, lay_out
-from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, THUMBNAIL, left_out, marked
+from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, THUMBNAIL, is_calibration, left_out, marked
 from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, natural, parse_among, parse_name
 from vitascope.io.filenames.planes import select_planes
@@ -194,8 +194,9 @@ def _lacking(site: Site, planes: str | None) -> Site:
 def _members(folder: Path, pattern: str | None) -> tuple[list[Member], tuple[str, ...]]:
     """List the files that tell their well, and say which others are left out."""
     thumbnails: list[Path] = []
-    paths = list(list_images(folder, thumbnails=thumbnails))
-    found = _by_pattern(paths, pattern) if pattern else _by_names(paths, folder)
+    walked = list(_walk(folder, MOST_LEVELS, thumbnails))
+    paths = [home / name for home, name in walked]
+    found = _by_pattern(paths, pattern) if pattern else _by_names(paths, [home for home, _ in walked], folder)
     strangers = [member.path for member in found if not member.parts.well and member.kind in ("", PROJECTION)]
     members = [member for member in found if member.parts.well and member.kind in ("", PROJECTION)]
     kinds = {kind: [member.path for member in found if member.kind == kind] for kind in (SHADING, DARK)}
@@ -219,19 +220,19 @@ def _by_pattern(paths: Sequence[Path], pattern: str) -> list[Member]:
     return members
 
 
-def _by_names(paths: list[Path], folder: Path) -> list[Member]:
+def _by_names(paths: list[Path], homes: list[Path], folder: Path) -> list[Member]:
     """Read names by what they have in common; calibration images have no say in it."""
-    told = marked([Member(path, parse_name(path)) for path in paths], folder)
-    data = [i for i, member in enumerate(told) if member.kind in ("", PROJECTION)]
-    parts = settle_wells([paths[i] for i in data], [told[i].parts for i in data])
-    layouts = {one.layout for one in parts if one.well}
-    if layouts and not all(one.well for one in parts):
-        among = [one if one.well else parse_among(paths[i], layouts) for i, one in zip(data, parts, strict=True)]
-        parts = [new if new.well else old for new, old in zip(among, parts, strict=True)]
-    levels = home_levels([paths[i] for i in data], parts, folder)
-    for i, one, level in zip(data, parts, levels, strict=True):
-        told[i] = Member(paths[i], one, level)
-    return [member if member.kind in (SHADING, DARK) else one for member, one in zip(told, marked(told, folder), strict=True)]
+    parts = [parse_name(path) for path in paths]
+    data = [
+        i for i, one in enumerate(parts) if not (one.layout in ("", "tokens") and is_calibration(paths[i].stem, one))
+    ]
+    settled = settle_wells([paths[i] for i in data], [parts[i] for i in data], [homes[i] for i in data])
+    layouts = {one.layout for one in settled if one.well}
+    for i, one in zip(data, settled, strict=True):
+        among = parse_among(paths[i], layouts) if layouts and not one.well else one
+        parts[i] = among if among.well else one
+    levels = home_levels(homes, parts, folder)
+    return marked([Member(*one) for one in zip(paths, parts, levels, strict=True)], homes, folder)
 
 
 def _without_minority(members: list[Member]) -> tuple[list[Member], list[Path]]:
@@ -277,22 +278,29 @@ def list_images(folder: Path, levels: int = MOST_LEVELS, thumbnails: list[Path] 
     OSError
         If the folder cannot be listed.
     """
+    for home, name in _walk(folder, levels, thumbnails):
+        yield home / name
+
+
+def _walk(folder: Path, levels: int, thumbnails: list[Path] | None) -> Iterator[tuple[Path, str]]:
+    """List folder and name of every image; those of one folder share one object for it, which is hashed once."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
-        path = folder / entry.name
+        lowered = entry.name.lower()
         if entry.is_dir(follow_symlinks=False):
-            if entry.name.lower().endswith(".zarr"):
-                yield path
-            elif "thumb" in entry.name.lower():
+            path = folder / entry.name
+            if lowered.endswith(".zarr"):
+                yield folder, entry.name
+            elif "thumb" in lowered:
                 _note(path, thumbnails)
             elif levels and not entry.name.startswith(".") and not is_zarr(path):
-                yield from list_images(path, levels - 1, thumbnails)
+                yield from _walk(path, levels - 1, thumbnails)
         elif is_image_name(entry.name):
-            if not entry.name.lower().endswith(".zarr"):
-                yield path
+            if not lowered.endswith(".zarr"):
+                yield folder, entry.name
         elif is_thumbnail_name(entry.name):
-            _note(path, thumbnails)
+            _note(folder / entry.name, thumbnails)
 
 
 def _note(path: Path, thumbnails: list[Path] | None) -> None:

@@ -95,7 +95,8 @@ def metaxpress_plate(description: Path, size: int | None = None, planes: str | N
         raise unreadable(description.parent, error) from error
     if not members:
         raise ReaderError(f"'{description.parent}' holds no images of the plate '{stem}'.", _HINT)
-    members = [member for member in marked(members, description.parent) if member.kind in ("", PROJECTION)]
+    folders = [member.path.parent for member in members]
+    members = [one for one in marked(members, folders, description.parent) if one.kind in ("", PROJECTION)]
     said = (left_out(THUMBNAIL, thumbnails),) if thumbnails else ()
     known = Known(layout="metaxpress", shape=acquisition.shape, channels=acquisition.channels, warnings=said)
     plate = plate_of_members(stem, description.parent, members, size, known, planes)
@@ -106,8 +107,8 @@ def metaxpress_plate(description: Path, size: int | None = None, planes: str | N
     )
     times = len({site.place.time for site in plate})
     if 1 < times < acquisition.times:
-        said = f"The .HTD lists {acquisition.times} points of time, and there are {times}."
-        plate = replace(plate, warnings=(*plate.warnings, said))
+        sentence = f"The .HTD lists {acquisition.times} points of time, and there are {times}."
+        plate = replace(plate, warnings=(*plate.warnings, sentence))
     return replace(plate, sites=tuple(order))
 
 
@@ -197,7 +198,9 @@ def _compared(site: Site, acquisition: Acquisition) -> Site:
         said = f"{acquisition.planes} planes, and there are {len(site.group.planes)}"
     if not said or site.problem is not None:
         return site
-    problem = IncompleteError(f"The plate's .HTD lists {said} of {site.id}.", "Copy the missing files from their source.")
+    problem = IncompleteError(
+        f"The plate's .HTD lists {said} of {site.id}.", "Copy the missing files from their source."
+    )
     return replace(site, problem=problem)
 
 

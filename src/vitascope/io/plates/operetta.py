@@ -96,9 +96,7 @@ def operetta_plate(index: Path, size: int | None = None, planes: str | None = No
     return plate_of_members(name, index.parent, [*members, *unlisted], size, known, planes)
 
 
-def _unlisted(
-    folder: Path, plate: str, listed: list[Member], names: set[str]
-) -> tuple[list[Member], tuple[str, ...]]:
+def _unlisted(folder: Path, plate: str, listed: list[Member], names: set[str]) -> tuple[list[Member], tuple[str, ...]]:
     """Find images beside the index that it does not list; those of no known name are said."""
     known = {member.path.name for member in listed}
     timed = any(member.parts.time for member in listed)

@@ -138,8 +138,8 @@ def find_plates(
     ----------
     path : path
         Folder of images, OME-Zarr plate or folder of such plates, ``Index.idx.xml`` of an Operetta or Opera Phenix,
-        ``.HTD`` of MetaXpress or ``MeasurementData.mlf`` of a CellVoyager; CZI, ND2 or LIF whose images are called after wells. In a folder, index and
-        description are found and read before the names.
+        ``.HTD`` of MetaXpress or ``MeasurementData.mlf`` of a CellVoyager; CZI, ND2 or LIF whose images are called
+        after wells. In a folder, index and description are found and read before the names.
     pattern : str, optional
         Pattern with named parts that overrides the layouts known by name.
     size : int, optional
