@@ -125,11 +125,9 @@ def _images(members: Sequence[Member]) -> list[_Image]:
 
 def _place(member: Member) -> object:
     parts = member.parts
-    if not parts.layout:
-        return member.path
     place = natural(parts.plate), parts.well, natural(parts.field), natural(parts.time)
     # What stands between the parts of an instrument's name is its layout, which announces the planes of stacks too.
-    return member.home, place, parts.rest.casefold() if parts.layout == "tokens" else ""
+    return member.home, place, parts.rest.casefold() if parts.layout in ("", "tokens") else ""
 
 
 def _complete(images: list[_Image]) -> Selection:

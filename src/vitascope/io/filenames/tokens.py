@@ -43,6 +43,7 @@ _WAVELENGTH = re.compile(rf"{_LEFT}([wW]\d{{1,2}}){_RIGHT}")
 
 _NAMED_WELL = re.compile(rf"{_LEFT}well[ _-]?([A-P][A-F]?\d{{1,2}}){_RIGHT}", re.IGNORECASE)
 _CAPITAL_WELL = re.compile(rf"{_LEFT}((?:A[A-F]|[A-P])\d{{1,2}}){_RIGHT}")
+_FIRST_WELL = re.compile(rf"((?:A[A-F]|[A-P])\d{{1,2}}){_RIGHT}")
 _SMALL_WELL = re.compile(rf"(?:\A(?=[a-p]\d\d)|{_LEFT}(?=[abeghijklmno]))([a-p]\d{{1,2}}){_RIGHT}")
 _PLATE = re.compile(r"\A\S*(?:plate|plt)[ _-]?\w*\Z", re.IGNORECASE)
 
@@ -132,6 +133,14 @@ def find_wells(stem: str) -> list[Token]:
         with contextlib.suppress(ParameterError):
             wells.append(Token("well", read_well(match[1]), *match.span()))
     return wells
+
+
+def find_first_well(stem: str) -> Token | None:
+    """Find the well that a name begins with, be it short for a split channel too, as in ``C1-left``."""
+    match = _FIRST_WELL.match(stem)
+    with contextlib.suppress(ParameterError):
+        return Token("well", read_well(match[1]), *match.span(1)) if match else None
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -14,8 +14,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from vitascope.core.errors import ParameterError
+from vitascope.io.filenames.kinds import without_projection
 from vitascope.io.filenames.parse import NameParts, natural, parse_chosen, split_suffix, step_folders
-from vitascope.io.filenames.tokens import Token, find_tokens, find_wells
+from vitascope.io.filenames.tokens import Token, find_first_well, find_tokens, find_wells
 
 ABBREVIATIONS = frozenset("CDEFGHIKLMNP")
 """Letters that also announce a number: channel, day, experiment, field, group, hour, image, clone, laser, model,
@@ -27,7 +28,7 @@ _STAIN = re.compile(
     r"orange|nir|\d{3}(?:nm)?|er|rna|agp|mito|ch\d*|w\d",
     re.IGNORECASE,
 )
-_FIRST_WORDS = 4
+_MOST_WORDS = 8
 _CERTAIN_WELLS, _CERTAIN_RATIO = 6, 2
 
 
@@ -85,7 +86,7 @@ def settle_wells(
     ParameterError
         If several words may be the wells, and nothing tells which.
     """
-    result = _prefixed(paths, list(parts))
+    result = _beginning(paths, _prefixed(paths, list(parts)))
     indices = [i for i, one in enumerate(result) if one.layout == "tokens" and one.wells]
     if not indices:
         return result
@@ -105,6 +106,17 @@ def _prefixed(paths: Sequence[Path], parts: list[NameParts]) -> list[NameParts]:
         wells = find_wells(stem)
         if len(wells) > 1:
             parts[i] = parse_chosen(paths[i], [])._replace(layout="tokens", wells=tuple(wells))
+    return parts
+
+
+def _beginning(paths: Sequence[Path], parts: list[NameParts]) -> list[NameParts]:
+    """Let names begin with C1 and a hyphen, as split channels do, where others begin with wells too."""
+    if not any(token.start == 0 for one in parts if one.layout == "tokens" for token in one.wells):
+        return parts
+    for i, one in enumerate(parts):
+        split = one.layout in ("tokens", "") and one.stem[2:3] == "-" and all(token.start for token in one.wells)
+        if split and (first := find_first_well(one.stem)) is not None:
+            parts[i] = parse_chosen(paths[i], [first])._replace(layout="tokens", wells=(*one.wells, first))
     return parts
 
 
@@ -134,14 +146,19 @@ class _Names:
     # -- the readings ------------------------------------------------------------------------------------------------
 
     def _columns(self) -> list[_Column]:
-        """List the readings: the first, second … word of every name, from either end, those of all names left out."""
+        """List the readings: the first, second … word of every name.
+
+        Where some names have more words than others, they are counted from either end, with and without the words that
+        all names have.
+        """
         inside = [sorted(one.wells, key=lambda token: token.start) for one in self.parts]
+        alike = len(set(map(len, inside))) == 1
         everywhere = set.intersection(*({token.text for token in tokens} for tokens in inside))
         varying = [[token for token in tokens if token.text not in everywhere] for tokens in inside]
         found: dict[tuple[str, ...], _Column] = {}
-        for words in (inside, varying):
-            for rank in range(min(_FIRST_WORDS, min(map(len, words)))):
-                for at in (rank, -1 - rank):
+        for words in (inside,) if alike else (inside, varying):
+            for rank in range(min(_MOST_WORDS, min(map(len, words)))):
+                for at in (rank,) if alike else (rank, -1 - rank):
                     tokens = tuple(one[at] for one in words)
                     small = any(p.stem[t.start].islower() for p, t in zip(self.parts, tokens, strict=True))
                     column = _Column(tokens, small)
@@ -226,7 +243,8 @@ class _Names:
 
     def _tells(self, column: _Column) -> bool:
         """Tell whether the only word that may be the well varies as wells do: neither constant nor with the stain."""
-        rests = [one.rest.casefold() for one in self.parts]
+        plain = [without_projection(one.rest) for one in self.parts]
+        rests = [(one.rest if p is None else p).casefold() for p, one in zip(plain, self.parts, strict=True)]
         first = column.tokens[0]
         said = self.parts[0].stem[first.start : first.end].casefold().startswith("well")
         if said or len(set(rests)) < 2:
@@ -270,6 +288,7 @@ class _Names:
             for one in others
             if (len(one.distinct) == 1 and one.rows == {"C"}) or (well is not None and self._repeats_inside(one, well))
         ]
+        others.sort(key=lambda one: len(one.distinct) == 1)
         told = {"channel": any(one.channel for one in self.parts), "field": any(one.field for one in self.parts)}
         result = []
         for i, (path, parts) in enumerate(zip(self.paths, self.parts, strict=True)):
@@ -278,7 +297,7 @@ class _Names:
                 token = other.tokens[i]
                 part = "channel" if other.rows == {"C"} else "field"
                 after = not chosen or token.start >= chosen[0].end
-                if not told[part] and (part == "channel" or after):
+                if not told[part] and all(one.part != part for one in chosen) and (part == "channel" or after):
                     number = parts.stem[token.start : token.end]
                     chosen.append(Token(part, number if part == "channel" else number[1:], token.start, token.end))
             result.append(parse_chosen(path, chosen, well.tokens[i].text if well is not None and well.folder else ""))

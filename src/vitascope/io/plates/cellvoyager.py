@@ -23,7 +23,7 @@ from vitascope.io.filenames.kinds import DARK, SHADING, THUMBNAIL, left_out, mar
 from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, natural, parse_name
 from vitascope.io.images.ome_zarr import inside
-from vitascope.io.plates.image_folder import Known, list_images, plate_of_members
+from vitascope.io.plates.image_folder import Known, list_images, plate_of_members, say_left_out
 from vitascope.io.plates.plate import Plate
 
 IMAGES, DETAIL = "measurementdata.mlf", "measurementdetail.mrf"
@@ -107,7 +107,7 @@ def cellvoyager_plate(index: Path, size: int | None = None, planes: str | None =
     if not members:
         raise ReaderError(f"The index of '{folder.name}' lists no images.", _HINT)
     said = [left_out(kind, paths) for kind, paths in {**corrections, THUMBNAIL: thumbnails}.items() if paths]
-    said += [f"{len(strangers)} files left out, the index does not list them: {strangers[0].name} …"] * bool(strangers)
+    said += [say_left_out("the index does not list it", strangers)] if strangers else []
     said += [f"{refused} entries of the index are left out: they name no well, or no file in it."] * bool(refused)
     pixel_size_um, sentence = _pixel_size(found, {member.parts.channel for member in listed})
     return plate_of_members(
@@ -313,7 +313,7 @@ def _troubles(found: Measurement, listed: Sequence[Member]) -> dict[Path, str]:
         parts = member.parts
         depth = len(deepest[parts.well, parts.field, parts.time])
         if depth < planes:
-            text = f"is of a stack of {depth} planes, where the plate's index says {planes}"
+            text = f"is of a stack of {depth} of the {planes} planes that the plate's index says"
             troubles.setdefault(member.path, text)
         elif (parts.well, parts.field) in reported:
             text = reported[parts.well, parts.field] or "no reason"

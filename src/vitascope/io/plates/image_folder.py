@@ -203,8 +203,8 @@ def _members(folder: Path, pattern: str | None) -> tuple[list[Member], tuple[str
     said = [left_out(kind, some) for kind, some in {**kinds, THUMBNAIL: thumbnails}.items() if some]
     if pattern is None:
         members, odd = _without_minority(members)
-        said += [_left_out("is unlike that of the others", odd)] if odd else []
-    said += [_left_out("tells no well", strangers)] if strangers else []
+        said += [say_left_out("the name is unlike that of the others", odd)] if odd else []
+    said += [say_left_out("the name tells no well", strangers)] if strangers else []
     return members, tuple(said)
 
 
@@ -394,9 +394,10 @@ def _plate_names(root: Path, keys: Sequence[tuple[Path, str]]) -> list[str]:
     return names
 
 
-def _left_out(why: str, paths: Sequence[Path]) -> str:
+def say_left_out(why: str, paths: Sequence[Path]) -> str:
+    """Say which files are left out, and why."""
     files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{files} left out, the name {why}: {_some([path.name for path in paths])}."
+    return f"{files} left out, {why}: {_some([path.name for path in paths])}."
 
 
 def _some(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, parse_name
 from vitascope.io.images.ome_zarr import inside
 from vitascope.io.images.units import to_um
-from vitascope.io.plates.image_folder import Known, plate_of_members
+from vitascope.io.plates.image_folder import Known, plate_of_members, say_left_out
 from vitascope.io.plates.plate import Plate
 
 INDEX_NAMES = ("index.idx.xml", "index.ref.xml", "index.xml")
@@ -108,10 +108,7 @@ def _unlisted(folder: Path, plate: str, listed: list[Member], names: set[str]) -
             continue
         time = str(int(parts.time) - 1) if timed else ""  # the index counts times from 0, the names from 1
         found.append(Member(folder / name, parts._replace(layout="operetta-index", plate=plate, time=time, rest="")))
-    if not strangers:
-        return found, ()
-    more = f"{len(strangers)} files left out" if len(strangers) > 1 else "1 file left out"
-    return found, (f"{more}, the index does not list them: {strangers[0].name}.",)
+    return found, (say_left_out("the index does not list it", strangers),) if strangers else ()
 
 
 def _read(index: Path) -> tuple[Record, list[Record]]:
