@@ -80,4 +80,12 @@ Scheduler = Annotated[str | None, typer.Option(help="Address of a dask scheduler
 Workers = Annotated[
     int | None, typer.Option(min=1, max=512, help="Worker processes on this machine; without it, threads of one.")
 ]
+Profiles = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.parquet",
+        help="Write the measurements for pycytominer too: Metadata_Plate, Metadata_Well, Metadata_Site, Nuclei_…, "
+        "Cells_…, Image_….",
+    ),
+]
 Redo = Annotated[bool, typer.Option("--redo", help="Run again what failed or was incomplete.")]

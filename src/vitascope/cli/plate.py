@@ -13,6 +13,7 @@ from vitascope.cli import options
 from vitascope.cli.console import PARTIAL, plain_errors, with_progress_bar
 from vitascope.cli.run import check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
+from vitascope.io.atomic import check_writable
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def plate(
     pixel_size_um: options.PixelSize = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
+    export_profiles: options.Profiles = None,
     settings: options.Settings = None,
 ) -> None:
     """Run a task on a whole plate; stopped at any moment and started again, it goes on where it was.
@@ -45,10 +47,15 @@ def plate(
     """
     with plain_errors("Cancelled: what is done is kept, and the same command goes on from there."):
         from vitascope.batch.plate.job import PlateJob
+        from vitascope.batch.plate.profiles import check_profiles_name
+        from vitascope.batch.plate.profiles import export_profiles as write_profiles
         from vitascope.batch.plate.run import run_plate
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
+        if export_profiles is not None:
+            check_profiles_name(export_profiles)
+            check_writable(export_profiles.absolute().parent)
         if scheduler is not None and workers is not None:
             raise ParameterError(
                 "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
@@ -74,6 +81,8 @@ def plate(
         )
         report = with_progress_bar(run_plate(job))
         _tell(report, opened)
+        if export_profiles is not None:
+            typer.echo(f"Profiles: {write_profiles(out, export_profiles, plate_map)}")
     if not report.complete:
         raise typer.Exit(PARTIAL)
 
