@@ -61,7 +61,10 @@ PlatePath = Annotated[
 PlateOut = Annotated[
     Path, typer.Option("-o", "--out", help="Folder for the results; an unfinished run there is resumed.")
 ]
-Map = Annotated[Path | None, typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX or a reader's export.")]
+Map = Annotated[
+    Path | None,
+    typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX, a reader's export or an OME-Zarr."),
+]
 ImageMap = Annotated[
     Path | None,
     typer.Option(
