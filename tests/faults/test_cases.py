@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vitascope.io.filenames.grouping import find_groups, group_paths
-from vitascope.io.plates.read import find_plates, open_plate
+from vitascope.io.plates.read import find_plates, is_plate, open_plate
 
 CASES = Path(__file__).with_name("cases")
 
@@ -29,6 +29,7 @@ def test_05_imagexpress_projection_beside_zsteps(tmp_path):
     groups, warnings = group_paths([folder])
     assert [(group.place.well, group.channels) for group in groups] == [("E07", ("w1", "w2")), ("E08", ("w1", "w2"))]
     assert "projection" in warnings[0]
+    assert is_plate(folder)  # napari opens it as a plate, too
     whole = shutil.copytree(folder, tmp_path / "mx_raw")
     for path in whole.glob("*_w2*"):
         path.unlink()

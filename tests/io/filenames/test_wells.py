@@ -120,3 +120,15 @@ def test_wells_of_folders_count_where_the_names_only_number_channels():
 def test_cell_lines_of_several_plates_are_no_wells():
     names = [f"day{i}/{line}_{well}.tif" for i, line in enumerate(("B16", "H9")) for well in ("A1", "A2")]
     assert [one.well for one in settle(names)] == ["A01", "A02"] * 2
+
+
+@pytest.mark.parametrize("hours", [(0, 6, 12), (0, 24, 48, 72), (1, 100)])
+def test_a_column_of_words_that_are_not_all_wells_tells_none(hours):
+    names = [f"{well}_H{hour}.tif" for well in ("A1", "B2", "C3") for hour in hours]
+    assert {one.well for one in settle(names)} == {"A01", "B02", "C03"}
+
+
+def test_a_whole_row_of_wells_is_no_set_of_channels():
+    assert [one.well for one in settle([f"B16_C{n:02}.tif" for n in range(1, 13)])] == [
+        f"C{n:02}" for n in range(1, 13)
+    ]

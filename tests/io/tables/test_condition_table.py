@@ -18,7 +18,7 @@ FRAME = pd.DataFrame(
         "drug": ["DMSO", "X"],
         "concentration_nM": [0.0, 1.5],
         "cell line": "HeLa",
-    }  # fmt: skip
+    }
 )
 
 

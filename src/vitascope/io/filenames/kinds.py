@@ -33,11 +33,12 @@ _CERTAIN = (
     # Yokogawa: SC_BP445-45_20x v2_M01_CH01 and DC_DCAM#1_CAM1
     (SHADING, re.compile(r"\ASC_.+_CH\d+\Z", re.IGNORECASE)),
     (DARK, re.compile(r"\ADC_.*CAM#?\d+", re.IGNORECASE)),
-    (SHADING, _words(r"shading\w*|flat[ _-]?fields?|illum(?:ination)?[ _-]?(?:corr\w*|func\w*|profile|field)")),
+    (SHADING, _words(r"shading\w*|flat[ _-]?fields?|ffc(?:[ _-]?profile)?")),
+    (SHADING, _words(r"illum(?:ination)?[ _-]?(?:corr\w*|func\w*|profile|field)")),
     (DARK, _words(r"dark[ _-]?(?:frames?|currents?|images?|ref\w*|counts?)|(?:bias|offset)[ _-]?frames?")),
 )
 _WITHOUT_WELL = (
-    (SHADING, _words(r"sc|ffc?|flat|illum\w*|white[ _-]?ref\w*|vignett\w*")),
+    (SHADING, _words(r"sc|ff|flat|illum\w*|white[ _-]?ref\w*|vignett\w*")),
     (DARK, _words(r"dc|darks?|bias")),
 )
 _FOLDERS = (

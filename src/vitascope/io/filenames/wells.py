@@ -28,7 +28,9 @@ _STAIN = re.compile(
     r"orange|nir|\d{3}(?:nm)?|er|rna|agp|mito|ch\d*|w\d",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(?<![A-Za-z0-9])[A-P][A-F]?\d{1,3}(?![A-Za-z0-9])")
 _MOST_WORDS = 8
+_MOST_CHANNELS = 8
 _CERTAIN_WELLS, _CERTAIN_RATIO = 6, 2
 
 
@@ -152,6 +154,8 @@ class _Names:
         all names have.
         """
         inside = [sorted(one.wells, key=lambda token: token.start) for one in self.parts]
+        if len(set(map(len, inside))) > 1 and (aligned := self._aligned()):
+            return aligned
         alike = len(set(map(len, inside))) == 1
         everywhere = set.intersection(*({token.text for token in tokens} for tokens in inside))
         varying = [[token for token in tokens if token.text not in everywhere] for tokens in inside]
@@ -163,6 +167,20 @@ class _Names:
                     small = any(p.stem[t.start].islower() for p, t in zip(self.parts, tokens, strict=True))
                     column = _Column(tokens, small)
                     found.setdefault(column.wells, column)
+        return list(found.values())
+
+    def _aligned(self) -> list[_Column]:
+        """List the readings with words such as ``H0`` and ``C100`` counted too: where they stand, no word is a well."""
+        words = [list(_NUMBERED.finditer(one.stem)) for one in self.parts]
+        if len(set(map(len, words))) > 1:
+            return []
+        wells = [{token.start: token for token in one.wells} for one in self.parts]
+        found: dict[tuple[str, ...], _Column] = {}
+        for rank in range(min(_MOST_WORDS, len(words[0]))):
+            tokens = [of_name.get(one[rank].start()) for of_name, one in zip(wells, words, strict=True)]
+            if all(tokens):
+                column = _Column(tuple(token for token in tokens if token is not None))
+                found.setdefault(column.wells, column)
         return list(found.values())
 
     def _by_folder(self, numbered: _Column) -> _Column | None:
@@ -191,7 +209,10 @@ class _Names:
     def _constant(self, columns: list[_Column]) -> list[_Column]:
         """Leave out what is the same in all names, unless the others may be the channels of one well."""
         varying = [one for one in columns if len(one.distinct) > 1]
-        if all(one.numbered and one.rows <= {"C", "F", "P"} for one in varying) and not self._rests(columns):
+        few = all(
+            one.numbered and one.rows <= {"C", "F", "P"} and len(one.distinct) <= _MOST_CHANNELS for one in varying
+        )
+        if few and not self._rests(columns):
             return columns
         return varying
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import re
 from collections import Counter
@@ -30,6 +31,8 @@ MOST_LEVELS = 4
 
 _IMAGES = re.compile(r"images?|bitmaps?|tiffs?", re.IGNORECASE)
 _SHOWN = 5
+_SMALL_SHARE = 3
+"""Files are few where they are at most a third of the others."""
 
 
 @contextmanager
@@ -186,6 +189,25 @@ def _completed(site: Site, known: Known) -> Site:
     return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
+@_no_collection()
+def tells_wells(folder: Path, least_wells: int) -> bool:
+    """Tell whether the names in a folder tell so many wells, and at least half of the images theirs.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be listed.
+    ParameterError
+        If several words of the names may be the wells.
+    """
+    walked = list(_walk(folder, MOST_LEVELS, None))
+    found = _by_names([home / name for home, name in walked], [home for home, _ in walked], folder)
+    data = [member for member in found if member.kind in ("", PROJECTION)]
+    told, _ = _without_minority([member for member in data if member.parts.well])
+    wells = {(member.home, member.parts.plate.casefold(), member.parts.well) for member in told}
+    return len(wells) >= least_wells and 2 * len(told) >= len(data)
+
+
 def _lacking(site: Site, planes: str | None) -> Site:
     message = f"{site.id} has no {planes}."
     return replace(site, problem=IncompleteError(message, "Leave --planes out, or add the missing files."))
@@ -206,6 +228,21 @@ def _members(folder: Path, pattern: str | None) -> tuple[list[Member], tuple[str
         said += [say_left_out("the name is unlike that of the others", odd)] if odd else []
     said += [say_left_out("the name tells no well", strangers)] if strangers else []
     return members, tuple(said)
+
+
+def _is_odd(
+    one: tuple[Path, str],
+    other: tuple[Path, str],
+    counts: Mapping[tuple[Path, str], int],
+    plates: Mapping[tuple[Path, str], set[str]],
+) -> bool:
+    """Tell whether files of one folder and layout belong to no plate, beside the others of a known layout."""
+    few = _SMALL_SHARE * counts[one] <= counts[other]
+    if one[0] != other[0]:
+        return one[1] == "tokens" and few and (other[0] in one[0].parents or one[0] in other[0].parents)
+    if one[1] == "tokens":
+        return counts[one] < counts[other]
+    return few and not plates[one] <= plates[other]
 
 
 def _by_pattern(paths: Sequence[Path], pattern: str) -> list[Member]:
@@ -236,27 +273,22 @@ def _by_names(paths: list[Path], homes: list[Path], folder: Path) -> list[Member
 
 
 def _without_minority(members: list[Member]) -> tuple[list[Member], list[Path]]:
-    """Leave out files that are named otherwise than most, by an instrument's layout, in the same folder or above.
+    """Leave out a few files that are named otherwise than most, by an instrument's layout, in or near their folder.
 
     They would make up a plate of their own, or wells that are none: calibration images, exports, an overview.
     """
     if len({member.parts.layout for member in members}) < 2:
         return members, []
-    by_home: dict[Path, Counter[str]] = {}
+    counts: Counter[tuple[Path, str]] = Counter()
     plates: dict[tuple[Path, str], set[str]] = {}
     for member in members:
-        by_home.setdefault(member.home, Counter())[member.parts.layout] += 1
-        plates.setdefault((member.home, member.parts.layout), set()).add(member.parts.plate.casefold())
-    main = {home: count.most_common(1)[0] for home, count in by_home.items()}
+        key = (member.home, member.parts.layout)
+        counts[key] += 1
+        plates.setdefault(key, set()).add(member.parts.plate.casefold())
     odd = {
-        (home, layout)
-        for home, count in by_home.items()
-        for layout, number in count.items()
-        for above in (home, *home.parents)
-        if above in main
-        and layout != main[above][0] != "tokens"
-        and number < main[above][1]
-        and (layout == "tokens" or (above == home and not plates[home, layout] <= plates[home, main[home][0]]))
+        one
+        for one, other in itertools.permutations(counts, 2)
+        if other[1] not in (one[1], "tokens") and _is_odd(one, other, counts, plates)
     }
     kept = [member for member in members if (member.home, member.parts.layout) not in odd]
     return kept, [member.path for member in members if (member.home, member.parts.layout) in odd]

@@ -18,7 +18,7 @@ from vitascope.io.filenames.planes import check_planes
 from vitascope.io.images.vendor import is_vendor_file
 from vitascope.io.plates.cellvoyager import INDEX_SUFFIXES as CELLVOYAGER_SUFFIXES
 from vitascope.io.plates.cellvoyager import cellvoyager_plate, find_measurements
-from vitascope.io.plates.image_folder import folder_plates, list_images
+from vitascope.io.plates.image_folder import folder_plates, tells_wells
 from vitascope.io.plates.metaxpress import find_descriptions, metaxpress_plate
 from vitascope.io.plates.ome_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates.operetta import INDEX_NAMES, find_index, operetta_plate
@@ -193,12 +193,9 @@ def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
             return True
         if not IMAGE_FOLDER.matches(path, None):
             return False
-        plates = folder_plates(path)
-        images = sum(1 for _ in list_images(path))
+        return tells_wells(path, least_wells)
     except (VitascopeError, OSError):
         return False
-    wells = sum(len(plate.wells) for plate in plates)
-    return wells >= least_wells and 2 * sum(len(site.paths) for plate in plates for site in plate) >= images
 
 
 def open_plate(
