@@ -67,3 +67,30 @@ def test_columns_of_a_map_are_named_and_many_wells_are_said_in_one_sentence(plat
     wrong = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv", "--map-column", "dose")
     assert wrong.exit_code == 2
     assert "--map-column dose" in wrong.output
+
+
+def test_profiles_are_written_where_they_are_asked_for(plate, tmp_path):
+    refused = call(plate, "--task", "fake", "-o", tmp_path / "out", "--export-profiles", tmp_path / "p.csv")
+    assert refused.exit_code == 2
+    assert ".parquet" in refused.output
+    assert not (tmp_path / "out").exists()
+    done = call(plate, "--task", "fake", "-o", tmp_path / "out", "--export-profiles", tmp_path / "p.parquet")
+    assert done.exit_code == 0, done.output
+    assert {"Metadata_Plate", "Metadata_Well", "Metadata_Site", "Cells_mean"} <= set(
+        pd.read_parquet(tmp_path / "p.parquet")
+    )
+
+
+def test_stack_or_projection_is_asked_for_and_kept_with_the_results(plate, tmp_path):
+    none = call(plate, "--task", "fake", "-o", tmp_path / "out", "--planes", "projection")
+    assert none.exit_code == 2
+    assert "no projections" in none.output
+    for path in [*plate.iterdir()]:
+        for z in (1, 2):
+            (plate / f"ZStep_{z}").mkdir(exist_ok=True)
+            (plate / f"ZStep_{z}" / path.name).write_bytes(path.read_bytes())
+    done = call(plate, "--task", "fake", "-o", tmp_path / "out", "--planes", "projection")
+    assert done.exit_code == 0, done.output
+    other = call(plate, "--task", "fake", "-o", tmp_path / "out", "--planes", "stack")
+    assert other.exit_code == 2
+    assert "planes was projection and is stack" in other.output

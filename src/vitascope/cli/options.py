@@ -18,6 +18,13 @@ Pattern = Annotated[
     typer.Option(help="Pattern for file names, such as '{well}_f{field}_z{z}_{channel}.tif'; overrides known ones."),
 ]
 OldPattern = Annotated[str | None, typer.Option("--group", hidden=True, help="What --pattern was called.")]
+Planes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="stack|projection",
+        help="What to read where an instrument wrote both; otherwise the stack where it is complete.",
+    ),
+]
 PixelSize = Annotated[
     float | None, typer.Option(help="Micrometres per pixel, where the files do not tell or tell wrong.")
 ]
@@ -53,14 +60,17 @@ PlatePath = Annotated[
     str,
     typer.Argument(
         metavar="PLATE",
-        help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress), or CZI, ND2 or LIF whose "
-        "images are called after wells.",
+        help="Folder of images, OME-Zarr plate, Index.idx.xml (Operetta), .HTD (MetaXpress), .mlf (CellVoyager), or "
+        "CZI, ND2 or LIF whose images are called after wells.",
     ),
 ]
 PlateOut = Annotated[
     Path, typer.Option("-o", "--out", help="Folder for the results; an unfinished run there is resumed.")
 ]
-Map = Annotated[Path | None, typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX or a reader's export.")]
+Map = Annotated[
+    Path | None,
+    typer.Option(help="Plate map: treatment, dose, controls; CSV, XLSX, a reader's export or an OME-Zarr."),
+]
 ImageMap = Annotated[
     Path | None,
     typer.Option(
@@ -78,5 +88,13 @@ PlateName = Annotated[str | None, typer.Option("--plate", help="Name of the plat
 Scheduler = Annotated[str | None, typer.Option(help="Address of a dask scheduler, such as tcp://node17:8786.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=512, help="Worker processes on this machine; without it, threads of one.")
+]
+Profiles = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.parquet",
+        help="Write the measurements for pycytominer too: Metadata_Plate, Metadata_Well, Metadata_Site, Nuclei_…, "
+        "Cells_…, Image_….",
+    ),
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Run again what failed or was incomplete.")]

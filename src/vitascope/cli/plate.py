@@ -14,6 +14,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
+from vitascope.io.atomic import check_writable
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ def plate(
     name: options.PlateName = None,
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
+    planes: options.Planes = None,
     pixel_size_um: options.PixelSize = None,
     axes: options.Axes = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
+    export_profiles: options.Profiles = None,
     settings: options.Settings = None,
 ) -> None:
     """Run a task on a whole plate; stopped at any moment and started again, it resumes where it stopped.
@@ -46,13 +49,18 @@ def plate(
     """
     with plain_errors("Cancelled: what is done is kept, and the same command resumes from there."):
         from vitascope.batch.plate.job import PlateJob
+        from vitascope.batch.plate.profiles import check_profiles_name
+        from vitascope.batch.plate.profiles import export_profiles as write_profiles
         from vitascope.batch.plate.run import run_plate
 
         spec = find_task(task)
         check_pixel_size(pixel_size_um)
         check_axes_given(axes)
+        if export_profiles is not None:
+            check_profiles_name(export_profiles)
+            check_writable(export_profiles.absolute().parent)
         params = spec.make_params(**{"model": model, "device": device, **parse_settings(settings or [])})
-        opened = _open(path, pattern or old_pattern, name)
+        opened = _open(path, pattern or old_pattern, name, planes)
         plate_map = _read_map(map, map_column or [], opened)
         command = shlex.join(["vitascope", *sys.argv[1:]])
         job = PlateJob(
@@ -68,17 +76,20 @@ def plate(
             pattern=pattern or old_pattern,
             redo=redo,
             command=command,
+            planes=planes,
         )
         report = with_progress_bar(run_plate(job))
         _tell(report, opened)
+        if export_profiles is not None:
+            typer.echo(f"Profiles: {write_profiles(out, export_profiles, plate_map)}")
     if not report.complete:
         raise typer.Exit(PARTIAL)
 
 
-def _open(path: str, pattern: str | None, name: str | None) -> Plate:
+def _open(path: str, pattern: str | None, name: str | None, planes: str | None) -> Plate:
     from vitascope.io.plates.read import open_plate
 
-    opened = open_plate(path, pattern=pattern, plate=name)
+    opened = open_plate(path, pattern=pattern, plate=name, planes=planes)
     for warning in opened.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     return opened

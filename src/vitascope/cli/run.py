@@ -21,7 +21,7 @@ from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.formatting import interval_texts, is_number, number_text
 from vitascope.core.status import JUDGED, Status
-from vitascope.io.images.read import find_groups
+from vitascope.io.images.read import find_groups, group_paths
 from vitascope.io.models.yaml import read_yaml
 from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
@@ -51,6 +51,7 @@ def run(
     map: options.ImageMap = None,
     pattern: options.Pattern = None,
     old_pattern: options.OldPattern = None,
+    planes: options.Planes = None,
     pixel_size_um: options.PixelSize = None,
     axes: options.Axes = None,
     device: options.Device = "auto",
@@ -73,9 +74,12 @@ def run(
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
         plate_map = read_plate_map(map) if map is not None else None
+        groups, left_out = group_paths(images, pattern or old_pattern, planes=planes)
+        for sentence in left_out:
+            typer.echo(f"Warning: {sentence}", err=True)
         job = Job(
             spec=spec,
-            groups=find_groups(images, pattern or old_pattern),
+            groups=groups,
             params=params,
             out=out,
             references=find_groups(reference, pattern or old_pattern) if reference else (),

@@ -88,3 +88,31 @@ def test_a_broken_description_is_said(tmp_path, text):
     describe(tmp_path / "q")
     with pytest.raises(ReaderError, match="holds no images"):
         open_plate(tmp_path / "q")
+
+
+def test_channels_planes_and_times_that_the_description_lists_and_nobody_wrote_are_said(tmp_path):
+    path = describe(tmp_path / "p", wells=("A01", "A02"), sites=(), waves=("BF", "DAPI"))
+    path.write_text(path.read_text().replace('"TimePoints", 1', '"TimePoints", 3\n"ZSeries", TRUE\n"ZSteps", 2'))
+    steps = [f"TimePoint_{t}/ZStep_{z}" for t in (1, 2) for z in (1, 2)]
+    make(tmp_path / "p", *(f"{step}/Week 1_A01_w{w}.TIF" for step in steps for w in (1, 2)))
+    make(tmp_path / "p", *(f"{step}/Week 1_A02_w{w}.TIF" for step in steps[::2] for w in (1, 2)))
+    plate = open_plate(tmp_path / "p")
+    told = {site.id: str(site.problem or "") for site in plate}
+    assert told["Week 1_A01_t1"] == told["Week 1_A01_t2"] == ""
+    assert "2 planes, and there are 1" in told["Week 1_A02_t1"]
+    assert any("3 points of time, and there are 2" in one for one in plate.warnings)
+    for lost in (tmp_path / "p").rglob("*_w2.TIF"):
+        lost.unlink()
+    assert all("channels DAPI" in str(site.problem) for site in open_plate(tmp_path / "p") if site.well.row == 0)
+
+
+def test_projections_beside_the_planes_of_a_described_plate_are_told_apart(tmp_path):
+    describe(tmp_path / "p", wells=("A01", "A02"), sites=(), waves=("BF",))
+    make(tmp_path / "p", *(f"ZStep_{z}/Week 1_{w}_w1.TIF" for w in ("A01", "A02") for z in (1, 2)))
+    make(tmp_path / "p", "Week 1_A01_w1.TIF", "Week 1_A02_w1.TIF", "Week 1_A01_w1_thumb.TIF")
+    plate = open_plate(tmp_path / "p")
+    assert [(len(site.group.planes), site.problem) for site in plate] == [(2, None)] * 2
+    assert [word for word in ("projections", "thumbnails") if word in " ".join(plate.warnings)] == [
+        "projections", "thumbnails",
+    ]  # fmt: skip
+    assert [len(site.paths) for site in open_plate(tmp_path / "p", planes="projection")] == [1, 1]

@@ -9,7 +9,7 @@ import zarr
 
 from vitascope.core.errors import IncompleteError, OutputError, ParameterError, ReaderError
 from vitascope.core.progress import run_to_end
-from vitascope.io.filenames.grouping import Member
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import parse_name
 from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.plates.image_folder import plate_of_members

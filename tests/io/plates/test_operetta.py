@@ -119,3 +119,16 @@ def test_entities_are_not_followed(tmp_path, text):
     (tmp_path / "Index.idx.xml").write_text(text)
     with pytest.raises(ReaderError, match=r"broken|can be used"):
         open_plate(tmp_path)
+
+
+def test_images_that_the_index_does_not_list_are_incomplete_or_named(tmp_path):
+    images = [entry(1, c, plane=p) for c in (1, 2) for p in (1, 2)]
+    folder = write_index(tmp_path / "m", images)
+    for name in ("r01c02f01p03-ch1sk1fk1fl1.tiff", "r01c03f01p01-ch1sk1fk1fl1.tiff", "overview_M01.tiff"):
+        (folder / "Images" / name).touch()
+    plate = open_plate(folder)
+    told = {str(site.well): str(site.problem or "") for site in plate}
+    assert told["A01"] == ""
+    assert "not in the plate's index" in told["A02"]
+    assert "not in the plate's index" in told["A03"]
+    assert any("overview_M01" in one for one in plate.warnings)

@@ -12,6 +12,7 @@ from vitascope.core.errors import ReaderError
 from vitascope.io.plates import read
 from vitascope.io.plates.image_folder import folder_plates
 from vitascope.io.plates.read import (
+    CELLVOYAGER,
     IMAGE_FOLDER,
     METAXPRESS,
     OPERETTA,
@@ -44,7 +45,9 @@ def test_files_are_told_by_their_names(tmp_path, name, reader):
     assert is_plate(tmp_path / name) is reader.certain
 
 
-@pytest.mark.parametrize(("name", "reader"), [("Index.idx.xml", OPERETTA), ("plate.HTD", METAXPRESS)])
+@pytest.mark.parametrize(
+    ("name", "reader"), [("Index.idx.xml", OPERETTA), ("plate.HTD", METAXPRESS), ("MeasurementData.mlf", CELLVOYAGER)]
+)
 def test_what_an_instrument_wrote_goes_before_names_unless_a_pattern_is_given(tmp_path, name, reader):
     folder = _images(tmp_path / "plate")
     assert _first(folder) is IMAGE_FOLDER
@@ -68,7 +71,7 @@ def test_a_further_format_is_one_more_entry(tmp_path, monkeypatch):
     (tmp_path / "plate.list").write_text("images")
     listed = PlateReader(
         lambda path, pattern: path.suffix == ".list",
-        lambda path, pattern, size: folder_plates(path.parent / path.read_text(), pattern, size),
+        lambda path, pattern, size, planes: folder_plates(path.parent / path.read_text(), pattern, size, planes),
     )
     monkeypatch.setattr(read, "READERS", (listed, *READERS))
     assert is_plate(tmp_path / "plate.list")

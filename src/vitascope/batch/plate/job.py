@@ -39,6 +39,8 @@ class PlateJob:
         Whether to run again what failed or was incomplete.
     command : str
         As the user gave it, for the provenance.
+    planes : {"stack", "projection"} or None
+        What the plate was opened with, where it holds both.
     """
 
     spec: TaskSpec
@@ -53,6 +55,7 @@ class PlateJob:
     pattern: str | None = None
     redo: bool = False
     command: str = ""
+    planes: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse two kinds of workers at once."""
@@ -70,6 +73,7 @@ def run_identity(job: PlateJob) -> dict[str, Any]:
         "params": job.params.model_dump(mode="json"),
         "pixel_size_um": job.pixel_size_um,
         "axes": job.axes,
+        "planes": job.planes,
     }
 
 

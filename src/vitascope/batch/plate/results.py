@@ -186,7 +186,8 @@ class PlateResults:
             source = journal.get("source") or {}
         if not source:
             raise ReaderError(f"'{self.folder}' does not say where its plate lies.", "Open the plate yourself.")
-        return open_plate(source["path"], pattern=source.get("pattern", source.get("group")), plate=self.name)
+        pattern, planes = source.get("pattern", source.get("group")), source.get("planes")
+        return open_plate(source["path"], pattern=pattern, plate=self.name, planes=planes)
 
 
 def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:

@@ -157,7 +157,7 @@ class PlateDock(Dock):
     def _plate_changed(self) -> None:
         plate = self.input.value()
         self.map.set_plate(plate)
-        self.run.set_plate(plate, self.input.name_pattern())
+        self.run.set_plate(plate, self.input.name_pattern(), self.input.chosen_planes())
         self.thumbs.set_plate(plate)
         self.quality.set_plate(plate)
         self.export_button.set_plate(plate)

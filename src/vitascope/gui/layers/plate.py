@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PLATE = "plate"
 """Key of what a layer knows of its plate: its path, the plate's name and the id of the image."""
 
-INDEX_SUFFIXES = (".htd", "index.idx.xml", "index.ref.xml")
+INDEX_SUFFIXES = (".htd", ".mlf", ".mrf", "index.idx.xml", "index.ref.xml")
 LEAST_WELLS = 2
 
 

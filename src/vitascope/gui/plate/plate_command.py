@@ -17,6 +17,7 @@ def plate_command(job: PlateJob) -> str:
     options = {
         "--map": None if job.plate_map is None else job.out / MAP,
         "--pattern": job.pattern,
+        "--planes": job.planes,
         "--pixel-size-um": job.pixel_size_um,
         "--workers": job.workers,
         "--scheduler": job.scheduler,

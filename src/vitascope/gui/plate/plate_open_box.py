@@ -39,7 +39,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         self.plates: tuple[Plate, ...] = ()
         self.path: Path | None = None
         self.folder, self.file = QPushButton("Open folder …"), QPushButton("Open file …")
-        self.plate, self.pattern = QComboBox(), QLineEdit()
+        self.plate, self.planes, self.pattern = QComboBox(), QComboBox(), QLineEdit()
         self.preview, self.note = QTreeWidget(), make_note()
         self._lay_out()
         self._pause = QTimer(self)
@@ -52,6 +52,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         self.pattern.returnPressed.connect(self.reopen)
         self.use.clicked.connect(self.reopen)
         self.plate.currentIndexChanged.connect(self._chosen)
+        self.planes.currentIndexChanged.connect(self.reopen)
         self._show_summary()
 
     def _lay_out(self) -> None:
@@ -59,10 +60,14 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         buttons.addWidget(self.folder)
         buttons.addWidget(self.file)
         self.folder.setToolTip("Images as the instrument wrote them, or an OME-Zarr plate.")
-        self.file.setToolTip("Index.idx.xml of an Operetta, or .HTD of MetaXpress.")
+        self.file.setToolTip("Index.idx.xml of an Operetta, .HTD of MetaXpress, or .mlf of a CellVoyager.")
         form = make_form()
         narrow(self.plate)
         add_row(form, "Plate", self.plate, "Which of the plates in the folder.")
+        for text, planes in (("Stack, else projection", None), ("Stack", "stack"), ("Projection", "projection")):
+            self.planes.addItem(text, planes)
+        narrow(self.planes)
+        add_row(form, "Planes", self.planes, "What to read where the instrument wrote stacks and projections of them.")
         tip = "For names that are not known: {well}, {field}, {z}, {channel}, {time}, {plate}; * stands for anything."
         inside = QVBoxLayout()
         inside.setContentsMargins(0, 0, 0, 0)
@@ -93,13 +98,20 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         """Return the pattern, if one is given."""
         return self.pattern.text().strip() or None
 
+    def chosen_planes(self) -> str | None:
+        """Return ``stack`` or ``projection``, if one of them is asked for."""
+        planes: str | None = self.planes.currentData()
+        return planes
+
     def _ask_folder(self) -> None:
         name = getexistingdirectory(self, "Open a plate")
         if name:
             self.open(Path(name))
 
     def _ask_file(self) -> None:
-        name, _ = getopenfilename(self, "Open a plate", filters="Plates (Index*.xml *.HTD *.htd *.czi *.nd2 *.lif)")
+        name, _ = getopenfilename(
+            self, "Open a plate", filters="Plates (Index*.xml *.HTD *.htd *.mlf *.czi *.nd2 *.lif)"
+        )
         if name:
             self.open(Path(name))
 
@@ -107,7 +119,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         """Open what lies at a path; several plates are offered, and the one with a name is chosen."""
         self.path = path
         try:
-            self.plates = find_plates(path, pattern=self.name_pattern())
+            self.plates = find_plates(path, pattern=self.name_pattern(), planes=self.chosen_planes())
         except VitascopeError as error:
             self.plates = ()
             self._fill(name)

@@ -57,6 +57,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.runner = runner
         self._plate: Plate | None = None
         self._pattern: str | None = None
+        self._planes: str | None = None
         self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
         self.workers, self.scheduler = QSpinBox(), QLineEdit()
         self.channel, self.pixel_size = QLineEdit(), QLineEdit()
@@ -137,9 +138,9 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.inside.addWidget(self.settings)
         self.channel.setEnabled("channel" in spec.params.model_fields)
 
-    def set_plate(self, plate: Plate | None, pattern: str | None = None) -> None:
+    def set_plate(self, plate: Plate | None, pattern: str | None = None, planes: str | None = None) -> None:
         """Run this plate next; results are proposed beside it."""
-        self._plate, self._pattern = plate, pattern
+        self._plate, self._pattern, self._planes = plate, pattern, planes
         if plate is not None and not self.runner.running:
             self.out.setText(str(proposed_folder(plate)))
         self._refresh()
@@ -198,6 +199,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             workers=None if scheduler else workers,
             pixel_size_um=self._pixel_size_um(),
             pattern=self._pattern,
+            planes=self._planes,
             redo=self.redo.isChecked(),
         )
         return replace(job, command=plate_command(job))

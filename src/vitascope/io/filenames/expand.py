@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from vitascope.core.errors import ReaderError
-from vitascope.io.filenames.parse import natural, split_suffix
+from vitascope.io.filenames.parse import natural, split_suffix, step_folders
 
 T = TypeVar("T")
 
 READABLE = "TIFF, OME-TIFF, LSM, STK, CZI, LIF, ND2, PNG, JPEG, BMP, zarr and OME-Zarr"
 VENDOR_SUFFIXES = (".oib", ".oif", ".vsi", ".dv", ".svs", ".ims", ".scn", ".ndpi", ".mrxs")
+_THUMBNAIL = re.compile(r"(?:.*_)?thumb", re.IGNORECASE)
 _PAUSES_S = (0.1, 0.3, 1.0)
 
 
@@ -23,8 +25,8 @@ def expand(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """List the images behind files, folders and globs, each once, in the order given.
 
     A path that exists is taken as it is, whatever characters its name holds; otherwise it is a glob. Of a folder, the
-    image files and ``.zarr`` folders inside are taken (not those of folders further down). Hidden files and
-    thumbnails are left out unless named one by one.
+    image files and ``.zarr`` folders inside are taken, and those in folders for time points and z-steps (not those of
+    other folders further down). Hidden files and thumbnails are left out unless named one by one.
 
     Raises
     ------
@@ -58,12 +60,20 @@ def _expand_one(given: str | os.PathLike[str]) -> list[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    inside = [entry for entry in folder.iterdir() if _is_image(entry)]
+    inside = list(_images_of_steps(folder))
     if not inside:
         raise ReaderError(
             f"The folder '{folder}' holds no image.", f"Readable: {READABLE}. Folders further down are not searched."
         )
-    return sorted(inside, key=lambda entry: natural(entry.name))
+    return sorted(inside, key=lambda entry: natural(str(entry.relative_to(folder))))
+
+
+def _images_of_steps(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if _is_image(entry):
+            yield entry
+        elif step_folders((entry.name,)) and entry.is_dir():
+            yield from _images_of_steps(entry)
 
 
 def _glob(text: str) -> list[Path]:
@@ -89,9 +99,12 @@ def _is_image(path: Path) -> bool:
 
 def is_image_name(name: str) -> bool:
     """Tell whether a name is that of an image: not hidden, no thumbnail, with a suffix that can be read."""
-    if name.startswith(".") or "_thumb" in name.lower() or name.lower().startswith("thumb"):
-        return False
-    return bool(split_suffix(name)[1])
+    return bool(split_suffix(name)[1]) and not name.startswith(".") and not is_thumbnail_name(name)
+
+
+def is_thumbnail_name(name: str) -> bool:
+    """Tell whether a name is that of a thumbnail, which instruments write beside the images."""
+    return "thumb" in name.lower() and bool(_THUMBNAIL.match(name))
 
 
 def _checked(path: Path) -> Path:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.well import WellPosition
 from vitascope.io.atomic import file_name
-from vitascope.io.filenames.expand import expand
-from vitascope.io.filenames.parse import NameParts, natural, parse_name, split_suffix, step_folders
+from vitascope.io.filenames.expand import expand, is_zarr
+from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, left_out, marked
+from vitascope.io.filenames.member import Member
+from vitascope.io.filenames.parse import natural, parse_name, split_suffix
+from vitascope.io.filenames.planes import check_planes, select_planes
 from vitascope.io.filenames.unique_names import NameCandidate, name_images
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
+from vitascope.io.filenames.wells import home_levels, settle_wells
 
 
 @dataclass(frozen=True)
@@ -57,27 +59,6 @@ class ImageGroup:
         return tuple(path for row in self.grid for path in row)
 
 
-class Member(NamedTuple):
-    """One file, and what its name or an index tells of it.
-
-    Parameters
-    ----------
-    path : Path
-    parts : NameParts
-    levels : int
-        Folders above the file that a pattern has read.
-    """
-
-    path: Path
-    parts: NameParts
-    levels: int = 0
-
-    @property
-    def home(self) -> Path:
-        """Folder of the image: above those that stand for its parts, such as z-steps and time points."""
-        return _home(self.path.parts[:-1], self.levels)
-
-
 @dataclass(frozen=True)
 class Inside:
     """What files themselves say of the images in them.
@@ -95,43 +76,76 @@ class Inside:
 
 
 def find_groups(
-    paths: Iterable[str | os.PathLike[str]],
-    pattern: str | None = None,
-    look_inside: Callable[[list[Path]], Inside] | None = None,
+    paths: Iterable[str | os.PathLike[str]], pattern: str | None = None, *, ties: str = "ask"
 ) -> list[ImageGroup]:
-    """Turn files, folders and quoted globs into images; only names are looked at, no file is opened.
-
-    Parameters
-    ----------
-    paths : iterable of path
-    pattern : str, optional
-        Pattern that overrides the layouts known by name, see
-        :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
-    look_inside : callable, optional
-        Tells what the files say of their images, which counts before their names.
+    """Turn files, folders and quoted globs into images; parameters and errors as of :func:`group_paths`.
 
     Returns
     -------
     list of ImageGroup
         In the order of folder, plate, well, field, time and name, numbers compared as numbers.
+    """
+    return group_paths(paths, pattern, ties=ties)[0]
+
+
+def group_paths(
+    paths: Iterable[str | os.PathLike[str]],
+    pattern: str | None = None,
+    *,
+    ties: str = "ask",
+    planes: str | None = None,
+    look_inside: Callable[[list[Path]], Inside] | None = None,
+) -> tuple[list[ImageGroup], tuple[str, ...]]:
+    """Turn files, folders and quoted globs into images; only names are looked at here, no file is opened.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Of a folder, images of the instrument that are no data (shading, dark) are left out, and of stacks and their
+        projections one is taken; files that are named one by one are all taken.
+    pattern : str, optional
+        Pattern that overrides the layouts known by name, see
+        :func:`vitascope.io.filenames.user_patterns.compile_pattern`.
+    ties : {"ask", "leave"}
+        Where several words of the names may be the wells: refuse, or read no well.
+    planes : {"stack", "projection"}, optional
+        What is taken of a folder that holds both; by default the stack where it is complete.
+    look_inside : callable, optional
+        Tells what the files say of their images, which counts before their names.
+
+    Returns
+    -------
+    groups : list of ImageGroup
+        In the order of folder, plate, well, field, time and name, numbers compared as numbers.
+    warnings : tuple of str
+        Sentences on what is left out.
 
     Raises
     ------
     ReaderError
         If a path does not exist or is no image, or if two files claim the same plane of one image.
     IncompleteError
-        If a plane of one channel is missing that another channel has.
+        If a plane of one channel is missing that another channel has, or an image has not the planes asked for.
     ParameterError
-        If the pattern cannot be used or does not fit a name.
+        If the pattern cannot be used or does not fit a name, or several words may be the wells.
     """
-    compiled = compile_pattern(pattern) if pattern else None
-    levels = folder_levels(compiled) if compiled else 0
-    members = {path: Member(path, parse_name(path, compiled), levels) for path in expand(paths)}
-    inside = look_inside(list(members)) if look_inside is not None else Inside()
+    check_planes(planes)
+    given: list[str | os.PathLike[str]] = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    members, warnings = _selected(_members(expand(given), pattern, ties), given, planes)
+    inside = look_inside([member.path for member in members]) if look_inside is not None else Inside()
+    groups, candidates = _told_by_files(inside, {member.path: member for member in members})
     told = {path for one in inside.sets for path in one} | set(inside.scenes)
-    bundles = bundle(member for path, member in members.items() if path not in told)
-    groups = [lay_out(of_one) for of_one in bundles]
-    candidates = [_naming(g, of_one) for g, of_one in zip(groups, bundles, strict=True)]
+    for of_one in bundle(member for member in members if member.path not in told):
+        groups.append(lay_out(of_one))
+        candidates.append(_naming(groups[-1], of_one))
+    named = [replace(g, name=name) for g, name in zip(groups, name_images(candidates), strict=True)]
+    return sorted(named, key=_order), warnings
+
+
+def _told_by_files(inside: Inside, members: Mapping[Path, Member]) -> tuple[list[ImageGroup], list[NameCandidate]]:
+    """Return the images that files say they hold, and what they may be called."""
+    groups: list[ImageGroup] = []
+    candidates: list[NameCandidate] = []
     for files in inside.sets:
         groups.append(ImageGroup("", (files,), place=members[files[0]].parts.place))
         candidates.append(_naming(groups[-1], [members[files[0]]]))
@@ -141,14 +155,41 @@ def find_groups(
             candidate = _naming(groups[-1], [members[path]])
             full = f"{candidate.full}_{name or number + 1}" if len(scenes) > 1 else candidate.full
             candidates.append(replace(candidate, full=file_name(full), place=WellPosition(), complete=False))
-    names = name_images(candidates)
-    return sorted((replace(g, name=name) for g, name in zip(groups, names, strict=True)), key=_order)
+    return groups, candidates
 
 
-@lru_cache(maxsize=1024)
-def _home(folders: tuple[str, ...], levels: int) -> Path:
-    """Give all files of a folder one object for it, which is hashed once."""
-    return Path(*folders[: len(folders) - (levels or len(step_folders(folders)))])
+def _members(paths: list[Path], pattern: str | None, ties: str) -> list[Member]:
+    compiled = compile_pattern(pattern) if pattern else None
+    parts = [parse_name(path, compiled) for path in paths]
+    if compiled is not None:
+        return [Member(path, one, folder_levels(compiled)) for path, one in zip(paths, parts, strict=True)]
+    folders = [path.parent for path in paths]
+    parts = settle_wells(paths, parts, folders, ties)
+    levels = home_levels(folders, parts)
+    return [Member(path, one, level) for path, one, level in zip(paths, parts, levels, strict=True)]
+
+
+def _selected(
+    members: list[Member], given: list[str | os.PathLike[str]], planes: str | None
+) -> tuple[list[Member], tuple[str, ...]]:
+    """Leave out what a folder holds beside the data; what is named one by one is taken as it is."""
+    folders = [path for path in map(Path, given) if path.is_dir() and not is_zarr(path)]
+    found, rest = [], members
+    for folder in folders:
+        inside = [member for member in rest if member.path.is_relative_to(folder)]
+        found += marked(inside, [member.path.parent for member in inside], folder)
+        rest = [member for member in rest if not member.path.is_relative_to(folder)]
+    data = [member for member in found if member.kind in ("", PROJECTION)]
+    if not data:
+        return members, ()
+    selection = select_planes(data, planes)
+    if selection.lacking:
+        raise IncompleteError(
+            f"There is no {planes} of '{min(selection.lacking).name}'.", "Leave --planes out, or add the missing files."
+        )
+    others = {kind: [member.path for member in found if member.kind == kind] for kind in (SHADING, DARK)}
+    warnings = tuple(left_out(kind, paths) for kind, paths in others.items() if paths)
+    return [*rest, *selection.members], (*warnings, *selection.warnings)
 
 
 _Natural = tuple[tuple[int, str], ...]

@@ -6,7 +6,7 @@ Pure functions on text; nothing here looks at the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from vitascope.core.errors import ParameterError
 from vitascope.core.well import Well, WellPosition
 from vitascope.io.filenames.instruments import LATE_LAYOUTS, LAYOUTS
-from vitascope.io.filenames.tokens import SEPARATORS, Token, find_keys, find_tokens
+from vitascope.io.filenames.tokens import SEPARATORS, Token, find_keys, find_tokens, find_wells
 from vitascope.io.filenames.user_patterns import folder_levels
 
 TIFF_SUFFIXES = (".tiff", ".tif", ".tf2", ".tf8", ".btf")
@@ -50,6 +50,8 @@ class NameParts(NamedTuple):
         The name without its suffix.
     planes : tuple of (int, int)
         Where z and channel stand in the stem.
+    wells : tuple of Token
+        All words that may be the well, where no instrument's layout says which is.
     """
 
     layout: str = ""
@@ -63,6 +65,7 @@ class NameParts(NamedTuple):
     complete: bool = False
     stem: str = ""
     planes: tuple[tuple[int, int], ...] = ()
+    wells: tuple[Token, ...] = ()
 
     @property
     def common(self) -> str:
@@ -240,9 +243,35 @@ def _parse_stem(stem: str) -> NameParts:
         tokens = _tokens_of_match(match) if match else None
         if tokens is not None:
             return _parts(name, stem, tokens)
-    tokens = find_tokens(stem)
+    wells = find_wells(stem)
+    return _token_parts(stem, find_tokens(stem, wells[:1]))._replace(wells=tuple(wells))
+
+
+def _token_parts(stem: str, tokens: list[Token]) -> NameParts:
     parts = _parts("tokens" if tokens else "", stem, tokens)
     return parts._replace(complete=bool(tokens) and not parts.rest)
+
+
+def parse_chosen(path: PurePath, chosen: Sequence[Token], well: str = "") -> NameParts:
+    """Read a name of which other names have decided the well, or that it tells none.
+
+    Parameters
+    ----------
+    path : path
+    chosen : sequence of Token
+        Parts that are decided; without a well among them the name tells none.
+    well : str
+        What a folder above tells.
+
+    Examples
+    --------
+    >>> from vitascope.io.filenames.tokens import Token
+    >>> parse_chosen(PurePath("B16_s2_A3.tif"), [Token("well", "A03", 7, 9)])[2:4]
+    ('A03', '2')
+    """
+    stem, _ = split_suffix(path.name)
+    parts = _with_folders(_token_parts(stem, find_tokens(stem, chosen)), path)
+    return parts._replace(well=well, layout="tokens", complete=False) if well else parts
 
 
 def _tokens_of_match(match: re.Match[str]) -> list[Token] | None:
@@ -276,7 +305,8 @@ def _tokens_of_pattern(name: str, stem: str, pattern: re.Pattern[str]) -> list[T
 
 
 def _parts(layout: str, stem: str, tokens: list[Token]) -> NameParts:
-    values, planes, spans = {}, [], set()
+    values: dict[str, Any] = {}
+    planes, spans = [], set()
     for part, text, start, end in tokens:
         spans.add((start, end))
         if part:

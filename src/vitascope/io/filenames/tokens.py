@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from vitascope.core.errors import ParameterError
@@ -34,11 +36,14 @@ _ANNOUNCED = tuple(
 _CHAIN = re.compile(rf"{_LEFT}(?:[zcstf]\d+){{2,}}{_RIGHT}", re.IGNORECASE)
 _CHAIN_PARTS = {"z": "z", "c": "channel", "s": "field", "f": "field", "t": "time"}
 _SPLIT_CHANNEL = re.compile(r"\A(C\d)-(?=.)")
+_POSITION = re.compile(rf"{_LEFT}[pP](\d{{3,}}){_RIGHT}")
+"""Before a well the number may as well be a patient's."""
 _CHANNEL_LETTER = re.compile(rf"{_LEFT}(c\d{{1,2}}|[cC]\d{{3,5}}){_RIGHT}")
 _WAVELENGTH = re.compile(rf"{_LEFT}([wW]\d{{1,2}}){_RIGHT}")
 
 _NAMED_WELL = re.compile(rf"{_LEFT}well[ _-]?([A-P][A-F]?\d{{1,2}}){_RIGHT}", re.IGNORECASE)
 _CAPITAL_WELL = re.compile(rf"{_LEFT}((?:A[A-F]|[A-P])\d{{1,2}}){_RIGHT}")
+_FIRST_WELL = re.compile(rf"((?:A[A-F]|[A-P])\d{{1,2}}){_RIGHT}")
 _SMALL_WELL = re.compile(rf"(?:\A(?=[a-p]\d\d)|{_LEFT}(?=[abeghijklmno]))([a-p]\d{{1,2}}){_RIGHT}")
 _PLATE = re.compile(r"\A\S*(?:plate|plt)[ _-]?\w*\Z", re.IGNORECASE)
 
@@ -67,13 +72,16 @@ class Token(NamedTuple):
     end: int
 
 
-def find_tokens(stem: str) -> list[Token]:
+def find_tokens(stem: str, chosen: Sequence[Token] | None = None) -> list[Token]:
     """Find the parts of a name that no layout claims.
 
     Parameters
     ----------
     stem : str
         File name without suffix.
+    chosen : sequence of Token, optional
+        Parts that the other names have decided (see :mod:`vitascope.io.filenames.wells`), the well among them where
+        there is one; by default the well is what this name by itself says.
 
     Returns
     -------
@@ -85,11 +93,9 @@ def find_tokens(stem: str) -> list[Token]:
     >>> [(t.part, t.text) for t in find_tokens("well_A1_z03")]
     [('well', 'A01'), ('z', '03')]
     """
-    found: dict[str, Token] = {}
-    well = find_well(stem)
-    if well is not None:
-        found["well"] = well
-        prefix = stem[: well.start].rstrip(SEPARATORS)
+    found = {token.part: token for token in (find_wells(stem)[:1] if chosen is None else chosen)}
+    if "well" in found:
+        prefix = stem[: found["well"].start].rstrip(SEPARATORS)
         if _PLATE.match(prefix):
             found["plate"] = Token("plate", prefix, 0, len(prefix))
     for token in _candidates(stem):
@@ -97,6 +103,9 @@ def find_tokens(stem: str) -> list[Token]:
         alone = token.text[:1] in "wW" and not {"well", "field"} & set(found)
         if token.part not in found and not alone and not any(_overlap(token, other) for other in found.values()):
             found[token.part] = token
+    position = _POSITION.search(stem, found["well"].end) if "well" in found and "field" not in found else None
+    if position:
+        found["field"] = Token("field", position[1], *position.span())
     tokens = list(found.values())
     identifier = re.search(rf"[_ \[]*{GUID}\]?\Z", stem)
     if tokens and identifier:
@@ -104,20 +113,46 @@ def find_tokens(stem: str) -> list[Token]:
     return tokens
 
 
-def find_well(stem: str) -> Token | None:
-    """Find the well in a name; two-digit columns win over one-digit ones, the first over the later.
+def find_wells(stem: str) -> list[Token]:
+    """Find the words of a name that may be its well, the most telling first.
 
-    A small letter is a well only at the start of the name, or where it cannot be short for channel, field or plane.
+    ``well_A1`` is no question. Else two-digit columns go before one-digit ones, the first before the later, capitals
+    before small letters; a small letter is a well only at the start of the name, or where it cannot be short for
+    channel, field or plane.
+
+    Examples
+    --------
+    >>> [token.text for token in find_wells("B16_DMSO_A3")]
+    ['B16', 'A03']
     """
     named = list(_NAMED_WELL.finditer(stem))
     capitals = [m for m in _CAPITAL_WELL.finditer(stem) if m.start() or not _SPLIT_CHANNEL.match(stem)]
     capitals.sort(key=lambda match: not match[1][-2:].isdigit())
-    for match in [*named, *capitals, *_SMALL_WELL.finditer(stem)]:
-        try:
-            return Token("well", str(Well.parse(match[1])), *match.span())
-        except ParameterError:
-            continue
+    wells = []
+    for match in named[:1] or [*capitals, *_SMALL_WELL.finditer(stem)]:
+        with contextlib.suppress(ParameterError):
+            wells.append(Token("well", read_well(match[1]), *match.span()))
+    return wells
+
+
+def find_first_well(stem: str) -> Token | None:
+    """Find the well that a name begins with, be it short for a split channel too, as in ``C1-left``."""
+    match = _FIRST_WELL.match(stem)
+    with contextlib.suppress(ParameterError):
+        return Token("well", read_well(match[1]), *match.span(1)) if match else None
     return None
+
+
+@lru_cache(maxsize=4096)
+def read_well(text: str) -> str:
+    """Write a well as ``B07``.
+
+    Raises
+    ------
+    ParameterError
+        If it is no well.
+    """
+    return str(Well.parse(text))
 
 
 def find_keys(stem: str) -> list[Token]:

@@ -31,26 +31,28 @@ from vitascope.io.images.vendor import is_vendor_file, list_scenes, open_only_sc
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
 
 
-def find_groups(
-    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], pattern: str | None = None
-) -> list[ImageGroup]:
+def group_paths(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    pattern: str | None = None,
+    *,
+    ties: str = "ask",
+    planes: str | None = None,
+) -> tuple[list[ImageGroup], tuple[str, ...]]:
     """Turn files, folders and quoted globs into images, by what files say of the images in them, then by their names.
 
     Files whose OME-XML says that they hold parts of one image are one image. A file of a microscope with several
     images is as many. The headers of TIFF files are read where several are given, and those of CZI, LIF and ND2.
-
-    Parameters
-    ----------
-    paths, pattern
-        As in :func:`vitascope.io.filenames.grouping.find_groups`, which looks at the names.
-
-    Raises
-    ------
-    ReaderError, IncompleteError, ParameterError
-        As there.
+    Parameters, what is returned and errors are those of :func:`vitascope.io.filenames.grouping.group_paths`.
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    return grouping.find_groups(given, pattern, look_inside)
+    return grouping.group_paths(given, pattern, ties=ties, planes=planes, look_inside=look_inside)
+
+
+def find_groups(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], pattern: str | None = None, *, ties: str = "ask"
+) -> list[ImageGroup]:
+    """Turn files, folders and quoted globs into images, as :func:`group_paths` does."""
+    return group_paths(paths, pattern, ties=ties)[0]
 
 
 def look_inside(paths: list[Path]) -> Inside:
@@ -99,7 +101,7 @@ def read_images(
     ParameterError
         If ``pattern``, ``pixel_size_um`` or ``axes`` cannot be used.
     """
-    return [open_group(one, pixel_size_um, axes) for one in find_groups(paths, pattern)]
+    return [open_group(one, pixel_size_um, axes) for one in find_groups(paths, pattern, ties="leave")]
 
 
 @old_keywords
@@ -123,7 +125,7 @@ def read_image(
     ReaderError
         If the paths are not exactly one image.
     """
-    groups = find_groups(paths, pattern)
+    groups = find_groups(paths, pattern, ties="leave")
     if len(groups) != 1:
         raise ReaderError(
             f"The paths given are {len(groups)} images, not one: {', '.join(one.name for one in groups[:5])} …",

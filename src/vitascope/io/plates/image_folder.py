@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,10 +16,14 @@ from typing import Any
 from vitascope.core.errors import IncompleteError, InputError, ParameterError, ReaderError
 from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.atomic import file_name
-from vitascope.io.filenames.expand import is_image_name, is_zarr, unreadable
-from vitascope.io.filenames.grouping import ImageGroup, Member, bundle, lay_out
+from vitascope.io.filenames.expand import is_image_name, is_thumbnail_name, is_zarr, unreadable
+from vitascope.io.filenames.grouping import ImageGroup, bundle, lay_out
+from vitascope.io.filenames.kinds import DARK, PROJECTION, SHADING, THUMBNAIL, is_calibration, left_out, marked
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, natural, parse_among, parse_name
+from vitascope.io.filenames.planes import select_planes
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
+from vitascope.io.filenames.wells import home_levels, settle_wells
 from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 
 MOST_LEVELS = 4
@@ -26,6 +31,8 @@ MOST_LEVELS = 4
 
 _IMAGES = re.compile(r"images?|bitmaps?|tiffs?", re.IGNORECASE)
 _SHOWN = 5
+_SMALL_SHARE = 3
+"""Files are few where they are at most a third of the others."""
 
 
 @contextmanager
@@ -41,7 +48,9 @@ def _no_collection() -> Iterator[None]:
 
 
 @_no_collection()
-def folder_plates(folder: Path, pattern: str | None = None, size: int | None = None) -> tuple[Plate, ...]:
+def folder_plates(
+    folder: Path, pattern: str | None = None, size: int | None = None, planes: str | None = None
+) -> tuple[Plate, ...]:
     """List the plates in a folder of images and the folders below it; no file is opened.
 
     Parameters
@@ -51,6 +60,8 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
         Pattern that overrides the layouts known by name.
     size : int, optional
         Number of wells of the plates.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both; by default the stack where it is complete.
 
     Returns
     -------
@@ -61,12 +72,13 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
     ------
     ReaderError
         If the folder cannot be listed, or no file in it tells its well.
+    ParameterError
+        If several words of the names may be the wells, or there are no planes as asked for.
     """
     try:
-        members, strangers = _members(folder, pattern)
+        members, warnings = _members(folder, pattern)
     except OSError as error:
         raise unreadable(folder, error) from error
-    warnings = (_left_out("tells no well", strangers),) if strangers else ()
     by_plate: dict[tuple[Path, object], list[Member]] = {}
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
@@ -75,7 +87,7 @@ def folder_plates(folder: Path, pattern: str | None = None, size: int | None = N
         raise ReaderError(f"No image in '{folder}' tells its well.", hint)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
-        plate_of_members(name, folder, plate, size, Known(warnings=warnings))
+        plate_of_members(name, folder, plate, size, Known(warnings=warnings), planes)
         for name, plate in zip(names, by_plate.values(), strict=True)
     ]
     return tuple(sorted(plates, key=lambda plate: natural(plate.name)))
@@ -97,6 +109,8 @@ class Known:
         Files that are listed, but not there.
     pixel_size_um, z_step_um : float or None, micrometre
     warnings : tuple of str
+    troubles : mapping of Path to str
+        Files in which the index and what is there disagree, and in what.
     """
 
     layout: str = ""
@@ -106,10 +120,16 @@ class Known:
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     warnings: tuple[str, ...] = ()
+    troubles: Mapping[Path, str] = field(default_factory=dict)
 
 
 def plate_of_members(
-    name: str, path: Path, members: Sequence[Member], size: int | None = None, known: Known | None = None
+    name: str,
+    path: Path,
+    members: Sequence[Member],
+    size: int | None = None,
+    known: Known | None = None,
+    planes: str | None = None,
 ) -> Plate:
     """Make a plate of files whose places are known.
 
@@ -126,19 +146,23 @@ def plate_of_members(
         Number of wells.
     known : Known, optional
         What an index says.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both.
 
     Raises
     ------
     ParameterError
-        If a well lies outside a plate of this size.
+        If a well lies outside a plate of this size, or there are no planes as asked for.
     """
+    members, left_over, lacking = select_planes(members, planes)
     layouts = Counter(member.parts.layout for member in members)
     known = known or Known()
-    noticed = list(known.warnings)
+    noticed = [*known.warnings, *left_over]
     if len(layouts) > 1:
         noticed.append(f"Files are named in {len(layouts)} ways: {_counted(layouts)}.")
     found = [(_site(name, one), one[0].parts.rest) for one in bundle(members)]
     sites = [_completed(site, known) for site in _with_all_channels(_told_apart(found))]
+    sites = [_lacking(site, planes) if site.paths[0] in lacking else site for site in sites] if lacking else sites
     sites.sort(key=site_order)
     noticed += _gaps(sites)
     wells = [site.well for site in sites]
@@ -153,7 +177,7 @@ def plate_of_members(
 
 def _completed(site: Site, known: Known) -> Site:
     """Add what an index knows of an image."""
-    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um):
+    if not (known.channels or known.absent or known.pixel_size_um or known.z_step_um or known.troubles):
         return site
     group = replace(site.group, channels=tuple(known.channels.get(one, one) for one in site.group.channels))
     absent = [path for path in site.paths if path in known.absent] if known.absent else []
@@ -161,51 +185,161 @@ def _completed(site: Site, known: Known) -> Site:
     if absent:
         message = f"{len(absent)} of {len(site.paths)} files of {site.id} are missing, such as '{absent[0].name}'."
         problem = IncompleteError(message, "The plate's index lists them: copy the plate again from its source.")
+    elif troubled := [path for path in site.paths if path in known.troubles]:
+        message = f"'{troubled[0].name}' of {site.id} {known.troubles[troubled[0]]}."
+        problem = IncompleteError(message, "Copy the plate with its index again from its source.")
     return replace(site, group=group, pixel_size_um=known.pixel_size_um, z_step_um=known.z_step_um, problem=problem)
 
 
-def _members(folder: Path, pattern: str | None) -> tuple[list[Member], list[Path]]:
-    """List the files that tell their well, and the others."""
-    compiled = compile_pattern(pattern) if pattern else None
-    levels = folder_levels(compiled) if compiled else 0
-    members: list[Member] = []
-    strangers: list[Path] = []
-    for path in list_images(folder):
+@_no_collection()
+def tells_wells(folder: Path, least_wells: int) -> bool:
+    """Tell whether the names in a folder tell so many wells, and at least half of the images theirs.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be listed.
+    ParameterError
+        If several words of the names may be the wells.
+    """
+    walked = list(_walk(folder, MOST_LEVELS, None))
+    found = _by_names([home / name for home, name in walked], [home for home, _ in walked], folder)
+    data = [member for member in found if member.kind in ("", PROJECTION)]
+    told, _ = _without_minority([member for member in data if member.parts.well])
+    wells = {(member.home, member.parts.plate.casefold(), member.parts.well) for member in told}
+    return len(wells) >= least_wells and 2 * len(told) >= len(data)
+
+
+def _lacking(site: Site, planes: str | None) -> Site:
+    message = f"{site.id} has no {planes}."
+    return replace(site, problem=IncompleteError(message, "Leave --planes out, or add the missing files."))
+
+
+def _members(folder: Path, pattern: str | None) -> tuple[list[Member], tuple[str, ...]]:
+    """List the files that tell their well, and say which others are left out."""
+    thumbnails: list[Path] = []
+    walked = list(_walk(folder, MOST_LEVELS, thumbnails))
+    paths = [home / name for home, name in walked]
+    found = _by_pattern(paths, pattern) if pattern else _by_names(paths, [home for home, _ in walked], folder)
+    strangers = [member.path for member in found if not member.parts.well and member.kind in ("", PROJECTION)]
+    members = [member for member in found if member.parts.well and member.kind in ("", PROJECTION)]
+    kinds = {kind: [member.path for member in found if member.kind == kind] for kind in (SHADING, DARK)}
+    said = [left_out(kind, some) for kind, some in {**kinds, THUMBNAIL: thumbnails}.items() if some]
+    if pattern is None:
+        members, odd = _without_minority(members)
+        said += [say_left_out("the name is unlike that of the others", odd)] if odd else []
+    said += [say_left_out("the name tells no well", strangers)] if strangers else []
+    return members, tuple(said)
+
+
+def _is_odd(
+    one: tuple[Path, str],
+    other: tuple[Path, str],
+    counts: Mapping[tuple[Path, str], int],
+    plates: Mapping[tuple[Path, str], set[str]],
+) -> bool:
+    """Tell whether files of one folder and layout belong to no plate, beside the others of a known layout."""
+    few = _SMALL_SHARE * counts[one] <= counts[other]
+    if one[0] != other[0]:
+        return one[1] == "tokens" and few and (other[0] in one[0].parents or one[0] in other[0].parents)
+    if one[1] == "tokens":
+        return counts[one] < counts[other]
+    return few and not plates[one] <= plates[other]
+
+
+def _by_pattern(paths: Sequence[Path], pattern: str) -> list[Member]:
+    compiled = compile_pattern(pattern)
+    levels = folder_levels(compiled)
+    members = []
+    for path in paths:
         try:
-            parts = parse_name(path, compiled)
+            members.append(Member(path, parse_name(path, compiled), levels))
         except ParameterError:  # the pattern does not fit the name
-            parts = NameParts()
-        if parts.well:
-            members.append(Member(path, parts, levels))
-        else:
-            strangers.append(path)
-    layouts = {member.parts.layout for member in members}
-    if compiled is None and strangers and members:
-        among = [(path, parse_among(path, layouts)) for path in strangers]
-        members += [Member(path, parts) for path, parts in among if parts.well]
-        strangers = [path for path, parts in among if not parts.well]
-    return members, strangers
+            members.append(Member(path, NameParts()))
+    return members
 
 
-def list_images(folder: Path, levels: int = MOST_LEVELS) -> Iterator[Path]:
+def _by_names(paths: list[Path], homes: list[Path], folder: Path) -> list[Member]:
+    """Read names by what they have in common; calibration images have no say in it."""
+    parts = [parse_name(path) for path in paths]
+    data = [
+        i for i, one in enumerate(parts) if not (one.layout in ("", "tokens") and is_calibration(paths[i].stem, one))
+    ]
+    settled = settle_wells([paths[i] for i in data], [parts[i] for i in data], [homes[i] for i in data])
+    layouts = {one.layout for one in settled if one.well}
+    for i, one in zip(data, settled, strict=True):
+        among = parse_among(paths[i], layouts) if layouts and not one.well else one
+        parts[i] = among if among.well else one
+    levels = home_levels(homes, parts, folder)
+    return marked([Member(*one) for one in zip(paths, parts, levels, strict=True)], homes, folder)
+
+
+def _without_minority(members: list[Member]) -> tuple[list[Member], list[Path]]:
+    """Leave out a few files that are named otherwise than most, by an instrument's layout, in or near their folder.
+
+    They would make up a plate of their own, or wells that are none: calibration images, exports, an overview.
+    """
+    if len({member.parts.layout for member in members}) < 2:
+        return members, []
+    counts: Counter[tuple[Path, str]] = Counter()
+    plates: dict[tuple[Path, str], set[str]] = {}
+    for member in members:
+        key = (member.home, member.parts.layout)
+        counts[key] += 1
+        plates.setdefault(key, set()).add(member.parts.plate.casefold())
+    odd = {
+        one
+        for one, other in itertools.permutations(counts, 2)
+        if other[1] not in (one[1], "tokens") and _is_odd(one, other, counts, plates)
+    }
+    kept = [member for member in members if (member.home, member.parts.layout) not in odd]
+    return kept, [member.path for member in members if (member.home, member.parts.layout) in odd]
+
+
+def list_images(folder: Path, levels: int = MOST_LEVELS, thumbnails: list[Path] | None = None) -> Iterator[Path]:
     """List the images in a folder and those below, by name; links to folders are not followed.
+
+    Parameters
+    ----------
+    folder : Path
+    levels : int
+        Folders below it that are searched.
+    thumbnails : list of Path, optional
+        Takes up thumbnails, and folders of them, that are passed over.
 
     Raises
     ------
     OSError
         If the folder cannot be listed.
     """
+    for home, name in _walk(folder, levels, thumbnails):
+        yield home / name
+
+
+def _walk(folder: Path, levels: int, thumbnails: list[Path] | None) -> Iterator[tuple[Path, str]]:
+    """List folder and name of every image; those of one folder share one object for it, which is hashed once."""
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
-        path = folder / entry.name
+        lowered = entry.name.lower()
         if entry.is_dir(follow_symlinks=False):
-            if entry.name.lower().endswith(".zarr"):
-                yield path
-            elif levels and not entry.name.startswith(".") and "thumb" not in entry.name.lower() and not is_zarr(path):
-                yield from list_images(path, levels - 1)
-        elif is_image_name(entry.name) and not entry.name.lower().endswith(".zarr"):
-            yield path
+            path = folder / entry.name
+            if lowered.endswith(".zarr"):
+                yield folder, entry.name
+            elif "thumb" in lowered:
+                _note(path, thumbnails)
+            elif levels and not entry.name.startswith(".") and not is_zarr(path):
+                yield from _walk(path, levels - 1, thumbnails)
+        elif is_image_name(entry.name):
+            if not lowered.endswith(".zarr"):
+                yield folder, entry.name
+        elif is_thumbnail_name(entry.name):
+            _note(folder / entry.name, thumbnails)
+
+
+def _note(path: Path, thumbnails: list[Path] | None) -> None:
+    if thumbnails is not None:
+        thumbnails.append(path)
 
 
 def _site(plate: str, members: list[Member]) -> Site:
@@ -298,9 +432,10 @@ def _plate_names(root: Path, keys: Sequence[tuple[Path, str]]) -> list[str]:
     return names
 
 
-def _left_out(why: str, paths: Sequence[Path]) -> str:
+def say_left_out(why: str, paths: Sequence[Path]) -> str:
+    """Say which files are left out, and why."""
     files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return f"{files} left out, the name {why}: {_some([path.name for path in paths])}."
+    return f"{files} left out, {why}: {_some([path.name for path in paths])}."
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,7 +13,9 @@ from pathlib import Path
 from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.expand import unreadable
-from vitascope.io.filenames.grouping import ImageGroup, Member
+from vitascope.io.filenames.grouping import ImageGroup
+from vitascope.io.filenames.kinds import PROJECTION, THUMBNAIL, left_out, marked
+from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import natural, parse_name
 from vitascope.io.plates.image_folder import Known, list_images, plate_of_members, site_name
 from vitascope.io.plates.plate import Plate, Site
@@ -36,12 +38,19 @@ class Acquisition:
         Fields selected, from ``1``; empty where the names of the files tell none.
     channels : mapping of str to str
         ``w1`` to the wavelength's name.
+    waves : tuple of str
+        Wavelengths that were to be imaged, such as ``w1``; empty where the file does not tell.
+    planes, times : int
+        Planes of a stack and points of time; 0 where the file does not tell.
     """
 
     shape: tuple[int, int]
     wells: tuple[Well, ...]
     sites: tuple[str, ...]
     channels: Mapping[str, str]
+    waves: tuple[str, ...] = ()
+    planes: int = 0
+    times: int = 0
 
 
 def find_descriptions(folder: Path) -> list[Path]:
@@ -50,7 +59,7 @@ def find_descriptions(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names, key=natural)]
 
 
-def metaxpress_plate(description: Path, size: int | None = None) -> Plate:
+def metaxpress_plate(description: Path, size: int | None = None, planes: str | None = None) -> Plate:
     """Read a plate from its description and the images beside and below it.
 
     Parameters
@@ -59,6 +68,8 @@ def metaxpress_plate(description: Path, size: int | None = None) -> Plate:
         The ``.HTD``; only images whose names begin with its stem belong to it.
     size : int, optional
         Number of wells; by default what the description says.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both.
 
     Returns
     -------
@@ -73,8 +84,9 @@ def metaxpress_plate(description: Path, size: int | None = None) -> Plate:
     acquisition = read_description(description)
     stem = description.stem
     members = []
+    thumbnails: list[Path] = []
     try:
-        for path in list_images(description.parent):
+        for path in list_images(description.parent, thumbnails=thumbnails):
             if path.name.casefold().startswith(f"{stem}_".casefold()):
                 parts = parse_name(stem_replaced(path, stem))
                 if parts.well:
@@ -83,12 +95,20 @@ def metaxpress_plate(description: Path, size: int | None = None) -> Plate:
         raise unreadable(description.parent, error) from error
     if not members:
         raise ReaderError(f"'{description.parent}' holds no images of the plate '{stem}'.", _HINT)
-    known = Known(layout="metaxpress", shape=acquisition.shape, channels=acquisition.channels)
-    plate = plate_of_members(stem, description.parent, members, size, known)
+    folders = [member.path.parent for member in members]
+    members = [one for one in marked(members, folders, description.parent) if one.kind in ("", PROJECTION)]
+    said = (left_out(THUMBNAIL, thumbnails),) if thumbnails else ()
+    known = Known(layout="metaxpress", shape=acquisition.shape, channels=acquisition.channels, warnings=said)
+    plate = plate_of_members(stem, description.parent, members, size, known, planes)
+    plate = replace(plate, sites=tuple(_compared(site, acquisition) for site in plate))
     lost = _lost(plate, acquisition)
     order = sorted(
         [*plate.sites, *lost], key=lambda site: (site.well, natural(site.place.field), natural(site.place.time))
     )
+    times = len({site.place.time for site in plate})
+    if 1 < times < acquisition.times:
+        sentence = f"The .HTD lists {acquisition.times} points of time, and there are {times}."
+        plate = replace(plate, warnings=(*plate.warnings, sentence))
     return replace(plate, sites=tuple(order))
 
 
@@ -128,7 +148,10 @@ def read_description(path: Path) -> Acquisition:
         for column, chosen in enumerate(values.get(f"WellsSelection{row + 1}", ())[: shape[1]])
         if chosen.upper() == "TRUE"
     )
-    return Acquisition(shape, wells, _sites(values), _channels(values))
+    steps = _number(values, "ZSteps") if (values.get("ZSeries") or [""])[0].upper() == "TRUE" else 0
+    return Acquisition(
+        shape, wells, _sites(values), _channels(values), _waves(values), steps, _number(values, "TimePoints")
+    )
 
 
 def _number(values: Mapping[str, Sequence[str]], key: str) -> int:
@@ -156,6 +179,29 @@ def _channels(values: Mapping[str, Sequence[str]]) -> dict[str, str]:
             names[f"w{match[1]}"] = found[0]
     taken = list(names.values())
     return {key: name for key, name in names.items() if taken.count(name) == 1}
+
+
+def _waves(values: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """List the wavelengths that were to be imaged at every point of time and site."""
+    if (values.get("Waves") or ["FALSE"])[0].upper() != "TRUE":
+        return ()
+    wanted = range(1, _number(values, "NWavelengths") + 1)
+    return tuple(f"w{n}" for n in wanted if (values.get(f"WaveCollect{n}") or ["1"])[0] == "1")
+
+
+def _compared(site: Site, acquisition: Acquisition) -> Site:
+    """Mark an image that lacks channels or planes which the description lists."""
+    names = {acquisition.channels.get(wave, wave) for wave in acquisition.waves}
+    absent = sorted(names - set(site.group.channels)) if len(names) > 1 else []
+    said = f"channels {', '.join(absent)}" if absent else ""
+    if not said and site.group.planes and len(site.group.planes) < acquisition.planes:
+        said = f"{acquisition.planes} planes, and there are {len(site.group.planes)}"
+    if not said or site.problem is not None:
+        return site
+    problem = IncompleteError(
+        f"The plate's .HTD lists {said} of {site.id}.", "Copy the missing files from their source."
+    )
+    return replace(site, problem=problem)
 
 
 def _lost(plate: Plate, acquisition: Acquisition) -> list[Site]:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
 from vitascope.core.well import Well
-from vitascope.io.filenames.expand import unreadable
-from vitascope.io.filenames.grouping import Member
-from vitascope.io.filenames.parse import NameParts
+from vitascope.io.filenames.expand import is_image_name, unreadable
+from vitascope.io.filenames.member import Member
+from vitascope.io.filenames.parse import NameParts, parse_name
 from vitascope.io.images.ome_zarr import inside
 from vitascope.io.images.units import to_um
-from vitascope.io.plates.image_folder import Known, plate_of_members
+from vitascope.io.plates.image_folder import Known, plate_of_members, say_left_out
 from vitascope.io.plates.plate import Plate
 
 INDEX_NAMES = ("index.idx.xml", "index.ref.xml", "index.xml")
@@ -36,7 +36,7 @@ def find_index(folder: Path) -> Path | None:
     return None
 
 
-def operetta_plate(index: Path, size: int | None = None) -> Plate:
+def operetta_plate(index: Path, size: int | None = None, planes: str | None = None) -> Plate:
     """Read a plate from its index; images that are listed and not there become problems of their own.
 
     Parameters
@@ -44,6 +44,8 @@ def operetta_plate(index: Path, size: int | None = None) -> Plate:
     index : Path
     size : int, optional
         Number of wells; by default what the index says.
+    planes : {"stack", "projection"}, optional
+        What is taken where there are both.
 
     Returns
     -------
@@ -77,6 +79,7 @@ def operetta_plate(index: Path, size: int | None = None) -> Plate:
             refused += 1
     if not members:
         raise ReaderError(f"No image that '{index.name}' lists can be used.", _HINT)
+    unlisted, said = _unlisted(index.parent, name, members, there)
     known = Known(
         layout="operetta-index",
         shape=_shape(root),
@@ -84,10 +87,28 @@ def operetta_plate(index: Path, size: int | None = None) -> Plate:
         absent=frozenset(member.path for member in members if not _is_there(member.path, index.parent, there)),
         pixel_size_um=next(filter(None, (_metres(image, "ImageResolutionX") for image in images)), None),
         z_step_um=_z_step(images),
-        warnings=(f"{refused} entries of the index are left out: they name no well, or no file in it.",)
-        * bool(refused),
+        warnings=(
+            *(f"{refused} entries of the index are left out: they name no well, or no file in it.",) * bool(refused),
+            *said,
+        ),
+        troubles={member.path: "is not in the plate's index" for member in unlisted},
     )
-    return plate_of_members(name, index.parent, members, size, known)
+    return plate_of_members(name, index.parent, [*members, *unlisted], size, known, planes)
+
+
+def _unlisted(folder: Path, plate: str, listed: list[Member], names: set[str]) -> tuple[list[Member], tuple[str, ...]]:
+    """Find images beside the index that it does not list; those of no known name are said."""
+    known = {member.path.name for member in listed}
+    timed = any(member.parts.time for member in listed)
+    found, strangers = [], []
+    for name in sorted(name for name in names - known if is_image_name(name)):
+        parts = parse_name(name)
+        if parts.layout != "operetta":
+            strangers.append(folder / name)
+            continue
+        time = str(int(parts.time) - 1) if timed else ""  # the index counts times from 0, the names from 1
+        found.append(Member(folder / name, parts._replace(layout="operetta-index", plate=plate, time=time, rest="")))
+    return found, (say_left_out("the index does not list it", strangers),) if strangers else ()
 
 
 def _read(index: Path) -> tuple[Record, list[Record]]:

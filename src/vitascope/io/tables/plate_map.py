@@ -14,6 +14,7 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.well import PLATE_SHAPES, Well
 from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
+from vitascope.io.tables.condition_table import condition_rows, write_conditions
 from vitascope.io.tables.csv_append import cell as safe_cell
 from vitascope.io.tables.plate_map_parsing import read_rows
 from vitascope.io.tables.plate_map_validation import MapProblem, check_rows, refuse
@@ -81,13 +82,21 @@ class PlateMap:
         return cls(_in_order(table), problems, source)
 
     def save(self, path: Path) -> None:
-        """Write the map as a CSV that :func:`read_plate_map` reads back as it is.
+        """Write the map as a CSV, or into an OME-Zarr plate; :func:`read_plate_map` reads it back as it is.
+
+        Parameters
+        ----------
+        path : Path
+            A folder that ends in ``.zarr`` is a plate: it gets a condition table, as Fractal keeps them.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         """
+        if path.suffix.lower() == ".zarr":
+            write_conditions(self.table, path)
+            return
         empty = [column for column in self.table.columns if column != "well" and not _filled(self.table[column])]
         table = self.table.drop(columns=empty)
         for column in table.columns:
@@ -112,7 +121,8 @@ def read_plate_map(
         each with its name (``treatment``, ``dose (µM)``, ``role`` …) in the corner, in the line above or, in XLSX, as
         the name of its sheet; the ``Plateconf.txt`` or ``Platelist.txt`` of a cellHTS2 screen; or a reader's export
         (:func:`vitascope.io.tables.plate_reader.read_reader_export`), whose values become the column ``signal``.
-        Semicolons and decimal commas are found out.
+        Semicolons and decimal commas are found out. Or an OME-Zarr plate with a condition table of Fractal
+        (:mod:`vitascope.io.tables.condition_table`).
     columns : mapping of str to str, optional
         Which column of a long table holds what, where its name does not tell: ``{"dose": "SBS_Doses"}``.
     plate : str, optional
@@ -133,7 +143,11 @@ def read_plate_map(
         zero; all wells concerned are named.
     """
     path = Path(path)
-    rows, lines = read_rows(path, columns or {})
+    if path.is_dir():
+        rows = condition_rows(path)
+        lines = [number + 1 for number in range(len(rows))]
+    else:
+        rows, lines = read_rows(path, columns or {})
     if plate is not None:
         rows = [{**row, "plate": row.get("plate") or plate} for row in rows]
     table, problems = check_rows(rows, lines)
