@@ -244,6 +244,20 @@ def test_the_pattern_shows_what_it_matches_as_it_is_typed(dock, tmp_path):
     assert dock.input.matched.text().startswith(("2 of 3", "0 of 3"))
 
 
+def test_stack_or_projection_is_chosen_where_a_plate_has_both(dock, tmp_path):
+    folder = tmp_path / "mixed"
+    for z in (1, 2):
+        (folder / f"ZStep_{z}").mkdir(parents=True)
+        (folder / f"ZStep_{z}" / "P_B02_s1_w1.tif").touch()
+    (folder / "P_B02_s1_w1.tif").touch()
+    dock.input.open(folder)
+    assert [len(site.paths) for site in dock.input.value()] == [2]
+    assert "projections" in dock.input.note.text()
+    dock.input.planes.setCurrentIndex(dock.input.planes.findData("projection"))
+    assert [len(site.paths) for site in dock.input.value()] == [1]
+    assert dock.input.chosen_planes() == "projection"
+
+
 def test_a_plate_is_run_from_the_dock_and_its_numbers_show(dock, plate, tmp_path, monkeypatch):
     monkeypatch.setattr("vitascope.gui.plate.plate_run_box.find_task", lambda name: SPEC)
     dock.input.open(plate)

@@ -44,3 +44,8 @@ def test_a_pattern_that_fits_some_says_which():
     found = preview_pattern(PATHS, "day1/{well}/*")
     assert found.fitting == 8
     assert found.summary == "8 of 16 names tell a well: 4 wells."
+
+
+def test_without_a_pattern_the_wells_are_those_of_all_names_together():
+    found = preview_pattern([Path(f"B16_x_{well}.tif") for well in ("A3", "A4", "B3")])
+    assert [match.told["well"] for match in found.matches] == ["A03", "A04", "B03"]

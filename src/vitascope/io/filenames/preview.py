@@ -9,6 +9,7 @@ from pathlib import Path
 from vitascope.core.errors import ParameterError
 from vitascope.io.filenames.parse import NameParts, parse_name
 from vitascope.io.filenames.user_patterns import compile_pattern
+from vitascope.io.filenames.wells import settle_wells
 
 PARTS = ("plate", "well", "field", "z", "channel", "time")
 
@@ -95,6 +96,9 @@ def preview_pattern(paths: Sequence[Path], pattern: str = "") -> PatternPreview:
         compiled = compile_pattern(pattern) if pattern.strip() else None
     except ParameterError as error:
         return PatternPreview(tuple(Match(path, NameParts()) for path in paths), str(error))
+    if compiled is None:
+        told = settle_wells(paths, [parse_name(path) for path in paths], [path.parent for path in paths], "leave")
+        return PatternPreview(tuple(map(Match, paths, told)))
     matches = []
     for path in paths:
         try:
