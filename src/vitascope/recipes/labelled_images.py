@@ -183,7 +183,7 @@ class _LabelReader:
                 f"Its columns are {', '.join(map(str, table.columns))}.",
             )
         columns = [] if self.by_class else [t.lower() for t in targets]
-        self._marks = {c: mark_of_column([str(cell) for cell in table[c]], c) for c in columns}
+        self._marks = {c: mark_of_column([str(cell) for cell in table[c]], c, table.attrs["lines"]) for c in columns}
 
     def read(self, row: pd.Series[Any], line: int) -> dict[str, float] | None:
         """Return the numbers of a row; None where it has no class of ours, or a cell that is no number."""

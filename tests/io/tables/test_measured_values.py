@@ -37,7 +37,7 @@ def test_a_value_in_merged_cells_is_refused(tmp_path):
     sheet.append(["A", 5, 6, 7])
     sheet.merge_cells("B2:C2")
     book.save(tmp_path / "t.xlsx")
-    with pytest.raises(InputError, match="cells B2:C2 of 't.xlsx' are merged"):
+    with pytest.raises(InputError, match=r"cells B2:C2 of 't\.xlsx' are merged"):
         read_amounts(tmp_path / "t.xlsx")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vitascope.core.errors import InputError
 from vitascope.core.well import PLATE_SHAPES, Well
@@ -55,6 +55,10 @@ class ExportGrid:
     number: str = ""
     repeat: str = ""
 
+    def line_of(self, well: Well) -> int:
+        """Return the line that the value of a well stands in."""
+        return self.grid.places[well][0]
+
 
 @dataclass
 class _Told:
@@ -64,7 +68,8 @@ class _Told:
     number: str = ""
     repeat: str = ""
     layout: bool = False
-    details: list[str] = field(default_factory=list)
+    wavelength: str = ""
+    name: str = ""
 
 
 def export_grids(sheets: Sequence[Sheet]) -> list[ExportGrid]:
@@ -101,13 +106,13 @@ def _export_grid(grid: ReaderGrid, sheet: Sheet, told: _Told) -> ExportGrid:
     headings = [cells[0] for cells in grid.above if _RESULTS.match(cells[0])]
     if _plain_words(title) or _ASIDE.search(title):
         title = next((heading for heading in reversed(headings) if not _plain_words(heading)), "")
-    parts = [_LEADS.sub("", part).strip() for part in (title, *told.details) if part]
+    parts = [_LEADS.sub("", part).strip() for part in (title, told.wavelength) if part] or [told.name]
     measured = bool(headings) or any(looks_like_number(text) for text in grid.cells.values())
     return ExportGrid(
         grid=grid,
         sheet=sheet,
         name=grid.kind or " ".join(dict.fromkeys(parts)),
-        calculated=_CALCULATED.search(" ".join([title, *told.details, grid.kind])) is not None,
+        calculated=_CALCULATED.search(" ".join([title or told.name, grid.kind])) is not None,
         layout=told.layout or _LAYOUT.fullmatch(title) is not None or not measured,
         barcode=told.barcode,
         number=told.number,
@@ -130,7 +135,8 @@ def _read_above(above: Sequence[Sequence[str]], told: _Told) -> None:
         elif len(filled) == 1 and _LAYOUT.fullmatch(filled[0]):
             told.layout = True
         own |= _pairs(cells, above[at + 1] if at + 1 < len(above) else [])
-    told.details = [own[name] for name in ("formula", "wavelength", "label", "name") if own.get(name)][:1]
+    told.wavelength = own.get("wavelength", "")
+    told.name = next((own[name] for name in ("formula", "label", "name") if own.get(name)), "")
     told.repeat = own.get("repeat", "")
     plates = [own[name] for name in (*_STRONG, *_WEAK) if own.get(name)]
     if plates or "barcode" in own:

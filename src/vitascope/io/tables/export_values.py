@@ -14,7 +14,7 @@ from vitascope.core.errors import InputError
 from vitascope.core.well import Well
 from vitascope.io.tables.export_grids import ExportGrid
 from vitascope.io.tables.numbers import Mark, decimal_mark, looks_like_number, read_number
-from vitascope.io.tables.read import Sheet
+from vitascope.io.tables.read import Line, Sheet
 from vitascope.io.tables.vocabulary import read_column
 from vitascope.io.tables.well_list import WellList, find_list, find_series
 
@@ -81,7 +81,7 @@ def from_grids(file: str, grids: Sequence[ExportGrid], sheets: Sequence[Sheet]) 
     for at, one in enumerate(grids):
         column = columns.get(id(one)) or _layout_column(one)
         for well, text in one.grid.cells.items():
-            line = one.grid.places[well][0] if well in one.grid.places else one.grid.line
+            line = one.line_of(well)
             if not one.layout:
                 value = _number(file, text, marks[column], well, line)
                 if np.isnan(value) and text:
@@ -94,7 +94,7 @@ def from_grids(file: str, grids: Sequence[ExportGrid], sheets: Sequence[Sheet]) 
         notes += _other_sheets(sheets, grids)
     for sheet in sheets:
         if series := find_series(sheet.lines):
-            notes.append(f"The series over time in line {series[0]} of '{file}' is left out.")
+            notes.append(f"The series over time from line {series[1][0][0]} of '{file}' on is left out.")
     return _frame(made, list(dict.fromkeys(columns.values())), words, notes)
 
 
@@ -120,16 +120,19 @@ def _number(file: str, text: str, mark: Mark, well: Well, line: int) -> float:
 
 def _marks(file: str, grids: Sequence[ExportGrid], columns: dict[int, str]) -> dict[str, Mark]:
     """Tell the decimal mark of each kind of value, from all its plates."""
-    cells: dict[str, list[str]] = {}
+    cells: dict[str, list[tuple[str, int]]] = {}
     for one in grids:
         if id(one) in columns:
-            cells.setdefault(columns[id(one)], []).extend(one.grid.cells.values())
-    return {column: _mark(file, column, texts) for column, texts in cells.items()}
+            lined = [(text, one.line_of(well)) for well, text in one.grid.cells.items()]
+            cells.setdefault(columns[id(one)], []).extend(lined)
+    return {
+        column: _mark(file, column, [t for t, _ in lined], [n for _, n in lined]) for column, lined in cells.items()
+    }
 
 
-def _mark(file: str, column: str, texts: Sequence[str]) -> Mark:
+def _mark(file: str, column: str, texts: Sequence[str], lines: Sequence[int]) -> Mark:
     try:
-        return decimal_mark(texts)
+        return decimal_mark(texts, lines)
     except InputError as error:
         raise InputError(f"'{file}', '{column}': {error.message}", error.hint) from error
 
@@ -182,6 +185,9 @@ def from_list(file: str, sheets: Sequence[Sheet]) -> pd.DataFrame:
     lists = [found for sheet in sheets if (found := find_list(sheet)) is not None]
     if len(lists) > 1:
         raise InputError(f"'{file}' has lists of wells on several sheets.", "Keep one list, or save it as CSV.")
+    series = [found for sheet in sheets if (found := find_series(sheet.lines)) is not None]
+    if not lists and series:
+        return _from_series(file, series)
     if not lists:
         raise InputError(f"'{file}' holds no values by well.", "Export the plate as a grid, or as plate, well, value.")
     listed = lists[0]
@@ -191,7 +197,7 @@ def from_list(file: str, sheets: Sequence[Sheet]) -> pd.DataFrame:
     words: list[NoNumber] = []
     for name, texts in listed.columns.items():
         column = measured.get(name, name)
-        mark = _mark(file, name, texts) if name in measured else "."
+        mark = _mark(file, name, texts, [line for line, _, _ in listed.wells]) if name in measured else "."
         if name in measured and name in listed.merged:
             raise InputError(
                 f"The cells {listed.merged[name]} of '{file}' are merged, and hold one value for several wells.",
@@ -205,6 +211,28 @@ def from_list(file: str, sheets: Sequence[Sheet]) -> pd.DataFrame:
                     words.append(NoNumber(plate, str(well), column, text, line))
             made.put(plate, well, column, value, line)
     return _frame(made, list(measured.values()), words, list(listed.notes))
+
+
+def _from_series(file: str, series: Sequence[tuple[dict[int, Well], list[Line]]]) -> pd.DataFrame:
+    """Read a single line whose columns are wells; several are a series over time, of which no value is the well's."""
+    wells, reads = series[0]
+    if len(reads) > 1 or len(series) > 1:
+        raise InputError(
+            f"'{file}' holds a series over time (lines {reads[0][0]} to {reads[-1][0]}), not a value for each well.",
+            "Export an endpoint, or what the reader's program has calculated of the series.",
+        )
+    line, cells = reads[0]
+    texts = {well: cells[place] if place < len(cells) else "" for place, well in wells.items()}
+    mark = _mark(file, SIGNAL, list(texts.values()), [line] * len(texts))
+    made = _Table(file)
+    for well, text in texts.items():
+        made.put("", well, SIGNAL, _number(file, text, mark, well, line), line)
+    words = [
+        NoNumber("", str(well), SIGNAL, text, line)
+        for well, text in texts.items()
+        if text and not looks_like_number(text)
+    ]
+    return _frame(made, [SIGNAL], words, [])
 
 
 def _refuse_doubles(file: str, listed: WellList) -> None:

@@ -14,7 +14,7 @@ from vitascope.core.well import Well
 from vitascope.io.tables.grid_rows import GridRows, row_letter
 from vitascope.io.tables.read import Line
 
-_COLUMN = re.compile(r"0*([1-9]\d?)(?:\.0)?")
+_COLUMN = re.compile(r"0*([1-9]\d?)")
 _LAST_COLUMN = 48
 _STATISTICS = re.compile(
     r"(?:row|column|col|overall|grand|plate)?\s*(?:mean|average|avg|median|sd|s\.d\.?|st\.?\s*dev\.?|std\.?(?:\s*dev\.?)?|"
@@ -140,7 +140,7 @@ def _headers(lines: Sequence[Line], at: int, before: Sequence[_Header], inside: 
     first = min(runs[0])
     if first == 0:
         return _without_corner(lines, at, runs)
-    if row_letter(cells[first - 1]) or not _begins(lines, at, first - 1):
+    if row_letter(cells[first - 1]) or not _begins(lines, at, first - 1) or _is_sub_line(cells, before, inside):
         return []
     if len(runs[0]) == 1 and not _lone_column(cells, first):
         return []
@@ -167,6 +167,14 @@ def _without_corner(lines: Sequence[Line], at: int, runs: list[dict[int, int]]) 
         return [_Header(0, {place + 1: column for place, column in places.items()}, corner=False)]
     rest = _runs({place: column for place, column in places.items() if place > 0})
     return [_Header(0, run) for run in rest if len(rest) == 1]
+
+
+def _is_sub_line(cells: Sequence[str], before: Sequence[_Header], inside: Sequence[Line]) -> bool:
+    """Tell whether a line without a letter says at its end what it holds, as the rows of the open block do."""
+    if not before or cells[before[0].label_at]:
+        return False
+    end = max(before[0].columns) + 1
+    return any(cells[end:]) and any(any(row[end:]) for _, row in inside)
 
 
 def _lone_column(cells: Sequence[str], first: int) -> bool:

@@ -13,7 +13,7 @@ from vitascope.io.tables.numbers import read_number
 from vitascope.io.tables.plate_reader import read_reader_export
 from vitascope.io.tables.read import Sheet, mark_of_column, read_sheets
 from vitascope.io.tables.vocabulary import read_column
-from vitascope.io.tables.well_list import names_wells
+from vitascope.io.tables.well_list import find_list, names_wells
 
 VALUE_NAMES = ("atp", "value", "rlu", "luminescence", "viability", "signal")
 
@@ -69,10 +69,8 @@ def read_amounts(path: Path, column: str = "", group: tuple[str, ...] = ()) -> A
         can be read in two ways.
     """
     sheets = read_sheets(path)
-    if not any(grids_of(sheet) for sheet in sheets) or _is_table(sheets[0]):
-        found = _read_list(path, sheets[0], column, group)
-    else:
-        found = _read_grids(path, column)
+    export = not _is_table(sheets[0]) and any(grids_of(sheet) or find_list(sheet) for sheet in sheets)
+    found = _read_export(path, column) if export else _read_list(path, sheets[0], column, group)
     counts = Counter((a.plate, a.well, a.image.casefold()) for a in found.rows)
     twice = [" ".join(filter(None, key)) for key, n in counts.items() if n > 1]
     if twice:
@@ -89,7 +87,7 @@ def _is_table(sheet: Sheet) -> bool:
     return names_wells(header) or "image" in header
 
 
-def _read_grids(path: Path, column: str) -> Amounts:
+def _read_export(path: Path, column: str) -> Amounts:
     """Read an export; of several kinds of value the one that is asked for."""
     table = read_reader_export(path)
     kinds = list(table.attrs["measured"])
@@ -141,7 +139,7 @@ def _read_list(path: Path, sheet: Sheet, column: str, group: tuple[str, ...]) ->
             f"The cells {merged} of '{path.name}' are merged, and hold one value for several lines.",
             "Unmerge them, and write the value of each line.",
         )
-    mark = mark_of_column([row[value_at] for _, row in lines], rows[0][1][value_at])
+    mark = mark_of_column([row[value_at] for _, row in lines], rows[0][1][value_at], [n for n, _ in lines])
     found, problems = [], []
     for number, row in lines:
         at = {name: row[i] for name, i in places.items()}

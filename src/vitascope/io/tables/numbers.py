@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from vitascope.core.errors import InputError
@@ -21,14 +21,16 @@ _READINGS: dict[Mark, re.Pattern[str]] = {
 }
 
 
-def decimal_mark(cells: Iterable[str]) -> Mark:
+def decimal_mark(cells: Sequence[str], lines: Sequence[int] = ()) -> Mark:
     """Tell whether the point or the comma is the decimal mark of the numbers that belong together.
 
     Parameters
     ----------
-    cells : iterable of str
+    cells : sequence of str
         A column, or a plate's grid. Words among them do not count. A space or an apostrophe before three digits always
         marks thousands.
+    lines : sequence of int
+        The line that each stands in, for the error.
 
     Returns
     -------
@@ -50,21 +52,25 @@ def decimal_mark(cells: Iterable[str]) -> Mark:
     found = [text for cell in cells if looks_like_number(text := plain_number(cell))]
     fits: dict[Mark, bool] = {mark: all(_value(text, mark) is not None for text in found) for mark in _READINGS}
     if fits["."] and fits[","]:
-        _refuse_both(found)
+        _refuse_both(cells, lines)
         return "."
     if fits[","] or (not fits["."] and not any("." in text for text in found)):
         return ","
     return "."
 
 
-def _refuse_both(found: Sequence[str]) -> None:
+def _refuse_both(cells: Sequence[str], lines: Sequence[int]) -> None:
     """Refuse numbers that mean something else with either mark."""
-    unclear = next((text for text in found if _value(text, ".") != _value(text, ",")), None)
-    if unclear is None or all("." in text for text in found):
+    found = {at: text for at, cell in enumerate(cells) if looks_like_number(text := plain_number(cell))}
+    at = next((at for at, text in found.items() if _value(text, ".") != _value(text, ",")), None)
+    if at is None or all("." in text for text in found.values()):
         return  # a program that writes three decimals writes them always; of numbers with thousands some have no mark
+    unclear = found[at]
+    where = f" in line {lines[at]}" if len(lines) == len(cells) else ""
     one, other = sorted(value for mark in _READINGS if (value := _value(unclear, mark)) is not None)
     raise InputError(
-        f"'{unclear}' may be a number with three decimals or with a mark for thousands: {one:.15g} or {other:.15g}.",
+        f"'{unclear}'{where} may be a number with three decimals or with a mark for thousands: "
+        f"{one:.15g} or {other:.15g}.",
         "Save the table without marks for thousands, or with a decimal point and all decimals (1000.0).",
     )
 

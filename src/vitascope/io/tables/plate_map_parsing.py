@@ -19,7 +19,7 @@ from vitascope.io.tables.plate_map_validation import MapProblem
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import Sheet, read_sheets
 from vitascope.io.tables.vocabulary import guess_columns, read_column
-from vitascope.io.tables.well_list import find_list, is_list, names_wells
+from vitascope.io.tables.well_list import find_list, find_series, is_list, names_wells
 
 _OWN_SHEETS = re.compile(r"(?:sheet|tabelle|feuil|hoja|foglio|blad|ark|planilha)\s*\d*", re.IGNORECASE)
 
@@ -74,7 +74,9 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> MapRows:
     if is_list(first):
         return _measured(read_reader_export(path))
     grids = [(sheet.name, grid) for sheet in sheets for grid in grids_of(sheet) if any(grid.cells.values())]
-    if _is_export([grid for _, grid in grids]) or (not grids and any(find_list(sheet) for sheet in sheets)):
+    if _is_export([grid for _, grid in grids]) or (
+        not grids and any(find_list(sheet) or find_series(sheet.lines) for sheet in sheets)
+    ):
         return _measured(read_reader_export(path))
     return _grid_rows(path, grids) if grids else _table_rows(path, sheets, columns)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.csv_append import uncell
-from vitascope.io.tables.numbers import Mark, decimal_mark, looks_like_number, read_number
+from vitascope.io.tables.numbers import Mark, looks_like_number, read_number
 from vitascope.io.tables.read import mark_of_column
 from vitascope.io.tables.vocabulary import is_measured, is_vehicle, read_dose, read_role, read_unit, split_dose
 
@@ -131,7 +131,7 @@ def check_rows(
 def _numbers(table: pd.DataFrame, column: str, lines: Sequence[int], problems: list[MapProblem]) -> list[float]:
     """Turn a column of measured values into numbers; words among them are said, and have none."""
     cells = ["" if isinstance(cell, float) else str(cell) for cell in table[column]]  # NaN where a row has no such cell
-    mark = mark_of_column(cells, column)
+    mark = mark_of_column(cells, column, lines)
     numbers = []
     for plate, well, cell, line in zip(table["plate"], table["well"], cells, lines, strict=True):
         number = read_number(cell, mark)
@@ -147,11 +147,7 @@ def _numbers(table: pd.DataFrame, column: str, lines: Sequence[int], problems: l
 def _mark_of_doses(doses: Sequence[str], lines: Sequence[int]) -> Mark:
     """Tell the decimal mark of the doses, and name the line of one that can be read in two ways."""
     numbers = [split[0] if (split := split_dose(dose)) else "" for dose in doses]
-    try:
-        return decimal_mark(numbers)
-    except InputError as error:
-        where = [line for number, line in zip(numbers, lines, strict=True) if "," in number or "." in number]
-        raise InputError(f"The doses (line {where[0]}): {error.message}", error.hint) from error
+    return mark_of_column(numbers, "dose", lines)
 
 
 def _columns(values: Sequence[Mapping[str, Any]]) -> list[str]:

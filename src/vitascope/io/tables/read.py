@@ -148,7 +148,7 @@ def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> p
     lines = table.attrs.get("lines", ())
     if len(lines) != len(cells):  # rows were added or left out since the table was read
         lines = range(2, len(cells) + 2)
-    mark = mark_of_column(cells, column)
+    mark = mark_of_column(cells, column, lines)
     numbers, bad = [], []
     for line, cell in zip(lines, cells, strict=True):
         number = read_number(cell, mark)
@@ -164,7 +164,7 @@ def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> p
     return pd.Series(numbers, index=table.index, name=column, dtype=float)
 
 
-def mark_of_column(cells: Sequence[str], column: str) -> Mark:
+def mark_of_column(cells: Sequence[str], column: str, lines: Sequence[int] = ()) -> Mark:
     """Tell the decimal mark of a column, and name the column where it is not clear.
 
     Raises
@@ -173,7 +173,7 @@ def mark_of_column(cells: Sequence[str], column: str) -> Mark:
         If its numbers can be read in two ways.
     """
     try:
-        return decimal_mark(cells)
+        return decimal_mark(cells, lines)
     except InputError as error:
         raise InputError(f"The column '{column}': {error.message}", error.hint) from error
 

@@ -78,25 +78,31 @@ def find_list(sheet: Sheet) -> WellList | None:
             return _read(sheet, lines[at + 1 :], places)
         if is_well(cells[0]) and len(cells) == 2:  # well and value
             return _read(sheet, lines[at:], _Places(None, (0,), {1: "signal"}))
-        if len(cells) > 2 and is_well(cells[1]):  # plate, well and value
+        if len(cells) > 2 and is_well(cells[1]) and not is_well(cells[2]):  # plate, well and value
             return _read(sheet, lines[at:], _Places(0, (1,), {2: "signal"}))
     return None
 
 
-def find_series(lines: Sequence[Line]) -> list[int]:
-    """Return the lines of a series over time, whose columns are wells and whose lines are reads; the header first."""
-    for at, (number, cells) in enumerate(lines):
-        places = [place for place, cell in enumerate(cells) if is_well(cell)]
-        if len(places) < _SERIES_WELLS or is_well(cells[0]):
+def find_series(lines: Sequence[Line]) -> tuple[dict[int, Well], list[Line]] | None:
+    """Find a table whose columns are wells and whose lines are reads, as of a series over time; None if there is none.
+
+    Returns
+    -------
+    tuple of dict of int to Well and list of (int, list of str)
+        The wells by their positions, and the lines of the reads.
+    """
+    for at, (_, cells) in enumerate(lines):
+        wells = {place: well for place, cell in enumerate(cells) if (well := _well([cell])) is not None}
+        if len(wells) < _SERIES_WELLS or 0 in wells:
             continue
-        found = [number]
-        for below, values in lines[at + 1 :]:
-            if not any(place < len(values) and looks_like_number(values[place]) for place in places):
+        reads: list[Line] = []
+        for line in lines[at + 1 :]:
+            if not any(place < len(line[1]) and looks_like_number(line[1][place]) for place in wells):
                 break
-            found.append(below)
-        if len(found) > 1:
-            return found
-    return []
+            reads.append(line)
+        if reads:
+            return wells, reads
+    return None
 
 
 def _header_places(cells: Sequence[str]) -> _Places | None:
