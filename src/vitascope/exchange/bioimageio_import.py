@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError, ParameterError, describe
 from vitascope.exchange.bioimageio_export import CARD
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
 from vitascope.exchange.match_tensors import LIKE
@@ -73,9 +73,9 @@ def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
                 return _own(archive, tree, listed[CARD], path.name, name)
             return _foreign(archive, tree, path, name, like)
     except (OSError, zipfile.BadZipFile, zlib.error, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
+        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:  # packed in an odd way, or no mapping
-        raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
+        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
 
 
 def _own(archive: zipfile.ZipFile, tree: Any, card_sha256: str | None, source: str, name: str) -> ModelCard:

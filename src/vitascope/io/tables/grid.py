@@ -16,6 +16,7 @@ from vitascope.io.tables.read import Line
 
 _COLUMN = re.compile(r"0*([1-9]\d?)")
 _LAST_COLUMN = 48
+_MOST_ROWS = 33
 _STATISTICS = re.compile(
     r"(?:row|column|col|overall|grand|plate)?\s*(?:mean|average|avg|median|sd|s\.d\.?|st\.?\s*dev\.?|std\.?(?:\s*dev\.?)?|"
     r"stdev|standard deviation|sem|s\.e\.m\.?|cv|%\s*cv|cv\s*\(?%\)?|var(?:iance)?|min(?:imum)?|max(?:imum)?|sum|total|"
@@ -142,6 +143,10 @@ def _headers(lines: Sequence[Line], at: int, before: Sequence[_Header], inside: 
         return _without_corner(lines, at, runs)
     if row_letter(cells[first - 1]) or not _begins(lines, at, first - 1) or _is_sub_line(cells, before, inside):
         return []
+    below = lines[at + 1][1]
+    left = [(cell, below[place] if place < len(below) else "") for place, cell in enumerate(cells[: first - 1]) if cell]
+    if _repeats(lines, at) or any(cell != other for cell, other in left):
+        return []
     if len(runs[0]) == 1 and not _lone_column(cells, first):
         return []
     if (
@@ -201,13 +206,25 @@ def _runs(numbers: dict[int, int]) -> list[dict[int, int]]:
 
 
 def _begins(lines: Sequence[Line], at: int, label_at: int) -> bool:
-    """Tell whether a row letter stands below, at most one line of words further down."""
-    for _, cells in lines[at + 1 : at + 3]:
+    """Tell whether a row letter stands below a line, before an empty one; the first row may have a wrong label."""
+    before = lines[at][0]
+    here = set(_numbers(lines[at][1]))
+    for number, cells in lines[at + 1 : at + 1 + _MOST_ROWS]:
         if label_at < len(cells) and row_letter(cells[label_at]):
             return True
-        if sum(map(bool, cells)) > 1:
+        other = set(_numbers(cells))
+        if (number > before + 1 and before > lines[at][0]) or (len(other) > 1 and other != here):
             return False
+        before = number
     return False
+
+
+def _repeats(lines: Sequence[Line], at: int) -> bool:
+    """Tell whether numbers stand at the same places in the line above, which then is the header, and not this."""
+    if not at or lines[at - 1][0] + 1 != lines[at][0]:
+        return False
+    above, here = _runs(_numbers(lines[at - 1][1])), _runs(_numbers(lines[at][1]))
+    return len(above) > 0 and len(here[0]) > 1 and list(above[0]) == list(here[0])
 
 
 def _restarts(lines: Sequence[Line], at: int, inside: Sequence[Line], label_at: int) -> bool:

@@ -22,6 +22,7 @@ from vitascope.io.tables.export_grids import export_grids
 from vitascope.io.tables.export_values import from_grids, from_list
 from vitascope.io.tables.read import Line, read_sheets, read_table
 from vitascope.io.tables.vocabulary import read_role
+from vitascope.io.tables.well_list import names_wells
 
 
 def read_reader_export(path: str | Path) -> pd.DataFrame:
@@ -51,8 +52,8 @@ def read_reader_export(path: str | Path) -> pd.DataFrame:
     """
     path = Path(path)
     sheets = read_sheets(path)
-    grids = export_grids(sheets)
-    measured = [one for one in grids if not one.layout]
+    grids = [] if names_wells(sheets[0].lines[0][1]) else export_grids(sheets)
+    measured = any(not one.layout for one in grids)
     table = from_grids(path.name, grids, sheets) if measured else from_list(path.name, sheets)
     columns = [column for column in table.attrs["measured"] if table[column].notna().any()]
     if not columns and not table.attrs["no_number"]:

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.errors import InputError, ReaderError, describe
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.tables.numbers import Mark, decimal_mark, read_number
 from vitascope.io.tables.workbook import plain_text, read_workbook
 
 _MAX_BYTES = 2**30
 _DELIMITERS = ("\t", ";", ",")
+_TOLD_DELIMITER = re.compile(r'"?sep=([\t;,|])"?[\r\n]', re.IGNORECASE)
 _WORKBOOKS = (".xlsx", ".xlsm")
 
 Line = tuple[int, list[str]]
@@ -205,11 +206,13 @@ def _row(file: str, number: int, cells: list[str], width: int) -> list[str]:
 
 def _read_text(data: bytes) -> list[Line]:
     text = _decode(data)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), skipinitialspace=True)
+    told = _TOLD_DELIMITER.match(text)  # a first line for Excel
+    delimiter = told[1] if told else _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
-        return [(reader.line_num, row) for row in reader]
+        return [(reader.line_num, row) for row in reader][1 if told else 0 :]
     except csv.Error as error:
-        raise InputError(f"The table is broken: {error}.", "Save it again as CSV.") from error
+        raise InputError(f"The table is broken: {describe(error)}.", "Save it again as CSV.") from error
 
 
 def _decode(data: bytes) -> str:
