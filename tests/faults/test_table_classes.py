@@ -126,6 +126,8 @@ def test_b_rows_of_1536_wells_in_lower_case_are_read_or_refused(tmp_path, rows, 
 STRANGE = {
     "a row without a letter": lambda row: ["", *row[1:]],
     "a row with another label": lambda row: ["R3", *row[1:]],
+    "a row with another label and small whole numbers": lambda row: ["Bb", *range(3, 3 + len(row) - 1)],
+    "a row with a number for its letter": lambda row: ["5", *row[1:]],
     "a value beyond the last column": lambda row: [*row, "42"],
     "a row that stands twice": lambda row: row,
 }

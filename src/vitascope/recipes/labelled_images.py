@@ -183,6 +183,12 @@ class _LabelReader:
                 f"Its columns are {', '.join(map(str, table.columns))}.",
             )
         columns = [] if self.by_class else [t.lower() for t in targets]
+        merged = {str(name).strip().lower(): cells for name, cells in table.attrs["merged"].items()}
+        for column in (c for c in columns if c in merged):
+            raise InputError(
+                f"The cells {merged[column]} of {source.table} are merged: one value of '{column}' for several images.",
+                "Unmerge them, and write the value of each image.",
+            )
         self._marks = {c: mark_of_column([str(cell) for cell in table[c]], c, table.attrs["lines"]) for c in columns}
 
     def read(self, row: pd.Series[Any], line: int) -> dict[str, float] | None:

@@ -20,9 +20,12 @@ _NUMBER = re.compile(r"(?:plate)?\s*#?\d*", re.IGNORECASE)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?")
 _CALCULATED = re.compile(r"\bcalculated\b|\bcalc\b", re.IGNORECASE)
 _RESULTS = re.compile(r"(?:calculated\s+)?results?\b|raw data", re.IGNORECASE)
-_ASIDE = re.compile(r"temperature|\b(?:time|date)\b", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"plate\s*[:#]?\s*\d+\Z|(?:plate|barcode|plate id)\s*:|temperature|\b(?:time|date)\b", re.IGNORECASE
+)
 _LEADS = re.compile(r"(?:results? for|results?:)\s*", re.IGNORECASE)
-_LAYOUT = re.compile(r"plate\s?map:?|layout(?: definitions?)?:?|sample(?:s| names?| ids?)?|group", re.IGNORECASE)
+_PLATE_MAP = re.compile(r"plate\s?map:?", re.IGNORECASE)
+_LAYOUT = re.compile(r"layout(?: definitions?)?:?|sample(?:s| names?| ids?)?|group", re.IGNORECASE)
 _DASHES = ("", "-", "–")
 
 
@@ -68,6 +71,7 @@ class _Told:
     number: str = ""
     repeat: str = ""
     layout: bool = False
+    plate_map: bool = False
     wavelength: str = ""
     name: str = ""
 
@@ -85,8 +89,8 @@ def export_grids(sheets: Sequence[Sheet]) -> list[ExportGrid]:
         told = _Told()
         for grid in grids_of(sheet):
             _read_above(grid.above, told)
-            if all(text in _DASHES for text in grid.cells.values()):
-                continue
+            if told.plate_map or all(text in _DASHES for text in grid.cells.values()):
+                continue  # programs repeat their plate map behind the values, of whichever plate
             found.append(_export_grid(grid, sheet, told))
     for one in found:
         if not one.layout:
@@ -131,7 +135,9 @@ def _read_above(above: Sequence[Sequence[str]], told: _Told) -> None:
     for at, cells in enumerate(above):
         filled = [cell for cell in cells if cell]
         if _RESULTS.match(filled[0]) or filled[0].casefold().startswith("plate information"):
-            told.layout = False
+            told.layout = told.plate_map = False
+        elif len(filled) == 1 and _PLATE_MAP.fullmatch(filled[0]):
+            told.plate_map = True
         elif len(filled) == 1 and _LAYOUT.fullmatch(filled[0]):
             told.layout = True
         own |= _pairs(cells, above[at + 1] if at + 1 < len(above) else [])

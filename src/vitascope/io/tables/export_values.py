@@ -19,6 +19,7 @@ from vitascope.io.tables.vocabulary import read_column
 from vitascope.io.tables.well_list import WellList, find_list, find_series
 
 SIGNAL, CALCULATED = "signal", "signal_calculated"
+_COUNTS = re.compile(r"(?:plate|well|repeat|replicate|time|temp|date|cycle|wavelength|row|col)", re.IGNORECASE)
 _APART = "Export one measurement at a time, or give the plates their barcodes."
 
 
@@ -185,7 +186,7 @@ def from_list(file: str, sheets: Sequence[Sheet]) -> pd.DataFrame:
     lists = [found for sheet in sheets if (found := find_list(sheet)) is not None]
     if len(lists) > 1:
         raise InputError(f"'{file}' has lists of wells on several sheets.", "Keep one list, or save it as CSV.")
-    series = [found for sheet in sheets if (found := find_series(sheet.lines)) is not None]
+    series = [reads for sheet in sheets if (reads := find_series(sheet.lines)) is not None]
     if not lists and series:
         return _from_series(file, series)
     if not lists:
@@ -250,7 +251,7 @@ def _measured_columns(listed: WellList) -> dict[str, str]:
     found = [
         name
         for name, texts in listed.columns.items()
-        if any(map(looks_like_number, texts)) and not read_column(name)[0]
+        if any(map(looks_like_number, texts)) and not read_column(name)[0] and not _COUNTS.match(name)
     ]
     if len(found) == 1:
         return {found[0]: SIGNAL}

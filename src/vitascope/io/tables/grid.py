@@ -20,7 +20,7 @@ _MOST_ROWS = 33
 _STATISTICS = re.compile(
     r"(?:row|column|col|overall|grand|plate)?\s*(?:mean|average|avg|median|sd|s\.d\.?|st\.?\s*dev\.?|std\.?(?:\s*dev\.?)?|"
     r"stdev|standard deviation|sem|s\.e\.m\.?|cv|%\s*cv|cv\s*\(?%\)?|var(?:iance)?|min(?:imum)?|max(?:imum)?|sum|total|"
-    r"count|n|range|z'?-?(?:factor|prime)?)\s*[:.]?",
+    r"count|n|range|z'|z'?-?(?:factor|prime))\s*[:.]?",
     re.IGNORECASE,
 )
 
@@ -139,22 +139,17 @@ def _headers(lines: Sequence[Line], at: int, before: Sequence[_Header], inside: 
     if not runs or at + 1 >= len(lines):
         return []
     first = min(runs[0])
+    if before and _stays(lines, at, before[0], inside):
+        return []
     if first == 0:
         return _without_corner(lines, at, runs)
-    if row_letter(cells[first - 1]) or not _begins(lines, at, first - 1) or _is_sub_line(cells, before, inside):
+    if row_letter(cells[first - 1]) or not _begins(lines, at, first - 1):
         return []
     below = lines[at + 1][1]
     left = [(cell, below[place] if place < len(below) else "") for place, cell in enumerate(cells[: first - 1]) if cell]
     if _repeats(lines, at) or any(cell != other for cell, other in left):
         return []
     if len(runs[0]) == 1 and not _lone_column(cells, first):
-        return []
-    if (
-        before
-        and is_statistic(cells[first - 1])
-        and first - 1 == before[0].label_at
-        and not _restarts(lines, at, inside, first - 1)
-    ):
         return []
     headers = [_Header(first - 1, runs[0])]
     for run in runs[1:]:
@@ -174,12 +169,19 @@ def _without_corner(lines: Sequence[Line], at: int, runs: list[dict[int, int]]) 
     return [_Header(0, run) for run in rest if len(rest) == 1]
 
 
-def _is_sub_line(cells: Sequence[str], before: Sequence[_Header], inside: Sequence[Line]) -> bool:
-    """Tell whether a line without a letter says at its end what it holds, as the rows of the open block do."""
-    if not before or cells[before[0].label_at]:
+def _stays(lines: Sequence[Line], at: int, before: _Header, inside: Sequence[Line]) -> bool:
+    """Tell whether a line belongs to the block that is open, whatever it looks like.
+
+    It does if no empty line stands above it, unless the rows begin again below it or it repeats the block's header.
+    """
+    if lines[at - 1][0] + 1 != lines[at][0]:
         return False
-    end = max(before[0].columns) + 1
-    return any(cells[end:]) and any(any(row[end:]) for _, row in inside)
+    cells, below = lines[at][1], lines[at + 1][1]
+    label = cells[before.label_at] if before.label_at < len(cells) else ""
+    repeats = not label and sorted(_numbers(cells).values()) == sorted(before.columns.values())
+    seen = {row_letter(row[before.label_at]) for _, row in inside if before.label_at < len(row)} - {""}
+    restarts = before.label_at < len(below) and row_letter(below[before.label_at]) in seen
+    return not repeats and not restarts
 
 
 def _lone_column(cells: Sequence[str], first: int) -> bool:
@@ -225,13 +227,6 @@ def _repeats(lines: Sequence[Line], at: int) -> bool:
         return False
     above, here = _runs(_numbers(lines[at - 1][1])), _runs(_numbers(lines[at][1]))
     return len(above) > 0 and len(here[0]) > 1 and list(above[0]) == list(here[0])
-
-
-def _restarts(lines: Sequence[Line], at: int, inside: Sequence[Line], label_at: int) -> bool:
-    """Tell whether the row below stood already in the block that is open, so that a new one begins."""
-    seen = {row_letter(cells[label_at]) for _, cells in inside if label_at < len(cells)}
-    below = lines[at + 1][1]
-    return label_at < len(below) and row_letter(below[label_at]) in seen
 
 
 def _last_title(above: Sequence[Sequence[str]]) -> str:

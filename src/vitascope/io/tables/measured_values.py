@@ -161,7 +161,8 @@ def _read_list(path: Path, sheet: Sheet, column: str, group: tuple[str, ...]) ->
 
 def _places(header: list[str]) -> dict[str, int]:
     """Return where the columns stand that tell the well or the image, by their own names first."""
-    places = {name: header.index(name) for name in ("plate", "well", "row", "column", "image") if name in header}
+    own = ("plate", "well", "row", "column", "image")
+    places: dict[str, int] = {name: header.index(name) for name in own if name in header}
     for at, cell in enumerate(header):
         name = read_column(cell)[0]
         if name in ("plate", "well", "row", "column"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +65,8 @@ def in_short(problems: Sequence[MapProblem]) -> list[str]:
 
     Examples
     --------
-    >>> said = "The map has A{}, but there is no image."
-    >>> found = [MapProblem("P", f"A{k}", "no_image", said.format(k), False) for k in (1, 2)]
+    >>> told = "The map has A{}, but there is no image."
+    >>> found = [MapProblem("P", f"A{k}", "no_image", told.format(k), False) for k in (1, 2)]
     >>> in_short(found * 2)
     ['The map has A1, but there is no image. The same is true of 3 more: A2, A1, A2.']
     """
@@ -123,9 +123,15 @@ def check_rows(
     problems += _mixed_units(values)
     table = pd.DataFrame(values, columns=_columns(values))
     known = ("plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient")
-    for column in [c for c in table.columns if c not in known and (c in measured or is_measured(c))]:
+    for column in [c for c in table.columns if c not in known and (c in measured or _is_measured(c, table[c]))]:
         table[column] = _numbers(table, column, kept, problems)
     return table, tuple(problems)
+
+
+def _is_measured(column: str, cells: Iterable[Any]) -> bool:
+    """Tell whether a column is called after what is measured, and most of its cells are numbers."""
+    filled = [str(cell) for cell in cells if not isinstance(cell, float) and cell]
+    return is_measured(column) and 2 * sum(map(looks_like_number, filled)) > len(filled)
 
 
 def _numbers(table: pd.DataFrame, column: str, lines: Sequence[int], problems: list[MapProblem]) -> list[float]:

@@ -118,7 +118,7 @@ def read_screen(path: str | Path, *, skip_missing: bool = False) -> pd.DataFrame
     for part in parts:
         part.attrs = {}
     screen = pd.concat(parts, ignore_index=True)
-    screen.attrs = {"missing": missing, "measured": sorted(set().union(*kinds)), **told}
+    screen.attrs.update(told, missing=missing, measured=sorted(set().union(*kinds)))
     conf = _beside(path, "plateconf.txt")
     if conf is not None:
         screen["role"] = _roles(screen, conf)

@@ -55,6 +55,7 @@ class Sheet:
         cells = [_row(self.file, number, row, len(header)) for number, row in self.lines[1:]]
         table = pd.DataFrame(cells, columns=header, dtype=object)
         table.attrs["lines"] = [number for number, _ in self.lines[1:]]
+        table.attrs["merged"] = {header[c]: name for (_, c), name in self.merged.items() if c < len(header)}
         return table
 
 
@@ -107,7 +108,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame of str
-        One column for each name in the first line; ``attrs["lines"]`` has the number of each row's line.
+        One column for each name in the first line; ``attrs["lines"]`` has the number of each row's line,
+        ``attrs["merged"]`` a merged range of each column that has one.
 
     Raises
     ------

@@ -27,7 +27,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "pos",
     ),
     "row": ("row", "well row", "plate row"),
-    "column": ("column", "col", "well column", "plate column"),
+    "column": ("column", "col", "well column", "well col", "plate column"),
     "treatment": (
         "treatment",
         "compound",
@@ -70,15 +70,13 @@ _VEHICLES = ("dmso", "vehicle", "medium", "media", "untreated", "solvent", "wate
 _LITRE = {"l": 1.0, "ml": 1e3, "ul": 1e6, "dl": 10.0}
 _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
-_NAME_AND_UNIT = re.compile(r"(?P<name>[^\[(,]+?)\s*(?:\[(?P<a>[^]]+)\]|\((?P<b>[^)]+)\)|[,_ ]\s*(?P<c>\S+))")
 _SHOWN = {"u": "µ"}
 _DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
 
 
 _MEASURED = re.compile(
-    r"(?:signal|rlu|rfu|rfi|lum(?:inescence)?|fluorescence|absorbance|abs|od|optical density|atp|counts?|cps|"
-    r"intensity|viability|values?|readout|reading|raw data|celltiter[ -]?glo|ctg|resazurin|mtt)"
-    r"(?:$|[\s_(\[%,:0-9].*)",
+    r"signal|rlu|rfu|rfi|lum|luminescence|fluorescence|absorbance|abs|od\d*|optical density|atp|counts?|cps|intensity|"
+    r"viability|values?|readout|reading|raw|celltiter[ -]?glo|ctg|resazurin|mtt",
     re.IGNORECASE,
 )
 
@@ -155,7 +153,9 @@ def is_measured(header: str) -> bool:
     >>> is_measured("RLU"), is_measured("signal_calculated"), is_measured("OD600"), is_measured("Batch")
     (True, True, True, False)
     """
-    return _MEASURED.fullmatch(header.strip()) is not None
+    return any(_MEASURED.fullmatch(word) for word in re.split(r"[\s_()\[\]:,/]+", header)) or header.startswith(
+        "signal "
+    )
 
 
 def guess_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -112,9 +112,10 @@ def _header_places(cells: Sequence[str]) -> _Places | None:
     well = (known["well"],) if "well" in known else tuple(known[n] for n in ("row", "column") if n in known)
     if not well or ("well" not in known and len(well) < 2):
         return None
-    taken = {*well, known.get("plate"), known.get("row"), known.get("column")}
+    barcode = next((place for place, cell in enumerate(cells) if "barcode" in cell.casefold()), known.get("plate"))
+    taken = {*well, barcode, known.get("row"), known.get("column")}
     columns = {place: name for place, name in enumerate(cells) if name and place not in taken}
-    return _Places(known.get("plate"), well, columns)
+    return _Places(barcode, well, columns)
 
 
 def _read(sheet: Sheet, lines: Sequence[Line], places: _Places) -> WellList:
