@@ -13,6 +13,7 @@ from vitascope.io.tables.grid_rows import row_letter
 from vitascope.io.tables.numbers import looks_like_number
 from vitascope.io.tables.read import Line, Sheet
 from vitascope.io.tables.softmax import is_softmax, softmax_grids
+from vitascope.io.tables.vocabulary import read_column
 
 _STRONG = ("barcode", "plate barcode", "plate id", "plate name")
 _WEAK = ("plate", "plate number", "id1")
@@ -117,11 +118,16 @@ def _export_grid(grid: ReaderGrid, sheet: Sheet, told: _Told) -> ExportGrid:
         sheet=sheet,
         name=grid.kind or " ".join(dict.fromkeys(parts)),
         calculated=_CALCULATED.search(" ".join([title or told.name, grid.kind])) is not None,
-        layout=told.layout or _LAYOUT.fullmatch(title) is not None or not measured,
+        layout=told.layout or _is_layout(title) or not measured,
         barcode=told.barcode,
         number=told.number,
         repeat=told.repeat,
     )
+
+
+def _is_layout(title: str) -> bool:
+    """Tell whether a grid is called after what is in the wells: samples, or a column of a plate map."""
+    return _LAYOUT.fullmatch(title) is not None or bool(read_column(title)[0])
 
 
 def _plain_words(text: str) -> bool:

@@ -146,7 +146,7 @@ def _name_columns(grids: Sequence[ExportGrid]) -> dict[int, str]:
         names = list(dict.fromkeys(one.name for one in of_kind))
         repeats = {one.repeat for one in of_kind}
         for one in of_kind:
-            name = f" {one.name}" if len(names) > 1 and one.name else ""
+            name = f" {one.name}" if len(names) > 1 and one.name.casefold() not in ("", plain) else ""
             repeat = f" repeat {one.repeat}" if len(repeats) > 1 and one.repeat else ""
             columns[id(one)] = f"{plain}{name}{repeat}"
     if SIGNAL not in columns.values() and set(columns.values()) == {CALCULATED}:

@@ -107,7 +107,7 @@ def find_grids(lines: Sequence[Line], file: str = "") -> list[ReaderGrid]:
         for header in headers:
             rows = GridRows(file, lines[at], header.label_at, header.columns, taken, is_statistic)
             last = max(last, at + 1 + rows.read(lines[at + 1 : end]))
-            grids += _made(rows, lines[at], header, above)
+            grids += _made(rows, lines[at], header, above, grids[-1].title if grids and not above else "")
         since = last
     return grids
 
@@ -123,10 +123,13 @@ def is_statistic(text: str) -> bool:
     return _STATISTICS.fullmatch(text.strip()) is not None
 
 
-def _made(rows: GridRows, header_line: Line, header: _Header, above: tuple[list[str], ...]) -> list[ReaderGrid]:
+def _made(
+    rows: GridRows, header_line: Line, header: _Header, above: tuple[list[str], ...], same: str
+) -> list[ReaderGrid]:
+    """Make the grids of a block; one that only repeats the header of that above has its title, ``same``."""
     number, cells = header_line
     corner = cells[header.label_at] if header.corner and header.label_at < len(cells) else ""
-    title = corner if corner.strip("<>") else _last_title(above)
+    title = corner if corner.strip("<>") else _last_title(above) or same
     return [
         ReaderGrid(title, number, values, above, kind, places, rows.notes) for kind, values, places in rows.by_kind()
     ]
@@ -147,7 +150,7 @@ def _headers(lines: Sequence[Line], at: int, before: Sequence[_Header], inside: 
         return []
     below = lines[at + 1][1]
     left = [(cell, below[place] if place < len(below) else "") for place, cell in enumerate(cells[: first - 1]) if cell]
-    if _repeats(lines, at) or any(cell != other for cell, other in left):
+    if any(cell != other for cell, other in left):
         return []
     if len(runs[0]) == 1 and not _lone_column(cells, first):
         return []
@@ -210,23 +213,15 @@ def _runs(numbers: dict[int, int]) -> list[dict[int, int]]:
 def _begins(lines: Sequence[Line], at: int, label_at: int) -> bool:
     """Tell whether a row letter stands below a line, before an empty one; the first row may have a wrong label."""
     before = lines[at][0]
-    here = set(_numbers(lines[at][1]))
+    here = {label_at, *_numbers(lines[at][1])}
     for number, cells in lines[at + 1 : at + 1 + _MOST_ROWS]:
         if label_at < len(cells) and row_letter(cells[label_at]):
             return True
-        other = set(_numbers(cells))
-        if (number > before + 1 and before > lines[at][0]) or (len(other) > 1 and other != here):
+        apart = number > before + 1 and before > lines[at][0]
+        if apart or len(set(_numbers(cells)) - here) > 1:  # or a header of other columns
             return False
         before = number
     return False
-
-
-def _repeats(lines: Sequence[Line], at: int) -> bool:
-    """Tell whether numbers stand at the same places in the line above, which then is the header, and not this."""
-    if not at or lines[at - 1][0] + 1 != lines[at][0]:
-        return False
-    above, here = _runs(_numbers(lines[at - 1][1])), _runs(_numbers(lines[at][1]))
-    return len(above) > 0 and len(here[0]) > 1 and list(above[0]) == list(here[0])
 
 
 def _last_title(above: Sequence[Sequence[str]]) -> str:

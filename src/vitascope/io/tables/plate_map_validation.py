@@ -123,20 +123,18 @@ def check_rows(
     problems += _mixed_units(values)
     table = pd.DataFrame(values, columns=_columns(values))
     known = ("plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient")
-    for column in [c for c in table.columns if c not in known and (c in measured or _is_measured(c, table[c]))]:
+    for column in [c for c in table.columns if c not in known and (c in measured or is_measured(c, _texts(table[c])))]:
         table[column] = _numbers(table, column, kept, problems)
     return table, tuple(problems)
 
 
-def _is_measured(column: str, cells: Iterable[Any]) -> bool:
-    """Tell whether a column is called after what is measured, and most of its cells are numbers."""
-    filled = [str(cell) for cell in cells if not isinstance(cell, float) and cell]
-    return is_measured(column) and 2 * sum(map(looks_like_number, filled)) > len(filled)
+def _texts(cells: Iterable[Any]) -> list[str]:
+    return ["" if isinstance(cell, float) else str(cell) for cell in cells]  # NaN where a row has no such cell
 
 
 def _numbers(table: pd.DataFrame, column: str, lines: Sequence[int], problems: list[MapProblem]) -> list[float]:
     """Turn a column of measured values into numbers; words among them are said, and have none."""
-    cells = ["" if isinstance(cell, float) else str(cell) for cell in table[column]]  # NaN where a row has no such cell
+    cells = _texts(table[column])
     mark = mark_of_column(cells, column, lines)
     numbers = []
     for plate, well, cell, line in zip(table["plate"], table["well"], cells, lines, strict=True):

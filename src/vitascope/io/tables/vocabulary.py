@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vitascope.io.tables.numbers import MISSING, plain_number, read_number
+from vitascope.io.tables.numbers import MISSING, looks_like_number, plain_number, read_number
 
 ROLES = ("treated", "negative", "positive", "blank", "time0", "other")
 
@@ -145,17 +145,23 @@ def read_column(header: str) -> tuple[str, str]:
     return ("dose", unit.name) if _KNOWN.get(name) == "dose" and unit is not None else ("", "")
 
 
-def is_measured(header: str) -> bool:
-    """Tell whether a column is called after what a reader measures, so that its cells are numbers.
+def is_measured(header: str, cells: Sequence[str]) -> bool:
+    """Tell whether a column holds what a reader measures: it is called so, and has numbers.
+
+    Most of its cells are numbers where the name has other words too.
 
     Examples
     --------
-    >>> is_measured("RLU"), is_measured("signal_calculated"), is_measured("OD600"), is_measured("Batch")
-    (True, True, True, False)
+    >>> is_measured("RLU", ["5", "OVER"]), is_measured("raw data file", ["a.csv"]), is_measured("Batch", ["5"])
+    (True, False, False)
     """
-    return any(_MEASURED.fullmatch(word) for word in re.split(r"[\s_()\[\]:,/]+", header)) or header.startswith(
-        "signal "
-    )
+    words = [word for word in re.split(r"[\s_()\[\]:,/]+", header) if word]
+    known = [word for word in words if _MEASURED.fullmatch(word)]
+    filled = [cell for cell in cells if cell]
+    numbers = sum(map(looks_like_number, filled))
+    if not known or not numbers:
+        return False
+    return len(known) == len(words) or header.startswith("signal ") or 2 * numbers > len(filled)
 
 
 def guess_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
