@@ -23,6 +23,7 @@ from vitascope.core.errors import (
     MissingPackageError,
     OutputError,
     VitascopeError,
+    describe,
 )
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
@@ -227,7 +228,8 @@ def error_result(item: Item, error: Exception) -> Result:
         error = MemoryShortageError("Memory ran out.", "Close other programs, or crop the image.")
     if not isinstance(error, VitascopeError):
         logger.error("%s failed: %s at %s", item.name, type(error).__name__, traceback_summary(error))
-        error = VitascopeError(f"{type(error).__name__}: {error}", "The log tells where it happened.")
+        sentence = f"Something unexpected went wrong: {describe(error)} ({type(error).__name__})."
+        error = VitascopeError(sentence, "The log tells where it happened.")
     status = Status.FAILED
     if isinstance(error, InputError):
         status = Status.REJECTED

@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+_CLASS_NAME = re.compile(r"[\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning)")
+_LONGEST = 200
+_IN_WORDS: tuple[tuple[type[BaseException], str], ...] = (
+    (StopIteration, "it ends before it should"),
+    (EOFError, "it ends before it should"),
+    (IndexError, "a part of it is missing"),
+    (MemoryError, "it does not fit into memory"),
+    (TimeoutError, "it took too long"),
+    (OSError, "the system gave no reason"),
+    (KeyError, "it holds something that is not known here"),
+    (BaseException, "what it holds is not what such a file holds"),
+)
+
 
 class VitascopeError(Exception):
     """Base of all errors meant for the user.
@@ -118,3 +133,40 @@ class TrainingError(VitascopeError):
     """Training cannot start or continue."""
 
     default_flag = "training_stopped"
+
+
+def describe(error: BaseException) -> str:
+    """Say in words what an error of a library says, for the end of a sentence; without a full stop.
+
+    Many errors have no text, or one that is only a key (``str(KeyError(6))`` is ``6``) or a name: these tell the user
+    nothing, and are put into words by their kind.
+
+    Examples
+    --------
+    >>> describe(KeyError(6)), describe(StopIteration()), describe(ValueError("bad magic number."))
+    ("it holds something that is not known here ('6')", 'it ends before it should', 'bad magic number')
+    """
+    if isinstance(error, VitascopeError):
+        text = error.message
+    elif isinstance(error, OSError) and error.strerror:
+        text = str(error.strerror)
+    else:
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")[:_LONGEST].strip(" .:'")
+    if is_told(first) and not isinstance(error, IndexError):
+        return first
+    words = next(words for kinds, words in _IN_WORDS if isinstance(error, kinds))
+    tells = first and not _CLASS_NAME.fullmatch(first) and not isinstance(error, IndexError)
+    return f"{words} ('{first}')" if tells else words
+
+
+def is_told(text: str) -> bool:
+    """Tell whether a text says something: at least two words, and not the name of a class of errors.
+
+    Examples
+    --------
+    >>> is_told("bad magic number"), is_told("6"), is_told("'C'"), is_told("KeyError: 6")
+    (True, False, False, False)
+    """
+    words = [word for word in re.findall(r"[^\W\d_]{2,}", text) if not _CLASS_NAME.fullmatch(word)]
+    return len(words) > 1

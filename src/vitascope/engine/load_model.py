@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import ModelError, describe
 from vitascope.io.models.cards import find_model
 from vitascope.io.models.weights import read_weights
 from vitascope.networks import ins_atp, mil_cnn, resnet, unet, unet3d
@@ -186,7 +186,8 @@ def build_network(architecture: Architecture) -> nn.Module:
         return family.build(**architecture.arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise ModelError(
-            f"The architecture '{architecture.name}' does not take the arguments {architecture.arguments}: {error}."
+            f"The architecture '{architecture.name}' does not take the arguments {architecture.arguments}: "
+            f"{describe(error)}."
         ) from error
 
 

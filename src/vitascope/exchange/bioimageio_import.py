@@ -20,7 +20,7 @@ from torch import nn
 
 from vitascope.core.aliases import module_names
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError, ReaderError
+from vitascope.core.errors import ModelError, ParameterError, ReaderError, describe
 from vitascope.engine.load_model import export_tensors
 from vitascope.exchange.bioimageio_export import CARD
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
@@ -79,9 +79,9 @@ def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
             f"{path.name} is no bioimage.io package: its description cannot be read. {error.message}", AGAIN
         ) from error
     except (OSError, zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
+        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:  # packed in an odd way, or no mapping
-        raise ModelError(f"{path.name} is no bioimage.io package: {error}.", AGAIN) from error
+        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
 
 
 def _own(archive: zipfile.ZipFile, tree: Any, card_sha256: str | None, source: str, name: str) -> ModelCard:

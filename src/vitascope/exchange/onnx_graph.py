@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import ModelError, describe
 from vitascope.io.models.weights import MAX_BYTES
 
 Array = NDArray[Any]
@@ -95,7 +95,7 @@ def read_onnx(path: Path) -> OnnxFile:
             raise ModelError(f"{path.name} is larger than 4 GiB.", "Models of up to 4 GiB are read.")
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ModelError(f"{path.name} cannot be read: {describe(error)}.", "Check the path.") from error
     return parse_onnx(data, path.name)
 
 
@@ -118,8 +118,7 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
     except ModelError:
         raise
     except Exception as error:  # protobuf, checker and numpy have types of their own
-        why = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{name} is no sound ONNX file: {why.rstrip('.')}.", "Ask for the file again.") from error
+        raise ModelError(f"{name} is no sound ONNX file: {describe(error)}.", "Ask for the file again.") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     return OnnxFile(
         name=name, data=data, metadata=metadata, tensors=graph.tensors, layers=graph.layers(), inputs=graph.inputs()

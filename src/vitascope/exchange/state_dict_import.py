@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.errors import ModelError, ParameterError, describe
 from vitascope.engine.load_model import build_network, check_tensors, export_tensors, find_family
 from vitascope.exchange.match_tensors import COUNTER, by_name, rename_state
 from vitascope.io.models.cards import find_model, own_models, write_card
@@ -56,7 +56,7 @@ def import_weights(path: Path, like: str, name: str) -> ModelCard:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ModelError(f"{path.name} cannot be read: {describe(error)}.", "Check the path.") from error
     tensors = read_weights(path, None) if path.suffix == ".safetensors" else read_state_dict(data, path.name)
     tensors, told = fit_names(card, tensors, path.name)
     return add_model(foreign_card(card, path.name, data, [told, NO_HASH]), tensors, name)
@@ -123,7 +123,7 @@ def read_state_dict(data: bytes, name: str) -> Tensors:
         found = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # one type for each of zip, pickle and tensors
         raise ModelError(
-            f"{name} holds no plain weights: {type(error).__name__}.", "Ask for a state dict, or for .safetensors."
+            f"{name} holds no plain weights: {describe(error)}.", "Ask for a state dict, or for .safetensors."
         ) from error
     inner = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(inner, dict) or not inner or not all(isinstance(v, torch.Tensor) for v in inner.values()):

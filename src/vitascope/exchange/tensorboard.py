@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from vitascope.core.errors import ModelError, OutputError
+from vitascope.core.errors import ModelError, OutputError, describe
 from vitascope.io.models.training_log import list_records, read_curve
 
 __all__ = ["write_events"]
@@ -55,7 +55,7 @@ def write_events(records: Path, out: Path) -> list[Path]:
                             writer.add_scalar(str(name), float(value), int(row["epoch"]))  # type: ignore[no-untyped-call]
         except OSError as error:
             raise OutputError(
-                f"{folder.name} cannot be written: {error.strerror}.", "Choose another folder."
+                f"{folder.name} cannot be written: {describe(error)}.", "Choose another folder."
             ) from error
         written.append(folder)
     return written

@@ -81,7 +81,7 @@ def read(path: Paths) -> list[LayerData]:
         return results_layers(Path(paths[0]))
     if len(paths) == 1 and (plates := plates_at(Path(paths[0]))):
         return plate_layers(plates)
-    return [layer for group in find_groups(paths) for layer in _group_layers(group)]
+    return [layer for group in find_groups(paths, ties="leave") for layer in _group_layers(group)]
 
 
 def _group_layers(group: ImageGroup) -> list[LayerData]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from vitascope.core.errors import OutputError
+from vitascope.core.errors import OutputError, describe
 
 TEMPORARY = ".vitascope-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,8 +48,7 @@ def output_error(path: Path, error: BaseException) -> OutputError:
         return OutputError(
             f"'{path}' may not be written.", "Choose another folder, or close the program that has the file open."
         )
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    return OutputError(f"'{path}' cannot be written: {reason}.", "Choose another folder.")
+    return OutputError(f"'{path}' cannot be written: {describe(error)}.", "Choose another folder.")
 
 
 def check_writable(folder: Path, expected_bytes: int = 0) -> None:

@@ -15,7 +15,8 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.formatting import name_some
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.images.read import ImageGroup, find_groups
-from vitascope.io.tables.read import decimal_comma, parse_number, read_table
+from vitascope.io.tables.numbers import read_number
+from vitascope.io.tables.read import mark_of_column, read_table
 from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 
 logger = logging.getLogger(__name__)
@@ -196,7 +197,13 @@ class _LabelReader:
                 f"Its columns are {', '.join(map(str, table.columns))}.",
             )
         columns = [] if self.by_class else [t.lower() for t in targets]
-        self._comma = {c: decimal_comma([str(cell) for cell in table[c]]) for c in columns}
+        merged = {str(name).strip().lower(): cells for name, cells in table.attrs["merged"].items()}
+        for column in (c for c in columns if c in merged):
+            raise InputError(
+                f"The cells {merged[column]} of {source.table} are merged: one value of '{column}' for several images.",
+                "Unmerge them, and write the value of each image.",
+            )
+        self._marks = {c: mark_of_column([str(cell) for cell in table[c]], c, table.attrs["lines"]) for c in columns}
 
     def read(self, row: pd.Series[Any], line: int) -> dict[str, float] | None:
         """Return the numbers of a row; None where it has no class of ours, or a cell that is no number."""
@@ -208,7 +215,7 @@ class _LabelReader:
         found: dict[str, float] = {}
         for target in self._targets:
             text = str(row[target.lower()]).strip()
-            number = parse_number(text, self._comma[target.lower()])
+            number = read_number(text, self._marks[target.lower()])
             if number is None or math.isnan(number):
                 self.problems.append(f"'{text}' in line {line} is no number for {target}: the line is left out.")
                 return None

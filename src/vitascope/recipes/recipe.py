@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from vitascope.core.aliases import Aliased, TaskName, with_first_keys
 from vitascope.core.card import Architecture, InputSpec, ModelId, Target
-from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.errors import InputError, ReaderError, describe
 from vitascope.core.params import describe_validation
 from vitascope.core.paths import training_data
 from vitascope.core.training_params import AugmentParams, CropFilter, TargetPreparation, TrainingParams
@@ -362,7 +362,7 @@ def read_recipe(path: Path) -> Recipe:
             raise ReaderError("It is too large for a recipe.")
         tree = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ReaderError(f"The recipe {path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ReaderError(f"The recipe {path.name} cannot be read: {describe(error)}.", "Check the path.") from error
     except UnicodeDecodeError as error:
         raise ReaderError(f"The recipe {path.name} is no text.", "Check that it is YAML text.") from error
     except ReaderError as error:

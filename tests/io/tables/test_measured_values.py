@@ -30,16 +30,15 @@ def test_a_plates_grid_is_read_by_letter_and_number(tmp_path):
     assert "C03" in found.problems[0]
 
 
-def test_merged_cells_are_named(tmp_path):
+def test_a_value_in_merged_cells_is_refused(tmp_path):
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.append([None, 1, 2, 3])
     sheet.append(["A", 5, 6, 7])
     sheet.merge_cells("B2:C2")
     book.save(tmp_path / "t.xlsx")
-    found = read_amounts(tmp_path / "t.xlsx")
-    assert {a.well: a.value for a in found.rows} == {"A01": 5, "A03": 7}
-    assert any("B2:C2" in p for p in found.problems)
+    with pytest.raises(InputError, match=r"cells B2:C2 of 't\.xlsx' are merged"):
+        read_amounts(tmp_path / "t.xlsx")
 
 
 def test_a_list_of_wells_with_decimal_commas(tmp_path):

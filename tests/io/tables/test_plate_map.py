@@ -248,7 +248,7 @@ def test_a_map_is_compared_with_the_plate(tmp_path):
 def test_words_are_unambiguous():
     names = [name for spelt in COLUMNS.values() for name in spelt]
     assert len(names) == len(set(names))
-    assert {read_role(word) for word in ("sample", "NEG", "Pos", "blank", "cont")} == set(ROLES)
+    assert {read_role(word) for word in ("sample", "NEG", "Pos", "blank", "T0", "cont")} == set(ROLES)
     assert read_column("Dose, mg/ml") == ("dose", "mg/ml")
     assert read_column("conc_uM") == ("dose", "µM")
     assert read_column("Dose of love") == ("", "")
@@ -267,7 +267,8 @@ def test_units_have_their_size(text, kind, factor):
 
 def test_empty_doses_are_none():
     assert math.isnan(read_dose("", False)[0])
-    assert read_dose("1,000.5", False) is None
+    assert read_dose("1,000.5", False) == (1000.5, "")
+    assert read_dose("1,000.5", True) is None
     assert np.isclose(read_dose("1e-3 mM", False)[0], 0.001)
 
 

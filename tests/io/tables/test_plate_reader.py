@@ -54,7 +54,7 @@ def write(path, text):
 def test_an_envision_export_gives_what_was_measured_and_what_was_calculated(tmp_path):
     text = ENVISION.format(c=range(10, 16), r=range(20, 26))
     table = read_reader_export(write(tmp_path / "e.csv", text)).set_index("well")
-    assert set(table["plate"]) == {"7"}
+    assert set(table["plate"]) == {""}  # the only plate; a number is no name
     assert table["signal"].fillna(-1).to_dict() == dict(zip(WELLS, [20, 21, 22, 23, 24, -1], strict=True))
     assert table["signal_calculated"].to_dict() == dict(zip(WELLS, range(10, 16), strict=True))
 
@@ -74,10 +74,19 @@ def test_two_measurements_of_one_plate_are_refused(tmp_path):
         read_reader_export(write(tmp_path / "a.txt", text))
 
 
-def test_a_cell_that_is_no_number_is_named_by_its_well(tmp_path):
-    text = ENVISION.format(c=range(6), r=["1", "OVER", "3", "4", "5"])
-    with pytest.raises(InputError, match="value 'OVER' of A02"):
-        read_reader_export(write(tmp_path / "e.csv", text))
+def test_a_word_in_place_of_a_number_is_said_and_what_is_meant_as_one_is_refused(tmp_path):
+    path = write(tmp_path / "e.csv", ENVISION.format(c=range(6), r=["1.5", "OVER", "3", "4", "5"]))
+    table = read_reader_export(path).set_index("well")
+    assert table["signal"].isna().to_dict() == {
+        "A01": False,
+        "A02": True,
+        **dict.fromkeys(WELLS[2:5], False),
+        "B03": True,
+    }
+    assert [(word.well, word.text, word.line) for word in table.attrs["no_number"]] == [("A02", "OVER", 20)]
+    assert [(p.well, p.kind) for p in read_plate_map(path).problems] == [("A02", "no_number")]
+    with pytest.raises(InputError, match=r"value '1\.2\.3' of A02 \(line 20\)"):
+        read_reader_export(write(path, ENVISION.format(c=range(6), r=["1.5", "1.2.3", "3", "4", "5"])))
 
 
 def list_of(values, plate="P1"):

@@ -18,7 +18,14 @@ TABS = SEMICOLONS.replace('"x; y"', "x; y").replace("x; y", "x\x00y").replace(";
 @pytest.mark.fault("C06")
 @pytest.mark.parametrize(
     "text",
-    [SEMICOLONS, COMMAS, TABS, SEMICOLONS.replace("\n", "\r\n"), SEMICOLONS.replace("\n", "  \n\n")],
+    [
+        SEMICOLONS,
+        COMMAS,
+        TABS,
+        SEMICOLONS.replace("\n", "\r\n"),
+        SEMICOLONS.replace("\n", "  \n\n"),
+        "sep=;\r\n" + SEMICOLONS,
+    ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
 def test_every_way_to_save_gives_the_same_table(tmp_path, text, encoding):
@@ -95,6 +102,25 @@ def test_excel_without_openpyxl_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "map.xlsx").touch()
     with pytest.raises(ReaderError, match="pip install openpyxl"):
         read_table(tmp_path / "map.xlsx")
+
+
+def test_text_that_excel_shall_not_change_is_its_text(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text('well,plate,"=""dose"""\nA1,"=""0017""",=""\n')
+    assert read_table(path).to_dict("records") == [{"well": "A1", "plate": "0017", "dose": ""}]
+
+
+def test_formulas_count_by_the_value_that_was_saved_and_are_refused_without_one(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["well", "dose"], ["A1", '="0,5"'], ["A2", "=B2*2"]):
+        book.active.append(row)
+    book.save(tmp_path / "map.xlsx")
+    with pytest.raises(InputError, match=r"cell B3 of 'map\.xlsx' holds the formula '=B2\*2' without its value"):
+        read_table(tmp_path / "map.xlsx")
+    book.active["B3"] = 1.125
+    book.save(tmp_path / "map.xlsx")
+    assert read_table(tmp_path / "map.xlsx")["dose"].tolist() == ["0,5", "1.1250"]  # four decimals are no thousands
 
 
 def test_excel_equals_csv(tmp_path):

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from vitascope.batch.item import ItemResult
-from vitascope.core.errors import ReaderError
+from vitascope.core.errors import ReaderError, describe
 from vitascope.core.result import Provenance
 from vitascope.core.well import WellPosition
 from vitascope.io.atomic import output_error
@@ -290,7 +290,7 @@ class Journal:
     def _error(self, error: sqlite3.Error) -> Exception:
         if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
             return ReaderError(
-                f"The journal '{self.path}' is broken: {error}.", "Move it away, and start the run again."
+                f"The journal '{self.path}' is broken: {describe(error)}.", "Move it away, and start the run again."
             )
         if "full" in str(error):
             return output_error(self.path, OSError(errno.ENOSPC, str(error)))

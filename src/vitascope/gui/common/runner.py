@@ -22,7 +22,7 @@ from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import GeneratorWorker
 
-from vitascope.core.errors import VitascopeError
+from vitascope.core.errors import VitascopeError, describe
 from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
 
@@ -109,8 +109,8 @@ def failure(error: Exception) -> RunOutcome:
         return RunOutcome(
             "failed", error, "Memory ran out.", "Close other programs, or use a smaller part of the image."
         )
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else "no reason given"
-    return RunOutcome("failed", error, f"Something unexpected went wrong: {reason} ({type(error).__name__}).", LOG_HINT)
+    sentence = f"Something unexpected went wrong: {describe(error)} ({type(error).__name__})."
+    return RunOutcome("failed", error, sentence, LOG_HINT)
 
 
 LOG_HINT = "The details are in the log (Help ▸ Show logs)."

@@ -24,7 +24,7 @@ from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.layers.snapshot import snapshot_layers
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
-from vitascope.io.tables.read import parse_number
+from vitascope.io.tables.numbers import decimal_mark, read_number
 from vitascope.recipes.finetune import CheckedPair
 from vitascope.tasks.spec import TaskSpec
 
@@ -142,7 +142,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If there are none, or a value is no number.
+            If there are none, or a value is no number or can be read in two ways.
         """
         if self._card is None or not self.table.rowCount():
             raise InputError("Add images: select their layers, and type the value of each.")
@@ -151,7 +151,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
     def _pair(self, row: int, target: str) -> LayerPair:
         image, text, group = (self.table.item(row, column) for column in (IMAGE, VALUE, GROUP))
         layers: LayerPair = image.data(Qt.ItemDataRole.UserRole)
-        number = parse_number(text.text().strip(), decimal_comma=True)
+        number = read_number(text.text(), decimal_mark([text.text()]))
         if number is None or number != number:
             raise InputError(f"'{layers.name}' has no value.", "Type the measured number.")
         return layers.of_value(target, number, group.text().strip())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from vitascope.core.errors import ReaderError
+from vitascope.core.errors import ReaderError, describe
 from vitascope.io.filenames.parse import natural, split_suffix, step_folders
 
 T = TypeVar("T")
@@ -133,8 +133,9 @@ def unreadable(path: Path, error: BaseException) -> ReaderError:
         return ReaderError(f"'{path}' may not be read.", "Ask its owner for permission to read it.")
     if isinstance(error, MemoryError):
         return ReaderError(f"'{path.name}' does not fit into memory.", "Close other programs.", flag="memory")
-    reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-    return ReaderError(f"'{path.name}' cannot be read: {reason}.", "Check the file, or copy it again from its source.")
+    return ReaderError(
+        f"'{path.name}' cannot be read: {describe(error)}.", "Check the file, or copy it again from its source."
+    )
 
 
 def persistently(read: Callable[[], T], pauses_s: Sequence[float] = _PAUSES_S) -> T:

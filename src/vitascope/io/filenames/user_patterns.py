@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vitascope.core.errors import ParameterError
+from vitascope.core.errors import ParameterError, describe
 
 GROUPS = {
     "plate": r"[^/]+?",
@@ -52,7 +52,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(text)
     except re.error as error:
-        raise ParameterError(f"The pattern '{pattern}' cannot be used: {error}.", _EXAMPLE) from error
+        raise ParameterError(f"The pattern '{pattern}' cannot be used: {describe(error)}.", _EXAMPLE) from error
     unknown = sorted(set(compiled.groupindex) - set(GROUPS))
     if unknown or not compiled.groupindex:
         what = f"does not know the part '{unknown[0]}'" if unknown else "names no part of a file name"

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from vitascope.core.errors import IncompleteError, ReaderError
+from vitascope.core.errors import IncompleteError, ReaderError, describe
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.images.lazy import FileArray
 from vitascope.io.images.limits import check_declared
@@ -72,7 +72,8 @@ def read_json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ReaderError(
-            f"The metadata '{path.parent.name}/{path.name}' are broken: {error}.", "Copy it again from its source."
+            f"The metadata '{path.parent.name}/{path.name}' are broken: {describe(error)}.",
+            "Copy it again from its source.",
         ) from error
     if not isinstance(found, dict):
         raise ReaderError(

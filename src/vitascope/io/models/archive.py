@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
 from vitascope.core.paths import user_models
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import (
@@ -61,7 +61,7 @@ def export_model(model: str, out: Path) -> Path:
     try:
         data = weights.read_bytes()
     except OSError as error:
-        raise ModelError(f"The weights {weights.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ModelError(f"The weights {weights.name} cannot be read: {describe(error)}.", "Check the path.") from error
     _check_weights(card, data)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
@@ -112,7 +112,7 @@ def import_model(path: Path, name: str = "") -> ModelCard:
             card = ModelCard.from_json(read_member(package, ".json", MAX_CARD_BYTES), path.name)
             data = read_member(package, card.weights.file, MAX_BYTES)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, NotImplementedError) as error:
-        raise ModelError(f"{path.name} is no model package: {error}.", _ASK) from error
+        raise ModelError(f"{path.name} is no model package: {describe(error)}.", _ASK) from error
     _check_weights(card, data)
     new = name or card.id
     _check_name(new, "Rename that one if it is yours, or give this one another name (on the command line --name NAME).")
@@ -163,7 +163,7 @@ def delete_model(model: str) -> Path:
         if not _named_by_others(weights):
             weights.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"'{path.name}' may not be deleted: {error.strerror}.", "Close what has it open.") from error
+        raise OutputError(f"'{path.name}' may not be deleted: {describe(error)}.", "Close what has it open.") from error
     return path
 
 
@@ -187,7 +187,7 @@ def rename_model(model: str, name: str) -> ModelCard:
     try:
         data = weights.read_bytes()
     except OSError as error:
-        raise ModelError(f"The weights {weights.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ModelError(f"The weights {weights.name} cannot be read: {describe(error)}.", "Check the path.") from error
     _check_weights(card, data)
     new = _write(card, data, name)
     delete_model(card.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vitascope.core.aliases import task_name
 from vitascope.core.card import MODEL_ID, ModelCard, check_id
-from vitascope.core.errors import ModelError, OutputError, ParameterError
+from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
 from vitascope.io.atomic import write_bytes
 
@@ -56,7 +56,7 @@ def read_card(path: Path) -> ModelCard:
             raise ModelError(f"The model card {path.name} is too large.", "A card is a small JSON file.")
         text = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"The model card {path.name} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise ModelError(f"The model card {path.name} cannot be read: {describe(error)}.", "Check the path.") from error
     return ModelCard.from_json(text, path.name)
 
 

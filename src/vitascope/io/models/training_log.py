@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vitascope.core.errors import ReaderError
+from vitascope.core.errors import ReaderError, describe
 from vitascope.io.atomic import atomic_write, output_error
 from vitascope.io.tables.csv_append import cell
 
@@ -118,7 +118,7 @@ def _open(path: Path) -> Iterator[sqlite3.Connection | None]:
         with closing(sqlite3.connect(path, timeout=10)) as db:
             yield db
     except sqlite3.Error as error:
-        raise ReaderError(f"The records of training runs in {path.name} cannot be read: {error}.") from error
+        raise ReaderError(f"The records of training runs in {path.name} cannot be read: {describe(error)}.") from error
 
 
 def list_records(path: Path) -> list[RunRecord]:

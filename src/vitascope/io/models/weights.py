@@ -18,7 +18,7 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import ModelError, describe
 from vitascope.io.atomic import write_bytes
 
 MAX_BYTES = 4 << 30
@@ -58,7 +58,7 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, NDArray[Any]]:
             raise ModelError(f"{path.name} has {size / 2**30:.1f} GiB; models of up to 4 GiB are read.", _ASK)
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"The weights {path.name} cannot be read: {error.strerror}.", _ASK) from error
+        raise ModelError(f"The weights {path.name} cannot be read: {describe(error)}.", _ASK) from error
     if sha256 is not None and sha256_of_bytes(data) != sha256:
         raise ModelError(
             f"The weights {path.name} are not those its card describes (SHA-256 differs): the file was altered or cut.",
@@ -68,7 +68,7 @@ def read_weights(path: Path, sha256: str | None) -> dict[str, NDArray[Any]]:
     try:
         tensors: dict[str, NDArray[Any]] = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ModelError(f"{path.name} is not a sound safetensors file: {error}.", _ASK) from error
+        raise ModelError(f"{path.name} is not a sound safetensors file: {describe(error)}.", _ASK) from error
     for name, tensor in tensors.items():
         with np.errstate(over="ignore"):
             narrow = tensor.astype(np.float32)  # what the network will hold

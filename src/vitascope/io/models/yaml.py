@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from vitascope.core.errors import ReaderError
+from vitascope.core.errors import ReaderError, describe
 
 MAX_VALUES, MAX_DEPTH = 100_000, 16
 """Naming a list in a list in a list, a few lines of YAML can unfold to any number of values."""
@@ -39,7 +39,7 @@ def read_yaml(text: str) -> Any:
         raise ReaderError("It is nested too deeply.") from error
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # beside its own errors, for dates and numbers that are none
-        raise ReaderError(f"It is no YAML of plain values: {str(error).splitlines()[0]}.") from error
+        raise ReaderError(f"It is no YAML of plain values: {describe(error)}.") from error
     if _is_endless(tree):
         raise ReaderError(f"It is nested too deeply, or unfolds to more than {MAX_VALUES:,} values.")
     return tree

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
+from vitascope.core.errors import ParameterError, ReaderError, VitascopeError, describe
 from vitascope.core.well import Well
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.filenames.kinds import DARK, SHADING, THUMBNAIL, left_out, marked
@@ -97,7 +97,7 @@ def cellvoyager_plate(index: Path, size: int | None = None, planes: str | None =
         thumbnails: list[Path] = []
         there = list(list_images(folder, thumbnails=thumbnails))
     except ET.ParseError as error:
-        raise ReaderError(f"The index of '{folder.name}' is broken: {error}.", _HINT) from error
+        raise ReaderError(f"The index of '{folder.name}' is broken: {describe(error)}.", _HINT) from error
     except OSError as error:
         raise unreadable(index, error) from error
     name = _plate_name(folder, found)

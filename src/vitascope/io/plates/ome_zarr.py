@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitascope.core.errors import IncompleteError, ParameterError, ReaderError, VitascopeError
+from vitascope.core.errors import IncompleteError, ParameterError, ReaderError, VitascopeError, describe
 from vitascope.core.well import PLATE_SHAPES, Well, WellPosition
 from vitascope.io.filenames.expand import is_zarr
 from vitascope.io.filenames.grouping import ImageGroup
@@ -118,7 +118,9 @@ def _sites_of(folder: Path, name: str, well: Well, path: str, acquisitions: Mapp
             raise ReaderError(f"The well {well} lists no images.", _AGAIN)
     except (VitascopeError, OSError) as error:
         place = WellPosition(name, str(well))
-        problem = error if isinstance(error, VitascopeError) else ReaderError(f"The well {well}: {error}.", _AGAIN)
+        problem = (
+            error if isinstance(error, VitascopeError) else ReaderError(f"The well {well}: {describe(error)}.", _AGAIN)
+        )
         return [_site(well, place, folder / "missing", problem)]
     return [
         _image(folder, f"{path}/{one['path']}", _place(name, well, one, acquisitions, attributes), well)

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
+from vitascope.core.errors import ParameterError, ReaderError, VitascopeError, describe
 from vitascope.core.well import Well
 from vitascope.io.filenames.expand import is_image_name, unreadable
 from vitascope.io.filenames.member import Member
@@ -63,7 +63,9 @@ def operetta_plate(index: Path, size: int | None = None, planes: str | None = No
         root, images = _read(index)
         there = {entry.name for entry in index.parent.iterdir()}
     except ET.ParseError as error:
-        raise ReaderError(f"The index '{index.parent.name}/{index.name}' is broken: {error}.", _HINT) from error
+        raise ReaderError(
+            f"The index '{index.parent.name}/{index.name}' is broken: {describe(error)}.", _HINT
+        ) from error
     except OSError as error:
         raise unreadable(index, error) from error
     if not images:

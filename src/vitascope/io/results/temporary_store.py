@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import DTypeLike
 
-from vitascope.core.errors import OutputError
+from vitascope.core.errors import OutputError, describe
 
 IN_MEMORY_BYTES = 256 << 20
 CHUNK_PX = 1024
@@ -54,7 +54,7 @@ class TemporaryStore:
             return zarr.create_array(str(self._folder / f"{name}.zarr"), shape=shape, dtype=dtype, chunks=chunks)
         except OSError as error:
             raise OutputError(
-                f"There is no room for a large result in the temporary folder: {error.strerror}.",
+                f"There is no room for a large result in the temporary folder: {describe(error)}.",
                 "Free some space, or set TMPDIR to a folder on a larger disk.",
             ) from error
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from vitascope.core.errors import InputError
+from vitascope.core.errors import InputError, describe
 from vitascope.core.well import PLATE_SHAPES, Well
 from vitascope.io.tables.read import Line
+
+_PATTERNS = "Write wells as A01, or as a regular expression such as A0[1-3]."
 
 
 def is_plateconf(lines: Sequence[Line]) -> bool:
@@ -49,7 +51,9 @@ def plateconf_rows(lines: Sequence[Line]) -> tuple[list[dict[str, str]], list[in
         try:
             fits = re.compile(".*" if pattern == "*" else pattern, re.IGNORECASE)
         except re.error as error:
-            raise InputError(f"The wells '{pattern}' in line {number} cannot be read: {error}.", "") from error
+            raise InputError(
+                f"The wells '{pattern}' in line {number} cannot be read: {describe(error)}.", _PATTERNS
+            ) from error
         name = "" if plate == "*" else plate
         for well in wells:
             if fits.fullmatch(str(well)):

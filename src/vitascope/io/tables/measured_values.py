@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.filenames.parse import read_well
-from vitascope.io.tables.read import decimal_comma, parse_number, read_cells
+from vitascope.io.tables.export_grids import grids_of
+from vitascope.io.tables.numbers import read_number
+from vitascope.io.tables.plate_reader import read_reader_export
+from vitascope.io.tables.read import Sheet, mark_of_column, read_sheets
+from vitascope.io.tables.vocabulary import read_column
+from vitascope.io.tables.well_list import find_list, names_wells
 
-VALUE_NAMES = ("atp", "value", "rlu", "luminescence", "viability")
-_ROW = re.compile(r"\A([A-Za-z]|[Aa][A-Fa-f])\Z")
-Cells = list[tuple[int, list[str]]]
+VALUE_NAMES = ("atp", "value", "rlu", "luminescence", "viability", "signal")
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,16 @@ class Amounts:
 def read_amounts(path: Path, column: str = "", group: tuple[str, ...] = ()) -> Amounts:
     """Read amounts from CSV or XLSX.
 
-    A grid has the numbers of the plate's columns in one line, and its row letters under the cell before them; a list
-    has a column ``well`` (or ``row`` and ``column``; ``plate`` may stand beside) or ``image``, and one for the amount.
+    A grid has the numbers of the plate's columns in one line, and its row letters under the cell before them, as any
+    export of :func:`vitascope.io.tables.plate_reader.read_reader_export`; a list has a column ``well`` (or ``row`` and
+    ``column``; ``plate`` may stand beside) or ``image``, and one for the amount.
 
     Parameters
     ----------
     path : Path
     column : str
-        Name of the column of amounts; empty takes ``atp``, ``value``, ``rlu`` or ``luminescence``.
+        Name of the column of amounts; empty takes ``atp``, ``value``, ``rlu`` or ``luminescence``. Of an export with
+        several kinds of value, the kind.
     group : tuple of str
         Columns that make a group, for lists.
 
@@ -61,14 +65,12 @@ def read_amounts(path: Path, column: str = "", group: tuple[str, ...] = ()) -> A
     ReaderError
         If the file cannot be read.
     InputError
-        If it is neither grid nor list, or a well or image stands there twice.
+        If it is neither grid nor list, a well or image stands there twice, a value stands in merged cells, or a number
+        can be read in two ways.
     """
-    cells, merged = read_cells(path)
-    rows = [(number, [c.strip() for c in row]) for number, row in cells if any(c.strip() for c in row)]
-    found = _read_grid(rows)
-    if found is None:
-        found = _read_list(path, rows, column, group)
-    problems = (*(f"The cells {m} are merged: only the first one's value counts." for m in merged), *found.problems)
+    sheets = read_sheets(path)
+    export = not _is_table(sheets[0]) and any(grids_of(sheet) or find_list(sheet) for sheet in sheets)
+    found = _read_export(path, column) if export else _read_list(path, sheets[0], column, group)
     counts = Counter((a.plate, a.well, a.image.casefold()) for a in found.rows)
     twice = [" ".join(filter(None, key)) for key, n in counts.items() if n > 1]
     if twice:
@@ -76,51 +78,46 @@ def read_amounts(path: Path, column: str = "", group: tuple[str, ...] = ()) -> A
             f"'{path.name}' has more than one value for {', '.join(twice[:8])}{' …' if len(twice) > 8 else ''}.",
             "Leave one of them, or tell plates apart in a column 'plate'.",
         )
-    return Amounts(found.rows, problems)
+    return found
 
 
-def _read_grid(rows: Cells) -> Amounts | None:
-    """Read a plate's grid; None where there is none."""
-    for at, (_, header) in enumerate(rows):
-        first = next((i for i, c in enumerate(header) if c == "1"), None)
-        if first is None or first == 0:
-            continue
-        width = 1
-        while first + width < len(header) and header[first + width] == str(width + 1):
-            width += 1
-        if width < 3:
-            continue
-        lines = [(n, row) for n, row in rows[at + 1 :] if len(row) >= first and _ROW.match(row[first - 1])]
-        if lines:
-            return _grid_values(lines, first, width)
-    return None
+def _is_table(sheet: Sheet) -> bool:
+    """Tell whether the first line names the columns of a list."""
+    header = [cell.casefold() for cell in sheet.lines[0][1]]
+    return names_wells(header) or "image" in header
 
 
-def _grid_values(lines: Cells, first: int, width: int) -> Amounts:
-    texts = [
-        (number, read_well(row[first - 1], str(k + 1)), row[first + k])
-        for number, row in lines
-        for k in range(width)
-        if first + k < len(row) and row[first + k]
+def _read_export(path: Path, column: str) -> Amounts:
+    """Read an export; of several kinds of value the one that is asked for."""
+    table = read_reader_export(path)
+    kinds = list(table.attrs["measured"])
+    raw = [kind for kind in kinds if not kind.startswith("signal_calculated")]
+    asked = [
+        kind for kind in kinds if column and column.casefold() in (kind.casefold(), kind.casefold()[len("signal ") :])
     ]
-    comma = decimal_comma([text for _, _, text in texts])
-    found, problems = [], []
-    for number, well, text in texts:
-        value = parse_number(text, comma)
-        if value is None or value != value or value < 0:
-            problems.append(f"'{text}' in line {number}, well {well}, is no amount: the well is left out.")
-        else:
-            found.append(Amount(value, well=well))
-    return Amounts(tuple(found), tuple(problems))
+    if not asked and len(raw) > 1:
+        raise InputError(
+            f"'{path.name}' holds several kinds of value: {', '.join(kinds)}.", "Tell which one in 'column'."
+        )
+    kind = (asked or raw or kinds)[0]
+    problems = [f"{word.sentence} It is left out." for word in table.attrs["no_number"] if word.column == kind]
+    found = []
+    for plate, well, value in zip(table["plate"], table["well"], table[kind], strict=True):
+        if value < 0:
+            problems.append(f"{value:g} of the well {well} is no amount: the well is left out.")
+        elif value == value:
+            found.append(Amount(float(value), plate=plate, well=well))
+    return Amounts(tuple(found), (*problems, *table.attrs["notes"]))
 
 
-def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> Amounts:
+def _read_list(path: Path, sheet: Sheet, column: str, group: tuple[str, ...]) -> Amounts:
+    rows = sheet.lines
     if len(rows) < 2:
         raise InputError(f"The table '{path.name}' has no rows.", "Add a line for each well or image.")
     header = [c.casefold() for c in rows[0][1]]
     wanted = (column.casefold(),) if column else VALUE_NAMES
     value_at = next((header.index(n) for n in wanted if n in header), None)
-    places: dict[str, int] = {n: header.index(n) for n in ("plate", "well", "row", "column", "image") if n in header}
+    places = _places(header)
     if value_at is None or not ({"well", "image"} & set(places) or {"row", "column"} <= set(places)):
         raise InputError(
             f"'{path.name}' is neither a plate's grid nor a list of wells or images with a column '{column or 'atp'}'.",
@@ -137,12 +134,17 @@ def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> 
                 "Put text that holds the delimiter in quotes, or save the table with semicolons.",
             )
     lines = [(n, (row + [""] * width)[:width]) for n, row in rows[1:]]
-    comma = decimal_comma([row[value_at] for _, row in lines])
+    if merged := next((m for (_, place), m in sheet.merged.items() if place == value_at), ""):
+        raise InputError(
+            f"The cells {merged} of '{path.name}' are merged, and hold one value for several lines.",
+            "Unmerge them, and write the value of each line.",
+        )
+    mark = mark_of_column([row[value_at] for _, row in lines], rows[0][1][value_at], [n for n, _ in lines])
     found, problems = [], []
     for number, row in lines:
         at = {name: row[i] for name, i in places.items()}
         told = at.get("image") or " ".join(filter(None, (at.get("plate"), at.get("well")))) or f"line {number}"
-        value = parse_number(row[value_at], comma)
+        value = read_number(row[value_at], mark)
         if value is None or value != value or value < 0:
             what = f"'{row[value_at]}' is no amount" if row[value_at] else "there is no amount"
             problems.append(f"{told}, line {number}: {what}; it is left out.")
@@ -155,6 +157,17 @@ def _read_list(path: Path, rows: Cells, column: str, group: tuple[str, ...]) -> 
         own = " ".join(row[header.index(g.casefold())] for g in group)
         found.append(Amount(value, at.get("plate", ""), well, at.get("image", ""), own))
     return Amounts(tuple(found), tuple(problems))
+
+
+def _places(header: list[str]) -> dict[str, int]:
+    """Return where the columns stand that tell the well or the image, by their own names first."""
+    own = ("plate", "well", "row", "column", "image")
+    places: dict[str, int] = {name: header.index(name) for name in own if name in header}
+    for at, cell in enumerate(header):
+        name = read_column(cell)[0]
+        if name in ("plate", "well", "row", "column"):
+            places.setdefault(name, at)
+    return places
 
 
 def _well(at: dict[str, str]) -> str:

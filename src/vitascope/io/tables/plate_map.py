@@ -16,13 +16,11 @@ from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.condition_table import condition_rows, write_conditions
 from vitascope.io.tables.csv_append import cell as safe_cell
-from vitascope.io.tables.plate_map_parsing import read_rows
+from vitascope.io.tables.numbers import number_text
+from vitascope.io.tables.plate_map_parsing import MapRows, read_rows
 from vitascope.io.tables.plate_map_validation import MapProblem, check_rows, refuse
-from vitascope.io.tables.read import to_numbers
 
 MAP_COLUMNS = ("plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient")
-
-SIGNALS = ("signal", "signal_calculated")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +31,9 @@ class PlateMap:
     ----------
     table : DataFrame
         One row for each well: ``plate`` (empty where the map is for every plate), ``well`` (``B07``), ``treatment``,
-        ``dose`` (float, NaN for none), ``dose_unit``, ``role`` (treated, negative, positive, blank or other),
-        ``replicate``, ``patient``, then other columns as text, but a reader's ``signal`` as float.
+        ``dose`` (float, NaN for none), ``dose_unit``, ``role`` (treated, negative, positive, blank, time0 or other),
+        ``replicate``, ``patient``, then other columns as text, but what a reader measured (``signal``, ``RLU`` …) as
+        float, NaN where a word stands such as ``OVER``.
     problems : tuple of MapProblem
         What was noticed, and does not stand in the way.
     source : str
@@ -76,7 +75,7 @@ class PlateMap:
         InputError
             If a well is none or stands twice, or a dose is no number or below zero.
         """
-        text = [{str(key): "" if value is None else str(value) for key, value in row.items()} for row in rows]
+        text = [{str(key): _as_text(value) for key, value in row.items()} for row in rows]
         table, problems = check_rows(text, [i + 1 for i in range(len(text))])
         refuse(problems, source or "plate map")
         return cls(_in_order(table), problems, source)
@@ -121,8 +120,8 @@ def read_plate_map(
         each with its name (``treatment``, ``dose (µM)``, ``role`` …) in the corner, in the line above or, in XLSX, as
         the name of its sheet; the ``Plateconf.txt`` or ``Platelist.txt`` of a cellHTS2 screen; or a reader's export
         (:func:`vitascope.io.tables.plate_reader.read_reader_export`), whose values become the column ``signal``.
-        Semicolons and decimal commas are found out. Or an OME-Zarr plate with a condition table of Fractal
-        (:mod:`vitascope.io.tables.condition_table`).
+        Semicolons and decimal commas are found out; a merged range of a workbook fills all of its wells. Or an OME-Zarr
+        plate with a condition table of Fractal (:mod:`vitascope.io.tables.condition_table`).
     columns : mapping of str to str, optional
         Which column of a long table holds what, where its name does not tell: ``{"dose": "SBS_Doses"}``.
     plate : str, optional
@@ -140,29 +139,35 @@ def read_plate_map(
         If the file cannot be read.
     InputError
         If it is empty, names no wells, has a well twice or one that is none, or a dose that is no number or below
-        zero; all wells concerned are named.
+        zero; all wells concerned are named. If a value of a grid belongs to no well, or a number can be read in two
+        ways (``1,000``).
     """
     path = Path(path)
-    if path.is_dir():
-        rows = condition_rows(path)
-        lines = [number + 1 for number in range(len(rows))]
-    else:
-        rows, lines = read_rows(path, columns or {})
+    found = _condition_rows(path) if path.is_dir() else read_rows(path, columns or {})
+    rows = found.rows
     if plate is not None:
         rows = [{**row, "plate": row.get("plate") or plate} for row in rows]
-    table, problems = check_rows(rows, lines)
+    table, problems = check_rows(rows, found.lines, found.measured)
+    problems = (*problems, *found.problems)
     if size is not None:
         problems = (*problems, *_outside(table, size))
     refuse(problems, path.name)
     return PlateMap(_in_order(table), problems, path.name)
 
 
+def _condition_rows(path: Path) -> MapRows:
+    rows = condition_rows(path)
+    return MapRows(rows, [number + 1 for number in range(len(rows))])
+
+
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     extra = [column for column in table.columns if column not in MAP_COLUMNS]
-    for column in SIGNALS:
-        if column in table:
-            table[column] = to_numbers(table, column)
     return table[[*MAP_COLUMNS, *extra]].reset_index(drop=True)
+
+
+def _as_text(value: Any) -> str:
+    """Write a value as text; a number so that it cannot be read in two ways."""
+    return number_text(value) if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _filled(values: pd.Series[Any]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,15 +12,42 @@ import pandas as pd
 from vitascope.core.errors import InputError
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import is_plateconf, plateconf_rows
-from vitascope.io.tables.grid import ReaderGrid, find_grids
-from vitascope.io.tables.plate_reader import is_list, is_screen, read_reader_export, read_screen
-from vitascope.io.tables.read import read_sheets, read_table
+from vitascope.io.tables.export_grids import grids_of
+from vitascope.io.tables.grid import ReaderGrid
+from vitascope.io.tables.numbers import looks_like_number
+from vitascope.io.tables.plate_map_validation import MapProblem
+from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
+from vitascope.io.tables.read import Sheet, read_sheets
 from vitascope.io.tables.vocabulary import guess_columns, read_column
+from vitascope.io.tables.well_list import find_list, find_series, is_list, names_wells
 
-Rows = tuple[list[dict[str, str]], list[int]]
+_OWN_SHEETS = re.compile(r"(?:sheet|tabelle|feuil|hoja|foglio|blad|ark|planilha)\s*\d*", re.IGNORECASE)
 
 
-def read_rows(path: Path, columns: Mapping[str, str]) -> Rows:
+@dataclass(frozen=True)
+class MapRows:
+    """A map as text.
+
+    Parameters
+    ----------
+    rows : list of dict of str to str
+        The text of each well by the names of :data:`vitascope.io.tables.vocabulary.COLUMNS`, others as the file calls
+        them.
+    lines : list of int
+        The line each stands in.
+    measured : tuple of str
+        Columns of numbers that a reader measured.
+    problems : tuple of MapProblem
+        What was noticed.
+    """
+
+    rows: list[dict[str, str]]
+    lines: list[int]
+    measured: tuple[str, ...] = ()
+    problems: tuple[MapProblem, ...] = ()
+
+
+def read_rows(path: Path, columns: Mapping[str, str]) -> MapRows:
     """Read a map of any layout.
 
     Parameters
@@ -28,75 +56,94 @@ def read_rows(path: Path, columns: Mapping[str, str]) -> Rows:
     columns : mapping of str to str
         Which column of a long table holds what.
 
-    Returns
-    -------
-    tuple of list of dict and list of int
-        The text of each well by the names of :data:`vitascope.io.tables.vocabulary.COLUMNS`, others as the file
-        calls them; and the line each stands in.
-
     Raises
     ------
     ReaderError
         If the file cannot be read.
     InputError
-        If it is empty or has no wells.
+        If it is empty or has no wells, or naming the line of what belongs to no well.
     """
     sheets = read_sheets(path)
-    first = next(iter(sheets.values()))
-    if columns:
-        return _table_rows(path, columns)
+    first = sheets[0].lines
     if is_plateconf(first):
-        return plateconf_rows(first)
+        return MapRows(*plateconf_rows(first))
     if is_screen(first):
         return _measured(read_screen(path))
-    grids = [(name, grid) for name, lines in sheets.items() for grid in find_grids(lines)]
-    if is_list(first) or (grids and all(_is_measured(grid) for _, grid in grids)):
+    if columns or names_wells(first[0][1]):
+        return _table_rows(path, sheets, columns)
+    if is_list(first):
         return _measured(read_reader_export(path))
-    return _grid_rows(path, grids) if grids else _table_rows(path, columns)
+    grids = [(sheet.name, grid) for sheet in sheets for grid in grids_of(sheet) if any(grid.cells.values())]
+    if _is_export([grid for _, grid in grids]) or (
+        not grids and any(find_list(sheet) or find_series(sheet.lines) for sheet in sheets)
+    ):
+        return _measured(read_reader_export(path))
+    return _grid_rows(path, grids) if grids else _table_rows(path, sheets, columns)
 
 
-def _is_measured(grid: ReaderGrid) -> bool:
-    """Tell whether a grid holds what a reader measured: numbers, and no name of a column that we know."""
-    numbers = all(re.fullmatch(r"[-+\d.,eE]*", text) for text in grid.cells.values())
-    return numbers and not read_column(grid.title)[0] and bool(grid.above)
+def _is_export(grids: Sequence[ReaderGrid]) -> bool:
+    """Tell whether grids are what a reader's program writes: numbers below lines that tell of the plate."""
+    numbers = [_holds_numbers(grid) for grid in grids]
+    if not any(numbers) or any(read_column(grid.title)[0] for grid in grids):
+        return False
+    told = any(len(grid.above) > 1 or grid.kind for grid in grids)
+    return told or all(number and grid.above for number, grid in zip(numbers, grids, strict=True))
 
 
-def _measured(table: pd.DataFrame) -> Rows:
+def _holds_numbers(grid: ReaderGrid) -> bool:
+    """Tell whether most filled cells of a grid are numbers."""
+    filled = [text for text in grid.cells.values() if text]
+    return 2 * sum(map(looks_like_number, filled)) > len(filled)
+
+
+def _measured(table: pd.DataFrame) -> MapRows:
     cells = table.astype(object).where(table.notna(), "").map(str)
-    return [{str(name): text for name, text in row.items()} for row in cells.to_dict("records")], list(
-        range(1, len(cells) + 1)
+    rows = [{str(name): text for name, text in row.items()} for row in cells.to_dict("records")]
+    problems = [
+        MapProblem(word.plate, word.well, "no_number", word.sentence, False) for word in table.attrs["no_number"]
+    ]
+    return MapRows(
+        rows, list(range(1, len(rows) + 1)), tuple(table.attrs["measured"]), (*problems, *_notes(table.attrs["notes"]))
     )
 
 
-def _grid_rows(path: Path, grids: Sequence[tuple[str, ReaderGrid]]) -> Rows:
+def _notes(notes: Iterable[str]) -> list[MapProblem]:
+    return [MapProblem("", "", "left_out", note, False) for note in dict.fromkeys(notes)]
+
+
+def _grid_rows(path: Path, grids: Sequence[tuple[str, ReaderGrid]]) -> MapRows:
     """Put plate-shaped tables together, one for each thing they tell."""
     rows: dict[Well, dict[str, str]] = {}
     lines: dict[Well, int] = {}
-    taken: dict[str, int] = {}
+    taken: dict[tuple[str, Well], int] = {}
+    several = len({name for name, _ in grids}) > 1
     for sheet, grid in grids:
-        title = grid.title or (sheet if len({name for name, _ in grids}) > 1 or len(grids) == 1 else "")
+        named = sheet if (several or len(grids) == 1) and not _OWN_SHEETS.fullmatch(sheet) else ""
+        title = grid.title or named
         column, unit = read_column(title)
         column = column or title or "treatment"
-        if column in taken:
-            raise InputError(
-                f"'{path.name}' has two grids of '{column}', in lines {taken[column]} and {grid.line}.",
-                "Give each its name in the corner or in the line above, such as treatment, dose (µM) or role.",
-            )
-        taken[column] = grid.line
         for well, text in grid.cells.items():
+            if (column, well) in taken:
+                raise InputError(
+                    f"'{path.name}' has two grids of '{column}', in lines {taken[column, well]} and {grid.line}.",
+                    "Give each its name in the corner or in the line above, such as treatment, dose (µM) or role.",
+                )
+            taken[column, well] = grid.line
             if text:
                 rows.setdefault(well, {"well": str(well)})[column] = text
-                lines.setdefault(well, grid.line + well.row + 1)
+                lines.setdefault(well, grid.places[well][0])
                 if unit:
                     rows[well]["dose_unit"] = unit
     order = sorted(rows)
     if not order:
         raise InputError(f"The grids of '{path.name}' are empty.", "Fill in what is in each well.")
-    return [rows[well] for well in order], [lines[well] for well in order]
+    notes = _notes(note for _, grid in grids for note in grid.notes)
+    return MapRows([rows[well] for well in order], [lines[well] for well in order], (), tuple(notes))
 
 
-def _table_rows(path: Path, columns: Mapping[str, str]) -> Rows:
-    table = read_table(path)
+def _table_rows(path: Path, sheets: Sequence[Sheet], columns: Mapping[str, str]) -> MapRows:
+    table = sheets[0].table()
+    left = [f"The sheet '{sheet.name}' of '{path.name}' is left out." for sheet in sheets[1:]]
     given = {name: column for column, name in columns.items()}
     absent = sorted(set(given) - set(table.columns))
     if absent:
@@ -125,4 +172,4 @@ def _table_rows(path: Path, columns: Mapping[str, str]) -> Rows:
         for name, unit in units.items():
             row[name] = row.get(name) or unit
         rows.append(row)
-    return rows, list(table.attrs["lines"])
+    return MapRows(rows, list(table.attrs["lines"]), (), tuple(_notes(left)))

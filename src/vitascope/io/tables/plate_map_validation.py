@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ import pandas as pd
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.csv_append import uncell
-from vitascope.io.tables.vocabulary import is_vehicle, read_dose, read_role, read_unit
+from vitascope.io.tables.numbers import Mark, looks_like_number, read_number
+from vitascope.io.tables.read import mark_of_column
+from vitascope.io.tables.vocabulary import is_measured, is_vehicle, read_dose, read_role, read_unit, split_dose
 
 _SHOWN, _EACH = 8, 3
 
@@ -27,7 +29,7 @@ class MapProblem:
         The well as it stands in the map where it is none.
     kind : str
         ``unknown_well``, ``duplicate``, ``bad_dose``, ``missing_dose``, ``unit_mismatch``, ``unknown_role``,
-        ``no_image`` or ``not_in_map``.
+        ``no_number``, ``left_out``, ``no_image`` or ``not_in_map``.
     sentence : str
         For the user.
     fatal : bool
@@ -81,7 +83,9 @@ def in_short(problems: Sequence[MapProblem]) -> list[str]:
     return said
 
 
-def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple[pd.DataFrame, tuple[MapProblem, ...]]:
+def check_rows(
+    rows: Sequence[Mapping[str, str]], lines: Sequence[int], measured: Sequence[str] = ()
+) -> tuple[pd.DataFrame, tuple[MapProblem, ...]]:
     """Turn rows of text into a map's table, and say what is wrong with it.
 
     Parameters
@@ -90,17 +94,19 @@ def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple
         Each with ``well``, or ``row`` and ``column``; all others may be missing.
     lines : sequence of int
         Where each row stands in its file.
+    measured : sequence of str
+        Further columns of numbers; those that are called after what a reader measures are known.
 
     Returns
     -------
     tuple of DataFrame and tuple of MapProblem
         Rows without a well, or with one that stood before, are left out of the table.
     """
-    doses = [row.get("dose", "") for row in rows]
-    decimal_comma = not any("." in dose for dose in doses)
+    decimal_comma = _mark_of_doses([row.get("dose", "") for row in rows], lines) == ","
     problems: list[MapProblem] = []
     seen: dict[tuple[str, str], int] = {}
     values = []
+    kept: list[int] = []
     for row, line in zip(rows, lines, strict=True):
         made = _row(row, line, decimal_comma, problems)
         if made is None:
@@ -112,9 +118,40 @@ def check_rows(rows: Sequence[Mapping[str, str]], lines: Sequence[int]) -> tuple
             continue
         seen[key] = line
         values.append(made)
+        kept.append(line)
     problems += _missing_doses(values)
     problems += _mixed_units(values)
-    return pd.DataFrame(values, columns=_columns(values)), tuple(problems)
+    table = pd.DataFrame(values, columns=_columns(values))
+    known = ("plate", "well", "treatment", "dose", "dose_unit", "role", "replicate", "patient")
+    for column in [c for c in table.columns if c not in known and (c in measured or is_measured(c, _texts(table[c])))]:
+        table[column] = _numbers(table, column, kept, problems)
+    return table, tuple(problems)
+
+
+def _texts(cells: Iterable[Any]) -> list[str]:
+    return ["" if isinstance(cell, float) else str(cell) for cell in cells]  # NaN where a row has no such cell
+
+
+def _numbers(table: pd.DataFrame, column: str, lines: Sequence[int], problems: list[MapProblem]) -> list[float]:
+    """Turn a column of measured values into numbers; words among them are said, and have none."""
+    cells = _texts(table[column])
+    mark = mark_of_column(cells, column, lines)
+    numbers = []
+    for plate, well, cell, line in zip(table["plate"], table["well"], cells, lines, strict=True):
+        number = read_number(cell, mark)
+        if cell and (number is None or math.isnan(number)):
+            bad = looks_like_number(cell)
+            what = "is written with another decimal mark than others" if bad else "is no number: there is no value"
+            sentence = f"The {column} '{cell}' of {well} (line {line}) {what}."
+            problems.append(MapProblem(plate, well, "no_number", sentence, bad))
+        numbers.append(math.nan if number is None else number)
+    return numbers
+
+
+def _mark_of_doses(doses: Sequence[str], lines: Sequence[int]) -> Mark:
+    """Tell the decimal mark of the doses, and name the line of one that can be read in two ways."""
+    numbers = [split[0] if (split := split_dose(dose)) else "" for dose in doses]
+    return mark_of_column(numbers, "dose", lines)
 
 
 def _columns(values: Sequence[Mapping[str, Any]]) -> list[str]:

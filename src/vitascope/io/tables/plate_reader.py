@@ -1,4 +1,7 @@
-"""Measured values of plate readers, as their programs export them: EnVision, Analyst HT, and cellHTS2 screens.
+"""Measured values of plate readers, as their programs export them, and screens of cellHTS2.
+
+Read are EnVision (with and without labels), Kaleido, Gen5, MARS / CLARIOstar, SoftMax Pro, SkanIt, Magellan, i-control
+and Spark, Analyst HT, and any grid or list by well.
 
 References
 ----------
@@ -7,22 +10,19 @@ cellHTS2 (Boutros et al., Genome Biology 7:R66, 2006): plate list, plate configu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from vitascope.core.errors import IncompleteError, InputError, ParameterError
+from vitascope.core.errors import IncompleteError, InputError
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import plateconf_rows
-from vitascope.io.tables.grid import ReaderGrid, find_grids
-from vitascope.io.tables.read import Line, read_sheets, read_table, to_numbers
+from vitascope.io.tables.export_grids import export_grids
+from vitascope.io.tables.export_values import from_grids, from_list
+from vitascope.io.tables.read import Line, read_sheets, read_table
 from vitascope.io.tables.vocabulary import read_role
-
-_CALCULATED = re.compile(r"calculated", re.IGNORECASE)
-_BARCODE = ("barcode", "plate id", "plate")
+from vitascope.io.tables.well_list import names_wells
 
 
 def read_reader_export(path: str | Path) -> pd.DataFrame:
@@ -31,45 +31,36 @@ def read_reader_export(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        A plate-shaped export (EnVision CSV, Analyst HT text, or any table with rows A, B, C … and columns 1, 2, 3 …),
-        or a list of plate, well and value without a header (cellHTS2).
+        A plate-shaped export, or a list by well with or without a header (plate, well, value).
 
     Returns
     -------
     DataFrame
-        One row for each plate and well: ``plate`` (barcode, identifier or number; empty where none is told), ``well``,
-        ``signal`` in the reader's own counts, and ``signal_calculated`` where the reader's program has corrected it.
-        Several plates and repeats keep the order of the file.
+        One row for each plate and well: ``plate`` (barcode or identifier; where only numbers tell plates apart, these;
+        empty for a single one), ``well``, ``signal`` in the reader's own counts, and ``signal_calculated`` where the
+        reader's program has corrected it. Of several kinds of value each has its column, ``signal`` and its name in the
+        file. Text by well (layouts) stays text. ``attrs["no_number"]`` has a ``NoNumber`` for each word in place of a
+        number, ``attrs["notes"]`` sentences on what was left out, ``attrs["measured"]`` the columns of numbers. Several
+        plates keep the order of the file.
 
     Raises
     ------
     ReaderError
         If the file cannot be read.
     InputError
-        If it holds no values by well, or a cell that is no number.
+        If it holds no values by well; naming the line, if a value belongs to no well or can be read in two ways.
     """
     path = Path(path)
-    lines = next(iter(read_sheets(path).values()))
-    grids = find_grids(lines)
-    table = _from_grids(path, grids) if grids else _from_list(path, lines)
-    if not table["signal"].notna().any():
+    sheets = read_sheets(path)
+    grids = [] if names_wells(sheets[0].lines[0][1]) else export_grids(sheets)
+    measured = any(not one.layout for one in grids)
+    table = from_grids(path.name, grids, sheets) if measured else from_list(path.name, sheets)
+    columns = [column for column in table.attrs["measured"] if table[column].notna().any()]
+    if not columns and not table.attrs["no_number"]:
         raise InputError(
             f"'{path.name}' holds no values by well.", "Export the plate as a grid, or as plate, well, value."
         )
     return table
-
-
-def is_list(lines: Sequence[Line]) -> bool:
-    """Tell whether a table is a list of plate, well and value without a header."""
-    cells = lines[0][1]
-    if len(cells) != len(("plate", "well", "signal")):
-        return False
-    try:
-        Well.parse(cells[1])
-        float(cells[2])
-    except (ParameterError, ValueError):
-        return False
-    return True
 
 
 def is_screen(lines: Sequence[Line]) -> bool:
@@ -117,8 +108,17 @@ def read_screen(path: str | Path, *, skip_missing: bool = False) -> pd.DataFrame
         for file, plate, replicate in zip(files, listed["plate"], listed["replicate"], strict=True)
         if file.name not in missing
     ]
+    kinds = {tuple(part.attrs["measured"]) for part in parts}
+    if any("signal" not in kind for kind in kinds):
+        raise InputError(
+            f"The files of '{path.name}' hold several kinds of value: {', '.join(sorted(set().union(*kinds)))}.",
+            "Export one kind of value for each plate.",
+        )
+    told = {key: [one for part in parts for one in part.attrs[key]] for key in ("no_number", "notes")}
+    for part in parts:
+        part.attrs = {}
     screen = pd.concat(parts, ignore_index=True)
-    screen.attrs["missing"] = missing
+    screen.attrs.update(told, missing=missing, measured=sorted(set().union(*kinds)))
     conf = _beside(path, "plateconf.txt")
     if conf is not None:
         screen["role"] = _roles(screen, conf)
@@ -132,7 +132,7 @@ def _beside(path: Path, name: str) -> Path | None:
 
 
 def _roles(screen: pd.DataFrame, conf: Path) -> list[str]:
-    rows, _ = plateconf_rows(next(iter(read_sheets(conf).values())))
+    rows, _ = plateconf_rows(read_sheets(conf)[0].lines)
     roles = {(row["plate"], row["well"]): read_role(row["role"]) for row in rows}
     keys = zip(screen["plate_number"], screen["well"], strict=True)
     return [roles.get((plate, well)) or roles.get(("", well), "") for plate, well in keys]
@@ -151,78 +151,3 @@ def _excluded(screen: pd.DataFrame, log: Path | None) -> list[str]:
     }
     keys = zip(screen["plate_number"], screen["replicate"], screen["well"], strict=True)
     return [why.get((str(plate), str(replicate), str(well)), "") for plate, replicate, well in keys]
-
-
-def _from_grids(path: Path, grids: Sequence[ReaderGrid]) -> pd.DataFrame:
-    """Put the grids of one plate side by side: what was measured, and what was calculated of it."""
-    plate = ""
-    found: dict[tuple[str, Well], dict[str, Any]] = {}
-    turns: dict[tuple[str, str], int] = {}
-    for grid in grids:
-        plate = _plate_of(grid.above) or plate
-        told = " ".join([grid.title, *(grid.above[-1] if grid.above else ())])
-        column = "signal_calculated" if _CALCULATED.search(told) else "signal"
-        turn = turns[plate, column] = turns.get((plate, column), 0) + 1
-        if turn > 1:
-            raise InputError(
-                f"'{path.name}' holds several grids of the plate '{plate}' (line {grid.line}).",
-                "Export one measurement at a time, or give the plates their barcodes.",
-            )
-        for well, value in _numbers(path, grid).items():
-            found.setdefault((plate, well), {"plate": plate, "well": str(well)})[column] = value
-    table = pd.DataFrame(list(found.values()))
-    if "signal" not in table:
-        table = table.rename(columns={"signal_calculated": "signal"})
-    return table
-
-
-def _numbers(path: Path, grid: ReaderGrid) -> dict[Well, float]:
-    cells = pd.DataFrame({"value": list(grid.cells.values())})
-    try:
-        values = to_numbers(cells, "value")
-    except InputError:
-        for well, text in grid.cells.items():
-            try:
-                to_numbers(pd.DataFrame({"value": [text]}), "value")
-            except InputError:
-                sentence = f"'{path.name}': the value '{text}' of {well} (grid in line {grid.line}) is no number."
-                raise InputError(sentence, "Leave the cell empty where nothing was measured.") from None
-        raise
-    return dict(zip(grid.cells, map(float, values), strict=True))
-
-
-def _plate_of(above: Sequence[Sequence[str]]) -> str:
-    """Find the plate in the lines above a grid: ``Barcode: X``, or a header with the values below."""
-    told: dict[str, str] = {}
-    for at, cells in enumerate(above):
-        name = cells[0].rstrip(":").casefold()
-        if name in _BARCODE and len(cells) > 1:
-            below = above[at + 1] if name == "plate" and at + 1 < len(above) else []
-            if name == "plate" and below and not cells[1].isdigit():
-                for header, value in zip(cells, below, strict=False):
-                    told.setdefault(header.casefold(), value)
-            else:
-                told.setdefault(name, cells[1])
-    return next((told[name] for name in _BARCODE if told.get(name)), "")
-
-
-def _from_list(path: Path, lines: Sequence[Line]) -> pd.DataFrame:
-    """Read lines of plate, well and value; the plate may be left out, a header too."""
-    rows = []
-    for number, cells in lines:
-        filled = cells[:3] if len(cells) >= 3 else ["", *cells]
-        if len(filled) < 3:
-            continue
-        try:
-            well = str(Well.parse(filled[1]))
-        except ParameterError:
-            if number == lines[0][0]:
-                continue  # names of the columns
-            raise InputError(f"Line {number} of '{path.name}' tells no well: '{filled[1]}'.", "") from None
-        rows.append({"plate": filled[0], "well": well, "signal": filled[2]})
-    table = pd.DataFrame(rows, columns=["plate", "well", "signal"])
-    table["signal"] = to_numbers(table, "signal")
-    doubled = table[table.duplicated(["plate", "well"])]
-    if len(doubled):
-        raise InputError(f"'{path.name}' has the well {doubled['well'].iloc[0]} twice.", "Leave one of them out.")
-    return table

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-ROLES = ("treated", "negative", "positive", "blank", "other")
+from vitascope.io.tables.numbers import MISSING, looks_like_number, plain_number, read_number
+
+ROLES = ("treated", "negative", "positive", "blank", "time0", "other")
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "plate": ("plate", "plate id", "plate name", "plate number", "barcode", "plate barcode"),
-    "well": ("well", "well id", "well name", "well position", "position", "pos", "well number"),
+    "well": (
+        "well",
+        "wells",
+        "well id",
+        "well ids",
+        "well name",
+        "well position",
+        "well positions",
+        "well no",
+        "well number",
+        "well label",
+        "position",
+        "pos",
+    ),
     "row": ("row", "well row", "plate row"),
-    "column": ("column", "col", "well column", "plate column"),
+    "column": ("column", "col", "well column", "well col", "plate column"),
     "treatment": (
         "treatment",
         "compound",
@@ -44,6 +58,10 @@ _ROLE_WORDS = {
     ),
     "positive": ("positive", "pos", "positive control", "pos control", "poscon", "pc", "1", "+1", "max"),
     "blank": ("blank", "empty", "background", "no cells", "none"),
+    "time0": (
+        "time0", "time 0", "time-0", "t0", "t 0", "t=0", "t = 0", "time zero", "day0", "day 0", "d0", "0h", "0 h",
+        "baseline",
+    ),
     "other": ("other", "cont", "contaminated", "excluded", "not used", "flagged"),
 }  # fmt: skip
 _ROLE_OF = {word: role for role, words in _ROLE_WORDS.items() for word in words}
@@ -54,6 +72,13 @@ _PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
 _UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
 _SHOWN = {"u": "µ"}
 _DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
+
+
+_MEASURED = re.compile(
+    r"signal|rlu|rfu|rfi|lum|luminescence|fluorescence|absorbance|abs|od\d*|optical density|atp|counts?|cps|intensity|"
+    r"viability|values?|readout|reading|raw|celltiter[ -]?glo|ctg|resazurin|mtt",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +145,25 @@ def read_column(header: str) -> tuple[str, str]:
     return ("dose", unit.name) if _KNOWN.get(name) == "dose" and unit is not None else ("", "")
 
 
+def is_measured(header: str, cells: Sequence[str]) -> bool:
+    """Tell whether a column holds what a reader measures: it is called so, and has numbers.
+
+    Most of its cells are numbers where the name has other words too.
+
+    Examples
+    --------
+    >>> is_measured("RLU", ["5", "OVER"]), is_measured("raw data file", ["a.csv"]), is_measured("Batch", ["5"])
+    (True, False, False)
+    """
+    words = [word for word in re.split(r"[\s_()\[\]:,/]+", header) if word]
+    known = [word for word in words if _MEASURED.fullmatch(word)]
+    filled = [cell for cell in cells if cell]
+    numbers = sum(map(looks_like_number, filled))
+    if not known or not numbers:
+        return False
+    return len(known) == len(words) or header.startswith("signal ") or 2 * numbers > len(filled)
+
+
 def guess_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Read what columns hold whose names end in a word that we know, such as ``SBS_Doses``, if all their cells fit.
 
@@ -177,17 +221,27 @@ def read_dose(cell: str, decimal_comma: bool) -> tuple[float, str] | None:
     >>> read_dose("0,5 uM", True), read_dose("ten", False)
     ((0.5, 'µM'), None)
     """
-    if cell.strip().casefold() in ("", "na", "n/a", "nan", "none", "-", "–"):
-        return math.nan, ""
-    match = _DOSE.fullmatch(cell)
-    if match is None:
+    number_and_unit = split_dose(cell)
+    if number_and_unit is None:
         return None
-    text = match["number"].replace(",", ".") if decimal_comma and match["number"].count(",") == 1 else match["number"]
-    unit = read_unit(match["unit"]) if match["unit"] else None
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if not math.isfinite(number) or (match["unit"] and unit is None):
+    text, unit_text = number_and_unit
+    number = read_number(text, "," if decimal_comma else ".")
+    unit = read_unit(unit_text) if unit_text else None
+    if number is None or (unit_text and unit is None):
         return None
     return number, unit.name if unit else ""
+
+
+def split_dose(cell: str) -> tuple[str, str] | None:
+    """Divide a dose into its number and its unit, as text; empty text for no dose, None where it is none.
+
+    Examples
+    --------
+    >>> split_dose("10 uM"), split_dose("NA"), split_dose("<5")
+    (('10', 'uM'), ('', ''), None)
+    """
+    text = plain_number(cell)
+    if text.casefold() in MISSING:
+        return "", ""
+    match = _DOSE.fullmatch(text)
+    return (match["number"], (match["unit"] or "").strip()) if match else None
