@@ -34,7 +34,7 @@ class Step(NamedTuple):
 class DetectorState(BaseModel):
     """All that a detector remembers beside its reference; plain JSON."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     reference_sha256: str
     window: int
@@ -158,18 +158,11 @@ class Detector:
                 "Take the reference it was begun with, or begin anew.",
             )
         detector = cls(reference, old.window, old.ert)
-        held = min(old.since, old.window)
-        scores = np.asarray(old.scores, np.float64) if _even(old.scores) else np.empty((0, 0))
-        near = np.asarray(old.with_reference, np.float64)
-        shape = (held, reference.points.shape[1])
-        fits = near.shape == (held,) and scores.reshape(held, -1).shape == shape if held else not old.scores
-        if not fits or old.since > old.seen or not (np.isfinite(scores).all() and np.isfinite(near).all()):
+        held, components = min(old.since, old.window), reference.points.shape[1]
+        fits = len(old.scores) == len(old.with_reference) == held and {len(row) for row in old.scores} <= {components}
+        if not fits or old.since > old.seen:
             raise ReaderError("The saved state of the drift test is damaged.", "Begin it anew.")
-        if held:
-            detector._scores, detector._with_reference = scores, near
+        detector._scores = np.asarray(old.scores, np.float64).reshape(held, components)
+        detector._with_reference = np.asarray(old.with_reference, np.float64)
         detector.seen, detector._since = old.seen, old.since
         return detector
-
-
-def _even(rows: Sequence[Sequence[float]]) -> bool:
-    return len({len(row) for row in rows}) == 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitascope.core.errors import InputError, ModelError, ParameterError
-from vitascope.stats.drift.kernels import Floats, checked_features, choose_widths, kernel
+from vitascope.stats.drift.kernels import Floats, checked_features, choose_widths, kernel, median_width
 from vitascope.stats.drift.thresholds import ERT, STREAMS, WINDOW, Thresholds, check_settings, simulate_thresholds
 
 MAX_COMPONENTS = 64
@@ -213,6 +213,8 @@ def fit_reference(
         raise InputError(f"{width} features for each image are too many.", "Pool them over the image first.")
     centre = table.mean(axis=0).astype(np.float32)
     scale, axes = _principal_axes(table, count)
+    # refuses images most of which are the same; those scored apart would differ by rounding
+    median_width(_scaled(table, centre, scale))
     points = (
         _held_out_scores(table, centre, axes, np.random.default_rng(seed))
         .clip(-MAX_SCORE, MAX_SCORE)
@@ -252,7 +254,8 @@ def _principal_axes(table: Floats, count: int) -> tuple[NDArray[np.float32], NDA
     scale = np.where(varies, spread, 1).astype(np.float32)
     scaled = _scaled(table, table.mean(axis=0), scale) * varies
     axes = np.linalg.svd(scaled, full_matrices=False)[2][:count].T
-    return scale, axes.astype(np.float16)
+    # in the order of a file, as products of the same numbers in another order round otherwise
+    return scale, np.ascontiguousarray(axes, np.float16)
 
 
 def _held_out_scores(
