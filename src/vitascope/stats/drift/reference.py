@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ MAX_ARRAY_BYTES = 180_000
 """Of points and axes together, so that the file with thresholds stays below 200 kB."""
 
 FOLDS = 20
+LEAST_SPLIT = 150
+"""Images of which a third can be spared for principal axes."""
+
 MAX_SCORE = 3e4
 """Scores beyond are cut to it: float16 ends at 65,504, and no image so far out is any nearer for it."""
 
@@ -42,7 +45,7 @@ class Reference:
     centre, scale : array of float32, shape (D,)
         Mean and standard deviation of each feature; 1 where it does not vary.
     axes : array of float16, shape (D, K)
-        Principal axes of the scaled features.
+        Axes of the scaled features: principal or, where too few images were there to fit them, random ones.
     points : array of float16, shape (N, K)
         Scores of the reference's images.
     widths : tuple of float
@@ -162,6 +165,7 @@ def fit_reference(
     model: str,
     model_sha256: str,
     channels: Sequence[str] | Sequence[Sequence[str]] = (),
+    axes_features: ArrayLike | None = None,
     components: int = MAX_COMPONENTS,
     window: int = WINDOW,
     erts: Sequence[int] = (ERT,),
@@ -172,12 +176,16 @@ def fit_reference(
     Parameters
     ----------
     features : array, shape (N, D)
-        Pooled features, one row for each image. Of more than 1000 images as many are drawn.
+        Pooled features, one row for each image; 1000 images are kept at most. Where there are more features than
+        components, a third of 150 images or more is set apart for the principal axes, and fewer images are put on
+        random axes.
     name, model, model_sha256 : str
     channels : sequence of str, or of one such sequence for each image
         Channels of the images.
+    axes_features : array, shape (M, D), optional
+        Other images to fit scale and principal axes to, such as those the model was trained on; then none is set apart.
     components : int, 1 to 64
-        Principal components kept, at most; fewer where features, images or the size of the file allow no more.
+        Principal components kept, at most; fewer where features or the size of the file allow no more.
     window : int
     erts : sequence of int
         Expected run times to find thresholds for.
@@ -202,28 +210,53 @@ def fit_reference(
             f"{len(table)} images are too few for a reference.", f"Give at least {MIN_IMAGES}; {FULL_IMAGES} are good."
         )
     for ert in erts:
-        check_settings(window, ert, min(len(table), MAX_IMAGES))
-    if len(table) > MAX_IMAGES:
-        table = table[np.sort(np.random.default_rng(seed).choice(len(table), MAX_IMAGES, replace=False))]
-    images, width = table.shape
-    # no more than the images left when a fold is held out can tell
-    told = images - math.ceil(images / min(FOLDS, images)) - 1
-    count = min(components, width, told, (MAX_ARRAY_BYTES - 8 * width) // (2 * (images + width)))
+        check_settings(window, ert, len(table))
+    parts = _split(table, axes_features, components, seed)
+    width, images = table.shape[1], len(parts.kept)
+    count = min(components, width, (MAX_ARRAY_BYTES - 8 * width) // (2 * (images + width)))
     if count < 1:
         raise InputError(f"{width} features for each image are too many.", "Pool them over the image first.")
-    centre = table.mean(axis=0).astype(np.float32)
-    scale, axes = _principal_axes(table, count)
+    centre, scale = _scale(table if parts.fitted is None else parts.fitted)
+    axes = _axes(width, None if parts.fitted is None else _scaled(parts.fitted, centre, scale), count, seed)
     # refuses images most of which are the same; those scored apart would differ by rounding
-    median_width(_scaled(table, centre, scale))
-    points = (
-        _held_out_scores(table, centre, axes, np.random.default_rng(seed))
-        .clip(-MAX_SCORE, MAX_SCORE)
-        .astype(np.float16)
-    )
+    median_width(_scaled(parts.kept, centre, scale))
+    if parts.fitted is None:
+        scaled = _held_out(parts.kept, centre, np.random.default_rng(seed))
+    else:
+        scaled = _scaled(parts.kept, centre, scale)
+    points = (scaled @ axes.astype(np.float64)).clip(-MAX_SCORE, MAX_SCORE).astype(np.float16)
     plain = Reference(
         name, model, model_sha256, _one_set(channels), centre, scale, axes, points, choose_widths(points.astype(float))
     )
     return plain.with_thresholds(window, erts)
+
+
+class _Parts(NamedTuple):
+    """Images that scale and axes are fitted to, if they are others than those kept as the reference."""
+
+    kept: Floats
+    fitted: Floats | None
+
+
+def _split(table: Floats, given: ArrayLike | None, components: int, seed: int) -> _Parts:
+    """Set images apart for the axes, where axes are wanted and there are enough.
+
+    Axes lean towards the images they were fitted to, so those lie farther out along them, and in other angles to each
+    other, than fresh ones: thresholds found from them are off by a third and more.
+    """
+    mixed = np.random.default_rng(seed).permutation(len(table))
+    if given is not None:
+        fitted = checked_features(given, "The features to fit axes to")
+        if fitted.shape[1] != table.shape[1] or len(fitted) < MIN_IMAGES:
+            raise InputError(
+                f"Axes cannot be fitted to features of the shape {fitted.shape}.",
+                f"Give at least {MIN_IMAGES} images with {table.shape[1]} features each.",
+            )
+        return _Parts(table[np.sort(mixed[:MAX_IMAGES])], fitted)
+    if table.shape[1] <= components or len(table) < LEAST_SPLIT:
+        return _Parts(table[np.sort(mixed[:MAX_IMAGES])], None)
+    apart = max(len(table) // 3, len(table) - MAX_IMAGES)
+    return _Parts(table[np.sort(mixed[apart:])], table[np.sort(mixed[:apart])])
 
 
 def _one_set(channels: Sequence[str] | Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -242,8 +275,8 @@ def _scaled(table: Floats, centre: NDArray[np.floating], scale: NDArray[np.float
     return np.asarray((table - centre) / scale).clip(-1e9, 1e9)
 
 
-def _principal_axes(table: Floats, count: int) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
-    """Return the scale and the first ``count`` principal axes of a table, or as many as it has."""
+def _scale(table: Floats) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and standard deviation of each feature, 1 where it does not vary."""
     spread = table.std(axis=0, ddof=1)
     # below this share of the number itself, float32 features vary by rounding only
     varies = spread > 1e-6 * np.abs(table).max(axis=0)
@@ -251,26 +284,29 @@ def _principal_axes(table: Floats, count: int) -> tuple[NDArray[np.float32], NDA
         raise InputError(
             "The features are constant: all images have the same ones.", "Give features of different images."
         )
-    scale = np.where(varies, spread, 1).astype(np.float32)
-    scaled = _scaled(table, table.mean(axis=0), scale) * varies
-    axes = np.linalg.svd(scaled, full_matrices=False)[2][:count].T
-    # in the order of a file, as products of the same numbers in another order round otherwise
-    return scale, np.ascontiguousarray(axes, np.float16)
+    return table.mean(axis=0).astype(np.float32), np.where(varies, spread, 1).astype(np.float32)
 
 
-def _held_out_scores(
-    table: Floats, centre: NDArray[np.float32], axes: NDArray[np.float16], rng: np.random.Generator
-) -> Floats:
-    """Score each image on axes fitted without it, turned to lie as those of all images.
+def _axes(width: int, fitted: Floats | None, count: int, seed: int) -> NDArray[np.float16]:
+    """Return ``count`` axes: principal ones where there are images to fit, else the features or random directions.
 
-    Axes follow the images they were fitted to, so those images lie farther out along them than fresh ones do, and a
-    reference of such scores expects too much variety: alarms come late or never. Each fold's axes are turned onto the
-    common ones (orthogonal Procrustes, Schönemann 1966). The centre is common: the kernel knows distances only.
+    Random orthonormal directions keep distances as they are but for a factor, whatever the images (Johnson and
+    Lindenstrauss 1984).
     """
-    wanted = axes.astype(np.float64)
-    scores = np.empty((len(table), wanted.shape[1]))
+    if fitted is not None:
+        # directions in which the fitted images do not vary are no worse than others
+        axes = np.linalg.svd(fitted, full_matrices=False)[2][:count].T
+    elif width == count:
+        axes = np.eye(width)
+    else:
+        axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, count)))[0]
+    # in the order of a file, as products of the same numbers in another order round otherwise
+    return np.ascontiguousarray(axes, np.float16)
+
+
+def _held_out(table: Floats, centre: NDArray[np.float32], rng: np.random.Generator) -> Floats:
+    """Scale each image by others, as fresh ones are; the centre is common, for the kernel knows distances only."""
+    scaled = np.empty_like(table)
     for fold in np.array_split(rng.permutation(len(table)), min(FOLDS, len(table))):
-        scale, own = _principal_axes(np.delete(table, fold, axis=0), wanted.shape[1])
-        left, _, right = np.linalg.svd(own.astype(np.float64).T @ wanted, full_matrices=False)
-        scores[fold] = _scaled(table[fold], centre, scale) @ own @ (left @ right)
-    return scores
+        scaled[fold] = _scaled(table[fold], centre, _scale(np.delete(table, fold, axis=0))[1])
+    return scaled

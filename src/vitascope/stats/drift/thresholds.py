@@ -40,7 +40,7 @@ NORMAL_95 = 1.959964
 THIRDS = 200
 """Thirds of the reference drawn for each chunk of streams."""
 
-HALVINGS, HALF_STREAMS = 4, 3000
+HALVINGS, HALF_STREAMS = 4, 1500
 
 Indices = NDArray[np.int64]
 
@@ -181,10 +181,14 @@ def stream_statistic(gram: Floats, drawn: Indices, window: int, rng: np.random.G
     return sliding_statistic(lags, near[which[:, None], drawn], within[which, None], window)
 
 
+def _stream_length(window: int) -> int:
+    # thresholds settle within a window; the steps after it are pooled
+    return 2 * window - 1 + max(5 * window, 60)
+
+
 def _simulate(gram: Floats, window: int, streams: int, rng: np.random.Generator) -> Floats:
     """Return the statistic of streams, shape (streams, steps)."""
-    # thresholds settle within a window; the steps after it are pooled
-    length = 2 * window - 1 + max(5 * window, 60)
+    length = _stream_length(window)
     return np.concatenate(
         [
             stream_statistic(gram, draw_streams(len(gram), window, min(CHUNK, streams - at), length, rng), window, rng)
@@ -220,28 +224,39 @@ def alarm_rate(statistic: Floats, threshold: float) -> tuple[float, int]:
 
 
 def _spreads(gram: Floats, window: int, erts: Sequence[int], rng: np.random.Generator) -> list[float]:
-    """Estimate the error of log run length: thresholds of one half of the reference, tried on the other.
+    """Estimate the error of log run length: one half of the reference as reference, the other as fresh images.
 
-    A half errs with twice the variance of the whole, and so does the half it is tried on: of the mean squared
-    logarithm, a quarter is the whole's. What chance in the counts of alarms adds is taken off.
+    A half errs with twice the variance of the whole, and so do the images of the other half as a sample of all there
+    are: of the mean squared logarithm, a quarter is the whole's. What chance in the counts of alarms adds is taken off.
     """
     # where halves are too small for the window, a smaller one, and the error of a mean of more images
     used = min(window, max(MIN_WINDOW, len(gram) // 4))
     squares: Floats = np.zeros(len(erts))
     for _ in range(HALVINGS):
         mixed = rng.permutation(len(gram))
-        parts = [mixed[: len(gram) // 2], mixed[len(gram) // 2 :]]
-        one, other = (_simulate(gram[np.ix_(part, part)], used, HALF_STREAMS, rng) for part in parts)
-        for at, ert in enumerate(erts):
-            for fitted, tried in ((one, other), (other, one)):
-                threshold = _settle(fitted, used, ert)[-1]
-                (rate, count), (_, own) = (
-                    alarm_rate(tried[:, used:], threshold),
-                    alarm_rate(fitted[:, used:], threshold),
-                )
-                # half a count more, lest no alarm at all be an infinite run
-                noise = 1 / (count + 0.5) + 1 / (own + 0.5)
-                longest = tried[:, used:].size
-                squares[at] += math.log(max(rate, 0.5 / longest) * ert) ** 2 - noise
+        halves = [mixed[: len(gram) // 2], mixed[len(gram) // 2 :]]
+        for known, fresh in (halves, halves[::-1]):
+            fitted = _simulate(gram[np.ix_(known, known)], used, HALF_STREAMS, rng)
+            tried = _as_fresh(gram, known, fresh, used, rng)
+            squares += [_squared_error(fitted, tried, used, ert) for ert in erts]
     scale = window / used / (2 * HALVINGS) / 4
     return [math.sqrt(max(0.0, float(square) * scale)) for square in squares]
+
+
+def _as_fresh(gram: Floats, known: Indices, fresh: Indices, window: int, rng: np.random.Generator) -> Floats:
+    """Return the statistic of streams of some images, the others being the reference."""
+    own, length = gram[np.ix_(known, known)], _stream_length(window)
+    within = float(own.sum() - np.trace(own)) / (len(known) * (len(known) - 1))
+    drawn = fresh[draw_streams(len(fresh), window, HALF_STREAMS, length, rng)]
+    near = gram[:, known].mean(axis=1)
+    lags = [gram[drawn[:, :-lag], drawn[:, lag:]] for lag in range(1, window)]
+    return sliding_statistic(lags, near[drawn], within, window)
+
+
+def _squared_error(fitted: Floats, tried: Floats, window: int, ert: int) -> float:
+    threshold = _settle(fitted, window, ert)[-1]
+    later = tried[:, window:]
+    (rate, count), (_, own) = alarm_rate(later, threshold), alarm_rate(fitted[:, window:], threshold)
+    # no alarm at all counts as half a one, lest the run be infinite
+    noise = 1 / (count + 0.5) + 1 / (own + 0.5)
+    return math.log(max(rate, 0.5 / later.size) * ert) ** 2 - noise
