@@ -145,6 +145,17 @@ def test_fresh_images_are_spread_as_the_references(images, spare):
     assert len(known.points) == (200 if images == 300 else images)
 
 
+def test_a_silent_feature_and_the_unit_change_nothing():
+    rows = np.random.default_rng(23).normal(size=(60, 8))
+    rows[:, 3] = 0.0
+    fresh = np.random.default_rng(24).normal(size=(10, 8))
+    fresh[:, 3] = 0.0
+    plain, small = made(rows, window=2, erts=(32,)), made(rows * 2.0**-20, window=2, erts=(32,))
+    assert np.allclose(small.project(fresh * 2.0**-20), plain.project(fresh), atol=1e-4)
+    assert small.points.tolist() == plain.points.tolist()
+    assert small.thresholds == plain.thresholds
+
+
 def test_principal_axes_are_those_of_the_images_set_apart():
     rng = np.random.default_rng(22)
     mixing = rng.normal(size=(3, 100))

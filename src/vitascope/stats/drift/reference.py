@@ -25,7 +25,7 @@ MAX_ARRAY_BYTES = 180_000
 
 FOLDS = 20
 LEAST_SPLIT = 150
-"""Images of which a third can be spared for principal axes."""
+"""Images of which a third can be spared for principal axes, and that can tell each feature's scale."""
 
 MAX_SCORE = 3e4
 """Scores beyond are cut to it: float16 ends at 65,504, and no image so far out is any nearer for it."""
@@ -43,7 +43,7 @@ class Reference:
     channels : tuple of str
         Channels of the images, in order; empty where unnamed.
     centre, scale : array of float32, shape (D,)
-        Mean and standard deviation of each feature; 1 where it does not vary.
+        Mean and standard deviation of each feature, 1 where it does not vary; of few images, one deviation for all.
     axes : array of float16, shape (D, K)
         Axes of the scaled features: principal or, where too few images were there to fit them, random ones.
     points : array of float16, shape (N, K)
@@ -177,8 +177,8 @@ def fit_reference(
     ----------
     features : array, shape (N, D)
         Pooled features, one row for each image; 1000 images are kept at most. Where there are more features than
-        components, a third of 150 images or more is set apart for the principal axes, and fewer images are put on
-        random axes.
+        components, a third of 150 images or more is set apart for the principal axes. Fewer images are put on random
+        axes, and all features share one scale.
     name, model, model_sha256 : str
     channels : sequence of str, or of one such sequence for each image
         Channels of the images.
@@ -220,7 +220,11 @@ def fit_reference(
     axes = _axes(width, None if parts.fitted is None else _scaled(parts.fitted, centre, scale), count, seed)
     # refuses images most of which are the same; those scored apart would differ by rounding
     median_width(_scaled(parts.kept, centre, scale))
-    if parts.fitted is None:
+    if parts.fitted is None and images < LEAST_SPLIT:
+        # few images cannot tell each feature's scale without bending it to themselves: one for all
+        scale = np.full_like(scale, np.sqrt(parts.kept.var(axis=0, ddof=1).mean()))
+        scaled = _scaled(parts.kept, centre, scale)
+    elif parts.fitted is None:
         scaled = _held_out(parts.kept, centre, np.random.default_rng(seed))
     else:
         scaled = _scaled(parts.kept, centre, scale)

@@ -58,7 +58,8 @@ class Thresholds:
     values : tuple of float, length W + 1
         Of the first, second … W-th full window; the last holds for all later ones.
     spread : float
-        Standard deviation between references of the logarithm of the true run length, found from halves of this one.
+        Standard deviation between references of the logarithm of the true run length, found from halves of this one;
+        it errs on the wide side, up to twofold.
     """
 
     window: int
