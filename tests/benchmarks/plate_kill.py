@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
 
         rng = random.Random(0)
         out, log = folder / "killed", folder / "log1"
-        lost = twice = made = 0
+        lost = twice = made = flying = 0
         before: set[str] = set()
         counted: Counter[str] = Counter()
         while made < kills:
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> None:
             run.wait()
             made += 1
             now, journal = Counter(log.read_text().split()), done(out)
+            flying += bool(set(now) - set(counted) - journal)
             lost += len(before - journal)
             twice += sum(now[name] - counted[name] for name in before)
             before, counted = journal, now
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
         twice += sum(now[name] - counted[name] for name in before)
         equal = tables(out) == wanted
         print(
-            f"{made} kills of the run: {lost} wells lost, {twice} computed again after they were journalled, tables equal: {equal}"
+            f"{made} kills of the run, {flying} of them with wells in flight: {lost} wells lost, {twice} computed again after they were journalled, tables equal: {equal}"
         )
 
         out, log = folder / "workers", folder / "log2"
