@@ -116,7 +116,7 @@ class Store:
         if "truth" not in self.kept:
             wells = corpus(SIDES[0])
             self.kept["truth"] = truth_of(wells.pairs["test"]).round(1).tolist()
-            self.kept["groups"] = [s.bag.group for s in wells.samples["test"]]
+            self.kept["groups"] = [s.labelled.group for s in wells.samples["test"]]
         self.kept["cells"][key] = predicted
         self.path.parent.mkdir(exist_ok=True)
         self.path.write_text(json.dumps(self.kept, indent=0))

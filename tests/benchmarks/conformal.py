@@ -54,7 +54,7 @@ def main(arguments):
             print(f"{model}: skipped. {error if isinstance(error, ReaderError) else str(error)}")
             continue
         pairs = [pair for part in parts for pair in corpus.pairs[part]]
-        groups = [s.bag.group for part in parts for s in corpus.samples[part]]
+        groups = [s.labelled.group for part in parts for s in corpus.samples[part]]
         truth, predicted = truth_of(pairs), predict(network, pairs)[0]
         rng = np.random.default_rng(0)
         found = [coverage(truth, predicted, groups, rng) for _ in range(SPLITS)]

@@ -64,7 +64,7 @@ def classic_features(corpus, recipe, part):
     source = recipe.data[0].simulated
     rows = []
     for sample in corpus.samples[part]:
-        number = int(sample.bag.images.name.split("_")[-1])
+        number = int(sample.labelled.images.name.split("_")[-1])
         one, control = measure_contour(sample.planes[0]), measure_contour(draw_control(source, number))
         rows.append(np.ones(3) if one is None or control is None else np.array(one) / np.array(control))
     return np.array(rows)
@@ -86,7 +86,7 @@ def compare(model):
         print(f"{model}: skipped. {error}")
         return
     truth = {part: truth_of(pairs) for part, pairs in corpus.pairs.items()}
-    groups = [s.bag.group for s in corpus.samples["test"]]
+    groups = [s.labelled.group for s in corpus.samples["test"]]
     print(f"{model}: {', '.join(f'{len(t)} {part}' for part, t in truth.items())}, {len(set(groups))} test groups")
     tell("constant (training median)", truth["test"], np.full(len(truth["test"]), np.median(truth["train"])), groups)
     simple = {

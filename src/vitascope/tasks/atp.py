@@ -68,5 +68,5 @@ SPEC = TaskSpec(
     headline="atp",
     headline_title="ATP",
     side_by_side=True,
-    trained_on=TrainingData(Truth.NUMBERS, extensive=True),
+    trained_on=TrainingData(truth=Truth.NUMBERS, extensive=True),
 )

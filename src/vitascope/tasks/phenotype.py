@@ -116,6 +116,7 @@ SPEC = TaskSpec(
     headline_text="predicted",
     plot="probabilities",
     trained_on=TrainingData(
-        Truth.CLASSES, "Labels layer: {classes}. Or a Points or Shapes layer that has a feature with the class."
+        truth=Truth.CLASSES,
+        hint="Labels layer: {classes}. Or a Points or Shapes layer that has a feature with the class.",
     ),
 )

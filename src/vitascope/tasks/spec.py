@@ -16,7 +16,7 @@ from vitascope.tasks.protocols import PipelineModule, SearchModule, TrainingModu
 from vitascope.tasks.training_data import TrainingData, Truth
 
 RunFunction = Callable[[Mapping[str, Micrograph], RunParams], ProgressGenerator[Result]]
-MEASURED_NUMBERS = TrainingData(Truth.NUMBERS)
+MEASURED_NUMBERS = TrainingData(truth=Truth.NUMBERS)
 PlotName = Literal["", "objects", "probabilities", "depth"]
 
 

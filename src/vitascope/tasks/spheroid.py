@@ -96,8 +96,8 @@ SPEC = TaskSpec(
     headline_title="Viability",
     plot="depth",
     trained_on=TrainingData(
-        Truth.VOLUMES,
-        "Labels layer: {classes}; 0 is ignored, a few painted slices are enough.",
+        truth=Truth.VOLUMES,
+        hint="Labels layer: {classes}; 0 is ignored, a few painted slices are enough.",
         classes=("background", "live", "dead"),
         split=SplitRule.VOLUMES_OR_ROWS,
     ),

@@ -143,8 +143,8 @@ SPEC = TaskSpec(
     headline_title="Nuclei",
     plot="objects",
     trained_on=TrainingData(
-        Truth.PICTURES,
-        "The real stain of the same field, or a Labels layer with painted objects.",
+        truth=Truth.PICTURES,
+        hint="The real stain of the same field, or a Labels layer with painted objects.",
         classes=("background", "foreground"),
         split=SplitRule.GROUPS_OR_ROWS,
         turned=True,

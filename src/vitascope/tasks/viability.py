@@ -70,5 +70,5 @@ SPEC = TaskSpec(
     headline_title="Viability",
     automatic=False,
     side_by_side=True,
-    trained_on=TrainingData(Truth.NUMBERS),
+    trained_on=TrainingData(truth=Truth.NUMBERS),
 )

@@ -5,7 +5,7 @@ import torch
 from vitascope.core.errors import TrainingError
 from vitascope.core.training_params import AugmentParams, CropFilter
 from vitascope.ops.intensity.corruption import defocus_kernel
-from vitascope.training.samplers.crops import Area, CropSampler, Pair, draw_zoom
+from vitascope.training.samplers.crops import Area, CropSampler, Pair, augment, draw_zoom
 
 STILL = AugmentParams(flip_vertical=0, flip_horizontal=0, rotation_degrees=0, zoom="none", contrast=0, defocus=0)
 KEEP = CropFilter()
@@ -76,18 +76,18 @@ def test_flips_have_their_chances():
 
 
 def test_contrast_is_halved_or_tripled_in_a_fifth():
-    augment = STILL.model_copy(update={"contrast": 0.2})
+    params = STILL.model_copy(update={"contrast": 0.2})
     rng = np.random.default_rng(0)
-    factors = [augment(torch.ones(1, 8, 8), augment, rng)[0, 0, 0].item() for _ in range(3000)]
+    factors = [augment(torch.ones(1, 8, 8), params, rng)[0, 0, 0].item() for _ in range(3000)]
     shares = {f: factors.count(f) / 3000 for f in set(factors)}
     assert shares == pytest.approx({1.0: 0.8, 0.5: 0.1, 3.0: 0.1}, abs=0.03)
 
 
 def test_defocus_convolves_with_the_disk_of_table_9():
-    augment = STILL.model_copy(update={"defocus": 1.0})
+    params = STILL.model_copy(update={"defocus": 1.0})
     image = torch.zeros(1, 32, 32)
     image[0, 16, 16] = 1
-    blurred = augment(image, augment, np.random.default_rng(0))[0].numpy()
+    blurred = augment(image, params, np.random.default_rng(0))[0].numpy()
     kernel = defocus_kernel(2.0)
     r = kernel.shape[0] // 2
     np.testing.assert_allclose(blurred[16 - r : 17 + r, 16 - r : 17 + r], kernel, atol=1e-6)

@@ -120,7 +120,7 @@ def test_images_that_are_nearly_one_stay_together(tmp_path):
         run_to_end(load_labelled_images(recipe(data, split={**split, "near_duplicates": 0.98}), tmp_path))
     corpus = run_to_end(load_labelled_images(recipe(data, split=split), tmp_path))
     together = merge_near_duplicates([s for part in corpus.samples.values() for s in part], 0.98)
-    assert {s.bag.group for s in together} == {"0747-2", "0811-1"}
+    assert {s.labelled.group for s in together} == {"0747-2", "0811-1"}
 
 
 def test_figures_are_those_of_the_paper():

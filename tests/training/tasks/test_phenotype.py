@@ -79,7 +79,7 @@ def test_the_normalisation_is_that_of_the_training_wells(tiny):
 def test_named_groups_stand_where_they_are_named(tmp_path):
     read = recipe(tmp_path, split={"by": "group", "test_groups": ["A03", "A04"], "validation_groups": ["A05", "A06"]})
     corpus = run_to_end(load_labelled_images(read, tmp_path))
-    assert {p: [s.bag.group for s in corpus.samples[p]] for p in corpus.samples} == {
+    assert {p: [s.labelled.group for s in corpus.samples[p]] for p in corpus.samples} == {
         "train": ["A01", "A02", "A07", "A08"],
         "validation": ["A05", "A06"],
         "test": ["A03", "A04"],
@@ -152,7 +152,7 @@ def test_painted_regions_are_bags():
 def test_regions_that_mean_nothing_are_refused(tmp_path, regions, description):
     read = recipe(tmp_path)
     corpus = run_to_end(load_labelled_images(read, tmp_path))
-    bag = dataclasses.replace(corpus.samples["train"][0].bag, labels={})
+    bag = dataclasses.replace(corpus.samples["train"][0].labelled, labels={})
     with pytest.raises(InputError, match=description):
         labelled_bags([np.ones((1, 2))], np.array(regions), bag, ("a", "b"))
 

@@ -72,8 +72,8 @@ def test_the_pair_variant_sees_the_control_of_its_plate_and_day(tmp_path):
     }
     corpus = run_to_end(load_labelled_images(recipe(**pair), tmp_path))
     sample = corpus.samples["train"][0]
-    number = int(sample.bag.images.name.split("_")[1])
-    plate = int(sample.bag.group.removeprefix("plate"))
+    number = int(sample.labelled.images.name.split("_")[1])
+    plate = int(sample.labelled.group.removeprefix("plate"))
     control = make_spheroid(1, Setting(plate, 100_000, DAYS[number % 4], 0), 48).image
     np.testing.assert_array_equal(draw_control(recipe().data[0].simulated, number), control)
     np.testing.assert_allclose(sample.planes[1], control)
@@ -120,7 +120,7 @@ def test_a_pair_network_sees_each_image_beside_the_median_control_of_its_plate(t
         split={"by": "group"},
     )
     corpus = run_to_end(load_labelled_images(made, tmp_path))
-    own = {s.bag.images.name: s for part in corpus.samples.values() for s in part}
+    own = {s.labelled.images.name: s for part in corpus.samples.values() for s in part}
     # plate p0: 100, 300 and 50, the median is 100: the others stand beside spheroid0, and that beside the next nearest
     expected = {"spheroid0": "spheroid2", "spheroid1": "spheroid0", "spheroid2": "spheroid0"}
     # plate p1 has one control, which has none but itself

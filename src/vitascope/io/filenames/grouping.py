@@ -147,11 +147,11 @@ def _told_by_files(inside: Inside, members: Mapping[Path, Member]) -> tuple[list
     groups: list[ImageGroup] = []
     candidates: list[NameCandidate] = []
     for files in inside.sets:
-        groups.append(ImageGroup("", (files,), place=members[files[0]].parts.place))
+        groups.append(ImageGroup(name="", grid=(files,), place=members[files[0]].parts.place))
         candidates.append(_naming(groups[-1], [members[files[0]]]))
     for path, scenes in inside.scenes.items():
         for number, name, place in scenes:
-            groups.append(ImageGroup("", ((path,),), place=place, scene=number))
+            groups.append(ImageGroup(name="", grid=((path,),), place=place, scene=number))
             candidate = _naming(groups[-1], [members[path]])
             full = f"{candidate.full}_{name or number + 1}" if len(scenes) > 1 else candidate.full
             candidates.append(replace(candidate, full=file_name(full), place=WellPosition(), complete=False))
@@ -162,11 +162,13 @@ def _members(paths: list[Path], pattern: str | None, ties: str) -> list[Member]:
     compiled = compile_pattern(pattern) if pattern else None
     parts = [parse_name(path, compiled) for path in paths]
     if compiled is not None:
-        return [Member(path, one, folder_levels(compiled)) for path, one in zip(paths, parts, strict=True)]
+        return [
+            Member(path=path, parts=one, levels=folder_levels(compiled)) for path, one in zip(paths, parts, strict=True)
+        ]
     folders = [path.parent for path in paths]
     parts = settle_wells(paths, parts, folders, ties)
     levels = home_levels(folders, parts)
-    return [Member(path, one, level) for path, one, level in zip(paths, parts, levels, strict=True)]
+    return [Member(path=path, parts=one, levels=level) for path, one, level in zip(paths, parts, levels, strict=True)]
 
 
 def _selected(

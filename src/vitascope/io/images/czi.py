@@ -45,14 +45,26 @@ def czi_scenes(path: Path) -> tuple[Scene, ...]:
             try:
                 axes, _, sizes = _extent(what, entries)
             except VitascopeError as error:
-                scenes.append(Scene(index, name, problem=error, in_well=placed))
+                scenes.append(Scene(index=index, name=name, problem=error, in_well=placed))
                 continue
             except Exception as error:
-                scenes.append(Scene(index, name, problem=unreadable(path, error), in_well=placed))
+                scenes.append(Scene(index=index, name=name, problem=unreadable(path, error), in_well=placed))
                 continue
             shape = tuple(sizes[axis] for axis in axes)
             dtype = str(np.dtype(entries[0].dtype))
-            scenes.append(Scene(index, name, axes, shape, dtype, size, step, channels, in_well=placed))
+            scenes.append(
+                Scene(
+                    index=index,
+                    name=name,
+                    axes=axes,
+                    shape=shape,
+                    dtype=dtype,
+                    pixel_size_um=size,
+                    z_step_um=step,
+                    channels=channels,
+                    in_well=placed,
+                )
+            )
         return tuple(scenes)
 
 

@@ -174,11 +174,28 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
     )
     area = int(pixels.get("SizeY", 0)) * int(pixels.get("SizeX", 0))
     blocks = _children(pixels, "TiffData")
-    image = OmeImage(element.get("Name", ""), scale, sizes, order, area, listed=bool(blocks))
+    image = OmeImage(
+        name=element.get("Name", ""), scale=scale, sizes=sizes, order=order, area=area, listed=bool(blocks)
+    )
     if not blocks:
-        return OmeImage(image.name, scale, sizes, order, area, {THIS_FILE: image.ordered(start)}, listed=False)
+        return OmeImage(
+            name=image.name,
+            scale=scale,
+            sizes=sizes,
+            order=order,
+            area=area,
+            planes={THIS_FILE: image.ordered(start)},
+            listed=False,
+        )
     per_channel = max(samples, default=1)
-    return OmeImage(image.name, scale, sizes, order, area, _planes(blocks, sizes, order, per_channel))
+    return OmeImage(
+        name=image.name,
+        scale=scale,
+        sizes=sizes,
+        order=order,
+        area=area,
+        planes=_planes(blocks, sizes, order, per_channel),
+    )
 
 
 def _planes(

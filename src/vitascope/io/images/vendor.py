@@ -126,7 +126,7 @@ def _nd2_scenes(path: Path) -> tuple[Scene, ...]:
         try:
             axes = image_axes(path.name, "".join(axis for axis in sizes if axis not in "PS"), sizes)
         except VitascopeError as error:
-            return tuple(Scene(index, name, problem=error) for index, name in named)
+            return tuple(Scene(index=index, name=name, problem=error) for index, name in named)
         voxel = file.voxel_size()
         channels = tuple(str(one.channel.name) for one in getattr(file.metadata, "channels", None) or ())
         shape = tuple(sizes[axis] for axis in axes)
@@ -178,9 +178,9 @@ def _lif_scenes(path: Path) -> tuple[Scene, ...]:
             try:
                 scenes.append(_lif_scene(path, index, name, image))
             except VitascopeError as error:
-                scenes.append(Scene(index, name, problem=error))
+                scenes.append(Scene(index=index, name=name, problem=error))
             except Exception as error:
-                scenes.append(Scene(index, name, problem=unreadable(path, error)))
+                scenes.append(Scene(index=index, name=name, problem=unreadable(path, error)))
     return tuple(scenes)
 
 
@@ -191,7 +191,16 @@ def _lif_scene(path: Path, index: int, name: str, image: Any) -> Scene:
     steps = {axis: _step(image.coords.get(axis)) for axis in "XZ"}
     channels = _lif_channels(image)
     dtype = str(np.dtype(image.dtype))
-    return Scene(index, name, axes, shape, dtype, steps["X"], steps["Z"], channels)
+    return Scene(
+        index=index,
+        name=name,
+        axes=axes,
+        shape=shape,
+        dtype=dtype,
+        pixel_size_um=steps["X"],
+        z_step_um=steps["Z"],
+        channels=channels,
+    )
 
 
 def _lif_channels(image: Any) -> tuple[str, ...]:

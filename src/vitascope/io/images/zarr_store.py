@@ -122,7 +122,14 @@ def read_grid(folder: Path) -> ChunkGrid:
     ):
         raise broken
     filled = found.get("fill_value") is not None
-    return ChunkGrid(shape, chunks, prefix, separator, tuple(str(name or "") for name in names), filled)
+    return ChunkGrid(
+        shape=shape,
+        chunks=chunks,
+        prefix=prefix,
+        separator=separator,
+        names=tuple(str(name or "") for name in names),
+        filled=filled,
+    )
 
 
 def present_chunks(folder: Path, grid: ChunkGrid) -> NDArray[np.bool_]:

@@ -179,7 +179,9 @@ def _listed(folder: Path, name: str, records: Sequence[Mapping[str, str]]) -> tu
         try:
             parts = _parts(name, record, timed)
             rest = f"L{record['TimelineIndex']}" if lines else ""
-            members.append(Member(inside(folder, record["file"]), parts._replace(rest=rest, complete=not lines)))
+            members.append(
+                Member(path=inside(folder, record["file"]), parts=parts._replace(rest=rest, complete=not lines))
+            )
         except (VitascopeError, KeyError):
             continue
     return members, len(records) - len(members)
@@ -214,7 +216,7 @@ def _others(
     strangers, unlisted = [], []
     others = [path for path in there if path not in known]
     parents = [path.parent for path in others]
-    for member in marked([Member(path, parse_name(path)) for path in others], parents, folder):
+    for member in marked([Member(path=path, parts=parse_name(path)) for path in others], parents, folder):
         if member.path.name.casefold() in shading:
             corrections[SHADING].append(member.path)
         elif member.kind in corrections:

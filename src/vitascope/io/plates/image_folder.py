@@ -253,9 +253,9 @@ def _by_pattern(paths: Sequence[Path], pattern: str) -> list[Member]:
     members = []
     for path in paths:
         try:
-            members.append(Member(path, parse_name(path, compiled), levels))
+            members.append(Member(path=path, parts=parse_name(path, compiled), levels=levels))
         except ParameterError:  # the pattern does not fit the name
-            members.append(Member(path, NameParts()))
+            members.append(Member(path=path, parts=NameParts()))
     return members
 
 
@@ -271,7 +271,9 @@ def _by_names(paths: list[Path], homes: list[Path], folder: Path) -> list[Member
         among = parse_among(paths[i], layouts) if layouts and not one.well else one
         parts[i] = among if among.well else one
     levels = home_levels(homes, parts, folder)
-    return marked([Member(*one) for one in zip(paths, parts, levels, strict=True)], homes, folder)
+    return marked(
+        [Member(path=p, parts=own, levels=n) for p, own, n in zip(paths, parts, levels, strict=True)], homes, folder
+    )
 
 
 def _without_minority(members: list[Member]) -> tuple[list[Member], list[Path]]:

@@ -90,7 +90,7 @@ def metaxpress_plate(description: Path, size: int | None = None, planes: str | N
             if path.name.casefold().startswith(f"{stem}_".casefold()):
                 parts = parse_name(stem_replaced(path, stem))
                 if parts.well:
-                    members.append(Member(path, parts._replace(plate=stem)))
+                    members.append(Member(path=path, parts=parts._replace(plate=stem)))
     except OSError as error:
         raise unreadable(description.parent, error) from error
     if not members:
@@ -150,7 +150,13 @@ def read_description(path: Path) -> Acquisition:
     )
     steps = _number(values, "ZSteps") if (values.get("ZSeries") or [""])[0].upper() == "TRUE" else 0
     return Acquisition(
-        shape, wells, _sites(values), _channels(values), _waves(values), steps, _number(values, "TimePoints")
+        shape=shape,
+        wells=wells,
+        sites=_sites(values),
+        channels=_channels(values),
+        waves=_waves(values),
+        planes=steps,
+        times=_number(values, "TimePoints"),
     )
 
 

@@ -109,7 +109,9 @@ def _unlisted(folder: Path, plate: str, listed: list[Member], names: set[str]) -
             strangers.append(folder / name)
             continue
         time = str(int(parts.time) - 1) if timed else ""  # the index counts times from 0, the names from 1
-        found.append(Member(folder / name, parts._replace(layout="operetta-index", plate=plate, time=time, rest="")))
+        found.append(
+            Member(path=folder / name, parts=parts._replace(layout="operetta-index", plate=plate, time=time, rest=""))
+        )
     return found, (say_left_out("the index does not list it", strangers),) if strangers else ()
 
 
@@ -160,7 +162,7 @@ def _member(folder: Path, plate: str, image: Mapping[str, str], timed: bool) -> 
         z=image.get("PlaneID", ""),
         complete=True,
     )
-    return Member(inside(folder, image["URL"]), parts)
+    return Member(path=inside(folder, image["URL"]), parts=parts)
 
 
 def _is_there(path: Path, folder: Path, names: set[str]) -> bool:

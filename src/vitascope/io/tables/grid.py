@@ -131,7 +131,8 @@ def _made(
     corner = cells[header.label_at] if header.corner and header.label_at < len(cells) else ""
     title = corner if corner.strip("<>") else _last_title(above) or same
     return [
-        ReaderGrid(title, number, values, above, kind, places, rows.notes) for kind, values, places in rows.by_kind()
+        ReaderGrid(title=title, line=number, cells=values, above=above, kind=kind, places=places, notes=rows.notes)
+        for kind, values, places in rows.by_kind()
     ]
 
 

@@ -119,7 +119,7 @@ def _grid(
         for place, well in wells.items():
             cells[well] = texts[place] if place < len(texts) else ""
             places[well] = (number, place)
-    return ReaderGrid(title, header[0], cells, above, "", places)
+    return ReaderGrid(title=title, line=header[0], cells=cells, above=above, kind="", places=places)
 
 
 def _by_columns(body: Sequence[Line], file: str, mode: str, above: tuple[list[str], ...]) -> list[ReaderGrid]:
@@ -134,7 +134,16 @@ def _by_columns(body: Sequence[Line], file: str, mode: str, above: tuple[list[st
         for number, texts in lines:
             cells = {well: texts[place] if place < len(texts) else "" for place, well in wells.items()}
             places = {well: (number, place) for place, well in wells.items()}
-            grids.append(ReaderGrid(f"Calculated {mode}" if turn else mode, body[at][0], cells, above, "", places))
+            grids.append(
+                ReaderGrid(
+                    title=f"Calculated {mode}" if turn else mode,
+                    line=body[at][0],
+                    cells=cells,
+                    above=above,
+                    kind="",
+                    places=places,
+                )
+            )
     return grids
 
 

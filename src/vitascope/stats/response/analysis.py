@@ -204,8 +204,8 @@ def _row(one: CurveData, fit: BatchFit, i: int, params: ResponseParams) -> Curve
     variance = float(fit.squares[i] / freedom) if freedom > 0 else math.nan
     positive = one.dose[one.dose > 0]
     curve_fit = CurveFit(
-        fit.parameters[i], fit.covariance[i], variance, freedom,
-        (float(positive.min()), float(positive.max())), one.dose_unit, params.level,
+        parameters=fit.parameters[i], covariance=fit.covariance[i], variance=variance, freedom=freedom,
+        doses=(float(positive.min()), float(positive.max())), dose_unit=one.dose_unit, level=params.level,
     )  # fmt: skip
     row = row_of(one, curve_fit, fit, i, params)
     return replace(row, effective=effective_rows(one, curve_fit, row, params))

@@ -96,11 +96,21 @@ def fit_batch(
     start, end = _tested(problem)
     lack = checks.lack_of_fit_p(problem, squares)
     fit = BatchFit(
-        problem, parameters, squares, freedom, spread_of, squares, squares, checks.flat_p(problem, squares), lack,
-        checks.two_phases(problem, squares, lack), outlier, distance,
-        np.stack([curve(at[:, None], parameters)[:, 0] for at in (start, end)], axis=1),
-        mean_response(parameters, start, end),
-    )  # fmt: skip
+        problem=problem,
+        parameters=parameters,
+        squares=squares,
+        freedom=freedom,
+        covariance=spread_of,
+        low=squares,
+        high=squares,
+        p_flat=checks.flat_p(problem, squares),
+        p_lack=lack,
+        phases=checks.two_phases(problem, squares, lack),
+        outlier=outlier,
+        distance=distance,
+        ends=np.stack([curve(at[:, None], parameters)[:, 0] for at in (start, end)], axis=1),
+        mean=mean_response(parameters, start, end),
+    )
     fit.low, fit.high = _interval(fit, params)
     return fit
 

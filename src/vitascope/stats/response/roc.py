@@ -120,19 +120,37 @@ def roc_area(label: ArrayLike, score: ArrayLike, level: float = 0.95) -> RocArea
     m, n = int(truth.sum()), int((~truth).sum())
     if not m or not n:
         missing = "positive" if not m else "negative"
-        return RocArea(math.nan, math.nan, math.nan, level, m, n, f"There is no {missing} compound.")
+        return RocArea(
+            auc=math.nan,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            positives=m,
+            negatives=n,
+            reason=f"There is no {missing} compound.",
+        )
     v10, v01 = _placements(values[truth], values[~truth])
     auc = float(v10.mean())
     if m < 2 or n < 2:
-        return RocArea(auc, math.nan, math.nan, level, m, n, "One compound of a class is too few for an interval.")
+        return RocArea(
+            auc=auc,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            positives=m,
+            negatives=n,
+            reason="One compound of a class is too few for an interval.",
+        )
     error = math.sqrt(v10.var(ddof=1) / m + v01.var(ddof=1) / n)
     z = float(norm.ppf((1 + level) / 2))
     if auc in (0.0, 1.0) or error == 0:
         reach = 1 - (1 - level) ** (1 / min(m, n))
-        return RocArea(auc, max(0.0, auc - reach), min(1.0, auc + reach), level, m, n)
+        return RocArea(
+            auc=auc, low=max(0.0, auc - reach), high=min(1.0, auc + reach), level=level, positives=m, negatives=n
+        )
     logit, spread = math.log(auc / (1 - auc)), z * error / (auc * (1 - auc))
     low, high = (1 / (1 + math.exp(-(logit + side * spread))) for side in (-1, 1))
-    return RocArea(auc, low, high, level, m, n)
+    return RocArea(auc=auc, low=low, high=high, level=level, positives=m, negatives=n)
 
 
 def roc_curve(label: ArrayLike, score: ArrayLike) -> pd.DataFrame:
@@ -173,7 +191,20 @@ def compare_areas(
     nothing = math.nan
     if m < 2 or n < 2:
         why = "Fewer than two compounds of a class: the areas cannot be compared."
-        return RocComparison(*(nothing,) * 6, margin, nothing, False, level, m + n, why)
+        return RocComparison(
+            auc_a=nothing,
+            auc_b=nothing,
+            difference=nothing,
+            low=nothing,
+            high=nothing,
+            p_equal=nothing,
+            margin=margin,
+            p_not_worse=nothing,
+            not_worse=False,
+            level=level,
+            cases=m + n,
+            reason=why,
+        )
     v10 = np.stack([_placements(s[truth], s[~truth])[0] for s in (a, b)])
     v01 = np.stack([_placements(s[truth], s[~truth])[1] for s in (a, b)])
     covariance = np.cov(v10) / m + np.cov(v01) / n
@@ -187,5 +218,15 @@ def compare_areas(
     p_worse = float(norm.sf((apart + margin) / error)) if error else float(apart + margin <= 0)
     low, high = apart - z * error, apart + z * error
     return RocComparison(
-        float(areas[0]), float(areas[1]), apart, low, high, p_equal, margin, p_worse, low > -margin, level, m + n
+        auc_a=float(areas[0]),
+        auc_b=float(areas[1]),
+        difference=apart,
+        low=low,
+        high=high,
+        p_equal=p_equal,
+        margin=margin,
+        p_not_worse=p_worse,
+        not_worse=low > -margin,
+        level=level,
+        cases=m + n,
     )
