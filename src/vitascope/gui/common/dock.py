@@ -10,6 +10,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from vitascope.gui.common.layout import scrolling
+from vitascope.gui.common.main_thread import MainThreadOnly
 from vitascope.gui.common.runner import Runner
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Dock(QWidget):  # type: ignore[misc]
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
         super().__init__()
         # napari hands out a stand-in whose layers are never identical to themselves.
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._viewer: Any = MainThreadOnly(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self.runner = runner or Runner(activity=hasattr(self._viewer, "window"))
         self._open = True
         self._listening: list[tuple[Any, Callable[..., Any]]] = []

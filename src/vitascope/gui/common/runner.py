@@ -294,9 +294,24 @@ class Runner(QObject):  # type: ignore[misc]
         self.worker = None
 
 
+class RunWorker(GeneratorWorker[Any, Any, Any]):  # type: ignore[misc]
+    """A worker that is stopped by cancelling its run.
+
+    When napari goes it asks every worker to quit and waits for all. A worker that quits by itself leaves the run where
+    it stands, to be closed while Python goes down; a run that is cancelled closes itself, in its own thread.
+    """
+
+    cancel: Callable[[], None]
+
+    def quit(self) -> None:
+        """Cancel the run."""
+        self.cancel()
+
+
 def in_thread(runner: Runner, work: Work) -> None:
     """Do the work in a napari worker; the runner's methods are called back in the main thread."""
-    worker = create_worker(work, _worker_class=GeneratorWorker, _start_thread=False)
+    worker = create_worker(work, _worker_class=RunWorker, _start_thread=False)
+    worker.cancel = runner.cancel
     worker.yielded.connect(runner.on_step)
     worker.warned.connect(runner.on_warning)
     worker.returned.connect(runner.on_end)
