@@ -20,16 +20,18 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import show_warning
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import GeneratorWorker
-
 from vitascope.core.errors import VitascopeError, describe
 from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
+from vitascope.gui.common.run_thread import RunWorker
 
 logger = logging.getLogger(__name__)
 
 LEAST_PAUSE_S = 0.05
 """Progress is shown this often at most, however fast the steps come."""
+
+CANCELLING = "Cancelling: the step under way is ended first."
+"""What docks say between the click on Cancel and the end: loading a model, say, cannot be cut short."""
 
 MakeSteps = Callable[[], ProgressGenerator[Any]]
 Work = Callable[[], Generator[Progress, None, "RunOutcome"]]
@@ -209,7 +211,7 @@ class Runner(QObject):  # type: ignore[misc]
         self._bar: ActivityBar | None = None
         self._time_left = TimeLeft()
         self._warned: set[str] = set()
-        self.worker: GeneratorWorker[Any, Any, Any] | None = None
+        self.worker: RunWorker | None = None
 
     def another(self) -> Runner:
         """Make a runner of the same kind, for another part of the same dock."""
@@ -292,20 +294,6 @@ class Runner(QObject):  # type: ignore[misc]
             source.close()
             self.on_end(RunOutcome("cancelled"))
         self.worker = None
-
-
-class RunWorker(GeneratorWorker[Any, Any, Any]):  # type: ignore[misc]
-    """A worker that is stopped by cancelling its run.
-
-    When napari goes it asks every worker to quit and waits for all. A worker that quits by itself leaves the run where
-    it stands, to be closed while Python goes down; a run that is cancelled closes itself, in its own thread.
-    """
-
-    cancel: Callable[[], None]
-
-    def quit(self) -> None:
-        """Cancel the run."""
-        self.cancel()
 
 
 def in_thread(runner: Runner, work: Work) -> None:

@@ -20,7 +20,7 @@ from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import check_before, in_full
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.frame import Frame
@@ -208,6 +208,7 @@ class TaskDock(Dock):
             self.runner.cancel()
             self.run_button.setText("Cancelling …")
             self.run_button.setEnabled(False)
+            self.status.setText(CANCELLING)
             return
         self.input.commit()
         self.run()
@@ -227,7 +228,11 @@ class TaskDock(Dock):
         def steps() -> ProgressGenerator[FinishedRun]:
             yield Progress(0, 1, "Starting")
             images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
-            result = yield from spec.start(images, params)
+            run = spec.start(
+                images, params
+            )  # the libraries are loaded here: the last moment to cancel before the model
+            yield Progress(0, 1, "Loading the model")
+            result = yield from run
             return FinishedRun(spec, snapshots, images, result, opened_from)
 
         self._start(steps, self._show_run, self._show_failure, f"{self.spec.title}: {frame.name}")
