@@ -72,8 +72,8 @@ def plate_dock(viewer, folder):
     import plate_support
     from vitascope.gui.plate import plate_run_box
 
-    plate_run_box.find_task = lambda name: plate_support.SPEC
     dock = open_dock(PlateDock, viewer)
+    plate_run_box.find_task = lambda name: plate_support.SPEC
     dock.input.open(plate_support.make_plate(folder / "plate", 24))
     dock.run.model.value = dict
     dock.run.settings.value = lambda: plate_support.SPEC.make_params(seconds=0.3)
@@ -114,7 +114,8 @@ def main(stage, folder):
     dock.runner.progressed.connect(look)
     QTimer.singleShot(100, run)
     napari.run()
-    print(f"closed {closed[-1]}", flush=True)
+    sys.stdout.write(f"closed {closed[-1]}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -188,8 +188,7 @@ def test_a_slider_sets_the_size_of_thumbnails(dock, plate, qtbot):
     dock.thumbs.size.setValue(120)
     grid = dock.thumbs.grid
     assert grid.minimumWidth() >= 12 * 120
-    side, left, top = grid._layout(QSize(grid.minimumWidth(), grid.minimumHeight()))
-    assert side == 120
+    assert grid._layout(QSize(grid.minimumWidth(), grid.minimumHeight()))[0] == 120
     assert "120" in dock.thumbs.size_text.text()
     dock.thumbs.size.setValue(0)
     assert grid.minimumWidth() == 0

@@ -22,6 +22,7 @@ from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_ti
 from vitascope.gui.common.result_text import headline
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import check_before, in_full
+from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot
@@ -279,8 +280,7 @@ class TaskDock(Dock):
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if not self._open:
             return
-        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
-        self.bar.setValue(progress.done)
+        show_share(self.bar, self.runner.share)
         if not self.runner.cancelling:
             self.status.setText(in_words(progress, seconds_left))
 

@@ -126,7 +126,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(scrolling(choices), 1)
-        column.addWidget(self.wells, 1)
+        column.addWidget(self.wells)
         self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
         self.python_button.setToolTip("Copy a script that does the same.")
@@ -329,6 +329,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self._show_preview()
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        # images done of all: that is the whole run
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
         if not self.runner.cancelling:

@@ -15,7 +15,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note, narrow
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
 
 COLUMNS = {
@@ -91,6 +91,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         """Read all images of the plate, or stop."""
         if self.runner.running:
             self.runner.cancel()
+            self.said.setText(CANCELLING)
             return
         plate, channel = self._plate, max(0, self.channel.currentIndex())
         if plate is None:
@@ -107,7 +108,8 @@ class QualityBox(QWidget):  # type: ignore[misc]
             self.said.setText(str(error))
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
-        self.said.setText(in_words(progress, seconds_left))
+        if not self.runner.cancelling:
+            self.said.setText(in_words(progress, seconds_left))
 
     def _ended(self, outcome: RunOutcome) -> None:
         self.look_button.setText(LOOK)

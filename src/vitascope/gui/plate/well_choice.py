@@ -19,7 +19,7 @@ WAITING, WAITING_COLOUR = "waiting", "#6A6A6A"
 WORST_FIRST = ("FAILED", "INCOMPLETE", "REJECTED", WAITING, "WARN", "OK")
 """What a well is called whose fields ended differently; one that is not done is never called good."""
 
-LEAST_PX = 120
+HEIGHT_PX = 110
 CONTROLS = ("negative", "positive")
 MOST_PREVIEWED = 4
 
@@ -32,7 +32,7 @@ class WellChoice(QWidget):  # type: ignore[misc]
         self._plate: Plate | None = None
         self._states: dict[Well, str] = {}
         self.grid, self.legend, self.note = PlateView(self._describe, several=True), LegendBar(), make_note()
-        self.grid.setMinimumHeight(LEAST_PX)
+        self.grid.setFixedHeight(HEIGHT_PX)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self.grid, self.legend, self.note):
