@@ -40,7 +40,7 @@ def check_main_thread(what: str) -> None:
         )
 
 
-class MainThreadOnly(wrapt.ObjectProxy):  # type: ignore[misc]
+class MainThreadOnly(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """A viewer, or a part of one, that can be used on the main thread only.
 
     Parts (``layers``, ``dims``, ``camera`` …) and methods that are taken out of it are guarded as well, so that none
@@ -91,7 +91,8 @@ class MainThreadOnly(wrapt.ObjectProxy):  # type: ignore[misc]
 
     def __reversed__(self) -> Iterator[Any]:
         self._self_check("__reversed__")
-        return reversed(self.__wrapped__)
+        backwards: Iterator[Any] = reversed(self.__wrapped__)
+        return backwards
 
     def __len__(self) -> int:
         self._self_check("__len__")

@@ -21,7 +21,7 @@ GRACE_S = 1.5
 """How long a run may take to close itself after the program was left."""
 
 
-class RunWorker(GeneratorWorker[Any, Any, Any]):
+class RunWorker(GeneratorWorker[Any, Any, Any]):  # type: ignore[misc]
     """A worker in a thread of its own, that is stopped by cancelling its run.
 
     One that quits by itself would leave the run where it stands, to be closed while Python goes down; a run that is
