@@ -232,6 +232,25 @@ def with_quality(results: PlateResults, table: pd.DataFrame) -> PlateResults:
     return replace(results, frame=frame.assign(flags=flags), _amounts={})
 
 
+def with_map(results: PlateResults, plate_map: PlateMap | None) -> PlateResults:
+    """Put what a plate map says beside what was measured, in the place of what stood there; None changes nothing.
+
+    Parameters
+    ----------
+    results : PlateResults
+    plate_map : PlateMap or None
+        Such as one that was loaded after the run.
+    """
+    if plate_map is None or "well" not in results.frame:
+        return results
+    frame = results.frame.drop(columns=[name for name in MAP_COLUMNS[2:] if name in results.frame])
+    known = {well: plate_map.row(results.name, well) for well in dict.fromkeys(frame["well"])}
+    for name in plate_map.table:
+        if name not in ("plate", "well", *frame.columns):
+            frame[name] = [known[well].get(name) for well in frame["well"]]
+    return replace(results, frame=frame, _amounts={})
+
+
 def _with_labels(path: Path) -> list[Path]:
     inside = sorted(one for one in (path / "labels").glob("*") if one.is_dir()) if (path / "labels").is_dir() else []
     return [path, *inside]

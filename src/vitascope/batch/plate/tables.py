@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,8 @@ from vitascope.stats.plate_quality import plate_quality
 
 PARQUET, WELLS, QUALITY, MAP = "results.parquet", "wells.csv", "plate_quality.csv", "plate_map.csv"
 ROWS_AT_ONCE = 100_000
+_INTERVAL_END = re.compile(r"_(?:low|high|lower|upper)(?=_|\Z)")
+"""Columns such as ``atp_low``: they move with their number, and say nothing of their own about the controls."""
 
 
 def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | None) -> None:
@@ -115,6 +118,18 @@ def number_columns(frame: pd.DataFrame) -> list[str]:
     ]
 
 
+def judged_columns(frame: pd.DataFrame) -> list[str]:
+    """Return the numbers that a plate is judged by: those measured, but for the ends of their intervals."""
+    numbers = number_columns(frame)
+    others = [name for name in numbers if not _INTERVAL_END.search(name)]
+
+    def is_end(name: str) -> bool:
+        stem = _INTERVAL_END.sub("", name)
+        return name not in others and any(one == stem or one.startswith(f"{stem}_") for one in others)
+
+    return [name for name in numbers if not is_end(name)]
+
+
 def by_well(frame: pd.DataFrame, column: str, how: str = "mean") -> pd.DataFrame:
     """Put the fields of each well together.
 
@@ -182,7 +197,7 @@ def quality_table(results: pd.DataFrame, rows: int, columns: int) -> pd.DataFram
         return pd.DataFrame()
     size = rows * columns if PLATE_SHAPES.get(rows * columns) == (rows, columns) else None
     found = []
-    for column in number_columns(results):
+    for column in judged_columns(results):
         table = by_well(results, column)
         table["role"] = table["role"].fillna("other").replace("", "other")
         found.append(plate_quality(table, column, by=("plate", "time"), size=size))

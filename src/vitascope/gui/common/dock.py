@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QProgressBar, QScrollArea, QVBoxLayout, QWidget
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from vitascope.gui.common.layout import scrolling
+from vitascope.gui.common.main_thread import MainThreadOnly
 from vitascope.gui.common.runner import Runner
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Dock(QWidget):  # type: ignore[misc]
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
         super().__init__()
         # napari hands out a stand-in whose layers are never identical to themselves.
-        self._viewer: Any = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._viewer: Any = MainThreadOnly(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self.runner = runner or Runner(activity=hasattr(self._viewer, "window"))
         self._open = True
         self._listening: list[tuple[Any, Callable[..., Any]]] = []
@@ -47,10 +49,30 @@ class Dock(QWidget):  # type: ignore[misc]
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock was closed: napari then takes the widget out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._open:
-            self.close_down()
+        if event.type() == QEvent.Type.ParentChange and self._open:
+            if self.parent() is None:
+                self.close_down()
+            else:
+                QTimer.singleShot(0, self._join_tabs)  # napari places it in its window after this
         handled: bool = super().event(event)
         return handled
+
+    def _join_tabs(self) -> None:
+        """Stand as a tab in front of another dock of ours: side by side or above each other, neither has room."""
+        window = self.window() if isalive(self) else None
+        mine = _frame_of(self)
+        if not self._open or mine is None or not isinstance(window, QMainWindow):
+            return
+        area = window.dockWidgetArea(mine)
+        for other in window.findChildren(Dock):
+            frame = _frame_of(other)
+            joined = frame is not None and frame in window.tabifiedDockWidgets(mine)
+            if other is self or frame is None or joined or frame.isFloating() or mine.isFloating():
+                continue
+            if other._open and frame.isVisibleTo(window) and window.dockWidgetArea(frame) == area:
+                window.tabifyDockWidget(frame, mine)
+                mine.raise_()
+                return
 
     def close_down(self) -> None:
         """Cancel the run, leave the viewer alone, and go."""
@@ -70,6 +92,14 @@ class Dock(QWidget):  # type: ignore[misc]
         layout.addWidget(area)
         self.setMinimumWidth(width_px)
         return area
+
+
+def _frame_of(widget: QWidget) -> QDockWidget | None:
+    """Return the frame that a dock stands in."""
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent
 
 
 def make_column() -> tuple[QWidget, QVBoxLayout]:

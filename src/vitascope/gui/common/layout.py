@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-LABEL_WIDTH_PX = 80
+LABEL_WIDTH_PX = 104
 EXPANDED, COLLAPSED = "▼", "▶"
 QWIDGETSIZE_MAX = 16777215
 """Qt's word for no limit, which its Python bindings do not have."""

@@ -20,16 +20,20 @@ from napari.qt.threading import create_worker
 from napari.utils.notifications import show_warning
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Signal
-from superqt.utils import GeneratorWorker
 
 from vitascope.core.errors import VitascopeError, describe
 from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
+from vitascope.gui.common.run_thread import RunWorker
+from vitascope.gui.common.whole_run import BAR_STEPS, WholeRun
 
 logger = logging.getLogger(__name__)
 
 LEAST_PAUSE_S = 0.05
 """Progress is shown this often at most, however fast the steps come."""
+
+CANCELLING = "Cancelling: the step under way is ended first."
+"""What docks say between the click on Cancel and the end: loading a model, say, cannot be cut short."""
 
 MakeSteps = Callable[[], ProgressGenerator[Any]]
 Work = Callable[[], Generator[Progress, None, "RunOutcome"]]
@@ -170,13 +174,13 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]
         super().cancel()
         self._on_cancel()
 
-    def show(self, progress: Progress, description: str) -> None:
-        """Show where the run stands; each stage fills the bar anew."""
-        if self.total != progress.total or self.n > progress.done:
-            self.reset(total=progress.total)
+    def show(self, share: float, description: str) -> None:
+        """Show how much of the whole run is done, 0 to 1."""
+        if share > 0 and self.total != BAR_STEPS:
+            self.reset(total=BAR_STEPS)
         if self.desc != f"{description}: ":
             self.set_description(description)
-        self.update(progress.done - self.n)
+        self.update(round(BAR_STEPS * share) - self.n)
 
 
 class Runner(QObject):  # type: ignore[misc]
@@ -207,9 +211,11 @@ class Runner(QObject):  # type: ignore[misc]
         self._cancelled, self._stopped = threading.Event(), threading.Event()
         self._drain: Generator[Progress, None, RunOutcome] | None = None
         self._bar: ActivityBar | None = None
-        self._time_left = TimeLeft()
+        self._time_left, self._whole = TimeLeft(), WholeRun()
+        self.share = 0.0
+        """How much of the run is done, 0 to 1, over all its stages."""
         self._warned: set[str] = set()
-        self.worker: GeneratorWorker[Any, Any, Any] | None = None
+        self.worker: RunWorker | None = None
 
     def another(self) -> Runner:
         """Make a runner of the same kind, for another part of the same dock."""
@@ -237,7 +243,7 @@ class Runner(QObject):  # type: ignore[misc]
             raise VitascopeError(f"'{Runner.busy.title}' is still running.", "Wait until it is done, or cancel it.")
         Runner.busy, self.title = self, title
         self._cancelled, self._stopped = threading.Event(), threading.Event()
-        self._time_left, self._warned = TimeLeft(), set()
+        self._time_left, self._whole, self._warned, self.share = TimeLeft(), WholeRun(), set(), 0.0
         self._drain = source = drain(make_steps, self._cancelled, self._stopped)
         # Making a bar lets other events through, clicks among them: the run is already known to be going.
         self._bar = ActivityBar(title, self.cancel) if self._activity else None
@@ -259,9 +265,9 @@ class Runner(QObject):  # type: ignore[misc]
         """Show where the run stands."""
         if not self.running:
             return
-        left = self._time_left(progress)
+        left, self.share = self._time_left(progress), self._whole(progress)
         if self._bar is not None:
-            self._bar.show(progress, f"{self.title}: {progress.stage}")
+            self._bar.show(self.share, f"{self.title}: {progress.stage}")
         # The bar lets other events through, the end of the run among them.
         if self.running:
             self.progressed.emit(progress, left)
@@ -296,7 +302,8 @@ class Runner(QObject):  # type: ignore[misc]
 
 def in_thread(runner: Runner, work: Work) -> None:
     """Do the work in a napari worker; the runner's methods are called back in the main thread."""
-    worker = create_worker(work, _worker_class=GeneratorWorker, _start_thread=False)
+    worker = create_worker(work, _worker_class=RunWorker, _start_thread=False)
+    worker.cancel = runner.cancel
     worker.yielded.connect(runner.on_step)
     worker.warned.connect(runner.on_warning)
     worker.returned.connect(runner.on_end)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout
 
 from vitascope.batch.plate.image_quality import NUMBERS
 from vitascope.batch.plate.journal import has_journal
-from vitascope.batch.plate.results import PlateResults, open_plate_results, quality_results, with_quality
+from vitascope.batch.plate.results import PlateResults, open_plate_results, quality_results, with_map, with_quality
 from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
@@ -20,6 +20,7 @@ from vitascope.gui.common.layout import make_note, make_title, scrolling
 from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
+from vitascope.gui.plate.field_bar import FieldBar
 from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_export import PlateExportButton
 from vitascope.gui.plate.plate_map_box import PlateMapBox
@@ -29,6 +30,7 @@ from vitascope.gui.plate.quality_box import QualityBox
 from vitascope.gui.plate.thumbnail_box import ThumbnailBox
 from vitascope.gui.plate.well_view import RESULTS, WellView
 from vitascope.io.plates.plate import Plate
+from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -60,6 +62,8 @@ class PlateDock(Dock):
         self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._guarded(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
+        self.fields = FieldBar()
+        self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
         self._looked: dict[str, pd.DataFrame] = {}
@@ -99,6 +103,7 @@ class PlateDock(Dock):
         column.addWidget(self.input)
         column.addLayout(buttons)
         column.addWidget(self.tabs, 1)
+        column.addWidget(self.fields)
         column.addWidget(self.note)
         self.note.hide()
         self.setMinimumWidth(WIDTH_PX)
@@ -113,7 +118,9 @@ class PlateDock(Dock):
         self.add_button.clicked.connect(lambda: self._ask_results(True))
         self.run.began.connect(self._run_began)
         self.run.progressed.connect(self._look_again)
-        self.run.ended.connect(lambda: self._look_again(at_once=True))
+        self.run.ended.connect(self._run_ended)
+        self.run.previewed.connect(self._show_previewed)
+        self.fields.chosen.connect(lambda image: self.view.open(image, *self._of_fields))
         self.export_button.spoke.connect(self._say)
         for runner in self._others():
             self.destroyed.connect(runner.cancel)
@@ -134,6 +141,7 @@ class PlateDock(Dock):
             runner.cancel()
         self.view.close()
         self.thumbs.stop()
+        self.run.forget_preview()
         super().close_down()
 
     # -- plate, map, results ----------------------------------------------------------------------------------------
@@ -171,6 +179,8 @@ class PlateDock(Dock):
             self._say(str(error))
             return
         self._say("")
+        if self.results:
+            self._show_results(self.results)
 
     def _ask_results(self, beside: bool) -> None:
         name = getexistingdirectory(self, "Open the results of a plate")
@@ -202,7 +212,10 @@ class PlateDock(Dock):
             self.map.load(results.folder / MAP, came_with=self.input.value())
 
     def _show_results(self, results: list[PlateResults]) -> None:
-        self.results = results
+        """Show results; those of the plate that is open with the map that stands in the dock, loaded when it may."""
+        plate, plate_map = self.input.value(), self.map.value_or_none()
+        mine = plate.name if plate is not None else next((one.name for one in results), "")
+        self.results = results = [with_map(one, plate_map) if one.name == mine else one for one in results]
         known = self._looked
         self.heat.set_results([with_quality(one, known[one.name]) if one.name in known else one for one in results])
         self.quality.set_results([one for one in results if has_journal(one.folder)])
@@ -237,6 +250,20 @@ class PlateDock(Dock):
         if len(found.frame):
             others = [one for one in self.results if has_journal(one.folder) and one.folder != self._out]
             self._show_results([*others, found])
+            self.run.wells.show_progress(found)
+
+    def _run_ended(self) -> None:
+        """Bring the answer to the front: the task's main number, well by well."""
+        self._look_again(at_once=True)
+        headline = find_task(self.run.task.currentData()).headline
+        if any(headline in one.number_columns() for one in self.results):
+            self.heat.choose(headline)
+            self.tabs.setCurrentWidget(self.heat)
+
+    def _show_previewed(self, results: PlateResults, names: dict[str, str]) -> None:
+        plate = self.input.value()
+        self.fields.show_well("", ())
+        self.view.open_beside(list(names), list(names.values()), plate, results)
 
     # -- wells ------------------------------------------------------------------------------------------------------
 
@@ -256,7 +283,7 @@ class PlateDock(Dock):
         if not images and plate is not None:
             self._open_site(plate, well)
         elif images:
-            self.view.open(images[0], plate, results if has_journal(results.folder) else None)
+            self._open_images(well, images, plate, results if has_journal(results.folder) else None)
 
     def _open_thumb(self, well: Well) -> None:
         plate = self.input.value()
@@ -265,11 +292,16 @@ class PlateDock(Dock):
         mine = [one for one in self.results if self._plates.get(one.folder) is plate or one.name == plate.name]
         mine = [one for one in mine if has_journal(one.folder)]
         if mine and mine[-1].images(well):
-            self.view.open(mine[-1].images(well)[0], plate, mine[-1])
+            self._open_images(well, mine[-1].images(well), plate, mine[-1])
         else:
             self._open_site(plate, well)
 
     def _open_site(self, plate: Plate, well: Well) -> None:
         sites = plate.in_well(well)
         if sites:
-            self.view.open(sites[0].id, plate, None)
+            self._open_images(well, [site.id for site in sites], plate, None)
+
+    def _open_images(self, well: Well, images: list[str], plate: Plate | None, results: PlateResults | None) -> None:
+        self._of_fields = plate, results
+        self.fields.show_well(str(well), images)
+        self.view.open(images[0], plate, results)

@@ -20,8 +20,9 @@ from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import check_before, in_full
+from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot
@@ -208,6 +209,7 @@ class TaskDock(Dock):
             self.runner.cancel()
             self.run_button.setText("Cancelling …")
             self.run_button.setEnabled(False)
+            self.status.setText(CANCELLING)
             return
         self.input.commit()
         self.run()
@@ -227,7 +229,11 @@ class TaskDock(Dock):
         def steps() -> ProgressGenerator[FinishedRun]:
             yield Progress(0, 1, "Starting")
             images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
-            result = yield from spec.start(images, params)
+            run = spec.start(
+                images, params
+            )  # the libraries are loaded here: the last moment to cancel before the model
+            yield Progress(0, 1, "Loading the model")
+            result = yield from run
             return FinishedRun(spec, snapshots, images, result, opened_from)
 
         self._start(steps, self._show_run, self._show_failure, f"{self.spec.title}: {frame.name}")
@@ -274,8 +280,7 @@ class TaskDock(Dock):
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if not self._open:
             return
-        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
-        self.bar.setValue(progress.done)
+        show_share(self.bar, self.runner.share)
         if not self.runner.cancelling:
             self.status.setText(in_words(progress, seconds_left))
 

@@ -36,7 +36,8 @@ from vitascope.gui.common.layout import (
     make_note,
     make_title,
 )
-from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
+from vitascope.gui.common.runner import CANCELLING, Launch, Runner, RunOutcome, in_background, in_words
+from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.run.model_box import ModelBox, metric_text
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
@@ -228,6 +229,7 @@ class TrainDock(Dock):
             self.runner.cancel()
             self.train_button.setText("Pausing …")
             self.train_button.setEnabled(False)
+            self.status.setText(CANCELLING.replace("Cancelling", "Pausing"))
             return
         self.train()
 
@@ -326,9 +328,9 @@ class TrainDock(Dock):
             if progress.preview or self.plots.start_picture is None:
                 self.plots.show_progress(progress)
                 self._show_figure(progress)
-        self.bar.setRange(0, progress.total if progress.total > 1 else 0)
-        self.bar.setValue(progress.done)
-        self.status.setText(in_words(progress, seconds_left))
+        show_share(self.bar, self.runner.share)
+        if not self.runner.cancelling:
+            self.status.setText(in_words(progress, seconds_left))
         self.status.show()
 
     def _show_figure(self, progress: EpochProgress) -> None:

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from napari.utils.colormaps import ensure_colormap
 from qtpy.compat import getsavefilename
-from qtpy.QtCore import QBuffer, QIODevice, QPoint, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QPainter
+from qtpy.QtCore import QBuffer, QIODevice, QPoint, QRectF, QSize, Signal
+from qtpy.QtGui import QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
@@ -22,11 +21,11 @@ from vitascope.core.formatting import quantity_text
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.plate.heatmap import Legend, colour_amounts, colour_kinds, fade, kind_colours, limits
+from vitascope.gui.plate.legend_bar import LegendBar
 from vitascope.gui.plate.plate_view import PlateView
 from vitascope.io.atomic import atomic_write
 
 COLORMAP = "viridis"
-LEGEND_PX = 34
 HOW_TEXT = {"mean": "Mean over fields", "median": "Median over fields", "cv_percent": "CV over fields (%)"}
 
 
@@ -37,54 +36,6 @@ class Panel:
     results: PlateResults
     time: str
     grid: PlateView
-
-
-class LegendBar(QWidget):  # type: ignore[misc]
-    """What the colours stand for, with a unit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.legend, self.title = Legend(), ""
-        self.setMinimumHeight(LEGEND_PX)
-
-    def show_legend(self, legend: Legend, title: str) -> None:
-        """Show another legend."""
-        self.legend, self.title = legend, title
-        self.setAccessibleName(title)
-        self.update()
-
-    def paintEvent(self, event: object) -> None:  # noqa: N802, Qt's name
-        """Draw it."""
-        painter = QPainter(self)
-        self.draw(painter, self.size())
-        painter.end()
-
-    def draw(self, painter: QPainter, size: QSize) -> None:
-        """Draw with any painter."""
-        painter.setPen(self.palette().windowText().color())
-        font = painter.font()
-        font.setPixelSize(11)
-        painter.setFont(font)
-        if self.legend.kinds is not None:
-            self._draw_kinds(painter, size)
-            return
-        width = max(40, size.width() - 140)
-        colours = ensure_colormap(self.legend.colormap or COLORMAP).map([i / 63 for i in range(64)])
-        for i, (r, g, b, _) in enumerate(colours.tolist()):
-            painter.fillRect(QRectF(70 + width * i / 64, 2, width / 64 + 1, 12), QColor.fromRgbF(r, g, b))
-        painter.drawText(QRectF(0, 0, 66, 16), int(Qt.AlignmentFlag.AlignRight), f"{self.legend.low:.4g}")
-        painter.drawText(QRectF(74 + width, 0, 66, 16), int(Qt.AlignmentFlag.AlignLeft), f"{self.legend.high:.4g}")
-        painter.drawText(QRectF(0, 16, size.width(), 16), int(Qt.AlignmentFlag.AlignCenter), self.title)
-
-    def _draw_kinds(self, painter: QPainter, size: QSize) -> None:
-        left = 4.0
-        for name, colour in (self.legend.kinds or {}).items():
-            painter.fillRect(QRectF(left, 3, 10, 10), QColor(colour))
-            wide = painter.fontMetrics().horizontalAdvance(name)
-            painter.drawText(QRectF(left + 14, 0, wide + 4, 16), int(Qt.AlignmentFlag.AlignLeft), name)
-            left += wide + 28
-            if left > size.width():
-                break
 
 
 class HeatmapBox(QWidget):  # type: ignore[misc]
@@ -102,6 +53,8 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         self.robust.setToolTip("Colours run from the 1st to the 99th percentile of all wells shown.")
         self.robust.setChecked(True)
         self.legend = LegendBar()
+        self.whole = QCheckBox("Whole plate")
+        self.whole.setToolTip("Show wells without images too; else the wells in use fill the space.")
         self.note = make_note()
         self.note.setText("Open a plate's results, or run a plate: its numbers show here, well by well.")
         self._lay_out()
@@ -110,6 +63,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         for box in (self.column, self.how, self.flag):
             box.currentIndexChanged.connect(self.redraw)
         self.robust.toggled.connect(self.redraw)
+        self.whole.toggled.connect(self.redraw)
 
     def _lay_out(self) -> None:
         form = make_form()
@@ -130,7 +84,10 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addLayout(form)
-        column.addWidget(self.robust)
+        ticks = QHBoxLayout()
+        ticks.addWidget(self.robust)
+        ticks.addWidget(self.whole)
+        column.addLayout(ticks)
         column.addWidget(self.note)
         column.addLayout(self.grids, 1)
         column.addWidget(self.legend)
@@ -246,7 +203,9 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
                 for one, panel in zip(kinds, self.panels, strict=True)
             ]
         flag = self.flag.currentData() or ""
+        used = set().union(*(panel.results.with_flag("") for panel in self.panels))
         for panel, rgba in zip(self.panels, colours, strict=True):
+            panel.grid.fill_with(() if self.whole.isChecked() else used)
             panel.grid.set_colours(fade(rgba, panel.results.with_flag(flag, panel.time)) if flag else rgba)
         said = quantity_text(name) if legend.kinds is not None or how == "mean" else f"{quantity_text(name)}, {how}"
         self.legend.show_legend(legend, said)
@@ -311,7 +270,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         right = max(panel.grid.geometry().right() for panel in self.panels)
         bottom = max(panel.grid.geometry().bottom() for panel in self.panels)
         corner = self._corner()
-        return QSize(right - corner.x() + 8, bottom - corner.y() + LEGEND_PX + 8)
+        return QSize(right - corner.x() + 8, bottom - corner.y() + self.legend.height() + 8)
 
     def _corner(self) -> QPoint:
         return QPoint(
@@ -325,8 +284,9 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
             painter.translate(panel.grid.pos() - corner)
             panel.grid.draw(painter, panel.grid.size(), vector)
             painter.restore()
-        painter.translate(0, extent.height() - LEGEND_PX)
-        self.legend.draw(painter, QSize(extent.width(), LEGEND_PX))
+        below = self.legend.height()
+        painter.translate(0, extent.height() - below)
+        self.legend.draw(painter, QSize(extent.width(), below))
 
     def _csv(self) -> bytes:
         name, how = self.column.currentData(), self.how.currentData()

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class PlateExportButton(QPushButton):  # type: ignore[misc]
     def _ask_or_cancel(self) -> None:
         if self.runner.running:
             self.runner.cancel()
+            self.spoke.emit(CANCELLING)
         elif self._plate is not None:
             name, _ = getsavefilename(self, "Save the plate as OME-Zarr", f"{self._plate.name}.zarr")
             if name:
@@ -74,7 +75,8 @@ class PlateExportButton(QPushButton):  # type: ignore[misc]
             self.spoke.emit(str(error))
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
-        self.spoke.emit(in_words(progress, seconds_left))
+        if not self.runner.cancelling:
+            self.spoke.emit(in_words(progress, seconds_left))
 
     def _ended(self, outcome: RunOutcome) -> None:
         self.setText(TITLE)

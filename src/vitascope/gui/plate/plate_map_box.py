@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBox
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note
-from vitascope.gui.plate.heatmap import colour_kinds, kind_colours
+from vitascope.gui.plate.heatmap import Legend, colour_kinds, kind_colours
+from vitascope.gui.plate.legend_bar import LegendBar
 from vitascope.gui.plate.plate_view import PlateView
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
@@ -44,7 +45,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         """The plate whose folder or results the map was found in."""
         self.grid = PlateView(self._describe, several=True)
         self.editors: dict[str, QWidget] = {}
-        self.show_by = QComboBox()
+        self.show_by, self.legend = QComboBox(), LegendBar()
         self.apply, self.clear_wells = QPushButton("Put into chosen wells"), QPushButton("Empty chosen wells")
         self.load_button, self.save_button = QPushButton("Load …"), QPushButton("Save …")
         self.note = make_note()
@@ -80,6 +81,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         column.addLayout(files)
         self.grid.setMinimumHeight(LEAST_GRID_PX)
         column.addWidget(self.grid, 1)
+        column.addWidget(self.legend)
         column.addLayout(form)
         column.addLayout(buttons)
         column.addWidget(self.note)
@@ -200,13 +202,17 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         name = self.show_by.currentData()
         kinds = {well: row.get(name, "") for well, row in self._rows.items()}
         kinds = {well: kind for well, kind in kinds.items() if well.row < shape[0] and well.column < shape[1]}
-        rgba = colour_kinds(kinds, shape, kind_colours([kinds]))
+        colours = kind_colours([kinds])
+        rgba = colour_kinds(kinds, shape, colours)
+        self.legend.show_legend(Legend(kinds=colours), str(self.show_by.currentText()))
+        self.legend.setVisible(bool(colours))
         if self._plate is not None:
             imaged = np.zeros(shape, bool)
             for well in self._plate.wells:
                 imaged[well.row, well.column] = True
             rgba[(rgba[..., 3] == 0) & imaged] = (128, 128, 128, 110)
         self.grid.set_colours(rgba)
+        self.grid.fill_with({*self._plate.wells, *self._rows} if self._plate is not None else ())
 
     def _describe(self, well: Well) -> str:
         row = self._rows.get(well, {})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLineEdit,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -24,15 +24,19 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.results import PlateResults, open_plate_results
 from vitascope.batch.plate.run import PlateReport, run_plate
 from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import ParameterError, VitascopeError
+from vitascope.core.formatting import number_text, quantity_text
 from vitascope.core.paths import SAMPLES, cache
 from vitascope.core.progress import Progress
+from vitascope.gui.common.dock import make_bar
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, scrolling
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.layout import RUN_STYLE, Collapsible, add_row, make_form, make_note, scrolling
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.plate.plate_command import plate_command, plate_python
+from vitascope.gui.plate.well_choice import WellChoice
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.io.atomic import check_writable
 from vitascope.io.plates.plate import Plate
@@ -41,6 +45,7 @@ from vitascope.tasks.registry import TASKS, find_task
 
 HIDDEN = ("model", "device", "planes", "channel", "threads")
 MOST_WORKERS = 64
+RUN, PREVIEW = "Run the plate", "Preview controls"
 
 
 class PlateRunBox(QWidget):  # type: ignore[misc]
@@ -51,6 +56,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
 
     progressed = Signal()
     ended = Signal()
+    previewed = Signal(object, object)
+    """Results of a preview, and the name of each image in it."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()
@@ -58,13 +65,17 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self._plate: Plate | None = None
         self._pattern: str | None = None
         self._planes: str | None = None
+        self._previewing = False
+        self.plate_map: PlateMap | None = None
         self.task, self.out, self.browse = QComboBox(), QLineEdit(), QPushButton("…")
         self.workers, self.scheduler = QSpinBox(), QLineEdit()
         self.channel, self.pixel_size = QLineEdit(), QLineEdit()
         self.redo = QCheckBox("Run again what failed or was incomplete")
         self.map_note, self.copy_button = make_note(), QPushButton("Copy as command")
         self.python_button = QPushButton("Copy as Python")
-        self.run_button, self.bar, self.status = QPushButton("Run the plate"), QProgressBar(), make_note()
+        self.run_button, self.bar, self.status = QPushButton(RUN), make_bar(), make_note()
+        self.wells, self.preview_button = WellChoice(), QPushButton(PREVIEW)
+        self._previewed: tuple[tempfile.TemporaryDirectory[str], dict[str, str]] | None = None
         self.model: ModelBox
         self.settings: ParamsForm
         self._lay_out()
@@ -74,6 +85,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.task.currentIndexChanged.connect(self._task_changed)
         self.browse.clicked.connect(self._ask_folder)
         self.run_button.clicked.connect(self._run_or_cancel)
+        self.preview_button.clicked.connect(self.preview)
+        self.wells.grid.chosen.connect(self._show_preview)
         self.copy_button.clicked.connect(self.copy_command)
         self.python_button.clicked.connect(self.copy_python)
         self.runner.progressed.connect(self._show_progress)
@@ -102,9 +115,6 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         add_row(more, "Workers", self.workers, "Processes of their own on this machine; 0 computes in this window.")
         add_row(more, "Cluster", self.scheduler, "Address of a dask scheduler; its workers are used instead.")
         self.fold = Collapsible("Who computes", more)
-        self.bar.setTextVisible(False)
-        self.bar.setMaximumHeight(8)
-        self.bar.hide()
         self.inside, choices = QVBoxLayout(), QWidget()
         above = QVBoxLayout(choices)
         above.setContentsMargins(0, 4, 0, 0)
@@ -116,13 +126,24 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(scrolling(choices), 1)
+        column.addWidget(self.wells)
         self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
         self.python_button.setToolTip("Copy a script that does the same.")
         copies = QHBoxLayout()
         copies.addWidget(self.python_button)
         copies.addWidget(self.copy_button)
-        for part in (self.map_note, self.run_button, self.bar, self.status):
+        self.run_button.setStyleSheet(RUN_STYLE)
+        self.preview_button.setToolTip(
+            "Runs one field of a negative and a positive control, or of the wells in a frame drawn on the plate, "
+            "and shows them side by side; nothing is kept."
+        )
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.preview_button, 1)
+        column.addWidget(self.map_note)
+        column.addLayout(buttons)
+        for part in (self.bar, self.status):
             column.addWidget(part)
         column.addLayout(copies)
 
@@ -143,6 +164,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self._plate, self._pattern, self._planes = plate, pattern, planes
         if plate is not None and not self.runner.running:
             self.out.setText(str(proposed_folder(plate)))
+        if not self.runner.running:
+            self.wells.set_plate(plate)
         self._refresh()
 
     def set_map(self, plate_map: PlateMap | None) -> None:
@@ -150,6 +173,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.plate_map = plate_map
         known = "No plate map: the tables will not say what is in the wells (tab Map)."
         self.map_note.setText(known if plate_map is None else f"With the plate map of {len(plate_map.table)} wells.")
+        self._show_preview()
 
     def _ask_folder(self) -> None:
         name = getexistingdirectory(self, "Folder for the results")
@@ -161,10 +185,20 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.run_button.setEnabled(self._plate is not None)
             self.copy_button.setEnabled(self._plate is not None)
             self.python_button.setEnabled(self._plate is not None)
+            self._show_preview()
             if self._plate is None:
                 self.status.setText("Open a plate first.")
             elif self.status.text() == "Open a plate first.":
                 self.status.setText("")
+
+    def _show_preview(self, *_: object) -> None:
+        """Say on its button which wells a preview would take."""
+        wells = list(self.wells.to_preview(self.plate_map))
+        self.preview_button.setText(f"Preview {', '.join(map(str, wells))}" if wells else PREVIEW)
+        self.preview_button.setEnabled(self._plate is not None and bool(wells) and not self.runner.running)
+        here = "Draw a frame over wells to preview them."
+        no_controls = "Name a negative and a positive control in the map, or draw a frame over wells, to preview them."
+        self.wells.note.setText(here if wells else no_controls)
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -240,6 +274,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.runner.cancel()
             self.run_button.setText("Cancelling …")
             self.run_button.setEnabled(False)
+            self.status.setText(CANCELLING)
             return
         self.run()
 
@@ -247,30 +282,67 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         """Start; a problem is said in a sentence."""
         try:
             job = self.job()
-            self.run_button.setText("Cancel")
-            self.bar.setRange(0, 0)
-            self.bar.show()
-            self.status.setText("Starting")
+            self._lock()
             self.began.emit(job.out)
             self.runner.start(f"{job.spec.title}: {job.plate.name}", lambda: run_plate(job))
         except VitascopeError as error:
             self._unlock()
             self.status.setText(str(error))
 
+    def preview(self) -> None:
+        """Run the first image of some wells into a folder that goes again."""
+        names = self.wells.to_preview(self.plate_map)
+        try:
+            job = self.job()
+            sites = {job.plate.in_well(well)[0]: name for well, name in names.items()}
+            self.forget_preview()
+            folder = tempfile.TemporaryDirectory(prefix="vitascope-", ignore_cleanup_errors=True)
+            some = replace(
+                job, plate=replace(job.plate, sites=tuple(sites)), out=Path(folder.name), workers=None, scheduler=None
+            )
+            self._previewed = folder, {site.id: name for site, name in sites.items()}
+            self._previewing = True
+            self._lock()
+            self.runner.start(f"Preview: {job.plate.name}", lambda: run_plate(some))
+        except VitascopeError as error:
+            self._previewing = False
+            self._unlock()
+            self.status.setText(str(error))
+
+    def forget_preview(self) -> None:
+        """Let the files of the last preview go."""
+        if self._previewed is not None:
+            self._previewed[0].cleanup()
+            self._previewed = None
+
+    def _lock(self) -> None:
+        self.run_button.setText("Cancel")
+        self.preview_button.setEnabled(False)
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self.status.setText("Starting")
+
     def _unlock(self) -> None:
         self.bar.hide()
-        self.run_button.setText("Run the plate")
+        self.run_button.setText(RUN)
         self.run_button.setEnabled(self._plate is not None)
+        self._show_preview()
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
+        # images done of all: that is the whole run
         self.bar.setRange(0, progress.total)
         self.bar.setValue(progress.done)
         if not self.runner.cancelling:
             self.status.setText(in_words(progress, seconds_left))
-        self.progressed.emit()
+        if not self._previewing:
+            self.progressed.emit()
 
     def _ended(self, outcome: RunOutcome) -> None:
         self._unlock()
+        if self._previewing:
+            self._previewing = False
+            self._preview_ended(outcome)
+            return
         if outcome.kind == "done":
             self.status.setText(said(outcome.value))
         elif outcome.kind == "cancelled":
@@ -278,6 +350,28 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         else:
             self.status.setText(f"{outcome.message} {outcome.hint}".strip())
         self.ended.emit()
+
+    def _preview_ended(self, outcome: RunOutcome) -> None:
+        if self._previewed is None or outcome.kind != "done":
+            self.status.setText(f"{outcome.message} {outcome.hint}".strip() or "Cancelled.")
+            return
+        folder, names = self._previewed
+        results = open_plate_results(folder.name)
+        headline = find_task(self.task.currentData()).headline
+        self.status.setText("Preview, not kept: " + "; ".join(previewed_texts(results, names, headline)) + ".")
+        self.previewed.emit(results, names)
+
+
+def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: str) -> list[str]:
+    """Say what a preview gave: the main number of each image, or how it ended."""
+    told = []
+    rows = {row["image"]: row for row in results.frame.to_dict("records")}
+    for image, name in names.items():
+        row = rows[image]
+        value = row.get(headline)
+        known = isinstance(value, float | int) and not math.isnan(value)
+        told.append(f"{name}: {quantity_text(headline)} {number_text(value)}" if known else f"{name}: {row['status']}")
+    return told
 
 
 def proposed_folder(plate: Plate) -> Path:

@@ -43,6 +43,7 @@ class PlateView(QWidget):  # type: ignore[misc]
         self.current: Well | None = None
         self.wells: set[Well] = set()
         self._rgba: NDArray[np.uint8] = np.zeros((8, 12, 4), np.uint8)
+        self._filled: frozenset[Well] = frozenset()
         self._from: QPoint | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -53,6 +54,24 @@ class PlateView(QWidget):  # type: ignore[misc]
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self._rgba.shape[0], self._rgba.shape[1]
+
+    @property
+    def window(self) -> tuple[range, range]:
+        """Rows and columns that are drawn: all, or those that hold the wells in use."""
+        rows, columns = self.shape
+        inside = [well for well in self._filled if well.row < rows and well.column < columns]
+        if not inside:
+            return range(rows), range(columns)
+        down, across = [well.row for well in inside], [well.column for well in inside]
+        return range(min(down), max(down) + 1), range(min(across), max(across) + 1)
+
+    def fill_with(self, wells: Iterable[Well]) -> None:
+        """Let these wells fill the space: rows and columns beyond them are not drawn; none brings all back."""
+        filled = frozenset(wells)
+        if filled != self._filled:
+            self._filled = filled
+            self.updateGeometry()
+            self.update()
 
     def set_colours(self, rgba: NDArray[np.uint8]) -> None:
         """Show colours.
@@ -79,21 +98,21 @@ class PlateView(QWidget):  # type: ignore[misc]
 
     def sizeHint(self) -> QSize:  # noqa: N802, Qt's name
         """Ask for wells large enough to be hit."""
-        rows, columns = self.shape
-        side = max(6, min(24, 480 // columns))
-        return QSize(MARGIN_PX + side * columns, 2 * MARGIN_PX + side * rows)
+        rows, columns = self.window
+        side = max(6, min(24, 480 // len(columns)))
+        return QSize(MARGIN_PX + side * len(columns), 2 * MARGIN_PX + side * len(rows))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802, Qt's name
         """Allow wells of three pixels."""
-        rows, columns = self.shape
-        return QSize(MARGIN_PX + 3 * columns, 2 * MARGIN_PX + 3 * rows)
+        rows, columns = self.window
+        return QSize(MARGIN_PX + 3 * len(columns), 2 * MARGIN_PX + 3 * len(rows))
 
     def _layout(self, size: QSize) -> tuple[float, float, float]:
-        """Return the side of a well and the upper left corner of A01."""
-        rows, columns = self.shape
+        """Return the side of a well, and where the upper left corner of A01 lies or would lie."""
+        rows, columns = self.window
         top = float(MARGIN_PX * (2 if self.title else 1))
-        side = max(1.0, min((size.width() - MARGIN_PX) / columns, (size.height() - top) / rows))
-        return side, float(MARGIN_PX), top
+        side = max(1.0, min((size.width() - MARGIN_PX) / len(columns), (size.height() - top) / len(rows)))
+        return side, MARGIN_PX - side * columns.start, top - side * rows.start
 
     def paintEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
         """Draw the plate."""
@@ -118,49 +137,53 @@ class PlateView(QWidget):  # type: ignore[misc]
             painter.drawRect(QRectF(left + well.column * side, top + well.row * side, side - gap, side - gap))
 
     def _draw_cells(self, painter: QPainter, size: QSize, gap: float) -> None:
-        rows, columns = self.shape
+        rows, columns = self.window
         side, left, top = self._layout(size)
-        for row in range(rows):
-            for column in range(columns):
+        for row in rows:
+            for column in columns:
                 r, g, b, a = self._rgba[row, column].tolist()
                 cell = QRectF(left + column * side, top + row * side, side - gap, side - gap)
                 painter.fillRect(cell, QColor(r, g, b, a) if a else EMPTY)
 
     def _draw_image(self, painter: QPainter, size: QSize, gap: float) -> None:
         """Draw all wells as the pixels of one picture, and lines between them: 1536 wells at once."""
-        rows, columns = self.shape
+        rows, columns = self.window
         side, left, top = self._layout(size)
-        shown = np.where(self._rgba[..., 3:] > 0, self._rgba, np.array(EMPTY.getRgb(), np.uint8))
+        cut = self._rgba[rows.start : rows.stop, columns.start : columns.stop]
+        shown = np.where(cut[..., 3:] > 0, cut, np.array(EMPTY.getRgb(), np.uint8))
         shown = np.ascontiguousarray(shown, np.uint8)
-        image = QImage(shown.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888)
-        painter.drawImage(QRectF(left, top, columns * side, rows * side), image)
+        wide, high = len(columns), len(rows)
+        image = QImage(shown.data, wide, high, 4 * wide, QImage.Format.Format_RGBA8888)
+        frame = QRectF(left + columns.start * side, top + rows.start * side, wide * side, high * side)
+        painter.drawImage(frame, image)
         if gap:
             painter.setPen(QPen(self.palette().window().color(), gap))
-            for column in range(columns + 1):
+            for column in range(columns.start, columns.stop + 1):
                 x = left + column * side - 0.5
-                painter.drawLine(QLineF(x, top, x, top + rows * side))
-            for row in range(rows + 1):
+                painter.drawLine(QLineF(x, frame.top(), x, frame.bottom()))
+            for row in range(rows.start, rows.stop + 1):
                 y = top + row * side - 0.5
-                painter.drawLine(QLineF(left, y, left + columns * side, y))
+                painter.drawLine(QLineF(frame.left(), y, frame.right(), y))
 
     def _draw_labels(self, painter: QPainter, size: QSize) -> None:
-        rows, columns = self.shape
+        rows, columns = self.window
         side, left, top = self._layout(size)
+        above = top + rows.start * side - MARGIN_PX
         painter.setPen(self.palette().windowText().color())
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
         every = 1 if side >= 14 else 2 if side >= 8 else 4
         centre = int(Qt.AlignmentFlag.AlignCenter)
-        for column in range(0, columns, every):
-            box = QRectF(left + column * side, top - MARGIN_PX, side * every, MARGIN_PX)
+        for column in columns[::every]:
+            box = QRectF(left + column * side, above, side * every, MARGIN_PX)
             painter.drawText(box, centre if every == 1 else int(Qt.AlignmentFlag.AlignVCenter), str(column + 1))
-        for row in range(0, rows, every):
+        for row in rows[::every]:
             box = QRectF(0, top + row * side, MARGIN_PX - 2, max(side, 12))
             painter.drawText(box, centre, str(Well(row, 0))[:-2])
         if self.title:
             painter.drawText(
-                QRectF(left, 0, size.width() - left, MARGIN_PX), int(Qt.AlignmentFlag.AlignLeft), self.title
+                QRectF(MARGIN_PX, 0, size.width() - MARGIN_PX, MARGIN_PX), int(Qt.AlignmentFlag.AlignLeft), self.title
             )
 
     # -- mouse and keys ---------------------------------------------------------------------------------------------
@@ -169,8 +192,8 @@ class PlateView(QWidget):  # type: ignore[misc]
         """Return the well at a place of the widget."""
         side, left, top = self._layout(self.size())
         column, row = int((position.x() - left) // side), int((position.y() - top) // side)
-        rows, columns = self.shape
-        return Well(row, column) if 0 <= row < rows and 0 <= column < columns else None
+        rows, columns = self.window
+        return Well(row, column) if row in rows and column in columns else None
 
     def mousePressEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
         """Begin a click or a frame."""
@@ -208,9 +231,11 @@ class PlateView(QWidget):  # type: ignore[misc]
         if step is None:
             super().keyPressEvent(event)
             return
-        rows, columns = self.shape
-        here = self.current or Well(0, 0)
-        self._go(Well((here.row + step[0]) % rows, (here.column + step[1]) % columns))
+        rows, columns = self.window
+        here = self.current or Well(rows.start, columns.start)
+        row = (here.row - rows.start + step[0]) % len(rows)
+        column = (here.column - columns.start + step[1]) % len(columns)
+        self._go(Well(rows.start + row, columns.start + column))
 
     def _go(self, well: Well) -> None:
         self.set_current(well)
@@ -219,11 +244,11 @@ class PlateView(QWidget):  # type: ignore[misc]
     def _framed(self, start: QPoint, end: QPoint) -> set[Well]:
         side, left, top = self._layout(self.size())
         frame = QRect(start, end).normalized()
-        rows, columns = self.shape
+        rows, columns = self.window
         first_row, last_row = (int((y - top) // side) for y in (frame.top(), frame.bottom()))
         first, last = (int((x - left) // side) for x in (frame.left(), frame.right()))
         return {
             Well(row, column)
-            for row in range(max(0, first_row), min(rows - 1, last_row) + 1)
-            for column in range(max(0, first), min(columns - 1, last) + 1)
+            for row in range(max(rows.start, first_row), min(rows.stop - 1, last_row) + 1)
+            for column in range(max(columns.start, first), min(columns.stop - 1, last) + 1)
         }

@@ -15,22 +15,23 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note, narrow
-from vitascope.gui.common.runner import Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
 
 COLUMNS = {
-    "z_prime": ("Z'", "1 - 3 (s+ + s-) / |m+ - m-|: above 0.5 is a good assay."),
-    "robust_z_prime": ("Robust Z'", "The same with median and MAD: outliers count less."),
-    "ssmd": ("SSMD", "Difference of the controls in units of their spread."),
-    "signal_to_background": ("S/B", "Higher control over the lower one."),
-    "cv_negative_percent": ("CV - (%)", "Spread of the negative controls."),
-    "cv_positive_percent": ("CV + (%)", "Spread of the positive controls."),
-    "edge_percent": ("Edge (%)", "Outermost wells against the inner ones."),
-    "edge_p": ("Edge p", "Chance of such an edge effect on a plate without one."),
-    "row_p": ("Row p", "Chance of such differences between rows on a plate without them."),
-    "column_p": ("Column p", "Chance of such differences between columns on a plate without them."),
-    "n_missing": ("Missing", "Wells without a number."),
+    "z_prime": ("Z'", "higher: above 0.5", "1 - 3 (s+ + s-) / |m+ - m-|: above 0.5 is a good assay."),
+    "robust_z_prime": ("Robust Z'", "higher: above 0.5", "The same with median and MAD: outliers count less."),
+    "ssmd": ("SSMD", "far from 0: beyond ±3", "Difference of the controls in units of their spread."),
+    "signal_to_background": ("S/B", "higher", "Higher control over the lower one."),
+    "cv_negative_percent": ("CV of negative (%)", "lower: below 20", "Spread of the negative controls."),
+    "cv_positive_percent": ("CV of positive (%)", "lower: below 20", "Spread of the positive controls."),
+    "edge_percent": ("Edge (%)", "near 0", "Outermost wells against the inner ones."),
+    "edge_p": ("Edge p", "above 0.05", "Chance of such an edge effect on a plate without one."),
+    "row_p": ("Row p", "above 0.05", "Chance of such differences between rows on a plate without them."),
+    "column_p": ("Column p", "above 0.05", "Chance of such differences between columns on a plate without them."),
+    "n_missing": ("Missing wells", "0", "Wells without a number."),
 }
+"""Heading, which way is good, and what it is."""
 
 
 LOOK = "Look at focus and exposure"
@@ -90,6 +91,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         """Read all images of the plate, or stop."""
         if self.runner.running:
             self.runner.cancel()
+            self.said.setText(CANCELLING)
             return
         plate, channel = self._plate, max(0, self.channel.currentIndex())
         if plate is None:
@@ -106,7 +108,8 @@ class QualityBox(QWidget):  # type: ignore[misc]
             self.said.setText(str(error))
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
-        self.said.setText(in_words(progress, seconds_left))
+        if not self.runner.cancelling:
+            self.said.setText(in_words(progress, seconds_left))
 
     def _ended(self, outcome: RunOutcome) -> None:
         self.look_button.setText(LOOK)
@@ -128,24 +131,26 @@ class QualityBox(QWidget):  # type: ignore[misc]
 
     def show_table(self, table: pd.DataFrame) -> None:
         """Show a table of :func:`vitascope.stats.plate_quality.plate_quality`."""
-        known = "Numbers of this plate's controls; hover over a heading for what it means."
+        known = "One column for each number measured; hover over a heading for what a figure means."
         missing = "Name negative and positive controls in the map (tab Map): then the plate can be judged."
         self.note.setText(known if len(table) else missing)
         self.table.setVisible(bool(len(table)))
-        self.table.setRowCount(len(table))
-        self.table.setColumnCount(len(COLUMNS))
-        for j, (heading, tip) in enumerate(COLUMNS.values()):
+        self.table.clear()
+        self.table.setRowCount(len(COLUMNS))
+        self.table.setColumnCount(1 + len(table))
+        self.table.setHorizontalHeaderItem(0, QTableWidgetItem("Good is"))
+        for i, (heading, good, tip) in enumerate(COLUMNS.values()):
             item = QTableWidgetItem(heading)
             item.setToolTip(tip)
-            self.table.setHorizontalHeaderItem(j, item)
+            self.table.setVerticalHeaderItem(i, item)
+            self.table.setItem(i, 0, QTableWidgetItem(good))
         several = table["plate"].nunique() > 1 if len(table) else False
-        for i, row in enumerate(table.to_dict("records")):
+        for j, row in enumerate(table.to_dict("records"), start=1):
             name = quantity_text(row["value"])
             time = f", time {row['time']}" if row.get("time") else ""
-            self.table.setVerticalHeaderItem(
-                i, QTableWidgetItem(f"{row['plate']}: {name}{time}" if several else name + time)
-            )
-            for j, column in enumerate(COLUMNS):
+            heading = f"{row['plate']}: {name}{time}" if several else name + time
+            self.table.setHorizontalHeaderItem(j, QTableWidgetItem(heading))
+            for i, column in enumerate(COLUMNS):
                 item = QTableWidgetItem(_number(row[column]))
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, j, item)

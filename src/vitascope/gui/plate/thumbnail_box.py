@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QRectF, QSize, Signal
+from qtpy.QtCore import QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QImage, QPainter
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
 from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import make_note, narrow
+from vitascope.gui.common.layout import make_note, narrow, scrolling
 from vitascope.gui.common.runner import Launch, in_background
-from vitascope.gui.plate.plate_view import PlateView
+from vitascope.gui.plate.plate_view import MARGIN_PX, PlateView
 from vitascope.io.plates.plate import Plate, Site
 
-SIDE_PX = 96
+SIDE_PX = 192
+"""Pixels of a picture that is kept, so that it can be enlarged."""
+
+LEAST_PX, MOST_PX = 0, 256
+FIT = "as fits"
 AT_ONCE = 4
 LIMIT_PERCENT = (0.5, 99.5)
 
@@ -31,6 +35,25 @@ class ThumbnailView(PlateView):
         super().__init__()
         self.pictures: dict[Well, QImage] = {}
         self.kept: set[Well] | None = None
+        self.side_px = 0
+
+    def set_side(self, side_px: int) -> None:
+        """Draw wells as large as this, or as fits for 0; a plate that is larger than its place scrolls."""
+        self.side_px = side_px
+        rows, columns = self.window
+        more = MARGIN_PX + 1
+        wide, high = (more + side_px * len(columns), more + side_px * len(rows)) if side_px else (0, 0)
+        self.setMinimumSize(wide, high)
+        self.updateGeometry()
+        self.update()
+
+    def _layout(self, size: QSize) -> tuple[float, float, float]:
+        side, left, top = super()._layout(size)
+        if not self.side_px:
+            return side, left, top
+        rows, columns = self.window
+        side, before = float(self.side_px), side
+        return side, left + (before - side) * columns.start, top + (before - side) * rows.start
 
     def draw(self, painter: QPainter, size: QSize, vector: bool = False) -> None:
         """Draw the pictures over the empty wells; those that the filter leaves out fade."""
@@ -62,6 +85,12 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self._limits: tuple[float, float] | None = None
         self.grid, self.channel, self.flag = ThumbnailView(), QComboBox(), QComboBox()
         self.load_button, self.note = QPushButton("Show thumbnails"), make_note()
+        self.size, self.size_text = QSlider(Qt.Orientation.Horizontal), QLabel(FIT)
+        self.size.setRange(LEAST_PX, MOST_PX)
+        self.size.setSingleStep(8)
+        self.size.setPageStep(32)
+        self.size.setToolTip("How large a well is drawn; at the left end all wells are seen at once.")
+        self.size.setAccessibleName("Size of the thumbnails")
         row = QHBoxLayout()
         for box, name in ((self.channel, "Channel"), (self.flag, "Only wells with this flag")):
             narrow(box)
@@ -73,12 +102,22 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         column.setContentsMargins(0, 4, 0, 0)
         column.addLayout(row)
         column.addWidget(self.note)
-        column.addWidget(self.grid, 1)
+        column.addWidget(scrolling(self.grid), 1)
+        sizes = QHBoxLayout()
+        sizes.addWidget(QLabel("Size"))
+        sizes.addWidget(self.size, 1)
+        sizes.addWidget(self.size_text)
+        column.addLayout(sizes)
+        self.size.valueChanged.connect(self._resize)
         self.load_button.clicked.connect(self.load)
         self.channel.currentIndexChanged.connect(lambda _: self.load() if self.grid.pictures else None)
         self.flag.currentIndexChanged.connect(self._filter)
         self.grid.clicked.connect(self.opened.emit)
         self.set_plate(None)
+
+    def _resize(self, side_px: int) -> None:
+        self.size_text.setText(f"{side_px} px" if side_px else FIT)
+        self.grid.set_side(side_px)
 
     def set_plate(self, plate: Plate | None) -> None:
         """Show another plate."""
@@ -93,6 +132,8 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self.load_button.setEnabled(plate is not None)
         shape = (plate.rows, plate.columns) if plate is not None else (8, 12)
         self.grid.set_colours(np.zeros((*shape, 4), np.uint8))
+        self.grid.fill_with(plate.wells if plate is not None else ())
+        self.grid.set_side(self.size.value())
         self.note.setText("" if plate is not None else "Open a plate first.")
 
     def set_results(self, results: PlateResults | None) -> None:

@@ -13,12 +13,17 @@ from napari.layers import Labels, Layer
 from vitascope.batch.plate.results import PlateResults, open_plate_results, sort_labels_last
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
+from vitascope.core.well import WellPosition
 from vitascope.gui.common.runner import Launch, RunOutcome, in_background
 from vitascope.gui.layers.add import OUTLINE_PX, LayerData, image_layers, result_layers
 from vitascope.gui.layers.frame import Frame
 from vitascope.io.plates.plate import Plate
 
 KEY, RESULTS = "vitascope_well", "vitascope_results"
+NAME_POINTS = 14
+GAP_SHARE = 0.02
+"""Space between two images side by side, as a share of the width of the left one."""
+
 AT_ONCE_BYTES = 1 << 27
 """Pictures up to this size are read before they are shown, so that the viewer never waits for a disk."""
 
@@ -29,6 +34,8 @@ class Shown:
 
     image: str
     layers: dict[str, LayerData]
+    title: str = ""
+    """What stands on the canvas: the well, and the field and time where there are several."""
 
 
 def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown:
@@ -62,7 +69,23 @@ def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown
             kind = "labels" if isinstance(picture.output, LabelsOutput) else "picture"
             for number, one in enumerate(result_layers([picture.output], frame, provenance)):
                 layers[f"{kind} {picture.output.title} {number}"] = _at_hand(one)
-    return Shown(image, layers)
+    return Shown(image, layers, title_of(image, plate, results))
+
+
+def title_of(image: str, plate: Plate | None, results: PlateResults | None) -> str:
+    """Name the place of an image: its well, and field and time where the well has several."""
+    if plate is not None:
+        place, fields, times = plate[image].place, plate.fields, plate.times
+    elif results is not None:
+        frame = results.frame
+        row = frame[frame["image"] == image].iloc[0]
+        place = WellPosition(results.name, str(row["well"]), str(row["field"]), str(row["time"]))
+        fields, times = tuple(set(frame["field"])), tuple(set(frame["time"]))
+    else:
+        return ""
+    field = f"field {place.field}" if len(fields) > 1 and place.field else ""
+    time = f"time {place.time}" if len(times) > 1 and place.time else ""
+    return " · ".join(text for text in (place.well, field, time) if text)
 
 
 def first_layers(folder: Path) -> list[LayerData]:
@@ -100,6 +123,35 @@ def _at_hand(layer: LayerData) -> LayerData:
     return data, options, kind
 
 
+def side_by_side(shown: list[Shown], titles: list[str]) -> Shown:
+    """Put several images beside each other, each from the right edge of the one before.
+
+    Parameters
+    ----------
+    shown : list of Shown
+    titles : list of str
+        Name of each, set before the names of its layers.
+    """
+    layers: dict[str, LayerData] = {}
+    left = 0.0
+    for one, title in zip(shown, titles, strict=True):
+        right = left
+        for key, (data, options, kind) in one.layers.items():
+            first = data[0] if isinstance(data, list) else data
+            scale = options["scale"]
+            translate = [float(shift) for shift in options["translate"]]
+            translate[-1] += left
+            right = max(right, translate[-1] + first.shape[-1] * float(scale[-1]))
+            layers[f"{title}: {key}"] = (
+                data,
+                {**options, "translate": translate, "name": f"{title}: {options['name']}"},
+                kind,
+            )
+        left += (right - left) * (1 + GAP_SHARE)
+    name = "   |   ".join(titles)
+    return Shown(name, layers, name)
+
+
 class WellView:
     """Shows images of plates in a viewer, one at a time.
 
@@ -122,6 +174,15 @@ class WellView:
         number = self._wanted
         self._launch(lambda: load(image, plate, results), lambda value: self._arrived(number, value))
 
+    def open_beside(self, images: list[str], titles: list[str], plate: Plate | None, results: PlateResults) -> None:
+        """Show several images side by side, such as one of each control."""
+        self._wanted += 1
+        number = self._wanted
+        self._launch(
+            lambda: side_by_side([load(image, plate, results) for image in images], titles),
+            lambda value: self._arrived(number, value),
+        )
+
     def prepare(self, results: PlateResults, plate: Plate | None) -> None:
         """Read the first image of a plate and show nothing: the first click then waits for no library."""
         if len(results.frame):
@@ -130,6 +191,13 @@ class WellView:
     def close(self) -> None:
         """Show nothing that arrives from now on."""
         self._wanted += 1
+        self._name("")
+
+    def _name(self, text: str) -> None:
+        """Write on the canvas what is shown."""
+        overlay = self._viewer.canvas.overlays.text
+        overlay.text, overlay.visible = text, bool(text)
+        overlay.font_size, overlay.position = NAME_POINTS, "top_left"
 
     def _arrived(self, number: int, value: Any) -> None:
         if number != self._wanted:
@@ -160,6 +228,7 @@ class WellView:
         if first and shown.layers:
             self._viewer.reset_view()
         self.shown = shown.image
+        self._name(shown.title)
 
 
 def replace(layer: Layer, data: Any, options: dict[str, Any], kind: str) -> bool:

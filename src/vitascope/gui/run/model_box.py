@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.card import Metric, ModelCard
+from vitascope.core.hardware import offered_devices, unused_card
 from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.result import Trust
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
@@ -27,12 +28,6 @@ from vitascope.gui.common.trust import LOOKS
 from vitascope.io.models.cards import NO_MODELS, find_cards, read_card
 
 AUTO = "auto"
-DEVICES = (
-    (AUTO, "automatic"),
-    ("cpu", "processor (cpu)"),
-    ("cuda", "NVIDIA graphics card (cuda)"),
-    ("mps", "Apple graphics (mps)"),
-)
 AUTOMATIC, ASK = "automatic", "choose …"
 AUTO_LINE = "Takes the bundled model that fits the image."
 CHOOSE_LINE = "Choose the model by what is in your image."
@@ -79,9 +74,12 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self.model, self.device = QComboBox(), QComboBox()
         self.details = QPushButton("Details …")
         self.line, self.badge, self.reason = make_note(), Badge(), make_note()
+        self.unused = make_note()
         self._lay_out()
-        for id_, text in DEVICES:
+        for id_, text in ((AUTO, AUTOMATIC), *offered_devices()):
             self.device.addItem(text, id_)
+        self.unused.setText(unused_card())
+        self.unused.setVisible(bool(self.unused.text()))
         self.reload()
         self.model.currentIndexChanged.connect(self._changed)
         self.details.clicked.connect(self.show_details)
@@ -101,6 +99,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.unused)
         layout.addWidget(self.line)
         layout.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self.reason)
