@@ -150,7 +150,9 @@ def _companion(path: Path, ome: OmeFile) -> OmeFile:
             f"What '{path.name}' holds is told by another file, '{name or 'without a name'}', which is not beside it.",
             "Copy that file into the same folder.",
         )
-    told = _read_companion(beside) if beside.suffix.lower() in (".ome", ".xml") else read_ome(_description(beside), name)
+    told = (
+        _read_companion(beside) if beside.suffix.lower() in (".ome", ".xml") else read_ome(_description(beside), name)
+    )
     if told.metadata_file:
         raise ReaderError(f"'{path.name}' and '{name}' each say that the other tells of it.", "Export them again.")
     # What the XML says of its own file is not said of this one.

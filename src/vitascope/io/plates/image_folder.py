@@ -84,7 +84,11 @@ def folder_plates(
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
     if not by_plate:
-        raise _no_wells(folder) if pattern is None else ReaderError(f"No image in '{folder}' tells its well.", _PATTERN_HINT)
+        raise (
+            _no_wells(folder)
+            if pattern is None
+            else ReaderError(f"No image in '{folder}' tells its well.", _PATTERN_HINT)
+        )
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
         plate_of_members(name, folder, plate, size, Known(warnings=warnings), planes)
