@@ -299,8 +299,8 @@ def test_a_companion_tells_of_files_that_say_nothing(tmp_path, suffix):
             tif.write(value(t, 0, 0), metadata=None, photometric="minisblack")
     companion = tmp_path / "set.companion.ome"
     companion.write_text(ome_xml([blocks], {"T": 4, "C": 1, "Z": 1}))
-    for given in (tmp_path, companion, [tmp_path / name for name in names]):
-        image = read_image(given)
+    for paths in (tmp_path, companion, [tmp_path / name for name in names]):
+        image = read_image(paths)
         assert (image.axes, image.pixel_size_um) == ("TYX", 0.65)
         np.testing.assert_array_equal(image.array[:, 0, 0], [301, 201, 101, 1])
     for name in names:

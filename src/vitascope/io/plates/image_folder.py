@@ -84,11 +84,7 @@ def folder_plates(
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
     if not by_plate:
-        raise (
-            _no_wells(folder)
-            if pattern is None
-            else ReaderError(f"No image in '{folder}' tells its well.", _PATTERN_HINT)
-        )
+        raise _no_wells(folder, pattern)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
         plate_of_members(name, folder, plate, size, Known(warnings=warnings), planes)
@@ -388,7 +384,7 @@ def _told_apart(sites: Sequence[tuple[Site, str]]) -> list[Site]:
 
 
 def _shared_places(found: Sequence[tuple[Site, str]]) -> list[str]:
-    """Say which words alone tell several images of one well, field and time apart: channels, plates, times …"""
+    """Say which words alone tell several images of one well, field and time apart: channels, plates or times."""
     rests: dict[str, set[str]] = {}
     for site, rest in found:
         rests.setdefault(site.id.casefold(), set()).add(rest)
@@ -403,9 +399,9 @@ def _shared_places(found: Sequence[tuple[Site, str]]) -> list[str]:
     ]
 
 
-def _no_wells(folder: Path) -> ReaderError:
+def _no_wells(folder: Path, given: str | None) -> ReaderError:
     """Say why no name tells its well, and a pattern that reads it where it may stand."""
-    path = next(list_images(folder), None)
+    path = next(list_images(folder), None) if given is None else None
     words, patterns = suggest_patterns(path.name) if path is not None else ((), ())
     if path is not None and words:
         quoted, named = (" or ".join(f"'{one}'" for one in some) for some in (words, patterns))

@@ -17,7 +17,8 @@ from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 _REGION = re.compile(r"TR\d+(-\w+)?", re.IGNORECASE)
 _POSITION = re.compile(r"P\d+(-\w+)?", re.IGNORECASE)
 _PLAIN = re.compile(
-    r"(?:.*/)?(?:(?:point|well|pos(?:ition)?|scene|tile ?scan)[ _-]*)*[A-P][A-F]?[ _/-]?\d{1,2}(?:[ _/-]+[A-Z]{0,5}\d*)*",
+    r"(?:.*/)?(?:(?:point|well|pos(?:ition)?|scene|tile ?scan)[ _-]*)*"
+    r"[A-P][A-F]?[ _/-]?\d{1,2}(?:[ _/-]+[A-Z]{0,5}\d*)*",
     re.IGNORECASE,
 )
 """A name that says a well and numbers, and nothing else."""
