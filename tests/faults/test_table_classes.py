@@ -269,3 +269,90 @@ def test_f_a_barcode_is_its_text_and_an_empty_one_names_no_plate(tmp_path, barco
         assert set(plate_map.table["plate"]) == {code}
         assert plate_map.row(barcode, "H12")["signal"] == 81
         assert len(plate_map.table) == 96
+
+
+@pytest.mark.parametrize("read", [read_plate_map, read_reader_export, read_amounts])
+@pytest.mark.parametrize("rows", ["C2,DMSO,,\nD,DMSO,,\n", "Note,hello\nB,DMSO,,\n", "C2,DMSO,,\n"])
+def test_a_row_of_one_word_in_a_grid_of_words_is_refused(tmp_path, read, rows):
+    path = tmp_path / "grid.csv"
+    path.write_text(f"treatment,1,2,3\nA,DMSO,x,y\n{rows}")
+    with pytest.raises(InputError, match="Line 3 "):
+        read(path)
+
+
+def test_a_word_below_numbers_is_said_and_the_row_behind_it_counts(tmp_path):
+    path = tmp_path / "grid.csv"
+    path.write_text("signal,1,2\nA,1,2\nOperator,Eva\nB,OVER,\n")
+    found = read_reader_export(path)
+    assert found["well"].tolist() == ["A01", "A02", "B01", "B02"]
+    assert [word.well for word in found.attrs["no_number"]] == ["B01"]
+    assert any("'Operator', 'Eva'" in note for note in found.attrs["notes"])
+    assert any("'Operator', 'Eva'" in problem for problem in read_amounts(path).problems)
+
+
+@pytest.mark.parametrize("head", ["well,value\n", ""])
+@pytest.mark.parametrize("first", ["A1-A3", "A1 & A2", "1-Jan", "A:1", "X99"])
+def test_a_first_line_without_a_well_is_refused_not_passed_over(tmp_path, head, first):
+    path = tmp_path / "list.csv"
+    path.write_text(f"{head}{first},5\nB1,6\n")
+    with pytest.raises(InputError, match=re.escape(first)):
+        read_reader_export(path)
+
+
+@pytest.mark.parametrize("read", [read_plate_map, read_reader_export, read_amounts])
+@pytest.mark.parametrize("rows", [["A1,1.5", 'A2,"1,5"'], ['A1,"1.234,5"', "A2,1.5"]])
+def test_two_decimal_marks_in_one_column_are_refused_by_every_reader(tmp_path, read, rows):
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["well,value", *rows]))
+    with pytest.raises(InputError, match="line "):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_plate_map, read_reader_export, read_amounts])
+def test_a_column_that_stands_twice_is_refused_by_every_reader(tmp_path, read):
+    path = tmp_path / "list.csv"
+    path.write_text("Well,Value,Value\nA1,5,6\n")
+    with pytest.raises(InputError, match="'Value' twice"):
+        read(path)
+
+
+@pytest.mark.parametrize("label", ["Col {}", "column {}", "{}.0", "Col.{}", "{:02}"])
+def test_columns_are_told_by_the_number_in_their_label(tmp_path, label):
+    columns = range(2, 12)
+    rows = [["", *(label.format(c) for c in columns)], *[[r, *(f"{c}.5" for c in columns)] for r in "BCG"]]
+    path = write(tmp_path / "grid.csv", rows)
+    found = read_reader_export(path).set_index("well")["signal"].to_dict()
+    assert found == {f"{r}{c:02}": c + 0.5 for r in "BCG" for c in columns}
+    assert {amount.well: amount.value for amount in read_amounts(path).rows} == found
+
+
+@pytest.mark.parametrize("read", [read_plate_map, read_reader_export, read_amounts])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "Excel before 2007"),
+        (b"<html><table><tr><td>A1</td></tr></table></html>", "web page"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<Workbook/>", "XML"),
+    ],
+)
+def test_what_instruments_save_as_xls_is_refused_by_name(tmp_path, read, data, what):
+    path = tmp_path / "export.xls"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=what):
+        read(path)
+
+
+def test_a_workbook_is_one_whatever_its_name_ends_in(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["well", "value"], ["A1", 5]):
+        book.active.append(row)
+    book.save(tmp_path / "book.xlsx")
+    path = (tmp_path / "book.xlsx").rename(tmp_path / "book.csv")
+    assert read_reader_export(path)["signal"].tolist() == [5]
+
+
+@pytest.mark.parametrize("cell", ["12%", "5 nM", "~5"])
+def test_a_grid_without_numbers_says_which_cell_is_none(tmp_path, cell):
+    path = write(tmp_path / "grid.csv", [["", "1", "2"], ["A", cell, cell]])
+    with pytest.raises(InputError, match=rf"'{re.escape(cell)}' of A01 \(line 2\)"):
+        read_reader_export(path)

@@ -118,3 +118,29 @@ def test_a_few_files_named_otherwise_make_no_plate_of_their_own(tmp_path):
     (plate,) = find_plates(make(tmp_path / "p", [*names, *odd]))
     assert (plate.name, len(plate)) == ("Screen", 3)
     assert all(any(one.rpartition("/")[2] in said for said in plate.warnings) for one in odd)
+
+
+@pytest.mark.parametrize(
+    "projection", ["Max_{}_s1", "MAX_{}_s1", "{}_s1-max", "{}_s1_zmax", "{}_s1_maxZ", "MAX/{}_s1", "Projections/{}_s1"]
+)
+def test_projections_called_max_are_told_from_planes_beside_them(tmp_path, projection):
+    wells = ("A1", "B1")
+    names = [f"{well}_s1_z{z}.tif" for well in wells for z in (1, 2)]
+    make(tmp_path / "p", [*names, *(f"{projection.format(well)}.tif" for well in wells)])
+    (plate,) = find_plates(tmp_path / "p")
+    assert [(str(site.well), site.group.planes) for site in plate] == [("A01", ("1", "2")), ("B01", ("1", "2"))]
+    assert any("projections" in one for one in plate.warnings)
+    assert [len(site.group.paths) for site in open_plate(tmp_path / "p", planes="projection")] == [1, 1]
+
+
+@pytest.mark.parametrize(("stack", "projection"), [("_stack", "_Projection"), ("_zstack", "_MIP"), ("", "_maxproj")])
+def test_files_that_hold_whole_stacks_are_read_not_their_projections(tmp_path, stack, projection):
+    make(tmp_path / "p", [f"{well}{end}.tif" for well in ("A1", "B1") for end in (stack, projection)])
+    (plate,) = find_plates(tmp_path / "p")
+    assert [site.paths[0].stem for site in plate] == [f"A1{stack}", f"B1{stack}"]
+    assert "projections" in " ".join(plate.warnings)
+
+
+def test_max_is_a_treatment_where_there_are_no_planes(tmp_path):
+    make(tmp_path / "p", [f"{well}_{dose}.tif" for well in ("A1", "B1") for dose in ("max", "min")])
+    assert len(open_plate(tmp_path / "p")) == 4

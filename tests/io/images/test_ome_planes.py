@@ -284,3 +284,41 @@ def test_xml_that_promises_more_than_can_be_is_refused(tmp_path):
     with pytest.raises(ReaderError) as caught:
         read_image(write_pages(tmp_path / "a.ome.tif", [value(0, 0, 0)], xml))
     assert caught.value.flag == "too_large"
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.btf"])
+def test_a_companion_tells_of_files_that_say_nothing(tmp_path, suffix):
+    """Plain TIFFs beside a companion file are its planes: given as a folder, one by one, or by the companion."""
+    names = [f"plane_{t}{suffix}" for t in range(4)]
+    blocks = "".join(
+        f'<TiffData FirstT="{3 - t}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{t}</UUID></TiffData>'
+        for t, name in enumerate(names)
+    )
+    for t, name in enumerate(names):
+        with tifffile.TiffWriter(tmp_path / name, ome=False) as tif:
+            tif.write(value(t, 0, 0), metadata=None, photometric="minisblack")
+    companion = tmp_path / "set.companion.ome"
+    companion.write_text(ome_xml([blocks], {"T": 4, "C": 1, "Z": 1}))
+    for paths in (tmp_path, companion, [tmp_path / name for name in names]):
+        image = read_image(paths)
+        assert (image.axes, image.pixel_size_um) == ("TYX", 0.65)
+        np.testing.assert_array_equal(image.array[:, 0, 0], [301, 201, 101, 1])
+    for name in names:
+        (tmp_path / name).unlink()
+    with pytest.raises(ReaderError, match="none that it names"):
+        read_image(companion)
+
+
+def test_an_order_of_planes_that_nothing_tells_is_refused(tmp_path):
+    """Without DimensionOrder two axes may lie either way; one alone, or planes that are listed, may not."""
+    pages = np.arange(6 * HEIGHT * WIDTH, dtype="uint16").reshape(6, HEIGHT, WIDTH)
+    xml = ome_xml(["<TiffData/>"], {"T": 3, "C": 2, "Z": 1}).replace('DimensionOrder="XYCZT" ', "")
+    path = tmp_path / "a.ome.tif"
+    write_pages(path, pages, xml)
+    with pytest.raises(ReaderError, match="order of the planes"):
+        read_image(path)
+    write_pages(path, pages, xml.replace('SizeT="3"', 'SizeT="6"').replace('SizeC="2"', 'SizeC="1"'))
+    assert read_image(path).axes == "TYX"
+    listed = "".join(f'<TiffData IFD="{i}" FirstT="{i % 3}" FirstC="{i // 3}"/>' for i in range(6))
+    write_pages(path, pages, xml.replace("<TiffData/>", listed))
+    np.testing.assert_array_equal(read_image(path).array, pages.reshape(2, 3, HEIGHT, WIDTH).swapaxes(0, 1))

@@ -149,3 +149,20 @@ def test_pixel_sizes_of_other_writers(tmp_path):
     tags = [(51123, 2, len(plane) + 1, plane, True)]
     tifffile.imwrite(tmp_path / "b.tif", np.ones((8, 8), "uint8"), extratags=tags, metadata=None)
     assert open_tiff(tmp_path / "b.tif").pixel_size_um == 0.325
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize(("kind", "channels"), [("unassalpha", 1), ("assocalpha", 1), ("unspecified", 2)])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_what_says_how_opaque_grey_is_makes_no_channel(tmp_path, photometric, kind, channels, planar):
+    grey = RNG.integers(0, 4000, (6, 8)).astype("uint16")
+    both = np.stack([grey, np.full_like(grey, 65535)], -1 if planar == "contig" else 0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, both, photometric=photometric, planarconfig=planar, extrasamples=[kind], metadata=None, rowsperstrip=6
+    )
+    image = open_tiff(path)
+    expected = 65535 - grey if photometric == "miniswhite" else grey
+    assert image.sizes["C"] == channels
+    np.testing.assert_array_equal(np.asarray(image.array).reshape(channels, 6, 8)[0], expected)
+    assert open_tiff(path, axes="YXC" if planar == "contig" else "CYX").sizes["C"] == 2  # as the user says

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vendor_support import write_czi, write_lif
-from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.errors import IncompleteError, InputError, ReaderError
 from vitascope.io.images.read import find_groups, open_group, read_image
 from vitascope.io.images.vendor import list_scenes, open_scene
 from vitascope.io.plates.read import open_plate
@@ -220,3 +220,40 @@ def test_channels_and_sizes_of_a_lif_are_read(tmp_path):
     assert (image.axes, image.channel_names) == ("CZYX", ("Green", "Red"))
     assert (image.pixel_size_um, image.z_step_um) == (pytest.approx(0.5), pytest.approx(2))
     np.testing.assert_array_equal(np.asarray(image.array), array.transpose(1, 0, 2, 3))
+
+
+@pytest.mark.parametrize("lead", ["T", "C", "Z"])
+def test_a_czi_that_lacks_planes_is_incomplete_and_its_other_scenes_open(tmp_path, lead):
+    pytest.importorskip("czifile")
+    blocks = [
+        ([("X", 0, 8), ("Y", 0, 6), (lead, n, 1), ("S", s, 1)], RNG.integers(1, 999, (6, 8)).astype("uint16"))
+        for s in range(2)
+        for n in ((0, 1, 3) if s else range(4))
+    ]
+    plate = open_plate(write_czi(tmp_path / "a.czi", blocks, ["A1", "B1"], channels=()))
+    whole, cut = plate
+    assert whole.open().sizes[lead] == 4
+    assert (str(cut.well), isinstance(cut.problem, IncompleteError)) == ("B01", True)
+    assert "1 of 4 planes" in str(cut.problem)
+
+
+@pytest.mark.parametrize(
+    ("names", "wells"),
+    [
+        (["Scene 1", "B16 melanoma"], ["", ""]),
+        (["A1", "B2-1", "Overview"], ["A01", "B02", ""]),
+        (["Point B02_0003", "Point 4"], ["B02", ""]),
+        (["TileScan 1/B/2/R1", "Overview"], ["B02", ""]),
+        (["A1 DMSO", "B2 drug"], ["A01", "B02"]),
+    ],
+)
+def test_a_word_among_others_is_a_well_only_where_all_scenes_tell_one(names, wells):
+    assert scene_wells(names) == wells
+
+
+def test_a_lif_without_images_says_so_whichever_way_it_is_opened(tmp_path):
+    pytest.importorskip("liffile")
+    path = write_lif(tmp_path / "a.lif", [])
+    for read in (open_plate, read_image):
+        with pytest.raises(ReaderError, match="holds no image"):
+            read(path)

@@ -304,3 +304,34 @@ def test_collection_of_garbage_is_afterwards_as_it_was(tmp_path, was_on):
         assert gc.isenabled() is was_on
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["P12_HeLa_B03_ch1.tif", "P12_HeLa_B03_ch2.tif"],
+        ["P12_HeLa_B03_ch2.tif"],
+        ["A1/pos1.tif", "A1/pos2.tif", "B1/pos1.tif"],
+        ["A1/image.tif", "B1/image.tif", "C1/image.tif"],
+        ["Well A01/GFP - n000000.tif", "Well A02/GFP - n000000.tif"],
+        ["A1-Site_0/img_000000000_GFP_000.tif", "B1-Site_0/img_000000000_GFP_000.tif"],
+    ],
+)
+def test_where_no_name_tells_its_well_each_pattern_of_the_hint_works(tmp_path, names):
+    make(tmp_path / "p", *names)
+    with pytest.raises(ReaderError) as refused:
+        open_plate(tmp_path / "p")
+    patterns = [word for word in refused.value.hint.split("'") if "{well}" in word]
+    wells = [{str(well) for well in open_plate(tmp_path / "p", pattern=one).wells} for one in patterns]
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    assert {"B03"} in wells or len(wells[0]) == len(folders)
+
+
+@pytest.mark.parametrize("words", [("D1", "D2", "D3"), ("GFP", "DAPI"), ("pre", "post")])
+def test_words_that_alone_tell_images_of_one_place_apart_are_said(tmp_path, words):
+    make(tmp_path / "p", *(f"Well_{well}_Pos1_{word}.tif" for well in ("B2", "C3") for word in words))
+    plate = open_plate(tmp_path / "p")
+    assert len(plate) == 2 * len(words)
+    said = next(one for one in plate.warnings if "differ only in" in one)
+    assert all(f"'{word}'" in said for word in words)
+    assert said.startswith("At 2 of 2 places")

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from vitascope.core.errors import ReaderError, describe
@@ -18,6 +18,8 @@ T = TypeVar("T")
 READABLE = "TIFF, OME-TIFF, LSM, STK, CZI, LIF, ND2, PNG, JPEG, BMP, zarr and OME-Zarr"
 VENDOR_SUFFIXES = (".oib", ".oif", ".vsi", ".dv", ".svs", ".ims", ".scn", ".ndpi", ".mrxs")
 _THUMBNAIL = re.compile(r"(?:.*_)?thumb", re.IGNORECASE)
+_COMPANION = ".companion.ome"
+_FILE_NAME = re.compile(r'FileName\s*=\s*"([^"]+)"')
 _PAUSES_S = (0.1, 0.3, 1.0)
 
 
@@ -52,11 +54,24 @@ def _expand_one(given: str | os.PathLike[str]) -> list[Path]:
     try:
         if path.is_dir() and not is_zarr(path):
             return _images_in(path)
+        if path.name.lower().endswith(_COMPANION) and path.is_file():
+            return _images_of_companion(path)
         if path.exists():
             return [_checked(path)]
     except OSError as error:
         raise unreadable(path, error) from error
     return _glob(text)
+
+
+def _images_of_companion(path: Path) -> list[Path]:
+    """List the images that a file of OME-XML names, which lie beside it."""
+    names = dict.fromkeys(_FILE_NAME.findall(path.read_text("utf-8", "replace")))
+    found = [image for name in names if (image := path.with_name(PurePosixPath(name).name)).is_file()]
+    if not found:
+        raise ReaderError(
+            f"'{path.name}' only tells of images, and none that it names lies beside it.", "Copy them into its folder."
+        )
+    return found
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -26,6 +26,7 @@ _HOW = r"(?:max|min|avg|mean|sum|median|sd|std)(?:imum|erage)?[ _-]?(?:intensity
 _PROJECTED = _words(
     rf"mip|mips|maxip|(?:{_HOW}|z[ _-]?)?proj(?:ect(?:ions?|ed))?|edf|(?:best|stack)[ _-]?focus|focus[ _-]?stack(?:ed)?"
 )
+_PROJECTED_FOLDER = re.compile(r"z[ _-]?max|max(?:[ _-]?z)?", re.IGNORECASE)
 _PROJECTED_FIRST = re.compile(r"(?:MAX|MIN|AVG|SUM|MED|STD)(?:_|\Z)")
 """What ImageJ puts before the name of a projection."""
 
@@ -126,7 +127,7 @@ def _below(folder: Path, root: Path | None) -> tuple[str, ...]:
 @lru_cache(maxsize=1024)
 def _kind_of_folders(folders: tuple[str, ...]) -> str:
     for folder in folders:
-        for kind, pattern in (*_FOLDERS, (PROJECTION, _PROJECTED)):
+        for kind, pattern in (*_FOLDERS, (PROJECTION, _PROJECTED), (PROJECTION, _PROJECTED_FOLDER)):
             if pattern.fullmatch(folder):
                 return kind
     return ""
@@ -135,7 +136,8 @@ def _kind_of_folders(folders: tuple[str, ...]) -> str:
 @lru_cache(maxsize=1024)
 def _above_projections(folder: Path) -> Path:
     """Return the folder that the projections' folder lies in."""
-    found = next((one for one in (folder, *folder.parents) if _PROJECTED.fullmatch(one.name)), folder)
+    told = (_PROJECTED, _PROJECTED_FOLDER)
+    found = next((one for one in (folder, *folder.parents) if any(p.fullmatch(one.name) for p in told)), folder)
     return found.parent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from vitascope.io.filenames.parse import natural
 STACK = "stack"
 CHOICES = (STACK, PROJECTION)
 _SHOWN = 5
+_STACK_WORD = re.compile(r"(?:^|[ _.-]+)(?:z[ _-]?)?stacks?(?![a-z0-9])")
+"""What the name of a stack says beside that of its projection."""
+_PROJECTED = re.compile(r"(?:^|(?<=[ _.-]))(?:z[ _-]?max|max(?:[ _-]?z)?)(?:[ _.-]+|$)")
+"""What may mean a projection, and does beside planes of the same image."""
 
 
 class Selection(NamedTuple):
@@ -127,7 +132,8 @@ def _place(member: Member) -> object:
     parts = member.parts
     place = natural(parts.plate), parts.well, natural(parts.field), natural(parts.time)
     # What stands between the parts of an instrument's name is its layout, which announces the planes of stacks too.
-    return member.home, place, parts.rest.casefold() if parts.layout in ("", "tokens") else ""
+    rest = _STACK_WORD.sub("", parts.rest.casefold()) if parts.layout in ("", "tokens") else ""
+    return member.home, place, rest if parts.z else _PROJECTED.sub("", rest).strip(" _.-")
 
 
 def _complete(images: list[_Image]) -> Selection:

@@ -346,6 +346,19 @@ def _pattern(stem: str, well: Token) -> str:
     return text + _with_stars(stem[at:])
 
 
+def suggest_patterns(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """List the words of a name that may be its well, and the pattern that reads each.
+
+    Examples
+    --------
+    >>> suggest_patterns("P12_HeLa_B03_ch2.tif")
+    (('P12', 'B03'), ('{well}_*_*_{channel}', '*_*_{well}_{channel}'))
+    """
+    stem, _ = split_suffix(name)
+    wells = find_wells(stem)
+    return tuple(one.text for one in wells), tuple(_pattern(stem, one) for one in wells)
+
+
 def _with_stars(text: str) -> str:
     return re.sub(r"[A-Za-z0-9{}*]+", "*", text)
 

@@ -8,7 +8,7 @@ ZISRAW (CZI) file format, Carl Zeiss; compression as in libCZI, https://zeiss.gi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.errors import InputError, ReaderError, VitascopeError
+from vitascope.core.errors import IncompleteError, InputError, ReaderError, VitascopeError
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.images.scene import Scene, SceneArray, image_axes
 from vitascope.io.images.units import to_um
@@ -43,7 +43,8 @@ def czi_scenes(path: Path) -> tuple[Scene, ...]:
             placed = not in_wells or index in in_wells
             what = f"{path.name}, {name or index}"
             try:
-                axes, _, sizes = _extent(what, entries)
+                axes, low, sizes = _extent(what, entries)
+                _check_whole(what, entries, low, sizes)
             except VitascopeError as error:
                 scenes.append(Scene(index=index, name=name, problem=error, in_well=placed))
                 continue
@@ -111,6 +112,21 @@ def _extent(what: str, entries: Sequence[Any]) -> tuple[str, dict[str, int], dic
     strange = [axis for axis in sizes if axis not in "TCZYXSM" and sizes[axis] > 1]
     image_axes(what, axes + "".join(strange), sizes | {"S": 1})
     return axes, low, sizes
+
+
+def _check_whole(what: str, entries: Sequence[Any], low: Mapping[str, int], sizes: Mapping[str, int]) -> None:
+    """Refuse a scene of which a time, channel or z has no block: its pixels would be zeros that nobody took."""
+    lead = [axis for axis in "TCZ" if sizes.get(axis, 1) > 1]
+    held = np.zeros([sizes[axis] for axis in lead], bool)
+    for entry in entries:
+        starts, sides = _starts(entry), _sides(entry)
+        spans = ((starts.get(axis, low[axis]) - low[axis], sides.get(axis, 1)) for axis in lead)
+        held[tuple(slice(start, start + side) for start, side in spans)] = True
+    if not held.all():
+        raise IncompleteError(
+            f"{int(held.size - held.sum())} of {held.size} planes of '{what}' are missing.",
+            "Copy it again from its source; if the recording was stopped, save what is whole as a file of its own.",
+        )
 
 
 class CziArray(SceneArray):

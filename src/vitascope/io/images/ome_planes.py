@@ -12,6 +12,7 @@ from vitascope.core.errors import IncompleteError, ReaderError
 from vitascope.io.images.ome_xml import THIS_FILE, FileName, OmeFile, OmeImage, Position, read_ome
 from vitascope.io.images.tiff_log import quiet_tifffile
 
+COMPANION = ".companion.ome"
 _MAX_COMPANION = 2**26
 _SHOWN = 3
 
@@ -149,12 +150,9 @@ def _companion(path: Path, ome: OmeFile) -> OmeFile:
             f"What '{path.name}' holds is told by another file, '{name or 'without a name'}', which is not beside it.",
             "Copy that file into the same folder.",
         )
-    if beside.suffix.lower() in (".ome", ".xml"):
-        if beside.stat().st_size > _MAX_COMPANION:
-            raise ReaderError(f"'{name}' is too long to be OME-XML.", "Export the images again.")
-        told = read_ome(beside.read_text("utf-8", "replace").lstrip("\ufeff"), name)
-    else:
-        told = read_ome(_description(beside), name)
+    told = (
+        _read_companion(beside) if beside.suffix.lower() in (".ome", ".xml") else read_ome(_description(beside), name)
+    )
     if told.metadata_file:
         raise ReaderError(f"'{path.name}' and '{name}' each say that the other tells of it.", "Export them again.")
     # What the XML says of its own file is not said of this one.
@@ -164,6 +162,12 @@ def _companion(path: Path, ome: OmeFile) -> OmeFile:
         for one in told.images
     ]
     return OmeFile(ome.uuid, tuple(images))
+
+
+def _read_companion(path: Path) -> OmeFile:
+    if path.stat().st_size > _MAX_COMPANION:
+        raise ReaderError(f"'{path.name}' is too long to be OME-XML.", "Export the images again.")
+    return read_ome(path.read_text("utf-8", "replace").lstrip("\ufeff"), path.name)
 
 
 def _description(path: Path) -> str:
@@ -209,8 +213,9 @@ def parts_of(paths: Sequence[Path]) -> list[list[OmePart]]:
     """
     found: dict[object, list[OmePart]] = {}
     strangers: dict[str, Path] = {}
+    companions = {folder: sorted(folder.glob("*" + COMPANION)) for folder in {path.parent for path in paths}}
     for path in paths:
-        part = _partial(path)
+        part = _partial(path, companions[path.parent])
         if part is not None:
             found.setdefault(part.key, []).append(part)
         else:
@@ -231,16 +236,23 @@ def _has_xml(path: Path) -> bool:
         return True
 
 
-def _partial(path: Path) -> OmePart | None:
+def _partial(path: Path, companions: Sequence[Path]) -> OmePart | None:
+    """Return what a file that holds planes of an image says of them, or a companion beside it where it says nothing."""
     try:
         xml = _description(path)
-        if not xml:
+        ome = read_ome(xml, path.name) if xml else _named_in(path, companions)
+        if ome is None:
             return None
         with quiet_tifffile(), tifffile.TiffFile(path) as tif:
-            part = find_part(path, read_ome(xml, path.name), len(tif.pages))
+            part = find_part(path, ome, len(tif.pages))
     except Exception:  # what cannot be read is said when it is opened
         return None
     return None if part.whole else part
+
+
+def _named_in(path: Path, companions: Sequence[Path]) -> OmeFile | None:
+    told = map(_read_companion, companions)
+    return next((one for one in told if any(_base(file.name) == path.name.casefold() for file in one.files)), None)
 
 
 def _told_by_name(parts: list[OmePart]) -> list[OmePart]:

@@ -161,9 +161,7 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
             _HINT,
             flag="too_large",
         )
-    order = pixels.get("DimensionOrder", "XYCZT")[2:]
-    if sorted(order) != ["C", "T", "Z"]:
-        order = "CZT"
+    order = pixels.get("DimensionOrder", "")[2:]
     names = tuple(channel.get("Name", "") for channel in channels)
     y, x, z = ((_number(pixels, axis), _unit(pixels, axis)) for axis in "YXZ")
     y, x = square_sides(y, x)
@@ -174,6 +172,10 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
     )
     area = int(pixels.get("SizeY", 0)) * int(pixels.get("SizeX", 0))
     blocks = _children(pixels, "TiffData")
+    if sorted(order) != ["C", "T", "Z"]:
+        if sum(size > 1 for size in sizes.values()) > 1 and len(blocks) < count:
+            raise ValueError("it says nothing of the order of the planes")
+        order = "CZT"
     image = OmeImage(
         name=element.get("Name", ""), scale=scale, sizes=sizes, order=order, area=area, listed=bool(blocks)
     )

@@ -30,6 +30,7 @@ from vitascope.io.images.tiff_values import COLOUR, as_told
 from vitascope.io.images.units import Scale
 
 _KNOWN = "TCZYXSIQ" + UNKNOWN  # tifffile calls what nothing tells I (pages) or Q
+_ALPHA = (1, 2)
 _OTHER_AXES = {
     "P": "positions", "R": "regions", "M": "tiles of a mosaic", "E": "wavelengths", "L": "wavelengths", "A": "angles",
     "H": "lifetimes", "V": "views",
@@ -86,6 +87,9 @@ def _open(path: Path, axes: str | None, eager_bytes: int) -> Micrograph:
         _check_whole(tif, series, path)
         array, flags = as_told(_pixels(series, path, eager_bytes), series.keyframe, path.name, imagej=tif.is_imagej)
         letters = axes or _axes_of(series, path)
+        if axes is None and _is_masked_grey(series.keyframe):
+            at = series.axes.index("S")
+            array, letters = array[(slice(None),) * at + (0,)], letters[:at] + letters[at + 1 :]
         return micrograph(path, array, letters, replace(scale, flags=(*scale.flags, *flags)))
 
 
@@ -102,6 +106,13 @@ def micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
         sources=(str(path),),
         flags=scale.flags,
     )
+
+
+def _is_masked_grey(page: Any) -> bool:
+    """Tell whether a page holds grey values and, beside them, how opaque each is (ExtraSamples): no channel."""
+    extra = [int(kind) for kind in page.extrasamples]
+    grey = int(page.photometric) not in COLOUR and int(page.samplesperpixel) == 1 + len(extra)
+    return grey and bool(extra) and all(kind in _ALPHA for kind in extra)
 
 
 def _ome_series(tif: Any, part: OmePart) -> Any:

@@ -65,10 +65,12 @@ def open_only_scene(path: Path, axes: str | None = None) -> Micrograph:
         If it cannot be read, or holds several.
     """
     scenes = list_scenes(path)
+    if not scenes:
+        raise ReaderError(f"'{path.name}' holds no image.", "Copy it again from its source.")
     if len(scenes) != 1:
         names = ", ".join(scene.name or str(scene.index) for scene in scenes[:5])
         raise ReaderError(
-            f"'{path.name}' holds {len(scenes)} images, not one" + (f": {names} …" if scenes else "") + ".",
+            f"'{path.name}' holds {len(scenes)} images, not one: {names} …",
             "Give the file itself, not its folder: then each of its images is taken.",
         )
     return open_scene(path, scenes[0].index, axes)

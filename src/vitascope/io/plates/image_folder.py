@@ -23,13 +23,14 @@ from vitascope.io.filenames.member import Member
 from vitascope.io.filenames.parse import NameParts, natural, parse_among, parse_name
 from vitascope.io.filenames.planes import select_planes
 from vitascope.io.filenames.user_patterns import compile_pattern, folder_levels
-from vitascope.io.filenames.wells import home_levels, settle_wells
+from vitascope.io.filenames.wells import folder_wells, home_levels, settle_wells, suggest_patterns
 from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 
 MOST_LEVELS = 4
 """Folders below the plate's: Images, TimePoint_1, ZStep_1 and one for the plate."""
 
 _IMAGES = re.compile(r"images?|bitmaps?|tiffs?", re.IGNORECASE)
+_PATTERN_HINT = "Name the parts with --pattern, such as '{well}_s{field}_w{channel}'."
 _SHOWN = 5
 _SMALL_SHARE = 3
 """Files are few where they are at most a third of the others."""
@@ -83,8 +84,7 @@ def folder_plates(
     for member in members:
         by_plate.setdefault((member.home, natural(member.parts.plate)), []).append(member)
     if not by_plate:
-        hint = "Name the parts with --pattern, such as '{well}_s{field}_w{channel}'."
-        raise ReaderError(f"No image in '{folder}' tells its well.", hint)
+        raise _no_wells(folder, pattern)
     names = _plate_names(folder, [(home, parts[0].parts.plate) for (home, _), parts in by_plate.items()])
     plates = [
         plate_of_members(name, folder, plate, size, Known(warnings=warnings), planes)
@@ -161,6 +161,7 @@ def plate_of_members(
     if len(layouts) > 1:
         noticed.append(f"Files are named in {len(layouts)} ways: {_counted(layouts)}.")
     found = [(_site(name, one), one[0].parts.rest) for one in bundle(members)]
+    noticed += _shared_places(found)
     sites = [_completed(site, known) for site in _with_all_channels(_told_apart(found))]
     sites = [_lacking(site, planes) if site.paths[0] in lacking else site for site in sites] if lacking else sites
     sites.sort(key=site_order)
@@ -382,6 +383,47 @@ def _told_apart(sites: Sequence[tuple[Site, str]]) -> list[Site]:
             site = replace(site, id=site_id, group=replace(site.group, name=site_id))
         by_id.setdefault(site.id.casefold(), []).append(site)
     return [same[0] if len(same) == 1 else _refused(same) for same in by_id.values()]
+
+
+def _shared_places(found: Sequence[tuple[Site, str]]) -> list[str]:
+    """Say which words alone tell several images of one well, field and time apart: channels, plates or times."""
+    rests: dict[str, set[str]] = {}
+    for site, rest in found:
+        rests.setdefault(site.id.casefold(), set()).add(rest)
+    shared = [words for words in rests.values() if len(words) > 1]
+    if not shared:
+        return []
+    words = sorted(set().union(*shared) - {""}, key=natural)
+    quoted = _some([f"'{word}'" for word in words])
+    return [
+        f"At {len(shared)} of {len(rests)} places in the wells, images differ only in {quoted}: all count as images of "
+        "the well. If these are channels, plates or times, say so with --pattern."
+    ]
+
+
+def _no_wells(folder: Path, given: str | None) -> ReaderError:
+    """Say why no name tells its well, and a pattern that reads it where it may stand."""
+    path = next(list_images(folder), None) if given is None else None
+    words, patterns = suggest_patterns(path.name) if path is not None else ((), ())
+    if path is not None and words:
+        quoted, named = (" or ".join(f"'{one}'" for one in some) for some in (words, patterns))
+        return ReaderError(
+            f"Nothing tells the wells in '{folder}': in '{path.name}' it may be {quoted}, the same in all names.",
+            f"Say which with --pattern, such as {named}.",
+        )
+    if path is not None and path.parent != folder and len(folder_wells(path.parent.name)) == 1:
+        message = f"No image in '{folder}' tells its well, but the folders may ('{path.parent.name}')."
+        for pattern in (f"{one}/*" for one in ("*{well}", *suggest_patterns(path.parent.name + path.suffix)[1])):
+            if _tells_well(path, pattern):
+                return ReaderError(message, f"Read them from the folders, with --pattern '{pattern}'.")
+    return ReaderError(f"No image in '{folder}' tells its well.", _PATTERN_HINT)
+
+
+def _tells_well(path: Path, pattern: str) -> bool:
+    try:
+        return bool(parse_name(path, compile_pattern(pattern)).well)
+    except ParameterError:
+        return False
 
 
 def _refused(same: Sequence[Site]) -> Site:

@@ -16,6 +16,12 @@ from vitascope.io.plates.plate import Plate, Site, plate_shape, site_order
 
 _REGION = re.compile(r"TR\d+(-\w+)?", re.IGNORECASE)
 _POSITION = re.compile(r"P\d+(-\w+)?", re.IGNORECASE)
+_PLAIN = re.compile(
+    r"(?:.*/)?(?:(?:point|well|pos(?:ition)?|scene|tile ?scan)[ _-]*)*"
+    r"[A-P][A-F]?[ _/-]?\d{1,2}(?:[ _/-]+[A-Z]{0,5}\d*)*",
+    re.IGNORECASE,
+)
+"""A name that says a well and numbers, and nothing else."""
 _ROW_AND_COLUMN = re.compile(r"(?:\A|.*/)(A[A-F]|[A-P])/(\d{1,2})(?:/|\Z)")
 
 
@@ -39,6 +45,8 @@ def vendor_plate(path: Path, size: int | None = None) -> Plate:
         If the file cannot be read, or none of its scenes is called after a well.
     """
     scenes = list_scenes(path)
+    if not scenes:
+        raise ReaderError(f"'{path.name}' holds no image.", "Copy it again from its source.")
     sites: list[Site] = []
     fields: dict[str, int] = {}
     strangers = []
@@ -85,7 +93,7 @@ def scene_wells(names: Sequence[str]) -> list[str]:
     """Find the wells in the names of all scenes of a file; empty for those that name none.
 
     ``P1`` is what ZEN calls a position and ``TR1`` a tile region: beside tile regions, or where all wells would lie
-    in row P, it is no well.
+    in row P, it is no well. Where some names tell none, a word among others (``B16 melanoma``) tells none either.
 
     Examples
     --------
@@ -93,6 +101,8 @@ def scene_wells(names: Sequence[str]) -> list[str]:
     (['', ''], ['', ''], ['O01', 'P01'])
     """
     wells = [scene_well(name) for name in names]
+    if any(name.strip() and not well for name, well in zip(names, wells, strict=True)):
+        wells = [well if _PLAIN.fullmatch(name.strip()) else "" for name, well in zip(names, wells, strict=True)]
     regions = any(_REGION.fullmatch(name.strip()) for name in names)
     others = any(well and not _POSITION.fullmatch(name.strip()) for name, well in zip(names, wells, strict=True))
     if others and not regions:

@@ -190,7 +190,11 @@ def from_list(file: str, sheets: Sequence[Sheet]) -> pd.DataFrame:
     if not lists and series:
         return _from_series(file, series)
     if not lists:
-        raise InputError(f"'{file}' holds no values by well.", "Export the plate as a grid, or as plate, well, value.")
+        raise InputError(
+            f"'{file}' holds no values by well: neither a list nor a grid with the letters A, B, C … down its side and "
+            "the numbers 1, 2, 3 … along its top.",
+            "Export the plate as a grid, or as plate, well, value.",
+        )
     listed = lists[0]
     _refuse_doubles(file, listed)
     measured = _measured_columns(listed)

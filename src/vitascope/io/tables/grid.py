@@ -14,7 +14,7 @@ from vitascope.core.well import Well
 from vitascope.io.tables.grid_rows import GridRows, row_letter
 from vitascope.io.tables.read import Line
 
-_COLUMN = re.compile(r"0*([1-9]\d?)")
+_COLUMN = re.compile(r"(?:col(?:umn)?[ ._]*)?0*([1-9]\d?)(?:\.0)?", re.IGNORECASE)
 _LAST_COLUMN = 48
 _MOST_ROWS = 33
 _STATISTICS = re.compile(

@@ -59,7 +59,7 @@ class GridRows:
         self._taken, self._is_statistic = taken, is_statistic
         self._rows: list[tuple[str, int]] = []  # letter and line
         self._values: list[tuple[int, int, str, list[str]]] = []  # row, line, what stands at the end, cells
-        self._closed = False
+        self._closed = self._apart = False
         self._notes: list[str] = []
 
     @property
@@ -82,7 +82,8 @@ class GridRows:
         label = next((cell for cell in reversed(cells[: self._label_at + 1]) if cell), "")
         filled = [cells[place] for place in self._columns if place < len(cells) and cells[place]]
         letter = row_letter(cells[self._label_at]) if self._label_at < len(cells) else ""
-        if letter and not (self._closed and self._is_legend(filled)):
+        self._apart = self._apart or (apart and bool(self._rows))
+        if letter and not (self._closed and self._is_legend(letter, filled)):
             self._row(letter, number, cells)
             return True
         if not filled:
@@ -97,16 +98,25 @@ class GridRows:
         if not label and self._values and (end := self._end(number, cells)):
             self._values.append((len(self._rows) - 1, number, end, cells))
             return True
-        if label and len(filled) == 1 and not looks_like_number(filled[0]):
+        if label and len(filled) == 1 and not looks_like_number(filled[0]) and self._has_numbers():
             self._closed = True
+            self._notes.append(f"Line {number} of '{self._file}' ('{label}', '{filled[0]}') is left out.")
             return False
         what = f"is called '{label}'" if label else "has no row letter"
         raise InputError(f"Line {number} of '{self._file}' stands in a plate and {what}: '{filled[0]}' …", _APART)
 
-    @staticmethod
-    def _is_legend(filled: list[str]) -> bool:
+    def _is_legend(self, letter: str, filled: list[str]) -> bool:
         """Tell whether a line below the block only begins like a row, as the key of letters does."""
-        return not filled or (len(filled) == 1 and not looks_like_number(filled[0]))
+        below = self._apart or any(letter == one for one, _ in self._rows)
+        return not filled or (below and len(filled) == 1 and not looks_like_number(filled[0]))
+
+    def _has_numbers(self) -> bool:
+        """Tell whether the rows hold numbers: a word below them is then none of their values."""
+        return any(
+            place < len(cells) and looks_like_number(cells[place])
+            for _, _, _, cells in self._values
+            for place in self._columns
+        )
 
     def _row(self, letter: str, number: int, cells: list[str]) -> None:
         twice = next((line for one, line in self._rows if one == letter), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.export_grids import grids_of
-from vitascope.io.tables.numbers import read_number
+from vitascope.io.tables.numbers import looks_like_number, read_number
 from vitascope.io.tables.plate_reader import read_reader_export
 from vitascope.io.tables.read import Sheet, mark_of_column, read_sheets
 from vitascope.io.tables.vocabulary import read_column
@@ -123,6 +123,8 @@ def _read_list(path: Path, sheet: Sheet, column: str, group: tuple[str, ...]) ->
             f"'{path.name}' is neither a plate's grid nor a list of wells or images with a column '{column or 'atp'}'.",
             f"Its first line is: {', '.join(filter(None, rows[0][1]))}.",
         )
+    if header.count(header[value_at]) > 1:
+        raise InputError(f"'{path.name}' has the column '{rows[0][1][value_at]}' twice.", "Name each column once.")
     missing = [g for g in group if g.casefold() not in header]
     if missing:
         raise InputError(f"'{path.name}' has no column '{missing[0]}'.", f"It has: {', '.join(rows[0][1])}.")
@@ -145,6 +147,11 @@ def _read_list(path: Path, sheet: Sheet, column: str, group: tuple[str, ...]) ->
         at = {name: row[i] for name, i in places.items()}
         told = at.get("image") or " ".join(filter(None, (at.get("plate"), at.get("well")))) or f"line {number}"
         value = read_number(row[value_at], mark)
+        if value is None and looks_like_number(row[value_at]):
+            raise InputError(
+                f"'{path.name}': the value '{row[value_at]}' of {told} (line {number}) is no number.",
+                "Write all numbers with the same decimal mark, or leave the cell empty.",
+            )
         if value is None or value != value or value < 0:
             what = f"'{row[value_at]}' is no amount" if row[value_at] else "there is no amount"
             problems.append(f"{told}, line {number}: {what}; it is left out.")

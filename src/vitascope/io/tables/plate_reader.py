@@ -18,11 +18,11 @@ import pandas as pd
 from vitascope.core.errors import IncompleteError, InputError
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import plateconf_rows
-from vitascope.io.tables.export_grids import export_grids
+from vitascope.io.tables.export_grids import ExportGrid, export_grids
 from vitascope.io.tables.export_values import from_grids, from_list
 from vitascope.io.tables.read import Line, read_sheets, read_table
 from vitascope.io.tables.vocabulary import read_role
-from vitascope.io.tables.well_list import names_wells
+from vitascope.io.tables.well_list import find_list, find_series, names_wells
 
 
 def read_reader_export(path: str | Path) -> pd.DataFrame:
@@ -54,13 +54,26 @@ def read_reader_export(path: str | Path) -> pd.DataFrame:
     sheets = read_sheets(path)
     grids = [] if names_wells(sheets[0].lines[0][1]) else export_grids(sheets)
     measured = any(not one.layout for one in grids)
+    if not measured and not any(find_list(sheet) or find_series(sheet.lines) for sheet in sheets):
+        _refuse_words(path.name, grids)
     table = from_grids(path.name, grids, sheets) if measured else from_list(path.name, sheets)
     columns = [column for column in table.attrs["measured"] if table[column].notna().any()]
     if not columns and not table.attrs["no_number"]:
         raise InputError(
-            f"'{path.name}' holds no values by well.", "Export the plate as a grid, or as plate, well, value."
+            f"'{path.name}' holds no numbers by well.",
+            "Export the plate as a grid, or as plate, well, value; write numbers without their unit.",
         )
     return table
+
+
+def _refuse_words(file: str, grids: Sequence[ExportGrid]) -> None:
+    """Refuse an export in whose grids there are words only, such as ``12%`` and ``5 nM``."""
+    filled = ((well, text, one) for one in grids for well, text in one.grid.cells.items() if text)
+    for well, text, one in filled:
+        raise InputError(
+            f"The grid of '{file}' holds no numbers: '{text}' of {well} (line {one.line_of(well)}) is a word.",
+            "Write plain numbers, their unit in the name of the grid.",
+        )
 
 
 def is_screen(lines: Sequence[Line]) -> bool:

@@ -21,6 +21,8 @@ _MAX_BYTES = 2**30
 _DELIMITERS = ("\t", ";", ",")
 _TOLD_DELIMITER = re.compile(r'"?sep=([\t;,|])"?[\r\n]', re.IGNORECASE)
 _WORKBOOKS = (".xlsx", ".xlsm")
+_ZIP, _OLD_EXCEL = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html|head|meta|body|table)\b", re.IGNORECASE)
 
 Line = tuple[int, list[str]]
 
@@ -86,7 +88,8 @@ def read_sheets(path: str | Path) -> list[Sheet]:
         data = path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-    if path.suffix.lower() in _WORKBOOKS:
+    _refuse_other(path.name, data)
+    if path.suffix.lower() in _WORKBOOKS or data.startswith(_ZIP):
         sheets = [Sheet(path.name, name, _filled(rows), merged) for name, rows, merged in read_workbook(path)]
     else:
         sheets = [Sheet(path.name, "", _filled(_read_text(data)), {})]
@@ -95,6 +98,14 @@ def read_sheets(path: str | Path) -> list[Sheet]:
             f"The table '{path.name}' is empty.", "Fill it in, the names of the columns in the first line."
         )
     return [sheet for sheet in sheets if sheet.lines]
+
+
+def _refuse_other(file: str, data: bytes) -> None:
+    """Refuse what instruments save under the names of tables: workbooks of old Excel, and web pages."""
+    what = "a workbook of Excel before 2007" if data.startswith(_OLD_EXCEL) else ""
+    what = "a web page or XML" if _MARKUP.match(data.removeprefix(b"\xef\xbb\xbf")) else what
+    if what:
+        raise InputError(f"'{file}' is {what}, which is not read.", "Open it in Excel, and save it as XLSX or CSV.")
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
@@ -190,7 +201,11 @@ def _header(file: str, names: list[str]) -> list[str]:
     while names and not names[-1]:
         names = names[:-1]
     if not all(names):
-        raise InputError(f"The table '{file}' has a column without a name.", "Name every column in the first line.")
+        raise InputError(
+            f"The table '{file}' has a column without a name, and is no grid with the letters A, B, C … down its side "
+            "and the numbers 1, 2, 3 … along its top.",
+            "Name every column in the first line, or write the plate's letters and numbers.",
+        )
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"The table '{file}' has the column '{repeated[0]}' twice.", "Name each column once.")

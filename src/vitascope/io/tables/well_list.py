@@ -74,13 +74,41 @@ def find_list(sheet: Sheet) -> WellList | None:
     lines = sheet.lines
     for at, (_, cells) in enumerate(lines):
         places = _header_places(cells)
-        if places is not None and at + 1 < len(lines) and _well_of(lines[at + 1][1], places) is not None:
-            return _read(sheet, lines[at + 1 :], places)
+        if places is not None and at + 1 < len(lines):
+            if _well_of(lines[at + 1][1], places) is not None:
+                return _read(sheet, lines[at + 1 :], places)
+            _refuse_no_well(sheet, lines[at], lines[at + 1], places)
         if is_well(cells[0]) and len(cells) == 2:  # well and value
-            return _read(sheet, lines[at:], _Places(None, (0,), {1: "signal"}))
+            return _read_bare(sheet, at, _Places(None, (0,), {1: "signal"}))
         if len(cells) > 2 and is_well(cells[1]) and not is_well(cells[2]):  # plate, well and value
-            return _read(sheet, lines[at:], _Places(0, (1,), {2: "signal"}))
+            return _read_bare(sheet, at, _Places(0, (1,), {2: "signal"}))
     return None
+
+
+def _refuse_no_well(sheet: Sheet, header: Line, line: Line, places: _Places) -> None:
+    """Refuse a first line that has a value and no well, such as ``A1-A3``, instead of passing it over."""
+    number, cells = line
+    told = " ".join(cells[place] for place in places.well if place < len(cells)).strip()
+    valued = any(place < len(cells) and looks_like_number(cells[place]) for place in places.columns)
+    if told and valued and number == header[0] + 1 and not is_statistic(told):
+        raise InputError(
+            f"Line {number} of '{sheet.file}' tells no well: '{told}'.", "Write one well in each line, such as B07."
+        )
+
+
+def _read_bare(sheet: Sheet, at: int, places: _Places) -> WellList:
+    """Read a list without a header from a line on; a line right above it that has a value has no well."""
+    lines = sheet.lines
+    if at and lines[at - 1][0] + 1 == lines[at][0]:
+        number, above = lines[at - 1]
+        value = max(places.columns)
+        if len(above) == len(lines[at][1]) and above[places.well[0]] and looks_like_number(above[value]):
+            told = above[places.well[0]]
+            raise InputError(
+                f"Line {number} of '{sheet.file}' tells no well: '{told}'.",
+                "Write one well in each line, such as B07, and an empty line below what stands above the list.",
+            )
+    return _read(sheet, lines[at:], places)
 
 
 def find_series(lines: Sequence[Line]) -> tuple[dict[int, Well], list[Line]] | None:

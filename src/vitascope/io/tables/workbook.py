@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,9 @@ def read_workbook(path: Path) -> list[tuple[str, Rows, Merged]]:
             "Save it as CSV, or run: pip install openpyxl",
         ) from error
     try:
-        values = openpyxl.load_workbook(path, data_only=True)
-        formulas = openpyxl.load_workbook(path, data_only=False)
+        data = path.read_bytes()  # a name such as .csv or .xls is refused by openpyxl, whatever the file is
+        values = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        formulas = openpyxl.load_workbook(io.BytesIO(data), data_only=False)
         found = []
         for sheet in values.worksheets:
             cells = _texts(path, sheet, formulas[sheet.title])
