@@ -14,6 +14,7 @@ from vitascope.batch.plate.image_quality import NUMBERS
 from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
+from vitascope.core.flags import without_notes
 from vitascope.core.result import LabelsOutput
 from vitascope.core.status import Status
 from vitascope.core.well import Well
@@ -61,9 +62,7 @@ class PlateResults:
 
     def category_columns(self) -> list[str]:
         """Return the columns that can be drawn as kinds."""
-        return [
-            name for name in CATEGORIES if name in self.frame and (self.frame[name].fillna("").astype(str) != "").any()
-        ]
+        return [name for name in CATEGORIES if name in self.frame and any(_kind(v, name) for v in self.frame[name])]
 
     def times(self) -> list[str]:
         """Return the times, in the order of the plate."""
@@ -107,12 +106,15 @@ class PlateResults:
         return by_well(self._at(time), column, how)
 
     def kinds(self, column: str, time: str = "") -> dict[Well, str]:
-        """Return one text for each well that has an image; of several fields, those that differ are joined."""
+        """Return one text for each well that has an image; of several fields, those that differ are joined.
+
+        Flags that are notes tell no kind.
+        """
         found: dict[Well, list[str]] = {}
         part = self._at(time)
         for well, value in zip(part["well"], part[column], strict=True):
-            found.setdefault(Well.parse(well), []).append(_text(value))
-        return {well: " / ".join(dict.fromkeys(values)) for well, values in found.items()}
+            found.setdefault(Well.parse(well), []).append(_kind(value, column))
+        return {well: " / ".join(dict.fromkeys(filter(None, values))) for well, values in found.items()}
 
     def with_flag(self, flag: str, time: str = "") -> set[Well]:
         """Return the wells of which a field has a flag; all wells that have images for the empty text."""
@@ -240,6 +242,11 @@ def _text(value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _kind(value: Any, column: str) -> str:
+    """Return a value as a kind to be coloured: flags that are notes tell none."""
+    return ";".join(without_notes(_text(value).split(";"))) if column == "flags" else _text(value)
 
 
 def open_plate_results(folder: str | Path) -> PlateResults:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.flags import FLAGS
+from vitascope.core.flags import FLAGS, is_note, without_notes
 from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
 from vitascope.core.result import ImageOutput, Result
 from vitascope.tasks.spec import TaskSpec
@@ -79,8 +79,13 @@ def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headlin
 
 
 def flag_sentences(result: Result) -> list[str]:
-    """Return what the flags of a result mean, without those that the trust badge says."""
-    return [FLAGS[flag] for flag in dict.fromkeys(result.flags) if flag not in SAID_BY_BADGE]
+    """Return what the warnings of a result mean, without those that the trust badge says."""
+    return [FLAGS[flag].text for flag in without_notes(result.flags) if flag not in SAID_BY_BADGE]
+
+
+def note_sentences(result: Result) -> list[str]:
+    """Return what the notes of a result mean, to be read on hover."""
+    return [FLAGS[flag].text for flag in dict.fromkeys(result.flags) if is_note(flag)]
 
 
 def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:

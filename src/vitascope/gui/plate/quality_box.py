@@ -14,6 +14,7 @@ from vitascope.batch.plate.tables import quality_table
 from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.status import Status
 from vitascope.gui.common.layout import make_note, narrow
 from vitascope.gui.common.runner import Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
@@ -113,7 +114,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         self.look_button.setEnabled(self._plate is not None)
         if outcome.kind == "done":
             plate, table = outcome.value
-            noticed = int((table["flags"] != "").sum())
+            noticed = int((table["status"] != Status.OK).sum())
             self.said.setText(f"{noticed} of {len(table)} images have a flag; see the tab Heat map.")
             self.looked.emit(plate, table)
         else:

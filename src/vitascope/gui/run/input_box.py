@@ -205,7 +205,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         if snapshot is None or choice is None:
             self.note.setText(EMPTY)
         else:
-            words = [FLAGS[flag] for flag in snapshot.scale.flags]
+            words = [FLAGS[flag].text for flag in snapshot.scale.flags]
             own = choice.layers[0].metadata.get(OWN, {})
             self.note.setText(" ".join([*words, own.get("note", "")]).strip())
         self.note.setVisible(bool(self.note.text()))
