@@ -23,7 +23,7 @@ from vitascope.io.filenames.parse import split_suffix
 from vitascope.io.images.lazy import FileArray
 from vitascope.io.images.limits import EAGER_BYTES, check_declared, check_memory, count_bytes
 from vitascope.io.images.tiff_metadata import OmeImage, read_ome, read_scale
-from vitascope.io.images.tiff_validation import check_structure
+from vitascope.io.images.tiff_validation import check_structure, count_spare_bytes
 from vitascope.io.images.units import Scale
 
 _COLOUR = (2, 5, 6, 8, 9, 10)  # RGB, CMYK, YCbCr and the Lab kinds
@@ -107,7 +107,7 @@ def _micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
         channel_names=scale.channel_names if len(scale.channel_names) == channels else (),
         name=split_suffix(path.name)[0],
         sources=(str(path),),
-        flags=scale.flags,
+        flags=(*scale.flags, *(("spare_bytes",) if count_spare_bytes(path) else ())),
     )
 
 
