@@ -15,6 +15,7 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.flags import without_notes
+from vitascope.core.formatting import is_number, number_text, plain_digits, quantity_text
 from vitascope.core.result import LabelsOutput
 from vitascope.core.status import Status
 from vitascope.core.well import Well
@@ -23,6 +24,7 @@ from vitascope.io.plates.read import open_plate
 from vitascope.io.results.folder import OBJECTS
 from vitascope.io.results.read import SavedPicture, read_picture
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
+from vitascope.tasks.registry import find_task
 
 HOW = ("mean", "median", "cv_percent")
 CATEGORIES = ("status", "flags", *(name for name in MAP_COLUMNS if name not in ("plate", "well", "dose")))
@@ -63,6 +65,18 @@ class PlateResults:
     def category_columns(self) -> list[str]:
         """Return the columns that can be drawn as kinds."""
         return [name for name in CATEGORIES if name in self.frame and any(_kind(v, name) for v in self.frame[name])]
+
+    def title(self, column: str) -> str:
+        """Return a column in words, with its unit."""
+        words = quantity_text(column)
+        try:
+            spec = find_task(self.task)
+        except VitascopeError:  # nothing was run, only looked at
+            return words
+        main = column == spec.headline or column in spec.interval
+        units = [_text(one) for one in self.frame["unit"]] if main and "unit" in self.frame else []
+        unit = next(filter(None, units), "")
+        return f"{words} ({unit})" if unit and "(" not in words and unit.lower() != words.lower() else words
 
     def times(self) -> list[str]:
         """Return the times, in the order of the plate."""
@@ -131,13 +145,13 @@ class PlateResults:
         first = part.iloc[0]
         known = [_text(first.get(name)) for name in ("treatment", "role")]
         if _text(first.get("dose")):
-            known.insert(1, f"{first['dose']:g} {_text(first.get('dose_unit'))}".strip())
-        values = [_text(value) or "-" for value in part[column]] if column in part else []
+            known.insert(1, f"{plain_digits(first['dose'])} {_text(first.get('dose_unit'))}".strip())
+        values = [(number_text(v) if is_number(v) else _text(v)) or "–" for v in part[column]] if column in part else []
         status = sorted(set(part["status"]) - {Status.OK})
         told = [
             str(well),
             *(text for text in known if text),
-            f"{column} {', '.join(values)}" if values else "",
+            f"{self.title(column)}: {', '.join(values)}" if values else "",
             *status,
         ]
         return " · ".join(text for text in told if text)
@@ -241,7 +255,7 @@ def _with_labels(path: Path) -> list[Path]:
 def _text(value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain_digits(value) if isinstance(value, float) else str(value)
 
 
 def _kind(value: Any, column: str) -> str:

@@ -12,7 +12,7 @@ from vitascope.batch.plate.image_quality import image_quality
 from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.tables import quality_table
 from vitascope.core.errors import VitascopeError
-from vitascope.core.formatting import quantity_text
+from vitascope.core.formatting import number_text, quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.status import Status
 from vitascope.gui.common.layout import make_note, narrow
@@ -104,7 +104,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
             self.runner.start(f"Focus and exposure: {plate.name}", steps)
         except VitascopeError as error:
             self.look_button.setText(LOOK)
-            self.said.setText(str(error))
+            self.said.setText(error.in_dock)
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         self.said.setText(in_words(progress, seconds_left))
@@ -154,4 +154,4 @@ class QualityBox(QWidget):  # type: ignore[misc]
 
 
 def _number(value: float) -> str:
-    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.3g}"
+    return "" if isinstance(value, float) and math.isnan(value) else number_text(value)

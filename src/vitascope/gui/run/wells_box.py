@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from vitascope.core.errors import without_options
 from vitascope.core.flags import FLAGS, without_notes
 from vitascope.core.formatting import interval_texts, number_text
 from vitascope.gui.common.layout import LINE_PX, make_note
@@ -120,14 +121,17 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.rows = tuple(rows)
         self.said.hide()
         self._fill(unit, level)
-        self.plot.offer(lambda figure: draw_wells(figure, self.rows, self._spec.headline, self._spec.headline_title))
+        self.plot.offer(
+            lambda figure: draw_wells(figure, self.rows, self._spec.headline, self._spec.headline_title, unit)
+        )
         self._draw()
         self.show()
 
     def _fill(self, unit: str, level: float | None) -> None:
         header = ["Well", *(["Time"] if self._has_times() else [])]
         title = f"{self._spec.headline_title} ({unit})" if unit else self._spec.headline_title
-        header += [title, f"{level:.0%} interval" if level else "Interval", "Flags"]
+        interval = f"{level:.0%} interval" if level else "Interval"
+        header += [title, f"{interval} ({unit})" if unit else interval, "Flags"]
         self.table.blockSignals(True)
         self.table.setSortingEnabled(False)
         self.table.clear()
@@ -166,7 +170,10 @@ class WellsBox(QWidget):  # type: ignore[misc]
             Cell(", ".join(flag.replace("_", " ") for flag in flags), flags, number),
         ]
         why = "\n".join(
-            [*(FLAGS[flag].text if flag in FLAGS else flag for flag in known), str(row.get("message") or "")]
+            [
+                *(FLAGS[flag].text if flag in FLAGS else flag for flag in known),
+                without_options(str(row.get("message") or "")),
+            ]
         ).strip()
         for cell in cells:
             cell.setToolTip(why)
