@@ -39,7 +39,9 @@ def parameters(task: str) -> str:
 
 def flags() -> str:
     """One row per flag."""
-    return "\n".join(["| flag | meaning |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in FLAGS.items())])
+    return "\n".join(
+        ["| flag | class | meaning |", "|---|---|---|", *(f"| `{k}` | {v.kind} | {v.text} |" for k, v in FLAGS.items())]
+    )
 
 
 def models() -> str:

@@ -15,6 +15,7 @@ from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
+from vitascope.core.status import Status
 from vitascope.tasks.spec import Role, TaskSpec
 
 
@@ -79,7 +80,7 @@ def fake_run(inputs, params):
         "nuclei",
         image.place,
         image.name,
-        "WARN" if image.flags else "OK",
+        Status.of_flags(image.flags),
         image.flags,
         trust=Trust("fits"),
         provenance=provenance,

@@ -70,7 +70,7 @@ def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
     assert lines[1].startswith("REJECTED   wells z 1  The image has one single value")
     assert "wells z 2  ATP: " in lines[2]
     table = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert table["status"].tolist() == ["WARN", "REJECTED", "WARN"]
+    assert table["status"].tolist() == ["OK", "REJECTED", "OK"]
     assert table["atp"].notna().tolist() == [True, False, True]
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from vitascope.core import errors
 from vitascope.core.errors import InputError, ReaderError, VitascopeError
-from vitascope.core.flags import FLAGS, join_flags
+from vitascope.core.flags import FLAGS, FlagClass, join_flags, without_notes
+from vitascope.core.status import Status
 
 KINDS = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, VitascopeError)]
 
@@ -41,7 +42,18 @@ def test_a_word_nobody_explained_is_refused():
 
 
 def test_every_flag_is_one_word_with_a_sentence():
-    for word, meaning in FLAGS.items():
+    for word, (meaning, kind) in FLAGS.items():
+        assert isinstance(kind, FlagClass)
         assert word.replace("_", "").isalpha()
         assert word == word.lower()
         assert meaning.endswith(".")
+
+
+def test_only_notes_leave_the_status_ok():
+    notes = {word for word, flag in FLAGS.items() if flag.kind is FlagClass.NOTE}
+    wanted = {"pixel_size_unknown", "z_step_unknown", "unit_unknown", "precision_raised", "tile_reduced", "spare_bytes"}
+    assert wanted <= notes
+    assert Status.of_flags(notes) == Status.OK
+    for word in set(FLAGS) - notes:
+        assert Status.of_flags((*notes, word)) == Status.WARN
+    assert without_notes(("saturated", *notes, "saturated", "")) == ("saturated",)

@@ -204,3 +204,26 @@ def test_a_mismatch_that_is_not_to_be_mended_is_flagged():
 def test_sizes_too_far_apart_are_refused_with_both(image_um):
     with pytest.raises(InputError, match=f"{image_um} µm per pixel, the model's 0.5"):
         factor(image_um, 0.5)
+
+
+@pytest.mark.parametrize("end", ["bright", "dark"])
+@pytest.mark.parametrize("method", ["percentile", "zscore", "background", "dataset", "standard", "minmax"])
+@pytest.mark.parametrize("percent", [1.5, 5.0])
+@pytest.mark.parametrize("clip", [None, (-1.0, 1.0), (-0.2, 0.2)])
+def test_saturation_is_a_warning_only_where_the_network_sees_another_picture(end, method, percent, clip):
+    """The true picture is known here: the two are made ready, and compared pixel by pixel."""
+    noise = np.random.default_rng(5).normal(1000, 300, (256, 256))
+    true = noise.clip(1 if end == "bright" else -5000, None).round().astype(np.int32)
+    if end == "bright":
+        saturated = np.minimum(true, int(np.percentile(true, 100 - percent)))
+    else:
+        saturated = np.maximum(true - int(np.percentile(true, percent)), 0)
+        true = true - int(np.percentile(true, percent))
+    own = {"means": (900.0,), "stds": (400.0,)} if method == "dataset" else {}
+    how = Normalisation(method=method, low=2, high=98, clip=clip, **own)
+    spec = make_card().input.model_copy(update={"normalisation": how})
+    first, second = (run_to_end(prepare_picture([one], spec, 1.0)) for one in (true, saturated))
+    everything = (slice(0, 256), slice(0, 256))
+    same = np.allclose(first.read(everything), second.read(everything), atol=1e-6)
+    assert second.flags == (("saturated_clipped",) if same else ("saturated",))
+    assert not set(first.flags) & {"saturated", "saturated_clipped"}

@@ -19,6 +19,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
+from vitascope.core.flags import without_notes
 from vitascope.core.formatting import interval_texts, is_number, number_text
 from vitascope.core.status import JUDGED, Status
 from vitascope.io.images.read import find_groups, group_paths
@@ -27,8 +28,8 @@ from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 
-SAID_ELSEWHERE = ("unsure", "outside_model", "pixel_size_unknown")
-"""Flags that the message explains, or that all images of most runs have."""
+SAID_ELSEWHERE = ("unsure", "outside_model")
+"""Flags that the message explains."""
 
 TRUST = {"outside_model": "Outside what the model knows: do not rely on it. ", "unsure": "Unsure: "}
 """What stands before the reasons."""
@@ -169,7 +170,7 @@ def print_report(report: Report, spec: TaskSpec) -> None:
         if spec.headline_text and row.get(spec.headline_text):
             main = f"{row[spec.headline_text]}, {main[:1].lower()}{main[1:]}"
         where = [f"{word} {row[key]:g}" for key, word in (("time", "t"), ("z", "z")) if _known(row.get(key))]
-        noticed = row["flags"] if row["status"] in JUDGED else ()  # else the message says it all
+        noticed = without_notes(row["flags"]) if row["status"] in JUDGED else ()  # else the message says it all
         kept = [flag for flag in noticed if flag not in SAID_ELSEWHERE]
         if row["status"] == Status.WARN and not kept and not row["message"]:
             kept = list(noticed)  # no warning without its reason

@@ -232,6 +232,9 @@ class ModelCard(CardPart):
     input: InputSpec
     targets: tuple[Target, ...] = Field(min_length=1)
     data: tuple[DataSource, ...]
+    data_is_simulated: bool = Field(
+        False, description="Whether no real image was trained on: how the model does on real ones is not known."
+    )
     split: str
     metrics: tuple[Metric, ...] = ()
     limitations: str = Field(description="In words, when not to trust the model.")

@@ -16,6 +16,8 @@ _IN_WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "it holds something that is not known here"),
     (BaseException, "what it holds is not what such a file holds"),
 )
+COMMAND_WORDS = re.compile(r"--[a-z]|on the command line|\bvitascope [a-z]+ |\b[a-z_]+= in Python")
+"""What only someone at a command line can follow."""
 
 
 class VitascopeError(Exception):
@@ -29,27 +31,62 @@ class VitascopeError(Exception):
         What to do about it.
     flag : str, optional
         Word of :data:`vitascope.core.flags.FLAGS` that tables carry for this error.
+    dock : str, optional
+        What to do about it in a dock, where that is something else.
     """
 
     default_flag = "error"
 
-    def __init__(self, message: str, hint: str = "", *, flag: str | None = None) -> None:
+    def __init__(self, message: str, hint: str = "", *, flag: str | None = None, dock: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.dock = dock
         self.flag = flag or self.default_flag
 
     def __str__(self) -> str:
         """Return the message, followed by the hint."""
         return f"{self.message} {self.hint}".strip()
 
+    @property
+    def dock_hint(self) -> str:
+        """What to do about it in a dock: no option of the command line."""
+        return self.dock or without_options(self.hint)
+
+    @property
+    def in_dock(self) -> str:
+        """The message, followed by the hint for docks."""
+        return f"{self.message} {self.dock_hint}".strip()
+
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle with hint and flag, for workers in other processes."""
-        return _rebuild, (type(self), self.message, self.hint, self.flag)
+        """Pickle with hints and flag, for workers in other processes."""
+        return _rebuild, (type(self), self.message, self.hint, self.flag, self.dock)
 
 
-def _rebuild(kind: type[VitascopeError], message: str, hint: str, flag: str) -> VitascopeError:
-    return kind(message, hint, flag=flag)
+def _rebuild(kind: type[VitascopeError], message: str, hint: str, flag: str, dock: str = "") -> VitascopeError:
+    return kind(message, hint, flag=flag, dock=dock)
+
+
+def without_options(text: str) -> str:
+    """Return a text without what can be done at a command line only: remarks in brackets, alternatives, sentences.
+
+    Examples
+    --------
+    >>> without_options("Name it: channel 0 (on the command line --set channel=0).")
+    'Name it: channel 0.'
+    >>> without_options("Change --pattern so that it fits, or give fewer files. Check them.")
+    'Give fewer files. Check them.'
+    """
+    text = re.sub(r"\s*\(([^()]*)\)", lambda found: "" if COMMAND_WORDS.search(found[1]) else found[0], text)
+    if not COMMAND_WORDS.search(text):
+        return text
+    kept = []
+    for sentence in re.split(r"(?<=[.!?]) +(?=[A-Z])", text):
+        parts = [part for part in re.split(r"; |, or ", sentence.rstrip(".")) if not COMMAND_WORDS.search(part)]
+        if parts:
+            told = ", or ".join(parts)
+            kept.append(f"{told[:1].upper()}{told[1:]}.")
+    return " ".join(kept)
 
 
 class InputError(VitascopeError):

@@ -1,68 +1,154 @@
-"""The words that the ``flags`` column may hold, and what each one means to a user.
+"""The words that the ``flags`` column may hold, what each one means to a user, and how much it weighs.
 
-Every word a pipeline raises must be here; ``docs/flags.md`` is checked against this table.
+Every word a pipeline raises must be here; ``docs/flags.md`` is read from this table.
 """
 
 from __future__ import annotations
 
-FLAGS: dict[str, str] = {
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class FlagClass(StrEnum):
+    """How much a flag weighs; the status of an image follows from it."""
+
+    NOTE = "note"
+    """Good to know, and no number is wrong: the status stays OK."""
+    WARNING = "warning"
+    """A number may be wrong: the status is WARN."""
+    REFUSAL = "refusal"
+    """The image cannot be judged: REJECTED."""
+    FAILURE = "failure"
+    """The run could not be finished: FAILED, or INCOMPLETE where a part is missing."""
+
+
+class Flag(NamedTuple):
+    """What stands behind a word.
+
+    Parameters
+    ----------
+    text : str
+        A sentence for the user.
+    kind : FlagClass
+    """
+
+    text: str
+    kind: FlagClass
+
+
+def note(text: str) -> Flag:
+    """Make a flag that is good to know."""
+    return Flag(text, FlagClass.NOTE)
+
+
+def warning(text: str) -> Flag:
+    """Make a flag of what may make a number wrong."""
+    return Flag(text, FlagClass.WARNING)
+
+
+def refusal(text: str) -> Flag:
+    """Make a flag of an image that cannot be judged."""
+    return Flag(text, FlagClass.REFUSAL)
+
+
+def failure(text: str) -> Flag:
+    """Make a flag of a run that could not be finished."""
+    return Flag(text, FlagClass.FAILURE)
+
+
+FLAGS: dict[str, Flag] = {
     # the input, carried through
-    "pixel_size_unknown": "No usable pixel size: the image was run unscaled, sizes are in px, µm columns are empty.",
-    "pixel_size_mismatch": "The image's pixel size differs from the model's and rescaling was off.",
-    "z_step_unknown": "The distance of the planes is not known: depth was not scaled, sizes in µm are empty.",
-    "unit_unknown": "The unit of the pixel size is not a length: it was ignored.",
-    "pixels_not_square": "Height and width of a pixel differ by more than 1 %: no pixel size was taken from the file.",
-    "empty_chunks": "Chunks of the array were left out by its writer: they hold its fill value.",
-    "palette_ignored": "The file shows its grey values through a table of colours: the values were taken as stored.",
-    "nan_masked": "Up to 10 % of the pixels are not finite; they were treated as background.",
-    "constant": "The image has one single value: nothing can be seen in it.",
-    "saturated": "More than 1 % of the pixels sit at the end of the scale.",
-    "low_contrast": "Contrast lies below that of the training images.",
-    "out_of_focus": "The image is blurrier than the training images.",
-    "inverted_contrast": "Contrast looks inverted against the training images.",
-    "precision_lost": "Whole numbers above 2^53 cannot be told apart in this calculation.",
-    "planes_missing": "The model wants more planes than the stack has, or a plane was taken twice.",
-    "smaller_than_cell": "The image is smaller than one cell of the model.",
-    "fewer_channels_used": "The image has more channels than the model: the others were left out.",
-    "dead_channel_missing": "There is no dead dye: live voxels are given, dead volume and viability are left empty.",
-    "empty_well": "The well holds next to nothing: no organoids were seen in it.",
-    "no_well": "No rim of a well was seen: the whole image was taken for the well.",
-    "well_cut_off": "The well reaches beyond the image: what lies outside is missing in the numbers.",
-    "several_wells": "There is more than one well in the image: the largest was taken.",
-    "unsure": "The image lies at the edge of what the model was trained on (outside the 1-99 % range).",
-    "outside_model": "The image lies outside what the model was trained on: do not rely on the numbers.",
-    "focus_outlier": "The image is far blurrier than the others of its plate.",
-    "contrast_outlier": "Contrast lies far below that of the other images of the plate: the well may be empty.",
+    "pixel_size_unknown": note(
+        "No usable pixel size: the image was run unscaled, sizes are in px, µm columns are empty."
+    ),
+    "pixel_size_mismatch": warning("The image's pixel size differs from the model's and rescaling was off."),
+    "z_step_unknown": note("The distance of the planes is not known: depth was not scaled, sizes in µm are empty."),
+    "unit_unknown": note("The unit of the pixel size is not a length: it was ignored."),
+    "pixels_not_square": warning(
+        "Height and width of a pixel differ by more than 1 %: no pixel size was taken from the file."
+    ),
+    "spare_bytes": note("The file holds bytes that belong to none of its pages: they were left aside."),
+    "empty_chunks": note("Chunks of the array were left out by its writer: they hold its fill value."),
+    "palette_ignored": note(
+        "The file shows its grey values through a table of colours: the values were taken as stored."
+    ),
+    "nan_masked": warning("Up to 10 % of the pixels are not finite; they were treated as background."),
+    "constant": warning("The image has one single value: nothing can be seen in it."),
+    "saturated": warning(
+        "More than 1 % of the pixels sit at the end of the scale: what lies beyond is missing in the numbers."
+    ),
+    "saturated_clipped": note(
+        "More than 1 % of the pixels sit at the end of the scale, where the model cuts off anyway: no number changes."
+    ),
+    "low_contrast": warning("Contrast lies below that of the training images."),
+    "out_of_focus": warning("The image is blurrier than the training images."),
+    "inverted_contrast": warning("Contrast looks inverted against the training images."),
+    "precision_lost": warning("Whole numbers above 2^53 cannot be told apart in this calculation."),
+    "planes_missing": warning("The model wants more planes than the stack has, or a plane was taken twice."),
+    "smaller_than_cell": warning("The image is smaller than one cell of the model."),
+    "fewer_channels_used": note("The image has more channels than the model: the others were left out."),
+    "dead_channel_missing": warning(
+        "There is no dead dye: live voxels are given, dead volume and viability are left empty."
+    ),
+    "empty_well": warning("The well holds next to nothing: no organoids were seen in it."),
+    "no_well": warning("No rim of a well was seen: the whole image was taken for the well."),
+    "well_cut_off": warning("The well reaches beyond the image: what lies outside is missing in the numbers."),
+    "several_wells": warning("There is more than one well in the image: the largest was taken."),
+    "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
+    "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "focus_outlier": warning("The image is far blurrier than the others of its plate."),
+    "contrast_outlier": warning(
+        "Contrast lies far below that of the other images of the plate: the well may be empty."
+    ),
     # the run
-    "device_fallback": "The wanted device was not there or gave up: the run went on with another one.",
-    "precision_raised": "Low precision gave numbers that are not finite: the run was repeated in 32 bit.",
-    "tile_reduced": "Memory ran short: a smaller tile was used (the result is the same).",
-    "no_objects": "No object was found.",
+    "device_fallback": warning("The wanted device was not there or gave up: the run went on with another one."),
+    "precision_raised": note("Low precision gave numbers that are not finite: the run was repeated in 32 bit."),
+    "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
+    "no_objects": warning("No object was found."),
     # rejected: the input cannot be judged
-    "unfit_input": "The input does not fit this task.",
-    "no_finite_pixels": "No pixel of the image is a finite number.",
-    "too_many_nan": "More than 10 % of the pixels are not finite.",
-    "empty_image": "The image has a side of length zero.",
-    "wrong_dimensions": "The image has fewer or more dimensions than can be read.",
-    "wrong_dtype": "The pixels are not real numbers.",
-    "wrong_channels": "The channels do not fit the model, or cannot be told apart.",
-    "wrong_planes": "The number of planes does not fit the model.",
-    "axes_unknown": "Nothing tells whether a dimension of the image is depth, time or channels: name its axes.",
-    "colour_image": "The image is a colour picture, not a micrograph with one value per pixel.",
-    "duplicate": "Two files claim to be the same image.",
-    "too_large": "The image declares more pixels than the cap allows.",
+    "unfit_input": refusal("The input does not fit this task."),
+    "no_finite_pixels": refusal("No pixel of the image is a finite number."),
+    "too_many_nan": refusal("More than 10 % of the pixels are not finite."),
+    "empty_image": refusal("The image has a side of length zero."),
+    "wrong_dimensions": refusal("The image has fewer or more dimensions than can be read."),
+    "wrong_dtype": refusal("The pixels are not real numbers."),
+    "wrong_channels": refusal("The channels do not fit the model, or cannot be told apart."),
+    "wrong_planes": refusal("The number of planes does not fit the model."),
+    "axes_unknown": refusal(
+        "Nothing tells whether a dimension of the image is depth, time or channels: name its axes."
+    ),
+    "colour_image": refusal("The image is a colour picture, not a micrograph with one value per pixel."),
+    "duplicate": refusal("Two files claim to be the same image."),
+    "too_large": refusal("The image declares more pixels than the cap allows."),
     # failed: the run could not be finished
-    "error": "Something went wrong that has no word of its own; the message says what.",
-    "bad_parameter": "A parameter has a value that cannot be used.",
-    "unreadable": "The file cannot be read.",
-    "incomplete": "A part of the file or plate is missing.",
-    "being_written": "The file was changed while it was read: the instrument is still writing it.",
-    "not_written": "The result could not be written.",
-    "model_refused": "The model was refused.",
-    "memory": "Memory ran out at the smallest tile too.",
-    "worker_died": "The worker process died with this image, twice: memory ran out, or a library failed.",
-    "training_stopped": "Training could not continue.",
+    "error": failure("Something went wrong that has no word of its own; the message says what."),
+    "bad_parameter": failure("A parameter has a value that cannot be used."),
+    "unreadable": failure("The file cannot be read."),
+    "incomplete": failure("A part of the file or plate is missing."),
+    "being_written": failure("The file was changed while it was read: the instrument is still writing it."),
+    "not_written": failure("The result could not be written."),
+    "model_refused": failure("The model was refused."),
+    "memory": failure("Memory ran out at the smallest tile too."),
+    "worker_died": failure("The worker process died with this image, twice: memory ran out, or a library failed."),
+    "training_stopped": failure("Training could not continue."),
 }
+
+
+def without_notes(flags: Iterable[str]) -> tuple[str, ...]:
+    """Return the flags that weigh something, each once; words that are in no table count.
+
+    Examples
+    --------
+    >>> without_notes(("pixel_size_unknown", "saturated", "saturated"))
+    ('saturated',)
+    """
+    return tuple(dict.fromkeys(flag for flag in flags if flag and not is_note(flag)))
+
+
+def is_note(flag: str) -> bool:
+    """Tell whether a flag is a note."""
+    return flag in FLAGS and FLAGS[flag].kind is FlagClass.NOTE
 
 
 def join_flags(flags: tuple[str, ...]) -> str:

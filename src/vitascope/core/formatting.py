@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Real
 from typing import Any, TypeGuard
 
@@ -17,6 +18,8 @@ ABBREVIATIONS = {
     "ssim": "Structural similarity",
     "nrmse": "Error (NRMSE)",
 }
+
+PROBABILITY = "prob_"
 
 MOST_TOLD = 12
 """Names in one sentence; more are not read, and push the sentence's end out of view."""
@@ -48,6 +51,10 @@ def quantity_text(column: str) -> str:
         if column.endswith(ending):
             column, unit = column.removesuffix(ending), text
             break
+    if unit == "px" and "area" in column:
+        unit = "px²"
+    if column.startswith(PROBABILITY):
+        return f"Probability of {column.removeprefix(PROBABILITY).replace('_', ' ')}"
     words = column.replace("_", " ")
     return f"{words[:1].upper()}{words[1:]}{f' ({unit})' if unit else ''}"
 
@@ -84,7 +91,19 @@ def number_text(value: Any) -> str:
         return f"{int(value):,}"
     if abs(value) >= 100:
         return f"{value:,.1f}"
-    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.2e}"
+    return plain_digits(value, 3) if abs(value) >= 1e-6 else f"{value:.2e}"
+
+
+def plain_digits(value: float, digits: int = 6) -> str:
+    """Write a finite number with so many digits and never a power of ten, as a table takes it that is edited.
+
+    Examples
+    --------
+    >>> plain_digits(11850.0), plain_digits(0.000123456, 3), plain_digits(1e6), plain_digits(0.1)
+    ('11850', '0.000123', '1000000', '0.1')
+    """
+    short = f"{value:.{digits}g}"
+    return f"{Decimal(short):f}" if "e" in short else short
 
 
 def is_number(value: Any) -> TypeGuard[float]:

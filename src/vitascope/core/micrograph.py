@@ -267,7 +267,8 @@ def grey_from_colour(array: Any, axes: str) -> tuple[Any, str]:
     if any(not np.array_equal(first, np.asarray(other)) for other in samples[1:]):
         raise InputError(
             "The image is a colour picture: its red, green and blue differ.",
-            "Give the grey camera image, or convert it knowingly (Image ▸ split channels).",
+            "Give the grey camera image, or one channel of it.",
+            dock="Use its grey values, or open the camera's grey image.",
             flag="colour_image",
         )
     return first, axes.replace("S", "")

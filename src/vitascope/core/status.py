@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import StrEnum
 
+from vitascope.core.flags import without_notes
+
 
 class Status(StrEnum):
     """How an image ended; files and tables hold the text.
@@ -23,14 +25,14 @@ class Status(StrEnum):
 
     @classmethod
     def of_flags(cls, flags: Collection[str]) -> Status:
-        """Return the status of an image that has its numbers: OK, or WARN where there is something to know.
+        """Return the status of an image that has its numbers: WARN, or OK where there are no flags but notes.
 
         Examples
         --------
-        >>> print(Status.of_flags(()), Status.of_flags(("saturated",)))
-        OK WARN
+        >>> print(Status.of_flags(()), Status.of_flags(("tile_reduced",)), Status.of_flags(("saturated",)))
+        OK OK WARN
         """
-        return cls.WARN if flags else cls.OK
+        return cls.WARN if without_notes(flags) else cls.OK
 
 
 JUDGED = (Status.OK, Status.WARN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,9 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
         flags += found
     if region is None:
         region = FINDERS[spec.crop_to](arrays[len(arrays) // 2])
+    window = _window(region, arrays[0].shape)
+    if any(histogram(array[window]).saturated_fraction > MAX_SATURATED_FRACTION for array in arrays):
+        flags.append("saturated")
     cut = [cut_square(a, region, spec.side_px) for a in arrays]
     inside = np.isfinite(cut[0])
     shown = inside & well_mask(spec.side_px) if spec.crop_to == "well" else inside
@@ -101,9 +105,16 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     low, high = plane.min(), plane.max()
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
-    if histogram(plane).saturated_fraction > MAX_SATURATED_FRACTION:
-        flags.append("saturated")
     return plane, flags
+
+
+def _window(region: Region, shape_yx: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the pixels of a picture that lie in a square, at least one row and column."""
+    rows, columns = (
+        slice(start := min(max(0, math.floor(first)), length - 1), max(start + 1, math.ceil(first + region.side)))
+        for first, length in zip((region.top, region.left), shape_yx, strict=True)
+    )
+    return rows, columns
 
 
 def back_on_image(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import Domain
 from vitascope.core.errors import ModelError, TrainingError
+from vitascope.core.formatting import number_text
 from vitascope.core.result import Trust
 from vitascope.ops.geometry.resample import Reader
 from vitascope.ops.intensity.quality import crop_statistics
@@ -150,7 +151,8 @@ def assess_domain(
         value = float(np.median(known))
         if not low <= value <= high:
             level = "unsure"
-            reasons.append(f"The {WORDS[name]} is {value:.3g}; training images lie between {low:.3g} and {high:.3g}.")
+            told = (number_text(one) for one in (value, low, high))
+            reasons.append("The {} is {}; training images lie between {} and {}.".format(WORDS[name], *told))
             flags.extend(_named_flag(name, value, low, high))
     if domain.distance_99 is not None and features.size:
         if features.shape[1] != len(domain.feature_mean):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,7 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
         maps = dataset_maps(histograms, spec.normalisation)
     else:
         maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)
+    flags += [f for h, m in zip(histograms, maps, strict=True) for f in saturation_flags(h, spec.normalisation, m)]
     source_yx = (int(planes[0].shape[0]), int(planes[0].shape[1]))
     shape_yx = (max(1, round(source_yx[0] * scale)), max(1, round(source_yx[1] * scale)))
 
@@ -222,7 +224,7 @@ def standard_deviation(histogram: Histogram) -> float:
 
 
 def check_histogram(histogram: Histogram) -> list[str]:
-    """Return the flags that the grey values of a picture call for.
+    """Return the flags that the grey values of a picture call for, whatever becomes of them.
 
     Raises
     ------
@@ -246,11 +248,48 @@ def check_histogram(histogram: Histogram) -> list[str]:
         flags.append("nan_masked")
     if values.constant:
         flags.append("constant")
-    elif histogram.saturated_fraction > MAX_SATURATED_FRACTION:
-        flags.append("saturated")
     if histogram.integers and max(abs(values.minimum), abs(values.maximum)) > EXACT_FLOAT_INTEGERS:
         flags.append("precision_lost")
     return flags
+
+
+def saturation_flags(histogram: Histogram, how: Normalisation, fitted: LinearMap) -> list[str]:
+    """Tell whether pixels pile up at an end of the scale, and whether it matters to the network.
+
+    It does not where the normalisation cuts off at or before that end, and was fitted without those pixels: whatever
+    the camera would have seen beyond, the network would be given the same.
+
+    Parameters
+    ----------
+    histogram : Histogram
+    how : Normalisation
+    fitted : LinearMap
+        What it became for this picture.
+
+    Returns
+    -------
+    list of str
+        ``saturated``, ``saturated_clipped``, or nothing.
+    """
+    if histogram.saturated_fraction <= MAX_SATURATED_FRACTION:
+        return []
+    ends = ((histogram.at_low, histogram.range.minimum, 0), (histogram.at_high, histogram.range.maximum, 1))
+    seen = sum(count for count, value, end in ends if not _cut_off(count, value, end, histogram, how, fitted))
+    return ["saturated" if seen > MAX_SATURATED_FRACTION * histogram.range.finite else "saturated_clipped"]
+
+
+def _cut_off(count: int, value: float, end: int, histogram: Histogram, how: Normalisation, fitted: LinearMap) -> bool:
+    """Tell whether the network is given the same for all that lies at or beyond an end (0 below, 1 above)."""
+    if fitted.clip is None or how.method in ("minmax", "standard"):  # these are fitted to all pixels
+        return False
+    ranks = histogram.range.finite - 1
+    percent = {"percentile": (how.low, how.high), "zscore": (how.low, how.high), "background": (50.0, 50.0)}
+    if how.method in percent:
+        rank = percent[how.method][end] / 100 * ranks
+        if count > (ranks - math.ceil(rank) if end else math.floor(rank)):  # the fit rests on pixels of the pile
+            return False
+    shown = (value - fitted.offset) * fitted.gain
+    return shown >= fitted.clip[1] if end else shown <= fitted.clip[0]
 
 
 def rescale_factor(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.engine.preprocess import LinearMap, check_histogram, fit_normalisation
+from vitascope.engine.preprocess import LinearMap, check_histogram, fit_normalisation, saturation_flags
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.geometry.resample import Reader, Window, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import count_values
@@ -92,7 +92,9 @@ def prepare_volume(
         masked |= raw.range.not_finite_fraction > 0
         stored = scratch.zeros(f"median-{number}", tuple(channel.shape), _native(channel.dtype))
         yield from filter_median(channel, stored, raw.percentiles(50)[0], 3 if spec.median == "volume" else 1)
-        maps.append(fit_normalisation((yield from count_values(stored)), spec.normalisation))
+        values = yield from count_values(stored)
+        maps.append(fit_normalisation(values, spec.normalisation))
+        flags += saturation_flags(values, spec.normalisation, maps[-1])
         filtered.append(stored)
     source: Shape3 = tuple(int(n) for n in channels[0].shape)  # type: ignore[assignment]
     shape: Shape3 = tuple(max(1, round(n * s)) for n, s in zip(source, scale_zyx, strict=True))  # type: ignore[assignment]

@@ -123,6 +123,7 @@ def find_channels(image: Micrograph, channels: Sequence[str] | None, spec: Input
             f"{told}; the image has {count}.",
             "Give the files of all channels; name their parts with --pattern if they are not put together.",
             flag="wrong_channels",
+            dock="Open all channels, select their layers and take them as channels.",
         )
     lowered = [n.lower() for n in names]
     found = []
@@ -135,6 +136,7 @@ def find_channels(image: Micrograph, channels: Sequence[str] | None, spec: Input
         f"{told}, and the names of the image's channels do not tell which is which.",
         f"Name them in that order, out of {listed} (on the command line --set 'channels=[0, 1]').",
         flag="wrong_channels",
+        dock=f"Name them in that order under Channels, out of {listed}.",
     )
 
 
@@ -164,6 +166,7 @@ def find_channel(image: Micrograph, channel: str | None, wanted: str) -> int:
         f"The image has {count} channels, and their names do not tell which one is label-free.",
         f"Name it: channel = one of {listed} (on the command line --set channel=0).",
         flag="wrong_channels",
+        dock="Choose it under Channel.",
     )
 
 

@@ -277,6 +277,7 @@ def check_stack(image: Micrograph) -> None:
             f"The image has {image.sizes['Z']} plane(s); a spheroid is judged in 3-D, from {LEAST_PLANES} planes up.",
             "Open the whole z-stack, or tell which axis is z (--axes CZYX).",
             flag="wrong_planes",
+            dock="Open the whole z-stack, or choose under Dimensions which axis is z.",
         )
 
 

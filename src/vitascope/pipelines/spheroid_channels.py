@@ -40,9 +40,9 @@ def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec
     named = f"is named '{name}'" if name else "has no name"
     raise InputError(
         f"The model takes 2 channels ({live}, {dead}); the image has 1, which {named}.",
-        f"Give both: in napari choose both layers as channels (Ctrl and click selects several). Where it is the {live} "
-        "dye and there is no other, name it: channel 0 (on the command line --set 'channels=[0]').",
+        f"Give both. Where it is the {live} dye and there is no other, name it: --set 'channels=[0]'.",
         flag="wrong_channels",
+        dock=f"Select the layers of both dyes and take them as channels, or say that the only dye is {live}.",
     )
 
 

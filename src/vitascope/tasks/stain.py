@@ -78,20 +78,20 @@ class StainParams(RunParams):
     )
     block_diameters: float = Field(
         3.7,
-        title="Neighbourhood",
+        title="Neighbourhood of threshold",
         description="For the local threshold: size of the neighbourhood in object diameters (111 px where the diameter "
         "is unknown).",
         gt=0.5,
         le=20,
-        json_schema_extra=ADVANCED,
+        json_schema_extra={"advanced": True, "unit": "diameters"},
     )
     min_contrast: float = Field(
         0.1,
-        title="Least signal",
+        title="Least predicted signal",
         description="Predicted signal below this is background, whatever the threshold says; 0 switches it off.",
         ge=0,
         lt=1,
-        json_schema_extra=ADVANCED,
+        json_schema_extra={"advanced": True, "unit": "of 1"},
     )
     min_area: float = Field(
         0.15,
@@ -99,7 +99,7 @@ class StainParams(RunParams):
         description="Objects smaller than this share of a typical object's area are left out.",
         ge=0,
         le=10,
-        json_schema_extra=ADVANCED,
+        json_schema_extra={"advanced": True, "unit": "typical areas"},
     )
     max_area: float = Field(
         4.0,
@@ -107,7 +107,7 @@ class StainParams(RunParams):
         description="Objects larger than this many typical objects' areas are left out.",
         gt=0,
         le=1000,
-        json_schema_extra=ADVANCED,
+        json_schema_extra={"advanced": True, "unit": "typical areas"},
     )
     min_solidity: float = Field(
         0.8,
@@ -115,7 +115,7 @@ class StainParams(RunParams):
         description="Area over that of the convex hull; jagged objects below this are left out.",
         ge=0,
         le=1,
-        json_schema_extra=ADVANCED,
+        json_schema_extra={"advanced": True, "unit": "of 1"},
     )
     split_touching: bool = Field(
         True, title="Split touching objects", description="Cut clumps at their waists.", json_schema_extra=ADVANCED

@@ -26,7 +26,7 @@ from vitascope.engine.device import Device, pick_device
 from vitascope.engine.domain import crop_windows, image_statistics, make_domain
 from vitascope.engine.load_model import LoadedModel, build_network, check_channels, export_tensors, load_model
 from vitascope.io.atomic import check_writable, write_json
-from vitascope.io.models.cards import read_card, write_card
+from vitascope.io.models.cards import find_model, read_card, write_card
 from vitascope.io.models.weights import sha256_of_bytes, write_weights
 from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.pair_check import words_of_ids
@@ -106,6 +106,8 @@ def make_model(
     steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
     run = TrainingRecord(recipe, fingerprint, parent, chosen.label)
     trained = yield from recorded(steps, run)
+    first = (begun or copy.deepcopy(fresh).eval()) if parent else None
+    start_metrics = [m.model_dump() for m in trainee.metrics(first)] if first is not None else []
     better = begun is None or improved(trained)  # without a head to fall back on, it is trained as was asked
     if begun is not None and not better:
         trained = replace(trained, network=begun, best_epoch=0, notes=(*trained.notes, HEAD_ALONE))
@@ -123,7 +125,8 @@ def make_model(
     if begun is not None:
         _fitted(final.trainee, final.trained.network)
     _check_new(recipe, out)
-    path = yield from _write_model(recipe, trainee, trained, final, parent, precision, out)
+    started = Started(parent, start_metrics, bool(parent) and not find_model(parent.split()[0])[0].data_is_simulated)
+    path = yield from _write_model(recipe, trainee, trained, final, started, precision, out)
     run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
     shutil.rmtree(checkpoints)
     return path
@@ -143,6 +146,22 @@ class Final:
     recipe: Recipe
     trainee: TrainingTask
     trained: Trained
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a training started from: id and hash of the model, its figures on the test part, what it has seen."""
+
+    parent: str
+    metrics: list[dict[str, Any]]
+    saw_real: bool
+
+
+def _validated(trained: Trained) -> dict[str, float]:
+    """Return what the kept epoch measured on the validation part; that of the start where no epoch was kept."""
+    if not trained.best_epoch:
+        return dict(trained.start)
+    return dict(next((one for one in trained.history if one["epoch"] == trained.best_epoch), {}))
 
 
 def improved(trained: Trained) -> bool:
@@ -280,7 +299,7 @@ def _start_network(recipe: Recipe, start_from: str | None) -> tuple[nn.Module, s
 
 
 def _write_model(
-    recipe: Recipe, trainee: TrainingTask, trained: Trained, final: Final, parent: str, precision: str, out: Path
+    recipe: Recipe, trainee: TrainingTask, trained: Trained, final: Final, started: Started, precision: str, out: Path
 ) -> ProgressGenerator[Path]:
     yield Progress(0, 2, "measuring the model")
     last, network = final.trainee, final.trained.network
@@ -318,6 +337,7 @@ def _write_model(
             )
             for d in recipe.data
         ),
+        data_is_simulated=is_simulated(recipe) and not started.saw_real,
         split=_words_of_split(recipe, trainee, final),
         metrics=tuple(metrics) or twin_metrics(recipe, out),
         limitations=recipe.limitations,
@@ -332,7 +352,7 @@ def _write_model(
         domain=domain,
         intervals=intervals,
         default_params=default_params,
-        parent=parent,
+        parent=started.parent,
         training={
             **recipe.training.model_dump(),
             "precision": precision,
@@ -342,6 +362,8 @@ def _write_model(
             "counts": last.counts,
             "refit": recipe.refit.on if recipe.refit is not None and last is not trainee else "",
             "start": dict(trained.start),
+            "validated": _validated(trained),
+            "start_metrics": started.metrics,
             "notes": [*trained.notes, *trainee.notes, *_words_of_data(recipe)],
             "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
             "forced_leak": recipe.split.force_leak,
@@ -357,6 +379,12 @@ def _write_model(
         raise
     yield Progress(2, 2, "measuring the model")
     return path
+
+
+def is_simulated(recipe: Recipe) -> bool:
+    """Tell whether all images of a recipe are simulated; a model fine-tuned on real ones has seen real ones."""
+    drawn = recipe.volumes is not None and bool(recipe.volumes.simulated[0])
+    return bool(recipe.data or drawn) and all(source.simulated is not None for source in recipe.data)
 
 
 def _words_of_split(recipe: Recipe, trainee: TrainingTask, final: Final) -> str:

@@ -59,8 +59,8 @@ def image_quality(plate: Plate, channel: int = 0) -> ProgressGenerator[pd.DataFr
     noticed = [join_flags(tuple(words)) for words in flags]
     table["flags"] = [own or more for own, more in zip(table["flags"], noticed, strict=True)]
     table["status"] = [
-        status if status == Status.FAILED else str(Status.of_flags(more))
-        for status, more in zip(table["status"], noticed, strict=True)
+        status if status == Status.FAILED else str(Status.of_flags(words))
+        for status, words in zip(table["status"], flags, strict=True)
     ]
     return table
 

@@ -14,6 +14,8 @@ from vitascope.batch.plate.image_quality import NUMBERS
 from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
+from vitascope.core.flags import without_notes
+from vitascope.core.formatting import is_number, number_text, plain_digits, quantity_text
 from vitascope.core.result import LabelsOutput
 from vitascope.core.status import Status
 from vitascope.core.well import Well
@@ -22,6 +24,7 @@ from vitascope.io.plates.read import open_plate
 from vitascope.io.results.folder import OBJECTS
 from vitascope.io.results.read import SavedPicture, read_picture
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
+from vitascope.tasks.registry import find_task
 
 HOW = ("mean", "median", "cv_percent")
 CATEGORIES = ("status", "flags", *(name for name in MAP_COLUMNS if name not in ("plate", "well", "dose")))
@@ -61,9 +64,19 @@ class PlateResults:
 
     def category_columns(self) -> list[str]:
         """Return the columns that can be drawn as kinds."""
-        return [
-            name for name in CATEGORIES if name in self.frame and (self.frame[name].fillna("").astype(str) != "").any()
-        ]
+        return [name for name in CATEGORIES if name in self.frame and any(_kind(v, name) for v in self.frame[name])]
+
+    def title(self, column: str) -> str:
+        """Return a column in words, with its unit."""
+        words = quantity_text(column)
+        try:
+            spec = find_task(self.task)
+        except VitascopeError:  # nothing was run, only looked at
+            return words
+        main = column == spec.headline or column in spec.interval
+        units = [_text(one) for one in self.frame["unit"]] if main and "unit" in self.frame else []
+        unit = next(filter(None, units), "")
+        return f"{words} ({unit})" if unit and "(" not in words and unit.lower() != words.lower() else words
 
     def times(self) -> list[str]:
         """Return the times, in the order of the plate."""
@@ -107,12 +120,15 @@ class PlateResults:
         return by_well(self._at(time), column, how)
 
     def kinds(self, column: str, time: str = "") -> dict[Well, str]:
-        """Return one text for each well that has an image; of several fields, those that differ are joined."""
+        """Return one text for each well that has an image; of several fields, those that differ are joined.
+
+        Flags that are notes tell no kind.
+        """
         found: dict[Well, list[str]] = {}
         part = self._at(time)
         for well, value in zip(part["well"], part[column], strict=True):
-            found.setdefault(Well.parse(well), []).append(_text(value))
-        return {well: " / ".join(dict.fromkeys(values)) for well, values in found.items()}
+            found.setdefault(Well.parse(well), []).append(_kind(value, column))
+        return {well: " / ".join(dict.fromkeys(filter(None, values))) for well, values in found.items()}
 
     def with_flag(self, flag: str, time: str = "") -> set[Well]:
         """Return the wells of which a field has a flag; all wells that have images for the empty text."""
@@ -129,13 +145,13 @@ class PlateResults:
         first = part.iloc[0]
         known = [_text(first.get(name)) for name in ("treatment", "role")]
         if _text(first.get("dose")):
-            known.insert(1, f"{first['dose']:g} {_text(first.get('dose_unit'))}".strip())
-        values = [_text(value) or "-" for value in part[column]] if column in part else []
+            known.insert(1, f"{plain_digits(first['dose'])} {_text(first.get('dose_unit'))}".strip())
+        values = [(number_text(v) if is_number(v) else _text(v)) or "–" for v in part[column]] if column in part else []
         status = sorted(set(part["status"]) - {Status.OK})
         told = [
             str(well),
             *(text for text in known if text),
-            f"{column} {', '.join(values)}" if values else "",
+            f"{self.title(column)}: {', '.join(values)}" if values else "",
             *status,
         ]
         return " · ".join(text for text in told if text)
@@ -245,7 +261,7 @@ def with_map(results: PlateResults, plate_map: PlateMap | None) -> PlateResults:
         return results
     frame = results.frame.drop(columns=[name for name in MAP_COLUMNS[2:] if name in results.frame])
     known = {well: plate_map.row(results.name, well) for well in dict.fromkeys(frame["well"])}
-    for name in plate_map.table:
+    for name in map(str, plate_map.table):
         if name not in ("plate", "well", *frame.columns):
             frame[name] = [known[well].get(name) for well in frame["well"]]
     return replace(results, frame=frame, _amounts={})
@@ -259,7 +275,12 @@ def _with_labels(path: Path) -> list[Path]:
 def _text(value: Any) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain_digits(value) if isinstance(value, float) else str(value)
+
+
+def _kind(value: Any, column: str) -> str:
+    """Return a value as a kind to be coloured: flags that are notes tell none."""
+    return ";".join(without_notes(_text(value).split(";"))) if column == "flags" else _text(value)
 
 
 def open_plate_results(folder: str | Path) -> PlateResults:

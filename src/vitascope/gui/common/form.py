@@ -178,8 +178,9 @@ class ParamsForm(QWidget):  # type: ignore[misc]
         layout.setContentsMargins(0, 0, 0, 0)
         plain = [e for e in self.editors.values() if not field_extra(e.field, "advanced")]
         advanced = [e for e in self.editors.values() if field_extra(e.field, "advanced")]
-        layout.addLayout(_rows(plain))
-        self.fold = Collapsible("More settings", _rows(advanced))
+        self._forms = (_rows(plain), _rows(advanced))
+        layout.addLayout(self._forms[0])
+        self.fold = Collapsible("More settings", self._forms[1])
         self.fold.setVisible(bool(advanced))
         layout.addWidget(self.fold)
         self.setValue(params.make())
@@ -195,6 +196,25 @@ class ParamsForm(QWidget):  # type: ignore[misc]
             else:
                 editor.show_wrong(False)
         self.valueChanged.emit()
+
+    def show_units(self, unit: str, shown: bool, but: Collection[str] = ()) -> None:
+        """Show or hide the fields of a unit and its powers; hidden ones are at their defaults.
+
+        Parameters
+        ----------
+        unit : str
+            Such as ``µm``, for ``µm³`` too.
+        shown : bool
+        but : collection of str
+            Fields that stay.
+        """
+        for name, editor in self.editors.items():
+            if name in but or not str(field_extra(editor.field, "unit") or "").startswith(unit):
+                continue
+            form = next(f for f in self._forms if f.indexOf(editor.native) >= 0)
+            form.setRowVisible(editor.native, shown)
+            if not shown and editor.native.isHidden():
+                editor.setValue(editor.field.default)
 
     def value(self) -> FormParams:
         """Return the parameters.

@@ -105,7 +105,7 @@ def draw_spheroid(figure: Any, result: Result) -> int:
     return 1
 
 
-def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, title: str) -> int:
+def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, title: str, unit: str | None = None) -> int:
     """Draw the number of each well with its interval: by day where wells were seen on several, else well by well.
 
     Dots can be picked; their artists know under ``well_rows`` which rows they stand for.
@@ -120,6 +120,8 @@ def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, titl
         Of the number; its interval stands under ``_low`` and ``_high``.
     title : str
         What the number is.
+    unit : str, optional
+        By default that of the rows.
 
     Returns
     -------
@@ -131,7 +133,7 @@ def draw_wells(figure: Any, rows: Sequence[Mapping[str, Any]], column: str, titl
     if not known.size:
         return 0
     axes = figure.subplots()
-    unit = str(rows[known[0]].get("unit") or "")
+    unit = str(rows[known[0]].get("unit") or "") if unit is None else unit
     curves = day_curves(rows)
     if curves:
         _draw_curves(axes, rows, values, curves)

@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.flags import FLAGS
+from vitascope.core.errors import without_options
+from vitascope.core.flags import FLAGS, is_note, without_notes
 from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
 from vitascope.core.result import ImageOutput, Result
 from vitascope.tasks.spec import TaskSpec
 
 PLACES = ("time", "z")
-REAL = "real_"
+REAL, INTERNAL = "real_", "logit_"
+"""Beginnings of columns: measured in the real stain, and steps of a calculation that tell a user nothing."""
 MANY = 4
+CONTROL, OF_CONTROL = "control", "of control"
+NO_CONTROL = "; 1 is untreated in the training data"
+"""Behind a number that is a share of controls which the user did not give."""
 SAID_BY_BADGE = ("unsure", "outside_model")
 
 
@@ -38,27 +43,40 @@ class Headline:
 def headline(spec: TaskSpec, result: Result) -> Headline:
     """Put the main number first: one image's with its interval, or the range over several pictures."""
     values = [v for row in result.rows if is_number(v := row.get(spec.headline))]
-    unit = result.unit
+    unit = shown_unit(result)
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values and any(spec.headline in row for row in result.rows):
-        return Headline("No number", "", result.message)
+        return Headline("No number", "", without_options(result.message))
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
     if len(values) > 1:
         least, most = (_rounded(spec, result.rows, value) for value in (min(values), max(values)))
         without = len(result.rows) - len(values)
-        detail = f"in {len(values)} pictures" + (f"; {without} without a number" if without else "")
-        return Headline(least if least == most else f"{least} to {most}", unit, detail)
+        more = f"; {without} without a number" if without else ""
+        if least == most:
+            return Headline(least, unit, f"in each of {len(values)} pictures{more}")
+        return Headline(f"{least} … {most}", unit, f"least and most of {len(values)} pictures{more}")
     row = next(row for row in result.rows if is_number(row.get(spec.headline)))
     low, high = (row.get(name) for name in spec.interval)
     detail = ""
     if is_number(low) and is_number(high):
         value, low_text, high_text = interval_texts(values[0], low, high)
         level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
-        return Headline(value, unit, f"{level}{low_text} to {high_text}")
+        return Headline(value, unit, f"{level}{low_text} to {high_text}{without_control(result)}")
     return Headline(number_text(values[0]), unit, detail)
+
+
+def shown_unit(result: Result) -> str:
+    """Return the unit of the main number as it is shown: a share of the control only where there was a control."""
+    return "" if without_control(result) else result.unit
+
+
+def without_control(result: Result) -> str:
+    """Say what 1 stands for, where the number is a share of a control and none was given; else empty."""
+    given = {str(one.get("role", "")) for one in result.provenance.inputs} if result.provenance is not None else set()
+    return NO_CONTROL if result.unit == OF_CONTROL and CONTROL not in given else ""
 
 
 def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:
@@ -79,8 +97,13 @@ def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headlin
 
 
 def flag_sentences(result: Result) -> list[str]:
-    """Return what the flags of a result mean, without those that the trust badge says."""
-    return [FLAGS[flag] for flag in dict.fromkeys(result.flags) if flag not in SAID_BY_BADGE]
+    """Return what the warnings of a result mean, without those that the trust badge says."""
+    return [FLAGS[flag].text for flag in without_notes(result.flags) if flag not in SAID_BY_BADGE]
+
+
+def note_sentences(result: Result) -> list[str]:
+    """Return what the notes of a result mean, to be read on hover."""
+    return [FLAGS[flag].text for flag in dict.fromkeys(result.flags) if is_note(flag)]
 
 
 def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
@@ -95,7 +118,7 @@ def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
     """
     rows = list(result.rows)
     names = [n for n in _ordered(rows) if n not in PLACES and any(is_number(row.get(n)) for row in rows)]
-    names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names)]
+    names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names) and not n.startswith(INTERNAL)]
     if len(rows) == 1 and any(n.startswith(REAL) for n in names):
         row = rows[0]
         names = [n for n in names if not n.startswith(REAL)]

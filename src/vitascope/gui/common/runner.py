@@ -103,7 +103,7 @@ def drain(
 def failure(error: Exception) -> RunOutcome:
     """Say what went wrong: our own errors in their words, others by name with the details in the log."""
     if isinstance(error, VitascopeError):
-        return RunOutcome("failed", error, error.message, error.hint)
+        return RunOutcome("failed", error, error.message, error.dock_hint)
     from vitascope.batch.item import (
         traceback_summary,  # readers come with it, and opening a dock shall not wait for them
     )

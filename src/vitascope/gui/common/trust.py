@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from vitascope.core.card import InputSpec
+from vitascope.core.card import InputSpec, ModelCard
+from vitascope.core.formatting import is_number
 from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.result import Trust, TrustLevel
 
@@ -106,6 +108,42 @@ def _size_hint(spec: InputSpec) -> str:
     if spec.pixel_size_um is None:
         return f"The model's pixel size is not known.{like}"
     return f"The pixel size is not known; the model has {spec.pixel_size_um:.4g} µm.{like}"
+
+
+SIMULATED = "The model was trained on simulated images only: how it does on real ones is not known."
+
+
+def as_far_as_known(trust: Trust, card: ModelCard, *, pixel_size_um: float | None, scaled: bool) -> Trust:
+    """Let no image be told to fit where that cannot be known.
+
+    Parameters
+    ----------
+    trust : Trust
+    card : ModelCard
+    pixel_size_um : float or None, > 0, micrometre
+        Of the image.
+    scaled : bool
+        Whether the size of things in the image was found, or given, in another way.
+
+    Returns
+    -------
+    Trust
+        ``unknown`` instead of ``fits``, and the reason first, where the pixel size is unknown and the card has one, or
+        where the model has seen simulated images only.
+    """
+    reasons = []
+    if card.input.pixel_size_um is not None and pixel_size_um is None and not scaled:
+        reasons.append(_size_hint(card.input))
+    if card.data_is_simulated:
+        reasons.append(SIMULATED)
+    told = tuple(dict.fromkeys([*reasons, *trust.reasons]))
+    return Trust("unknown" if reasons and trust.level == "fits" else trust.level, told)
+
+
+def scale_is_told(card: ModelCard, params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Tell whether the size of things was given as their diameter, or found by the run."""
+    given = params.get("object_diameter_px") is not None and card.input.object_diameter_px is not None
+    return given or any(is_number(row.get("input_scale")) for row in rows)
 
 
 def in_full(trust: Trust) -> Trust:

@@ -92,7 +92,7 @@ class ModelsDock(Dock):
             self.runner.start(title, steps)
         except VitascopeError as error:
             self.tabs.setEnabled(True)
-            self._say(str(error))
+            self._say(error.in_dock)
 
     def _ended(self, outcome: RunOutcome) -> None:
         if not self._open:
@@ -219,7 +219,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         try:
             said = work()
         except VitascopeError as error:
-            said = str(error)
+            said = error.in_dock
         self.reload()
         self.changed.emit()
         self.spoke.emit(said)

@@ -176,7 +176,7 @@ class PlateDock(Dock):
         try:
             self.run.set_map(self.map.value())
         except VitascopeError as error:
-            self._say(str(error))
+            self._say(error.in_dock)
             return
         self._say("")
         if self.results:
@@ -192,7 +192,7 @@ class PlateDock(Dock):
         try:
             found = open_plate_results(folder)
         except VitascopeError as error:
-            self._say(str(error))
+            self._say(error.in_dock)
             return
         self._say("")
         kept = [one for one in self.results if one.folder != folder] if beside else []

@@ -13,13 +13,17 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 from qtpy.QtCore import QTimer
 
+from vitascope.core.errors import VitascopeError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import label_features
+from vitascope.gui.layers.snapshot import OWN, remember
 from vitascope.gui.run.export import FinishedRun
+from vitascope.gui.run.input_box import Cure
 from vitascope.ops.objects.spheroids import (
     FROM_REFERENCES,
     NEEDS_DEAD,
@@ -38,6 +42,9 @@ WAIT_MS = 400
 """So long after the last stroke of the brush, the numbers are taken anew."""
 
 
+ONE_DYE = "The stack has one dye, and nothing tells that it is {live}. Select the layers of both dyes, or say so."
+
+
 class SpheroidDock(TaskDock):
     """Segment spheroid."""
 
@@ -52,6 +59,43 @@ class SpheroidDock(TaskDock):
         self._wait.setSingleShot(True)
         self._wait.setInterval(WAIT_MS)
         self._wait.timeout.connect(self.measure_again)
+
+    def params(self) -> RunParams:
+        """Return the parameters as they stand in the dock; a dye that was said to be the only one is named."""
+        params = super().params()
+        return params.changed(channels=("0",)) if self._only_dye() is True else params
+
+    def problem(self) -> str:
+        """Say what keeps a run from starting; empty if nothing does."""
+        return super().problem() or (ONE_DYE.format(live=self._dyes()[0]) if self._only_dye() is False else "")
+
+    def cure(self) -> Cure | None:
+        """Return what mends the problem in one click; None where there is no such thing."""
+        choice = self.input.main.choice()
+        if choice is None or self._only_dye() is not False:
+            return super().cure()
+        return Cure(f"The only dye is {self._dyes()[0]}", lambda: remember(choice.layers[0], only_dye=True))
+
+    def _dyes(self) -> tuple[str, ...]:
+        """Return the dyes that the chosen model takes, or the one that would be taken."""
+        card = self.model.card() or self.model.first()
+        return card.input.channels if card is not None else ()
+
+    def _only_dye(self) -> bool | None:
+        """Tell whether the single dye of an image was said to be the live one; None where that need not be said."""
+        choice, dyes = self.input.main.choice(), self._dyes()
+        try:
+            snapshots, _ = self.input.value()
+        except VitascopeError:
+            return None
+        image = snapshots[self.spec.roles[0].name]
+        if choice is None or len(dyes) != 2 or image.sizes["C"] > 1:
+            return None
+        card = self.model.card() or self.model.first()
+        named = {n.lower() for n in (dyes[0], *card.input.also_called.get(dyes[0], ()))} if card is not None else set()
+        if {n.lower() for n in image.scale.channel_names} & named:
+            return None
+        return bool(choice.layers[0].metadata.get(OWN, {}).get("only_dye"))
 
     def _show_run(self, run: FinishedRun) -> None:
         self._shown = run

@@ -15,20 +15,20 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.core.result import Result
+from vitascope.core.result import Result, Trust
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
-from vitascope.gui.common.trust import check_before, in_full
+from vitascope.gui.common.trust import as_far_as_known, check_before, in_full, scale_is_told
 from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot
 from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.export_box import ExportBox
-from vitascope.gui.run.input_box import InputBox
+from vitascope.gui.run.input_box import Cure, InputBox
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.gui.run.result_box import ResultBox
 from vitascope.tasks.spec import TaskSpec
@@ -66,7 +66,8 @@ class TaskDock(Dock):
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = QPushButton(self.spec.verb)
-        self.bar, self.status = make_bar(), make_note()
+        self.bar, self.status, self.cure_button = make_bar(), make_note(), QPushButton()
+        self.cure_button.hide()
         self.answer = ResultBox(self.spec, self._text_colour)
         self.export_box = ExportBox(self._viewer, self._start)
         self._lay_out()
@@ -92,7 +93,7 @@ class TaskDock(Dock):
         self.run_button.setStyleSheet(RUN_STYLE)
         self.run_button.setToolTip(self.spec.summary)
         after = self.parts_after_answer()
-        for part in (self.run_button, self.bar, self.status, self.answer, *after, self.export_box):
+        for part in (self.run_button, self.bar, self.status, self.cure_button, self.answer, *after, self.export_box):
             column.addWidget(part)
         column.addStretch(1)
         self.area = self._show_column(inside, WIDTH_PX)
@@ -106,6 +107,7 @@ class TaskDock(Dock):
 
     def _connect(self) -> None:
         self.run_button.clicked.connect(self._run_or_cancel)
+        self.cure_button.clicked.connect(self._cure)
         for part in (self.input, self.model, self.settings):
             part.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
@@ -141,6 +143,13 @@ class TaskDock(Dock):
         self.model.reload()
         super().showEvent(event)
 
+    def show_model(self, id_: str) -> None:
+        """Choose a model, which may be new, and come to the front."""
+        self.model.reload()
+        self.model.model.setCurrentIndex(max(0, self.model.model.findData(id_)))
+        self.show()
+        self.raise_()
+
     def _refresh(self) -> None:
         """Show whether a run can start, and whether the image fits the model."""
         if self.runner.running:
@@ -149,12 +158,26 @@ class TaskDock(Dock):
         self.input.set_model_channel(card.input.channels[0] if card is not None else "")
         self._show_readiness()
         self._show_fit()
+        self._show_sizes()
 
     def _show_readiness(self) -> None:
         problem = self.problem()
         self.run_button.setEnabled(not problem)
         self.status.setText("" if problem and self.input.note.text() == problem else problem)
         self.status.setVisible(bool(self.status.text()))
+        cure = self.cure() if problem else None
+        self.cure_button.setText(cure.text if cure is not None else "")
+        self.cure_button.setVisible(cure is not None)
+
+    def cure(self) -> Cure | None:
+        """Return what mends the problem in one click; None where there is no such thing."""
+        return self.input.cure()
+
+    def _cure(self) -> None:
+        cure = self.cure()
+        if cure is not None:
+            cure.act()
+            self._refresh()
 
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
@@ -164,7 +187,7 @@ class TaskDock(Dock):
         try:
             self.params()
         except VitascopeError as error:
-            return str(error)
+            return error.in_dock
         return ""
 
     def params(self) -> RunParams:
@@ -178,6 +201,15 @@ class TaskDock(Dock):
         _, asked = self.input.value()
         params: RunParams = self.settings.value().changed(**self.model.value(), **asked)
         return params
+
+    def _show_sizes(self) -> None:
+        """Ask for sizes in µm only where they can be compared with the image."""
+        try:
+            snapshots, _ = self.input.value()
+        except VitascopeError:
+            return
+        size = snapshots[self.spec.roles[0].name].scale.pixel_size_um
+        self.settings.show_units("µm", size is not None, but=("z_step_um",))
 
     def _show_fit(self) -> None:
         card = self.model.card()
@@ -197,7 +229,8 @@ class TaskDock(Dock):
             object_diameter_px=getattr(params, "object_diameter_px", None),
             rescale=getattr(params, "rescale", True),
         )
-        self.model.show_trust(trust)
+        scaled = scale_is_told(card, params.model_dump())
+        self.model.show_trust(as_far_as_known(trust, card, pixel_size_um=image.scale.pixel_size_um, scaled=scaled))
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -220,7 +253,7 @@ class TaskDock(Dock):
             snapshots, _ = self.input.value()
             params = self.params()
         except VitascopeError as error:
-            self._show_failure(error.message, error.hint)
+            self._show_failure(error.message, error.dock_hint)
             return
         self.answer.clear_problem()
         spec, frame = self.spec, snapshots[self.spec.roles[0].name].frame
@@ -265,7 +298,7 @@ class TaskDock(Dock):
             self.runner.start(title, steps)
         except VitascopeError as error:
             self._unlock()
-            on_failure(error.message, error.hint)
+            on_failure(error.message, error.dock_hint)
 
     def _lock(self, running: bool) -> None:
         for part in (self.input, self.model, self.settings, self.export_box):
@@ -314,7 +347,7 @@ class TaskDock(Dock):
         labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
         if labels is None and active is not None:
             self._viewer.layers.selection.active = active
-        self.model.show_trust(in_full(result.trust))
+        self.model.show_trust(self._verdict(run))
         self.answer.show_result(result)
         self.export_box.offer(run, labels)
         if result.provenance is not None:
@@ -323,6 +356,16 @@ class TaskDock(Dock):
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
         # The answer is laid out after this; then it is brought into view, the run button still above it.
         QTimer.singleShot(0, self._show_answer)
+
+    def _verdict(self, run: FinishedRun) -> Trust:
+        """Say how far to rely on a run's numbers, as far as that can be known."""
+        trust = in_full(run.result.trust)
+        card = self.model.card_of(run.result.provenance.model) if run.result.provenance else None
+        if card is None or run.result.provenance is None:
+            return trust
+        size = run.images[self.spec.roles[0].name].pixel_size_um
+        scaled = scale_is_told(card, run.result.provenance.params, run.result.rows)
+        return as_far_as_known(trust, card, pixel_size_um=size, scaled=scaled)
 
     def _show_answer(self) -> None:
         if isalive(self):

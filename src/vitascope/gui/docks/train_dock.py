@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
@@ -38,11 +38,12 @@ from vitascope.gui.common.layout import (
 )
 from vitascope.gui.common.runner import CANCELLING, Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.common.whole_run import show_share
-from vitascope.gui.run.model_box import ModelBox, metric_text
+from vitascope.gui.run.model_box import ModelBox
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
-from vitascope.gui.train.train_plots import TrainPlots, figure_name
+from vitascope.gui.train.train_plots import TrainPlots
 from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
+from vitascope.gui.train.train_words import against_start, best_of, figure_name, model_headline, words_of_test
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.late_modules import load_finetuning
@@ -51,6 +52,8 @@ from vitascope.tasks.training_data import Truth
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from vitascope.gui.docks.task_dock import TaskDock
 
 WIDTH_PX = 420
 TRAIN, PAUSE = "Train", "Pause"
@@ -80,7 +83,9 @@ class TrainDock(Dock):
         self.model: ModelBox
         self.settings = ParamsForm(FineTuneParams)
         self.estimate_button, self.train_button = QPushButton("How long?"), QPushButton(TRAIN)
-        self.stop_button = QPushButton("Stop, keep the best")
+        self.stop_button, self.use_button = QPushButton("Stop, keep the best"), QPushButton("Use this model now")
+        self.cure_button = QPushButton()
+        self._made: ModelCard | None = None
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
@@ -116,7 +121,20 @@ class TrainDock(Dock):
         column.addWidget(make_line())
         column.addLayout(self._buttons())
         self.answer.setStyleSheet("font-size: 15px; font-weight: 600;")
-        for part in (self.words, self.bar, self.status, self.answer, self.plots, self._resume_fold()):
+        self.use_button.setToolTip("Opens the dock of this task with the new model chosen.")
+        self.use_button.hide()
+        self.cure_button.hide()
+        parts = (
+            self.words,
+            self.bar,
+            self.status,
+            self.cure_button,
+            self.answer,
+            self.use_button,
+            self.plots,
+            self._resume_fold(),
+        )
+        for part in parts:
             column.addWidget(part)
         for note in (self.words, self.answer):
             note.hide()
@@ -166,6 +184,8 @@ class TrainDock(Dock):
         self.task.currentIndexChanged.connect(self._task_changed)
         self.train_button.clicked.connect(self._train_or_pause)
         self.stop_button.clicked.connect(self.stop)
+        self.cure_button.clicked.connect(self._cure)
+        self.use_button.clicked.connect(self.use_model)
         self.estimate_button.clicked.connect(self.estimate)
         self.resume_button.clicked.connect(self.resume)
         self.prepare.button.clicked.connect(self._show_prepared)
@@ -195,7 +215,7 @@ class TrainDock(Dock):
         try:
             params: FineTuneParams = self.settings.value()  # type: ignore[assignment]
         except ParameterError as error:
-            self.status.setText(str(error))
+            self.status.setText(error.in_dock)
             return
         self.prepare.show_pair(self.data.layer_pairs(), params)
 
@@ -210,7 +230,7 @@ class TrainDock(Dock):
             name = self.name.text().strip()
             free = free_name(name)
         except ParameterError as error:
-            return str(error)
+            return error.in_dock
         return "" if name == free else f"There is a model or a training '{name}' already: take '{free}'."
 
     def _refresh(self, *_: object) -> None:
@@ -221,6 +241,20 @@ class TrainDock(Dock):
         self.estimate_button.setEnabled(not problem)
         self.status.setText(problem)
         self.status.setVisible(bool(problem))
+        cure = self.data.cure(self._plane_seen()) if problem else None
+        self.cure_button.setText(cure.text if cure is not None else "")
+        self.cure_button.setVisible(cure is not None)
+
+    def _plane_seen(self) -> int:
+        """Return the step of the last slider, which runs through the planes of a stack."""
+        steps = self._viewer.dims.current_step
+        return int(steps[-3]) if len(steps) > 2 else 0
+
+    def _cure(self) -> None:
+        cure = self.data.cure(self._plane_seen())
+        if cure is not None:
+            cure.act()
+            self._refresh()
 
     # -- running ----------------------------------------------------------------------------------------------------
 
@@ -260,7 +294,7 @@ class TrainDock(Dock):
             table = self.data.table(params.by) if self.data.from_table else None
             pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
         except VitascopeError as error:
-            self._show_failure(error.message, error.hint)
+            self._show_failure(error.message, error.dock_hint)
             return
 
         def run() -> ProgressGenerator[Any]:
@@ -299,13 +333,14 @@ class TrainDock(Dock):
     def _start(self, title: str, run: Callable[[], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:
         self._after = after
         self.answer.hide()
+        self.use_button.hide()
         self.plots.clear()
         self._lock(True)
         try:
             self.runner.start(title, run)
         except VitascopeError as error:
             self._lock(False)
-            self._show_failure(error.message, error.hint)
+            self._show_failure(error.message, error.dock_hint)
 
     def _lock(self, running: bool) -> None:
         for part in (self.task, self.data, self.model, self.scratch, self.name, self.settings, self.resume_fold):
@@ -335,11 +370,10 @@ class TrainDock(Dock):
 
     def _show_figure(self, progress: EpochProgress) -> None:
         name = figure_name(progress.history, progress.start)
-        if not name or not progress.history:
-            return
-        start = f" (starting model {progress.start[name]:.3g})" if name in progress.start else ""
-        self.answer.setText(f"{name.replace('_', ' ')} {progress.history[-1][name]:.3g}{start}")
-        self.answer.show()
+        told = against_start(name, best_of(progress.history), progress.start)
+        if told:
+            self.answer.setText(f"{told} so far" if name in progress.start else told)
+            self.answer.show()
 
     def _ended(self, outcome: RunOutcome) -> None:
         if not self._open:
@@ -367,14 +401,24 @@ class TrainDock(Dock):
         self.answer.show()
 
     def _show_model(self, card: ModelCard) -> None:
-        figures = "; ".join(metric_text(m) for m in card.metrics[:2]) or "no test part, so no figure"
         notes = " ".join(card.training.get("notes", []))
-        self.answer.setText(f"'{card.id}' is ready. {figures}")
+        self.answer.setText(model_headline(card))
         self.answer.show()
-        self.status.setText(f"Measured on the {card.metrics[0].on}. {notes}" if card.metrics else notes)
+        self.status.setText(f"{words_of_test(card)} {notes}".strip())
         self.status.setVisible(bool(self.status.text()))
+        self._made = card
+        self.use_button.show()
         QTimer.singleShot(0, self._reload)
         show_info(f"The model '{card.id}' is ready.")
+
+    def use_model(self) -> TaskDock | None:
+        """Open the dock of the new model's task, with the model chosen; None where there is nothing to open it in."""
+        if self._made is None or not hasattr(self._viewer, "window"):
+            return None
+        title = find_task(self._made.task).title
+        _, dock = self._viewer.window.add_plugin_dock_widget("vitascope", title, tabify=True)
+        dock.show_model(self._made.id)
+        return cast("TaskDock", dock)
 
     def _reload(self) -> None:
         if self._open and isalive(self):

@@ -19,9 +19,9 @@ from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.result_text import headline
+from vitascope.gui.common.result_text import headline, shown_unit, without_control
 from vitascope.gui.common.runner import Runner
-from vitascope.gui.common.trust import in_full, of_many
+from vitascope.gui.common.trust import as_far_as_known, of_many, scale_is_told
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.snapshot import Snapshot, is_result, snapshot_layers
@@ -74,7 +74,8 @@ class WellsDock(TaskDock):
         shown = next(maps, None)
         if shown is not None and shown.limits is not None:
             low, high = (number_text(end) for end in shown.limits)
-            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {shown.unit}".rstrip() + ".")
+            unit = "" if without_control(run.result) else shown.unit
+            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {unit}".rstrip() + ".")
         self.key.setVisible(shown is not None)
 
     def _connect(self) -> None:
@@ -106,7 +107,7 @@ class WellsDock(TaskDock):
 
         self._hide_single()
         rows = sheet_rows([run.result], [run.result.name])
-        self.wells.show_rows(rows, run.result.unit, run.result.interval_level)
+        self.wells.show_rows(rows, shown_unit(run.result), run.result.interval_level)
         self.wells.offer_series(False)
         frame = run.snapshots[self.spec.roles[0].name].frame
         layer = next((one for one in self._viewer.layers if one.name == frame.name), None)
@@ -142,7 +143,7 @@ class WellsDock(TaskDock):
             first, _ = self.input.value()
             params = self.params()
         except VitascopeError as error:
-            self._show_failure(error.message, error.hint)
+            self._show_failure(error.message, error.dock_hint)
             return
         self.answer.clear_problem()
         main = self.spec.roles[0].name
@@ -187,18 +188,26 @@ class WellsDock(TaskDock):
         self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
-        self._show_trust_of_all(series.results)
+        self._show_trust_of_all(series)
         rows = sheet_rows(series.results, [layer.name for layer in series.layers])
-        self.wells.show_rows(rows, whole.unit, whole.interval_level)
+        self.wells.show_rows(rows, shown_unit(whole), whole.interval_level)
         self.wells.offer_series(True)
         self._layer_chosen()
         head = headline(self.spec, whole)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
 
-    def _show_trust_of_all(self, results: Sequence[Result]) -> None:
+    def _show_trust_of_all(self, series: Series) -> None:
         """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
-        trust = of_many([result.trust.level for result in results])
-        if trust.level == "unknown":
+        trust = of_many([result.trust.level for result in series.results])
+        provenance = next((one.provenance for one in series.results if one.provenance is not None), None)
+        card = self.model.card_of(provenance.model) if provenance is not None else None
+        if card is not None and provenance is not None:
+            sizes = [one[self.spec.roles[0].name].scale.pixel_size_um for one in series.snapshots]
+            size = None if None in sizes else sizes[0]
+            rows = [row for one in series.results for row in one.rows]
+            scaled = scale_is_told(card, provenance.params, rows)
+            trust = as_far_as_known(trust, card, pixel_size_um=size, scaled=scaled)
+        if trust.level == "unknown" and not trust.reasons:
             self.model.hide_trust()
         else:
             self.model.show_trust(trust)
@@ -243,7 +252,7 @@ class WellsDock(TaskDock):
         self._offer_places(run)
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
             self._viewer.layers.selection.active = self._series.layers[of]
-        self.model.show_trust(in_full(run.result.trust))
+        self.model.show_trust(self._verdict(run))
         self.export_box.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
         self.export_box.buttons["save"].setText("Save this well …")
 

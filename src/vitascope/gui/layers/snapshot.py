@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ AXES_UNKNOWN = "axes_unknown"
 """Key of a layer whose file does not tell its axes, until the user has."""
 
 PROVENANCE = "provenance"
+
+LOOKED_AT = 256
+"""Pixels along a side that are looked at to tell colour from grey."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,8 @@ class Snapshot:
         Channel of the files that the layer shows; None for all of them.
     checksum : int or None
         Of the pixels as they were opened.
+    grey : bool
+        Whether the user wants the grey values of a colour picture.
     """
 
     arrays: tuple[Any, ...]
@@ -65,6 +71,7 @@ class Snapshot:
     sources: tuple[str, ...] = ()
     channel: int | None = None
     checksum: int | None = None
+    grey: bool = False
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -82,7 +89,7 @@ class Snapshot:
         InputError
             If the layer is a true colour picture, holds no real numbers, or layers differ in shape.
         """
-        arrays = [grey_from_colour(a, self.axes)[0] if "S" in self.axes else a for a in self.arrays]
+        arrays = [self._grey(a) if "S" in self.axes else a for a in self.arrays]
         axes = self.stacked + self.axes.replace("S", "")
         unchanged = self.checksum is None or self.checksum == checksum(self.arrays[0])
         return Micrograph.from_array(
@@ -93,9 +100,62 @@ class Snapshot:
             channel_names=self.scale.channel_names,
             name=self.name,
             place=self.place,
-            sources=self.sources if unchanged else (),
+            sources=self.sources if unchanged and not self.grey else (),
             flags=self.scale.flags,
         )
+
+    def _grey(self, array: Any) -> Any:
+        return luminance(array) if self.grey else grey_from_colour(array, self.axes)[0]
+
+
+def luminance(colour: Any) -> Any:
+    """Return the grey values of colour pictures (..., Y, X, 3 or 4), in the unit of their red, green and blue.
+
+    References
+    ----------
+    ITU-R BT.709-6, section 3: Y = 0.2126 R + 0.7152 G + 0.0722 B.
+
+    Examples
+    --------
+    >>> luminance(np.array([[[255, 255, 255], [100, 0, 0]]], np.uint8)).round(2).tolist()
+    [[255.0, 21.26]]
+    """
+    red, green, blue = (colour[..., k].astype(np.float32) for k in range(3))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def is_colourful(layer: Image) -> bool:
+    """Tell whether a layer is a true colour picture that the user did not want the grey values of.
+
+    Pixels spread over the picture tell; one whose colours are the same at all of them is looked at in full by the run.
+    """
+    if not layer.rgb or layer.metadata.get(OWN, {}).get("grey"):
+        return False
+    array = layer.data[-1] if layer.multiscale else layer.data
+    step = max(1, max(array.shape[-3:-1]) // LOOKED_AT)
+    seen = np.asarray(array[..., ::step, ::step, :3])
+    return bool((seen != seen[..., :1]).any())
+
+
+def share_pixel_sizes(layers: Sequence[Image]) -> None:
+    """Let a pixel size that the user gave hold for all images of the same folder that tell none: it is asked once."""
+    given = {}
+    for layer in layers:
+        own = layer.metadata.get(OWN, {})
+        if (folder := _folder_of(layer)) and own.get("pixel_size_um") is not None and "size_of_folder" not in own:
+            given[folder] = own["pixel_size_um"]
+    for layer in layers:
+        own = layer.metadata.get(OWN, {})
+        size = given.get(_folder_of(layer))
+        untold = "pixel_size_um" not in own and layer_scale(layer, guess_axes(layer)).pixel_size_um is None
+        if size is not None and not is_result(layer) and (untold or "size_of_folder" in own):
+            remember(layer, pixel_size_um=size, size_of_folder=True)
+
+
+def _folder_of(layer: Layer) -> str:
+    """Return the folder, or the plate, that a layer was opened from; empty where it was not."""
+    files = layer.metadata.get(OWN, {}).get("sources", ()) or ((layer.source.path,) if layer.source.path else ())
+    return str(Path(files[0]).parent) if files else ""
 
 
 def _stack(arrays: Sequence[Any]) -> Any:
@@ -147,6 +207,7 @@ def snapshot_layers(layers: Sequence[Image], axes: str | None = None, stacked: L
         sources=tuple(known.get("sources", ())) if alone else (),
         channel=known.get("channel") if len(layers) == 1 else None,
         checksum=known.get("checksum"),
+        grey=bool(first.rgb and known.get("grey")),
     )
 
 

@@ -15,9 +15,9 @@ from qtpy.QtGui import QImage, QPainter
 from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from vitascope.batch.plate.in_words import plate_in_words
 from vitascope.batch.plate.results import HOW, PlateResults
 from vitascope.core.errors import ParameterError, VitascopeError
-from vitascope.core.formatting import quantity_text
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.plate.heatmap import Legend, colour_amounts, colour_kinds, fade, kind_colours, limits
@@ -56,6 +56,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         self.whole = QCheckBox("Whole plate")
         self.whole.setToolTip("Show wells without images too; else the wells in use fill the space.")
         self.note = make_note()
+        self.words = make_note()
         self.note.setText("Open a plate's results, or run a plate: its numbers show here, well by well.")
         self._lay_out()
         for name in HOW:
@@ -91,6 +92,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         column.addWidget(self.note)
         column.addLayout(self.grids, 1)
         column.addWidget(self.legend)
+        column.addWidget(self.words)
         column.addLayout(buttons)
         self._enable()
 
@@ -105,6 +107,8 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
     def set_results(self, results: Sequence[PlateResults]) -> None:
         """Show plates side by side, one panel for each plate and time; choices stay where they still make sense."""
         self._results = list(results)
+        self.words.setText("\n".join(self._in_words()))
+        self.words.setVisible(bool(self.words.text()))
         self._fill(self.column, self._columns())
         flags = sorted({flag for one in results for flag in one.flags()})
         self._fill(self.flag, [("All wells", ""), *((flag, flag) for flag in flags)])
@@ -117,6 +121,11 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         self._enable()
         self.redraw()
 
+    def _in_words(self) -> list[str]:
+        """Say of each plate what became of its wells; with its name where there are several."""
+        told = [(one.name, plate_in_words(one.frame)) for one in self._results]
+        return [f"{name}: {words}" if len(told) > 1 else words for name, words in told if words]
+
     def _title(self, panel: Panel) -> str:
         """Name a plate by its name, its folder where two have one name, and its time where there are several."""
         name = panel.results.name
@@ -127,7 +136,12 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
     def _columns(self) -> list[tuple[str, str]]:
         numbers = dict.fromkeys(name for one in self._results for name in one.number_columns())
         kinds = dict.fromkeys(name for one in self._results for name in one.category_columns())
-        return [(quantity_text(name), name) for name in (*numbers, *kinds)]
+        return [(self._words_of(name), name) for name in (*numbers, *kinds)]
+
+    def _words_of(self, column: str) -> str:
+        """Return a column in words with its unit, as the first plate that has it tells."""
+        known = next((one for one in self._results if column in one.frame), self._results[0])
+        return known.title(column)
 
     @staticmethod
     def _fill(box: QComboBox, entries: list[tuple[str, str]]) -> None:
@@ -207,7 +221,10 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         for panel, rgba in zip(self.panels, colours, strict=True):
             panel.grid.fill_with(() if self.whole.isChecked() else used)
             panel.grid.set_colours(fade(rgba, panel.results.with_flag(flag, panel.time)) if flag else rgba)
-        said = quantity_text(name) if legend.kinds is not None or how == "mean" else f"{quantity_text(name)}, {how}"
+        words = self._words_of(name)
+        if legend.kinds is None and how != "mean":
+            words = f"{words.split(' (')[0]}, CV (%)" if how == "cv_percent" else f"{words}, {how}"
+        said = words
         self.legend.show_legend(legend, said)
 
     # -- taking away ------------------------------------------------------------------------------------------------
@@ -219,7 +236,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         try:
             self.save_as(Path(name))
         except VitascopeError as error:
-            self.note.setText(str(error))
+            self.note.setText(error.in_dock)
             self.note.show()
 
     def save_as(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QWidget
 
+from vitascope.core.formatting import number_text
 from vitascope.gui.plate.heatmap import Legend
 
 LINE_PX, SQUARE_PX, GAP_PX = 16, 10, 14
@@ -72,8 +73,8 @@ class LegendBar(QWidget):  # type: ignore[misc]
         for i, (r, g, b, _) in enumerate(colours.tolist()):
             painter.fillRect(QRectF(ENDS_PX + width * i / 64, 2, width / 64 + 1, 12), QColor.fromRgbF(r, g, b))
         right, left = int(Qt.AlignmentFlag.AlignRight), int(Qt.AlignmentFlag.AlignLeft)
-        painter.drawText(QRectF(0, 0, ENDS_PX - 4, LINE_PX), right, f"{self.legend.low:.4g}")
-        painter.drawText(QRectF(ENDS_PX + 4 + width, 0, ENDS_PX - 4, LINE_PX), left, f"{self.legend.high:.4g}")
+        painter.drawText(QRectF(0, 0, ENDS_PX - 4, LINE_PX), right, number_text(self.legend.low))
+        painter.drawText(QRectF(ENDS_PX + 4 + width, 0, ENDS_PX - 4, LINE_PX), left, number_text(self.legend.high))
         middle = int(Qt.AlignmentFlag.AlignCenter)
         painter.drawText(QRectF(0, LINE_PX, size.width(), LINE_PX), middle, self.title)
 

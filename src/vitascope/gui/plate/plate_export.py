@@ -72,7 +72,7 @@ class PlateExportButton(QPushButton):  # type: ignore[misc]
             self.runner.start(f"Save as OME-Zarr: {plate.name}", steps)
         except VitascopeError as error:
             self.setText(TITLE)
-            self.spoke.emit(str(error))
+            self.spoke.emit(error.in_dock)
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if not self.runner.cancelling:

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from vitascope.core.errors import VitascopeError
+from vitascope.core.formatting import plain_digits
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import add_row, make_form, make_note
 from vitascope.gui.plate.heatmap import Legend, colour_kinds, kind_colours
@@ -168,7 +169,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
                 return ""
             against = plate_map.check(self._plate) if self._plate is not None else ()
         except VitascopeError as error:
-            return str(error)
+            return error.in_dock
         return "\n".join(in_short((*plate_map.problems, *against)))
 
     # -- files ------------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             self.came_with = came_with
             self.set_value(read_plate_map(path))
         except VitascopeError as error:
-            self.note.setText(str(error))
+            self.note.setText(error.in_dock)
 
     def _ask_and_save(self) -> None:
         name, _ = getsavefilename(self, "Save the plate map", "plate_map.csv", "Tables (*.csv)")
@@ -193,7 +194,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
             if name and plate_map is not None:
                 plate_map.save(Path(name))
         except VitascopeError as error:
-            self.note.setText(str(error))
+            self.note.setText(error.in_dock)
 
     # -- drawing ----------------------------------------------------------------------------------------------------
 
@@ -222,4 +223,4 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
 
 
 def _text(value: object) -> str:
-    return "" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value)
+    return "" if value is None or value != value else plain_digits(value) if isinstance(value, float) else str(value)

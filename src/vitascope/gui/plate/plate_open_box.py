@@ -123,7 +123,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         except VitascopeError as error:
             self.plates = ()
             self._fill(name)
-            self.note.setText(str(error))
+            self.note.setText(error.in_dock)
             if path.is_dir():
                 self.fold.expand()
             self.show_preview()

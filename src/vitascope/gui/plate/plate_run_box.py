@@ -264,7 +264,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
                 job.out.mkdir(parents=True, exist_ok=True)
                 job.plate_map.save(job.out / MAP)
         except VitascopeError as error:
-            self.status.setText(str(error))
+            self.status.setText(error.in_dock)
             return
         QGuiApplication.clipboard().setText(write(job))
         self.status.setText("Copied.")
@@ -287,7 +287,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.runner.start(f"{job.spec.title}: {job.plate.name}", lambda: run_plate(job))
         except VitascopeError as error:
             self._unlock()
-            self.status.setText(str(error))
+            self.status.setText(error.in_dock)
 
     def preview(self) -> None:
         """Run the first image of some wells into a folder that goes again."""

@@ -12,8 +12,9 @@ from vitascope.batch.plate.image_quality import image_quality
 from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.tables import quality_table
 from vitascope.core.errors import VitascopeError
-from vitascope.core.formatting import quantity_text
+from vitascope.core.formatting import number_text, quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.status import Status
 from vitascope.gui.common.layout import make_note, narrow
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.io.plates.plate import Plate
@@ -105,7 +106,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
             self.runner.start(f"Focus and exposure: {plate.name}", steps)
         except VitascopeError as error:
             self.look_button.setText(LOOK)
-            self.said.setText(str(error))
+            self.said.setText(error.in_dock)
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
         if not self.runner.cancelling:
@@ -116,7 +117,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         self.look_button.setEnabled(self._plate is not None)
         if outcome.kind == "done":
             plate, table = outcome.value
-            noticed = int((table["flags"] != "").sum())
+            noticed = int((table["status"] != Status.OK).sum())
             self.said.setText(f"{noticed} of {len(table)} images have a flag; see the tab Heat map.")
             self.looked.emit(plate, table)
         else:
@@ -158,4 +159,4 @@ class QualityBox(QWidget):  # type: ignore[misc]
 
 
 def _number(value: float) -> str:
-    return "" if isinstance(value, float) and math.isnan(value) else f"{value:.3g}"
+    return "" if isinstance(value, float) and math.isnan(value) else number_text(value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,14 +22,25 @@ from vitascope.gui.layers.snapshot import (
     Snapshot,
     axes_told,
     guess_axes,
+    is_colourful,
     remember,
+    share_pixel_sizes,
     snapshot_layers,
 )
 from vitascope.gui.run.layer_box import Choice, LayerBox, list_choices, list_each, same_choice
 from vitascope.tasks.spec import TaskSpec
 
 EMPTY = "Open an image, or File ▸ Open Sample ▸ vitascope."
+GREY = "Its grey values are used: 21 % red, 72 % green, 7 % blue (ITU-R BT.709)."
 AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
+
+
+@dataclass(frozen=True)
+class Cure:
+    """What mends a problem in one click: the text of a button, and what it does."""
+
+    text: str
+    act: Callable[[], None]
 
 
 class InputBox(QWidget):  # type: ignore[misc]
@@ -53,7 +65,9 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.axes = QComboBox()
         self.channel = QComboBox()
         self._model_channel = ""
+        self._layers: Sequence[Image] = ()
         self._guessed: str | None = None
+        self._colourful = False
         self.channels, self.planes = QLineEdit(), QLineEdit()
         self.pixel_size = QLineEdit()
         self.note = make_note()
@@ -115,6 +129,8 @@ class InputBox(QWidget):  # type: ignore[misc]
 
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers, which are selected, and which one is active."""
+        self._layers = [layer for layer in layers if isinstance(layer, Image)]
+        share_pixel_sizes(self._layers)
         choices = list_choices(layers, selected, "channels" in self._spec.params.model_fields)
         several = list_each(layers, selected) if self._each else []
         before = {name: box.choice() for name, box in self.layer_boxes.items()}
@@ -161,6 +177,8 @@ class InputBox(QWidget):  # type: ignore[misc]
 
     def _read_layer(self) -> None:
         """Show channels, planes and pixel size of the chosen layer, read along the chosen axes."""
+        choice = self.main.choice()
+        self._colourful = choice is not None and any(is_colourful(layer) for layer in choice.layers)
         snapshot = self._snapshot(self.main)
         sizes = snapshot.sizes if snapshot is not None else {"C": 1, "Z": 1}
         fields = self._spec.params.model_fields
@@ -209,9 +227,10 @@ class InputBox(QWidget):  # type: ignore[misc]
         if snapshot is None or choice is None:
             self.note.setText(EMPTY)
         else:
-            words = [FLAGS[flag] for flag in snapshot.scale.flags]
+            words = [FLAGS[flag].text for flag in snapshot.scale.flags]
             own = choice.layers[0].metadata.get(OWN, {})
-            self.note.setText(" ".join([*words, own.get("note", "")]).strip())
+            grey = GREY if own.get("grey") else ""
+            self.note.setText(" ".join(filter(None, [*words, grey, own.get("note", "")])))
         self.note.setVisible(bool(self.note.text()))
 
     def commit(self) -> None:
@@ -229,6 +248,7 @@ class InputBox(QWidget):  # type: ignore[misc]
             return
         for layer in choice.layers:
             remember(layer, pixel_size_um=size)
+        share_pixel_sizes(self._layers)
         self._read_layer()
 
     def _typed_pixel_size(self) -> float | None:
@@ -279,12 +299,25 @@ class InputBox(QWidget):  # type: ignore[misc]
         row = widget.parentWidget() if widget is self.pixel_size else widget
         self.form.setRowVisible(row, visible)
 
+    def cure(self) -> Cure | None:
+        """Return what mends the problem in one click; None where there is no such thing."""
+        choice = self.main.choice()
+        if choice is None or not self._colourful:
+            return None
+
+        def use_grey() -> None:
+            for layer in choice.layers:
+                remember(layer, grey=True)
+            self._read_layer()
+
+        return Cure("Use its grey values" if len(choice.layers) == 1 else "Use their grey values", use_grey)
+
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
         try:
             self.value()
         except (InputError, ParameterError) as error:
-            return str(error)
+            return error.in_dock
         return ""
 
     def value(self) -> tuple[dict[str, Snapshot], dict[str, Any]]:
@@ -293,7 +326,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         Raises
         ------
         InputError
-            If a layer is missing.
+            If a layer is missing, or a colour picture.
         ParameterError
             If the pixel size or the planes cannot be read, or the dimensions or the channel are not chosen.
         """
@@ -309,6 +342,8 @@ class InputBox(QWidget):  # type: ignore[misc]
                 found[name] = snapshot
             elif not box.role.optional:
                 raise InputError(EMPTY if box is self.main else f"Choose the layer with: {box.role.title}.")
+        if self._colourful:
+            raise InputError("The image is a colour picture, and the models see grey values.", flag="colour_image")
         values: dict[str, Any] = {}
         self._typed_pixel_size()
         if "planes" in self._spec.params.model_fields:

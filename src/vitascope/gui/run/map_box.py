@@ -13,6 +13,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
+from vitascope.core.formatting import number_text
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.layout import add_row, make_form, make_title
@@ -66,7 +67,7 @@ class ValueSlider(QWidget):  # type: ignore[misc]
         self._moved()
 
     def _moved(self) -> None:
-        self.number.setText(f"{self.value():.3g}")
+        self.number.setText(number_text(self.value()))
         self.valueChanged.emit(self.value())
 
 

@@ -135,6 +135,10 @@ class ModelBox(QWidget):  # type: ignore[misc]
         """Return the card of the chosen model; None for automatic."""
         return self._cards.get(self.model.currentData())
 
+    def first(self) -> ModelCard | None:
+        """Return the card of the first model that is offered; None where there is none."""
+        return next(iter(self._cards.values()), None)
+
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
         if not self.model.count():

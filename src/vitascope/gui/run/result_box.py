@@ -12,7 +12,7 @@ from vitascope.core.result import Result
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.plots import PLOTS
-from vitascope.gui.common.result_text import flag_sentences, headline, summary_table
+from vitascope.gui.common.result_text import flag_sentences, headline, note_sentences, summary_table
 from vitascope.tasks.spec import TaskSpec
 
 TABS_HEIGHT_PX, TAB_BAR_PX = 215, 35
@@ -72,6 +72,8 @@ class ResultBox(QWidget):  # type: ignore[misc]
         sentences = flag_sentences(result)
         self.words.setText("\n".join(f"⚠ {sentence}" for sentence in sentences))
         self.words.setVisible(bool(sentences))
+        for part in (self.number, self.detail):
+            part.setToolTip("\n".join(note_sentences(result)))
         self._fill(result)
         self.plot.offer(lambda figure: PLOTS[self._spec.plot](figure, result))
         self.tabs.setTabVisible(1, self._spec.plot in PLOTS)
@@ -87,6 +89,8 @@ class ResultBox(QWidget):  # type: ignore[misc]
     def show_problem(self, message: str, hint: str) -> None:
         """Show why there is no answer, and what to do."""
         self._result = None
+        for part in (self.number, self.detail):
+            part.setToolTip("")
         self.number.setText(f'<span style="font-weight:600">{_escape(message)}</span>')
         self.detail.setText(hint)
         self.detail.setVisible(bool(hint))

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from vitascope.core.flags import FLAGS
+from vitascope.core.errors import without_options
+from vitascope.core.flags import FLAGS, without_notes
 from vitascope.core.formatting import interval_texts, number_text
 from vitascope.gui.common.layout import LINE_PX, make_note
 from vitascope.gui.common.plot_pane import PlotPane
@@ -120,14 +121,17 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.rows = tuple(rows)
         self.said.hide()
         self._fill(unit, level)
-        self.plot.offer(lambda figure: draw_wells(figure, self.rows, self._spec.headline, self._spec.headline_title))
+        self.plot.offer(
+            lambda figure: draw_wells(figure, self.rows, self._spec.headline, self._spec.headline_title, unit)
+        )
         self._draw()
         self.show()
 
     def _fill(self, unit: str, level: float | None) -> None:
         header = ["Well", *(["Time"] if self._has_times() else [])]
         title = f"{self._spec.headline_title} ({unit})" if unit else self._spec.headline_title
-        header += [title, f"{level:.0%} interval" if level else "Interval", "Flags"]
+        interval = f"{level:.0%} interval" if level else "Interval"
+        header += [title, f"{interval} ({unit})" if unit else interval, "Flags"]
         self.table.blockSignals(True)
         self.table.setSortingEnabled(False)
         self.table.clear()
@@ -154,7 +158,8 @@ class WellsBox(QWidget):  # type: ignore[misc]
         if math.isfinite(low) and math.isfinite(high):
             shown, least, most = interval_texts(value, low, high)
             texts = [shown, f"{least} to {most}"]
-        flags = sorted(flags_of(row), key=self._rarity)
+        known = flags_of(row)
+        flags = sorted(without_notes(known), key=self._rarity)
         time = row.get("time")
         cells = [Cell(text := picture_text(row), natural(text), number)]
         if self._has_times():
@@ -164,15 +169,20 @@ class WellsBox(QWidget):  # type: ignore[misc]
             Cell(texts[1], high - low if math.isfinite(high - low) else -math.inf, number, right=True),
             Cell(", ".join(flag.replace("_", " ") for flag in flags), flags, number),
         ]
-        why = "\n".join([*(FLAGS.get(flag, flag) for flag in flags), str(row.get("message") or "")]).strip()
+        why = "\n".join(
+            [
+                *(FLAGS[flag].text if flag in FLAGS else flag for flag in known),
+                without_options(str(row.get("message") or "")),
+            ]
+        ).strip()
         for cell in cells:
             cell.setToolTip(why)
         return cells
 
-    def _rarity(self, flag: str) -> tuple[bool, int, int]:
-        """Put flags first that few lines have, of these what is wrong with the well itself; an unknown size last."""
+    def _rarity(self, flag: str) -> tuple[int, int]:
+        """Put flags first that few lines have, of these what is wrong with the well itself."""
         count = sum(flag in flags_of(other) for other in self.rows)
-        return flag == "pixel_size_unknown", count, WEIGHT.get(flag, "well" not in flag)
+        return count, WEIGHT.get(flag, "well" not in flag)
 
     def _draw(self) -> None:
         if self.tabs.currentWidget() is not self.plot:

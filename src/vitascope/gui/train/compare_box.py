@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from vitascope.core.formatting import interval_texts, number_text
 from vitascope.core.paths import training_recipes
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
@@ -124,7 +125,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
                 figure["figure"],
                 _with_interval(figure, "first"),
                 _with_interval(figure, "second"),
-                f"{figure['difference']:+.4g}",
+                f"{'+' if figure['difference'] > 0 else ''}{number_text(figure['difference'])}",
                 str(figure["n"]),
             )
             for column, text in enumerate(texts):
@@ -138,7 +139,10 @@ class CompareBox(QWidget):  # type: ignore[misc]
 
 def _with_interval(figure: Mapping[Any, Any], which: str) -> str:
     low, high = figure[f"{which}_low"], figure[f"{which}_high"]
-    return f"{figure[which]:.4g}" + (f" ({low:.3g} to {high:.3g})" if math.isfinite(low) else "")
+    if not math.isfinite(low):
+        return number_text(figure[which])
+    value, *ends = interval_texts(figure[which], low, high)
+    return f"{value} ({ends[0]} to {ends[1]})"
 
 
 def draw_comparison(

@@ -61,7 +61,7 @@ class RunsBox(QWidget):  # type: ignore[misc]
         try:
             records = list_records(run_records())
         except VitascopeError as error:
-            self.spoke.emit(str(error))
+            self.spoke.emit(error.in_dock)
             records = []
         self.table.setRowCount(len(records))
         for row, record in enumerate(records):
@@ -92,4 +92,4 @@ class RunsBox(QWidget):  # type: ignore[misc]
             write_records_csv(run_records(), path)
             self.spoke.emit(f"Written to {path.name}.")
         except VitascopeError as error:
-            self.spoke.emit(str(error))
+            self.spoke.emit(error.in_dock)

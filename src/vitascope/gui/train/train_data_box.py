@@ -26,7 +26,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
 from vitascope.gui.common.layout import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.common.runner import Launch, RunOutcome
-from vitascope.gui.run.input_box import InputBox
+from vitascope.gui.run.input_box import Cure, InputBox
 from vitascope.gui.train.annotations import ANNOTATIONS, AnnotationRow
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair
 from vitascope.gui.train.value_table import ValueTable
@@ -36,6 +36,7 @@ from vitascope.tasks.spec import TaskSpec
 from vitascope.tasks.training_data import Truth
 
 SCRIBBLES = "scribbles"
+REMOVE = "Put them right, or remove them."
 MEANINGS = {
     SCRIBBLES: "scribbles: 1 background, 2 objects",
     MASKS: "masks: 0 background, all else objects",
@@ -227,7 +228,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         try:
             snapshots, asked = self.input.value()
         except VitascopeError as error:
-            self._say(str(error))
+            self._say(error.in_dock)
             return
         pair = LayerPair(
             image=snapshots[self._spec.roles[0].name],
@@ -262,13 +263,48 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
                 return
             if isinstance(checked, RunOutcome):
                 item.setText(f"{BAD_SIGN} {layers.name}: {checked.message}")
+                self.valueChanged.emit()
                 return
             sign = BAD_SIGN if checked.refused else WARN_SIGN if checked.problems else GOOD_SIGN
             size = " x ".join(map(str, checked.shape_yx))
             told = " ".join(p.text for p in checked.problems) or "nothing wrong"
             item.setText(f"{sign} {layers.name} ({size} px): {told}")
+            self.valueChanged.emit()
 
         self._launch(lambda: layers.checked(spec, card), show)
+
+    def refused(self) -> list[QListWidgetItem]:
+        """Return the pairs of the list that cannot be trained on."""
+        items = (self.pairs.item(i) for i in range(self.pairs.count()))
+        return [item for item in items if item.text().startswith(BAD_SIGN)]
+
+    def cure(self, plane: int) -> Cure | None:
+        """Return what mends refused pairs: the plane to take of stacks whose truth is one picture.
+
+        Parameters
+        ----------
+        plane : int, >= 0
+            The one that the user sees.
+        """
+        stacks = [item for item in self.refused() if self._wants_plane(item.data(Qt.ItemDataRole.UserRole))]
+        if not stacks:
+            return None
+        deepest = max(item.data(Qt.ItemDataRole.UserRole).image.sizes["Z"] for item in stacks)
+        plane = min(plane, deepest - 1)
+
+        def take() -> None:
+            for item in stacks:
+                pair: LayerPair = item.data(Qt.ItemDataRole.UserRole)
+                planes = (min(plane, pair.image.sizes["Z"] - 1),)
+                item.setData(Qt.ItemDataRole.UserRole, replace(pair, asked={**pair.asked, "planes": planes}))
+                self._check(item)
+            self._refresh()
+
+        return Cure(f"Take plane {plane} of the stack", take)
+
+    def _wants_plane(self, pair: LayerPair) -> bool:
+        one = self._card is not None and self._card.input.planes == 1 and self._card.input.spatial_dims == 2
+        return one and pair.image.sizes["Z"] > 1 and len(pair.asked.get("planes") or ()) != 1
 
     def layer_pairs(self) -> list[LayerPair]:
         """Return the pairs of the list, or the images of the table of values.
@@ -328,8 +364,12 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
                 self.values.layer_pairs()
             elif not self.pairs.count():
                 raise InputError("Add a pair: an image and its truth.")
+            elif refused := self.refused():
+                raise InputError(
+                    f"{len(refused)} of {self.pairs.count()} pairs cannot be trained on ({BAD_SIGN}).", REMOVE
+                )
         except VitascopeError as error:
-            return str(error)
+            return error.in_dock
         return ""
 
     def _say(self, text: str) -> None:

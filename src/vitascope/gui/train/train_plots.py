@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from vitascope.core.training_params import EpochProgress, Preview
 from vitascope.gui.common.runner import Launch
+from vitascope.gui.train.train_words import figure_name
 
-NOT_FIGURES = ("epoch", "loss", "learning_rate", "score")
 LOSS, FIGURE, START = "#E69F00", "#0072B2", "#999999"
 HEIGHT_PX, LEAST_WIDTH_PX = 330, 200
 MOST_PX = 400
@@ -163,18 +163,6 @@ def draw_training(
         draw_preview(below, progress.picture, start, colour)
     canvas.draw()
     return np.array(canvas.buffer_rgba())
-
-
-def figure_name(history: Sequence[Mapping[str, float]], start: Mapping[str, float]) -> str:
-    """Return the name of the task's own figure among what was measured; empty without a validation part.
-
-    Examples
-    --------
-    >>> figure_name(({"epoch": 1, "loss": 0.5, "score": 0.1, "pcc_DAPI": 0.1},), {})
-    'pcc_DAPI'
-    """
-    names = [n for one in (start, *history[:1]) for n in one if n not in NOT_FIGURES]
-    return names[0] if names else ""
 
 
 def draw_curves(

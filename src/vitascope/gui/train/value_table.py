@@ -87,7 +87,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
         try:
             snapshots = [snapshot_layers([layer]) for layer in self._selected]
         except InputError as error:
-            self._say(str(error))
+            self._say(error.in_dock)
             return
         for snapshot in snapshots:
             row = self.table.rowCount()

@@ -25,7 +25,7 @@ from vitascope.io.images.ome_planes import OmePart, check_whole, find_part
 from vitascope.io.images.ome_xml import read_ome
 from vitascope.io.images.tiff_log import quiet_tifffile
 from vitascope.io.images.tiff_metadata import read_scale
-from vitascope.io.images.tiff_validation import check_structure
+from vitascope.io.images.tiff_validation import check_structure, count_spare_bytes
 from vitascope.io.images.tiff_values import COLOUR, as_told
 from vitascope.io.images.units import Scale
 
@@ -104,7 +104,7 @@ def micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
         channel_names=scale.channel_names if len(scale.channel_names) == channels else (),
         name=split_suffix(path.name)[0],
         sources=(str(path),),
-        flags=scale.flags,
+        flags=(*scale.flags, *(("spare_bytes",) if count_spare_bytes(path) else ())),
     )
 
 

@@ -19,6 +19,16 @@ MAX_PAGES = 200_000
 MAX_TAGS = 4096
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _OFFSETS, _COUNTS = (273, 324), (279, 325)
+_INSIDE = (330, 34665, 34853)
+"""Tags that lead to further directories: SubIFDs, and those of EXIF and GPS."""
+_OWN_BLOCKS = {33560, 33628, 33629, 33630, 33631, 34361, 34412, 37500, 43314, 50740, 51123, 65420, 65426}
+"""Private tags of writers that keep blocks, or further planes, where no directory tells of them: Olympus, MetaMorph,
+FluoView, LSM, makers' notes, NIH Image, DNG, Micro-Manager, Hamamatsu."""
+_DESCRIPTION, _JPEG, _JPEG_BYTES = 270, 513, 514
+_MICRO_MANAGER = 54773648
+"""Stands behind the header of its files, before offsets to its blocks at the end."""
+PADDING_BYTES = 16
+"""Writers fill up to a round number of bytes."""
 _NUMPY_CODE = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
 
@@ -68,6 +78,87 @@ def check_structure(path: Path) -> int:
     if not seen:
         raise _damaged(path, "it has no page")
     return len(seen)
+
+
+def count_spare_bytes(path: Path) -> int:
+    """Count the bytes behind the last one that a TIFF's directories tell of.
+
+    Parameters
+    ----------
+    path : Path
+        A file that :func:`check_structure` found whole.
+
+    Returns
+    -------
+    int
+        0 where there are none, or where the writer is known to keep something there: ImageJ and tifffile (further
+        planes), Micro-Manager, MetaMorph, LSM and others (blocks of their own).
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        form, first = _read_header(file, path, size)
+        file.seek(8)
+        if int(np.frombuffer(file.read(4).ljust(4, b"\0"), f"{form.order}u4")[0]) == _MICRO_MANAGER:
+            return 0
+        end, waiting = 0, [first]
+        seen: set[int] = set()
+        while waiting:
+            position = waiting.pop()
+            if not position or position in seen or position >= size or len(seen) >= MAX_PAGES:
+                continue
+            seen.add(position)
+            tags, behind, following = _read_tags(file, form, position)
+            if _OWN_BLOCKS & tags.keys() or (len(seen) == 1 and _has_hidden_planes(file, form, tags)):
+                return 0
+            end = max(end, behind, *(_value_end(form, *tag) for tag in tags.values()), _pixels_end(file, form, tags))
+            inside = (_values(file, form, *tags[code]).tolist() for code in _INSIDE if code in tags)
+            waiting += [following, *(int(offset) for offsets in inside for offset in offsets)]
+    spare = size - end
+    return spare if spare > PADDING_BYTES else 0
+
+
+_Tag = tuple[int, int, bytes]
+"""Kind, count, and the value or where it stands."""
+
+
+def _read_tags(file: IO[bytes], form: _Form, position: int) -> tuple[dict[int, _Tag], int, int]:
+    """Read one directory: its tags, where it ends, and where the next one stands."""
+    file.seek(position)
+    count = int(struct.unpack(form.order + form.number, file.read(struct.calcsize(form.number)))[0])
+    offset_bytes = struct.calcsize(form.offset)
+    raw = file.read(count * form.entry.size + offset_bytes)
+    tags = {code: (kind, n, value) for code, kind, n, value in form.entry.iter_unpack(raw[: count * form.entry.size])}
+    following = raw[count * form.entry.size :]
+    return tags, file.tell(), int.from_bytes(following, "little" if form.order == "<" else "big")
+
+
+def _value_end(form: _Form, kind: int, count: int, value: bytes) -> int:
+    """Return where a value that stands elsewhere ends; 0 for one in its tag, or of a type that is not known."""
+    length = count * _TYPE_BYTES.get(kind, 0)
+    return int(struct.unpack(form.order + form.offset, value)[0]) + length if length > len(value) else 0
+
+
+def _pixels_end(file: IO[bytes], form: _Form, tags: dict[int, _Tag]) -> int:
+    """Return where the last strip, tile or JPEG thumbnail of a page ends."""
+    ends = [0]
+    for starts, lengths in (*zip(_OFFSETS, _COUNTS, strict=True), (_JPEG, _JPEG_BYTES)):
+        if starts in tags and lengths in tags:
+            offsets, counts = (_values(file, form, *tags[code]) for code in (starts, lengths))
+            least = min(len(offsets), len(counts))
+            ends += [int(end) for end in (offsets[:least] + counts[:least])]
+    return max(ends)
+
+
+def _has_hidden_planes(file: IO[bytes], form: _Form, tags: dict[int, _Tag]) -> bool:
+    """Tell whether the first page says that further planes lie behind it without directories of their own."""
+    if _DESCRIPTION not in tags:
+        return False
+    _, count, value = tags[_DESCRIPTION]
+    if count > len(value):
+        file.seek(struct.unpack(form.order + form.offset, value)[0])
+        value = file.read(count)
+    return value.startswith(b"ImageJ=") or (value.startswith(b"{") and b'"truncated": true' in value)
 
 
 def _read_header(file: IO[bytes], path: Path, size: int) -> tuple[_Form, int]:

@@ -16,9 +16,11 @@ from vitascope.stats.classification import (
     mean_class_accuracy,
     median_by,
 )
+from vitascope.stats.proportion import wilson_interval
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.samplers.crops import Pair
 
+ACCURACY = "accuracy"
 FEW_CELLS = 30
 """Classes with fewer test cells than this are left out of the mean over classes."""
 
@@ -36,7 +38,7 @@ def image_metrics(corpus: LabelledCorpus, scores: NDArray[np.float64]) -> list[M
     groups = [s.labelled.group for s in samples]
     on = "images of the test part"
     found = [
-        _metric("accuracy", groups, lambda r: accuracy(truth[r], scores[r]), on),
+        _metric(ACCURACY, groups, lambda r: accuracy(truth[r], scores[r]), on),
         _metric("mean class accuracy", groups, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
         _metric("mean average precision", groups, lambda r: mean_average_precision(truth[r], scores[r]), on),
     ]
@@ -52,8 +54,17 @@ def image_metrics(corpus: LabelledCorpus, scores: NDArray[np.float64]) -> list[M
 
 
 def _metric(name: str, groups: Sequence[str | int], statistic: Callable[[NDArray[np.intp]], float], on: str) -> Metric:
+    """Measure with an interval; that of a share of the rows by Wilson, each group being one trial.
+
+    No interval is given where drawing again finds no spread: it would look like certainty.
+    """
     interval = group_interval(groups, statistic, resamples=CARD_RESAMPLES, level=LEVEL)
-    low, high = (round(v, 4) if np.isfinite(v) else None for v in (interval.low, interval.high))
+    ends = interval.low, interval.high
+    if name == ACCURACY and groups:
+        ends = wilson_interval(interval.value, len(set(groups)), LEVEL)
+    elif interval.low == interval.high:
+        ends = np.nan, np.nan
+    low, high = (round(v, 4) if np.isfinite(v) else None for v in ends)
     level = LEVEL if low is not None else None
     return Metric(name=name, value=round(interval.value, 4), low=low, high=high, level=level, on=on, n=len(groups))
 
@@ -90,6 +101,6 @@ def cell_metrics(truth: NDArray[np.float64], scores: NDArray[np.float64], names:
     rows = list(range(len(truth)))
     on = "test cells one by one, MIL layer"
     return [
-        _metric("accuracy", rows, lambda r: accuracy(truth[r], scores[r]), on),
+        _metric(ACCURACY, rows, lambda r: accuracy(truth[r], scores[r]), on),
         _metric("mean class accuracy", rows, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
     ]
