@@ -302,9 +302,7 @@ class TaskDock(Dock):
     def _show_run(self, run: FinishedRun) -> None:
         result = run.result
         active = self._viewer.layers.selection.active
-        card = self.model.card_of(result.provenance.model) if result.provenance else None
-        colours = {t.name: t.colormap for t in card.targets} if card else {}
-        layers = add_result(self._viewer, result, _frame_of(run), colours)
+        layers = add_result(self._viewer, result, _frame_of(run))
         self.layers_added(run, layers)
         labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
         if labels is None and active is not None:

@@ -34,9 +34,6 @@ from vitascope.gui.run.wells_box import WellsBox
 if TYPE_CHECKING:
     from vitascope.batch.item import Item
 
-MAP_OPACITY = 0.5
-"""Of maps that cover what they are of."""
-
 
 class WellsDock(TaskDock):
     """A dock for one well or many; subclasses name the task."""
@@ -66,10 +63,8 @@ class WellsDock(TaskDock):
         return self.key, self.wells, self.top_instances
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
-        """Show a colour bar beside the maps, and say what their colours mean."""
-        for layer in layers:
-            if isinstance(layer, Image):
-                layer.colorbar.visible = True
+        """Say what the colours of the map mean, and keep at hand what outlines the places."""
+        self._outlines = next((layer for layer in layers if isinstance(layer, Labels)), None)
         maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
         shown = next(maps, None)
         if shown is not None and shown.limits is not None:
@@ -236,9 +231,7 @@ class WellsDock(TaskDock):
         """Show the maps of one well in place of those of the last one."""
         self._drop_maps()
         frame = run.snapshots[self.spec.roles[0].name].frame
-        card = self.model.card_of(run.result.provenance.model) if run.result.provenance else None
-        colours = {t.name: t.colormap for t in card.targets} if card else {}
-        self._shown = add_result(self._viewer, run.result, frame, colours)
+        self._shown = add_result(self._viewer, run.result, frame)
         self.layers_added(run, self._shown)
         self._offer_places(run)
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
@@ -248,10 +241,7 @@ class WellsDock(TaskDock):
         self.export_box.buttons["save"].setText("Save this well …")
 
     def _offer_places(self, run: FinishedRun) -> None:
-        """Offer the places of a run, and keep at hand what outlines them."""
-        ending = f"({run.result.provenance.model})" if run.result.provenance else ""
-        outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
-        self._outlines = outlined[-1] if outlined else None
+        """Offer the places of a run."""
         self.top_instances.offer(run.result.tables.get("top_instances"), run.result.rows[0])
 
     def show_place(self, label: int) -> None:
@@ -260,7 +250,7 @@ class WellsDock(TaskDock):
         if layer is None or layer not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = layer
-        layer.selected_label, layer.show_selected_label = label, True
+        layer.visible, layer.selected_label, layer.show_selected_label = True, label, True
         leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
         data = layer.data[0] if layer.multiscale else layer.data
         found = np.argwhere(np.asarray(data[leading]) == label)

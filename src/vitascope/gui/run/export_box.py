@@ -88,7 +88,7 @@ class ExportBox(QWidget):  # type: ignore[misc]
         if self._labels is None or self._labels not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = self._labels
-        self._labels.mode = "pick"
+        self._labels.mode, self._labels.visible = "pick", True
         table, _ = self._viewer.window.add_plugin_dock_widget("napari", "Features table widget", tabify=True)
         table.show()
         table.raise_()
