@@ -101,9 +101,7 @@ def results_layers(folder: Path) -> list[LayerData]:
     for picture in run.pictures:
         outputs.setdefault(picture.image, []).append(picture.output)
     rows = run.results.to_dict("records")
-    main = {
-        name: main_map(made, [row for row in rows if row["image"] == name]) for name, made in outputs.items()
-    }
+    main = {name: main_map(made, [row for row in rows if row["image"] == name]) for name, made in outputs.items()}
     by_name = {_input_name(one): one for one in run.provenance.get("images", ())}
     made: list[LayerData] = []
     for picture in run.pictures:

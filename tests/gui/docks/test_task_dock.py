@@ -154,7 +154,7 @@ def test_a_failure_is_said_once_and_the_dock_is_ready_again(viewer, make_dock, n
     assert "The image is too small." in dock.answer.number.text()
     assert dock.answer.detail.text() == "Take a larger one."
     assert dock.run_button.isEnabled()
-    assert dock.run_button.text() == "Count things"
+    assert dock.run_button.text().startswith("Count things · ")
     assert dock.input.isEnabled()
     assert len(viewer.layers) == 1
     viewer.layers.clear()
@@ -239,7 +239,7 @@ def test_run_becomes_cancel_becomes_cancelling_and_nothing_is_added(going, waiti
     assert waiting.closed.is_set()
     assert list(viewer.layers) == before
     assert going.status.text() == "Cancelled. Nothing was changed."
-    assert going.run_button.text() == "Count things"
+    assert going.run_button.text().startswith("Count things · field")
     waiting.end.set()
     with qtbot.waitSignal(going.runner.ended, timeout=5000):
         going.run_button.click()
@@ -308,7 +308,7 @@ def test_a_second_dock_waits_its_turn_and_says_so(going, waiting, make_dock, not
     other = make_dock(make_spec(), Runner(at_once, activity=False))
     other.run_button.click()
     assert "'Count things: field' is still running." in other.answer.number.text()
-    assert other.run_button.text() == "Count things"
+    assert other.run_button.text().startswith("Count things · field")
     assert waiting.started == 1
 
 

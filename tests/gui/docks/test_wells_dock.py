@@ -124,7 +124,7 @@ def test_what_was_chosen_by_selection_stays_when_the_table_moves_it(viewer, dock
     viewer.layers.selection = {viewer.layers["well 1"], viewer.layers["well 3"]}
     box = dock.input.main
     texts = [box.itemText(i) for i in range(box.count())]
-    box.setCurrentIndex(texts.index("2 selected images, one by one"))
+    box.setCurrentIndex(texts.index("all 2 images selected, one by one"))
     dock.run()
     dock.wells.table.selectRow(1)
     assert viewer.layers.selection.active is viewer.layers["well 3"]

@@ -33,10 +33,11 @@ class RegionDock(TaskDock):
         self._shown = run
         super()._show_run(run)
 
-    def _show_failure(self, message: str, hint: str) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and no sliders."""
         self.maps.clear()
         self._shown = None
-        super()._show_failure(message, hint)
+        super().forget_answer()
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Offer the sliders for the maps and regions."""

@@ -53,11 +53,9 @@ class SpheroidDock(TaskDock):
         self._shown = run
         super()._show_run(run)
 
-    def _show_failure(self, message: str, hint: str) -> None:
-        self._forget()
-        super()._show_failure(message, hint)
-
-    def _forget(self) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and follow no masks."""
+        super().forget_answer()
         self._shown = None
         for layer in self._masks:
             layer.events.labels_update.disconnect(self._repainted)

@@ -45,6 +45,8 @@ class WellsDock(TaskDock):
         self._stack: tuple[Layer, str] | None = None
         self._shown: list[Layer] = []
         self._outlines: Labels | None = None
+        self._next: int | None = None
+        """Well that was chosen while the maps of another were being made."""
         super().__init__(napari_viewer, runner)
         self.wells.chosen.connect(self.show_well)
         self.top_instances.chosen.connect(self.show_place)
@@ -114,12 +116,19 @@ class WellsDock(TaskDock):
         self.answer.tabs.hide()
         self.answer.words.hide()
 
-    def _show_failure(self, message: str, hint: str) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and no wells."""
         self._forget()
-        super()._show_failure(message, hint)
+        super().forget_answer()
+
+    def set_live(self, live: bool) -> None:
+        """Give the answer and the table away only while they answer what stands above them."""
+        super().set_live(live)
+        self.wells.set_live(live)
+        self.top_instances.setEnabled(live)
 
     def _forget(self) -> None:
-        self._series = self._stack = None
+        self._series = self._stack = self._next = None
         self._shown = []
         self.key.hide()
         self.wells.clear()
@@ -139,6 +148,7 @@ class WellsDock(TaskDock):
         except VitascopeError as error:
             self._show_failure(error.message, error.hint)
             return
+        self._began, self.input.main.explicit = self.question(), True
         self.answer.clear_problem()
         main = self.spec.roles[0].name
         snapshots = tuple({**first, main: snapshot_layers((layer,))} for layer in layers)
@@ -178,7 +188,8 @@ class WellsDock(TaskDock):
         self._series = series
         whole = together(series.results, f"{len(series.layers)} images")
         self.export_box.clear()
-        self.answer.show_result(whole)
+        self.take_answer((), whole.trust)
+        self.answer.show_result(whole, self._whose(whole))
         self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
@@ -193,6 +204,7 @@ class WellsDock(TaskDock):
     def _show_trust_of_all(self, results: Sequence[Result]) -> None:
         """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
         trust = of_many([result.trust.level for result in results])
+        self._said_trust = trust if trust.level != "unknown" else None
         if trust.level == "unknown":
             self.model.hide_trust()
         else:
@@ -215,10 +227,13 @@ class WellsDock(TaskDock):
         for other in series.layers:
             other.visible = other is layer
         self._viewer.layers.selection.active = layer
-        wants_maps = getattr(series.params, "maps", False) and series.results[of].rows
-        if wants_maps and not self.runner.running:
-            steps = partial(self._one_well, series, of)
-            self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
+        if not (getattr(series.params, "maps", False) and series.results[of].rows):
+            return
+        if self.runner.running:
+            self._next = of
+            return
+        steps = partial(self._one_well, series, of)
+        self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
 
     def _one_well(self, series: Series, of: int) -> ProgressGenerator[FinishedRun]:
         """Run one of the images again, the same way, with its maps."""
@@ -230,13 +245,19 @@ class WellsDock(TaskDock):
     def _show_maps(self, of: int, run: FinishedRun) -> None:
         """Show the maps of one well in place of those of the last one."""
         self._drop_maps()
+        wanted, self._next = self._next, None
+        if wanted is not None and wanted != of and self._series is not None:
+            self._show_layer(self._series, wanted)
+            return
         frame = run.snapshots[self.spec.roles[0].name].frame
         self._shown = add_result(self._viewer, run.result, frame)
         self.layers_added(run, self._shown)
+        self.offer_outlines(self._shown)
         self._offer_places(run)
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
             self._viewer.layers.selection.active = self._series.layers[of]
-        self.model.show_trust(in_full(run.result.trust))
+        self._said_trust = in_full(run.result.trust)
+        self.model.show_trust(self._said_trust)
         self.export_box.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
         self.export_box.buttons["save"].setText("Save this well …")
 

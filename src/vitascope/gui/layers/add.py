@@ -12,7 +12,16 @@ from napari.layers import Layer
 from vitascope.core.channels import is_label_free
 from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
-from vitascope.gui.layers.display import SHOWN, attend, card_colours, kind_name, labels_options, main_map, map_options
+from vitascope.gui.layers.display import (
+    SHOWN,
+    attend,
+    card_colours,
+    channels_of,
+    kind_name,
+    labels_options,
+    main_map,
+    map_options,
+)
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import OWN, PROVENANCE, checksum
 
@@ -83,7 +92,7 @@ def result_layers(
             look = {**labels_options(task, output.title), "features": label_features(output.table)}
             made.append((pyramid(array), {**place, **common(kind_name(task, output.title)), **look}, "labels"))
             continue
-        for channel, channel_name in enumerate(output.channel_names):
+        for channel, channel_name in enumerate(channels_of(output)):
             array, place = frame.place(*_one_channel(output, channel))
             # A dye has the colour of its card; a map of what a class rests on must not look like the dye below it.
             colour = colours.get(channel_name, output.colormap) if output.kind != "maps" else output.colormap

@@ -74,7 +74,7 @@ def kind_name(task: str, title: str, channel: str = "") -> str:
 
 
 def main_map(
-    outputs: Sequence[ImageOutput | LabelsOutput], rows: Sequence[Mapping[str, Any]] = ()
+    outputs: Sequence[ImageOutput | LabelsOutput], rows: Sequence[Mapping[Any, Any]] = ()
 ) -> tuple[str, str, str] | None:
     """Choose the one picture that is shown over the image, as kind, title and channel; None where there is none.
 
@@ -88,8 +88,14 @@ def main_map(
     if maps is None:
         return None
     predicted = Counter(name for row in rows for name in str(row.get("predicted", "")).split(";"))
-    told = [name for name, _ in predicted.most_common() if name in maps.channel_names]
-    return maps.kind, maps.title, (told or list(maps.channel_names))[0]
+    names = channels_of(maps)
+    told = [name for name, _ in predicted.most_common() if name in names]
+    return maps.kind, maps.title, (told or names)[0]
+
+
+def channels_of(output: ImageOutput) -> list[str]:
+    """Return the names of a picture's channels, of which a file without names has one."""
+    return list(output.channel_names) or [""]
 
 
 def card_colours(task: str, model: str) -> Mapping[str, str]:

@@ -84,6 +84,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
             self.device.addItem(text, id_)
         self.reload()
         self.model.currentIndexChanged.connect(self._changed)
+        self.device.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
         self.details.clicked.connect(self.show_details)
 
     def _lay_out(self) -> None:
