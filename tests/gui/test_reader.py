@@ -126,10 +126,10 @@ def test_a_result_folder_opens_with_labels_on_top_and_their_table(tmp_path):
         folder.add(Result(outputs, ({"time": 0}, {"time": 1}), "nuclei", WellPosition(), "field"), pixel_size_um=0.5)
         folder.close({"images": [{"model": "a-model", "inputs": [{"name": "field"}]}]})
     shown, nuclei = layers(str(tmp_path / "out"))
-    assert (shown.name, nuclei.name) == ("field · predicted DNA (a-model)", "field · nuclei (a-model)")
+    assert (shown.name, nuclei.name) == ("predicted DNA · field", "nuclei · field")
     np.testing.assert_array_equal(np.asarray(shown.data), picture)
     np.testing.assert_array_equal(np.asarray(nuclei.data), labels)
-    assert (tuple(shown.contrast_limits), shown.colormap.name) == ((0.1, 0.7), "magma")
+    assert (tuple(shown.contrast_limits), shown.colormap.name) == ((0.1, 0.7), "magma, clear at 0")
     assert tuple(nuclei.scale) == (1, 0.5, 0.5)
     assert nuclei.features["area_um2"].tolist()[1:] == [1.0, 1.5]
     assert nuclei.features["time"].tolist()[1:] == [0, 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitascope.core.errors import AxesUnknownError
-from vitascope.core.result import LabelsOutput
+from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.gui.layers.add import LayerData, image_layers, result_layers
 from vitascope.gui.layers.plate import INDEX_SUFFIXES, plate_layers, plates_at
 
@@ -103,10 +103,20 @@ def results_layers(folder: Path) -> list[LayerData]:
     ReaderError
         If a picture or table cannot be read.
     """
+    import napari
+
+    from vitascope.gui.layers.display import attend, main_map
     from vitascope.gui.layers.frame import Frame
     from vitascope.io.results.read import read_results
 
     run = read_results(folder)
+    if (viewer := napari.current_viewer()) is not None:
+        attend(viewer)
+    outputs: dict[str, list[ImageOutput | LabelsOutput]] = {}
+    for picture in run.pictures:
+        outputs.setdefault(picture.image, []).append(picture.output)
+    rows = run.results.to_dict("records")
+    main = {name: main_map(made, [row for row in rows if row["image"] == name]) for name, made in outputs.items()}
     by_name = {_input_name(one): one for one in run.provenance.get("images", ())}
     made: list[LayerData] = []
     for picture in run.pictures:
@@ -117,7 +127,8 @@ def results_layers(folder: Path) -> list[LayerData]:
         output = picture.output
         if isinstance(output, LabelsOutput) and "time" in output.table:
             output = replace(output, table=output.table.assign(time=output.table["time"].astype(float)))
-        made += result_layers([output], frame, by_name.get(picture.image, {}))
+        provenance = by_name.get(picture.image, {})
+        made += result_layers([output], frame, provenance, main[picture.image], str(folder))
     # Labels lie on top, as after a run.
     return sorted(made, key=lambda layer: layer[2] == "labels")
 

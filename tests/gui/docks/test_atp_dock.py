@@ -24,13 +24,13 @@ def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):
     assert "RLU" in dock.answer.number.text()
     assert dock.answer.detail.text().startswith("90% interval")
     names = [layer.name for layer in viewer.layers]
-    assert "well · contribution map (atp-organoid-sim)" in names
-    assert "well · percentile map (atp-organoid-sim)" in names
+    assert "ATP map · well" in names
+    assert "ATP percentile · well" in names
     assert [layer.visible for layer in viewer.layers if "percentile" in layer.name] == [False]
     labels = next(layer for layer in viewer.layers if isinstance(layer, Labels))
     assert {"contribution_rlu", "percentile"} <= set(labels.features.columns)
     assert labels.features.shape[0] == 257  # the background, and 16 x 16 instances
-    shown = viewer.layers["well · contribution map (atp-organoid-sim)"]
+    shown = viewer.layers["ATP map · well"]
     assert shown.blending == "translucent_no_depth"  # added light cannot be seen on a bright field
     assert shown.opacity < 1
     assert shown.colorbar.visible

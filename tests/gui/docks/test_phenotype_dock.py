@@ -72,11 +72,11 @@ def test_the_answer_is_a_class_and_only_its_map_shows(viewer, open_dock):
     dock = open_dock()
     dock.run()
     predicted = dock._shown.result.rows[0]["predicted"]
-    visible = [layer.name for layer in viewer.layers if layer.visible and "tiny" in layer.name]
-    assert visible == [f"A01 · map {predicted} (tiny-phenotype)", "A01 · regions (tiny-phenotype)"]
+    visible = [layer.name for layer in viewer.layers if layer.visible]
+    assert visible == ["A01 GFP", "A01 DNA", f"{predicted} map · A01"]
     hidden = [layer.name for layer in viewer.layers if not layer.visible]
-    assert len(hidden) == 3
-    assert sum("· probability" in name for name in hidden) == 2
+    assert len(hidden) == 4
+    assert sum("probability ·" in name for name in hidden) == 2
 
 
 def test_sliders_change_regions_and_opacity_without_a_new_run(viewer, open_dock):

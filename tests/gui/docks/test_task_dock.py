@@ -51,13 +51,13 @@ def test_three_clicks_at_most_from_an_open_image_to_its_result(viewer, make_dock
     assert isinstance(labels, Labels)
     assert labels.features["label"].tolist() == [0, 1, 2]
     assert [one.name for one in viewer.layers] == [
-        "field", "field · predicted DNA (fake-model)", "field · nuclei (fake-model)",
+        "field", "predicted DNA · field", "nuclei · field",
     ]  # fmt: skip
     for made in (prediction, labels):
         assert tuple(made.scale) == (0.5, 0.5)
         assert tuple(made.translate) == (3, 4)
         assert made.units == layer.units
-    assert prediction.colormap.name == "bop blue"
+    assert prediction.colormap.name == "bop blue, clear at 0"
     assert ">2</span>" in dock.answer.number.text()
     assert notified == [("info", "Count things: 2 nuclei in 1 s.")]
     assert dock.model.badge.trust.level == "fits"
@@ -154,7 +154,7 @@ def test_a_failure_is_said_once_and_the_dock_is_ready_again(viewer, make_dock, n
     assert "The image is too small." in dock.answer.number.text()
     assert dock.answer.detail.text() == "Take a larger one."
     assert dock.run_button.isEnabled()
-    assert dock.run_button.text() == "Count things"
+    assert dock.run_button.text().startswith("Count things · ")
     assert dock.input.isEnabled()
     assert len(viewer.layers) == 1
     viewer.layers.clear()
@@ -240,7 +240,7 @@ def test_run_becomes_cancel_becomes_cancelling_and_nothing_is_added(going, waiti
     assert waiting.closed.is_set()
     assert list(viewer.layers) == before
     assert going.status.text() == "Cancelled. Nothing was changed."
-    assert going.run_button.text() == "Count things"
+    assert going.run_button.text().startswith("Count things · field")
     waiting.end.set()
     with qtbot.waitSignal(going.runner.ended, timeout=5000):
         going.run_button.click()
@@ -275,7 +275,7 @@ def test_the_result_belongs_to_the_layer_as_it_was(going, waiting, viewer, qtbot
         waiting.end.set()
     made = viewer.layers[1]
     np.testing.assert_allclose(made.data, 2 * before)
-    assert made.name.startswith("field · ")
+    assert made.name.endswith(" · field")
     assert tuple(made.scale) == (0.5, 0.5)
 
 
@@ -309,7 +309,7 @@ def test_a_second_dock_waits_its_turn_and_says_so(going, waiting, make_dock, not
     other = make_dock(make_spec(), Runner(at_once, activity=False))
     other.run_button.click()
     assert "'Count things: field' is still running." in other.answer.number.text()
-    assert other.run_button.text() == "Count things"
+    assert other.run_button.text().startswith("Count things · field")
     assert waiting.started == 1
 
 

@@ -23,7 +23,7 @@ def test_a_spheroid_gets_a_number_an_interval_and_a_map(viewer, dock):
     spheroid = make_spheroid(0, setting_of(0, 0), 128)
     viewer.add_image(spheroid.image, name="day 1")
     dock.run()
-    assert [layer.name for layer in viewer.layers] == ["day 1", "day 1 · map (viability-spheroid-sim)"]
+    assert [layer.name for layer in viewer.layers] == ["day 1", "viability map · day 1"]
     assert np.asarray(viewer.layers[1].data).shape == (128, 128)
     assert tuple(viewer.layers[1].contrast_limits) == (-0.2, 0.2)
     assert viewer.layers[1].colorbar.visible

@@ -109,11 +109,11 @@ def test_a_line_leads_to_its_well_with_maps_and_a_layer_to_its_line(viewer, dock
     dock.wells.table.selectRow(1)
     assert [layer.visible for layer in viewer.layers if layer.name.startswith("well")][:3] == [False, True, False]
     names = [layer.name for layer in viewer.layers]
-    assert "well 2 · contribution map (atp-organoid-sim)" in names
+    assert "ATP map · well 2" in names
     dock.wells.table.selectRow(0)
     names = [layer.name for layer in viewer.layers]
-    assert "well 1 · contribution map (atp-organoid-sim)" in names
-    assert not any(name.startswith("well 2 ·") for name in names)
+    assert "ATP map · well 1" in names
+    assert not any(name.endswith("· well 2") for name in names)
     viewer.layers.selection.active = viewer.layers["well 3"]
     assert dock.wells.current() == 2
     assert dock.input.main.currentText() == "all 3 images, one by one"
@@ -124,7 +124,7 @@ def test_what_was_chosen_by_selection_stays_when_the_table_moves_it(viewer, dock
     viewer.layers.selection = {viewer.layers["well 1"], viewer.layers["well 3"]}
     box = dock.input.main
     texts = [box.itemText(i) for i in range(box.count())]
-    box.setCurrentIndex(texts.index("2 selected images, one by one"))
+    box.setCurrentIndex(texts.index("all 2 images selected, one by one"))
     dock.run()
     dock.wells.table.selectRow(1)
     assert viewer.layers.selection.active is viewer.layers["well 3"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import dask.array as da
@@ -12,7 +13,6 @@ from vitascope.gui.layers.add import (
     COARSEST_PX,
     PYRAMID_PIXELS,
     add_result,
-    blending,
     image_layers,
     label_features,
     pyramid,
@@ -69,14 +69,14 @@ def test_a_result_becomes_one_layer_a_channel_with_labels_on_top(viewer, frame):
     layers = add_result(viewer, made([output, labels]), frame)
     assert [type(one) for one in viewer.layers] == [Image, Image, Labels]
     assert [one.name for one in layers] == [
-        "field · predicted MAP2 (a-model)",
-        "field · predicted NFH (a-model)",
-        "field · nuclei (a-model)",
+        "predicted MAP2 · field",
+        "predicted NFH · field",
+        "nuclei · field",
     ]
     for k, layer in enumerate(layers[:2]):
         np.testing.assert_array_equal(layer.data, output.array[k])
         assert tuple(layer.contrast_limits) == (0.1, 0.8)
-        assert layer.colormap.name == "magma"
+        assert layer.colormap.name == "magma, clear at 0"
     for layer in layers:
         assert tuple(layer.scale) == (0.5, 0.5)
         assert tuple(layer.translate) == (4, 5)
@@ -91,7 +91,7 @@ def test_a_second_result_replaces_nothing(viewer, frame):
     second = add_result(viewer, made([nuclei()]), frame)[0]
     assert first in viewer.layers
     assert first.data[0, 0] == 7
-    assert second.name == "field · nuclei (a-model) [1]"
+    assert second.name == "nuclei · field [1]"
     assert second.data[0, 0] == 0
 
 
@@ -114,16 +114,11 @@ def test_no_objects_leave_the_row_of_the_background():
     assert label_features(pd.DataFrame({"label": np.zeros(0, int), "area_px": np.zeros(0)}))["label"].tolist() == [0]
 
 
-def test_the_cards_colour_of_a_channel_counts_before_the_results(viewer, frame):
-    layers = add_result(viewer, made([stains()]), frame, {"NFH": "bop purple"})
-    assert [one.colormap.name for one in layers] == ["magma", "bop purple"]
-
-
-@pytest.mark.parametrize(
-    ("colormap", "mode"), [("bop blue", "additive"), ("magma", "additive"), ("viridis", "translucent_no_depth")]
-)
-def test_only_colours_that_begin_black_are_added_to_what_lies_below(colormap, mode):
-    assert blending(colormap) == mode
+def test_the_cards_colour_of_a_channel_counts_before_the_results(viewer, frame, fake_card):
+    provenance = PROVENANCE.model_copy(update={"task": "fake", "model": fake_card.id})
+    output = replace(stains(), channel_names=("MAP2", "DNA"))
+    layers = add_result(viewer, made([output], provenance), frame)
+    assert [one.colormap.name for one in layers] == ["magma, clear at 0", "bop blue, clear at 0"]
 
 
 def test_series_of_planes_are_laid_out_plane_by_plane(viewer):

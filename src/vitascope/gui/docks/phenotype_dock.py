@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Layer
 
 from vitascope.core.result import Result
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.run.export import FinishedRun
-from vitascope.gui.run.map_box import MapBox, layers_by_class
+from vitascope.gui.run.map_box import MapBox
 from vitascope.tasks import phenotype
 
 
@@ -33,16 +33,14 @@ class RegionDock(TaskDock):
         self._shown = run
         super()._show_run(run)
 
-    def _show_failure(self, message: str, hint: str) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and no sliders."""
         self.maps.clear()
         self._shown = None
-        super()._show_failure(message, hint)
+        super().forget_answer()
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
-        """Show the map of the predicted class; the places' probabilities and the other maps wait unseen."""
-        shown = predicted_layers(run.result, layers)
-        for layer in layers:
-            layer.visible = isinstance(layer, Labels) or layer in shown
+        """Offer the sliders for the maps and regions."""
         self.maps.offer(run.result, layers)
 
     def find_regions(self) -> None:
@@ -62,15 +60,10 @@ class RegionDock(TaskDock):
             return
         self._shown = replace(self._shown, result=result)
         self.maps.take(result)
+        if self.maps.labels is not None:
+            self.maps.labels.visible = True  # who moves the sliders wants to see them
         self.answer.show_result(result)
         self.export_box.offer(self._shown, self.maps.labels)
-
-
-def predicted_layers(result: Result, layers: Sequence[Layer]) -> list[Image]:
-    """Return the layers with the maps of the classes that were predicted; of all where none was."""
-    predicted = {name for row in result.rows for name in str(row.get("predicted", "")).split(";")}
-    maps = layers_by_class(result, layers, "maps")
-    return [layer for name, layer in maps.items() if name in predicted] or list(maps.values())
 
 
 class PhenotypeDock(RegionDock):

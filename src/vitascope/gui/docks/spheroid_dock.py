@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QTimer
 
 from vitascope.core.errors import VitascopeError
@@ -34,9 +33,6 @@ from vitascope.ops.objects.spheroids import (
     with_place,
 )
 from vitascope.tasks import spheroid
-
-MASK_COLOURS = ((0.34, 0.71, 0.91, 1.0), (0.90, 0.62, 0.0, 1.0))
-"""Live in sky blue, dead in orange, of the palette of Okabe and Ito; a number has one colour in each."""
 
 WAIT_MS = 400
 """So long after the last stroke of the brush, the numbers are taken anew."""
@@ -101,27 +97,20 @@ class SpheroidDock(TaskDock):
         self._shown = run
         super()._show_run(run)
 
-    def _show_failure(self, message: str, hint: str) -> None:
-        self._forget()
-        super()._show_failure(message, hint)
-
-    def _forget(self) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and follow no masks."""
+        super().forget_answer()
         self._shown = None
         for layer in self._masks:
             layer.events.labels_update.disconnect(self._repainted)
         self._masks = []
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
-        """Follow the masks, which a user may repaint (napari's own undo takes a stroke back); the maps wait unseen."""
+        """Follow the masks, which a user may repaint (napari's own undo takes a stroke back)."""
         for layer in self._masks:
             layer.events.labels_update.disconnect(self._repainted)
         self._masks = [layer for layer in layers if isinstance(layer, Labels)]
-        for layer in layers:
-            if isinstance(layer, Image):
-                layer.visible = False
-        for layer, colour in zip(self._masks, MASK_COLOURS, strict=True):
-            layer.colormap = CyclicLabelColormap(colors=[(0.0, 0.0, 0.0, 0.0), colour, colour])
-            layer.contour, layer.opacity = 0, 0.5
+        for layer in self._masks:
             layer.events.labels_update.connect(self._repainted)
 
     def _repainted(self, event: Any) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import RunParams
@@ -18,28 +19,52 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result, Trust
 from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import RUN_STYLE, make_line, make_note, make_title
+from vitascope.gui.common.layout import make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import as_far_as_known, check_before, in_full, scale_is_told
 from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.display import attend, is_mask
 from vitascope.gui.layers.frame import Frame
-from vitascope.gui.layers.snapshot import Snapshot
+from vitascope.gui.layers.snapshot import Snapshot, is_result
 from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.export_box import ExportBox
 from vitascope.gui.run.input_box import Cure, InputBox
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.gui.run.result_box import ResultBox
+from vitascope.gui.run.run_button import RunButton
 from vitascope.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
     import napari.viewer
 
 ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
+CHANGES = ("visible", "data", "scale", "units")
+"""Events of layers that may change what a run would be made on."""
+
 WIDTH_PX = 350
 GRACE_S = 1.0
 """Clicks on Cancel so soon after Run are taken for further clicks on Run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a run is made on, and how; nothing before the first.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
+        Of the image.
+    name : str
+        Of the image.
+    key : tuple
+        Equal for two questions that have the same answer.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    name: str = ""
+    key: tuple[Any, ...] = ()
 
 
 class TaskDock(Dock):
@@ -61,11 +86,16 @@ class TaskDock(Dock):
         self._after: Callable[[Any], None] = self._show_run
         self._on_failure: Callable[[str, str], None] = self._show_failure
         self._started_s = 0.0
-        self.input = InputBox(self.spec, self.each)
+        self._began = self._answered = Question()
+        self._said_trust: Trust | None = None
+        attend(self._viewer)
+        self.input = InputBox(self.spec, self.each, follows=True)
         self.model = ModelBox(self.spec.name, AUTOMATIC if self.spec.automatic else ASK)
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
-        self.run_button = QPushButton(self.spec.verb)
+        self.run_button = RunButton(self.spec.verb, self.spec.summary)
+        self.outlines = QCheckBox("Show outlines")
+        self._outlined: Labels | None = None
         self.bar, self.status, self.cure_button = make_bar(), make_note(), QPushButton()
         self.cure_button.hide()
         self.answer = ResultBox(self.spec, self._text_colour)
@@ -90,10 +120,11 @@ class TaskDock(Dock):
         )
         for part in parts:
             column.addWidget(part)
-        self.run_button.setStyleSheet(RUN_STYLE)
-        self.run_button.setToolTip(self.spec.summary)
+        self.outlines.setToolTip("Outline what was found, in the picture; hover over an object for its numbers.")
+        self.outlines.hide()
         after = self.parts_after_answer()
-        for part in (self.run_button, self.bar, self.status, self.cure_button, self.answer, *after, self.export_box):
+        shown = (self.bar, self.status, self.cure_button, self.answer, self.outlines)
+        for part in (self.run_button, *shown, *after, self.export_box):
             column.addWidget(part)
         column.addStretch(1)
         self.area = self._show_column(inside, WIDTH_PX)
@@ -108,6 +139,7 @@ class TaskDock(Dock):
     def _connect(self) -> None:
         self.run_button.clicked.connect(self._run_or_cancel)
         self.cure_button.clicked.connect(self._cure)
+        self.outlines.toggled.connect(self._show_outlines)
         for part in (self.input, self.model, self.settings):
             part.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
@@ -123,6 +155,7 @@ class TaskDock(Dock):
             layers.selection.events.changed,
             layers.selection.events.active,
         )
+        self._listen(self._layer_changed, layers.events)
         self._listen(self._theme_changed, self._viewer.events.theme)
 
     # -- what the user sees before a run ----------------------------------------------------------------------------
@@ -133,6 +166,19 @@ class TaskDock(Dock):
         layers = self._viewer.layers
         self.input.set_layers(list(layers), list(layers.selection), layers.selection.active)
         self.export_box.layers_changed()
+        if not self.runner.running:
+            self._show_whether_live()
+
+    def _layer_changed(self, event: Any) -> None:
+        """Read the image again when its pixels or scale were changed; ask again when other images come into view."""
+        layer = event.sources[0]
+        if not self._open or event.type not in CHANGES or not isinstance(layer, Layer):
+            return
+        if self._outlined is not None and layer is self._outlined:
+            self.outlines.setChecked(self._outlined.visible)
+        asks = event.type == "visible" and "channels" in self.spec.params.model_fields and not is_result(layer)
+        if asks or (event.type != "visible" and layer in self.input.layers()):
+            self.input.reload()
 
     def _theme_changed(self, event: Any = None) -> None:
         if self._open:
@@ -159,9 +205,11 @@ class TaskDock(Dock):
         self._show_readiness()
         self._show_fit()
         self._show_sizes()
+        self._show_whether_live()
 
     def _show_readiness(self) -> None:
         problem = self.problem()
+        self.run_button.offer(self.input.image_name(), self.model.model.currentText())
         self.run_button.setEnabled(not problem)
         self.status.setText("" if problem and self.input.note.text() == problem else problem)
         self.status.setVisible(bool(self.status.text()))
@@ -240,7 +288,7 @@ class TaskDock(Dock):
             if time.monotonic() - self._started_s < GRACE_S:
                 return
             self.runner.cancel()
-            self.run_button.setText("Cancelling …")
+            self.run_button.say("Cancelling …")
             self.run_button.setEnabled(False)
             self.status.setText(CANCELLING)
             return
@@ -255,6 +303,7 @@ class TaskDock(Dock):
         except VitascopeError as error:
             self._show_failure(error.message, error.dock_hint)
             return
+        self._began = self.question()
         self.answer.clear_problem()
         spec, frame = self.spec, snapshots[self.spec.roles[0].name].frame
         opened_from = self._opened_from()
@@ -288,7 +337,7 @@ class TaskDock(Dock):
         title: str,
     ) -> None:
         self._after, self._on_failure, self._started_s = after, on_failure, time.monotonic()
-        self.run_button.setText("Cancel")
+        self.run_button.say("Cancel")
         self.bar.setRange(0, 0)
         self.bar.show()
         self.status.setText("Starting")
@@ -307,7 +356,6 @@ class TaskDock(Dock):
     def _unlock(self) -> None:
         self._lock(False)
         self.bar.hide()
-        self.run_button.setText(self.spec.verb)
         self._show_readiness()
 
     def _show_progress(self, progress: Progress, seconds_left: float | None) -> None:
@@ -323,6 +371,7 @@ class TaskDock(Dock):
         self._unlock()
         if outcome.kind == "done":
             self._after(outcome.value)
+            self._show_whether_live()
         elif outcome.kind == "cancelled":
             self.status.setText("Cancelled. Nothing was changed.")
             self.status.show()
@@ -332,23 +381,80 @@ class TaskDock(Dock):
 
     def _show_failure(self, message: str, hint: str) -> None:
         """Say why there is no answer; what an earlier run gave stays in the viewer, and is offered no more."""
-        self.export_box.clear()
+        self.forget_answer()
         self.answer.show_problem(message, hint)
+
+    # -- whether the answer is still that of what stands above it ---------------------------------------------------
+
+    def question(self) -> Question:
+        """Return what a run would be made on now, and how."""
+        try:
+            return Question(self.input.layers(), self.input.image_name(), (*self.input.key(), self.params()))
+        except VitascopeError:
+            return Question()
+
+    def _show_whether_live(self) -> None:
+        """Grey the answer when what stands above it is another question, and take it away when its image is gone."""
+        asked = self._answered
+        if not asked.layers:
+            return
+        if not any(layer in self._viewer.layers for layer in asked.layers):
+            self.forget_answer()
+            self._show_fit()
+            return
+        live = self.question().key == asked.key
+        self.set_live(live)
+        if live and self._said_trust is not None:
+            self.model.show_trust(self._said_trust)
+
+    def set_live(self, live: bool) -> None:
+        """Show whether the answer is that of what stands above it; only then is it given away."""
+        self.answer.set_live(live)
+        self.export_box.set_live(live)
+
+    def forget_answer(self) -> None:
+        """Show no answer; its layers stay in the viewer."""
+        self._answered, self._said_trust, self._outlined = Question(), None, None
+        self.outlines.hide()
+        self.answer.clear()
+        self.export_box.clear()
+
+    def take_answer(self, layers: Sequence[Layer], trust: Trust) -> None:
+        """Note which question is answered now, and offer the outlines among its layers."""
+        self._answered, self._said_trust = self._began, trust
+        self.offer_outlines(layers)
+
+    def offer_outlines(self, layers: Sequence[Layer]) -> None:
+        """Offer to show the outlines among layers."""
+        labels = [layer for layer in layers if isinstance(layer, Labels)]
+        self._outlined = labels[0] if labels and not is_mask(self.spec.name) else None
+        self.outlines.setVisible(self._outlined is not None)
+        if self._outlined is not None:
+            self.outlines.setText(f"Outline {self._outlined.name.partition(' · ')[0]}")
+            self.outlines.setChecked(self._outlined.visible)
+
+    def _show_outlines(self, shown: bool) -> None:
+        layer = self._outlined
+        if layer is None or layer not in self._viewer.layers or layer.visible == shown:
+            return
+        layer.visible = shown
+        if shown:
+            self._viewer.layers.selection.active = layer
 
     # -- what the user sees after a run -----------------------------------------------------------------------------
 
     def _show_run(self, run: FinishedRun) -> None:
         result = run.result
         active = self._viewer.layers.selection.active
-        card = self.model.card_of(result.provenance.model) if result.provenance else None
-        colours = {t.name: t.colormap for t in card.targets} if card else {}
-        layers = add_result(self._viewer, result, _frame_of(run), colours)
+        layers = add_result(self._viewer, result, _frame_of(run))
         self.layers_added(run, layers)
         labels = next((layer for layer in layers if isinstance(layer, Labels)), None)
-        if labels is None and active is not None:
+        if active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
-        self.model.show_trust(self._verdict(run))
-        self.answer.show_result(result)
+        verdict = self._verdict(run)
+        self.take_answer(layers, verdict)
+        self.model.show_trust(verdict)
+        self.answer.show_result(result, self._whose(result))
         self.export_box.offer(run, labels)
         if result.provenance is not None:
             self.model.show_used(result.provenance.model)
@@ -366,6 +472,11 @@ class TaskDock(Dock):
         size = run.images[self.spec.roles[0].name].pixel_size_um
         scaled = scale_is_told(card, run.result.provenance.params, run.result.rows)
         return as_far_as_known(trust, card, pixel_size_um=size, scaled=scaled)
+
+    def _whose(self, result: Result) -> str:
+        """Name the image and the model that an answer belongs to."""
+        model = result.provenance.model if result.provenance is not None else ""
+        return " · ".join(filter(None, (self._answered.name, model)))
 
     def _show_answer(self) -> None:
         if isalive(self):

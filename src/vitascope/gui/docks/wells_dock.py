@@ -34,9 +34,6 @@ from vitascope.gui.run.wells_box import WellsBox
 if TYPE_CHECKING:
     from vitascope.batch.item import Item
 
-MAP_OPACITY = 0.5
-"""Of maps that cover what they are of."""
-
 
 class WellsDock(TaskDock):
     """A dock for one well or many; subclasses name the task."""
@@ -48,6 +45,8 @@ class WellsDock(TaskDock):
         self._stack: tuple[Layer, str] | None = None
         self._shown: list[Layer] = []
         self._outlines: Labels | None = None
+        self._next: int | None = None
+        """Well that was chosen while the maps of another were being made."""
         super().__init__(napari_viewer, runner)
         self.wells.chosen.connect(self.show_well)
         self.top_instances.chosen.connect(self.show_place)
@@ -66,10 +65,8 @@ class WellsDock(TaskDock):
         return self.key, self.wells, self.top_instances
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
-        """Show a colour bar beside the maps, and say what their colours mean."""
-        for layer in layers:
-            if isinstance(layer, Image):
-                layer.colorbar.visible = True
+        """Say what the colours of the map mean, and keep at hand what outlines the places."""
+        self._outlines = next((layer for layer in layers if isinstance(layer, Labels)), None)
         maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
         shown = next(maps, None)
         if shown is not None and shown.limits is not None:
@@ -120,12 +117,19 @@ class WellsDock(TaskDock):
         self.answer.tabs.hide()
         self.answer.words.hide()
 
-    def _show_failure(self, message: str, hint: str) -> None:
+    def forget_answer(self) -> None:
+        """Show no answer, and no wells."""
         self._forget()
-        super()._show_failure(message, hint)
+        super().forget_answer()
+
+    def set_live(self, live: bool) -> None:
+        """Give the answer and the table away only while they answer what stands above them."""
+        super().set_live(live)
+        self.wells.set_live(live)
+        self.top_instances.setEnabled(live)
 
     def _forget(self) -> None:
-        self._series = self._stack = None
+        self._series = self._stack = self._next = None
         self._shown = []
         self.key.hide()
         self.wells.clear()
@@ -145,6 +149,7 @@ class WellsDock(TaskDock):
         except VitascopeError as error:
             self._show_failure(error.message, error.dock_hint)
             return
+        self._began, self.input.main.explicit = self.question(), True
         self.answer.clear_problem()
         main = self.spec.roles[0].name
         snapshots = tuple({**first, main: snapshot_layers((layer,))} for layer in layers)
@@ -184,7 +189,8 @@ class WellsDock(TaskDock):
         self._series = series
         whole = together(series.results, f"{len(series.layers)} images")
         self.export_box.clear()
-        self.answer.show_result(whole)
+        self.take_answer((), whole.trust)
+        self.answer.show_result(whole, self._whose(whole))
         self._hide_single()
         if whole.provenance is not None:
             self.model.show_used(whole.provenance.model)
@@ -207,7 +213,9 @@ class WellsDock(TaskDock):
             rows = [row for one in series.results for row in one.rows]
             scaled = scale_is_told(card, provenance.params, rows)
             trust = as_far_as_known(trust, card, pixel_size_um=size, scaled=scaled)
-        if trust.level == "unknown" and not trust.reasons:
+        known = trust.level != "unknown" or bool(trust.reasons)
+        self._said_trust = trust if known else None
+        if not known:
             self.model.hide_trust()
         else:
             self.model.show_trust(trust)
@@ -229,10 +237,13 @@ class WellsDock(TaskDock):
         for other in series.layers:
             other.visible = other is layer
         self._viewer.layers.selection.active = layer
-        wants_maps = getattr(series.params, "maps", False) and series.results[of].rows
-        if wants_maps and not self.runner.running:
-            steps = partial(self._one_well, series, of)
-            self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
+        if not (getattr(series.params, "maps", False) and series.results[of].rows):
+            return
+        if self.runner.running:
+            self._next = of
+            return
+        steps = partial(self._one_well, series, of)
+        self._start(steps, partial(self._show_maps, of), self._say_failure, f"{self.spec.title}: {layer.name}")
 
     def _one_well(self, series: Series, of: int) -> ProgressGenerator[FinishedRun]:
         """Run one of the images again, the same way, with its maps."""
@@ -244,23 +255,24 @@ class WellsDock(TaskDock):
     def _show_maps(self, of: int, run: FinishedRun) -> None:
         """Show the maps of one well in place of those of the last one."""
         self._drop_maps()
+        wanted, self._next = self._next, None
+        if wanted is not None and wanted != of and self._series is not None:
+            self._show_layer(self._series, wanted)
+            return
         frame = run.snapshots[self.spec.roles[0].name].frame
-        card = self.model.card_of(run.result.provenance.model) if run.result.provenance else None
-        colours = {t.name: t.colormap for t in card.targets} if card else {}
-        self._shown = add_result(self._viewer, run.result, frame, colours)
+        self._shown = add_result(self._viewer, run.result, frame)
         self.layers_added(run, self._shown)
+        self.offer_outlines(self._shown)
         self._offer_places(run)
         if self._series is not None and self._series.layers[of] in self._viewer.layers:
             self._viewer.layers.selection.active = self._series.layers[of]
-        self.model.show_trust(self._verdict(run))
+        self._said_trust = self._verdict(run)
+        self.model.show_trust(self._said_trust)
         self.export_box.offer(run, next((one for one in self._shown if one._type_string == "labels"), None))
         self.export_box.buttons["save"].setText("Save this well …")
 
     def _offer_places(self, run: FinishedRun) -> None:
-        """Offer the places of a run, and keep at hand what outlines them."""
-        ending = f"({run.result.provenance.model})" if run.result.provenance else ""
-        outlined = [one for one in self._viewer.layers if isinstance(one, Labels) and one.name.endswith(ending)]
-        self._outlines = outlined[-1] if outlined else None
+        """Offer the places of a run."""
         self.top_instances.offer(run.result.tables.get("top_instances"), run.result.rows[0])
 
     def show_place(self, label: int) -> None:
@@ -269,7 +281,7 @@ class WellsDock(TaskDock):
         if layer is None or layer not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = layer
-        layer.selected_label, layer.show_selected_label = label, True
+        layer.visible, layer.selected_label, layer.show_selected_label = True, label, True
         leading = tuple(int(i) for i in np.rint(layer.world_to_data(self._viewer.dims.point[-layer.ndim :]))[:-2])
         data = layer.data[0] if layer.multiscale else layer.data
         found = np.argwhere(np.asarray(data[leading]) == label)

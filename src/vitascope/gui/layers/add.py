@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels, Layer
-from napari.utils.colormaps import Colormap, ensure_colormap
+from napari.layers import Layer
+from napari.utils.colormaps import Colormap
 
 from vitascope.core.channels import is_label_free
 from vitascope.core.micrograph import Display, Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.gui.layers.display import (
+    SHOWN,
+    attend,
+    card_colours,
+    channels_of,
+    kind_name,
+    labels_options,
+    main_map,
+    map_options,
+)
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import AXES_UNKNOWN, OWN, PROVENANCE, checksum
 
@@ -20,15 +31,12 @@ if TYPE_CHECKING:
 
 PYRAMID_PIXELS = 1 << 26
 COARSEST_PX = 2048
-OUTLINE_PX = 2
-"""Objects are shown by their outlines, so that what they were found in stays visible."""
-
 STAIN_COLOURS = ("bop blue", "bop orange", "bop purple")
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def add_result(viewer: Any, result: Result, frame: Frame, colours: Mapping[str, str] | None = None) -> list[Layer]:
+def add_result(viewer: Any, result: Result, frame: Frame) -> list[Layer]:
     """Add what a run made to the viewer, as new layers on top; called in the main thread only.
 
     Parameters
@@ -37,8 +45,6 @@ def add_result(viewer: Any, result: Result, frame: Frame, colours: Mapping[str, 
     result : Result
     frame : Frame
         Of the layer the run was made on.
-    colours : mapping of channel name to colour map, optional
-        Of the model's card; the result's own where a channel is not in it.
 
     Returns
     -------
@@ -46,45 +52,55 @@ def add_result(viewer: Any, result: Result, frame: Frame, colours: Mapping[str, 
         Pictures first, then labels; napari numbers names that are taken.
     """
     provenance = result.provenance.model_dump(mode="json") if result.provenance else {}
-    made = result_layers(result.outputs, frame, provenance, colours)
-    layers = [viewer.add_layer(Layer.create(*one)) for one in made]
-    for layer in layers:
-        if isinstance(layer, Labels):
-            layer.contour, layer.opacity = OUTLINE_PX, 1.0
-    return layers
+    attend(viewer)
+    made = result_layers(result.outputs, frame, provenance, main_map(result.outputs, result.rows))
+    return [viewer.add_layer(Layer.create(*one)) for one in made]
 
 
 def result_layers(
     outputs: Sequence[ImageOutput | LabelsOutput],
     frame: Frame,
     provenance: Mapping[str, Any],
-    colours: Mapping[str, str] | None = None,
+    main: tuple[str, str, str] | None = None,
+    run: str = "",
 ) -> list[LayerData]:
-    """Turn outputs into what napari makes layers of, named ``<input> · <title> (<model>)``."""
+    """Turn outputs into layers named ``<kind> · <image layer>``, with model and parameters in their metadata.
+
+    Parameters
+    ----------
+    outputs : sequence of ImageOutput or LabelsOutput
+    frame : Frame
+        Of the image.
+    provenance : mapping
+        Of the run; its model's card gives the colours, the outputs where there is none.
+    main : tuple of str, optional
+        The picture that is shown, see :func:`vitascope.gui.layers.display.main_map`; by default the first map.
+    run : str, optional
+        One word for all outputs of one run, where they are not given at once.
+    """
     made: list[LayerData] = []
-    ending = f" ({provenance['model']})" if provenance.get("model") else ""
-    common = {"metadata": {PROVENANCE: dict(provenance)}}
+    task, run = str(provenance.get("task", "")), run or uuid.uuid4().hex
+    main = main or main_map(outputs)
+    colours = card_colours(task, str(provenance.get("model", "")))
+
+    def common(kind: str, unit: str = "") -> dict[str, Any]:
+        shown = {"kind": kind, "of": frame.image or frame.name, "run": run, "task": task, "unit": unit}
+        return {"name": f"{kind} · {frame.name}", "metadata": {PROVENANCE: dict(provenance), OWN: {SHOWN: shown}}}
+
     for output in outputs:
         if isinstance(output, LabelsOutput):
             array, place = frame.place(output.array, output.axes)
-            name = f"{frame.name} · {output.title}{ending}"
-            features = label_features(output.table)
-            made.append((pyramid(array), {**place, **common, "name": name, "features": features}, "labels"))
+            look = {**labels_options(task, output.title), "features": label_features(output.table)}
+            made.append((pyramid(array), {**place, **common(kind_name(task, output.title)), **look}, "labels"))
             continue
-        for channel, channel_name in enumerate(output.channel_names):
+        for channel, channel_name in enumerate(channels_of(output)):
             array, place = frame.place(*_one_channel(output, channel))
-            title = f"{output.title} {channel_name}".strip() if channel_name != output.title else output.title
-            colour = (colours or {}).get(channel_name, output.colormap)
-            look = {"colormap": colour, "contrast_limits": output.limits, "blending": blending(colour)}
-            name = f"{frame.name} · {title}{ending}"
-            made.append((pyramid(array), {**place, **common, **look, "name": name}, "image"))
+            # A dye has the colour of its card; a map of what a class rests on must not look like the dye below it.
+            colour = colours.get(channel_name, output.colormap) if output.kind != "maps" else output.colormap
+            look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
+            kind = kind_name(task, output.title, channel_name)
+            made.append((pyramid(array), {**place, **common(kind, output.unit), **look}, "image"))
     return made
-
-
-def blending(colormap: str) -> str:
-    """Let a picture whose zero is black add its light to what lies below; others cover it."""
-    black = np.allclose(ensure_colormap(colormap).map(np.zeros(1))[0, :3], 0, atol=0.05)
-    return "additive" if black else "translucent_no_depth"
 
 
 def _one_channel(output: ImageOutput, channel: int) -> tuple[Any, str]:

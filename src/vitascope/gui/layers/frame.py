@@ -30,6 +30,8 @@ class Frame:
         Scale, shear, rotation and translation, with units and axis labels.
     affine : Affine
         What napari applies after them.
+    image : str
+        Word for the layer that stays when it is renamed; empty where there is no layer.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Frame:
     shape: tuple[int, ...]
     grid: CompositeAffine = field(repr=False)
     affine: Affine = field(repr=False)
+    image: str = ""
 
     @classmethod
     def of_layer(cls, layer: Any, axes: str) -> Frame:
@@ -52,7 +55,8 @@ class Frame:
             axis_labels=tuple(layer.axis_labels),
         )
         shape = tuple(int(n) for n in (layer.data[0] if layer.multiscale else layer.data).shape[:count])
-        return cls(layer.name, axes, shape, grid, Affine(affine_matrix=np.array(layer.affine.affine_matrix)))
+        affine = Affine(affine_matrix=np.array(layer.affine.affine_matrix))
+        return cls(layer.name, axes, shape, grid, affine, str(layer.unique_id))
 
     @classmethod
     def of_scale(

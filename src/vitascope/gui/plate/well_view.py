@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Layer
 
 from vitascope.batch.plate.results import PlateResults, open_plate_results, sort_labels_last
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.result import LabelsOutput
 from vitascope.core.well import WellPosition
 from vitascope.gui.common.runner import Launch, RunOutcome, in_background
-from vitascope.gui.layers.add import OUTLINE_PX, LayerData, image_layers, result_layers
+from vitascope.gui.layers.add import LayerData, image_layers, result_layers
+from vitascope.gui.layers.display import attend, main_map
 from vitascope.gui.layers.frame import Frame
 from vitascope.io.plates.plate import Plate
 
@@ -60,14 +61,16 @@ def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown
         for number, one in enumerate(image_layers(micrograph)):
             layers[f"channel {number}"] = _at_hand(one)
     if results is not None:
-        provenance = results.provenance(image)
-        for picture in sort_labels_last(results.pictures(image)):
+        provenance, pictures = results.provenance(image), sort_labels_last(results.pictures(image))
+        rows = results.frame[results.frame["image"] == image].to_dict("records")
+        main = main_map([picture.output for picture in pictures], rows)
+        for picture in pictures:
             saved = picture.micrograph
             axes = saved.axes.replace("C", "")
             um = {"Y": saved.pixel_size_um, "X": saved.pixel_size_um, "Z": saved.z_step_um}
             frame = Frame.of_scale(image, axes, [saved.sizes[a] for a in axes], um)
             kind = "labels" if isinstance(picture.output, LabelsOutput) else "picture"
-            for number, one in enumerate(result_layers([picture.output], frame, provenance)):
+            for number, one in enumerate(result_layers([picture.output], frame, provenance, main, str(results.folder))):
                 layers[f"{kind} {picture.output.title} {number}"] = _at_hand(one)
     return Shown(image, layers, title_of(image, plate, results))
 
@@ -210,6 +213,7 @@ class WellView:
 
     def show(self, shown: Shown) -> None:
         """Put layers in the place of those of the image before; contrast, colours and visibility stay as they are."""
+        attend(self._viewer)
         mine = {layer.metadata[KEY]: layer for layer in self._viewer.layers if KEY in layer.metadata}
         for key, layer in mine.items():
             if key not in shown.layers:
@@ -222,9 +226,7 @@ class WellView:
                 continue
             if layer is not None:
                 self._viewer.layers.remove(layer)
-            made = self._viewer.add_layer(Layer.create(data, options, kind))
-            if isinstance(made, Labels):
-                made.contour, made.opacity = OUTLINE_PX, 1.0
+            self._viewer.add_layer(Layer.create(data, options, kind))
         if first and shown.layers:
             self._viewer.reset_view()
         self.shown = shown.image

@@ -38,6 +38,7 @@ class ExportBox(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self._viewer, self._start = viewer, start
         self._run: FinishedRun | None = None
+        self._live = True
         self._labels: Labels | None = None
         self.buttons: dict[str, QPushButton] = {}
         self.said = make_note()
@@ -75,7 +76,14 @@ class ExportBox(QWidget):  # type: ignore[misc]
 
     def layers_changed(self) -> None:
         """Offer the table only while the layer it belongs to is there."""
-        self.buttons["table"].setEnabled(self._labels is not None and self._labels in self._viewer.layers)
+        here = self._labels is not None and self._labels in self._viewer.layers
+        for name, button in self.buttons.items():
+            button.setEnabled(self._live and (name != "table" or here))
+
+    def set_live(self, live: bool) -> None:
+        """Offer the run only while it answers what stands above it."""
+        self._live = live
+        self.layers_changed()
 
     def say(self, message: str, hint: str = "") -> None:
         """Say what became of saving or copying."""
@@ -88,7 +96,7 @@ class ExportBox(QWidget):  # type: ignore[misc]
         if self._labels is None or self._labels not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = self._labels
-        self._labels.mode = "pick"
+        self._labels.mode, self._labels.visible = "pick", True
         table, _ = self._viewer.window.add_plugin_dock_widget("napari", "Features table widget", tabify=True)
         table.show()
         table.raise_()

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from vitascope.core.axes import possible_axes
 from vitascope.core.channels import label_free_channel
@@ -27,7 +27,14 @@ from vitascope.gui.layers.snapshot import (
     share_pixel_sizes,
     snapshot_layers,
 )
-from vitascope.gui.run.layer_box import Choice, LayerBox, list_choices, list_each, same_choice
+from vitascope.gui.run.active_image import ActiveImage, source_images
+from vitascope.gui.run.layer_box import (
+    Choice,
+    LayerBox,
+    list_choices,
+    list_each,
+    same_choice,
+)
 from vitascope.tasks.spec import TaskSpec
 
 EMPTY = "Open an image, or File ▸ Open Sample ▸ vitascope."
@@ -53,15 +60,21 @@ class InputBox(QWidget):  # type: ignore[misc]
         them.
     each : bool
         Whether several layers are offered as images of their own, see :meth:`each`.
+    follows : bool
+        Whether the image is the viewer's active one unless it is pinned; else the first choice stays.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, spec: TaskSpec, each: bool = False, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, spec: TaskSpec, each: bool = False, follows: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._spec, self._each = spec, each
+        self._spec, self._each, self._follows = spec, each, follows
+        self.pin = QToolButton()
         self.layer_boxes = {role.name: LayerBox(role) for role in spec.roles}
         self.main = self.layer_boxes[spec.roles[0].name]
+        self._viewer = ActiveImage(self.main, "channel" in spec.params.model_fields)
         self.axes = QComboBox()
         self.channel = QComboBox()
         self._model_channel = ""
@@ -74,6 +87,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         self._lay_out()
         for box in self.layer_boxes.values():
             box.currentIndexChanged.connect(self._layer_changed)
+        self.pin.toggled.connect(self.reload)
         self.axes.activated.connect(self._axes_chosen)
         self.channel.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
         for edit in (self.planes, self.channels):
@@ -84,7 +98,16 @@ class InputBox(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.form = make_form()
-        add_row(self.form, self._spec.roles[0].title, self.main, self._spec.roles[0].description)
+        self.pin.setText("Pin")
+        self.pin.setCheckable(True)
+        self.pin.setToolTip("Keep this image, also when another layer is made active.")
+        self.pin.setVisible(self._follows)
+        main_row = QWidget()
+        beside = QHBoxLayout(main_row)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.addWidget(self.main, 1)
+        beside.addWidget(self.pin)
+        add_row(self.form, self._spec.roles[0].title, main_row, self._spec.roles[0].description, self.main)
         add_row(
             self.form, "Dimensions", self.axes, "What the layer's dimensions are, from the first slider to the picture."
         )
@@ -123,7 +146,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         for box in (self.axes, self.channel):
             narrow(box)
         others = [box for box in self.layer_boxes.values() if box is not self.main]
-        in_order = [self.main, self.axes, self.channel, self.channels, self.planes, self.pixel_size, *others]
+        in_order = [self.main, self.pin, self.axes, self.channel, self.channels, self.planes, self.pixel_size, *others]
         for first, second in pairwise(in_order):
             QWidget.setTabOrder(first, second)
 
@@ -135,9 +158,47 @@ class InputBox(QWidget):  # type: ignore[misc]
         several = list_each(layers, selected) if self._each else []
         before = {name: box.choice() for name, box in self.layer_boxes.items()}
         for box in self.layer_boxes.values():
-            box.set_choices([*choices, *several] if box is self.main else choices, active)
-        if any(not same_choice(before[name], box.choice()) for name, box in self.layer_boxes.items()):
+            if box is not self.main:
+                box.set_choices(choices, active)
+        offered = [*several, *choices] if len(source_images(selected)) > 1 else [*choices, *several]
+        wanted = self._wanted(layers, selected, active, several)
+        self.main.set_choices(offered, active if wanted is None else wanted, wanted is not None)
+        asked = self._follows and self._viewer.ask(choices, self.pin.isChecked())
+        if asked or any(not same_choice(before[name], box.choice()) for name, box in self.layer_boxes.items()):
             self._layer_changed()
+
+    def _wanted(self, layers: Sequence[Any], selected: Sequence[Any], active: Any, several: list[Choice]) -> Any:
+        """Return what the viewer points at; None to leave what is chosen, as while it is pinned."""
+        chosen = self.main.choice()
+        if self.pin.isChecked() and (chosen is None or not all(layer in layers for layer in chosen.layers)):
+            self.pin.setChecked(False)
+        wanted = self._viewer.wanted(layers, selected, active, several)
+        return wanted if self._follows and not self.pin.isChecked() else None
+
+    def reload(self, *_: object) -> None:
+        """Look at the layers again: pixels, scale or visibility were changed, or the pin."""
+        self.set_layers(*self._viewer.again())
+        self._read_layer()
+
+    def image_name(self) -> str:
+        """Return what the chosen image, or all of them, are called; empty for none."""
+        choice = self.main.choice()
+        return choice.name if choice is not None else ""
+
+    def layers(self) -> tuple[Image, ...]:
+        """Return the chosen layers of the image, or of all of them."""
+        choice = self.main.choice()
+        return choice.layers if choice is not None else ()
+
+    def key(self) -> tuple[Any, ...]:
+        """Return what tells whether layers, or their pixels, are others than they were."""
+        found: list[Any] = []
+        for name, box in self.layer_boxes.items():
+            choice, snapshot = box.choice(), self._snapshot(box)
+            if choice is not None and snapshot is not None:
+                pixels = [(layer.unique_id, id(layer.data)) for layer in choice.layers]
+                found.append((name, choice.stacked, snapshot.axes, snapshot.scale, pixels))
+        return tuple(found)
 
     def set_model_channel(self, name: str) -> None:
         """Take note of what the model calls its channel; a channel that the user chose stays chosen."""
@@ -190,6 +251,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         if snapshot is not None:
             self._show_channels(snapshot)
             self._show_pixel_size(snapshot)
+        self.pin.setEnabled(snapshot is not None)
         self._show_note(snapshot)
         self._check()
 
@@ -225,13 +287,21 @@ class InputBox(QWidget):  # type: ignore[misc]
     def _show_note(self, snapshot: Snapshot | None) -> None:
         choice = self.main.choice()
         if snapshot is None or choice is None:
-            self.note.setText(EMPTY)
+            self.note.setText(self._missing())
         else:
             words = [FLAGS[flag].text for flag in snapshot.scale.flags]
             own = choice.layers[0].metadata.get(OWN, {})
             grey = GREY if own.get("grey") else ""
             self.note.setText(" ".join(filter(None, [*words, grey, own.get("note", "")])))
         self.note.setVisible(bool(self.note.text()))
+
+    def _missing(self) -> str:
+        """Say why there is no image."""
+        asked = self._viewer.asked
+        if not asked:
+            return EMPTY
+        names = " and ".join(one.name for one in asked[:3])
+        return f"The channels of {len(asked)} images are visible ({names}). Choose the one to run on."
 
     def commit(self) -> None:
         """Take over a pixel size that is typed but not yet confirmed."""
@@ -341,7 +411,7 @@ class InputBox(QWidget):  # type: ignore[misc]
             if snapshot is not None:
                 found[name] = snapshot
             elif not box.role.optional:
-                raise InputError(EMPTY if box is self.main else f"Choose the layer with: {box.role.title}.")
+                raise InputError(self._missing() if box is self.main else f"Choose the layer with: {box.role.title}.")
         if self._colourful:
             raise InputError("The image is a colour picture, and the models see grey values.", flag="colour_image")
         values: dict[str, Any] = {}

@@ -11,9 +11,12 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from vitascope.core.channels import is_label_free
 from vitascope.gui.common.layout import narrow
-from vitascope.gui.layers.snapshot import OWN, is_result
+from vitascope.gui.layers.snapshot import OWN, is_result, own_name
 from vitascope.io.filenames.parse import natural
 from vitascope.tasks.spec import Role
+
+ONE_BY_ONE = ", one by one"
+CHOOSE = "choose …"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,13 @@ class Choice:
     stacked: Literal["", "Z", "C"] = ""
     whole: bool = False
     each: Literal["", "all", "selected"] = ""
+
+    @property
+    def name(self) -> str:
+        """What the image, or all of them, are called on buttons and in headlines."""
+        if self.whole:
+            return str(self.layers[0].metadata[OWN]["image"])
+        return self.text.removesuffix(ONE_BY_ONE)
 
 
 def list_choices(layers: Sequence[Any], selected: Sequence[Any], whole: bool = False) -> list[Choice]:
@@ -83,7 +93,7 @@ def whole_images(images: Sequence[Image]) -> list[Choice]:
 
 
 def list_each(layers: Sequence[Any], selected: Sequence[Any]) -> list[Choice]:
-    """List the images that can be run on one by one: all of them, and those that are selected.
+    """List the images that can be run on one by one: those that are selected, and all of them.
 
     Results are left out, and stains where other layers are known to show transmitted light.
     """
@@ -95,11 +105,25 @@ def list_each(layers: Sequence[Any], selected: Sequence[Any]) -> list[Choice]:
     images.sort(key=lambda layer: natural(layer.name))
     chosen = [layer for layer in images if layer in selected]
     choices = []
-    if len(images) > 1:
-        choices.append(Choice(f"all {len(images)} images, one by one", tuple(images), each="all"))
     if 1 < len(chosen) < len(images):
-        choices.append(Choice(f"{len(chosen)} selected images, one by one", tuple(chosen), each="selected"))
+        choices.append(Choice(f"all {len(chosen)} images selected{ONE_BY_ONE}", tuple(chosen), each="selected"))
+    if len(images) > 1:
+        choices.append(Choice(f"all {len(images)} images{ONE_BY_ONE}", tuple(images), each="all"))
     return choices
+
+
+def label_free_beside(layer: Any, layers: Sequence[Any]) -> Any:
+    """Return the label-free channel of the image that a stain belongs to; the layer itself where there is none."""
+    own = layer.metadata.get(OWN, {})
+    if own.get("channel") is None or is_label_free(own_name(layer)):
+        return layer
+    beside = [one for one in layers if _same_image(one, own) and is_label_free(own_name(one))]
+    return beside[0] if beside else layer
+
+
+def _same_image(layer: Any, own: dict[str, Any]) -> bool:
+    its = layer.metadata.get(OWN, {})
+    return isinstance(layer, Image) and (its.get("image"), its.get("sources")) == (own["image"], own["sources"])
 
 
 class LayerBox(QComboBox):  # type: ignore[misc]
@@ -108,13 +132,23 @@ class LayerBox(QComboBox):  # type: ignore[misc]
     def __init__(self, role: Role, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.role = role
+        self.explicit = False
+        """Whether the user chose what is chosen, rather than the viewer's active layer."""
+        self.setPlaceholderText(CHOOSE)
+        self.currentIndexChanged.connect(self._chosen)
         self.setToolTip(role.description)
         self.setAccessibleName(role.title)
         narrow(self)
 
-    def set_choices(self, choices: Sequence[Choice], preferred: Any = None) -> None:
-        """Offer other layers; the chosen one stays if it is still there, else ``preferred`` is taken."""
-        before = self.choice()
+    def _chosen(self, index: int) -> None:
+        self.explicit = index >= 0
+
+    def set_choices(self, choices: Sequence[Choice], preferred: Any = None, follow: bool = False) -> None:
+        """Offer other layers; the chosen one stays if it is still there, else ``preferred`` is taken.
+
+        With ``follow``, ``preferred`` is taken in any case: a layer, or a choice.
+        """
+        before = None if follow else self.choice()
         if before is not None and before.each == "selected" and not any(same_choice(c, before) for c in choices):
             # The selection moves on with the table of results: what was chosen by it stays.
             here = {id(layer) for c in choices for layer in c.layers}
@@ -129,6 +163,21 @@ class LayerBox(QComboBox):  # type: ignore[misc]
         for choice in choices:
             self.addItem(choice.text, choice)
         self.setCurrentIndex(self._find(before, preferred))
+        if not follow:
+            self.explicit = self.explicit and self._stayed(before)
+        self.blockSignals(False)
+
+    def _stayed(self, before: Choice | None) -> bool:
+        after = self.choice()
+        together = before is not None and after is not None and before.each == after.each != ""
+        return together or same_choice(before, after)
+
+    def show_choice(self, choice: Choice | None) -> None:
+        """Show another choice without telling; None for none."""
+        self.blockSignals(True)
+        offered = [self.itemData(i) for i in range(self.count())]
+        found = (i for i, one in enumerate(offered) if choice is not None and same_choice(one, choice))
+        self.setCurrentIndex(next(found, -1))
         self.blockSignals(False)
 
     def _grew(self, before: Choice, choices: Sequence[Choice]) -> bool:
@@ -150,6 +199,8 @@ class LayerBox(QComboBox):  # type: ignore[misc]
                 return i
         if self.role.optional:
             return 0
+        if isinstance(preferred, Choice):
+            return next((i for i, choice in enumerate(offered) if same_choice(choice, preferred)), -1)
         for i, choice in enumerate(offered):
             if choice.whole and any(layer is preferred for layer in choice.layers):
                 return i

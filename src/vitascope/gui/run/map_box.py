@@ -18,6 +18,7 @@ from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.layout import add_row, make_form, make_title
 from vitascope.gui.layers.add import label_features, pyramid
+from vitascope.gui.layers.display import MAP_OPACITY
 from vitascope.io.results.temporary_store import plane_of
 from vitascope.ops.objects.map_regions import RegionParams, add_regions
 
@@ -25,8 +26,6 @@ STEPS = 200
 MOST_SMOOTHING = 5.0
 WAIT_MS = 250
 """So long after the last move of a slider, regions are found."""
-
-OPACITY_PERCENT = 60
 
 
 class ValueSlider(QWidget):  # type: ignore[misc]
@@ -125,7 +124,7 @@ class MapBox(QWidget):  # type: ignore[misc]
         self.threshold.set_highest(max(maps.limits[1], 2 * params["threshold"]))
         self.threshold.setValue(params["threshold"])
         self.smoothing.setValue(params["smoothing"])
-        self.opacity.setValue(OPACITY_PERCENT)
+        self.opacity.setValue(100 * MAP_OPACITY)
         self._wait.stop()
 
     def ask_again(self) -> None:

@@ -82,6 +82,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self.unused.setVisible(bool(self.unused.text()))
         self.reload()
         self.model.currentIndexChanged.connect(self._changed)
+        self.device.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
         self.details.clicked.connect(self.show_details)
 
     def _lay_out(self) -> None:

@@ -16,6 +16,8 @@ from vitascope.gui.common.result_text import flag_sentences, headline, note_sent
 from vitascope.tasks.spec import TaskSpec
 
 TABS_HEIGHT_PX, TAB_BAR_PX = 215, 35
+GREY = "color: #808080;"
+STALE = "Image, model or settings were changed since: this is not their answer. Run again."
 
 
 class ResultBox(QWidget):  # type: ignore[misc]
@@ -32,6 +34,9 @@ class ResultBox(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self._spec = spec
         self._result: Result | None = None
+        self._whose = ""
+        self.stale = make_note()
+        self.stale.setText(STALE)
         self.number, self.detail, self.words = make_note(), make_note(), make_note()
         self.number.setTextFormat(Qt.TextFormat.RichText)
         self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), PlotPane(text_colour)
@@ -43,7 +48,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for widget in (self.number, self.detail, self.words, self.tabs):
+        for widget in (self.stale, self.number, self.detail, self.words, self.tabs):
             layout.addWidget(widget)
         self.clear()
 
@@ -56,17 +61,26 @@ class ResultBox(QWidget):  # type: ignore[misc]
 
     def clear(self) -> None:
         """Show nothing."""
-        self._result = None
+        self._result, self._whose = None, ""
         self.hide()
 
-    def show_result(self, result: Result) -> None:
-        """Show the answer, what to mind, the table and the plot."""
-        self._result = result
+    def set_live(self, live: bool) -> None:
+        """Grey the answer where it is not that of what stands above it."""
+        self.stale.setVisible(not live and self._result is not None)
+        for label in (self.number, self.detail, self.words):
+            label.setStyleSheet("" if live else GREY)
+        self.tabs.setEnabled(live)
+
+    def show_result(self, result: Result, whose: str = "") -> None:
+        """Show the answer, whose it is (image and model), what to mind, the table and the plot."""
+        self._result, self._whose = result, whose or self._whose
         head = headline(self._spec, result)
         self.number.setText(
             f'<span style="font-size:22pt; font-weight:600">{head.number}</span>'
             f'<span style="font-size:12pt"> {head.unit}</span>'
+            + (f'<span style="font-size:10pt"> · {_escape(self._whose)}</span>' if self._whose else "")
         )
+        self.set_live(True)
         self.detail.setText(head.detail)
         self.detail.setVisible(bool(head.detail))
         sentences = flag_sentences(result)
@@ -88,9 +102,10 @@ class ResultBox(QWidget):  # type: ignore[misc]
 
     def show_problem(self, message: str, hint: str) -> None:
         """Show why there is no answer, and what to do."""
-        self._result = None
+        self._result, self._whose = None, ""
         for part in (self.number, self.detail):
             part.setToolTip("")
+        self.set_live(True)
         self.number.setText(f'<span style="font-weight:600">{_escape(message)}</span>')
         self.detail.setText(hint)
         self.detail.setVisible(bool(hint))

@@ -242,6 +242,11 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.save.setVisible(several)
         self.command.setVisible(several)
 
+    def set_live(self, live: bool) -> None:
+        """Give the table away only while it answers what stands above it."""
+        for button in (self.export, self.save, self.command):
+            button.setEnabled(live)
+
     def say(self, message: str, hint: str = "") -> None:
         """Say what became of the export."""
         self.said.setText(f"{message} {hint}".strip())

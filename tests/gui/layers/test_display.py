@@ -1,0 +1,218 @@
+"""The one recipe of display: what is shown of each kind of result, by docks, a well of a plate and a result folder."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from napari.layers import Labels, Layer
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result
+from vitascope.core.well import WellPosition
+from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.display import (
+    KEY,
+    MASK_COLOURS,
+    MASK_OPACITY,
+    attend,
+    clear_colormap,
+    main_map,
+)
+from vitascope.gui.layers.frame import Frame
+from vitascope.gui.reader import results_layers
+from vitascope.io.results.save import save_result
+
+SHAPE = (8, 9)
+TABLE = pd.DataFrame({"label": [1], "area_px": [4]})
+TELLING_APART = 15.0
+"""CIEDE2000; 2.3 is just noticeable."""
+
+DEUTERANOPIA = np.array(
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+)
+"""Machado, Oliveira and Fernandes 2009, table 1, severity 1.0; on linear RGB."""
+
+
+def picture(kind, title, names, unit="", limits=(0.0, 1.0), colormap="magma"):
+    array = np.random.default_rng(0).random((len(names), *SHAPE)).astype(np.float32)
+    return ImageOutput(kind, title, array, "CYX", names, unit, limits, colormap)
+
+
+def labels(title, kind="labels"):
+    return LabelsOutput(kind, title, np.ones(SHAPE, np.uint32), "YX", TABLE)
+
+
+KINDS = {
+    "stain": ((picture("prediction", "predicted", ("MAP2", "NFH"), "share"), labels("nuclei")), {}),
+    "atp": (
+        (
+            picture("maps", "contribution", ("map",), "RLU/px"),
+            picture("maps", "percentile", ("map",), "%"),
+            labels("instances", "instances"),
+        ),
+        {},
+    ),
+    "viability": ((picture("maps", "map", ("",), "of control", (-0.2, 0.2), "PiYG"),), {}),
+    "phenotype": (
+        (
+            picture("instances", "probability", ("negative", "positive"), "probability"),
+            picture("maps", "map", ("negative", "positive")),
+            labels("regions"),
+        ),
+        {"predicted": "positive"},
+    ),
+    "spheroid": (
+        (
+            picture("probability", "probability", ("live", "dead"), "probability"),
+            picture("density", "density", ("density",), "cells"),
+            labels("live"),
+            labels("dead", "dead"),
+        ),
+        {},
+    ),
+}
+VISIBLE = {
+    "stain": ["predicted MAP2 · A05"],
+    "atp": ["ATP map · A05"],
+    "viability": ["viability map · A05"],
+    "phenotype": ["positive map · A05"],
+    "spheroid": ["live · A05", "dead · A05"],
+}
+
+
+def result(task, model="a-model"):
+    outputs, row = KINDS[task]
+    provenance = Provenance(
+        task=task, model=model, model_sha256="0" * 64, params={"model": model, "gain": 2.5}, device="cpu",
+        precision="f32", inputs=[{"role": "image", "name": "A05"}], versions={},
+        started="2026-01-01T00:00:00+00:00", seconds=1.0,
+    )  # fmt: skip
+    return Result(outputs, (row,), "", WellPosition(), "A05", "OK", (), "", provenance=provenance)
+
+
+@pytest.fixture
+def field(viewer):
+    return viewer.add_image(np.zeros(SHAPE), name="A05")
+
+
+def show(viewer, field, task, **kwargs):
+    return add_result(viewer, result(task, **kwargs), Frame.of_layer(field, "YX"))
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_the_image_and_one_map_are_visible_and_named_by_kind_and_image(viewer, field, task):
+    layers = show(viewer, field, task)
+    assert field.visible
+    assert [layer.name for layer in layers if layer.visible] == VISIBLE[task]
+    assert all(layer.name.endswith(" · A05") for layer in layers)
+    for layer in layers:
+        assert layer.blending in ("translucent_no_depth", "translucent")
+        assert layer.opacity < 1
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_a_result_folder_shows_what_the_dock_showed(viewer, field, task, tmp_path):
+    shown = show(viewer, field, task)
+    again = [Layer.create(*one) for one in results_layers(save_result(result(task), tmp_path / "out"))]
+    attend(viewer)
+    for layer in again:
+        viewer.layers.append(layer)
+
+    def look(layer):
+        colours = [np.asarray(layer.colormap.colors).tolist()]
+        extra = [layer.contour] if isinstance(layer, Labels) else [layer.colorbar.visible, tuple(layer.contrast_limits)]
+        return [layer.name.removesuffix(" [1]"), layer.visible, layer.opacity, str(layer.blending), *colours, *extra]
+
+    assert sorted(map(look, again), key=str) == sorted(map(look, shown), key=str)
+
+
+def test_each_colour_bar_has_its_title_and_unit_while_its_map_is_visible(viewer, field):
+    first, second, _ = show(viewer, field, "atp")
+    key = viewer.canvas.overlays[KEY]
+    assert first.colorbar.visible
+    assert (key.text, key.visible) == ("ATP map, RLU/px", True)
+    second.visible = True
+    assert key.text.splitlines() == ["ATP percentile, %", "ATP map, RLU/px"]
+    first.visible = second.visible = False
+    assert not key.visible
+
+
+def test_outlines_are_thin_of_one_colour_and_masks_are_not(viewer, field):
+    nuclei = show(viewer, field, "stain")[-1]
+    assert nuclei.contour == 1
+    np.testing.assert_array_equal(nuclei.get_color(1), nuclei.get_color(7))
+    live, dead = show(viewer, field, "spheroid")[-2:]
+    assert (live.contour, dead.contour) == (0, 0)
+
+
+def test_a_second_result_hides_the_first_and_deletes_nothing(viewer, field):
+    first = show(viewer, field, "stain")
+    first[1].visible = True
+    second = show(viewer, field, "stain")
+    assert not any(layer.visible for layer in first)
+    assert [layer.visible for layer in second] == [True, False, False]
+    assert all(layer in viewer.layers for layer in first)
+    other = viewer.add_image(np.ones(SHAPE), name="A06")
+    add_result(viewer, result("stain"), Frame.of_layer(other, "YX"))
+    assert second[0].visible  # that of another image
+    show(viewer, field, "viability")
+    assert second[0].visible  # another task
+
+
+def test_a_renamed_image_is_the_same_image(viewer, field):
+    first = show(viewer, field, "stain")
+    field.name = "renamed"
+    show(viewer, field, "stain")
+    assert not first[0].visible
+
+
+def test_model_and_parameters_are_in_metadata_and_on_hover(viewer, field):
+    layer = show(viewer, field, "atp")[0]
+    assert layer.metadata["provenance"]["params"]["gain"] == 2.5
+    told = layer.get_source_str()
+    assert told.splitlines() == ["ATP map · A05 (RLU/px)", "model: a-model", "gain: 2.5"]
+
+
+@pytest.mark.parametrize("name", ["magma", "viridis", "bop blue", "green"])
+@pytest.mark.parametrize("steep", [False, True])
+def test_colour_maps_begin_clear_and_never_grey_what_is_below(name, steep):
+    colours = np.array(clear_colormap(name, (0.0, 5.0), steep).colors)
+    assert colours[0, 3] == 0
+    assert (np.diff(colours[:, 3]) > 0).all()
+    faint = colours[1:60]
+    # a black-based map would lay black over the image where there is nearly nothing
+    assert (faint[:, :3].max(1) > 0.25).all()
+
+
+def test_signed_maps_are_clear_at_zero_wherever_it_lies():
+    colours = np.array(clear_colormap("PiYG", (-1.0, 3.0)).colors)
+    assert abs(int(np.argmin(colours[:, 3])) - len(colours) // 4) <= 1
+    assert colours[:, 3].min() < 0.01
+    assert colours[0, 3] == colours[-1, 3] == 1
+
+
+def seen_by_deuteranope(rgb):
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    back = np.clip(DEUTERANOPIA @ linear, 0, 1)
+    return np.where(back <= 0.0031308, 12.92 * back, 1.055 * back ** (1 / 2.4) - 0.055)
+
+
+def difference(a, b):
+    return float(deltaE_ciede2000(rgb2lab(a[None, None]), rgb2lab(b[None, None]))[0, 0])
+
+
+@pytest.mark.parametrize("brightness", [0.0, 0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize("eyes", [lambda rgb: rgb, seen_by_deuteranope])
+def test_live_and_dead_are_told_apart_on_a_green_dye(brightness, eyes):
+    dye = np.array([0.0, brightness, 0.0])
+    live, dead = (MASK_OPACITY * np.array(MASK_COLOURS[k][:3]) + (1 - MASK_OPACITY) * dye for k in ("live", "dead"))
+    assert difference(eyes(live), eyes(dead)) > TELLING_APART
+    assert difference(eyes(live), eyes(dye)) > TELLING_APART
+    assert difference(eyes(dead), eyes(dye)) > TELLING_APART
+
+
+def test_of_several_pictures_the_map_of_the_most_frequent_class_is_shown():
+    outputs = KINDS["phenotype"][0]
+    rows = [{"predicted": name} for name in ("negative", "positive", "positive")]
+    assert main_map(outputs, rows) == ("maps", "map", "positive")
+    assert main_map(outputs) == ("maps", "map", "negative")
+    assert main_map(outputs[2:]) is None
