@@ -38,6 +38,8 @@ from vitascope.gui.common.layout import (
 )
 from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.run.model_box import ModelBox, metric_text
+from vitascope.gui.session.autosave import autosave_of
+from vitascope.gui.session.reopen_box import ReopenBox
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots, figure_name
@@ -73,6 +75,7 @@ class TrainDock(Dock):
     ) -> None:
         super().__init__(napari_viewer, runner)
         self._launch = launch
+        self._autosave = autosave_of(self._viewer)
         self._after: Callable[[Any], None] = self._show_model
         self.task, self.name, self.scratch = QComboBox(), QLineEdit(), QCheckBox("from scratch, with random weights")
         self.data: TrainDataBox
@@ -83,6 +86,7 @@ class TrainDock(Dock):
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
+        self.reopen_box = ReopenBox(self._viewer)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
         for spec in TASKS:
@@ -98,6 +102,7 @@ class TrainDock(Dock):
         form = make_form()
         add_row(form, "Task", self.task, "What the model is for.")
         column.addLayout(form)
+        column.addWidget(self.reopen_box)
         self._slots = {name: QVBoxLayout() for name in ("data", "model")}
         column.addWidget(make_title("Data"))
         column.addLayout(self._slots["data"])
@@ -176,11 +181,17 @@ class TrainDock(Dock):
         active = self._viewer.layers.selection.events.active
         self._listen(self._layers_changed, events.inserted, events.removed, events.renamed, active)
 
+    def close_down(self) -> None:
+        """Write what was painted, and go."""
+        self._autosave.flush()
+        super().close_down()
+
     # -- before a run -----------------------------------------------------------------------------------------------
 
     def _layers_changed(self, event: Any = None) -> None:
         if self._open:
             layers = self._viewer.layers
+            self.reopen_box.layers_changed()
             self.data.set_layers(list(layers), list(layers.selection), layers.selection.active)
 
     def _model_changed(self) -> None:
