@@ -17,6 +17,7 @@ def _own_folders(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / "vitascope"
     monkeypatch.setenv("VITASCOPE_CACHE", str(folder / "cache"))
     monkeypatch.setenv("VITASCOPE_MODELS", str(folder / "models"))
+    monkeypatch.setenv("VITASCOPE_SESSIONS", str(folder / "sessions"))
 
 
 @pytest.fixture

@@ -45,6 +45,13 @@ def cache() -> Path:
     return Path(os.environ.get("VITASCOPE_CACHE") or platformdirs.user_cache_dir("vitascope", False))
 
 
+def sessions() -> Path:
+    """Folder of what docks keep for "Reopen last results": ``VITASCOPE_SESSIONS``, or the platform's state folder."""
+    return Path(
+        os.environ.get("VITASCOPE_SESSIONS") or Path(platformdirs.user_state_dir("vitascope", False)) / "sessions"
+    )
+
+
 def training_data() -> Path | None:
     """Folder that recipes find their data under: ``VITASCOPE_DATA``, or None."""
     listed = os.environ.get("VITASCOPE_DATA")

@@ -34,6 +34,9 @@ from vitascope.gui.run.input_box import Cure, InputBox
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.gui.run.result_box import ResultBox
 from vitascope.gui.run.run_button import RunButton
+from vitascope.gui.session.autosave import autosave_of
+from vitascope.gui.session.folder import keep_run
+from vitascope.gui.session.reopen_box import ReopenBox
 from vitascope.tasks.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -89,11 +92,13 @@ class TaskDock(Dock):
         self._began = self._answered = Question()
         self._said_trust: Trust | None = None
         attend(self._viewer)
+        self._autosave = autosave_of(self._viewer)
         self.input = InputBox(self.spec, self.each, follows=True)
         self.model = ModelBox(self.spec.name, AUTOMATIC if self.spec.automatic else ASK)
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = RunButton(self.spec.verb, self.spec.summary)
+        self.reopen_box = ReopenBox(self._viewer)
         self.outlines = QCheckBox("Show outlines")
         self._outlined: Labels | None = None
         self.bar, self.status, self.cure_button = make_bar(), make_note(), QPushButton()
@@ -112,6 +117,7 @@ class TaskDock(Dock):
         parts = (
             make_title("Input"),
             self.input,
+            self.reopen_box,
             make_line(),
             make_title("Model"),
             self.model,
@@ -158,6 +164,11 @@ class TaskDock(Dock):
         self._listen(self._layer_changed, layers.events)
         self._listen(self._theme_changed, self._viewer.events.theme)
 
+    def close_down(self) -> None:
+        """Write what was painted, and go."""
+        self._autosave.flush()
+        super().close_down()
+
     # -- what the user sees before a run ----------------------------------------------------------------------------
 
     def _layers_changed(self, event: Any = None) -> None:
@@ -166,6 +177,7 @@ class TaskDock(Dock):
         layers = self._viewer.layers
         self.input.set_layers(list(layers), list(layers.selection), layers.selection.active)
         self.export_box.layers_changed()
+        self.reopen_box.layers_changed()
         if not self.runner.running:
             self._show_whether_live()
 
@@ -311,12 +323,13 @@ class TaskDock(Dock):
         def steps() -> ProgressGenerator[FinishedRun]:
             yield Progress(0, 1, "Starting")
             images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
-            run = spec.start(
-                images, params
-            )  # the libraries are loaded here: the last moment to cancel before the model
+            # the libraries are loaded here: the last moment to cancel before the model
+            begun = spec.start(images, params)
             yield Progress(0, 1, "Loading the model")
-            result = yield from run
-            return FinishedRun(spec, snapshots, images, result, opened_from)
+            result = yield from begun
+            run = FinishedRun(spec, snapshots, images, result, opened_from)
+            keep_run(run)
+            return run
 
         self._start(steps, self._show_run, self._show_failure, f"{self.spec.title}: {frame.name}")
 

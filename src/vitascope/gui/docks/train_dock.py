@@ -39,6 +39,8 @@ from vitascope.gui.common.layout import (
 from vitascope.gui.common.runner import CANCELLING, Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.run.model_box import ModelBox
+from vitascope.gui.session.autosave import autosave_of
+from vitascope.gui.session.reopen_box import ReopenBox
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots
@@ -77,6 +79,7 @@ class TrainDock(Dock):
     ) -> None:
         super().__init__(napari_viewer, runner)
         self._launch = launch
+        self._autosave = autosave_of(self._viewer)
         self._after: Callable[[Any], None] = self._show_model
         self.task, self.name, self.scratch = QComboBox(), QLineEdit(), QCheckBox("from scratch, with random weights")
         self.data: TrainDataBox
@@ -89,6 +92,7 @@ class TrainDock(Dock):
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
+        self.reopen_box = ReopenBox(self._viewer)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
         self._lay_out()
         for spec in TASKS:
@@ -104,6 +108,7 @@ class TrainDock(Dock):
         form = make_form()
         add_row(form, "Task", self.task, "What the model is for.")
         column.addLayout(form)
+        column.addWidget(self.reopen_box)
         self._slots = {name: QVBoxLayout() for name in ("data", "model")}
         column.addWidget(make_title("Data"))
         column.addLayout(self._slots["data"])
@@ -197,11 +202,17 @@ class TrainDock(Dock):
         active = self._viewer.layers.selection.events.active
         self._listen(self._layers_changed, events.inserted, events.removed, events.renamed, active)
 
+    def close_down(self) -> None:
+        """Write what was painted, and go."""
+        self._autosave.flush()
+        super().close_down()
+
     # -- before a run -----------------------------------------------------------------------------------------------
 
     def _layers_changed(self, event: Any = None) -> None:
         if self._open:
             layers = self._viewer.layers
+            self.reopen_box.layers_changed()
             self.data.set_layers(list(layers), list(layers.selection), layers.selection.active)
 
     def _model_changed(self) -> None:

@@ -30,6 +30,7 @@ from vitascope.gui.run.export_box import SAVE
 from vitascope.gui.run.layer_series import Series, micrographs, position, with_params
 from vitascope.gui.run.top_instances_box import TopInstancesBox
 from vitascope.gui.run.wells_box import WellsBox
+from vitascope.gui.session.folder import keep_run
 
 if TYPE_CHECKING:
     from vitascope.batch.item import Item
@@ -250,7 +251,9 @@ class WellsDock(TaskDock):
         yield Progress(0, 1, "Starting")
         images = micrographs(series.snapshots[of])
         result = yield from self.spec.start(images, series.params)
-        return FinishedRun(self.spec, series.snapshots[of], images, result)
+        run = FinishedRun(self.spec, series.snapshots[of], images, result)
+        keep_run(run)
+        return run
 
     def _show_maps(self, of: int, run: FinishedRun) -> None:
         """Show the maps of one well in place of those of the last one."""

@@ -1,0 +1,168 @@
+"""The folder of a session: the last results of each image and task, and labels that were painted.
+
+One session is one start of napari. ``runs.json`` lists the results with the files of their images; each result lies in
+a result folder of its own, as a user would save it. Painted labels lie beside them, with their place in the viewer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.errors import VitascopeError
+from vitascope.core.paths import sessions
+from vitascope.gui.run.export import FinishedRun
+from vitascope.io.atomic import atomic_write, file_name, write_json
+
+logger = logging.getLogger(__name__)
+
+RUNS, PAINTED = "runs.json", "painted"
+SESSIONS_KEPT = 3
+MOST_BYTES = 1 << 30
+"""Results and images in memory beyond this are not kept: writing them would hold up the answer."""
+
+_OWN = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """Labels as they were painted.
+
+    Parameters
+    ----------
+    array : array of int
+    options : mapping
+        Name and place in the viewer, as napari's ``Labels`` takes them.
+    """
+
+    array: NDArray[Any]
+    options: Mapping[str, Any]
+
+
+def own_session() -> Path:
+    """Folder of this start of napari; it is there only once something is kept."""
+    return sessions() / _OWN
+
+
+def last_session() -> Path | None:
+    """Return the newest session before this one that kept anything."""
+    found = [one for one in _sessions() if one.name != _OWN and ((one / RUNS).is_file() or (one / PAINTED).is_dir())]
+    return found[-1] if found else None
+
+
+def _sessions() -> list[Path]:
+    root = sessions()
+    return sorted(one for one in root.iterdir() if one.is_dir()) if root.is_dir() else []
+
+
+def keep_run(run: FinishedRun) -> None:
+    """Keep the results of a run, in place of earlier ones of the same image and task.
+
+    Not in the main thread: it writes files. Failing only leaves a line in the log.
+    """
+    try:
+        with _lock:
+            _keep_run(run)
+    except (VitascopeError, OSError) as error:
+        logger.warning("The results could not be kept for reopening: %s", error)
+
+
+def _keep_run(run: FinishedRun) -> None:
+    from vitascope.io.results.save import save_result  # writers are loaded when they are wanted, not with the dock
+
+    if sum(int(getattr(one.array, "nbytes", 0)) for one in run.result.outputs) > MOST_BYTES:
+        return
+    folder, main = own_session(), run.spec.roles[0].name
+    before = read_runs(folder)
+    number = max((int(one["number"]) for one in before), default=0) + 1
+    save_result(run.result, folder / f"run-{number}")
+    image = run.images[main]
+    sources = [str(source) for source in image.sources or run.opened_from.get(main, ())]
+    entry = {
+        "number": number,
+        "task": run.spec.name,
+        "image": image.name,
+        "sources": sources or _keep_image(run, folder / f"image-{number}"),
+    }
+    same = [one for one in before if (one["task"], one["image"]) == (entry["task"], entry["image"])]
+    write_json(folder / RUNS, {"runs": [*(one for one in before if one not in same), entry]})
+    for one in same:
+        for kind in ("run", "image"):
+            shutil.rmtree(folder / f"{kind}-{one['number']}", ignore_errors=True)
+    _drop_old()
+
+
+def _keep_image(run: FinishedRun, folder: Path) -> list[str]:
+    """Write an image that is in memory only; returns its file, or none where it is too large."""
+    from vitascope.io.images.write import PictureFile, write_ome_tiff
+
+    image = run.images[run.spec.roles[0].name]
+    if (
+        not isinstance(image.array, np.ndarray)
+        or image.array.nbytes > MOST_BYTES
+        or image.array.dtype.kind not in "uif"
+    ):
+        return []
+    path = folder / f"{file_name(image.name)}.ome.tif"
+    picture = PictureFile(
+        image.array, image.axes, str(image.array.dtype), image.name, image.channel_names, *_sizes(run)
+    )
+    write_ome_tiff(path, picture)
+    return [str(path)]
+
+
+def _sizes(run: FinishedRun) -> tuple[float | None, float | None]:
+    image = run.images[run.spec.roles[0].name]
+    return image.pixel_size_um, image.z_step_um
+
+
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """List the runs that a session kept, the oldest first; none where they cannot be read."""
+    try:
+        found = json.loads((folder / RUNS).read_text("utf-8"))["runs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return list(found)
+
+
+def keep_painted(name: str, painted: Painted) -> None:
+    """Write painted labels under a word that stays the same for one layer, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    with atomic_write(own_session() / PAINTED / f"{file_name(name)}.npz") as file:
+        np.savez_compressed(file, labels=painted.array, options=np.array(json.dumps(dict(painted.options))))
+    _drop_old()
+
+
+def read_painted(folder: Path) -> list[Painted]:
+    """Read what was painted in a session; a file that is broken is left out, with a line in the log."""
+    found = []
+    for path in sorted((folder / PAINTED).glob("*.npz")):
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found.append(Painted(stored["labels"], json.loads(str(stored["options"]))))
+        except (OSError, ValueError, KeyError) as error:
+            logger.warning("'%s' could not be read: %s", path, error)
+    return found
+
+
+def _drop_old() -> None:
+    """Remove all but the newest sessions."""
+    for old in [one for one in _sessions() if one.name != _OWN][: -(SESSIONS_KEPT - 1)]:
+        shutil.rmtree(old, ignore_errors=True)
