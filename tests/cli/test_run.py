@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 import vitascope
 from tests_support import blobs, make_model, save_model
-from vitascope.cli import run as command
 from vitascope.cli.main import app
 from vitascope.cli.run import describe_parameters, parse_settings
 from vitascope.core.errors import ParameterError
@@ -566,5 +565,5 @@ def test_the_task_is_named_in_the_help_of_the_argument():
 
 
 def test_nothing_is_run_by_asking_for_help(monkeypatch):
-    monkeypatch.setattr(command, "run_images", lambda job: pytest.fail("a run was started"))
+    monkeypatch.setattr("vitascope.batch.run_images.run_images", lambda job: pytest.fail("a run was started"))
     assert CliRunner().invoke(app, ["run", "stain", "x.tif", "-o", "y", "--help"]).exit_code == 0

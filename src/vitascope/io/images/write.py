@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.io.atomic import atomic_folder, atomic_write
@@ -150,6 +149,8 @@ def fill_ome_zarr(
     labels : bool, optional
         Whether the pixels are labels; by default those of 32-bit whole numbers are.
     """
+    import zarr
+
     shape = tuple(int(side) for side in picture.array.shape)
     chunks = (1,) * (len(shape) - 2) + tuple(min(CHUNK_PX, side) for side in shape[-2:])
     layout: dict[str, Any] = {"zarr_format": 3, "dimension_names": list(picture.axes.lower())}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.core.errors import IncompleteError, ReaderError
@@ -150,6 +149,8 @@ class ZarrSource(FileArray):
     """
 
     def __init__(self, folder: Path, sparse: bool = False) -> None:
+        import zarr
+
         self.grid = read_grid(folder)
         check_declared(folder.name, self.grid.shape, "uint8")
         try:
