@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -99,6 +100,16 @@ def test_the_summary_on_the_screen_is_one_line_for_each_image(field):
     count = table()["objects"][0]
     assert lines == [f"OK         field  Nuclei: {count}", "Results: out"]
     assert done.stderr == ""
+
+
+def test_without_a_terminal_every_image_is_a_line_with_its_time_and_figures(field):
+    tifffile.imwrite("empty.tif", np.zeros((100, 120, 3), np.float32))
+    done = invoke(field, "empty.tif", "-o", "out", "--pixel-size-um", 0.5)
+    first, second = done.stderr.splitlines()
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    count = table().loc[0, "objects"]
+    assert re.fullmatch(rf"{time}  1 of 2  field  \w+  Nuclei: {count}(; \w+)*  [\d.]+ s", first)
+    assert re.match(rf"{time}  2 of 2  empty  (REJECTED|FAILED)  ", second)
 
 
 def test_no_warning_stands_without_its_reason(field):

@@ -109,8 +109,8 @@ def image_lines(spec: TaskSpec, at: Progress) -> Iterator[str]:
         unit = done.tables[RESULTS][0].get("unit", "") if done.tables.get(RESULTS) else ""
         figures = [_number_in_words(spec, {"unit": unit, **row}).strip() for row in done.rows]
         told = "; ".join(filter(None, [*figures, *done.flags, done.message]))
-        count = f"{at.image + 1} of {at.images}" if hasattr(at, "images") else f"{at.done} of {at.total}"
-        yield f"{count}  {done.name}  {done.status}  {f'{told}  ' if told else ''}{done.seconds:.1f} s"
+        number, count = getattr(at, "image", at.done - 1) + 1, getattr(at, "images", at.total)
+        yield f"{number} of {count}  {done.name}  {done.status}  {f'{told}  ' if told else ''}{done.seconds:.1f} s"
 
 
 def check_pixel_size(pixel_size_um: float | None) -> None:

@@ -49,6 +49,9 @@ TILE_MEMORY_BYTES = 1 << 30
 WORTHWHILE = 1.2
 """How many times faster than 32 bit a shorter number format must be to be taken."""
 
+CLEARLY = 1.5
+"""By what factor one timing must lie beside :data:`WORTHWHILE` to be enough."""
+
 Backend: TypeAlias = "OpenVinoBackend | TorchBackend"
 
 
@@ -219,7 +222,8 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         precision = "f32"
     tile_px = params.tile_px
     if precision is None or tile_px is None:
-        speeds = measured_speeds(model, device, threads, shape)
+        formats = device.precisions if precision is None else (precision,)
+        speeds = _equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
         tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
     return Plan(device.id, precision, tile_px, threads, flags)
@@ -320,6 +324,14 @@ def smaller_plan(
     return None
 
 
+def _equal_speeds(family: ArchitectureInfo, formats: Sequence[str], shape: tuple[int, ...]) -> list[Speed]:
+    """Return a speed where none need be measured: one format, and a picture that the smallest tiles take at once."""
+    first, *_ = MEASURED_TILES_PX
+    if family.is_3d or len(formats) > 1 or len(_up_to_whole(family, MEASURED_TILES_PX, shape)) > 1:
+        return []
+    return [Speed(formats[0], first, seconds_per_px=1.0, bytes_per_px=0.0)]
+
+
 def measured_speeds(
     model: LoadedModel, device: Device, threads: int, shape: tuple[int, ...] | None = None
 ) -> list[Speed]:
@@ -369,7 +381,7 @@ def measure(
         The known ones first.
     """
     first, *larger = tiles
-    speeds = list(known) or [_time(model, Plan(device.id, p, first, threads)) for p in device.precisions]
+    speeds = list(known) or _time_formats(model, device, threads, first, repeats=2 if larger else 1)
     best = best_precision(speeds)
     for tile in larger:
         if any(s.tile_px == tile for s in speeds):
@@ -381,14 +393,24 @@ def measure(
     return speeds
 
 
-def _time(model: LoadedModel, plan: Plan) -> Speed:
+def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int, repeats: int) -> list[Speed]:
+    """Time each number format; again where it is not plain which one is worthwhile."""
+    plans = [Plan(device.id, p, tile_px, threads) for p in device.precisions]
+    speeds = [_time(model, plan, repeats) for plan in plans]
+    gains = [speeds[0].seconds_per_px / s.seconds_per_px for s in speeds[1:]]
+    if any(WORTHWHILE / CLEARLY < gain < WORTHWHILE * CLEARLY for gain in gains):
+        speeds = [_time(model, plan, 2) for plan in plans]
+    return speeds
+
+
+def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
     before = psutil.Process().memory_info().rss
     backend = _open(model, plan)
     sides = window_sides(model.family, plan.tile_px)
     x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
     backend(x)
     seconds = []
-    for _ in range(2):
+    for _ in range(repeats):
         start = time.perf_counter()
         backend(x)
         seconds.append(time.perf_counter() - start)

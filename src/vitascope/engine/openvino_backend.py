@@ -234,7 +234,7 @@ def _trace(network: nn.Module, example: tuple[int, ...]) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracing warns about its own internals
         # Left to OpenVINO, torch would check its trace, for which it imports twice as much as itself.
-        traced = torch.jit.trace(network, inputs, strict=False, check_trace=False)
+        traced = torch.jit.trace(network, inputs, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
         return _openvino().convert_model(traced, example_input=inputs)
 
 
