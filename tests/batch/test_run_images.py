@@ -150,11 +150,18 @@ def test_the_provenance_holds_what_all_images_share_and_each_on_its_own(images, 
 def test_progress_says_which_image_of_how_many(images, tmp_path):
     seen = list(run_images(job(images, tmp_path / "out", spec=failing({}))))
     assert all(isinstance(p, ImageProgress) for p in seen)
-    assert [(p.image, p.images, p.name, p.stage) for p in seen[:3]] == [
+    assert [(p.image, p.images, p.name, p.stage) for p in seen[:4]] == [
         (0, 4, "field0", "Reading"),
         (0, 4, "field0", "faking"),
+        (0, 4, "field0", "Predict nuclei"),
         (1, 4, "field1", "Reading"),
     ]
+
+
+def test_progress_hands_on_each_image_once_when_it_has_ended(images, tmp_path):
+    seen = list(run_images(job(images, tmp_path / "out", spec=failing({}))))
+    ended = [(p.image, done.name, done.status) for p in seen for done in p.ended]
+    assert ended == [(i, f"field{i}", "OK") for i in range(4)]
 
 
 @pytest.mark.fault("G01")

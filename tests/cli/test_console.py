@@ -1,3 +1,4 @@
+import datetime
 import logging
 import sys
 
@@ -51,6 +52,20 @@ def test_without_a_terminal_nothing_is_drawn(capsys):
     assert with_progress_bar(steps(closed)) == "done"
     assert capsys.readouterr() == ("", "")
     assert closed == [True]
+
+
+def test_without_a_terminal_each_thing_that_ends_gets_its_line_with_the_time(capsys):
+    def log(at):
+        return [f"{at.stage} {at.done}", "twice"] if at.done else ()
+
+    assert with_progress_bar(steps([]), log) == "done"
+    out, err = capsys.readouterr()
+    assert out == ""
+    times, texts = zip(*(line.split("  ", 1) for line in err.splitlines()), strict=True)
+    assert texts == ("counting 1", "twice")
+    for time in times:
+        age = datetime.datetime.now() - datetime.datetime.strptime(time, "%Y-%m-%d %H:%M:%S")
+        assert 0 <= age.total_seconds() < 60
 
 
 class Terminal:

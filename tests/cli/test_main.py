@@ -1,4 +1,6 @@
 import importlib.metadata
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -45,3 +47,36 @@ def test_what_is_no_command_or_option_ends_with_code_2(words):
     done = invoke(*words)
     assert done.exit_code == 2
     assert "No such" in done.output
+
+
+LIGHT = """
+import sys
+from vitascope.cli.main import app
+try:
+    app(sys.argv[1:], prog_name="vitascope")
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = ("torch", "monai", "openvino", "pandas", "dask", "zarr", "scipy", "skimage", "tifffile", "matplotlib", "rich")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        *([verb, "--help"] for verb in (*COMMANDS, "plate")),
+        ["run", "stain", "--help-parameters"],
+        ["models", "list"],
+        ["models", "show", "nuclei-phase"],
+    ],
+    ids=" ".join,
+)
+def test_what_only_tells_loads_nothing_that_computes(words):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert len(done.stdout) > 10

@@ -29,6 +29,9 @@ def test_a_plate_with_its_map_is_run_and_gone_on_with(plate, tmp_path):
     assert "the map leaves it out" in first.output
     found = pd.read_csv(tmp_path / "out" / "results.csv").set_index("well")
     assert found.loc["A02", ["treatment", "dose"]].tolist() == ["X", 0.5]
+    lines = [line.split("  ") for line in first.stderr.splitlines() if " of 6  " in line]
+    assert sorted(name for _, _, name, *_ in lines) == sorted(found["image"])
+    assert {status for _, _, _, status, *_ in lines} == {"OK"}
     again = call(plate, "--task", "fake", "-o", tmp_path / "out", "--map", tmp_path / "map.csv")
     assert "0 computed now" in again.output
 

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -19,7 +20,6 @@ from typer.testing import CliRunner
 
 import vitascope
 from tests_support import blobs, make_model, save_model
-from vitascope.cli import run as command
 from vitascope.cli.main import app
 from vitascope.cli.run import describe_parameters, parse_settings
 from vitascope.core.errors import ParameterError
@@ -100,6 +100,16 @@ def test_the_summary_on_the_screen_is_one_line_for_each_image(field):
     count = table()["objects"][0]
     assert lines == [f"OK         field  Nuclei: {count}", "Results: out"]
     assert done.stderr == ""
+
+
+def test_without_a_terminal_every_image_is_a_line_with_its_time_and_figures(field):
+    tifffile.imwrite("empty.tif", np.zeros((100, 120, 3), np.float32))
+    done = invoke(field, "empty.tif", "-o", "out", "--pixel-size-um", 0.5)
+    first, second = done.stderr.splitlines()
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    count = table().loc[0, "objects"]
+    assert re.fullmatch(rf"{time}  1 of 2  field  \w+  Nuclei: {count}(; \w+)*  [\d.]+ s", first)
+    assert re.match(rf"{time}  2 of 2  empty  (REJECTED|FAILED)  ", second)
 
 
 def test_no_warning_stands_without_its_reason(field):
@@ -571,5 +581,5 @@ def test_the_task_is_named_in_the_help_of_the_argument():
 
 
 def test_nothing_is_run_by_asking_for_help(monkeypatch):
-    monkeypatch.setattr(command, "run_images", lambda job: pytest.fail("a run was started"))
+    monkeypatch.setattr("vitascope.batch.run_images.run_images", lambda job: pytest.fail("a run was started"))
     assert CliRunner().invoke(app, ["run", "stain", "x.tif", "-o", "y", "--help"]).exit_code == 0

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pandas as pd
@@ -40,7 +41,7 @@ def test_a_recipe_becomes_one_of_the_users_models_and_is_measured(place):
     done = train()
     assert done.exit_code == 0, done.output
     path = place / "models" / "mine.json"
-    assert done.output.splitlines()[0] == f"Model: {path}"
+    assert done.stdout.splitlines()[0] == f"Model: {path}"
     assert "Note: Rows of the same images are trained on and kept apart" in done.output
     card, weights = find_model("mine", "stain")
     assert weights.exists()
@@ -48,6 +49,17 @@ def test_a_recipe_becomes_one_of_the_users_models_and_is_measured(place):
     assert measured.exit_code == 0, measured.output
     assert measured.output.startswith(f"PCC DNA: {card.metrics[0].value:.2f}"[:-1])
     assert measured.output.rstrip().endswith(", test part of the split, n = 4608")
+
+
+def test_without_a_terminal_every_epoch_is_a_line_with_its_time_and_figures(place):
+    lines = train().stderr.splitlines()
+    epochs = [line for line in lines if "epoch" in line]
+    figure = r"[\d.,e-]+"
+    for number, line in enumerate(epochs, 1):
+        assert re.fullmatch(
+            rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  epoch {number} of 2: loss {figure}, learning rate {figure}, .+", line
+        )
+    assert len(epochs) == 2
 
 
 def test_a_path_names_the_folder_too(place):

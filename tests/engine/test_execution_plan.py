@@ -51,9 +51,11 @@ def measuring(monkeypatch):
     """Count measurements instead of making them."""
     calls = []
 
-    def measure(model, device, threads):
-        calls.append((device.id, threads))
-        return [s for s in speeds() if s.precision in device.precisions]
+    def measure(model, device, threads, tiles, known=()):
+        missing = [s for s in speeds() if s.precision in device.precisions and s.tile_px in tiles and s not in known]
+        if missing:
+            calls.append((device.id, threads))
+        return [*known, *missing]
 
     monkeypatch.setattr(planning, "measure", measure)
     monkeypatch.setattr(planning, "pick_device", lambda wanted: pick_device(wanted, [CPU]))
@@ -107,6 +109,48 @@ def test_what_the_user_fixed_is_kept_and_the_rest_chosen(model, measuring):
 def test_a_plan_that_is_fixed_needs_no_measurement(model, measuring):
     resolve_plan(model, RunParams(threads=1, precision="f32", tile_px=512), (700, 700))
     assert measuring == []
+
+
+def test_tiles_are_measured_when_a_picture_first_needs_them(model, measuring):
+    measured = [measured_speeds(model, CPU, 1, shape) for shape in [(100, 100), (500, 400), (600, 100), (5000, 600)]]
+    assert [[s.tile_px for s in found] for found in measured] == [
+        [512, 512],
+        [512, 512],
+        [512, 512, 1024],
+        [512, 512, 1024, 2144],
+    ]
+    assert len(measuring) == 3
+    assert measured_speeds(model, CPU, 1, (100, 100)) == measured[-1]
+    assert len(measuring) == 3
+
+
+@pytest.mark.parametrize("shape", [(100, 100), (320, 512), (513, 100), (1024, 1024), (1400, 900), (3000, 2000)])
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_the_plan_does_not_depend_on_which_larger_pictures_were_run_before(model, measuring, shape, precision):
+    """Else a run and its repetition a day later would differ in what they record."""
+    before = best_tile(measured_speeds(model, CPU, 1, shape), precision, shape, FAMILY, 1 << 40)
+    measured_speeds(model, CPU, 1)
+    assert best_tile(measured_speeds(model, CPU, 1, shape), precision, shape, FAMILY, 1 << 40) == before
+
+
+def test_with_one_format_a_small_picture_needs_no_measurement(model, measuring):
+    assert resolve_plan(model, RunParams(threads=1, precision="bf16"), (300, 400)) == Plan("cpu", "bf16", 512, 1)
+    assert measuring == []
+    resolve_plan(model, RunParams(threads=1, precision="bf16"), (300, 600))
+    assert len(measuring) == 1
+
+
+@pytest.mark.parametrize(("gain", "timings"), [(3.0, [1, 1]), (1.3, [1, 1, 2, 2]), (1.0, [1, 1, 2, 2]), (0.5, [1, 1])])
+def test_formats_are_timed_again_only_where_it_is_not_plain_which_one_is_worthwhile(model, monkeypatch, gain, timings):
+    asked = []
+
+    def time(model, plan, repeats=2):
+        asked.append(repeats)
+        return Speed(plan.precision, plan.tile_px, 1.0 if plan.precision == "f32" else 1 / gain, 1.0)
+
+    monkeypatch.setattr(planning, "_time", time)
+    planning.measure(model, CPU, 1, (512,))
+    assert asked == timings
 
 
 def test_threads_are_the_cores_unless_named(model, measuring):
@@ -223,7 +267,7 @@ def test_a_machine_without_a_writable_cache_measures_every_time(model, measuring
 def test_a_real_measurement_gives_times_and_bytes_for_every_format(model, monkeypatch):
     monkeypatch.setattr(planning, "memory_cap", lambda device: 0)
     device = pick_device("cpu")[0]
-    found = planning.measure(model, device, 1)
+    found = planning.measure(model, device, 1, (512, 1024))
     assert [s.precision for s in found] == list(device.precisions)
     assert all(s.seconds_per_px > 0 and s.bytes_per_px >= 2 * (2 * 4 + 2) for s in found)
 
@@ -241,5 +285,5 @@ def test_other_devices_compute_through_torch(model, monkeypatch):
     seen = []
     monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, device, precision: seen.append(device))
     open_backend(model, Plan("cuda:0", "f16", 512, 1))
-    planning._opened.pop(model.network)
+    planning._opened.pop(model.source)
     assert seen == ["cuda:0"]

@@ -34,11 +34,14 @@ class ImageProgress(Progress):
     images : int
         How many there are.
     name : str
+    ended : tuple of ItemResult
+        The image, with the step that ends it.
     """
 
     image: int = 0
     images: int = 1
     name: str = ""
+    ended: tuple[ItemResult, ...] = ()
 
 
 def ends_the_run(number: int) -> Errors:
@@ -101,6 +104,8 @@ class ImageRun:
                 done = yield from map_progress(self._result(number), partial(_of_image, number, images, item.name))
                 self._folder.add_rows(done.name, done.tables, done.pictures)
                 self.results.append(replace(done, tables={RESULTS: done.tables[RESULTS]}))
+                end = _of_image(number, images, item.name, Progress(1, 1, self._spec.verb))
+                yield replace(end, ended=(self.results[-1],))
         finally:
             if self._ahead is not None:
                 self._ahead.close()

@@ -1,17 +1,15 @@
-"""How the command line speaks: progress on a terminal, plain text elsewhere, errors as one sentence and a hint."""
+"""How the command line speaks: progress on a terminal, a log elsewhere, errors as one sentence and a hint."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.exit_codes import INTERRUPTED, USAGE
@@ -65,10 +63,26 @@ class _Once(logging.Filter):
         return new
 
 
-def with_progress_bar(steps: ProgressGenerator[T]) -> T:
-    """Drain a run, with a progress bar where stderr is a terminal."""
+def with_progress_bar(steps: ProgressGenerator[T], log: Callable[[Progress], Iterable[str]] = lambda at: ()) -> T:
+    """Drain a run, with a progress bar where stderr is a terminal, and lines with the time elsewhere.
+
+    Parameters
+    ----------
+    steps : generator of Progress
+    log : callable
+        Gives the lines that a step is worth in a log: one for what ended with it, such as an epoch or an image.
+    """
     if not sys.stderr.isatty():
-        return run_to_end(steps)
+
+        def tell(progress: Progress) -> None:
+            for line in log(progress):
+                typer.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}", err=True)
+
+        return run_to_end(steps, tell)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("Starting", total=None)

@@ -7,18 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vitascope.batch.run_images import Job, run_images
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.cli.previews import write_previews
-from vitascope.cli.run import print_report
+from vitascope.cli.run import image_lines, print_report
 from vitascope.core.exit_codes import NO_OPENGL, PARTIAL
 from vitascope.core.paths import SAMPLES
-from vitascope.io.images.read import find_groups
 from vitascope.tasks.stain import SPEC
 
 IMAGE, STAIN = "isl_phase.ome.tif", "isl_stains.ome.tif"
@@ -75,6 +73,10 @@ def open_window() -> str:
 
 def write_demo(out: Path) -> bool:
     """Run the demo into a folder, previews as PNG beside the results; tell whether all was written."""
+    from vitascope.batch.run_images import Job, run_images
+    from vitascope.cli.previews import write_previews
+    from vitascope.io.images.read import find_groups
+
     job = Job(
         spec=SPEC,
         groups=find_groups([SAMPLES / IMAGE]),
@@ -83,7 +85,7 @@ def write_demo(out: Path) -> bool:
         references=find_groups([SAMPLES / STAIN]),
         command="vitascope demo --headless",
     )
-    report = with_progress_bar(run_images(job))
+    report = with_progress_bar(run_images(job), partial(image_lines, SPEC))
     print_report(report, SPEC)
     write_previews(SAMPLES / IMAGE, out)
     return report.complete

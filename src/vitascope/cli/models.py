@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
 from vitascope.core.paths import BUNDLED_MODELS, RECIPE, run_records, training_folder
-from vitascope.io.models.archive import FOREIGN, delete_model, export_model, import_model, rename_model
-from vitascope.io.models.cards import find_cards, find_model, read_card
-from vitascope.io.models.training_log import list_records, write_records_csv
-from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.late_modules import load_comparison, load_exchange
 from vitascope.tasks.registry import find_task
+
+if TYPE_CHECKING:
+    from vitascope.core.card import ModelCard
 
 app = typer.Typer(help="List, show, export, import and delete models.", no_args_is_help=True)
 
@@ -29,6 +27,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Model by id, or path of i
 def list_models(task: Annotated[str | None, typer.Option(help="Only models of this task.")] = None) -> None:
     """List the models at hand, one line each: id, task, and what it is."""
     with plain_errors():
+        from vitascope.io.models.cards import find_cards, read_card
+
         if task is not None:
             find_task(task)
         for path in find_cards(task).values():
@@ -43,6 +43,8 @@ def show(
 ) -> None:
     """Show all that is known of a model: data, accuracy, licence, when not to trust it."""
     with plain_errors():
+        from vitascope.io.models.cards import find_model
+
         card = find_model(model)[0]
         typer.echo(recipe_text(card) if recipe else describe(card))
 
@@ -72,6 +74,8 @@ def export(
 ) -> None:
     """Write a model as one file (.vitascope, a bioimage.io package, or its network as ONNX)."""
     with plain_errors():
+        from vitascope.io.models.archive import export_model
+
         form = form or BY_ENDING.get(out.suffix.lower(), Format.vitascope)
         if form is Format.bioimageio:
             typer.echo(load_exchange().export_bioimageio(model, out))
@@ -94,6 +98,8 @@ def import_file(
 ) -> None:
     """Add a model from one file to your own."""
     with plain_errors():
+        from vitascope.io.models.archive import FOREIGN, import_model
+
         if file.suffix in FOREIGN:
             card = load_exchange().import_foreign(file, like, name)
         else:
@@ -107,6 +113,8 @@ def import_file(
 def rename(model: Id, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
     """Give one of your own models another name."""
     with plain_errors():
+        from vitascope.io.models.archive import rename_model
+
         typer.echo(f"Renamed to {rename_model(model, name).id}")
 
 
@@ -117,6 +125,8 @@ def runs(
 ) -> None:
     """List training runs, the latest first."""
     with plain_errors():
+        from vitascope.io.models.training_log import list_records, write_records_csv
+
         if csv is not None:
             write_records_csv(run_records(), csv)
             typer.echo(csv)
@@ -138,6 +148,8 @@ def compare(
 ) -> None:
     """Measure two models on the same test part."""
     with plain_errors():
+        from vitascope.recipes.recipe import read_recipe
+
         read = read_recipe(recipe)
         found = with_progress_bar(load_comparison().compare(first, second, read, recipe.parent))
         for figure in found.table.to_dict("records"):
@@ -148,6 +160,8 @@ def compare(
 def delete(model: Id) -> None:
     """Delete one of your own models."""
     with plain_errors():
+        from vitascope.io.models.archive import delete_model
+
         typer.echo(f"Deleted {delete_model(model)}")
 
 

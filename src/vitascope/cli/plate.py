@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.cli.run import check_axes_given, check_pixel_size, parse_settings
+from vitascope.cli.run import check_axes_given, check_pixel_size, image_lines, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.io.atomic import check_writable
@@ -78,7 +79,7 @@ def plate(
             command=command,
             planes=planes,
         )
-        report = with_progress_bar(run_plate(job))
+        report = with_progress_bar(run_plate(job), partial(image_lines, spec))
         _tell(report, opened)
         if export_profiles is not None:
             typer.echo(f"Profiles: {write_profiles(out, export_profiles, plate_map)}")

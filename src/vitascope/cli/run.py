@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitascope.batch.run_images import Job, Report, result_table, run_images
-from vitascope.batch.tables import percent_name
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
@@ -21,12 +20,13 @@ from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.flags import without_notes
 from vitascope.core.formatting import interval_texts, is_number, number_text
+from vitascope.core.progress import Progress
 from vitascope.core.status import JUDGED, Status
-from vitascope.io.images.read import find_groups, group_paths
-from vitascope.io.models.yaml import read_yaml
-from vitascope.io.tables.plate_map import read_plate_map
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from vitascope.batch.run_images import Report
 
 SAID_ELSEWHERE = ("unsure", "outside_model")
 """Flags that the message explains."""
@@ -74,6 +74,10 @@ def run(
         check_axes_given(axes)
         values = parse_settings(settings or [])
         params = spec.make_params(**{"model": model, "device": device, **values})
+        from vitascope.batch.run_images import Job, run_images
+        from vitascope.io.images.read import find_groups, group_paths
+        from vitascope.io.tables.plate_map import read_plate_map
+
         plate_map = read_plate_map(map) if map is not None else None
         groups, left_out = group_paths(images, pattern or old_pattern, planes=planes)
         for sentence in left_out:
@@ -90,7 +94,7 @@ def run(
             command=shlex.join(["vitascope", *sys.argv[1:]]),
             plate_map=plate_map,
         )
-        report = with_progress_bar(run_images(job))
+        report = with_progress_bar(run_images(job), partial(image_lines, spec))
         for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
             typer.echo(f"Warning: {sentence}", err=True)
         print_report(report, spec)
@@ -108,6 +112,18 @@ def check_axes_given(axes: str | None) -> None:
     if axes is not None:
         letters = axes.upper().replace("S", "", 1)  # the samples of a colour picture
         check_axes(letters, (1,) * len(letters))
+
+
+def image_lines(spec: TaskSpec, at: Progress) -> Iterator[str]:
+    """Write a line for each image that ended with a step: its number among all, status, figures and time taken."""
+    from vitascope.io.results.folder import RESULTS
+
+    for done in getattr(at, "ended", ()):
+        unit = done.tables[RESULTS][0].get("unit", "") if done.tables.get(RESULTS) else ""
+        figures = [_number_in_words(spec, {"unit": unit, **row}).strip() for row in done.rows]
+        told = "; ".join(filter(None, [*figures, *done.flags, done.message]))
+        number, count = getattr(at, "image", at.done - 1) + 1, getattr(at, "images", at.total)
+        yield f"{number} of {count}  {done.name}  {done.status}  {f'{told}  ' if told else ''}{done.seconds:.1f} s"
 
 
 def check_pixel_size(pixel_size_um: float | None) -> None:
@@ -134,6 +150,8 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     >>> parse_settings(["min_area=0.2", "planes=[0, 2]", "channel=phase", "masks=false"])
     {'min_area': 0.2, 'planes': [0, 2], 'channel': 'phase', 'masks': False}
     """
+    from vitascope.io.models.yaml import read_yaml
+
     values: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -161,6 +179,9 @@ def describe_parameters(spec: TaskSpec) -> str:
 
 def print_report(report: Report, spec: TaskSpec) -> None:
     """Say what came out, one line for each image."""
+    from vitascope.batch.run_images import result_table
+    from vitascope.batch.tables import percent_name
+
     table = result_table(report)
     for row in table.to_dict("records"):
         main = _number_in_words(spec, row)

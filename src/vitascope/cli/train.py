@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.core.card import Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import number_text
-from vitascope.core.progress import ProgressGenerator, StopEarly
+from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
-from vitascope.io.atomic import write_bytes
-from vitascope.io.models.cards import new_model, read_card
-from vitascope.recipes.cross_validation import fold_recipes, fold_table
-from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.tasks.registry import find_task
+
+if TYPE_CHECKING:
+    from vitascope.core.card import Metric
+    from vitascope.recipes.recipe import Recipe
 
 LARGE = 100
 """From here on figures are written without four decimals."""
@@ -47,6 +46,10 @@ def train(
 ) -> None:
     """Train a model from a recipe; an interrupted run resumes where it stopped."""
     with plain_errors():
+        from vitascope.io.models.cards import new_model, read_card
+        from vitascope.recipes.cross_validation import fold_recipes
+        from vitascope.recipes.recipe import read_recipe
+
         spec = find_task(task)
         read = read_recipe(recipe)
         if find_task(read.task) is not spec:
@@ -61,7 +64,7 @@ def train(
 
         def make(one: Recipe) -> Path:
             steps = training.run_training(one, recipe.parent, folder, start_from, device)
-            return with_progress_bar(stopped_at_once(steps) if finish_now else steps)
+            return with_progress_bar(stopped_at_once(steps) if finish_now else steps, epoch_lines)
 
         if folds:
             cross_validate(fold_recipes(read, folds), make, folder, name)
@@ -72,8 +75,20 @@ def train(
                 typer.echo(f"Note: {note}", err=True)
 
 
+def epoch_lines(at: Progress) -> Iterator[str]:
+    """Write a line for an epoch that ended with a step: its loss, and what the validation part says."""
+    if isinstance(at, EpochProgress) and at.preview:
+        figures = {name: value for name, value in at.metrics.items() if name != "epoch"}
+        told = ", ".join(f"{name.replace('_', ' ')} {number_text(value)}" for name, value in figures.items())
+        yield f"{at.stage}: {told}"
+
+
 def cross_validate(recipes: list[Recipe], make: Callable[[Recipe], Path], folder: Path, name: str) -> None:
     """Make the model of every fold that is not there yet, and write ``<name>-folds.csv`` with their test figures."""
+    from vitascope.io.atomic import write_bytes
+    from vitascope.io.models.cards import read_card
+    from vitascope.recipes.cross_validation import fold_table
+
     cards = []
     for recipe in recipes:
         path = folder / f"{recipe.id}.json"
@@ -93,6 +108,8 @@ def evaluate(
 ) -> None:
     """Measure a model on the test part of a recipe's data."""
     with plain_errors():
+        from vitascope.recipes.recipe import read_recipe
+
         read = read_recipe(recipe)
         training = find_task(read.task).load_training()
         for metric in with_progress_bar(training.run_evaluation(model, read, recipe.parent, device)):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
-BUNDLED_MODELS = Path(__file__).parent.parent / "zoo"
-SAMPLES = Path(__file__).parent.parent / "samples"
+PACKAGE = Path(__file__).parent.parent
+BUNDLED_MODELS = PACKAGE / "zoo"
+SAMPLES = PACKAGE / "samples"
 
 RECIPE = "recipe.yaml"
 """File in the folder of a training run that says how the model is made."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import os
 import re
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import psutil
-import torch
 
 from vitascope.core.errors import ParameterError
 from vitascope.engine.openvino_backend import cpu_precisions
@@ -47,7 +51,7 @@ def is_device_error(error: BaseException) -> bool:
 
     Shortage of memory is told apart first, by :func:`vitascope.engine.openvino_backend.is_memory_error`.
     """
-    failed = getattr(torch, "AcceleratorError", None)
+    failed = getattr(sys.modules.get("torch"), "AcceleratorError", None)
     if failed is not None and isinstance(error, failed):
         return True
     return isinstance(error, RuntimeError) and _DEVICE_ERROR.search(str(error)) is not None
@@ -64,6 +68,39 @@ def list_devices() -> list[Device]:
 
 
 def _all_devices() -> list[Device]:
+    return [*(_graphics_cards() if may_have_graphics_card() else ()), _processor()]
+
+
+@lru_cache(maxsize=1)
+def may_have_graphics_card() -> bool:
+    """Tell whether it is worth to ask torch for a graphics card: importing it takes longer than most runs.
+
+    No is certain: torch was built for processors only, or there is no driver of NVIDIA that its CUDA could use.
+    """
+    if sys.platform == "darwin" or "torch" in sys.modules:
+        return True
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return True  # importing it will say what is wrong
+    try:
+        text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    built_for = dict(re.findall(r"^(cuda|hip|xpu)\b.*=\s*(\S+)\s*$", text, re.MULTILINE))
+    if built_for.get("cuda") == "None" == built_for.get("hip", "None"):
+        return False
+    if built_for.get("hip", "None") != "None" or "cuda" not in built_for:
+        return True
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _graphics_cards() -> list[Device]:
+    import torch
+
     devices = []
     for index in range(torch.cuda.device_count()) if torch.cuda.is_available() else []:
         properties = torch.cuda.get_device_properties(index)
@@ -79,10 +116,12 @@ def _all_devices() -> list[Device]:
     memory = psutil.virtual_memory().total
     if torch.backends.mps.is_available():
         devices.append(Device("mps", f"Apple GPU ({memory / 2**30:.0f} GiB shared)", memory, ("f32", "f16")))
-    devices.append(
-        Device("cpu", f"Processor, {core_count()} cores ({memory / 2**30:.0f} GiB)", memory, cpu_precisions())
-    )
     return devices
+
+
+def _processor() -> Device:
+    memory = psutil.virtual_memory().total
+    return Device("cpu", f"Processor, {core_count()} cores ({memory / 2**30:.0f} GiB)", memory, cpu_precisions())
 
 
 def core_count() -> int:

@@ -7,27 +7,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from torch import nn
 
 from vitascope.core.errors import OutputError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
+from vitascope.core.versions import versions
 from vitascope.engine.device import Device, core_count, give_up_device, is_device_error, pick_device
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
-from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_name, is_memory_error
-from vitascope.engine.torch_backend import TorchBackend
+from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_key, cpu_name, is_memory_error
 from vitascope.io.atomic import write_bytes
-from vitascope.ops.tiling.tiles import fit_sides, padded_length, plan_tiles
+from vitascope.ops.tiling.tiles import Tile, fit_sides, padded_length, plan_tiles
+
+if TYPE_CHECKING:
+    from vitascope.engine.torch_backend import TorchBackend
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +39,20 @@ TILES_PX = (320, 512, 1024, 1536, 2144)
 VOLUME_TILES_PX = (64, 96, 128, 192, 256)
 """The same for volumes: sides across, each window being half as deep."""
 
+MEASURED_TILES_PX = (512, 1024, 2144)
+MEASURED_VOLUME_TILES_PX = (96, 192)
+"""Tiles whose speed is measured, smallest first."""
+
 TILE_MEMORY_BYTES = 1 << 30
 """What one tile may take of memory on the processor, however much there is."""
 
 WORTHWHILE = 1.2
 """How many times faster than 32 bit a shorter number format must be to be taken."""
 
-Backend = OpenVinoBackend | TorchBackend
+CLEARLY = 1.5
+"""By what factor one timing must lie beside :data:`WORTHWHILE` to be enough."""
+
+Backend: TypeAlias = "OpenVinoBackend | TorchBackend"
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Speed:
     bytes_per_px: float
 
 
-_opened: WeakKeyDictionary[nn.Module, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[object, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
 _OPENING = threading.Lock()
 
 MOST_STREAMS = 16
@@ -114,7 +123,7 @@ def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
     key = (plan.device, plan.precision, plan.threads, streams)
     with _OPENING:
-        ready = _opened.setdefault(model.network, {})
+        ready = _opened.setdefault(model.source, {})
         if key not in ready:
             ready.clear()
             ready[key] = _open(model, plan, streams)
@@ -177,7 +186,9 @@ def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     if plan.device == "cpu":
         sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
         channels = model.card.network_channels
-        return OpenVinoBackend(model.network, channels, plan.precision, plan.threads, sides, streams)
+        return OpenVinoBackend(model.source, channels, plan.precision, plan.threads, sides, streams)
+    from vitascope.engine.torch_backend import TorchBackend
+
     return TorchBackend(model.network, plan.device, plan.precision)
 
 
@@ -211,7 +222,8 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         precision = "f32"
     tile_px = params.tile_px
     if precision is None or tile_px is None:
-        speeds = measured_speeds(model, device, threads)
+        formats = device.precisions if precision is None else (precision,)
+        speeds = _equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
         tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
     return Plan(device.id, precision, tile_px, threads, flags)
@@ -265,20 +277,30 @@ def best_tile(
 ) -> int:
     """Return the tile that is estimated fastest for a picture, among those whose memory fits the cap.
 
-    Halos count: a picture takes as long as all its windows together.
+    Halos count: a picture takes as long as all its windows together. A tile that was not measured is as fast as the
+    next larger one that was. Tiles beyond the first that takes the picture at once would compute the same.
     """
     by_tile = {s.tile_px: s for s in speeds if s.precision == precision}
-    largest = by_tile[max(by_tile)]
 
     def cost(tile: int) -> tuple[float, float]:
-        speed = by_tile.get(tile, largest)
-        tiles = plan_tiles(shape, window_sides(family, tile, shape), family.halo, family.multiple)
-        windows = [math.prod(s.stop - s.start for s in t.window) for t in tiles]
+        speed = by_tile[min((t for t in by_tile if t >= tile), default=max(by_tile))]
+        windows = [math.prod(s.stop - s.start for s in t.window) for t in _windows(family, tile, shape)]
         return sum(windows) * speed.seconds_per_px, max(windows) * speed.bytes_per_px
 
     possible = [t for t in tiles_of(family) if t >= least_tile(family)]
+    possible = _up_to_whole(family, possible, shape)
     fitting = [t for t in possible if cost(t)[1] <= cap_bytes]
     return min(fitting or possible[:1], key=lambda t: (cost(t)[0], t))
+
+
+def _windows(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...]) -> list[Tile]:
+    return plan_tiles(shape, window_sides(family, tile_px, shape), family.halo, family.multiple)
+
+
+def _up_to_whole(family: ArchitectureInfo, tiles: Sequence[int], shape: tuple[int, ...]) -> list[int]:
+    """Return tiles, smallest first, up to the first one that takes a picture at once."""
+    whole = next((n for n, tile in enumerate(tiles) if len(_windows(family, tile, shape)) == 1), len(tiles))
+    return list(tiles[: whole + 1])
 
 
 def least_tile(family: ArchitectureInfo) -> int:
@@ -302,24 +324,68 @@ def smaller_plan(
     return None
 
 
-def measured_speeds(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
-    """Return this machine's speed for a network, from the cache or by measuring now (a few seconds)."""
-    kind = f"{type(model.network).__name__} {model.card.architecture.model_dump_json()}"
-    key = f"{cpu_name()}|{device.label}|{threads}|{kind}"
+def _equal_speeds(family: ArchitectureInfo, formats: Sequence[str], shape: tuple[int, ...]) -> list[Speed]:
+    """Return a speed where none need be measured: one format, and a picture that the smallest tiles take at once."""
+    first, *_ = MEASURED_TILES_PX
+    if family.is_3d or len(formats) > 1 or len(_up_to_whole(family, MEASURED_TILES_PX, shape)) > 1:
+        return []
+    return [Speed(formats[0], first, seconds_per_px=1.0, bytes_per_px=0.0)]
+
+
+def measured_speeds(
+    model: LoadedModel, device: Device, threads: int, shape: tuple[int, ...] | None = None
+) -> list[Speed]:
+    """Return this machine's speed for a network, from the cache or by measuring now (up to a few seconds).
+
+    Parameters
+    ----------
+    model : LoadedModel
+    device : Device
+    threads : int
+    shape : tuple of int, optional
+        Of the picture to be run: tiles larger than it are not measured for it.
+    """
+    kind = f"{model.network_name} {model.card.architecture.model_dump_json()}"
+    made_by = cpu_key() if device.id == "cpu" else f"torch {versions().get('torch')}"
+    key = f"{cpu_name()}|{device.label}|{threads}|{kind}|{made_by}"
     known = _read_cache()
-    if key not in known:
-        known[key] = [asdict(s) for s in measure(model, device, threads)]
+    speeds = [Speed(**entry) for entry in known.get(key, ())]
+    tiles = MEASURED_VOLUME_TILES_PX if model.family.is_3d else MEASURED_TILES_PX
+    wanted = tiles if shape is None else _up_to_whole(model.family, tiles, shape)
+    found = measure(model, device, threads, wanted, speeds)
+    if len(found) > len(speeds):
+        known[key] = [asdict(s) for s in found]
         with suppress(OutputError):  # a machine without a writable cache measures every time
             write_bytes(_cache_file(), json.dumps(known, indent=1).encode())
-    return [Speed(**entry) for entry in known[key]]
+    return found
 
 
-def measure(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
-    """Time each number format at 512 px (volumes: 96), and larger tiles in the fastest one while memory allows."""
-    first, *larger = (96, 192) if model.family.is_3d else (512, 1024, 2144)
-    speeds = [_time(model, Plan(device.id, p, first, threads)) for p in device.precisions]
+def measure(
+    model: LoadedModel, device: Device, threads: int, tiles: Sequence[int], known: Sequence[Speed] = ()
+) -> list[Speed]:
+    """Time each number format at the smallest tile, and larger tiles in the fastest one while memory allows.
+
+    Parameters
+    ----------
+    model : LoadedModel
+    device : Device
+    threads : int
+    tiles : sequence of int
+        Smallest first.
+    known : sequence of Speed
+        What was measured before, and is not measured again.
+
+    Returns
+    -------
+    list of Speed
+        The known ones first.
+    """
+    first, *larger = tiles
+    speeds = list(known) or _time_formats(model, device, threads, first, repeats=2 if larger else 1)
     best = best_precision(speeds)
     for tile in larger:
+        if any(s.tile_px == tile for s in speeds):
+            continue
         needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
         if needed > memory_cap(device) * 1.5:
             break
@@ -327,14 +393,24 @@ def measure(model: LoadedModel, device: Device, threads: int) -> list[Speed]:
     return speeds
 
 
-def _time(model: LoadedModel, plan: Plan) -> Speed:
+def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int, repeats: int) -> list[Speed]:
+    """Time each number format; again where it is not plain which one is worthwhile."""
+    plans = [Plan(device.id, p, tile_px, threads) for p in device.precisions]
+    speeds = [_time(model, plan, repeats) for plan in plans]
+    gains = [speeds[0].seconds_per_px / s.seconds_per_px for s in speeds[1:]]
+    if any(WORTHWHILE / CLEARLY < gain < WORTHWHILE * CLEARLY for gain in gains):
+        speeds = [_time(model, plan, 2) for plan in plans]
+    return speeds
+
+
+def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
     before = psutil.Process().memory_info().rss
     backend = _open(model, plan)
     sides = window_sides(model.family, plan.tile_px)
     x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
     backend(x)
     seconds = []
-    for _ in range(2):
+    for _ in range(repeats):
         start = time.perf_counter()
         backend(x)
         seconds.append(time.perf_counter() - start)

@@ -1,4 +1,8 @@
-"""Build a network of ours from its card and fill it with checked weights."""
+"""Build a network of ours from its card and fill it with checked weights.
+
+Importing torch takes longer than most runs: it is loaded when a network is built, and none is where what was compiled
+of it before lies in the cache folder.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError, describe
+from vitascope.core.late_import import import_late
+from vitascope.engine.deferred_network import DeferredNetwork, network_key
 from vitascope.io.models.cards import find_model
 from vitascope.io.models.weights import read_weights
-from vitascope.networks import ins_atp, mil_cnn, resnet, unet, unet3d
+from vitascope.networks import reach
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class ArchitectureInfo:
 
     Parameters
     ----------
-    build : type of nn.Module
-        Called with the card's arguments.
+    network : str
+        Module and class of the network, which is called with the card's arguments.
     halo_px : int
         Reach of an output pixel, from an edge on a multiple; of a 3-D network across.
     multiple_px : int
@@ -42,7 +51,7 @@ class ArchitectureInfo:
         The part that sees the image, whose first blocks can be frozen.
     """
 
-    build: type[nn.Module]
+    network: str
     halo_px: int
     multiple_px: int
     per: str = ""
@@ -50,6 +59,16 @@ class ArchitectureInfo:
     multiple_z: int = 0
     fitted: tuple[str, ...] = ()
     encoder: str = "encoder"
+
+    @property
+    def name(self) -> str:
+        """Name of the network's class."""
+        return self.network.partition(":")[2]
+
+    def build(self, **arguments: Any) -> nn.Module:
+        """Build the network, with weights to start training from."""
+        network: nn.Module = getattr(import_late(self.network.partition(":")[0], ModuleType), self.name)(**arguments)
+        return network
 
     @property
     def halo(self) -> tuple[int, ...]:
@@ -68,36 +87,65 @@ class ArchitectureInfo:
 
 
 FAMILIES = {
-    "unet": ArchitectureInfo(build=unet.UNet, halo_px=unet.HALO_PX, multiple_px=unet.MULTIPLE_PX),
+    "unet": ArchitectureInfo(
+        network="vitascope.networks.unet:UNet", halo_px=reach.UNET.halo_px, multiple_px=reach.UNET.multiple_px
+    ),
     "unet3d": ArchitectureInfo(
-        build=unet3d.UNet3d,
-        halo_px=unet3d.HALO_ZYX[1],
-        multiple_px=unet3d.MULTIPLE_ZYX[1],
-        halo_z=unet3d.HALO_ZYX[0],
-        multiple_z=unet3d.MULTIPLE_ZYX[0],
+        network="vitascope.networks.unet3d:UNet3d",
+        halo_px=reach.UNET3D.halo_px,
+        multiple_px=reach.UNET3D.multiple_px,
+        halo_z=reach.UNET3D.halo_z,
+        multiple_z=reach.UNET3D.multiple_z,
     ),
     "mil_cnn": ArchitectureInfo(
-        build=mil_cnn.MilCnn,
-        halo_px=mil_cnn.HALO_PX,
-        multiple_px=mil_cnn.MULTIPLE_PX,
+        network="vitascope.networks.mil_cnn:MilCnn",
+        halo_px=reach.MIL_CNN.halo_px,
+        multiple_px=reach.MIL_CNN.multiple_px,
         per="stride0",
         encoder="features",
     ),
-    "nvir": ArchitectureInfo(build=resnet.Nvir, halo_px=0, multiple_px=resnet.STRIDE, encoder="trunk"),
+    "nvir": ArchitectureInfo(
+        network="vitascope.networks.resnet:Nvir", halo_px=0, multiple_px=reach.RESNET.multiple_px, encoder="trunk"
+    ),
     "ins_atp": ArchitectureInfo(
-        build=ins_atp.InsAtp, halo_px=0, multiple_px=16, fitted=("bin_width", "top"), encoder="extractor"
+        network="vitascope.networks.ins_atp:InsAtp",
+        halo_px=0,
+        multiple_px=16,
+        fitted=("bin_width", "top"),
+        encoder="extractor",
     ),
 }
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A card with its network, in evaluation mode, float32, on the CPU."""
+    """A card with its network, in evaluation mode, float32, on the CPU.
+
+    Parameters
+    ----------
+    card : ModelCard
+    source : nn.Module or DeferredNetwork
+        The network, or what builds it when it is first wanted.
+    family : ArchitectureInfo
+    """
 
     card: ModelCard
-    network: nn.Module
+    source: nn.Module | DeferredNetwork
     family: ArchitectureInfo
 
+    @property
+    def network(self) -> nn.Module:
+        """The network; built now if it was not before."""
+        return self.source.get() if isinstance(self.source, DeferredNetwork) else self.source
+
+    @property
+    def network_name(self) -> str:
+        """Name of the network's class."""
+        return self.source.name if isinstance(self.source, DeferredNetwork) else type(self.source).__name__
+
+
+COUNTER = "num_batches_tracked"
+"""End of the names of what counts training steps, which no file of weights holds."""
 
 _KEPT = 4
 _LOADING = threading.Lock()
@@ -135,7 +183,7 @@ def load_files(card: ModelCard, weights: Path) -> LoadedModel:
     """Load a network from a card and the file of its weights, every check made.
 
     Names and shapes are compared with those of a network without memory first, so that a card cannot ask for more than
-    its weights hold.
+    its weights hold. A network that passed and was compiled before is built only if something wants more of it.
 
     Raises
     ------
@@ -143,14 +191,29 @@ def load_files(card: ModelCard, weights: Path) -> LoadedModel:
         If card and weights are broken, altered, or do not fit each other.
     """
     check_channels(card.architecture, card.input, card.targets)
-    tensors = read_weights(weights, card.weights.sha256)
+    tensors, family = read_weights(weights, card.weights.sha256), find_family(card.architecture)
+    key = network_key(card.weights.sha256, card.architecture.model_dump_json())
+    network = DeferredNetwork(key, family.name, partial(_build_filled, card, tensors))
+    if not network.is_compiled:
+        network.get()
+    return LoadedModel(card, network, family)
+
+
+def _build_filled(card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> nn.Module:
+    import torch
+
     with torch.device("meta"):
-        check_tensors(build_network(card.architecture), tensors, card.id)
-    network = build_network(card.architecture)
+        network = build_network(card.architecture)
+    check_tensors(network, tensors, card.id)
+    if all(name.endswith(COUNTER) for name, _ in network.named_buffers() if name not in tensors):
+        network.to_empty(device="cpu")  # without the start values of training, which take longer to draw than the rest
+        for name, buffer in network.named_buffers():
+            if name.endswith(COUNTER):
+                buffer.zero_()
+    else:
+        network = build_network(card.architecture)
     fill(network, tensors)
-    network.eval()
-    network.requires_grad_(False)
-    return LoadedModel(card, network, find_family(card.architecture))
+    return network.eval().requires_grad_(False)
 
 
 def find_family(architecture: Architecture) -> ArchitectureInfo:
@@ -237,6 +300,8 @@ def check_tensors(network: nn.Module, tensors: Mapping[str, NDArray[Any]], name:
 
 def fill(network: nn.Module, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Copy tensors into a network whose names and shapes they match, see :func:`check_tensors`."""
+    import torch
+
     wanted = _weights(network)
     with torch.no_grad():
         for key, tensor in tensors.items():
@@ -256,4 +321,4 @@ def export_tensors(network: nn.Module, dtype: str = "float16") -> dict[str, NDAr
 
 def _weights(network: nn.Module) -> dict[str, Tensor]:
     """Return what a file of weights holds; how many batches were seen in training is no part of a model."""
-    return {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    return {k: v for k, v in network.state_dict().items() if not k.endswith(COUNTER)}

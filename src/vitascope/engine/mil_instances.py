@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vitascope.core.errors import ModelError
+from vitascope.engine.deferred_network import DeferredNetwork, network_key
 from vitascope.engine.load_model import LoadedModel
 from vitascope.engine.tiled_prediction import FeaturePool
 from vitascope.networks.jacobian import InstanceMaps, JacobianMaps
@@ -33,10 +34,18 @@ def with_maps(model: LoadedModel, maps: bool) -> LoadedModel:
         raise ModelError(f"The model {model.card.id} gives no instances.", "Choose a model made for this task.")
     made = _ready.setdefault(model.network, {})
     if maps not in made:
-        network = (JacobianMaps if maps else InstanceMaps)(model.network)
-        made[maps] = replace(model, network=network.eval())
+        made[maps] = replace(model, source=_with_key(model, (JacobianMaps if maps else InstanceMaps)(model.network)))
     # The card is the caller's: two models may differ in it alone.
     return replace(made[maps], card=model.card)
+
+
+def _with_key(model: LoadedModel, network: nn.Module) -> nn.Module | DeferredNetwork:
+    """Give a network made of a model's own the key of what it computes, where the own one has a key."""
+    network.eval()
+    if not isinstance(model.source, DeferredNetwork):
+        return network
+    name = type(network).__name__
+    return DeferredNetwork(network_key(model.source.key, name), name, lambda: network)
 
 
 class InstanceGrid:

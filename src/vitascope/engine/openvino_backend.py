@@ -6,19 +6,28 @@ made unimportable first, which OpenVINO takes as "not installed".
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import queue
 import sys
+import tempfile
 import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
+
+from vitascope.engine import compiled_networks
+from vitascope.engine.deferred_network import DeferredNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def _openvino() -> Any:
@@ -42,6 +51,16 @@ def cpu_precisions() -> tuple[str, ...]:
 def cpu_name() -> str:
     """Return the processor's name."""
     return str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+@lru_cache(maxsize=1)
+def cpu_key() -> str:
+    """Return what tells a processor from one that computes in another way: its name, its flags, OpenVINO's version."""
+    flags = platform.processor()
+    with suppress(OSError), Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as lines:
+        flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), flags)
+    parts = (cpu_name(), *sorted(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")), *sorted(flags.split()))
+    return hashlib.sha256(" ".join((*parts, _openvino().get_version())).encode()).hexdigest()[:16]
 
 
 def run_onnx(data: bytes, inputs: Sequence[NDArray[np.float32]]) -> list[dict[str, NDArray[np.float32]]]:
@@ -70,8 +89,9 @@ class OpenVinoBackend:
 
     Parameters
     ----------
-    network : nn.Module
-        In evaluation mode; its outputs are a tuple of tensors.
+    network : nn.Module or DeferredNetwork
+        In evaluation mode; its outputs are a tuple of tensors. A deferred one is not built where it was compiled before
+        on this machine.
     channels : int
         Channels of the input.
     precision : {"f32", "bf16"}
@@ -87,7 +107,7 @@ class OpenVinoBackend:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: nn.Module | DeferredNetwork,
         channels: int,
         precision: str,
         threads: int,
@@ -101,9 +121,8 @@ class OpenVinoBackend:
             "PERFORMANCE_HINT": "LATENCY",
             "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
         }
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # tracing warns about its own internals
-            self._model = _openvino().convert_model(network, example_input=torch.zeros(1, channels, *sides))
+        self._network, self._example = network, (1, channels, *sides)
+        self._traced: Any = None
         self._streams = streams
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
         self._lent: dict[tuple[int, ...], queue.SimpleQueue[Any]] = {}
@@ -167,13 +186,82 @@ class OpenVinoBackend:
         return self._requests[shape]
 
     def _compiled(self, shape: tuple[int, ...]) -> Any:
-        self._model.reshape({0: _openvino().PartialShape(list(shape))})
-        return _core().compile_model(self._model, "CPU", self._options)
+        """Return the network compiled for one shape: as it was kept of an earlier start, or now."""
+        key = self._key(shape)
+        kept = compiled_networks.read(key) if key else None
+        if kept is not None:
+            try:
+                return _core().import_model(kept, "CPU", self._options)
+            except RuntimeError as error:
+                if is_memory_error(error):
+                    raise
+                compiled_networks.forget(key)
+        if self._traced is None:
+            self._traced = _traced(self._network, self._example)
+        self._traced.reshape({0: _openvino().PartialShape(list(shape))})
+        compiled = _core().compile_model(self._traced, "CPU", self._options)
+        if key:
+            compiled_networks.write(key, _exported(compiled))
+        return compiled
+
+    def _key(self, shape: tuple[int, ...]) -> str:
+        """Tell the network compiled for a shape from all others; empty where the network itself has no key."""
+        if not isinstance(self._network, DeferredNetwork):
+            return ""
+        options = sorted(self._options.items())
+        return hashlib.sha256(f"{self._network.key} {cpu_key()} {options} {shape}".encode()).hexdigest()
+
+
+def _traced(network: nn.Module | DeferredNetwork, example: tuple[int, ...]) -> Any:
+    """Return a network as OpenVINO's operations, for inputs of any size; kept, so that no later start needs torch."""
+    if not isinstance(network, DeferredNetwork):
+        return _trace(network, example)
+    kept = compiled_networks.read(network.key)
+    if kept is not None:
+        try:
+            return _unpacked(kept)
+        except (RuntimeError, ValueError):
+            compiled_networks.forget(network.key)
+    packed = _packed(_trace(network.get(), example))
+    compiled_networks.write(network.key, packed)
+    return _unpacked(packed)
+
+
+def _trace(network: nn.Module, example: tuple[int, ...]) -> Any:
+    import torch
+
+    inputs = torch.zeros(example)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # tracing warns about its own internals
+        # Left to OpenVINO, torch would check its trace, for which it imports twice as much as itself.
+        traced = torch.jit.trace(network, inputs, strict=False, check_trace=False)  # type: ignore[no-untyped-call]
+        return _openvino().convert_model(traced, example_input=inputs)
+
+
+def _packed(model: Any) -> bytes:
+    """Write a model of OpenVINO as bytes: the length of its graph, the graph, and the weights."""
+    with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+        graph, weights = Path(folder) / "network.xml", Path(folder) / "network.bin"
+        _openvino().serialize(model, graph, weights)
+        text = graph.read_bytes()
+        return len(text).to_bytes(8, "little") + text + weights.read_bytes()
+
+
+def _unpacked(data: bytes) -> Any:
+    end = 8 + int.from_bytes(data[:8], "little")
+    weights = np.frombuffer(data, np.uint8, offset=end)
+    return _core().read_model(data[8:end], _openvino().Tensor(weights))
+
+
+def _exported(compiled: Any) -> bytes:
+    exported = compiled.export_model()
+    return exported if isinstance(exported, bytes) else exported.getvalue()  # by version
 
 
 def is_memory_error(error: BaseException) -> bool:
     """Tell a shortage of memory from another error, whichever library reports it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    torch = sys.modules.get("torch")  # what was never loaded raises nothing
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(

@@ -20,6 +20,8 @@ from vitascope.ops.intensity.histogram import EXACT_FLOAT_INTEGERS, Histogram, c
 
 MAX_NAN_FRACTION = 0.1
 MAX_SATURATED_FRACTION = 0.01
+COPIED_BYTES = 64 << 20
+"""Planes in memory that take no more are stacked by copying."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,14 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
 
 
 def stack_lazily(planes: list[Any]) -> Any:
-    """Stack (Y, X) planes to (C, Y, X) without reading them; a single plane stays as it is."""
+    """Stack (Y, X) planes to (C, Y, X) without reading them; a single plane stays as it is.
+
+    Small ones that are in memory are copied: importing dask takes longer.
+    """
     if len(planes) == 1:
         return planes[0]
+    if all(isinstance(p, np.ndarray) for p in planes) and sum(p.nbytes for p in planes) <= COPIED_BYTES:
+        return np.stack(planes)
     import dask.array as da
 
     return da.stack([p if isinstance(p, da.Array) else da.from_array(p, chunks=-1, name=False) for p in planes])

@@ -20,13 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitascope.networks.pooling import LogProbability, Pooling
+from vitascope.networks.reach import MIL_CNN
 
-MULTIPLE_PX = 16
-"""Distance of two instances, times the stride of ave_pool0; sides of the input are multiples of it."""
-
-HALO_PX = 68
-"""How far a pixel of a Jacobian map reaches, times that stride: to the instances that see it (33 s + 1), and to what
-those see in turn."""
+HALO_PX, MULTIPLE_PX = MIL_CNN.halo_px, MIL_CNN.multiple_px
+"""How far a pixel of a Jacobian map reaches, and the distance of two instances; times the stride of ave_pool0."""
 
 FILTERS = (32, 64, 64, 128, 128, 1000)
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vitascope.networks.reach import RESNET
 from vitascope.networks.strided_conv import SubsampledConv
 
-STRIDE = 32
+STRIDE = RESNET.multiple_px
 HEAD = (32, 32, 32, 32)
 MIN_FILTERS = 4
 

@@ -16,11 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-HALO_PX = 96
-"""How far an output pixel sees, counted from an edge on a multiple of 16 pixels (the five levels' reach is 92)."""
+from vitascope.networks.reach import UNET
 
-MULTIPLE_PX = 16
-"""Sides of the input are multiples of this: four max-poolings."""
+HALO_PX, MULTIPLE_PX = UNET.halo_px, UNET.multiple_px
+"""How far an output pixel sees, and what sides of the input are multiples of."""
 
 
 class UNetOutput(NamedTuple):

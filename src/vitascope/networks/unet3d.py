@@ -15,10 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MULTIPLE_ZYX = (2, 4, 4)
+from vitascope.networks.reach import UNET3D
+
+MULTIPLE_ZYX = (UNET3D.multiple_z, UNET3D.multiple_px, UNET3D.multiple_px)
 """Sides of the input are multiples of these."""
 
-HALO_ZYX = (12, 24, 24)
+HALO_ZYX = (UNET3D.halo_z, UNET3D.halo_px, UNET3D.halo_px)
 """Reach of an output voxel, from an edge on a multiple."""
 
 POOLINGS = ((1, 2, 2), (2, 2, 2))

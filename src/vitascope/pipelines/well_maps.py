@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.engine.crop_to_object import back_on_image, cell_of_pixels
@@ -41,7 +40,9 @@ def percentiles(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> percentiles(np.array([[0.1, 0.4], [0.2, 0.3]])).tolist()
     [[25.0, 100.0], [50.0, 75.0]]
     """
-    ranks = stats.rankdata(weights, method="average")
+    from scipy.stats import rankdata
+
+    ranks = rankdata(weights, method="average")
     return np.asarray(ranks.reshape(weights.shape) / weights.size * 100)
 
 

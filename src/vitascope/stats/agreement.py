@@ -12,9 +12,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
-from scipy.stats import rankdata
-from skimage.metrics import structural_similarity
 
 from vitascope.core.errors import InputError
 
@@ -49,6 +46,8 @@ def pearson(truth: Sequence[float] | NDArray[Any], predicted: Sequence[float] | 
 
 def spearman(truth: Sequence[float] | NDArray[Any], predicted: Sequence[float] | NDArray[Any]) -> float:
     """Spearman's rank correlation, -1 to 1, ties sharing their mean rank; NaN as for :func:`pearson`."""
+    from scipy.stats import rankdata
+
     x, y = _pairs(truth, predicted)
     return math.nan if _undefined(x, y) else pearson(rankdata(x), rankdata(y))
 
@@ -174,6 +173,9 @@ def ssim(truth: Any, predicted: Any, data_range: float = 1.0) -> float:
         raise InputError(f"Pictures of shape {tuple(truth.shape)} are no planes.", flag="wrong_dimensions")
     if min(truth.shape) < SSIM_WINDOW_PX:
         return math.nan
+    from scipy.ndimage import minimum_filter
+    from skimage.metrics import structural_similarity
+
     edge = SSIM_WINDOW_PX // 2
     total = windows = 0.0
     height = int(truth.shape[0])

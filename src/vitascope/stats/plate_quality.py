@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kruskal, mannwhitneyu
 
 from vitascope.core.errors import InputError
 from vitascope.core.well import PLATE_SHAPES, Well
@@ -176,6 +175,8 @@ def position_effects(wells: Sequence[Well | str], values: ArrayLike, shape: tupl
     outer, inner = numbers[edge], numbers[~edge]
     percent = p = math.nan
     if min(outer.size, inner.size) >= LEAST_TESTED:
+        from scipy.stats import mannwhitneyu  # importing it takes longer than all else of a small plate
+
         middle = float(np.median(inner))
         percent = 100 * (float(np.median(outer)) / middle - 1) if middle else math.nan
         p = float(mannwhitneyu(outer, inner, alternative="two-sided").pvalue) if np.ptp(numbers) > 0 else math.nan
@@ -187,6 +188,8 @@ def _kruskal(values: NDArray[np.float64], line: NDArray[Any]) -> float:
     groups = [group for group in groups if group.size >= 2]
     if len(groups) < LEAST_TESTED - 1 or np.ptp(np.concatenate(groups)) == 0:
         return math.nan
+    from scipy.stats import kruskal
+
     return float(kruskal(*groups).pvalue)
 
 

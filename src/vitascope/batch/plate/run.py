@@ -65,9 +65,12 @@ class PlateProgress(Progress):
     ----------
     name : str
         Image that ended last.
+    ended : tuple of ItemResult
+        Images that ended since the step before.
     """
 
     name: str = ""
+    ended: tuple[ItemResult, ...] = ()
 
 
 def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -> ProgressGenerator[PlateReport]:
@@ -114,7 +117,7 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
             run = _Run(job, journal)
             run.begin()
             yield from run.work_through(open_with)
-            yield PlateProgress(len(job.plate), len(job.plate), "Writing the tables")
+            yield PlateProgress(len(job.plate), len(job.plate), "Writing the tables", run.last, run.just_ended())
             write_plate_results(journal, job.plate, job.plate_map)
             return PlateReport(job.out, journal.counts(), run.computed)
     except BaseException:
@@ -139,6 +142,7 @@ class _Run:
         self.looks = 0
         self.not_before_s = 0.0
         self.last = ""
+        self._ended: list[ItemResult] = []
         self._mean_s: float | None = None
 
     # -- the journal ------------------------------------------------------------------------------------------------
@@ -231,7 +235,7 @@ class _Run:
             while self.waiting or self.suspects or self.flying or self._written_since():
                 workers.limit(self.params.threads or 1)
                 self._hand_out(workers)
-                yield PlateProgress(self._count(), len(job.plate), job.spec.verb, self.last)
+                yield PlateProgress(self._count(), len(job.plate), job.spec.verb, self.last, self.just_ended())
                 self._take_in(workers.wait(WAIT_S))
         finally:
             workers.stop()
@@ -239,6 +243,11 @@ class _Run:
     def _count(self) -> int:
         waiting = len(self.waiting) + len(self.suspects) + sum(len(chunk.items) for chunk in self.flying.values())
         return len(self.job.plate) - waiting
+
+    def just_ended(self) -> tuple[ItemResult, ...]:
+        """Return the images that ended since this was asked last."""
+        ended, self._ended = tuple(self._ended), []
+        return ended
 
     @property
     def _settled(self) -> bool:
@@ -298,6 +307,7 @@ class _Run:
         if found:
             self.keep(found)
             self.last = found[-1].name
+            self._ended += found
             mean = sum(done.seconds for done in found) / len(found)
             self._mean_s = mean if self._mean_s is None else 0.8 * self._mean_s + 0.2 * mean
         if isinstance(error, StoppedError):

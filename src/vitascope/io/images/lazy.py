@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,6 +67,8 @@ class FileArray(ABC):
         chunks : sequence of int
             Sides of what the file stores in one piece.
         """
+        import dask.array as da  # takes as long as reading a small image
+
         meta = np.empty((0,) * self.ndim, self.dtype)
         return da.from_array(self, chunks=block_shape(self.shape, chunks, self.dtype), lock=False, meta=meta)
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 
 from vitascope.core.aliases import old_keywords
@@ -309,4 +308,6 @@ def _stack(arrays: list[Any], new_axis: bool) -> Any:
         return arrays[0]
     if all(isinstance(array, np.ndarray) for array in arrays):
         return np.stack(arrays)
+    import dask.array as da
+
     return da.stack([da.asarray(array) for array in arrays])

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.core.axes import UNKNOWN, complete_axes
@@ -275,6 +274,8 @@ class PagedTiff(FileArray):
 
     def read(self, key: tuple[slice, ...]) -> NDArray[Any]:
         """Decode the strips or tiles that a part touches."""
+        import zarr
+
         within = key[self.lead :]
         indices = self.pages[key[: self.lead]]
         out = np.empty((*indices.shape, *(part.stop - part.start for part in within)), self.dtype)

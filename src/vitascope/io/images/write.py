@@ -12,9 +12,7 @@ from typing import Any, Literal
 import numcodecs
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from vitascope.io.atomic import atomic_folder, atomic_write
 from vitascope.io.images.lazy import iter_bands
@@ -162,6 +160,8 @@ def fill_ome_zarr(
     source : str
         Of labels, the path of the image they were found in, from here.
     """
+    import zarr
+
     labels = picture.dtype == "uint32" if labels is None else labels
     zarr_format: Literal[2, 3] = 2 if version == "0.4" else 3
     group = zarr.open_group(str(folder), mode="w", zarr_format=zarr_format)
@@ -174,6 +174,9 @@ def fill_ome_zarr(
 
 def _create(path: Path, shape: Sequence[int], picture: PictureFile, zarr_format: Literal[2, 3]) -> Any:
     """Make an array whose chunks carry checksums: crc32c, or in zarr version 2 that of zstd."""
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     layout: dict[str, Any] = {
         "dimension_names": list(picture.axes.lower()),
         "compressors": (ZstdCodec(level=0), Crc32cCodec()),
@@ -242,6 +245,8 @@ def write_level(finer: Path, coarser: Any, labels: bool) -> None:
     labels : bool
         Whether every second pixel is taken; else the mean of each two by two.
     """
+    import zarr
+
     array = zarr.open_array(str(finer), mode="r")
     *leading, height, width = array.shape
     rows, columns = (2 * side for side in coarser.chunks[-2:])

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.core.errors import IncompleteError, ReaderError, describe
@@ -194,6 +193,8 @@ class ZarrSource(FileArray):
     """
 
     def __init__(self, folder: Path, complete: bool = False, listed: Collection[str] = ()) -> None:
+        import zarr
+
         self.grid = read_grid(folder)
         check_declared(folder.name, self.grid.shape, "uint8")
         try:

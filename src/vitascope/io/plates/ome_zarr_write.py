@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import zarr
-
 from vitascope.core.errors import InputError, OutputError, ParameterError, VitascopeError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.well import Well
@@ -130,6 +128,8 @@ def _field_path(site: Site, taken: Sequence[str]) -> str:
 
 def _describe(folder: Path, plate: Plate, written: dict[Well, list[tuple[Site, str]]], version: Version) -> None:
     """Write the metadata of the plate, its rows and its wells."""
+    import zarr
+
     zarr_format: Literal[2, 3] = 2 if version == "0.4" else 3
     for path, attributes in plate_groups(plate, written, version):
         zarr.open_group(str(folder / path), mode="a", zarr_format=zarr_format).update_attributes(attributes)

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import zarr
-
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.core.well import Well, WellPosition
 from vitascope.io.atomic import atomic_folder, file_name, write_json
@@ -76,6 +74,8 @@ class PlatePictures:
     def _put_labels(self, folder: Path, labels: list[LabelsOutput], stem: str, sizes_um: Sizes) -> None:
         if not labels:
             return
+        import zarr
+
         titles = [file_name(output.title) for output in labels]
         group = {"ome": {"version": "0.5", "labels": titles}}
         zarr.open_group(str(folder / "labels"), mode="w", zarr_format=3, attributes=group)

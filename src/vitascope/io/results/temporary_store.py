@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import DTypeLike
 
 from vitascope.core.errors import OutputError, describe
@@ -50,6 +49,8 @@ class TemporaryStore:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="vitascope-"))
                 weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            import zarr
+
             chunks = (*(1 for _ in shape[:-2]), *(min(CHUNK_PX, n) for n in shape[-2:]))
             return zarr.create_array(str(self._folder / f"{name}.zarr"), shape=shape, dtype=dtype, chunks=chunks)
         except OSError as error:

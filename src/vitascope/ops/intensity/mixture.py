@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
@@ -347,6 +346,8 @@ def _fill(values: Floats, y_px: Floats, x_px: Floats) -> Floats:
     known = np.isfinite(values)
     points = np.stack(np.meshgrid(y_px, x_px, indexing="ij"), -1)
     count = min(NEIGHBOURS, int(known.sum()))
+    from scipy.spatial import cKDTree  # only ever needed where blocks are too poor, and slow to import
+
     distance, index = cKDTree(points[known]).query(points[~known], k=range(1, count + 1))
     weight = 1 / distance**2
     filled = values.copy()

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_minimum
 
 from vitascope.core.errors import ParameterError
 from vitascope.ops.intensity.histogram import Histogram
@@ -133,6 +132,8 @@ def minimum_threshold(histogram: Histogram, bins: int = HISTOGRAM_BINS) -> Globa
     if histogram.range.finite and not histogram.range.constant:
         counts, centres = histogram.coarse(bins)
         try:
+            from skimage.filters import threshold_minimum
+
             return GlobalThreshold(float(threshold_minimum(hist=(counts, centres))), "minimum")
         except RuntimeError:
             fallback = iterative_threshold(histogram)
