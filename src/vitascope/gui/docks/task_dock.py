@@ -25,7 +25,7 @@ from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.common.trust import as_far_as_known, check_before, in_full, scale_is_told
 from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
-from vitascope.gui.layers.display import attend, is_mask
+from vitascope.gui.layers.display import attend, is_mask, uncover
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot, is_result
 from vitascope.gui.run.export import FinishedRun
@@ -221,7 +221,8 @@ class TaskDock(Dock):
 
     def _show_readiness(self) -> None:
         problem = self.problem()
-        self.run_button.offer(self.input.image_name(), self.model.model.currentText())
+        card = self.model.card()
+        self.run_button.offer(self.input.image_name(), card.id if card is not None else "")
         self.run_button.setEnabled(not problem)
         self.status.setText("" if problem and self.input.note.text() == problem else problem)
         self.status.setVisible(bool(self.status.text()))
@@ -459,6 +460,7 @@ class TaskDock(Dock):
     def _show_run(self, run: FinishedRun) -> None:
         result = run.result
         active = self._viewer.layers.selection.active
+        uncover(self._viewer, self._began.layers)
         layers = add_result(self._viewer, result, _frame_of(run))
         self.layers_added(run, layers)
         labels = next((layer for layer in layers if isinstance(layer, Labels)), None)

@@ -24,6 +24,7 @@ from vitascope.gui.common.runner import Runner
 from vitascope.gui.common.trust import as_far_as_known, of_many, scale_is_told
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.display import uncover
 from vitascope.gui.layers.snapshot import Snapshot, is_result, snapshot_layers
 from vitascope.gui.run.export import FinishedRun, as_command
 from vitascope.gui.run.export_box import SAVE
@@ -237,6 +238,7 @@ class WellsDock(TaskDock):
             return
         for other in series.layers:
             other.visible = other is layer
+        uncover(self._viewer, (layer,))
         self._viewer.layers.selection.active = layer
         if not (getattr(series.params, "maps", False) and series.results[of].rows):
             return

@@ -52,6 +52,7 @@ NAMES = {
 }
 CHANNEL_FIRST = ("map", "probability")
 LEVELS = 256
+DARK = 0.1
 BRIGHTEST = 0.75
 """How far into a colour map a map goes: the pale end beyond it cannot be seen on a bright field."""
 
@@ -158,9 +159,30 @@ def clear_colormap(name: str, limits: tuple[float, float], steep: bool = False) 
         alpha = np.where(t < zero, (zero - t) / zero, (t - zero) / (1 - zero))
     elif np.allclose(rgb[0], 0, atol=0.05):
         brightest = rgb.max(1, keepdims=True)
-        rgb = np.divide(rgb, brightest, out=np.repeat(rgb[-1:], LEVELS, 0), where=brightest > 0.1)
+        first = int(np.argmax(brightest[:, 0] > DARK))  # darker ones have no hue to speak of
+        rgb[:first] = rgb[first]
+        rgb = rgb / rgb.max(1, keepdims=True)
     ending = "map, clear at 0" if steep else "clear at 0"
     return Colormap(np.column_stack([rgb, alpha]), name=f"{name}, {ending}")
+
+
+def uncover(viewer: Any, images: Sequence[Layer]) -> None:
+    """Show the image that a result belongs to, and hide other images above it, which the map would be taken to be of.
+
+    Light that is added, as of stains, covers nothing; but that of two images with dyes is not told apart.
+    """
+    here = [layer for layer in images if layer in viewer.layers]
+    if not here:
+        return
+    for layer in here:
+        layer.visible = True
+    top = max(viewer.layers.index(layer) for layer in here)
+    dyes = any(str(layer.blending) == "additive" for layer in here)
+    for number, layer in enumerate(viewer.layers):
+        if layer in here or not isinstance(layer, Image) or PROVENANCE in layer.metadata:
+            continue
+        if dyes if str(layer.blending) == "additive" else number > top:
+            layer.visible = False
 
 
 # -- what can be said only of layers that are in a viewer ------------------------------------------------------------

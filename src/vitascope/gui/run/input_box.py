@@ -9,7 +9,7 @@ from typing import Any
 
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from vitascope.core.axes import possible_axes
 from vitascope.core.channels import label_free_channel
@@ -71,7 +71,7 @@ class InputBox(QWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__(parent)
         self._spec, self._each, self._follows = spec, each, follows
-        self.pin = QToolButton()
+        self.pin = QPushButton("Pin")
         self.layer_boxes = {role.name: LayerBox(role) for role in spec.roles}
         self.main = self.layer_boxes[spec.roles[0].name]
         self._viewer = ActiveImage(self.main, "channel" in spec.params.model_fields)
@@ -98,7 +98,6 @@ class InputBox(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.form = make_form()
-        self.pin.setText("Pin")
         self.pin.setCheckable(True)
         self.pin.setToolTip("Keep this image, also when another layer is made active.")
         self.pin.setVisible(self._follows)

@@ -78,7 +78,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         self.number.setText(
             f'<span style="font-size:22pt; font-weight:600">{head.number}</span>'
             f'<span style="font-size:12pt"> {head.unit}</span>'
-            + (f'<span style="font-size:10pt"> · {_escape(self._whose)}</span>' if self._whose else "")
+            + (f'<br><span style="font-size:10pt">{_escape(self._whose)}</span>' if self._whose else "")
         )
         self.set_live(True)
         self.detail.setText(head.detail)
