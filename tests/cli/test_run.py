@@ -537,7 +537,7 @@ def test_a_pipe_gets_clean_text(field, tmp_path):
     assert b"\r" not in out.replace(b"\r\n", b"\n")
     lines = out.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith(b"WARN ")
+    assert lines[0].startswith(b"OK ")
     assert lines[1] == b"Results: out"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-COMMAND_WORDS = re.compile(r"--[a-z]|on the command line|\bvitascope [a-z]+ |\b[a-z_]+= in Python")
+COMMAND_WORDS = re.compile(
+    r"--[a-z]|on the command line|\bvitascope (?:run|plate|train|evaluate|models|demo) |\b[a-z_]+= in Python"
+)
 """What only someone at a command line can follow."""
 
 
