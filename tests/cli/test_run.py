@@ -547,7 +547,7 @@ def test_a_pipe_gets_clean_text(field, tmp_path):
     assert len(err.splitlines()) == 1  # the log's
     lines = out.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith(b"WARN ")
+    assert lines[0].startswith(b"OK ")
     assert lines[1] == b"Results: out"
 
 

@@ -235,6 +235,9 @@ class ModelCard(CardPart):
     data_is_simulated: bool = Field(
         False, description="Whether no real image was trained on: how the model does on real ones is not known."
     )
+    trained_on: tuple[str, ...] = Field(
+        (), description="Fingerprints of the raw planes that were trained or validated on, to know them again."
+    )
     split: str
     metrics: tuple[Metric, ...] = ()
     limitations: str = Field(description="In words, when not to trust the model.")

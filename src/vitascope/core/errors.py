@@ -16,7 +16,9 @@ _IN_WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "it holds something that is not known here"),
     (BaseException, "what it holds is not what such a file holds"),
 )
-COMMAND_WORDS = re.compile(r"--[a-z]|on the command line|\bvitascope [a-z]+ |\b[a-z_]+= in Python")
+COMMAND_WORDS = re.compile(
+    r"--[a-z]|on the command line|\bvitascope (?:run|plate|train|evaluate|models|demo) |\b[a-z_]+= in Python"
+)
 """What only someone at a command line can follow."""
 
 

@@ -75,9 +75,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "nan_masked": warning("Up to 10 % of the pixels are not finite; they were treated as background."),
     "constant": warning("The image has one single value: nothing can be seen in it."),
-    "saturated": warning(
-        "More than 1 % of the pixels sit at the end of the scale: what lies beyond is missing in the numbers."
-    ),
+    "saturated": warning("More than 1 % of the pixels sit at the end of the scale."),
     "saturated_clipped": note(
         "More than 1 % of the pixels sit at the end of the scale, where the model cuts off anyway: no number changes."
     ),
@@ -97,6 +95,7 @@ FLAGS: dict[str, Flag] = {
     "several_wells": warning("There is more than one well in the image: the largest was taken."),
     "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
     "focus_outlier": warning("The image is far blurrier than the others of its plate."),
     "contrast_outlier": warning(
         "Contrast lies far below that of the other images of the plate: the well may be empty."

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.card import Domain
+from vitascope.core.card import Domain, ModelCard
 from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.formatting import number_text
 from vitascope.core.result import Trust
 from vitascope.ops.geometry.resample import Reader
+from vitascope.ops.intensity.fingerprint import fingerprints
 from vitascope.ops.intensity.quality import crop_statistics
 
 MAX_CROPS = 64
 SIGNIFICANT = 4
+FAR, FAR_OF_ONE, MANY_CROPS = 0.5, 0.9, 4
+"""So far from the middle of the training crops a picture's skewness is worth a comparison with its negative."""
 
 WORDS = {
     "mean": "brightness",
@@ -144,15 +148,17 @@ def assess_domain(
     reasons: list[str] = []
     flags: list[str] = []
     level = "fits"
-    for name, (low, _, high) in domain.statistics.items():
+    for name, (low, middle, high) in domain.statistics.items():
         known = _finite(statistics, name) if name in WORDS else []
         if not known:
             continue
         value = float(np.median(known))
-        if not low <= value <= high:
+        swapped = name == "skewness" and looks_inverted(value, (low, middle, high), len(known))
+        if not low <= value <= high or swapped:
             level = "unsure"
             told = (number_text(one) for one in (value, low, high))
             reasons.append("The {} is {}; training images lie between {} and {}.".format(WORDS[name], *told))
+            flags += ["inverted_contrast"] if swapped else []
             flags.extend(_named_flag(name, value, low, high))
     if domain.distance_99 is not None and features.size:
         if features.shape[1] != len(domain.feature_mean):
@@ -177,9 +183,38 @@ def _named_flag(name: str, value: float, low: float, high: float) -> tuple[str, 
         return ("low_contrast",)
     if name == "focus" and value < low:
         return ("out_of_focus",)
-    if name == "skewness" and low <= -value <= high:
-        return ("inverted_contrast",)  # it would fit, were bright dark and dark bright
     return ()
+
+
+def looks_inverted(value: float, known: tuple[float, float, float], crops: int) -> bool:
+    """Tell whether a picture would look much more like the training images were bright dark and dark bright.
+
+    Ranges of training images may hold both signs of the skewness. What tells is how far a picture lies from their
+    middle, in units of the way to the 1 or 99 % quantile on its side, against the picture turned over.
+
+    Parameters
+    ----------
+    value : float
+        Skewness of the picture, the median over its crops.
+    known : tuple of float
+        1, 50 and 99 % quantile over training crops.
+    crops : int, >= 1
+        That the median is over: of many it scatters far less than single crops do.
+    """
+    own, turned = (_steps_away(one, known) for one in (value, -value))
+    least = FAR if crops >= MANY_CROPS else FAR_OF_ONE
+    return own > least and (turned <= own / 2 or own > 1 >= turned)
+
+
+def _steps_away(value: float, known: tuple[float, float, float]) -> float:
+    low, middle, high = known
+    side = high - middle if value > middle else middle - low
+    return abs(value - middle) / side if side > 0 else math.inf
+
+
+def seen_in_training(card: ModelCard, planes: Iterable[Any]) -> tuple[str, ...]:
+    """Flag planes, as their files hold them, that the model was trained on; they are read only where its card tells."""
+    return ("trained_on_this",) if card.trained_on and set(fingerprints(planes)) & set(card.trained_on) else ()
 
 
 def worst_trust(first: Trust, second: Trust) -> Trust:

@@ -13,7 +13,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
-from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
+from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
@@ -109,7 +109,7 @@ class AtpRun:
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags), trust)
+        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)

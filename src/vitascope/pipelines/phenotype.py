@@ -15,7 +15,7 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
-from vitascope.engine.domain import worst_trust
+from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
@@ -149,7 +149,7 @@ class PhenotypeRun:
         """Classify one picture."""
         of = f" ({number + 1} of {len(self.grid.pictures)})" if len(self.grid.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.card.input, self.scale)
-        self.flags += prepared.flags
+        self.flags += [*prepared.flags, *seen_in_training(self.card, picture.planes)]
         planes = self._planes(picture)
         row: dict[str, Any] = self.grid.where(picture)
         if "constant" in prepared.flags:

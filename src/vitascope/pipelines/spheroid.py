@@ -16,7 +16,7 @@ from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
-from vitascope.engine.domain import assess_domain, worst_trust
+from vitascope.engine.domain import assess_domain, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import rescale_factor
@@ -130,6 +130,7 @@ class SpheroidRun:
         prepared = yield from prepare_volume(stacks, self.model.card.input, self.scale, scratch)
         seen = any(m.gain > 0 for m in prepared.maps)
         self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
+        self.flags += seen_in_training(self.model.card, (stack[len(stack) // 2] for stack in stacks))
         if seen:
             answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)

@@ -12,7 +12,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
-from vitascope.engine.domain import worst_trust
+from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, resolve_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
@@ -119,7 +119,7 @@ class StainRun:
         """Predict one picture, then find and measure its objects."""
         of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
-        self.flags += prepared.flags
+        self.flags += [*prepared.flags, *seen_in_training(self.model.card, picture.planes)]
         planes = [
             plane_of(self.prediction, self.grid.index(picture, k, self.axes))
             for k in range(len(self.model.card.targets))

@@ -14,7 +14,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
-from vitascope.engine.domain import assess_domain, image_statistics, worst_trust
+from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
@@ -162,7 +162,7 @@ class ViabilityRun:
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags), trust)
+        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
         if self.map is not None:
             shares = yield from self._explained(x, value)
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))

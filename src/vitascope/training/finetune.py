@@ -22,9 +22,11 @@ import yaml
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError, TrainingError
+from vitascope.core.formatting import name_some
 from vitascope.core.paths import BUNDLED_MODELS, RECIPE, training_folder
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import EpochProgress
+from vitascope.engine.domain import seen_in_training
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import find_model
 from vitascope.io.models.yaml import read_yaml
@@ -43,12 +45,13 @@ from vitascope.recipes.finetune import (
 from vitascope.recipes.recipe import Recipe, parse_recipe
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.training_data import Truth
-from vitascope.training.data.image_pairs import PAINTED, check, common_pixel_size, number_anew, write_pairs
+from vitascope.training.data.image_pairs import PAINTED, check, common_pixel_size, number_anew, raw_planes, write_pairs
 from vitascope.training.data.labelled_images import plan_split
 from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_groups import PlannedSplit
 from vitascope.training.data.split_pairs import split_by_group, split_pairs
 
+SAW = "The start '{start}' was trained on {names}: its own figure on what it has seen is optimistic."
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
 QUICK_RATE, QUICK_BN_STATS = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
@@ -118,6 +121,7 @@ def set_up_pairs(
         refused = [p.text for p in check(pair, card.input, truth).problems if p.level == "refused"]
         if refused:
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
+    saw = [pair.name for pair in pairs if seen_in_training(card, raw_planes(pair, card.input))]
     pixel_size = None if pairs[0].values else common_pixel_size(pairs)
     tree = _tree(card, name, params, "" if scratch else card.id)
     if pixel_size:
@@ -129,6 +133,8 @@ def set_up_pairs(
     description, warnings = split_pairs(tree, card, pairs, params)
     if class_ids:
         warnings = [words_of_ids([*class_ids.values()], [*class_ids]), *warnings]
+    if saw and not scratch:
+        warnings = [SAW.format(start=card.id, names=name_some(saw)), *warnings]
     folder = training_folder(name)
     try:
         entries, hashes = yield from write_pairs(pairs, card.input, truth, folder)

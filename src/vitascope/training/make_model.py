@@ -95,6 +95,7 @@ def make_model(
     check_channels(recipe.network, recipe.input, recipe.targets)
     chosen, precision = choose_device(recipe, device)
     network, parent = _start_network(recipe, start_from)
+    begun_from = find_model(start_from)[0] if start_from else None
     fresh = copy.deepcopy(network)  # the parent may be deleted meanwhile
     trainee = yield from prepare(recipe, recipe_folder, network)
     begun = _fitted(trainee, network) if parent else None
@@ -125,7 +126,7 @@ def make_model(
     if begun is not None:
         _fitted(final.trainee, final.trained.network)
     _check_new(recipe, out)
-    started = Started(parent, start_metrics, bool(parent) and not find_model(parent.split()[0])[0].data_is_simulated)
+    started = Started(parent, start_metrics, begun_from)
     path = yield from _write_model(recipe, trainee, trained, final, started, precision, out)
     run.note(trained.stopped, trained.history, sha256_of_bytes(path.read_bytes()))
     shutil.rmtree(checkpoints)
@@ -154,7 +155,16 @@ class Started:
 
     parent: str
     metrics: list[dict[str, Any]]
-    saw_real: bool
+    card: ModelCard | None
+
+    @property
+    def saw_real(self) -> bool:
+        """Whether the start has seen real images."""
+        return self.card is not None and not self.card.data_is_simulated
+
+    def saw(self, fingerprints: Sequence[str]) -> bool:
+        """Tell whether the start was trained on some of these planes."""
+        return self.card is not None and bool(set(self.card.trained_on) & set(fingerprints))
 
 
 def _validated(trained: Trained) -> dict[str, float]:
@@ -338,6 +348,7 @@ def _write_model(
             for d in recipe.data
         ),
         data_is_simulated=is_simulated(recipe) and not started.saw_real,
+        trained_on=tuple(dict.fromkeys([*trainee.fingerprints, *last.fingerprints])),
         split=_words_of_split(recipe, trainee, final),
         metrics=tuple(metrics) or twin_metrics(recipe, out),
         limitations=recipe.limitations,
@@ -364,6 +375,7 @@ def _write_model(
             "start": dict(trained.start),
             "validated": _validated(trained),
             "start_metrics": started.metrics,
+            "start_saw": started.saw(trainee.fingerprints),
             "notes": [*trained.notes, *trainee.notes, *_words_of_data(recipe)],
             "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},
             "forced_leak": recipe.split.force_leak,

@@ -33,6 +33,8 @@ class TrainingTask(TrainingJob):
         How much of what there is.
     notes : tuple of str
         What the card is to warn of.
+    fingerprints : tuple of str
+        Of the raw planes that are trained or validated on.
     hashes : dict
         Files and their sha256 of the data sets whose recipe lists none.
     """
@@ -42,6 +44,7 @@ class TrainingTask(TrainingJob):
         self.targets: tuple[Target, ...] = recipe.targets
         self.counts: dict[str, int] = {}
         self.notes: tuple[str, ...] = ()
+        self.fingerprints: tuple[str, ...] = ()
         self.hashes: dict[str, dict[str, str]] = {}
 
     @abstractmethod

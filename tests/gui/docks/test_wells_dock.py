@@ -149,7 +149,7 @@ def test_a_stack_leads_to_its_planes_and_back(viewer, dock):
     viewer.add_image(stack, name="wells")
     dock.run()
     assert [len(row["flags"]) > 0 for row in dock.wells.rows] == [True] * 4  # no pixel size
-    assert [row["status"] for row in dock.wells.rows] == ["OK", "OK", "REJECTED", "OK"]
+    assert [row["status"] for row in dock.wells.rows] == ["WARN", "OK", "REJECTED", "OK"]
     assert dock.wells.rows[2]["flags"] == "pixel_size_unknown;constant"
     assert "constant" not in dock.wells.rows[0]["flags"]
     dock.wells.table.selectRow(3)

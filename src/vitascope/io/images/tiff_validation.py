@@ -101,8 +101,8 @@ def count_spare_bytes(path: Path) -> int:
         file.seek(8)
         if int(np.frombuffer(file.read(4).ljust(4, b"\0"), f"{form.order}u4")[0]) == _MICRO_MANAGER:
             return 0
-        end, waiting = 0, [first]
         seen: set[int] = set()
+        end, waiting = 0, [first]
         while waiting:
             position = waiting.pop()
             if not position or position in seen or position >= size or len(seen) >= MAX_PAGES:

@@ -47,6 +47,12 @@ def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
     return [np.asarray(plane) for plane in pictures[0].planes]
 
 
+def raw_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
+    """Return the planes (Y, X) that a fingerprint is taken of: those the network sees, the middle one of a volume."""
+    planes = network_planes(pair, spec)
+    return [plane[len(plane) // 2] for plane in planes] if spec.spatial_dims == 3 else planes
+
+
 def check(pair: TrainingPair, spec: InputSpec, truth: Truth = Truth.PICTURES) -> CheckedPair:
     """Say what is wrong with a pair; nothing is raised for what can be said.
 

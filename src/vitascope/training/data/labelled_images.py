@@ -21,6 +21,7 @@ from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
+from vitascope.ops.intensity.fingerprint import fingerprints
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
@@ -128,8 +129,14 @@ def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[st
         raise InputError(
             f"{labelled.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane."
         )
-    planes = [np.asarray(p) for p in pictures[0].planes]
-    planes = _framed(planes, recipe)
+    raw = [np.asarray(p) for p in pictures[0].planes]
+    found = _samples_of(_framed(raw, recipe), recipe, labelled, names, folder)
+    return [replace(sample, fingerprints=fingerprints(raw)) for sample in found]
+
+
+def _samples_of(
+    planes: list[NDArray[Any]], recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path
+) -> list[Sample]:
     if not labelled.source.regions:
         return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(labelled, names), labelled)]
     regions = np.asarray(read_image(folder / labelled.source.regions).plane())

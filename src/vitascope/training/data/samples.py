@@ -27,12 +27,15 @@ class Sample:
         0 where a pixel does not count.
     numbers : array, shape (K,), float32
     labelled : LabelledImage
+    fingerprints : tuple of str
+        Of the raw planes of its file.
     """
 
     planes: list[NDArray[Any]]
     weight: NDArray[np.float32]
     numbers: NDArray[np.float32]
     labelled: LabelledImage
+    fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ class LabelledCorpus:
     input: InputSpec
     description: str
     hashes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of the raw planes that are trained or validated on."""
+        kept = (sample for part in PARTS[:2] for sample in self.samples[part])
+        return tuple(dict.fromkeys(f for sample in kept for f in sample.fingerprints))
 
     @property
     def counts(self) -> dict[str, int]:

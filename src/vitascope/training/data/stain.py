@@ -20,6 +20,7 @@ from vitascope.engine.select_planes import select_pictures
 from vitascope.io.images.read import read_image
 from vitascope.ops.geometry.duplicates import join_duplicates
 from vitascope.ops.geometry.pair_check import check_pair, refuse
+from vitascope.ops.intensity.fingerprint import fingerprints
 from vitascope.ops.intensity.histogram import histogram
 from vitascope.ops.intensity.target_preparation import prepare_target
 from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells, lay_out
@@ -48,6 +49,7 @@ class Corpus:
     description: str
     test_cells: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class _Loaded:
     source: ImagePair
     name: str
     warnings: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
 
 
 def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus]:
@@ -90,7 +93,11 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
                     f"The stain '{target.name}' is constant in the {part} part: no figure can be had from it.",
                     "Keep another part apart.",
                 )
-    return replace(corpus, warnings=tuple(w for one in loaded for w in one.warnings))
+    kept = {id(pair.image) for pair in (*corpus.train, *corpus.validation)}
+    seen = [f for one in loaded for f in one.fingerprints if id(one.image) in kept or one.source.montage is not None]
+    return replace(
+        corpus, warnings=tuple(w for one in loaded for w in one.warnings), fingerprints=tuple(dict.fromkeys(seen))
+    )
 
 
 def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> ProgressGenerator[_Loaded]:
@@ -131,6 +138,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         source=pair,
         name=f"{data.name}/{pair.image}",
         warnings=warnings,
+        fingerprints=fingerprints(pictures[0].planes),
     )
 
 

@@ -34,6 +34,8 @@ class LabelledVolume:
         Patient or source: what must not stand on both sides of a split.
     kind : str
         Such as ``simulated`` or ``composed``.
+    fingerprints : tuple of str
+        Of the middle planes of its file; none for what is in no file.
     """
 
     image: NDArray[np.float32]
@@ -41,6 +43,7 @@ class LabelledVolume:
     density: NDArray[np.float32] | None
     group: str
     kind: str
+    fingerprints: tuple[str, ...] = ()
 
 
 class VolumeSampler:
@@ -131,4 +134,5 @@ def _padded(volume: LabelledVolume, crop: tuple[int, int, int]) -> LabelledVolum
         None if volume.density is None else np.pad(volume.density, missing),
         volume.group,
         volume.kind,
+        volume.fingerprints,
     )

@@ -104,6 +104,7 @@ class ImageJob(_Job):
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.description, network)
         self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
+        self.fingerprints = corpus.fingerprints
         check_classes(corpus.pairs["train"], self._names)
         pairs = balanced(corpus.pairs["train"])
         self._sampler, self._plain = (

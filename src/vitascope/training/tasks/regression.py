@@ -52,6 +52,7 @@ class AmountJob(TrainingTask):
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module, bin_width: float) -> None:
         super().__init__(recipe, network, corpus.input, corpus.description)
         self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
+        self.fingerprints = corpus.fingerprints
         self._seen: Preview | None = None
         check_values(corpus.pairs["train"], recipe.targets[0])
         training = recipe.training

@@ -52,6 +52,7 @@ class SpheroidJob(TrainingTask):
         self.counts = {f"{part} volumes": len(found) for part, found in volumes.items()}
         self._seen: Preview | None = None
         self.volumes, self._gamma = volumes, recipe.volumes.gamma
+        self.fingerprints = tuple(f for part in ("train", "validation") for v in volumes[part] for f in v.fingerprints)
         self._shares = {name: recipe.loss.get(name, 0.0) for name in LOSSES}
         self._crop = (recipe.volumes.crop_planes, recipe.crop_px, recipe.crop_px)
         self._sampler = VolumeSampler(volumes["train"], self._crop, recipe.augment, recipe.training.seed)
