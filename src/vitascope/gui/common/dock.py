@@ -71,7 +71,8 @@ class Dock(QWidget):  # type: ignore[misc]
                 continue
             if other._open and frame.isVisibleTo(window) and window.dockWidgetArea(frame) == area:
                 window.tabifyDockWidget(frame, mine)
-                mine.raise_()
+                # the bar of tabs knows of it only when it is laid out
+                QTimer.singleShot(0, lambda: mine.raise_() if isalive(mine) else None)
                 return
 
     def close_down(self) -> None:
