@@ -137,8 +137,11 @@ def read_description(path: Path) -> Acquisition:
         text = path.read_bytes().decode("utf-8-sig", "replace")
     except OSError as error:
         raise unreadable(path, error) from error
-    lines = csv.reader(io.StringIO(text), skipinitialspace=True)
-    values = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in lines if row}
+    lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        values = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in lines if row}
+    except csv.Error as error:
+        raise ReaderError(f"'{path.name}' is broken, or no description of a plate.", _HINT) from error
     shape = (_number(values, "YWells"), _number(values, "XWells"))
     if "HTSInfoFile" not in values or shape not in PLATE_SHAPES.values():
         raise ReaderError(f"'{path.name}' describes no plate of 6 to 1536 wells.", _HINT)

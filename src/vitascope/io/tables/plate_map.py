@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,8 @@ def read_plate_map(
         ways (``1,000``).
     """
     path = Path(path)
-    found = _condition_rows(path) if path.is_dir() else read_rows(path, columns or {})
+    # Path.is_dir raises what a share answers; then the table's reader says it.
+    found = _condition_rows(path) if os.path.isdir(path) else read_rows(path, columns or {})  # noqa: PTH112
     rows = found.rows
     if plate is not None:
         rows = [{**row, "plate": row.get("plate") or plate} for row in rows]
