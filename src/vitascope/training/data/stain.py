@@ -94,9 +94,11 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
                     "Keep another part apart.",
                 )
     kept = {id(pair.image) for pair in (*corpus.train, *corpus.validation)}
-    seen = [f for one in loaded for f in one.fingerprints if id(one.image) in kept or one.source.montage is not None]
+    trained_on = [
+        f for one in loaded for f in one.fingerprints if id(one.image) in kept or one.source.montage is not None
+    ]
     return replace(
-        corpus, warnings=tuple(w for one in loaded for w in one.warnings), fingerprints=tuple(dict.fromkeys(seen))
+        corpus, warnings=tuple(w for one in loaded for w in one.warnings), fingerprints=tuple(dict.fromkeys(trained_on))
     )
 
 
