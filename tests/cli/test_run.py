@@ -290,7 +290,7 @@ def test_a_result_folder_reads_back_as_it_was(field):
 def test_one_bad_file_among_good_ones_fails_alone(tmp_path):
     (tmp_path / "many").mkdir()
     for i in range(6):
-        tifffile.imwrite(tmp_path / "many" / f"f{i}.tif", (1000 * blobs(seed=i)).astype(np.uint16))
+        tifffile.imwrite(tmp_path / "many" / f"f{i}.tif", (200 + 1000 * blobs(seed=i)).astype(np.uint16))
     (tmp_path / "many" / "f3.tif").write_bytes(b"this is no picture")
     whole = (tmp_path / "many" / "f4.tif").read_bytes()
     (tmp_path / "many" / "f4.tif").write_bytes(whole[: len(whole) // 2])
