@@ -121,6 +121,7 @@ def figure_text(metric: Metric) -> str:
 
     Examples
     --------
+    >>> from vitascope.core.card import Metric
     >>> figure_text(Metric(name="MAE", value=13199.6, unit="RLU", on="test wells", n=6))
     'MAE: 13,199.6 RLU, test wells, n = 6'
     """
