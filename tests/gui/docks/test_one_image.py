@@ -11,6 +11,7 @@ from vitascope.gui.docks import task_dock
 from vitascope.gui.docks.atp_dock import AtpDock
 from vitascope.gui.docks.phenotype_dock import PhenotypeDock
 from vitascope.gui.layers.add import image_layers
+from vitascope.gui.layers.display import uncover
 from vitascope.simulate.wells import make_well
 
 SHAPE = (30, 40)
@@ -214,6 +215,8 @@ def test_where_channels_of_two_wells_are_visible_phenotype_asks_for_the_well(vie
         viewer.layers.selection.active = viewer.layers[3]
         assert dock.input.image_name() == "B01"
         assert dock.run_button.toolTip().startswith("Classify · B01\n")
+        uncover(viewer, dock.input.layers())
+        assert [layer.name for layer in viewer.layers if layer.visible] == ["B01 GFP", "B01 DNA"]
     finally:
         dock.close_down()
         settle()

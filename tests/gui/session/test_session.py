@@ -84,6 +84,19 @@ def test_the_last_results_come_back_with_image_and_what_was_painted(viewer, make
     assert box.button.isHidden()
 
 
+def test_of_several_images_the_last_one_is_seen_again(viewer, make_dock, monkeypatch, qtbot):
+    dock = make_dock()
+    for name in ("A05", "A06"):
+        viewer.add_image(picture(), name=name)
+        dock.run_button.click()
+    after = restart(monkeypatch)
+    box = ReopenBox(after, at_once)
+    qtbot.addWidget(box)
+    box.button.click()
+    assert len(after.layers) == 6
+    assert sorted(layer.name for layer in after.layers if layer.visible) == ["A06", "predicted DNA · A06"]
+
+
 def test_a_second_run_on_the_same_image_takes_the_place_of_the_first(viewer, make_dock):
     viewer.add_image(picture(), name="A05")
     dock = make_dock()

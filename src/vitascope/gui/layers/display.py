@@ -33,8 +33,8 @@ MAP_OPACITY = 0.7
 MASK_OPACITY = 0.6
 OUTLINE_PX = 1
 OUTLINE_OPACITY = 0.9
-OUTLINE_COLOUR = (0.34, 0.71, 0.91, 1.0)
-"""Sky blue of Okabe and Ito, one for all objects: many colours would be taken for amounts."""
+OUTLINE_COLOUR = (0.90, 0.62, 0.0, 1.0)
+"""Orange of Okabe and Ito, seen on blue, grey and white; one for all objects: many would be taken for amounts."""
 
 MASK_COLOURS = {"live": (0.20, 0.30, 1.0, 1.0), "dead": (1.0, 0.35, 0.70, 1.0)}
 """Blue and pink differ from each other and from green, blue, orange and grey dyes, also for eyes that miss green."""

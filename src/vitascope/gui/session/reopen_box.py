@@ -82,25 +82,34 @@ class ReopenBox(QWidget):  # type: ignore[misc]
 
 
 def read_session(folder: Path) -> tuple[list[LayerData], list[Painted], list[str]]:
-    """Read what a session kept: images first, then results, then what was painted; and what is no longer there."""
+    """Read what a session kept: images, results, what was painted, and what is no longer there.
+
+    The image that was run last is visible with its results; others wait unseen.
+    """
     from vitascope.io.images.read import read_image  # readers are loaded with the first file, not with napari
 
     images: dict[tuple[str, ...], list[LayerData]] = {}
     results: list[LayerData] = []
     problems: list[str] = []
-    for run in read_runs(folder):
-        sources = tuple(run["sources"])
+    runs = read_runs(folder)
+    for run in runs:
+        sources, last = tuple(run["sources"]), run["image"] == runs[-1]["image"]
         try:
             if sources and sources not in images:
-                images[sources] = image_layers(read_image(list(sources)))
+                images[sources] = [_seen_if(last, one) for one in image_layers(read_image(list(sources)))]
         except VitascopeError as error:
             problems.append(f"The image '{run['image']}' is not shown: {error.message}")
         try:
             made = results_layers(folder / f"run-{run['number']}")
-            results += [on_image(one, images.get(sources, [])) for one in made]
+            results += [_seen_if(last, on_image(one, images.get(sources, []))) for one in made]
         except VitascopeError as error:
             problems.append(f"The results of '{run['image']}' are not shown: {error.message}")
     return [*(layer for made in images.values() for layer in made), *results], read_painted(folder), problems
+
+
+def _seen_if(wanted: bool, layer: LayerData) -> LayerData:
+    data, options, kind = layer
+    return data, {**options, "visible": wanted and options.get("visible", True)}, kind
 
 
 def on_image(result: LayerData, image: Sequence[LayerData]) -> LayerData:
