@@ -201,7 +201,7 @@ def test_an_error_nobody_foresaw_is_logged_with_lines_and_without_folders(images
     assert "field1 failed: KeyError at item.py:" in caplog.text
     assert " > test_run_images.py:" in caplog.text
     assert str(Path(__file__).parent) not in caplog.text
-    assert "KeyError: 'width'" in table(tmp_path / "out").loc["field1", "message"]
+    assert "('width') (KeyError)" in table(tmp_path / "out").loc["field1", "message"]
 
 
 def test_a_trail_names_files_and_lines_from_outside_in():

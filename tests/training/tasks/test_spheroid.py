@@ -180,7 +180,7 @@ def test_rows_of_a_volume_are_cut_out_and_the_band_between_is_left_out(tmp_path)
     )
     assert "trained on and kept apart" in job.notes[0]
     narrow = by_rows(train_rows=[[0, 40]], test_rows=[[54, 64]])
-    assert "only 14 rows lie between" in run_to_end(prepare(narrow, tmp_path, UNet3d(width=1))).words
+    assert "only 14 rows lie between" in run_to_end(prepare(narrow, tmp_path, UNet3d(width=1))).description
 
 
 @pytest.mark.fault("F01")

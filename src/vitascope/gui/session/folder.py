@@ -116,8 +116,15 @@ def _keep_image(run: FinishedRun, folder: Path) -> list[str]:
     ):
         return []
     path = folder / f"{file_name(image.name)}.ome.tif"
+    pixel_size_um, z_step_um = _sizes(run)
     picture = PictureFile(
-        image.array, image.axes, str(image.array.dtype), image.name, image.channel_names, *_sizes(run)
+        array=image.array,
+        axes=image.axes,
+        dtype=str(image.array.dtype),
+        name=image.name,
+        channel_names=image.channel_names,
+        pixel_size_um=pixel_size_um,
+        z_step_um=z_step_um,
     )
     write_ome_tiff(path, picture)
     return [str(path)]

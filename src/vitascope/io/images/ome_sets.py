@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import tifffile
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.core.errors import IncompleteError, ReaderError, VitascopeError
@@ -166,6 +165,8 @@ class SplitTiff(FileArray):
                 "Export the image again as OME-TIFF.",
             )
         with page.aszarr() as store:
+            import zarr  # loads slowly, and is wanted here only
+
             plane: NDArray[Any] = np.asarray(zarr.open_array(store, mode="r")[within])
             return plane
 

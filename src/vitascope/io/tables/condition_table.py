@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import zarr
 from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, ReaderError
@@ -95,6 +94,8 @@ def write_conditions(table: pd.DataFrame, plate: Path, name: str = NAME) -> Path
     OutputError
         If it cannot be written.
     """
+    import zarr
+
     about = attributes(plate)
     layout = about.get("ome", about).get("plate")
     if not isinstance(layout, Mapping):
@@ -161,6 +162,8 @@ def _values(values: Any) -> list[Any]:
 
 def _read_anndata(folder: Path) -> pd.DataFrame:
     """Read texts from ``obs`` and numbers from ``X``, as AnnData keeps them."""
+    import zarr
+
     group = zarr.open_group(folder, mode="r")
     columns: dict[str, list[Any]] = {}
     for name in attributes(folder / "obs").get("column-order", []):

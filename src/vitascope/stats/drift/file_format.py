@@ -118,10 +118,10 @@ def unpack_reference(data: bytes, name: str = "The file") -> Reference:
         raise ReaderError(f"{name} is no sound reference: {wrong}.", _ASK)
     thresholds = tuple(Thresholds(t.window, t.ert, tuple(t.values), t.spread) for t in saved.thresholds)
     return Reference(
-        saved.name,
-        saved.model,
-        saved.model_sha256,
-        tuple(saved.channels),
+        name=saved.name,
+        model=saved.model,
+        model_sha256=saved.model_sha256,
+        channels=tuple(saved.channels),
         **tensors,
         widths=tuple(saved.widths),
         thresholds=thresholds,

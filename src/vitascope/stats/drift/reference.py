@@ -230,7 +230,15 @@ def fit_reference(
         scaled = _scaled(parts.kept, centre, scale)
     points = (scaled @ axes.astype(np.float64)).clip(-MAX_SCORE, MAX_SCORE).astype(np.float16)
     plain = Reference(
-        name, model, model_sha256, _one_set(channels), centre, scale, axes, points, choose_widths(points.astype(float))
+        name=name,
+        model=model,
+        model_sha256=model_sha256,
+        channels=_one_set(channels),
+        centre=centre,
+        scale=scale,
+        axes=axes,
+        points=points,
+        widths=choose_widths(points.astype(float)),
     )
     return plain.with_thresholds(window, erts)
 

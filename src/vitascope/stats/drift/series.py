@@ -184,14 +184,14 @@ def false_alarms(
     half = float(student.ppf(0.975, splits - 1)) * error
     length = len(table) - kept
     return FalseAlarms(
-        ert,
-        window,
-        each * splits,
-        length,
-        mean,
-        max(0.0, mean - half),
-        mean + half,
-        nominal_alarms(length, window, ert),
+        ert=ert,
+        window=window,
+        orders=each * splits,
+        length=length,
+        alarms=mean,
+        low=max(0.0, mean - half),
+        high=mean + half,
+        nominal=nominal_alarms(length, window, ert),
     )
 
 

@@ -356,12 +356,12 @@ def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolum
         classes = np.where(classes == DEAD, BACKGROUND, classes).astype(np.uint8)
     kept = _middle(classes.shape, recipe.volumes.keep_px if stack.kind == "simulated" else None)
     return LabelledVolume(
-        np.ascontiguousarray(image[(slice(None), *kept)]),
-        np.ascontiguousarray(classes[kept]),
-        None if density is None else np.ascontiguousarray(density[kept]),
-        stack.group,
-        stack.kind,
-        fingerprints(c[len(c) // 2] for c in stack.channels) if stack.kind != "simulated" else (),
+        image=np.ascontiguousarray(image[(slice(None), *kept)]),
+        classes=np.ascontiguousarray(classes[kept]),
+        density=None if density is None else np.ascontiguousarray(density[kept]),
+        group=stack.group,
+        kind=stack.kind,
+        fingerprints=fingerprints(c[len(c) // 2] for c in stack.channels) if stack.kind != "simulated" else (),
     )
 
 

@@ -129,10 +129,10 @@ def _padded(volume: LabelledVolume, crop: tuple[int, int, int]) -> LabelledVolum
     if not any(m[1] for m in missing):
         return volume
     return LabelledVolume(
-        np.pad(volume.image, [(0, 0), *missing], mode="symmetric"),
-        np.pad(volume.classes, missing),
-        None if volume.density is None else np.pad(volume.density, missing),
-        volume.group,
-        volume.kind,
-        volume.fingerprints,
+        image=np.pad(volume.image, [(0, 0), *missing], mode="symmetric"),
+        classes=np.pad(volume.classes, missing),
+        density=None if volume.density is None else np.pad(volume.density, missing),
+        group=volume.group,
+        kind=volume.kind,
+        fingerprints=volume.fingerprints,
     )
