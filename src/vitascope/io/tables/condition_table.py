@@ -181,6 +181,8 @@ def _read_anndata(folder: Path) -> pd.DataFrame:
 
 
 def _array(part: Any) -> NDArray[Any]:
+    import zarr
+
     if not isinstance(part, zarr.Array):
         raise ValueError("a part of it is no array")
     return np.asarray(part[:])
