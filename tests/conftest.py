@@ -6,9 +6,14 @@ import os
 import socket
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch is imported: the networks of the tests are so small that threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is, not whether it is right.
+settings.register_profile("vitascope", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("vitascope")
 
 
 @pytest.fixture(autouse=True)

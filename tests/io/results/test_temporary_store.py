@@ -7,7 +7,6 @@ import pytest
 import zarr
 
 from vitascope.core.errors import OutputError
-from vitascope.io.results import temporary_store as scratch
 from vitascope.io.results.temporary_store import PlaneView, TemporaryStore, plane_of
 
 
@@ -70,7 +69,7 @@ def test_no_room_in_the_temporary_folder_is_said_with_what_to_do(monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scratch.zarr, "create_array", full)
+    monkeypatch.setattr("zarr.create_array", full)
     with pytest.raises(OutputError, match="no room for a large result") as caught:
         TemporaryStore(0).zeros("a", (4, 4), np.uint8)
     assert "TMPDIR" in caught.value.hint
