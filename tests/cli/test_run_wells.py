@@ -65,7 +65,7 @@ def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
     stack[1] = 9
     tifffile.imwrite(tmp_path / "wells.ome.tif", stack, ome=True, metadata={"axes": "ZYX"})
     found = run("atp", tmp_path / "wells.ome.tif", "-o", tmp_path / "out", *FAST)
-    lines = found.output.splitlines()
+    lines = found.stdout.splitlines()
     assert "wells z 0  ATP: " in lines[0]
     assert lines[1].startswith("REJECTED   wells z 1  The image has one single value")
     assert "wells z 2  ATP: " in lines[2]
@@ -80,10 +80,10 @@ def test_a_line_says_the_number_with_its_unit_and_interval_and_what_was_noticed(
     out = tmp_path / "out"
     found = run("atp", wells, "-o", out, "--set", "abstain=false", *FAST)
     row = pd.read_csv(out / "results.csv").iloc[0]
-    line = next(line for line in found.output.splitlines() if row["image"] in line)
+    line = next(line for line in found.stdout.splitlines() if row["image"] in line)
     said = re.search(r"ATP: ([\d,]+) RLU \(([\d,]+) to ([\d,]+)\)", line)
     told = [float(text.replace(",", "")) for text in said.groups()]
     half = (row["atp_high"] - row["atp_low"]) / 2
     assert told == pytest.approx([row["atp"], row["atp_low"], row["atp_high"]], abs=0.06 * half)
-    assert "empty well" in next(line for line in found.output.splitlines() if "C03" in line)
+    assert "empty well" in next(line for line in found.stdout.splitlines() if "C03" in line)
     assert "empty well" not in line

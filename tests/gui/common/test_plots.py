@@ -34,7 +34,7 @@ def test_agreement_is_drawn_as_violins_and_scatter_of_what_both_sides_have():
     figure = Figure()
     assert draw_stain(figure, result(crops=crops)) == 2
     violins, scatters = figure.axes[::2], figure.axes[1::2]
-    assert [a.get_title() for a in violins] == ["Count", "Total area (px)"]
+    assert [a.get_title() for a in violins] == ["Count", "Total area (px²)"]
     assert [t.get_text() for t in violins[0].get_xticklabels()] == ["real", "predicted"]
     np.testing.assert_array_equal(scatter_points(scatters[0]), crops[["real_count", "predicted_count"]])
     assert len(scatter_points(scatters[1])) == 7
@@ -46,7 +46,7 @@ def test_a_quantity_that_does_not_vary_is_drawn_without_a_warning():
     assert draw_stain(Figure(), result(crops=crops))
 
 
-@pytest.mark.parametrize(("um2", "title"), [([1.0, 2.0, 4.0], "Area (µm²)"), ([np.nan] * 3, "Area (px)")])
+@pytest.mark.parametrize(("um2", "title"), [([1.0, 2.0, 4.0], "Area (µm²)"), ([np.nan] * 3, "Area (px²)")])
 def test_without_a_real_stain_the_objects_are_drawn(um2, title):
     table = pd.DataFrame({"label": [1, 2, 3], "area_px": [4, 8, 16], "area_um2": um2, "mean_dapi": [0.2, 0.5, 0.9]})
     figure = Figure()

@@ -24,7 +24,7 @@ def test_one_number_comes_with_its_unit_and_interval():
 
 def test_several_pictures_give_a_range():
     head = headline(make_spec(), result({"objects": 5}, {"objects": np.int64(3)}, {"objects": math.nan}))
-    assert (head.number, head.detail) == ("3 to 5", "in 2 pictures; 1 without a number")
+    assert (head.number, head.detail) == ("3 … 5", "least and most of 2 pictures; 1 without a number")
     assert headline(make_spec(), result({"objects": 3}, {"objects": 3})).number == "3"
 
 
@@ -69,7 +69,7 @@ def test_the_table_leaves_out_pixels_where_micrometres_are_known_and_empty_colum
 
 def test_sizes_in_pixels_stay_where_there_is_nothing_else():
     _, cells = summary_table(result({"mean_area_px": 40.0, "mean_area_um2": math.nan}))
-    assert cells == [["Mean area (px)", "40"]]
+    assert cells == [["Mean area (px²)", "40"]]
 
 
 def test_several_pictures_stand_side_by_side():

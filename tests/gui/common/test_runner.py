@@ -57,7 +57,7 @@ def test_a_cancelled_run_is_closed_before_its_next_step():
         (InputError("Too small.", "Take a larger one."), "Too small.", "Take a larger one."),
         (RuntimeError("CUDA error: no"), "Something unexpected went wrong: CUDA error: no (RuntimeError).", "log"),
         (MemoryError(), "Memory ran out.", "Close other programs"),
-        (KeyError(), "Something unexpected went wrong: no reason given (KeyError).", "log"),
+        (KeyError(), "Something unexpected went wrong: it holds something that is not known here (KeyError).", "log"),
     ],
 )
 @pytest.mark.parametrize("early", [True, False])

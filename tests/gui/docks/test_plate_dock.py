@@ -401,7 +401,7 @@ def test_focus_and_exposure_show_as_a_heat_map_and_beside_what_was_measured(dock
     both = with_quality(some, table.reset_index())
     assert len(both.frame) == 24
     assert np.isfinite(both.amounts("focus")[0, 4])
-    assert both.describe(Well(0, 4), "mean") == "A05 · mean -, -"
+    assert both.describe(Well(0, 4), "mean") == "A05 · Mean: –, –"
     assert dock.quality.look_button.text() == "Look at focus and exposure"
 
 

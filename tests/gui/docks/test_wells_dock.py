@@ -71,7 +71,7 @@ def test_all_images_are_run_one_by_one_and_a_bad_one_keeps_its_line(viewer, dock
     assert column(dock, "Flags")[3] == "constant"
     assert [" to " in text for text in column(dock, "90% interval")] == [True, True, True, False]
     assert len(viewer.layers) == 4  # maps come with the well that is looked at
-    assert dock.answer.detail.text() == "in 3 pictures; 1 without a number"
+    assert dock.answer.detail.text() == "least and most of 3 pictures; 1 without a number"
 
 
 def test_the_badge_says_how_many_of_all_the_model_knows(viewer, dock):
@@ -79,7 +79,8 @@ def test_the_badge_says_how_many_of_all_the_model_knows(viewer, dock):
     choose_all(dock)
     dock.run()
     levels = [result.trust.level for result in dock._series.results]
-    assert dock.model.badge.trust == of_many(levels)
+    assert set(of_many(levels).reasons) <= set(dock.model.badge.trust.reasons)
+    assert dock.model.badge.trust.level == "unknown"  # these images have no pixel size, and the card has one
     assert "3 images" in dock.model.reason.text()
     assert not dock.model.badge.isHidden()
 

@@ -46,7 +46,7 @@ def plate_in_words(frame: pd.DataFrame) -> str:
     '2 wells done; A2 looks empty'
     """
     wells: dict[str, list[dict[str, object]]] = {}
-    for row in frame.fillna("").astype({"well": str}).to_dict("records"):
+    for row in frame.astype(object).where(frame.notna(), "").astype({"well": str}).to_dict("records"):
         wells.setdefault(str(row["well"]), []).append({str(key): value for key, value in row.items()})
     ended = {well: {str(row.get("status", "")) for row in rows} for well, rows in wells.items()}
     done = [well for well, words in ended.items() if words & set(JUDGED)]

@@ -60,6 +60,8 @@ class Dock(QWidget):  # type: ignore[misc]
     def _join_tabs(self) -> None:
         """Stand as a tab in front of another dock of ours: side by side or above each other, neither has room."""
         window = self.window() if isalive(self) else None
+        if not isalive(self):  # it went before the event loop came round
+            return
         mine = _frame_of(self)
         if not self._open or mine is None or not isinstance(window, QMainWindow):
             return
