@@ -79,6 +79,6 @@ def test_files_of_vendors_are_refused_with_what_to_do_whatever_they_hold(tmp_pat
     for i, content in enumerate([b"", b"text", bytes(range(256)) * 40, b"ZISRAWFILE", b"\xda\xce\xbe\x0a"]):
         path = tmp_path / f"{i}.{suffix}"
         path.write_bytes(content)
-        with pytest.raises(ReaderError, match=f"{suffix.upper()} file, which is not read here") as caught:
+        with pytest.raises(ReaderError, match="cannot be read") as caught:
             vitascope.read_images(str(path))
         assert "OME-TIFF" in caught.value.hint

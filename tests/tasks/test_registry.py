@@ -1,8 +1,10 @@
 import sys
+from types import ModuleType
 
 import pytest
 
 from vitascope.core.errors import MissingPackageError, ParameterError
+from vitascope.core.late_import import import_late
 from vitascope.core.params import RunParams, field_extra
 from vitascope.tasks.registry import TASKS, find_task
 
@@ -62,10 +64,10 @@ def test_unknown_and_impossible_parameters_are_refused_by_name(spec):
 @every_task
 @pytest.mark.fault("J02")
 def test_a_package_that_is_missing_is_said_with_what_to_do(spec, monkeypatch):
-    monkeypatch.delitem(sys.modules, spec.pipeline, raising=False)
+    monkeypatch.delitem(sys.modules, spec.training, raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     for name in [m for m in sys.modules if m.startswith("vitascope.engine")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingPackageError, match="package 'torch' is not installed") as caught:
-        spec.load()
+        import_late(spec.training, ModuleType)
     assert "pip install" in caught.value.hint

@@ -56,7 +56,7 @@ def cpu_name() -> str:
 @lru_cache(maxsize=1)
 def cpu_key() -> str:
     """Return what tells a processor from one that computes in another way: its name, its flags, OpenVINO's version."""
-    flags = platform.processor()
+    flags = platform.machine()
     with suppress(OSError), Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as lines:
         flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), flags)
     parts = (cpu_name(), *sorted(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")), *sorted(flags.split()))

@@ -117,7 +117,7 @@ def luminance(colour: Any) -> Any:
 
     Examples
     --------
-    >>> luminance(np.array([[[255, 255, 255], [100, 0, 0]]], np.uint8)).round(2).tolist()
+    >>> np.round(luminance(np.array([[[255, 255, 255], [100, 0, 0]]], np.uint8)).astype(float), 2).tolist()
     [[255.0, 21.26]]
     """
     red, green, blue = (colour[..., k].astype(np.float32) for k in range(3))
