@@ -147,10 +147,11 @@ def test_nothing_is_left_in_the_home_and_temporary_folders(watched):
 
 @pytest.mark.fault("I12")
 def test_the_pipe_got_one_line_for_the_image_and_no_warning(watched):
-    assert watched.done.stderr == ""
+    (log,) = watched.done.stderr.splitlines()
+    assert "1 of 1  field  OK  Nuclei: " in log
     lines = watched.done.stdout.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("WARN       field  Nuclei: ")
+    assert lines[0].startswith("OK         field  Nuclei: ")
     assert lines[1] == "Results: out"
 
 
