@@ -105,7 +105,7 @@ def test_a_series_of_stacks_runs_plane_by_plane_and_keeps_its_axes(dock, viewer)
     assert [layer.axis_labels for layer in shown] == [("t", "z", "y", "x")] * 2
     assert [tuple(layer.scale) for layer in shown] == [(1, 1, 0.5, 0.5)] * 2
     assert len(run.result.rows) == 6
-    assert "in 6 pictures" in dock.answer.detail.text()
+    assert "of 6 pictures" in dock.answer.detail.text()
 
 
 def test_the_copied_command_names_the_same_run(dock, folder):
