@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import demo, models, plate, run, train
+from vitascope.cli import demo, drift, models, plate, run, train
 
 app = typer.Typer(
     name="vitascope",
@@ -24,6 +24,7 @@ app.command("plate")(plate.plate)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.add_typer(models.app, name="models")
+app.add_typer(drift.app, name="drift")
 
 
 @app.callback(invoke_without_command=True)

@@ -161,6 +161,9 @@ class Result:
     provenance : Provenance or None
     scratch : object or None
         Keeps the temporary folder of lazily stored outputs alive as long as the result.
+    features : array, shape (F,), float32, or None
+        What the network's deepest layer makes of the image, in the mean over its crops and pictures: what images are
+        compared by when one asks whether they drift. None where the model's card describes no training images.
     """
 
     outputs: tuple[ImageOutput | LabelsOutput, ...]
@@ -176,6 +179,7 @@ class Result:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     provenance: Provenance | None = None
     scratch: object | None = None
+    features: Any = None
 
     def output(self, kind: str) -> ImageOutput | LabelsOutput:
         """Return the first output of a kind, such as ``"labels"``.

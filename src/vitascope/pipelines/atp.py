@@ -129,7 +129,9 @@ class AtpRun:
             raise MemoryShortageError("Memory ran out on one well.", "Close other programs.") from error
         self.plan = self.backend.plan
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
-        trust, flags = assess_domain(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
+        features = outputs[1].astype(np.float64).mean((1, 2))[None]
+        trust, flags = assess_domain(self.card.domain, statistics, features)
+        self.context.keep_features(features)
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
 

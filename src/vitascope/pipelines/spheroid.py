@@ -171,6 +171,7 @@ class SpheroidRun:
         if (domain := self.model.card.domain) is not None:
             found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
             trust, flags = assess_domain(domain, *found)
+            self.context.keep_features(found[1])
             self.trust = worst_trust(self.trust, trust)
             self.flags += flags
         return answer

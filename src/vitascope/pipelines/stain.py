@@ -157,6 +157,8 @@ class StainRun:
             stage=stage,
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
+        if pool is not None:
+            self.context.keep_features(pool.features())
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
 

@@ -158,7 +158,9 @@ class ViabilityRun:
         value, encoding = self._predict(x)
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
-        trust, flags = assess_domain(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
+        features = encoding.astype(np.float64).mean((1, 2))[None]
+        trust, flags = assess_domain(self.card.domain, statistics, features)
+        self.context.keep_features(features)
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
