@@ -106,7 +106,7 @@ def against_reference(
 def status() -> None:
     """List the registered references, and the last test and alarm of each."""
     with plain_errors():
-        from vitascope.batch.drift.references import read_reference, registered_references, record_of
+        from vitascope.batch.drift.references import read_reference, record_of, registered_references
         from vitascope.core.errors import VitascopeError
 
         listed = registered_references()

@@ -15,9 +15,9 @@ from vitascope.batch.drift.references import (
     check_reference_name,
     find_reference,
     read_reference,
+    record_of,
     register_reference,
     registered_references,
-    record_of,
 )
 from vitascope.batch.drift.watch import Drift, PlateWatch, drift_columns, order_taken
 from vitascope.batch.plate.job import PlateJob
@@ -242,10 +242,10 @@ def test_images_count_in_the_order_that_their_files_tell(tmp_path):
     clock = ["2026:03:01 10:00:05", "2026:03:01 09:00:00", "2026:03:01 12:00:00"]
     for well, time in zip(("A01", "A02", "A03"), clock, strict=True):
         tifffile.imwrite(tmp_path / f"{well}.tif", texture(1), datetime=time)
-    assert [name.split("_")[1] for name in order_taken(open_plate(tmp_path))] == ["A02", "A01", "A03"]
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A02", "A01", "A03"]
     tifffile.imwrite(tmp_path / "A02.tif", texture(1))
     assert acquired_at(tmp_path / "A02.tif") is None
-    assert [name.split("_")[1] for name in order_taken(open_plate(tmp_path))] == ["A01", "A02", "A03"]
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A01", "A02", "A03"]
     xml = "<OME><Image><AcquisitionDate>2026-03-01T10:00:00</AcquisitionDate></Image></OME>"
     tifffile.imwrite(tmp_path / "a.ome.tif", texture(1), description=xml, metadata=None)
     assert acquired_at(tmp_path / "a.ome.tif") == "2026-03-01T10:00:00"

@@ -7,7 +7,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vitascope.core.errors import OutputError, ParameterError, ReaderError, describe
@@ -190,7 +190,8 @@ def record_of(sha256: str) -> list[DriftRecord]:
     columns = "sha256, at, source, images, steps, alarms, coalesce(first_alarm, ''), statistic, p"
     with _record() as database:
         rows = database.execute(f"SELECT {columns} FROM tests WHERE sha256 = ? ORDER BY number", (sha256,)).fetchall()
-    return [DriftRecord(*row) for row in rows]
+    names = [field.name for field in fields(DriftRecord)]
+    return [DriftRecord(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def now() -> str:
