@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
+from vitascope.core.flags import join_flags
 from vitascope.stats.response.batch_fit import BatchFit, at_bound
-from vitascope.stats.response.flags import join_words
 from vitascope.stats.response.logistic import (
     HIGH,
     LOG_K,
@@ -115,7 +115,7 @@ class CurveData:
         words += ["outliers_left_out"] if self.outliers else []
         words += ["one_replicate"] if len(self.replicates) and self.replicates.max() == 1 else []
         words += ["dose_unit_unknown"] if not self.dose_unit else []
-        words += ["outside_model"] if self.outside_wells() else []
+        words += ["rests_on_outside_model"] if self.outside_wells() else []
         return words
 
     def reasons(self) -> list[str]:
@@ -161,7 +161,7 @@ def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any
     if not len(one.used) and why:
         reason = f"{reason.removesuffix('.')}: {why[0]}{', and others' if len(why) > 1 else ''}."
     row = _blank(one, params)
-    row.update(quality="no fit", reason=reason, flags=join_words(one.flags()), **known)
+    row.update(quality="no fit", reason=reason, flags=join_flags(tuple(one.flags())), **known)
     return CurveRow(row)
 
 
@@ -211,7 +211,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     words += ["lack_of_fit"] if tests["p_lack_of_fit"] < LACK_P else []
     words += ["interval_open"] if row["ic50_low"] == 0 or row["ic50_high"] == math.inf else []
     words += ["no_spread"] if _exact(one, fit, i) else []
-    row.update(quality=quality, reason=reason, flags=join_words(words))
+    row.update(quality=quality, reason=reason, flags=join_flags(tuple(words)))
     return CurveRow(row, fitted)
 
 
@@ -247,7 +247,7 @@ def _flat_row(one: CurveData, tests: dict[str, float], fitted: CurveFit, params:
     top_dose = float(one.value[one.dose == one.dose.max()].mean())
     lowest = float(one.value[one.dose == one.dose.min()].mean())
     reason = flat_reason(one.effect(lowest, top_dose), tests["p_flat"])
-    row.update(top=level, bottom=level, emax=level, quality="flat", reason=reason, flags=join_words(one.flags()))
+    row.update(top=level, bottom=level, emax=level, quality="flat", reason=reason, flags=join_flags(tuple(one.flags())))
     row.update(_areas(level, one.control))
     return CurveRow(row, fitted)
 

@@ -10,25 +10,11 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError
+from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
 from vitascope.stats.response.params import ResponseParams
 
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
-_ROLE_WORDS = {
-    "vehicle": "negative",
-    "dmso": "negative",
-    "medium": "negative",
-    "control": "negative",
-    "negative control": "negative",
-    "neg": "negative",
-    "positive control": "positive",
-    "pos": "positive",
-    "sample": "treated",
-    "compound": "treated",
-    "": "treated",
-    "nan": "treated",
-    "none": "treated",
-}
 LARGEST = 1e50
 
 
@@ -113,10 +99,17 @@ def _text(column: pd.Series) -> pd.Series:
 
 
 def _roles(table: pd.DataFrame) -> list[str]:
-    if "role" not in table:
-        return ["treated"] * len(table)
-    words = [str(word).strip().casefold() for word in table["role"]]
-    return [_ROLE_WORDS.get(word, word) for word in words]
+    """Role of each well; where none is told, wells of the solvent or the medium alone are negative controls."""
+    told = _text(table["role"]) if "role" in table else [""] * len(table)
+    names = _text(table["treatment"]) if "treatment" in table else [""] * len(table)
+    return [_role(word.removesuffix(".0"), name) for word, name in zip(told, names, strict=True)]
+
+
+def _role(word: str, treatment: str) -> str:
+    if word.casefold() in ("", "nan", "none"):
+        return "negative" if is_vehicle(treatment) else "treated"
+    role = read_role(word)
+    return word.casefold() if role == "other" else role
 
 
 def _dose_units(table: pd.DataFrame, dose: str, cells: list[Cell], params: ResponseParams) -> list[str]:
