@@ -94,14 +94,13 @@ STUDIES = {"viability": viability_wells, "spheroid": spheroid_wells}
 
 def measure(kind):
     """Draw and measure all wells, and keep them."""
+    rows = []
+    for number, row in enumerate(STUDIES[kind]()):
+        rows.append([f"{v:.6g}" if isinstance(v, float) else v for v in row])
+        if number % 100 == 0:
+            print(f"{kind}: {number} wells", file=sys.stderr, flush=True)
     with (RESULTS / f"response_study_{kind}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for number, row in enumerate(STUDIES[kind]()):
-            writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
-            file.flush()
-            if number % 100 == 0:
-                print(f"{kind}: {number} wells", file=sys.stderr, flush=True)
+        csv.writer(file).writerows([COLUMNS, *rows])
 
 
 def deviations(name, found, other):
