@@ -21,6 +21,8 @@ MAX_CROPS = 64
 SIGNIFICANT = 4
 FAR, FAR_OF_ONE, MANY_CROPS = 0.5, 0.9, 4
 """So far from the middle of the training crops a picture's skewness is worth a comparison with its negative."""
+LIKENESS = 2.0
+"""The negative must lie within twice the training range to say that it is the likelier: beyond, neither is alike."""
 
 WORDS = {
     "mean": "brightness",
@@ -203,7 +205,7 @@ def looks_inverted(value: float, known: tuple[float, float, float], crops: int) 
     """
     own, turned = (_steps_away(one, known) for one in (value, -value))
     least = FAR if crops >= MANY_CROPS else FAR_OF_ONE
-    return own > least and (turned <= own / 2 or own > 1 >= turned)
+    return own > least and turned <= LIKENESS and (turned <= own / 2 or own > 1 >= turned)
 
 
 def _steps_away(value: float, known: tuple[float, float, float]) -> float:

@@ -33,7 +33,7 @@ def test_the_number_is_large_and_the_flags_are_sentences(box):
     assert "nuclei" in box.number.text()
     assert box.words.text() == "⚠ More than 1 % of the pixels sit at the end of the scale."
     cells = [[box.table.item(i, j).text() for j in range(2)] for i in range(2)]
-    assert cells == [["Objects", "2"], ["Mean area (px)", "6"]]
+    assert cells == [["Objects", "2"], ["Mean area (px²)", "6"]]
     box.show_result(result(flags=()))
     assert not box.words.isVisibleTo(box)
 

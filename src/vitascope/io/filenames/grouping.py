@@ -234,6 +234,7 @@ def lay_out(members: list[Member]) -> ImageGroup:
             raise ReaderError(
                 f"'{cells[c, z]}' and '{member.path}' claim to be the same image or plane.",
                 "Leave one of them out, or tell them apart with --pattern.",
+                flag="duplicate",
             )
         cells[c, z] = member.path
         channels.setdefault(c, member.parts.channel)
