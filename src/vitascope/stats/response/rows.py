@@ -124,7 +124,7 @@ class CurveData:
 
     def outside_wells(self) -> int:
         """Number of points in use whose image lies outside the model."""
-        return int(self._wells["outside"][self.used].sum())
+        return int(self._wells["outside_model"][self.used].sum())
 
     def amount(self, dose: float) -> str:
         """Write a dose with its unit."""

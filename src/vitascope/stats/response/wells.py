@@ -44,7 +44,7 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside``.
+        ``outside_model``, ``drifted``, and ``image``.
 
     Raises
     ------
@@ -57,6 +57,7 @@ def read_wells(
             raise InputError(f"The table has no column '{column}'.", f"It has: {known}.")
     wells = pd.DataFrame({name: _text(table[name]) for name in by}, index=table.index)
     wells["well"] = _text(table["well"]) if "well" in table else ""
+    wells["image"] = _text(table["image"]) if "image" in table else ""
     wells["role"] = _roles(table)
     doses, values = ([_measurable(cell) for cell in read_column(table[name].tolist())] for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
@@ -65,13 +66,18 @@ def read_wells(
     wells["sd"] = _spreads(table, response)
     wells["weight"] = 1.0
     given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
-    wells["outside"] = [("outside_model" in words.split(";")) for words in given]
+    wells["outside_model"] = [("outside_model" in words.split(";")) for words in given]
+    alarm = _text(table["drift_alarm"]) if "drift_alarm" in table else [""] * len(table)
+    wells["drifted"] = [
+        "drift_alarm" in words.split(";") or word.casefold() in ("true", "1", "1.0", "yes")
+        for words, word in zip(given, alarm, strict=True)
+    ]
     simulated = ["interval_simulated" in words.split(";") for words in given]
     by_hand = _by_hand(table)
     reasons, notes = [], []
     names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
     for role, at, value, hand, name, outside, fake in zip(
-        wells["role"], doses, values, by_hand, names, wells["outside"], simulated, strict=True
+        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, strict=True
     ):
         reason, words = _judge(role, at, value, name)
         words += ["interval_simulated"] if fake else []
