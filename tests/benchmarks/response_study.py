@@ -3,8 +3,8 @@
 ``python -m tests.benchmarks response_study [viability|spheroid] [run]``. ``run`` draws and measures the images anew (half
 an hour of one core for ``spheroid``) and keeps the wells in ``results/response_study_*.csv``; without it these are
 fitted. Eight doses from 0.03 to 100 µM on every compound, true IC50s from 0.1 to 30 µM, none of the images in a recipe.
-``viability``: bright-field spheroids of day 3, a plate a compound, three wells a dose; ``spheroid``: stacks of 120 µm,
-two wells a dose. The assay is the living volume with a coefficient of variation of 8 %. The paper (seed 003) says 3 µM.
+``viability``: bright-field spheroids of day 3, a plate a compound, three wells a dose; ``spheroid``: stacks of 100 µm,
+one well a dose. The assay is the living volume with a coefficient of variation of 8 %. The paper (seed 003) says 3 µM.
 """
 
 import csv
@@ -68,15 +68,15 @@ def spheroid_wells():
     """Stacks of live and dead dyes on one plate."""
     rng = np.random.default_rng(SEED + 1)
     ic50s, slopes = drawn(rng)
-    layout = [("DMSO", "negative", 0.0, np.nan, 1.0, 1.0)] * 3 * CONTROLS
+    layout = [("DMSO", "negative", 0.0, np.nan, 1.0, 1.0)] * CONTROLS
     layout += [
         (f"Compound {i:03d}", "treated", dose, ic50s[i], ic50s[i], slopes[i])
-        for i in range(COMPOUNDS) for dose in DOSES_UM for _ in range(2)
+        for i in range(COMPOUNDS) for dose in DOSES_UM
     ]  # fmt: skip
     voxel = (4.0, 1.0, 1.0)
     for number, (name, role, dose, truth, ic50, slope) in enumerate(layout):
         params = StackParams(
-            diameter_um=120 * np.exp(rng.normal(0, 0.05)), dose=dose, ic50=ic50, slope=slope,
+            diameter_um=100 * np.exp(rng.normal(0, 0.05)), dose=dose, ic50=ic50, slope=slope,
             brightness=float(np.exp(rng.normal(0, 0.1))),
         )  # fmt: skip
         stack = simulate_spheroid(params, voxel, VolumeOptics(), 70_000 + number)

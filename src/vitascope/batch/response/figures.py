@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.batch.response.views import CurveView, amount_text
-from vitascope.core.formatting import quantity_text
+from vitascope.core.formatting import plain_digits, quantity_text
 from vitascope.io.atomic import atomic_write
 
 CURVE, BAND, POINT, LEFT_OUT = "#0072B2", "#56B4E9", "#404040", "#B0B0B0"
@@ -75,7 +75,7 @@ def draw_curve(axes: Any, view: CurveView, *, colour: str = POINT) -> None:
         (shown & out & ~hollow, {"marker": "x", "c": LEFT_OUT}),
     )
     if zero > 0 or shown.any():
-        axes.set_xscale("log")
+        log_axis(axes.xaxis)
     for mask, how in kinds:
         if mask.any():
             dots = axes.scatter(x[mask], y[mask], s=14, linewidths=1, zorder=3, picker=4, **how)
@@ -85,8 +85,20 @@ def draw_curve(axes: Any, view: CurveView, *, colour: str = POINT) -> None:
     unit = str(view.row.get("ic50_unit") or "")
     axes.set_xlabel(f"dose ({unit})" if unit else "dose (no unit told)")
     axes.set_ylabel(shorten(value_label(view), 40))
+    if str(view.row.get("unit") or "").startswith("%"):
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if zero > 0 and (x == zero).any():
         axes.axvline(zero * 1.7, color=LEFT_OUT, linewidth=0.6, linestyle=":")
+
+
+def log_axis(axis: Any) -> None:
+    """Make an axis logarithmic, with numbers as people write them and no formulas."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_formatter(lambda value, _: plain_digits(value, 3))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _draw_fit(axes: Any, view: CurveView) -> None:
@@ -118,7 +130,7 @@ def draw_residuals(axes: Any, view: CurveView, *, colour: str = POINT) -> None:
     doses = used["dose"].to_numpy(float)
     x, zero = places(doses)
     if zero > 0:
-        axes.set_xscale("log")
+        log_axis(axes.xaxis)
     left = used["normalised"].to_numpy(float) - view.fit.predict(doses)
     hollow = used["outside_model"].to_numpy(bool)
     for mask, face in ((~hollow, colour), (hollow, "none")):
@@ -169,7 +181,7 @@ def draw_waterfall(figure: Any, table: pd.DataFrame) -> int:
             axes.plot([at, at], [low, high], color=colour, linewidth=1.5, alpha=0.6)
         marker = {">": "^", "<": "v"}.get(str(row["relation"]), "o")
         axes.plot(at, row["mos"], marker, color=colour, markersize=4)
-    axes.set_yscale("log")
+    log_axis(axes.yaxis)
     axes.axhline(1, color=LEFT_OUT, linewidth=0.8, linestyle="--")
     axes.set_ylabel("margin of safety, IC50 / Cmax")
     axes.set_xticks(range(len(known)), [shorten(str(n), 24) for n in known["compound"]], rotation=90, fontsize=6)

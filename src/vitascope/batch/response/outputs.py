@@ -24,7 +24,8 @@ from vitascope.stats.response.analysis import fit_dose_response
 from vitascope.stats.response.params import ResponseParams
 from vitascope.stats.response.result import ResponseResult
 
-CURVES, POINTS, EFFECTIVE, PLATES, FIGURES = "curves.csv", "points.csv", "effective_doses.csv", "plates.csv", "figures"
+CURVES, POINTS, EFFECTIVE, PLATES = "curves.csv", "points.csv", "effective_doses.csv", "plates.csv"
+WELLS, FIGURES = "wells.csv", "figures"
 TASK = "response"
 
 
@@ -98,6 +99,7 @@ def run_response(job: ResponseJob) -> ProgressGenerator[ResponseResult]:
         save_curves(staged / FIGURES, curve_views(result))
         yield Progress(2, steps, "Writing tables")
         write_tables(staged, result)
+        write_csv(staged / WELLS, [job.wells.table])
         write_json(staged / PROVENANCE, describe(job, result))
         publish(staged, job.out, clear=("curves_*.svg", "curves_*.png"))
     finally:
