@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -237,6 +238,21 @@ def save_figure(path: Path, draw: Any, size_in: tuple[float, float]) -> list[Pat
                 figure.savefig(file, format=kind, dpi=150, metadata=NO_DATE[kind])
             saved.append(path.with_suffix(f".{kind}"))
     return saved
+
+
+def svg_text(draw: Any, size_in: tuple[float, float]) -> str:
+    """Draw into a figure and return it as an SVG element that can stand in a page; empty where nothing was drawn."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size_in, layout="constrained")
+        if not draw(figure):
+            return ""
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata=NO_DATE["svg"])
+    text = file.getvalue()
+    return text[text.index("<svg") :]
 
 
 def save_curves(folder: Path, views: Sequence[CurveView]) -> list[Path]:
