@@ -82,3 +82,14 @@ def test_drift_of_the_plate_comes_along():
     assert all(
         "drift_alarm" in flags.split(";") for flags in fit_dose_response(drifted, response="signal").curves["flags"]
     )
+
+
+def test_a_plateau_is_held_for_one_curve_alone():
+    table = plate()
+    held = table.assign(hold_bottom=[3.0 if name == "C1" else None for name in table["treatment"]])
+    free, found = (fit_dose_response(one, response="signal").curves.set_index("treatment") for one in (table, held))
+    assert found.loc["C1", "bottom"] == pytest.approx(3)
+    assert found.loc["C1", "model"] == "LL.4 (bottom = 3)"
+    pd.testing.assert_series_equal(found.loc["C0"], free.loc["C0"])
+    alone = fit_dose_response(table[table["treatment"].isin(["C1", "DMSO"])], response="signal", bottom=3).curves
+    assert alone["ic50"].iloc[0] == pytest.approx(found.loc["C1", "ic50"], rel=1e-6)

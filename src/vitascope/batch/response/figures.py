@@ -52,7 +52,7 @@ def draw_grid(figure: Any, views: Sequence[CurveView], columns: int = COLUMNS, c
         one.set_visible(False)
     for one, view in zip(axes, views, strict=False):
         draw_curve(one, view, colour=colour)
-        one.set_title(f"{shorten(view.title, 34)}\n{view.answer}", fontsize=7, loc="left")
+        one.set_title(f"{shorten(view.title, 34)}\n{view.answer}", fontsize=7, loc="left", color=colour)
         one.tick_params(labelsize=6)
         one.set_xlabel(one.get_xlabel(), fontsize=6)
         one.set_ylabel(one.get_ylabel(), fontsize=6)

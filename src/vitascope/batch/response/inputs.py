@@ -22,7 +22,7 @@ from vitascope.io.tables.vocabulary import guess_columns, read_column
 from vitascope.stats.response.cells import read_column as read_cells
 
 NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", "reason", "plate_number", "drift_alarm",
-                "spheroids"}  # fmt: skip
+                "hold_top", "hold_bottom", "spheroids"}  # fmt: skip
 ENDS = ("_low", "_high")
 SHOWN = 12
 

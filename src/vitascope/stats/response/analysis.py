@@ -44,8 +44,9 @@ def fit_dose_response(
     table : DataFrame, one row for each well
         Beside doses and responses it may hold ``plate``, ``day``, ``time``, ``treatment``, ``well``, ``role``
         (negative, positive, treated, blank), ``dose_unit``, ``flags``, ``excluded`` with ``reason`` (points left out by
-        hand), and intervals ``<response>_low`` and ``<response>_high``. Cells may be text, with decimal commas, units
-        (``10 uM``) and bounds (``<0.5``).
+        hand), ``hold_top`` and ``hold_bottom`` (plateaus held for one curve), ``image``, ``drift_alarm``, and intervals
+        ``<response>_low`` and ``<response>_high``. Cells may be text, with decimal commas, units (``10 uM``) and bounds
+        (``<0.5``).
     dose : str
         Column of doses; the unit may stand in the cell, in ``dose_unit``, in the name (``dose_um``) or in
         ``dose_unit=``.

@@ -44,7 +44,7 @@ def blocks_of(wells: pd.DataFrame, blocks: Sequence[str]) -> list[NDArray[np.int
         return []
     if not blocks:
         return [np.arange(len(wells))]
-    return list(wells.groupby(list(blocks), sort=False, dropna=False).indices.values())
+    return [np.asarray(rows) for rows in wells.groupby(list(blocks), sort=False, dropna=False).indices.values()]
 
 
 def places_of(names: Sequence[str]) -> list[Well] | None:
@@ -59,7 +59,9 @@ def ratios_to(values: Floats, expected: Floats) -> Floats:
     """Values over what is expected of them; NaN where little is expected, or nothing is known."""
     with np.errstate(invalid="ignore"):
         enough = expected > LEAST_SHARE * np.nanmax(expected, initial=0.0)
-    return np.divide(values, expected, out=np.full(len(values), np.nan), where=enough & np.isfinite(values))
+    ratios = np.full(len(values), np.nan)
+    np.divide(values, expected, out=ratios, where=enough & np.isfinite(values))
+    return ratios
 
 
 def position_factors(places: Sequence[Well], ratios: Floats, how: Correction) -> Floats:

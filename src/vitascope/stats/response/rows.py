@@ -67,11 +67,10 @@ class CurveData:
         self.missing = ""
         self.held = self._held(params)
         self.free = 4 - sum(math.isfinite(value) for value in self.held)
-        held = [
-            f"{name} = {value:g}"
-            for name, value in (("hill", params.hill), ("top", params.top), ("bottom", params.bottom))
-            if value is not None
-        ]
+        own = {name: self._own(name) for name in ("top", "bottom")}
+        told = {"hill": params.hill, "top": params.top, "bottom": params.bottom}
+        told |= {name: value for name, value in own.items() if value is not None}
+        held = [f"{name} = {value:g}" for name, value in told.items() if value is not None]
         self.model = f"LL.{params.parameters}" + (f" ({', '.join(held)})" if held else "")
 
     def _set_used(self, used: np.ndarray) -> None:
@@ -86,10 +85,13 @@ class CurveData:
             self.doses = 1
 
     def _held(self, params: ResponseParams) -> tuple[float, float, float]:
-        """Top, bottom and slope that are held; NaN where free."""
-        bottom = params.bottom if params.bottom is not None else (0.0 if params.parameters <= 3 else math.nan)
-        top = math.nan if params.top is None else params.top
-        if params.parameters == 2 and params.top is None:
+        """Top, bottom and slope that are held, for this curve alone or for all; NaN where free."""
+        own = {name: self._own(name) for name in ("top", "bottom")}
+        bottom = own["bottom"] if own["bottom"] is not None else params.bottom
+        bottom = bottom if bottom is not None else (0.0 if params.parameters <= 3 else math.nan)
+        held_top = own["top"] if own["top"] is not None else params.top
+        top = math.nan if held_top is None else held_top
+        if params.parameters == 2 and held_top is None:
             top = self.control if self.how != "plate" else PERCENT
             if math.isnan(top):
                 self.missing = (
@@ -97,6 +99,12 @@ class CurveData:
                     "or a top to hold."
                 )
         return top, bottom, math.nan if params.hill is None else params.hill
+
+    def _own(self, name: str) -> float | None:
+        """Plateau that the table holds for this curve; None where it holds none."""
+        told = self._wells[f"hold_{name}"][self.rows]
+        known = told[np.isfinite(told)]
+        return float(known[0]) if len(known) else None
 
     def without(self, left_out: np.ndarray) -> CurveData:
         """Return the same curve without some of the points that are used."""

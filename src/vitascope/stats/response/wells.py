@@ -16,6 +16,8 @@ from vitascope.stats.response.params import ResponseParams
 
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
 LARGEST = 1e50
+HELD = ("hold_top", "hold_bottom")
+"""Columns of plateaus that are held for single curves, in the unit they are fitted in."""
 
 
 def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -44,7 +46,7 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside_model``, ``drifted``, and ``image``.
+        ``outside_model``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
 
     Raises
     ------
@@ -64,6 +66,8 @@ def read_wells(
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
     wells["value"] = [cell.value for cell in values]
     wells["sd"] = _spreads(table, response)
+    for name in HELD:
+        wells[name] = [cell.value for cell in read_column(table[name].tolist())] if name in table else math.nan
     wells["weight"] = 1.0
     given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
     wells["outside_model"] = [("outside_model" in words.split(";")) for words in given]
