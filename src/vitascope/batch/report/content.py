@@ -52,7 +52,7 @@ WORDS = {
 
 
 @dataclass
-class Report:
+class ReportContent:
     """Everything that stands in a report; empty parts are left out.
 
     Parameters
@@ -98,7 +98,7 @@ class Report:
     level: float = 0.95
 
 
-def gather(folder: Path) -> Report:
+def gather(folder: Path) -> ReportContent:
     """Gather what a folder tells: of a run, of a plate run, of curves, of margins of safety.
 
     Raises
@@ -106,7 +106,7 @@ def gather(folder: Path) -> Report:
     ReaderError
         If it is no folder of results.
     """
-    report = Report(folder.resolve().name, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    report = ReportContent(title=folder.resolve().name, made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     has_run, has_curves = (folder / RESULTS).is_file(), read_provenance(folder).get("task") == TASK
     if not has_run and not has_curves:
         raise ReaderError(
@@ -123,7 +123,7 @@ def gather(folder: Path) -> Report:
 # -- a run ------------------------------------------------------------------------------------------------------------
 
 
-def _add_run(report: Report, folder: Path) -> ResponseParams | None:
+def _add_run(report: ReportContent, folder: Path) -> ResponseParams | None:
     from vitascope.tasks.registry import find_task
 
     provenance = read_provenance(folder)
@@ -165,7 +165,7 @@ def _has_doses(table: pd.DataFrame) -> bool:
     return "treatment" in table and bool((table["dose"].astype(str).str.strip() != "").any())
 
 
-def _add_trust(report: Report, frame: pd.DataFrame) -> None:
+def _add_trust(report: ReportContent, frame: pd.DataFrame) -> None:
     counts = Counter(frame["status"])
     report.trust.append("; ".join(f"{n} of {len(frame)} images {status}" for status, n in counts.most_common()) + ".")
     for name in dict.fromkeys(frame["model"]) if "model" in frame else ():
@@ -187,20 +187,21 @@ def _add_trust(report: Report, frame: pd.DataFrame) -> None:
     report.flags += [(flag, FLAGS[flag].text if flag in FLAGS else "", n) for flag, n in flags.most_common()]
 
 
-def _add_troubles(report: Report, frame: pd.DataFrame) -> None:
+def _add_troubles(report: ReportContent, frame: pd.DataFrame) -> None:
     bad = frame[~frame["status"].isin(["OK", "WARN"])]
     for row in bad.head(MOST_ROWS).to_dict("records"):
         report.troubles.append({name: row.get(name, "") for name in ("image", "well", "status", "flags", "message")})
 
 
-def _add_grids(report: Report, frame: pd.DataFrame, headline: str) -> None:
+def _add_grids(report: ReportContent, frame: pd.DataFrame, headline: str) -> None:
     numbers = frame.assign(**{headline: pd.to_numeric(frame[headline], errors="coerce")})
     known = numbers[headline].dropna()
     limits = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     unit = next((u for u in frame["unit"] if u), "") if "unit" in frame else ""
     for plate, part in numbers.groupby("plate", sort=False):
         first = part.drop_duplicates("well")
-        drawn = map_grid(first, f"{plate or 'Plate'}: what is in each well")
+        name = str(plate) or "Plate"
+        drawn = map_grid(first, f"{name}: what is in each well")
         report.maps += [drawn] if drawn else []
         for time, seen in part.groupby("time", sort=False):
             keys = seen.groupby("well", sort=False)
@@ -208,7 +209,8 @@ def _add_grids(report: Report, frame: pd.DataFrame, headline: str) -> None:
                 {headline: keys[headline].mean(), "serious": keys["serious"].agg(_joined)}
             ).reset_index()
             words = f"{quantity_text(headline)} ({unit})" if unit else quantity_text(headline)
-            title = f"{plate or 'Plate'}{f', {time}' if time else ''}: {words}"
+            when = f", {time!s}" if time else ""
+            title = f"{name}{when}: {words}"
             grid = heat_grid(by_well, headline, title, limits)
             report.heat += [grid] if grid and len(report.heat) < MOST_GRIDS else []
 
@@ -217,7 +219,7 @@ def _joined(cells: pd.Series) -> str:
     return ", ".join(dict.fromkeys(word for cell in cells for word in str(cell).split(", ") if word))
 
 
-def _add_wells(report: Report, folder: Path, frame: pd.DataFrame, headline: str) -> None:
+def _add_wells(report: ReportContent, folder: Path, frame: pd.DataFrame, headline: str) -> None:
     """Show the wells with the highest and the lowest number, with image and map where these are there."""
     numbers = pd.to_numeric(frame[headline], errors="coerce")
     ordered = frame.assign(_number=numbers)[numbers.notna()].sort_values("_number", kind="stable", ascending=False)
@@ -270,10 +272,10 @@ def _pictures_of(folder: Path) -> tuple[Callable[[str], str], Callable[[str], tu
 # -- curves -----------------------------------------------------------------------------------------------------------
 
 
-def _add_curves(report: Report, folder: Path) -> ResponseParams:
+def _add_curves(report: ReportContent, folder: Path) -> ResponseParams:
     provenance = read_provenance(folder)
     wells = read_response_table(folder / WELLS)
-    params = ResponseParams.make(**provenance.get("params", {}))
+    params: ResponseParams = ResponseParams.make(**provenance.get("params", {}))
     source = ", ".join(str(one.get("name")) for one in provenance.get("inputs", []))
     report.run += [("Analysis", "Dose-response"), ("Table", source), ("Wells", str(len(wells.table)))]
     report.run += [(n.capitalize(), str(provenance[n])) for n in ("command", "finished") if provenance.get(n)]
@@ -284,7 +286,7 @@ def _add_curves(report: Report, folder: Path) -> ResponseParams:
     return params
 
 
-def _add_result(report: Report, result: ResponseResult, params: ResponseParams) -> None:
+def _add_result(report: ReportContent, result: ResponseResult, params: ResponseParams) -> None:
     views = curve_views(result)
     report.level = params.level
     report.plates = _records(result.plates)
@@ -309,7 +311,7 @@ def _curve_row(view: CurveView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _add_liver(report: Report, folder: Path) -> None:
+def _add_liver(report: ReportContent, folder: Path) -> None:
     margins = read_table(folder / DILI).map(uncell)
     report.margins = _records(margins)
     report.roc = _records(read_table(folder / ROC).map(uncell)) if (folder / ROC).is_file() else []

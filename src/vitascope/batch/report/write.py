@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vitascope.batch.report.content import Report, gather
+from vitascope.batch.report.content import ReportContent, gather
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.io.atomic import check_writable, write_bytes
@@ -51,7 +51,7 @@ def run_report(folder: Path, out: Path) -> ProgressGenerator[Path]:
     return out
 
 
-def render(report: Report) -> str:
+def render(report: ReportContent) -> str:
     """Lay a report out; all text is escaped."""
     import jinja2
     from markupsafe import Markup

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from vitascope.batch.response.inputs import WellTable, read_response_table
 from vitascope.batch.response.outputs import ResponseJob
+from vitascope.batch.response.script import as_command, as_python
 from vitascope.batch.response.views import CurveView
 from vitascope.core.errors import InputError
 from vitascope.stats.response.params import ResponseParams
@@ -90,7 +89,9 @@ class Analysis:
         if value not in self.wells.table:
             raise InputError(f"There is no column '{value}'.", "Choose another quantity.")
         wells = replace(self.wells, table=self.table)
-        return ResponseJob(wells, (value,), out, params=params, command=self.command(value, params, out))
+        return ResponseJob(
+            wells=wells, values=(value,), out=out, params=params, command=self.command(value, params, out)
+        )
 
     # -- by hand ----------------------------------------------------------------------------------------------------
 
@@ -127,8 +128,8 @@ class Analysis:
 
     def image_of(self, row: int) -> tuple[Path, str, str]:
         """Return the folder, image and well that a point comes from."""
-        line = self.wells.table.loc[row]
-        number = int(line[SOURCE]) if SOURCE in self.wells.table else 0
+        line = self.wells.table.loc[[row]].iloc[0].to_dict()
+        number = int(line.get(SOURCE, 0))
         source = self.sources[number]
         return source if source.is_dir() else source.parent, str(line.get("image") or ""), str(line.get("well") or "")
 
@@ -136,21 +137,11 @@ class Analysis:
 
     def command(self, value: str, params: ResponseParams, out: Path | None = None) -> str:
         """Return the command that fits the same."""
-        words = ["vitascope", "response", str(self.sources[0]), "--value", value]
-        for name, setting in changed(params).items():
-            words += [f"--{name}", str(setting)] if name in ("direction", "normalise", "correct") else [
-                "--set", f"{name}={setting}"
-            ]  # fmt: skip
-        return shlex.join([*words, "-o", str(out or "curves")])
+        return as_command(self.sources[0], value, params, out)
 
     def python(self, value: str, params: ResponseParams) -> str:
         """Return the lines that fit the same."""
-        settings = "".join(f", {name}={setting!r}" for name, setting in changed(params).items())
-        return (
-            "import vitascope\n\n"
-            f"result = vitascope.fit_dose_response({str(self.sources[0])!r}, response={value!r}{settings})\n"
-            "print(result.curves)\n"
-        )
+        return as_python(self.sources[0], value, params)
 
     @property
     def remark(self) -> str:
@@ -161,9 +152,3 @@ class Analysis:
             if self.edits != Edits()
             else ""
         )
-
-
-def changed(params: ResponseParams) -> dict[str, Any]:
-    """Return the settings that are not at their defaults."""
-    plain = ResponseParams()
-    return {name: value for name, value in params.model_dump().items() if value != getattr(plain, name)}

@@ -98,7 +98,7 @@ class CurveBox(QWidget):  # type: ignore[misc]
     def choose(self, row: int) -> None:
         """Choose a point."""
         if self.view is not None and row in self.view.points.index:
-            self.points.selectRow(int(self.view.points.index.get_loc(row)))
+            self.points.selectRow(self.view.points.index.tolist().index(row))
 
     def _with_chosen(self, signal: Any) -> None:
         row = self.chosen()

@@ -86,12 +86,12 @@ def fit_dose_response(
     parts = [_fit_quantity(table, dose, quantity, keys, within, params) for quantity in quantities]
     curves = pd.concat([part.curves for part in parts], ignore_index=True)
     return ResponseResult(
-        curves,
-        pd.concat([part.points for part in parts]),
-        pd.concat([part.effective_doses for part in parts], ignore_index=True),
-        tuple(fit for part in parts for fit in part.fits),
-        tuple(keys),
-        pd.concat([part.plates for part in parts], ignore_index=True),
+        curves=curves,
+        points=pd.concat([part.points for part in parts]),
+        effective_doses=pd.concat([part.effective_doses for part in parts], ignore_index=True),
+        fits=tuple(fit for part in parts for fit in part.fits),
+        by=tuple(keys),
+        plates=pd.concat([part.plates for part in parts], ignore_index=True),
     )
 
 
@@ -120,12 +120,12 @@ def _fit_quantity(
     ]
     wells["value"] = given
     return ResponseResult(
-        table_of,
-        wells[list(dict.fromkeys([*by, *POINT_COLUMNS]))],
-        pd.DataFrame(effective, columns=[*by, *EFFECTIVE_COLUMNS]),
-        tuple(row.fit for row in rows),
-        tuple(by),
-        plates,
+        curves=table_of,
+        points=wells[list(dict.fromkeys([*by, *POINT_COLUMNS]))],
+        effective_doses=pd.DataFrame(effective, columns=[*by, *EFFECTIVE_COLUMNS]),
+        fits=tuple(row.fit for row in rows),
+        by=tuple(by),
+        plates=plates,
     )
 
 
