@@ -33,6 +33,13 @@ FROZEN = {
     "read_plate": [("path", "POSITIONAL_OR_KEYWORD", NO), *HOW],
     "read_plate_map": [("path", "POSITIONAL_OR_KEYWORD", NO)],
     "run": [(n, "POSITIONAL_OR_KEYWORD", NO) for n in ("task", "image")] + [("params", "VAR_KEYWORD", NO)],
+    "fit_dose_response": [
+        ("table", "POSITIONAL_OR_KEYWORD", NO),
+        ("dose", "KEYWORD_ONLY", "dose"),
+        ("response", "KEYWORD_ONLY", NO),
+        ("by", "KEYWORD_ONLY", None),
+        ("settings", "VAR_KEYWORD", NO),
+    ],
     "run_plate": [(n, "POSITIONAL_OR_KEYWORD", NO) for n in ("plate", "task", "out")] + [("params", "VAR_KEYWORD", NO)],
     "train": [(n, "POSITIONAL_OR_KEYWORD", NO) for n in ("task", "recipe", "out")]
     + [("start_from", "POSITIONAL_OR_KEYWORD", None)],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitascope.api import (
+        fit_dose_response,
         list_models,
         list_tasks,
         read,
@@ -29,6 +30,7 @@ __all__ = [
     "Micrograph",
     "Result",
     "__version__",
+    "fit_dose_response",
     "list_models",
     "list_tasks",
     "read",

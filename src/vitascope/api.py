@@ -16,6 +16,10 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.progress import run_to_end
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pandas import DataFrame
+
     from vitascope.batch.plate.run import PlateReport
     from vitascope.core.card import ModelCard
     from vitascope.core.micrograph import Micrograph
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from vitascope.io.plates.plate import Plate
     from vitascope.io.tables.plate_map import PlateMap
     from vitascope.recipes.recipe import Recipe
+    from vitascope.stats.response.result import ResponseResult
     from vitascope.tasks.spec import TaskSpec
 
 AnyPath = str | os.PathLike[str]
@@ -263,6 +268,71 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
         redo=bool(how["redo"]),
     )
     return run_to_end(start(job))
+
+
+def fit_dose_response(
+    table: DataFrame | AnyPath,
+    *,
+    dose: str = "dose",
+    response: str | Sequence[str],
+    by: Sequence[str] | None = None,
+    plate_map: PlateMap | AnyPath | None = None,
+    **settings: Any,
+) -> ResponseResult:
+    """Fit dose-response curves to wells: IC50 with interval, or the reason why there is none.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+        One row for each well, see :func:`vitascope.stats.response.analysis.fit_dose_response`; or the folder of a run
+        or plate run, a table (CSV, TSV, XLSX), a plate reader's export, or the ``Platelist.txt`` of a cellHTS2 screen.
+    dose : str
+        Column of doses; the unit may stand in the cells, in ``dose_unit``, or in the column's name (``dose_um``).
+    response : str or sequence of str
+        Column or columns of values.
+    by : sequence of str, optional
+        Columns that tell curves apart; by default those of plate, day, time and treatment that are there.
+    plate_map : PlateMap or path, optional
+        What is in each well, where ``table`` is a path that does not tell.
+    **settings
+        Fields of :class:`vitascope.stats.response.params.ResponseParams`, such as ``normalise``, ``direction``,
+        ``correct``, ``interval`` and ``outliers``.
+
+    Returns
+    -------
+    ResponseResult
+        ``curves`` and ``points`` are the tables that ``vitascope response`` writes; ``plates`` judges each plate.
+
+    Raises
+    ------
+    ReaderError
+        If a path cannot be read.
+    InputError
+        If a column is missing, or nothing tells the doses.
+    ParameterError
+        If a setting is unknown or out of bounds.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> wells = pd.DataFrame({"treatment": "A", "dose_um": [0.1, 0.3, 1, 3, 10, 30], "atp": [99, 97, 75, 24, 4, 1]})
+    >>> fit_dose_response(wells, dose="dose_um", response="atp").curves[["treatment", "relation", "quality"]].values
+    array([['A', '=', 'good']], dtype=object)
+    """
+    from vitascope.stats.response.analysis import fit_dose_response as fit
+
+    if isinstance(table, (str, os.PathLike)):
+        from vitascope.batch.response.inputs import read_response_table
+
+        mapped = read_plate_map(plate_map) if isinstance(plate_map, (str, os.PathLike)) else plate_map
+        wells = read_response_table(Path(table), mapped, {} if dose == "dose" else {"dose": dose})
+        dose = "dose"
+        if "unit" not in settings and response == wells.headline:
+            settings["unit"] = wells.unit
+        table = wells.table
+    elif plate_map is not None:
+        raise ParameterError("A plate map goes with a path.", "Join the map to the table, or give the table's path.")
+    return fit(table, dose=dose, response=response, by=by, **settings)
 
 
 def train(task: str, recipe: Recipe | AnyPath, out: AnyPath, start_from: str | None = None) -> Path:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import demo, drift, models, plate, run, train
+from vitascope.cli import demo, drift, models, plate, report, response, run, train
 
 app = typer.Typer(
     name="vitascope",
@@ -21,6 +21,9 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("run")(run.run)
 app.command("plate")(plate.plate)
+app.command("response")(response.response)
+app.command("dili")(response.dili)
+app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.add_typer(models.app, name="models")

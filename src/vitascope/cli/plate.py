@@ -122,15 +122,27 @@ def _read_map(path: Path | None, columns: list[str], plate: Plate) -> PlateMap |
     from vitascope.io.tables.plate_map import read_plate_map
     from vitascope.io.tables.plate_map_validation import in_short
 
-    pairs = [text.partition("=") for text in columns]
-    if wrong := [text for text, (_, equals, _) in zip(columns, pairs, strict=True) if not equals]:
-        raise ParameterError(f"'--map-column {wrong[0]}' cannot be read.", "Write --map-column dose=SBS_Doses.")
+    told = parse_columns(columns)
     if path is None:
         return None
-    plate_map = read_plate_map(path, columns={what.strip(): column for what, _, column in pairs}, plate=plate.name)
+    plate_map = read_plate_map(path, columns=told, plate=plate.name)
     for sentence in in_short((*plate_map.problems, *plate_map.check(plate))):
         typer.echo(f"Warning: {sentence}", err=True)
     return plate_map
+
+
+def parse_columns(columns: list[str]) -> dict[str, str]:
+    """Turn ``dose=SBS_Doses`` into what each column holds.
+
+    Raises
+    ------
+    ParameterError
+        If a text has no ``=``.
+    """
+    pairs = [text.partition("=") for text in columns]
+    if wrong := [text for text, (_, equals, _) in zip(columns, pairs, strict=True) if not equals]:
+        raise ParameterError(f"'--map-column {wrong[0]}' cannot be read.", "Write --map-column dose=SBS_Doses.")
+    return {what.strip(): column for what, _, column in pairs}
 
 
 def _tell(report: PlateReport, plate: Plate) -> None:

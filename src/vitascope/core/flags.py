@@ -57,6 +57,32 @@ def failure(text: str) -> Flag:
     return Flag(text, FlagClass.FAILURE)
 
 
+CURVE_FLAGS: dict[str, Flag] = {
+    "no_controls": note("The plate has no negative controls: its values were fitted as given."),
+    "zero_dose": note("Wells of dose zero count as such: they lie on the plateau of low doses."),
+    "zero_dose_as_control": note("The plate has no negative controls: its wells of dose zero were taken for them."),
+    "dose_units_converted": note("Doses came in several units and were brought to the most frequent one."),
+    "dose_unit_unknown": warning("The unit of the doses is not told."),
+    "points_left_out": warning("Some points could not be used: a dose or value is missing or no number."),
+    "outliers_left_out": note("Points were left out as outliers, by rule or by hand; the points tell which and why."),
+    "censored_values": warning("Some values are bounds, such as <0.5: the bound was taken for the value."),
+    "one_replicate": note("There is one value at each dose: lack of fit cannot be tested."),
+    "lack_of_fit": warning("The points lie farther from the curve than their replicates from each other."),
+    "steep": note("The response changes within one step of the doses: the slope is not known, only that it is steep."),
+    "extrapolated": warning("The midpoint lies beyond the doses tested."),
+    "interval_open": warning("An end of the interval lies beyond the doses tested."),
+    "no_spread": warning("The points lie exactly on the curve: the interval says nothing about noise."),
+    "rests_on_outside_model": warning("Some points of the curve come from images outside what the model knows."),
+    "interval_simulated": warning("The intervals of the wells were calibrated on simulated images only."),
+    "low_z_prime": warning("Z' of the curve's plate lies below 0: its controls cannot be told apart well by well."),
+    "edge_effect": warning("The edge of the curve's plate differs from its inside (p < 0.01)."),
+    "row_effect": warning("Rows of the curve's plate differ (p < 0.01)."),
+    "column_effect": warning("Columns of the curve's plate differ (p < 0.01)."),
+    "position_corrected": note("The values were corrected for edge, rows or columns of the plate before the fit."),
+    "drift_alarm": warning("The plate's images drifted away from those the model was validated on."),
+}
+"""Words of curves: what stands behind an IC50, beside the flags of its wells."""
+
 FLAGS: dict[str, Flag] = {
     # the input, carried through
     "pixel_size_unknown": note(
@@ -105,6 +131,8 @@ FLAGS: dict[str, Flag] = {
     "precision_raised": note("Low precision gave numbers that are not finite: the run was repeated in 32 bit."),
     "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
     "no_objects": warning("No object was found."),
+    # curves of a dose-response analysis
+    **CURVE_FLAGS,
     # rejected: the input cannot be judged
     "unfit_input": refusal("The input does not fit this task."),
     "no_finite_pixels": refusal("No pixel of the image is a finite number."),

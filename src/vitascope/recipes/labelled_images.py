@@ -13,9 +13,9 @@ import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.formatting import name_some
+from vitascope.core.numbers import read_number
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.images.read import ImageGroup, find_groups
-from vitascope.io.tables.numbers import read_number
 from vitascope.io.tables.read import mark_of_column, read_table
 from vitascope.recipes.recipe import DataSet, ImagePair, LabelledImageSource
 

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vitascope.core.dose_unit import read_unit
 from vitascope.core.errors import InputError, OutputError, ParameterError
 from vitascope.core.well import Well
+from vitascope.core.well_role import ROLES, read_role
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import PlateMap, read_plate_map
-from vitascope.io.tables.vocabulary import COLUMNS, ROLES, read_column, read_dose, read_role, read_unit
+from vitascope.io.tables.vocabulary import COLUMNS, read_column, read_dose
 
 LONG = "Well,Compound,Concentration (uM),Control type,Replicate,Donor,Batch\n" + "\n".join(
     ["A1,DMSO,0,neg,1,P3,x", "B02,drug X,0.5,,1,P3,x", "b3,drug X,10,sample,2,P3,y", "H12,staurosporine,1,pos,1,P3,y"]

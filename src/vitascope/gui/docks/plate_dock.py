@@ -29,6 +29,7 @@ from vitascope.gui.plate.plate_run_box import PlateRunBox
 from vitascope.gui.plate.quality_box import QualityBox
 from vitascope.gui.plate.thumbnail_box import ThumbnailBox
 from vitascope.gui.plate.well_view import RESULTS, WellView
+from vitascope.gui.response.next_box import NextBox
 from vitascope.io.plates.plate import Plate
 from vitascope.tasks.registry import find_task
 
@@ -62,7 +63,7 @@ class PlateDock(Dock):
         self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._guarded(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
-        self.fields = FieldBar()
+        self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
@@ -102,6 +103,7 @@ class PlateDock(Dock):
         column.addWidget(make_title("Plate"))
         column.addWidget(self.input)
         column.addLayout(buttons)
+        column.addWidget(self.next)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.fields)
         column.addWidget(self.note)
@@ -122,12 +124,13 @@ class PlateDock(Dock):
         self.run.previewed.connect(self._show_previewed)
         self.fields.chosen.connect(lambda image: self.view.open(image, *self._of_fields))
         self.export_button.spoke.connect(self._say)
+        self.next.spoke.connect(self._say)
         for runner in self._others():
             self.destroyed.connect(runner.cancel)
         self._listen(self._look_at_layers, self._viewer.layers.events.inserted)
 
     def _others(self) -> tuple[Runner, ...]:
-        return self.quality.runner, self.export_button.runner
+        return self.quality.runner, self.export_button.runner, self.next.runner
 
     def _say(self, text: str) -> None:
         self.note.setText(text)
@@ -220,6 +223,7 @@ class PlateDock(Dock):
         self.heat.set_results([with_quality(one, known[one.name]) if one.name in known else one for one in results])
         self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
+        self.next.set_results(results)
 
     def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
         """Show focus and exposure, beside what was measured on the same plate."""

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBox
 from vitascope.core.errors import VitascopeError
 from vitascope.core.formatting import plain_digits
 from vitascope.core.well import Well
+from vitascope.core.well_role import ROLES
 from vitascope.gui.common.layout import add_row, make_form, make_note
 from vitascope.gui.plate.heatmap import Legend, colour_kinds, kind_colours
 from vitascope.gui.plate.legend_bar import LegendBar
@@ -19,7 +20,6 @@ from vitascope.gui.plate.plate_view import PlateView
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap, read_plate_map
 from vitascope.io.tables.plate_map_validation import in_short
-from vitascope.io.tables.vocabulary import ROLES
 
 FIELDS = ("treatment", "dose", "dose_unit", "role", "replicate", "patient")
 TIPS = {

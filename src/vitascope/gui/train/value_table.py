@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
+from vitascope.core.numbers import decimal_mark, read_number
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.layers.snapshot import snapshot_layers
 from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
-from vitascope.io.tables.numbers import decimal_mark, read_number
 from vitascope.recipes.finetune import CheckedPair
 from vitascope.tasks.spec import TaskSpec
 

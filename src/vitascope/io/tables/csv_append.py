@@ -161,11 +161,13 @@ def cell(value: Any) -> Any:
 
     Examples
     --------
-    >>> cell("=1+1"), cell("-1"), cell(-0.5), cell(float("nan")), cell("A01")
-    ("'=1+1", '-1', -0.5, '', 'A01')
+    >>> cell("=1+1"), cell("-1"), cell(-0.5), cell(float("nan")), cell("A01"), cell("=")
+    ("'=1+1", '-1', -0.5, '', 'A01', '=')
     """
     if isinstance(value, str):
-        return "'" + value if value.startswith(_FORMULA) and not _NUMBER.fullmatch(value) else value
+        # one mark alone is none
+        formula = len(value) > 1 and value.startswith(_FORMULA) and not _NUMBER.fullmatch(value)
+        return "'" + value if formula else value
     if value is None or value is pd.NA or (isinstance(value, (float, np.floating)) and not math.isfinite(value)):
         return ""
     return value

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vitascope.core.errors import InputError
+from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import PLATE_SHAPES, Well
 from vitascope.io.tables.grid import ReaderGrid, find_grids
 from vitascope.io.tables.grid_rows import row_letter
-from vitascope.io.tables.numbers import looks_like_number
 from vitascope.io.tables.read import Line, Sheet
 from vitascope.io.tables.softmax import is_softmax, softmax_grids
 from vitascope.io.tables.vocabulary import read_column

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError
+from vitascope.core.numbers import Mark, decimal_mark, looks_like_number, read_number
 from vitascope.core.well import Well
 from vitascope.io.tables.export_grids import ExportGrid
-from vitascope.io.tables.numbers import Mark, decimal_mark, looks_like_number, read_number
 from vitascope.io.tables.read import Line, Sheet
 from vitascope.io.tables.vocabulary import read_column
 from vitascope.io.tables.well_list import WellList, find_list, find_series

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from vitascope.core.errors import InputError
+from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import Well
-from vitascope.io.tables.numbers import looks_like_number
 from vitascope.io.tables.read import Line
 
 _LETTER = re.compile(r"(?:row\s*)?([A-Z]|A[A-F])\s*[:.)]?", re.IGNORECASE)

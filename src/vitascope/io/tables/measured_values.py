@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.numbers import looks_like_number, read_number
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.export_grids import grids_of
-from vitascope.io.tables.numbers import looks_like_number, read_number
 from vitascope.io.tables.plate_reader import read_reader_export
 from vitascope.io.tables.read import Sheet, mark_of_column, read_sheets
 from vitascope.io.tables.vocabulary import read_column

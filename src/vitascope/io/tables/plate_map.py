@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.numbers import number_text
 from vitascope.core.well import PLATE_SHAPES, Well
 from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.condition_table import condition_rows, write_conditions
 from vitascope.io.tables.csv_append import cell as safe_cell
-from vitascope.io.tables.numbers import number_text
 from vitascope.io.tables.plate_map_parsing import MapRows, read_rows
 from vitascope.io.tables.plate_map_validation import MapProblem, check_rows, refuse
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from vitascope.core.errors import InputError
+from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import Well
 from vitascope.io.tables.cellhts import is_plateconf, plateconf_rows
 from vitascope.io.tables.export_grids import grids_of
 from vitascope.io.tables.grid import ReaderGrid
-from vitascope.io.tables.numbers import looks_like_number
 from vitascope.io.tables.plate_map_validation import MapProblem
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import Sheet, read_sheets

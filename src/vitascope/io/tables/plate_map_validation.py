@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from vitascope.core.dose_unit import read_unit
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.numbers import Mark, looks_like_number, read_number
+from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.csv_append import uncell
-from vitascope.io.tables.numbers import Mark, looks_like_number, read_number
 from vitascope.io.tables.read import mark_of_column
-from vitascope.io.tables.vocabulary import is_measured, is_vehicle, read_dose, read_role, read_unit, split_dose
+from vitascope.io.tables.vocabulary import is_measured, read_dose, split_dose
 
 _SHOWN, _EACH = 8, 3
 

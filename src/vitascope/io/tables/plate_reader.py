@@ -17,11 +17,11 @@ import pandas as pd
 
 from vitascope.core.errors import IncompleteError, InputError
 from vitascope.core.well import Well
+from vitascope.core.well_role import read_role
 from vitascope.io.tables.cellhts import plateconf_rows
 from vitascope.io.tables.export_grids import ExportGrid, export_grids
 from vitascope.io.tables.export_values import from_grids, from_list
 from vitascope.io.tables.read import Line, read_sheets, read_table
-from vitascope.io.tables.vocabulary import read_role
 from vitascope.io.tables.well_list import find_list, find_series, names_wells
 
 

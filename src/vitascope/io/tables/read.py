@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError, ReaderError, describe
+from vitascope.core.numbers import Mark, decimal_mark, read_number
 from vitascope.io.filenames.expand import unreadable
-from vitascope.io.tables.numbers import Mark, decimal_mark, read_number
 from vitascope.io.tables.workbook import plain_text, read_workbook
 
 _MAX_BYTES = 2**30
@@ -133,7 +133,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 
 def to_numbers(table: pd.DataFrame, column: str, *, required: bool = False) -> pd.Series[float]:
-    """Turn a column of text into numbers, by the rule of :func:`vitascope.io.tables.numbers.decimal_mark`.
+    """Turn a column of text into numbers, by the rule of :func:`vitascope.core.numbers.decimal_mark`.
 
     Parameters
     ----------

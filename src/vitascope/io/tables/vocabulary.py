@@ -1,14 +1,13 @@
-"""The words that plate maps are written in: names of columns, roles of wells, units of doses."""
+"""The words that plate maps are written in: names of columns, and doses."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from vitascope.io.tables.numbers import MISSING, looks_like_number, plain_number, read_number
-
-ROLES = ("treated", "negative", "positive", "blank", "time0", "other")
+from vitascope.core.dose_unit import read_unit
+from vitascope.core.numbers import MISSING, looks_like_number, plain_number, read_number
+from vitascope.core.well_role import read_role
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "plate": ("plate", "plate id", "plate name", "plate number", "barcode", "plate barcode"),
@@ -50,27 +49,6 @@ _LAST_WORDS = {
 }
 _KNOWN = {name: column for column, names in COLUMNS.items() for name in names}
 
-_ROLE_WORDS = {
-    "treated": ("treated", "treatment", "sample", "test", "compound", "cmpd", "unknown", "0"),
-    "negative": (
-        "negative", "neg", "negative control", "neg control", "negcon", "nc", "vehicle", "vehicle control", "dmso",
-        "solvent", "medium", "media", "untreated", "control", "ctrl", "-1", "min",
-    ),
-    "positive": ("positive", "pos", "positive control", "pos control", "poscon", "pc", "1", "+1", "max"),
-    "blank": ("blank", "empty", "background", "no cells", "none"),
-    "time0": (
-        "time0", "time 0", "time-0", "t0", "t 0", "t=0", "t = 0", "time zero", "day0", "day 0", "d0", "0h", "0 h",
-        "baseline",
-    ),
-    "other": ("other", "cont", "contaminated", "excluded", "not used", "flagged"),
-}  # fmt: skip
-_ROLE_OF = {word: role for role, words in _ROLE_WORDS.items() for word in words}
-_VEHICLES = ("dmso", "vehicle", "medium", "media", "untreated", "solvent", "water", "pbs", "control", "none")
-
-_LITRE = {"l": 1.0, "ml": 1e3, "ul": 1e6, "dl": 10.0}
-_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
-_UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
-_SHOWN = {"u": "µ"}
 _DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
 
 
@@ -79,49 +57,6 @@ _MEASURED = re.compile(
     r"viability|values?|readout|reading|raw|celltiter[ -]?glo|ctg|resazurin|mtt",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class DoseUnit:
-    """A unit of dose.
-
-    Parameters
-    ----------
-    name : str
-        As tables show it: ``µM``, ``µg/ml``, ``%``.
-    kind : {"molar", "mass", "percent"}
-        Units of one kind can be converted into each other.
-    factor : float
-        To mol/l, g/l or per cent.
-    """
-
-    name: str
-    kind: str
-    factor: float
-
-
-def read_unit(text: str) -> DoseUnit | None:
-    """Read a unit of dose; None where it is none.
-
-    Examples
-    --------
-    >>> read_unit("uM").name, read_unit("ng/mL").name, read_unit("parsec")
-    ('µM', 'ng/ml', None)
-    """
-    plain = text.strip().strip("()[]").strip().replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
-    if plain in ("%", "% v/v", "%v/v", "% w/v", "percent"):
-        return DoseUnit("%", "percent", 1.0)
-    match = _UNIT.fullmatch(plain.replace(" ", "").replace("umol/l", "uM") if plain != "M" else "M")
-    if match is None:
-        return None
-    prefix = match["prefix"].lower()
-    shown = _SHOWN.get(prefix, prefix)
-    if match["volume"] is None:
-        return DoseUnit(f"{shown}M", "molar", _PREFIX[prefix])
-    volume = match["volume"].lower()
-    return DoseUnit(
-        f"{shown}g/{_SHOWN.get(volume[0], volume[0])}{volume[1:]}", "mass", _PREFIX[prefix] * _LITRE[volume]
-    )
 
 
 def read_column(header: str) -> tuple[str, str]:
@@ -194,23 +129,6 @@ def guess_columns(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
         if column and fits and any(cell.strip() for cell in cells) and column not in found.values():
             found[header] = column
     return found
-
-
-def read_role(text: str) -> str:
-    """Read the role of a well; ``other`` for a word that is not known, empty for none.
-
-    Examples
-    --------
-    >>> read_role("DMSO"), read_role("pos"), read_role("Barcode1"), read_role("")
-    ('negative', 'positive', 'other', '')
-    """
-    words = re.sub(r"[\s_.]+", " ", text.strip()).casefold()
-    return _ROLE_OF.get(words, "other") if words else ""
-
-
-def is_vehicle(treatment: str) -> bool:
-    """Tell whether a treatment is none: the solvent or the medium alone."""
-    return treatment.strip().casefold() in _VEHICLES
 
 
 def read_dose(cell: str, decimal_comma: bool) -> tuple[float, str] | None:

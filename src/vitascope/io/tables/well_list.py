@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vitascope.core.errors import InputError, ParameterError
+from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import Well
 from vitascope.io.filenames.parse import read_well
 from vitascope.io.tables.grid import is_statistic
-from vitascope.io.tables.numbers import looks_like_number
 from vitascope.io.tables.read import Line, Sheet
 from vitascope.io.tables.vocabulary import read_column
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.core.errors import InputError, ReaderError
+from vitascope.core.numbers import number_text
 from vitascope.io.filenames.expand import unreadable
-from vitascope.io.tables.numbers import number_text
 
 _EXCEL_TEXT = re.compile(r'=\s*"((?:[^"]|"")*)"')
 

@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vitascope.core.flags import join_flags
 from vitascope.stats.response.batch_fit import BatchFit, Held, fit_batch
 from vitascope.stats.response.logistic import log_dose
 from vitascope.stats.response.normalise import BLOCKS, normalise_wells
 from vitascope.stats.response.params import ResponseParams
+from vitascope.stats.response.position import blocks_of, judge_blocks, places_of, position_factors, ratios_to
 from vitascope.stats.response.result import CURVE_COLUMNS, POINT_COLUMNS, CurveFit, ResponseResult
 from vitascope.stats.response.rows import CurveData, CurveRow, effective_rows, no_fit_row, row_of
 from vitascope.stats.response.verdict import too_few
 from vitascope.stats.response.wells import group_columns, harmonise_units, read_wells
 
 CHUNK_POINTS = 100_000
+CORRECTIONS = 2
+"""Rounds of fitting and correcting for place: the second changes little."""
 EFFECTIVE_COLUMNS = ("quantity", "percent", "dose", "dose_low", "dose_high", "dose_unit", "relation")
 
 
@@ -40,8 +44,9 @@ def fit_dose_response(
     table : DataFrame, one row for each well
         Beside doses and responses it may hold ``plate``, ``day``, ``time``, ``treatment``, ``well``, ``role``
         (negative, positive, treated, blank), ``dose_unit``, ``flags``, ``excluded`` with ``reason`` (points left out by
-        hand), and intervals ``<response>_low`` and ``<response>_high``. Cells may be text, with decimal commas, units
-        (``10 uM``) and bounds (``<0.5``).
+        hand), ``hold_top`` and ``hold_bottom`` (plateaus held for one curve), ``image``, ``drift_alarm``, and intervals
+        ``<response>_low`` and ``<response>_high``. Cells may be text, with decimal commas, units (``10 uM``) and bounds
+        (``<0.5``).
     dose : str
         Column of doses; the unit may stand in the cell, in ``dose_unit``, in the name (``dose_um``) or in
         ``dose_unit=``.
@@ -81,11 +86,12 @@ def fit_dose_response(
     parts = [_fit_quantity(table, dose, quantity, keys, within, params) for quantity in quantities]
     curves = pd.concat([part.curves for part in parts], ignore_index=True)
     return ResponseResult(
-        curves,
-        pd.concat([part.points for part in parts]),
-        pd.concat([part.effective_doses for part in parts], ignore_index=True),
-        tuple(fit for part in parts for fit in part.fits),
-        tuple(keys),
+        curves=curves,
+        points=pd.concat([part.points for part in parts]),
+        effective_doses=pd.concat([part.effective_doses for part in parts], ignore_index=True),
+        fits=tuple(fit for part in parts for fit in part.fits),
+        by=tuple(keys),
+        plates=pd.concat([part.plates for part in parts], ignore_index=True),
     )
 
 
@@ -94,9 +100,42 @@ def _fit_quantity(
 ) -> ResponseResult:
     columns = list(dict.fromkeys([*by, *blocks]))
     wells = read_wells(table, dose, quantity, columns, params)
+    wells["quantity"] = quantity
+    given = wells["value"].copy()
+    if params.correct != "none":
+        _correct(wells, columns, blocks, params)
+    groups, number, rows = _curves_of(wells, by, blocks, params)
+    expected = _expected(wells, number, rows, blocks, "normalised")
+    ratios = ratios_to(wells["normalised"].to_numpy(float), expected)
+    plates, words = judge_blocks(wells, blocks, quantity, ratios, params.correct)
+    members = _members(number, len(rows))
+    rows = [_with_words(row, {word for k in at for word in words[k]}) for row, at in zip(rows, members, strict=True)]
+    table_of = pd.DataFrame([row.values for row in rows], columns=list(CURVE_COLUMNS))
+    named = pd.DataFrame(groups, columns=by, dtype=object)
+    table_of = pd.concat([named, table_of], axis=1)
+    effective = [
+        {**dict(zip(by, group, strict=True)), **line}
+        for group, row in zip(groups, rows, strict=True)
+        for line in row.effective
+    ]
+    wells["value"] = given
+    return ResponseResult(
+        curves=table_of,
+        points=wells[list(dict.fromkeys([*by, *POINT_COLUMNS]))],
+        effective_doses=pd.DataFrame(effective, columns=[*by, *EFFECTIVE_COLUMNS]),
+        fits=tuple(row.fit for row in rows),
+        by=tuple(by),
+        plates=plates,
+    )
+
+
+def _curves_of(
+    wells: pd.DataFrame, by: list[str], blocks: list[str], params: ResponseParams
+) -> tuple[list[tuple[Any, ...]], np.ndarray, list[CurveRow]]:
+    """Fit all curves of one quantity, and note in ``wells`` what was done to each: keys, number by well, rows."""
+    quantity = str(wells["quantity"].iloc[0]) if len(wells) else ""
     normalised = normalise_wells(wells, blocks, params)
-    wells["quantity"], wells["normalised"], wells["scale"] = quantity, normalised.value, normalised.scale
-    wells["how"] = normalised.how
+    wells["normalised"], wells["scale"], wells["how"] = normalised.value, normalised.scale, normalised.how
     wells["notes"] = [(*own, *more) for own, more in zip(wells["notes"], normalised.notes, strict=True)]
     unsaid = (wells["reason"] == "") & (np.array(normalised.problem, object) != "")
     wells.loc[unsaid, "reason"] = np.array(normalised.problem, object)[unsaid.to_numpy()]
@@ -106,22 +145,48 @@ def _fit_quantity(
     # plain arrays: a column of text is slow to take from a table time and again
     arrays = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
     data = [CurveData(quantity, arrays, rows, params) for rows in _members(number, len(groups))]
-    rows = _fit_all(data, wells, params)
-    table_of = pd.DataFrame([row.values for row in rows], columns=list(CURVE_COLUMNS))
-    named = pd.DataFrame(groups, columns=by, dtype=object)
-    table_of = pd.concat([named, table_of], axis=1)
-    effective = [
-        {**dict(zip(by, group, strict=True)), **line}
-        for group, row in zip(groups, rows, strict=True)
-        for line in row.effective
-    ]
-    return ResponseResult(
-        table_of,
-        wells[list(dict.fromkeys([*by, *POINT_COLUMNS]))],
-        pd.DataFrame(effective, columns=[*by, *EFFECTIVE_COLUMNS]),
-        tuple(row.fit for row in rows),
-        tuple(by),
-    )
+    return groups, number, _fit_all(data, wells, params)
+
+
+def _correct(wells: pd.DataFrame, keys: list[str], blocks: list[str], params: ResponseParams) -> None:
+    """Free the values of their place, in place: curves are fitted as given, place by place, twice."""
+    plain = params.model_copy(update={"normalise": "none", "correct": "none", "interval": "delta", "parameters": 4})
+    value, sd = wells["value"].to_numpy(float).copy(), wells["sd"].to_numpy(float).copy()
+    factor = np.ones(len(wells))
+    for _ in range(CORRECTIONS):
+        tried = wells.assign(value=value / factor)
+        _, number, rows = _curves_of(tried, keys, blocks, plain)
+        ratios = ratios_to(value, _expected(tried, number, rows, blocks, "value"))
+        for part in blocks_of(wells, blocks):
+            places = places_of([str(name) for name in wells["well"].iloc[part]])
+            if places is not None:
+                factor[part] = position_factors(places, ratios[part], params.correct)
+    wells["value"], wells["sd"] = value / factor, sd / factor
+
+
+def _expected(
+    wells: pd.DataFrame, number: np.ndarray, rows: list[CurveRow], blocks: list[str], column: str
+) -> np.ndarray:
+    """What each well should hold: its curve at its dose, or the median of its kind of control; NaN where unknown."""
+    expected = np.full(len(wells), np.nan)
+    doses, values = wells["dose"].to_numpy(float), wells[column].to_numpy(float)
+    for at, row in zip(_members(number, len(rows)), rows, strict=True):
+        known = at[doses[at] >= 0]
+        if row.fit is not None and len(known):
+            expected[known] = row.fit.predict(doses[known])
+    role = wells["role"].to_numpy(object)
+    for part in blocks_of(wells, blocks):
+        for kind in ("negative", "positive"):
+            at = part[(role[part] == kind) & np.isfinite(values[part])]
+            if len(at):
+                expected[at] = np.median(values[at])
+    return expected
+
+
+def _with_words(row: CurveRow, words: set[str]) -> CurveRow:
+    """Add the flags of its plate to a curve."""
+    own = [word for word in str(row.values["flags"]).split(";") if word]
+    return replace(row, values={**row.values, "flags": join_flags((*own, *words))}) if words else row
 
 
 def _curve_numbers(wells: pd.DataFrame, by: list[str]) -> tuple[np.ndarray, list[tuple[Any, ...]]]:

@@ -1,4 +1,4 @@
-"""Numbers, bounds and units as people write them into cells."""
+"""Cells of a table of wells: a number by the rule of ``core.numbers``, with a bound before it and a unit after."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_NUMBER = re.compile(r"\A(<=|>=|<|>|≤|≥)?\s*([-+]?(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][-+]?\d+)?)\s*(.*)\Z", re.DOTALL)
-_THOUSANDS = re.compile(r"\A[-+]?\d{1,3}(,\d{3})+\Z")
-_MISSING = {"", "na", "n/a", "nan", "none", "null", "-", "--", "<na>", "nat"}
-_MASS_PER_ML = {"g": 1e6, "mg": 1e3, "ug": 1.0, "ng": 1e-3, "pg": 1e-6}
-_MOLAR = {"": 1e6, "m": 1e3, "u": 1.0, "n": 1e-3, "p": 1e-6, "f": 1e-9}
+from vitascope.core.dose_unit import read_unit
+from vitascope.core.errors import InputError
+from vitascope.core.numbers import MISSING, Mark, decimal_mark, plain_number, read_number
+
+_CELL = re.compile(r"(<=|>=|<|>|≤|≥)?\s*([-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?)\s*(.*)", re.DOTALL)
+_MISSING = {*MISSING, "<na>", "nat", "--"}
 
 
 @dataclass(frozen=True)
@@ -40,43 +41,40 @@ class Cell:
 def read_column(cells: Sequence[Any]) -> list[Cell]:
     """Read the cells of one column, the decimal mark told from all of them.
 
-    Numbers stay as they are. In text a comma is the decimal mark where no cell has a point; where every comma may as
-    well stand before thousands, those cells are refused.
+    Numbers stay as they are. Text is read by the rule of :func:`vitascope.core.numbers.decimal_mark`; where that leaves
+    two readings, the cells that differ have a problem and no number.
 
     Examples
     --------
     >>> [cell.value for cell in read_column(["0,5", "10", ""])]
     [0.5, 10.0, nan]
-    >>> read_column(["10 uM"])[0].unit, read_column(["<0.5"])[0].bound, read_column(["1,234"])[0].problem[:22]
-    ('uM', '<', "'1,234' may be 1.234 o")
+    >>> read_column(["10 uM"])[0].unit, read_column(["<0.5"])[0].bound, read_column(["1,234"])[0].problem
+    ('uM', '<', "'1,234' may be 1.234 or 1234")
     """
-    matches = [_NUMBER.match(cell.strip()) for cell in cells if isinstance(cell, str)]
-    texts = [found.group(2).strip() for found in matches if found]
-    point = any("." in text for text in texts)
-    commas = [text for text in texts if "," in text]
-    doubtful = not point and bool(commas) and all(_THOUSANDS.match(text) for text in commas)
-    return [_read(cell, point, doubtful) for cell in cells]
+    found = [_CELL.fullmatch(plain_number(cell)) if isinstance(cell, str) else None for cell in cells]
+    mark: Mark | None
+    try:
+        mark = decimal_mark([match[2] for match in found if match])
+    except InputError:
+        mark = None
+    return [
+        _read(cell.strip(), match, mark) if isinstance(cell, str) else _number(cell)
+        for cell, match in zip(cells, found, strict=True)
+    ]
 
 
-def _read(cell: Any, point: bool, doubtful: bool) -> Cell:
-    if type(cell) is float and not math.isinf(cell):
-        return Cell(cell)
-    if not isinstance(cell, str):
-        return _number(cell)
-    text = cell.strip()
+def _read(text: str, match: re.Match[str] | None, mark: Mark | None) -> Cell:
     if text.casefold() in _MISSING:
         return Cell(math.nan)
-    found = _NUMBER.match(text)
-    if found is None:
+    if match is None:
         return Cell(math.nan, problem=f"'{text}' is no number")
-    bound, digits, unit = found.group(1) or "", found.group(2).strip(), found.group(3).strip()
-    if doubtful and "," in digits:
-        return Cell(math.nan, problem=f"'{digits}' may be {digits.replace(',', '.')} or {digits.replace(',', '')}")
-    plain = digits.replace("'", "").replace(" ", "")
-    plain = plain.replace(",", "") if point else plain.replace(",", ".")
-    try:
-        value = float(plain)
-    except ValueError:
+    bound, digits, unit = match[1] or "", match[2], match[3].strip()
+    one, other = (read_number(digits, at) for at in (".", ","))
+    if mark is None and one is not None and other is not None and one != other:
+        least, most = sorted((one, other))
+        return Cell(math.nan, problem=f"'{digits}' may be {least:.15g} or {most:.15g}")
+    value = one if mark == "." else other if mark == "," else (one if one is not None else other)
+    if value is None:
         return Cell(math.nan, problem=f"'{text}' is no number")
     return Cell(value, {"≤": "<", "<=": "<", "≥": ">", ">=": ">"}.get(bound, bound), unit)
 
@@ -90,22 +88,15 @@ def _number(cell: Any) -> Cell:
 
 
 def unit_scale(unit: str) -> tuple[str, float]:
-    """Return the kind of a unit of dose, and its size in the base unit of that kind: µM, µg/mL, or itself.
+    """Return the kind of a unit of dose, and its size in the base unit of that kind: mol/l, g/l, %, or itself.
 
     Examples
     --------
-    >>> unit_scale("nM"), unit_scale("mg/L"), unit_scale("step")
-    (('molar', 0.001), ('mass', 1.0), ('step', 1.0))
+    >>> unit_scale("nM"), unit_scale("mg/mL"), unit_scale("step")
+    (('molar', 1e-09), ('mass', 1.0), ('step', 1.0))
     """
-    name = unit.strip().replace("µ", "u").replace("μ", "u").replace("micro", "u").casefold().replace(" ", "")
-    for molar in ("mol/l", "moll-1", "mol·l-1", "molar", "m"):
-        prefix = name.removesuffix(molar)
-        if name.endswith(molar) and prefix in _MOLAR:
-            return "molar", _MOLAR[prefix]
-    mass, _, volume = name.partition("/")
-    if mass in _MASS_PER_ML and volume in ("l", "ml", "ul"):
-        return "mass", _MASS_PER_ML[mass] * {"l": 1e-3, "ml": 1.0, "ul": 1e3}[volume]
-    return name, 1.0
+    known = read_unit(unit)
+    return (known.kind, known.factor) if known else (" ".join(unit.casefold().split()), 1.0)
 
 
 def unit_in_name(column: str) -> str:
@@ -113,11 +104,10 @@ def unit_in_name(column: str) -> str:
 
     Examples
     --------
-    >>> unit_in_name("dose_um"), unit_in_name("Conc. (nM)"), unit_in_name("dose")
-    ('µM', 'nM', '')
+    >>> unit_in_name("dose_um"), unit_in_name("Conc. (nM)"), unit_in_name("dose"), unit_in_name("dose [step]")
+    ('µM', 'nM', '', 'step')
     """
     bracket = re.search(r"[\[(]([^\])]+)[\])]\s*\Z", column)
-    if bracket:
-        return bracket.group(1).strip()
-    last = column.rsplit("_", 1)[-1].casefold() if "_" in column else ""
-    return {"um": "µM", "nm": "nM", "mm": "mM", "pm": "pM", "molar": "M"}.get(last, "")
+    text = bracket[1].strip() if bracket else column.rsplit("_", 1)[-1] if "_" in column else ""
+    known = read_unit(text)
+    return known.name if known else text if bracket else ""

@@ -12,6 +12,7 @@ curve. Chen et al., Drug Discov. Today 21:648 (2016): DILIrank.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -124,13 +125,34 @@ def margins_of_safety(result: ResponseResult, cmax: pd.DataFrame, *, seed: int =
     InputError
         If the curves have no column ``treatment``.
     """
-    if "treatment" not in result.curves:
+    highest = [fit.doses[1] if fit is not None else math.nan for fit in result.fits]
+    return margins_of_curves(result.curves, highest, cmax, seed=seed)
+
+
+def margins_of_curves(
+    curves: pd.DataFrame, highest: Sequence[float], cmax: pd.DataFrame, *, seed: int = 0
+) -> pd.DataFrame:
+    """Margin of safety of each compound from a table of curves, such as ``curves.csv`` read again.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        ``curves`` of a :class:`vitascope.stats.response.result.ResponseResult` of one quantity.
+    highest : sequence of float
+        Highest dose of each curve, in its unit.
+    cmax, seed
+        As for :func:`margins_of_safety`.
+
+    Raises
+    ------
+    InputError
+        If the curves have no column ``treatment``, or the table of Cmax lacks one.
+    """
+    if "treatment" not in curves:
         raise InputError("The curves have no column 'treatment'.", "Fit with by=[…, 'treatment'].")
     known = read_cmax(cmax).set_index("key")
-    highest = [fit.doses[1] if fit is not None else math.nan for fit in result.fits]
-    curves = result.curves.assign(_highest=highest)
-    rows = [_margin(str(name), part, known) for name, part in curves.groupby("treatment", sort=False)]
-    table = pd.DataFrame(rows, columns=list(DILI_COLUMNS))
+    grouped = curves.assign(_highest=list(highest)).groupby("treatment", sort=False)
+    table = pd.DataFrame([_margin(str(name), part, known) for name, part in grouped], columns=list(DILI_COLUMNS))
     _rank(table, seed)
     return table.sort_values(["rank", "compound"], na_position="last", kind="stable").reset_index(drop=True)
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from vitascope.core.params import FormParams
+from vitascope.stats.response.position import Correction
 
 Normalisation = Literal["auto", "none", "negative", "controls", "plate"]
 Weights = Literal["equal", "replicates", "tukey", "interval"]
@@ -40,6 +41,12 @@ class ResponseParams(FormParams):
         title="Robust",
         description="Take the median of the controls instead of their mean.",
         json_schema_extra={**_ADVANCED},
+    )
+    correct: Correction = Field(
+        "none",
+        title="Correct for place",
+        description="Free values of the place on the plate before the fit: edge, rows, columns, rows_columns or all. "
+        "Effects are told by how far wells lie off their own curve, and controls off each other.",
     )
     weights: Weights = Field(
         "equal",

@@ -38,7 +38,8 @@ CURVE_COLUMNS = (
     "outside_wells",
     "flags",
 )
-POINT_COLUMNS = ("quantity", "well", "dose", "dose_unit", "value", "normalised", "weight", "excluded", "reason")
+POINT_COLUMNS = ("quantity", "image", "outside_model", "well", "dose", "dose_unit", "value", "normalised", "weight",
+                 "excluded", "reason")  # fmt: skip
 QUALITIES = ("good", "wide", "partial", "flat", "no fit")
 
 
@@ -150,6 +151,8 @@ class ResponseResult:
         For each row of ``curves``; None where there is no fit.
     by : tuple of str
         Columns that tell curves apart.
+    plates : DataFrame, one row for each plate (day, time) and quantity
+        Z', and whether edge, rows and columns matter; see :func:`vitascope.stats.response.position.judge_blocks`.
     """
 
     curves: pd.DataFrame
@@ -157,3 +160,4 @@ class ResponseResult:
     effective_doses: pd.DataFrame
     fits: tuple[CurveFit | None, ...] = field(repr=False)
     by: tuple[str, ...] = ()
+    plates: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
+from vitascope.core.flags import join_flags
 from vitascope.stats.response.batch_fit import BatchFit, at_bound
-from vitascope.stats.response.flags import join_words
 from vitascope.stats.response.logistic import (
     HIGH,
     LOG_K,
@@ -67,11 +67,10 @@ class CurveData:
         self.missing = ""
         self.held = self._held(params)
         self.free = 4 - sum(math.isfinite(value) for value in self.held)
-        held = [
-            f"{name} = {value:g}"
-            for name, value in (("hill", params.hill), ("top", params.top), ("bottom", params.bottom))
-            if value is not None
-        ]
+        own = {name: self._own(name) for name in ("top", "bottom")}
+        told = {"hill": params.hill, "top": params.top, "bottom": params.bottom}
+        told |= {name: value for name, value in own.items() if value is not None}
+        held = [f"{name} = {value:g}" for name, value in told.items() if value is not None]
         self.model = f"LL.{params.parameters}" + (f" ({', '.join(held)})" if held else "")
 
     def _set_used(self, used: np.ndarray) -> None:
@@ -86,10 +85,13 @@ class CurveData:
             self.doses = 1
 
     def _held(self, params: ResponseParams) -> tuple[float, float, float]:
-        """Top, bottom and slope that are held; NaN where free."""
-        bottom = params.bottom if params.bottom is not None else (0.0 if params.parameters <= 3 else math.nan)
-        top = math.nan if params.top is None else params.top
-        if params.parameters == 2 and params.top is None:
+        """Top, bottom and slope that are held, for this curve alone or for all; NaN where free."""
+        own = {name: self._own(name) for name in ("top", "bottom")}
+        bottom = own["bottom"] if own["bottom"] is not None else params.bottom
+        bottom = bottom if bottom is not None else (0.0 if params.parameters <= 3 else math.nan)
+        held_top = own["top"] if own["top"] is not None else params.top
+        top = math.nan if held_top is None else held_top
+        if params.parameters == 2 and held_top is None:
             top = self.control if self.how != "plate" else PERCENT
             if math.isnan(top):
                 self.missing = (
@@ -97,6 +99,12 @@ class CurveData:
                     "or a top to hold."
                 )
         return top, bottom, math.nan if params.hill is None else params.hill
+
+    def _own(self, name: str) -> float | None:
+        """Plateau that the table holds for this curve; None where it holds none."""
+        told = self._wells[f"hold_{name}"][self.rows]
+        known = told[np.isfinite(told)]
+        return float(known[0]) if len(known) else None
 
     def without(self, left_out: np.ndarray) -> CurveData:
         """Return the same curve without some of the points that are used."""
@@ -115,7 +123,7 @@ class CurveData:
         words += ["outliers_left_out"] if self.outliers else []
         words += ["one_replicate"] if len(self.replicates) and self.replicates.max() == 1 else []
         words += ["dose_unit_unknown"] if not self.dose_unit else []
-        words += ["outside_model"] if self.outside_wells() else []
+        words += ["rests_on_outside_model"] if self.outside_wells() else []
         return words
 
     def reasons(self) -> list[str]:
@@ -124,7 +132,7 @@ class CurveData:
 
     def outside_wells(self) -> int:
         """Number of points in use whose image lies outside the model."""
-        return int(self._wells["outside"][self.used].sum())
+        return int(self._wells["outside_model"][self.used].sum())
 
     def amount(self, dose: float) -> str:
         """Write a dose with its unit."""
@@ -161,7 +169,7 @@ def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any
     if not len(one.used) and why:
         reason = f"{reason.removesuffix('.')}: {why[0]}{', and others' if len(why) > 1 else ''}."
     row = _blank(one, params)
-    row.update(quality="no fit", reason=reason, flags=join_words(one.flags()), **known)
+    row.update(quality="no fit", reason=reason, flags=join_flags(tuple(one.flags())), **known)
     return CurveRow(row)
 
 
@@ -211,7 +219,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     words += ["lack_of_fit"] if tests["p_lack_of_fit"] < LACK_P else []
     words += ["interval_open"] if row["ic50_low"] == 0 or row["ic50_high"] == math.inf else []
     words += ["no_spread"] if _exact(one, fit, i) else []
-    row.update(quality=quality, reason=reason, flags=join_words(words))
+    row.update(quality=quality, reason=reason, flags=join_flags(tuple(words)))
     return CurveRow(row, fitted)
 
 
@@ -247,7 +255,7 @@ def _flat_row(one: CurveData, tests: dict[str, float], fitted: CurveFit, params:
     top_dose = float(one.value[one.dose == one.dose.max()].mean())
     lowest = float(one.value[one.dose == one.dose.min()].mean())
     reason = flat_reason(one.effect(lowest, top_dose), tests["p_flat"])
-    row.update(top=level, bottom=level, emax=level, quality="flat", reason=reason, flags=join_words(one.flags()))
+    row.update(top=level, bottom=level, emax=level, quality="flat", reason=reason, flags=join_flags(tuple(one.flags())))
     row.update(_areas(level, one.control))
     return CurveRow(row, fitted)
 

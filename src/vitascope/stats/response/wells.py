@@ -10,26 +10,14 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.errors import InputError
+from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
 from vitascope.stats.response.params import ResponseParams
 
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
-_ROLE_WORDS = {
-    "vehicle": "negative",
-    "dmso": "negative",
-    "medium": "negative",
-    "control": "negative",
-    "negative control": "negative",
-    "neg": "negative",
-    "positive control": "positive",
-    "pos": "positive",
-    "sample": "treated",
-    "compound": "treated",
-    "": "treated",
-    "nan": "treated",
-    "none": "treated",
-}
 LARGEST = 1e50
+HELD = ("hold_top", "hold_bottom")
+"""Columns of plateaus that are held for single curves, in the unit they are fitted in."""
 
 
 def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -58,7 +46,7 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside``.
+        ``outside_model``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
 
     Raises
     ------
@@ -71,21 +59,29 @@ def read_wells(
             raise InputError(f"The table has no column '{column}'.", f"It has: {known}.")
     wells = pd.DataFrame({name: _text(table[name]) for name in by}, index=table.index)
     wells["well"] = _text(table["well"]) if "well" in table else ""
+    wells["image"] = _text(table["image"]) if "image" in table else ""
     wells["role"] = _roles(table)
     doses, values = ([_measurable(cell) for cell in read_column(table[name].tolist())] for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
     wells["value"] = [cell.value for cell in values]
     wells["sd"] = _spreads(table, response)
+    for name in HELD:
+        wells[name] = [cell.value for cell in read_column(table[name].tolist())] if name in table else math.nan
     wells["weight"] = 1.0
     given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
-    wells["outside"] = [("outside_model" in words.split(";")) for words in given]
+    wells["outside_model"] = [("outside_model" in words.split(";")) for words in given]
+    alarm = _text(table["drift_alarm"]) if "drift_alarm" in table else [""] * len(table)
+    wells["drifted"] = [
+        "drift_alarm" in words.split(";") or word.casefold() in ("true", "1", "1.0", "yes")
+        for words, word in zip(given, alarm, strict=True)
+    ]
     simulated = ["interval_simulated" in words.split(";") for words in given]
     by_hand = _by_hand(table)
     reasons, notes = [], []
     names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
     for role, at, value, hand, name, outside, fake in zip(
-        wells["role"], doses, values, by_hand, names, wells["outside"], simulated, strict=True
+        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, strict=True
     ):
         reason, words = _judge(role, at, value, name)
         words += ["interval_simulated"] if fake else []
@@ -113,10 +109,17 @@ def _text(column: pd.Series) -> pd.Series:
 
 
 def _roles(table: pd.DataFrame) -> list[str]:
-    if "role" not in table:
-        return ["treated"] * len(table)
-    words = [str(word).strip().casefold() for word in table["role"]]
-    return [_ROLE_WORDS.get(word, word) for word in words]
+    """Role of each well; where none is told, wells of the solvent or the medium alone are negative controls."""
+    told = _text(table["role"]) if "role" in table else [""] * len(table)
+    names = _text(table["treatment"]) if "treatment" in table else [""] * len(table)
+    return [_role(word.removesuffix(".0"), name) for word, name in zip(told, names, strict=True)]
+
+
+def _role(word: str, treatment: str) -> str:
+    if word.casefold() in ("", "nan", "none"):
+        return "negative" if is_vehicle(treatment) else "treated"
+    role = read_role(word)
+    return word.casefold() if role == "other" else role
 
 
 def _dose_units(table: pd.DataFrame, dose: str, cells: list[Cell], params: ResponseParams) -> list[str]:

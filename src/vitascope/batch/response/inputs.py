@@ -1,0 +1,258 @@
+"""Wells for curves: from a run, a plate run, a plate reader's sheet, a screen, or a long table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vitascope.core.errors import InputError, ReaderError, VitascopeError
+from vitascope.core.status import JUDGED
+from vitascope.io.models.cards import find_model
+from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
+from vitascope.io.tables.csv_append import uncell
+from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap
+from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
+from vitascope.io.tables.read import read_sheets
+from vitascope.io.tables.vocabulary import guess_columns, read_column
+from vitascope.stats.response.cells import read_column as read_cells
+
+NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", "reason", "plate_number", "drift_alarm",
+                "hold_top", "hold_bottom", "spheroids"}  # fmt: skip
+ENDS = ("_low", "_high")
+SHOWN = 12
+
+
+@dataclass(frozen=True, eq=False)
+class WellTable:
+    """Wells to fit curves to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row for each well (and time): ``plate, well, treatment, dose, dose_unit, role`` where known, and what was
+        measured. Cells may be text as they were written.
+    source : Path
+    notes : tuple of str
+        Sentences on what was noticed, and does not stand in the way.
+    headline : str
+        Main number of the task that was run; empty where the source does not tell.
+    unit : str
+        Of the main number.
+    """
+
+    table: pd.DataFrame
+    source: Path
+    notes: tuple[str, ...] = ()
+    headline: str = ""
+    unit: str = ""
+
+    def value_columns(self) -> list[str]:
+        """Columns that hold numbers which were measured, the main one first."""
+        found = [
+            str(name)
+            for name in self.table
+            if name not in NOT_MEASURED and not str(name).endswith(ENDS) and _mostly_numbers(self.table[name])
+        ]
+        return sorted(found, key=lambda name: name != self.headline)
+
+    def choose(self, value: str | None) -> str:
+        """Return the column of values: the one asked for, else the main number, else the only one.
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or several and none is asked for.
+        """
+        known = self.value_columns()
+        listed = ", ".join(known[:SHOWN]) or "none"
+        if value is not None:
+            if value not in self.table:
+                raise InputError(f"There is no column '{value}'.", f"Columns of numbers: {listed}.")
+            return value
+        if self.headline in known or len(known) == 1:
+            return known[0]
+        raise InputError("The table has several columns of numbers, or none.", f"Name one with --value: {listed}.")
+
+
+def read_response_table(
+    source: str | Path, plate_map: PlateMap | None = None, columns: Mapping[str, str] | None = None
+) -> WellTable:
+    """Read wells from whatever holds them.
+
+    Parameters
+    ----------
+    source : path
+        Folder of a run or a plate run, its ``results.csv``, a long table (``treatment, dose, dose_unit`` and values), a
+        plate reader's export, or the ``Platelist.txt`` of a cellHTS2 screen; CSV, TSV or XLSX.
+    plate_map : PlateMap, optional
+        What is in each well; it comes in the place of what the source says.
+    columns : mapping of str to str, optional
+        Which column holds what, where its name does not tell: ``{"dose": "SBS_Doses"}``.
+
+    Returns
+    -------
+    WellTable
+
+    Raises
+    ------
+    ReaderError
+        If the path cannot be read.
+    InputError
+        If it holds no table of wells, or nothing tells treatments and doses.
+    """
+    path = Path(source)
+    # Path.is_dir raises what a share answers; then the table's reader says it.
+    if os.path.isdir(path):  # noqa: PTH112
+        if not (path / RESULTS).is_file():
+            raise ReaderError(f"'{path.name}' holds no {RESULTS}.", "Give the folder of a finished run, or a table.")
+        path = path / RESULTS
+    lines = read_sheets(path)[0]
+    notes: list[str] = []
+    if is_screen(lines.lines):
+        table = read_screen(path, skip_missing=True)
+        notes += [f"'{name}' of the screen is missing and left out." for name in table.attrs["missing"]]
+    elif _names_wells(lines.lines[0][1], columns or {}):
+        table = _named(lines.table().map(uncell), columns or {})
+    else:
+        table = read_reader_export(path)
+        notes += [word.sentence for word in table.attrs["no_number"]] + list(table.attrs["notes"])
+    table.attrs = {}
+    table = _by_well(table) if "image" in table and "status" in table else table
+    if plate_map is not None:
+        table, said = _mapped(table, plate_map)
+        notes += said
+    if "dose" not in table:
+        raise InputError(
+            f"Nothing tells the doses of '{path.name}'.", "Give a plate map with --map, or a column 'dose'."
+        )
+    headline, unit = _headline(path.parent, table)
+    return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
+
+
+def _names_wells(header: Sequence[str], columns: Mapping[str, str]) -> bool:
+    """Whether a first line names the columns of a long table."""
+    known = {name.strip().casefold() for name in header} | {read_column(name)[0] for name in header} | set(columns)
+    return bool({"image", "well", "treatment", "dose"} & known)
+
+
+def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Call the columns of a long table by our names: those that are told, then those that are known, then guesses."""
+    missing = [name for name in columns.values() if name not in table]
+    if missing:
+        raise InputError(f"The table has no column '{missing[0]}'.", f"It has: {', '.join(map(str, table.columns))}.")
+    names = {column: what for what, column in columns.items()}
+    units: dict[str, str] = {}
+    of_a_run = {"image", "status"} <= set(table.columns)
+    for header in map(str, table.columns):
+        what, unit = read_column(header) if not (of_a_run and header in LAST_COLUMNS) else ("", "")
+        if what and what not in names.values() and what not in table.columns.drop(header) and header not in names:
+            names[header] = what
+            units |= {what: unit} if unit else {}
+    rest = {str(h): list(map(str, table[h])) for h in table if h not in names}
+    guessed = {h: what for h, what in guess_columns(rest).items() if what not in names.values() and what not in table}
+    table = table.rename(columns={**names, **guessed})
+    if "dose" in units and "dose_unit" not in table:
+        table["dose_unit"] = units["dose"]
+    return table
+
+
+def _by_well(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the fields of each well together: wells are what a curve is fitted to, fields are no replicates.
+
+    The mean over the fields that were judged; flags are those of any field. Wells of which none was judged keep their
+    row, without numbers. Images whose names tell no well stand for themselves.
+    """
+    judged = table["status"].isin([str(one) for one in JUDGED])
+    numbers = [
+        name
+        for name in map(str, table.columns)
+        if (name not in NOT_MEASURED or name == "interval_level") and _mostly_numbers(table[name])
+    ]
+    values = table.copy()
+    for name in numbers:
+        cells = [cell.value for cell in read_cells(table[name].tolist())]
+        values[name] = pd.Series(cells, index=table.index).where(judged)
+    keys = [name for name in ("plate", "well", "time") if name in table]
+    own = table["well"].where(table["well"] != "", table["image"]) if "well" in table else table["image"]
+    grouped = values.assign(_own=own).groupby([*keys, "_own"], sort=False, dropna=False)
+    first = grouped.first()
+    for name in numbers:
+        first[name] = grouped[name].mean()
+    first["flags"] = grouped["flags"].agg(_joined)
+    joined = first.reset_index().drop(columns="_own")
+    return _with_trust(joined[[name for name in table.columns if name in joined]])
+
+
+def _joined(cells: pd.Series) -> str:
+    return ";".join(dict.fromkeys(word for cell in cells for word in str(cell).split(";") if word))
+
+
+def _with_trust(table: pd.DataFrame) -> pd.DataFrame:
+    """Say of each well whose model was calibrated on simulated images only that its interval is."""
+    if "model" not in table:
+        return table
+    simulated = {str(name): _is_simulated(str(name)) for name in table["model"].unique()}
+    flags = [
+        ";".join(filter(None, [str(cell), "interval_simulated" if simulated[str(model)] else ""]))
+        for cell, model in zip(table["flags"], table["model"], strict=True)
+    ]
+    return table.assign(flags=flags)
+
+
+def _is_simulated(model: str) -> bool:
+    try:
+        return bool(model) and find_model(model)[0].data_is_simulated
+    except VitascopeError:
+        return False  # a model that is no longer here
+
+
+def _mapped(table: pd.DataFrame, plate_map: PlateMap) -> tuple[pd.DataFrame, list[str]]:
+    """Join a table with a plate map; the map counts where both tell."""
+    if "well" not in table:
+        raise InputError("The table names no wells: a plate map cannot be joined.", "Give a column 'well'.")
+    plates = table["plate"].astype(str) if "plate" in table else pd.Series("", index=table.index)
+    named = set(plate_map.table["plate"]) - {""}
+    only = next(iter(named)) if len(named) == 1 else ""
+    rows = [plate_map.row(p or only, str(w)) if w else {} for p, w in zip(plates, table["well"], strict=True)]
+    if not any(rows):
+        raise InputError(
+            "The plate map says nothing of any well of the table.", "Check the map's columns 'plate' and 'well'."
+        )
+    joined = table.copy()
+    for name in (str(name) for name in plate_map.table if name not in ("plate", "well")):
+        told: list[Any] = [row.get(name) for row in rows]
+        joined[name] = pd.Series(told, index=table.index, dtype=object)
+    left = [str(well) for well, row in zip(table["well"], rows, strict=True) if not row]
+    some = f"{', '.join(left[:SHOWN])}{' …' if len(left) > SHOWN else ''}"
+    said = [f"The plate map says nothing of {some}."] if left else []
+    return joined, [*said, *(problem.sentence for problem in plate_map.problems)]
+
+
+def _headline(folder: Path, table: pd.DataFrame) -> tuple[str, str]:
+    """Main number of the task that was run in a folder, and its unit."""
+    from vitascope.batch.response.provenance import task_of
+    from vitascope.tasks.registry import find_task
+
+    task = task_of(folder)
+    if not task:
+        return "", ""
+    try:
+        headline = find_task(task).headline
+    except VitascopeError:
+        return "", ""
+    units = [str(unit) for unit in table["unit"] if str(unit)] if "unit" in table else []
+    return headline, units[0] if units and headline in table else ""
+
+
+def _mostly_numbers(column: pd.Series) -> bool:
+    """Whether at least half of the cells that are filled hold numbers, and one does."""
+    if pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
+        return bool(column.notna().any())
+    cells = [cell for cell in column.tolist() if cell is not None and str(cell).strip() not in ("", "nan")]
+    numbers = sum(cell.value == cell.value for cell in read_cells(cells))
+    return numbers > 0 and 2 * numbers >= len(cells)

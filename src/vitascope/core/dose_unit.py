@@ -1,0 +1,57 @@
+"""Units of doses as people write them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_LITRE = {"l": 1.0, "ml": 1e3, "ul": 1e6, "dl": 10.0}
+_PREFIX = {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9, "p": 1e-12, "f": 1e-15}
+_UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volume>[mud]?l))", re.IGNORECASE)
+_SHOWN = {"u": "µ"}
+_PREFIX_WORDS = {"milli": "m", "micro": "u", "nano": "n", "pico": "p"}
+_WORDS = re.compile(r"\A(milli|micro|nano|pico)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class DoseUnit:
+    """A unit of dose.
+
+    Parameters
+    ----------
+    name : str
+        As tables show it: ``µM``, ``µg/ml``, ``%``.
+    kind : {"molar", "mass", "percent"}
+        Units of one kind can be converted into each other.
+    factor : float
+        To mol/l, g/l or per cent.
+    """
+
+    name: str
+    kind: str
+    factor: float
+
+
+def read_unit(text: str) -> DoseUnit | None:
+    """Read a unit of dose; None where it is none.
+
+    Examples
+    --------
+    >>> read_unit("uM").name, read_unit("ng/mL").name, read_unit("micromolar").name, read_unit("parsec")
+    ('µM', 'ng/ml', 'µM', None)
+    """
+    plain = _WORDS.sub(lambda match: _PREFIX_WORDS[match[1].casefold()], text.strip().strip("()[]").strip())
+    plain = plain.replace("\N{MICRO SIGN}", "u").replace("\N{GREEK SMALL LETTER MU}", "u")
+    if plain in ("%", "% v/v", "%v/v", "% w/v", "percent"):
+        return DoseUnit("%", "percent", 1.0)
+    match = _UNIT.fullmatch(plain.replace(" ", "").replace("umol/l", "uM") if plain != "M" else "M")
+    if match is None:
+        return None
+    prefix = match["prefix"].lower()
+    shown = _SHOWN.get(prefix, prefix)
+    if match["volume"] is None:
+        return DoseUnit(f"{shown}M", "molar", _PREFIX[prefix])
+    volume = match["volume"].lower()
+    return DoseUnit(
+        f"{shown}g/{_SHOWN.get(volume[0], volume[0])}{volume[1:]}", "mass", _PREFIX[prefix] * _LITRE[volume]
+    )

@@ -1,0 +1,109 @@
+"""Wells for curves from the folders and files that people have."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vitascope
+from vitascope.batch.response.inputs import read_response_table
+from vitascope.core.errors import InputError
+from vitascope.io.tables.plate_map import PlateMap, read_plate_map
+
+DOSES = {f"{row}{column:02d}": 10.0 ** (column - 4) for row in "AB" for column in range(1, 8)}
+
+
+def results(folder, model="nuclei-phase", task="spheroid"):
+    """A run of two fields a well, one field rejected and one well failed."""
+    rows = []
+    for well, dose in DOSES.items():
+        for field in (1, 2):
+            value = 100 / (1 + dose) + (1 if field == 1 else -1)
+            status = "FAILED" if well == "B07" else "REJECTED" if (well, field) == ("A01", 2) else "OK"
+            rows.append({
+                "image": f"P_{well}_{field}", "plate": "P", "well": well, "field": field, "time": "", "status": status,
+                "flags": "outside_model" if (well, field) == ("A02", 1) else "", "treatment": "X", "dose": dose,
+                "dose_unit": "µM", "role": "treated", "viability_percent": value if status == "OK" else None,
+                "unit": "%", "interval_level": 0.9, "model": model, "message": "",
+            })  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "results.csv", index=False)
+    (folder / "provenance.json").write_text(f'{{"task": "{task}"}}')
+
+
+def test_fields_of_a_well_are_one_point_and_the_main_number_is_known(tmp_path):
+    results(tmp_path)
+    wells = read_response_table(tmp_path)
+    assert (wells.headline, wells.unit, wells.choose(None)) == ("viability_percent", "%", "viability_percent")
+    assert len(wells.table) == len(DOSES)
+    assert wells.table["viability_percent"][1] == pytest.approx(100 / 1.01)
+    assert wells.table["viability_percent"][0] == pytest.approx(100 / 1.001 + 1)  # the field that was judged
+    found = vitascope.fit_dose_response(tmp_path, response="viability_percent")
+    row = found.curves.iloc[0]
+    assert (row["n"], row["unit"], row["outside_wells"]) == (13, "%", 1)
+    assert row["ic50"] == pytest.approx(1.0, rel=0.05)
+    assert {"rests_on_outside_model", "points_left_out"} <= set(row["flags"].split(";"))
+    assert found.points["reason"].tolist()[-1] == "there is no value"
+    left = vitascope.fit_dose_response(tmp_path, response="viability_percent", outside_wells="leave_out").curves.iloc[0]
+    assert (left["n"], left["outside_wells"]) == (12, 0)
+
+
+def test_intervals_of_models_that_saw_no_real_image_are_said_to_be_simulated(tmp_path):
+    results(tmp_path, model="viability-spheroid-sim")
+    assert (
+        "interval_simulated" in vitascope.fit_dose_response(tmp_path, response="viability_percent").curves["flags"][0]
+    )
+
+
+def test_a_map_joins_and_counts(tmp_path):
+    results(tmp_path)
+    mapped = PlateMap.from_rows([{"well": well, "treatment": "Y", "dose": 2 * dose, "dose_unit": "nM", "role": ""}
+                                 for well, dose in DOSES.items() if well != "B01"])  # fmt: skip
+    wells = read_response_table(tmp_path, mapped)
+    assert wells.table["dose"][0] == pytest.approx(0.002)
+    assert "says nothing of B01" in wells.notes[0]
+    other = PlateMap.from_rows([{"well": "H12", "treatment": "Y", "dose": 1.0}])
+    with pytest.raises(InputError, match="says nothing of any well"):
+        read_response_table(tmp_path, other)
+
+
+def test_a_readers_grid_with_a_map(tmp_path):
+    numbers = [[round(1e5 / (1 + 10.0 ** (c - 4))) for c in range(1, 8)] for _ in "AB"]
+    lines = ["," + ",".join(map(str, range(1, 8)))] + [
+        f"{r},{','.join(map(str, n))}" for r, n in zip("AB", numbers, strict=True)
+    ]
+    (tmp_path / "reader.csv").write_text("\n".join(lines) + "\n")
+    rows = ["well,treatment,dose (µM)"] + [f"{well},X,{dose}" for well, dose in DOSES.items()]
+    (tmp_path / "map.csv").write_text("\n".join(rows) + "\n")
+    found = vitascope.fit_dose_response(tmp_path / "reader.csv", response="signal", plate_map=tmp_path / "map.csv")
+    assert found.curves["ic50"][0] == pytest.approx(1.0, rel=0.01)
+    assert found.curves["ic50_unit"][0] == "µM"
+    with pytest.raises(InputError, match="Nothing tells the doses"):
+        read_response_table(tmp_path / "reader.csv")
+
+
+def test_columns_by_the_names_people_use(tmp_path):
+    rows = ["Compound;Concentration [nM];RLU"] + [f"X;{d};{1e4 / (1 + d / 10):.1f}" for d in (1, 3, 10, 30, 100, 300)]
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    wells = read_response_table(tmp_path / "t.csv")
+    assert wells.choose(None) == "RLU"
+    assert wells.table["dose_unit"][0] == "nM"
+    other = read_response_table(tmp_path / "t.csv", columns={"treatment": "RLU"})
+    assert other.table["treatment"][0] == "9090.9"
+    with pytest.raises(InputError, match="no column 'SBS'"):
+        read_response_table(tmp_path / "t.csv", columns={"dose": "SBS"})
+
+
+def test_several_columns_of_numbers_must_be_chosen_from(tmp_path):
+    pd.DataFrame({"treatment": "A", "dose": [1, 2], "x": [1, 2], "y": [3, np.nan]}).to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    with pytest.raises(InputError, match="several") as caught:
+        read_response_table(tmp_path / "t.csv").choose(None)
+    assert "x, y" in caught.value.hint
+
+
+def test_a_saved_map_round_trips_into_the_fit(tmp_path):
+    results(tmp_path)
+    PlateMap.from_rows([{"well": well, "treatment": "Z", "dose": dose, "dose_unit": "µM"}
+                        for well, dose in DOSES.items()]).save(tmp_path / "map.csv")  # fmt: skip
+    wells = read_response_table(tmp_path, read_plate_map(tmp_path / "map.csv"))
+    assert set(wells.table["treatment"]) == {"Z"}

@@ -1,0 +1,199 @@
+"""The dock Response on a viewer without a window; everything happens at once."""
+
+import json
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backend_bases import MouseEvent
+from napari.components import ViewerModel
+from qtpy.QtGui import QGuiApplication
+from typer.testing import CliRunner
+
+from gui_support import at_once
+from plate_support import SPEC, make_job, make_plate
+from response_support import logistic
+from vitascope.batch.plate.run import run_plate
+from vitascope.cli.main import app
+from vitascope.core.progress import run_to_end
+from vitascope.gui.common.runner import Runner, failure
+from vitascope.gui.docks.response_dock import ResponseDock
+from vitascope.gui.response.next_box import NextBox
+from vitascope.io.tables.plate_map import PlateMap
+from vitascope.tasks import registry
+
+DOSES = np.repeat([0.1, 0.3, 1.0, 3.0, 10.0, 30.0], 3)
+
+
+def now(work, then):
+    try:
+        value = work()
+    except Exception as error:
+        value = failure(error)
+    then(value)
+
+
+def table(names=("A", "B"), ic50s=(1.0, 3.0), noise=2.0):
+    rng = np.random.default_rng(0)
+    parts = [
+        pd.DataFrame({"treatment": n, "well": [f"{'AB'[i]}{k + 1:02d}" for k in range(18)], "dose": DOSES,
+                      "dose_unit": "µM", "value": logistic(DOSES, ic50=ic50) + rng.normal(0, noise, 18)})
+        for i, (n, ic50) in enumerate(zip(names, ic50s, strict=True))
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def dock(qtbot, tmp_path):
+    made = ResponseDock(ViewerModel(), Runner(at_once, activity=False), now)
+    qtbot.addWidget(made)
+    table().to_csv(tmp_path / "wells.csv", index=False)
+    made.open_results(tmp_path / "wells.csv")
+    yield made
+    made.close_down()
+
+
+def click(plot, axes, x, y):
+    at = axes.transData.transform((x, y))
+    plot.canvas.draw()
+    plot.canvas.callbacks.process("button_press_event", MouseEvent("button_press_event", plot.canvas, *at, button=1))
+
+
+def test_opening_a_table_shows_its_curves_at_once(dock):
+    assert [view.row["treatment"] for view in dock.views] == ["A", "B"]
+    assert "2 curves: 2 good" in dock.note.text()
+    assert len(dock.grid.shown()) == 2
+    assert dock.table.rowCount() == 2
+    assert dock.table.horizontalHeaderItem(2).text() == "IC50 (µM)"
+
+
+def test_a_click_on_a_curve_shows_it_large_and_a_click_on_a_point_chooses_it(dock):
+    dock.grid.plot.canvas.draw()
+    axes = dock.grid._axes[1]
+    click(dock.grid.plot, axes, 0.12, 20)
+    assert dock.curve.view.row["treatment"] == "B"
+    assert dock.tabs.currentIndex() == 1
+    point = dock.views[0].points.iloc[4]
+    click(dock.grid.plot, dock.grid._axes[0], point["dose"], point["normalised"])
+    assert dock.curve.chosen() == dock.views[0].points.index[4]
+    assert "image is not known here" in dock.note.text()
+
+
+def test_points_are_left_out_and_taken_back(dock):
+    dock._choose(0)
+    before = dock.views[0].row["ic50"]
+    dock.curve.choose(int(dock.views[0].points.index[9]))
+    dock.curve.toggle_button.click()
+    assert (dock.views[0].row["n"], dock.views[0].row["ic50"] != before) == (17, True)
+    assert dock.views[0].points["reason"].iloc[9] == "left out by hand"
+    assert dock.curve.toggle_button.text() == "Take point back"
+    dock.curve.undo_button.click()
+    assert (dock.views[0].row["n"], dock.views[0].row["ic50"]) == (18, before)
+    assert not dock.curve.undo_button.isEnabled()
+
+
+def test_plateaus_are_dragged_held_and_freed(dock):
+    dock._choose(0)
+    before, other = dock.views[0].row["ic50"], dock.views[1].row["ic50"]
+    large = dock.curve.large
+    large.plot.canvas.draw()
+    level = float(large._lines["bottom"].get_ydata()[0])
+    click(large.plot, large._main, 0.15, level)
+    for name, call in (("motion_notify_event", 3.0), ("button_release_event", 3.0)):
+        at = large._main.transData.transform((0.15, call))
+        large.plot.canvas.callbacks.process(name, MouseEvent(name, large.plot.canvas, *at, button=1))
+    assert dock.views[0].row["bottom"] == pytest.approx(3, abs=0.2)
+    assert dock.views[1].row["ic50"] == other
+    dock.curve.free_button.click()
+    assert dock.views[0].row["ic50"] == pytest.approx(before)
+
+
+def test_search_sort_and_compare(dock):
+    dock.compare.first.setCurrentText("B")
+    dock.compare.second.setCurrentText("A")
+    assert "The IC50 of B is" in dock.compare.said.text()
+    ratio = float(dock.compare.said.text().split("IC50 of B is ")[1].split()[0])
+    assert ratio == pytest.approx(dock.views[1].row["ic50"] / dock.views[0].row["ic50"], rel=0.01)
+    dock.table.sortItems(2)
+    assert dock.table.item(0, 0).text().startswith("A")
+    dock.filter.setText("b")
+    assert [view.row["treatment"] for view in dock.grid.shown()] == ["B"]
+
+
+def test_what_is_copied_gives_the_same_numbers(dock, tmp_path):
+    dock.form.setValue(dock.form.value().model_copy(update={"interval": "delta", "direction": "falls"}))
+    dock.fit()
+    dock.take.copy(1)
+    words = shlex.split(QGuiApplication.clipboard().text())
+    done = CliRunner().invoke(app, [*words[1:-1], str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    written = pd.read_csv(tmp_path / "out" / "curves.csv")
+    np.testing.assert_allclose(written["ic50_low"], [view.row["ic50_low"] for view in dock.views])
+    dock.take.copy(0)
+    scope = {}
+    exec(QGuiApplication.clipboard().text(), scope)
+    np.testing.assert_array_equal(scope["result"].curves["ic50"], dock.result.curves["ic50"])
+
+
+def test_everything_can_be_saved_with_what_was_changed_by_hand(dock, tmp_path):
+    dock._choose(0)
+    dock._toggle(int(dock.views[0].points.index[3]))
+    for name in ("t.csv", "t.xlsx", "t.parquet", "f.svg", "f.png"):
+        (dock.take.save_figure if name[0] == "f" else dock.take.save_table)(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 500
+    dock.take.save_all(tmp_path / "all")
+    again = CliRunner().invoke(app, ["response", str(tmp_path / "all" / "wells.csv"), "--value", "value", "-o",
+                                     str(tmp_path / "again")])  # fmt: skip
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "all" / "curves.csv").read_bytes() == (tmp_path / "again" / "curves.csv").read_bytes()
+    assert "by hand" in dock.take._texts[2]
+    dock.take.save_report(tmp_path / "r.html")
+    assert dock.views[0].answer in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "all" / "provenance.json").read_text())["task"] == "response"
+
+
+def test_several_sources_are_told_apart(dock, tmp_path):
+    table(("A", "C")).to_csv(tmp_path / "other.csv", index=False)
+    dock.open_results(tmp_path / "other.csv", beside=True)
+    assert [view.title for view in dock.views] == ["A · wells", "B · wells", "A · other", "C · other"]
+
+
+def test_what_cannot_be_opened_is_a_sentence_and_the_curves_stay(dock, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    dock.open_results(tmp_path / "bad.csv")
+    assert dock.note.text()
+    assert len(dock.views) == 2
+    dock.open_results(tmp_path / "none.csv")
+    assert "none.csv" in dock.note.text()
+
+
+def test_a_point_of_a_plate_run_opens_its_well_and_the_button_of_the_plate(qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "TASKS", (*registry.TASKS, SPEC))
+    folder = make_plate(tmp_path / "plate", 12)
+    wells = sorted({path.name.split("_")[1] for path in folder.glob("*.tif")})
+    rows = [{"well": w, "treatment": "X", "dose": str(10.0 ** (k // 2 - 2)), "dose_unit": "µM", "role": "treated"}
+            for k, w in enumerate(wells)]  # fmt: skip
+    run_to_end(run_plate(make_job(folder, tmp_path / "out", plate_map=PlateMap.from_rows(rows))))
+    viewer = ViewerModel()
+    dock = ResponseDock(viewer, Runner(at_once, activity=False), now)
+    qtbot.addWidget(dock)
+    dock.open_results(tmp_path / "out")
+    assert len(dock.views) == 1
+    row = int(dock.views[0].points.index[2])
+    dock.open_point(row)
+    assert viewer.layers
+    assert dock.analysis.image_of(row)[2] == wells[2]
+    box = NextBox(viewer, Runner(at_once, activity=False))
+    qtbot.addWidget(box)
+    said = []
+    box.spoke.connect(said.append)
+    from vitascope.batch.plate.results import open_plate_results
+
+    box.set_results([open_plate_results(tmp_path / "out")])
+    assert box.curves_button.isEnabled()
+    box.open_curves()
+    box.save_report(tmp_path / "r.html")
+    assert (tmp_path / "r.html").exists()
+    assert "Plugins" in said[0]
+    dock.close_down()
