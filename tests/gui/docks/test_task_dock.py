@@ -369,8 +369,8 @@ def test_nothing_is_cut_off_in_a_narrow_window(viewer, make_dock, width):
     assert inside.height() > dock.area.viewport().height()  # so it scrolls
     for button in dock.findChildren(QAbstractButton):
         if button.isVisible() and button.text():
-            right = button.mapTo(inside, QPoint(button.width(), 0)).x()
-            assert right <= inside.width(), button.text()
+            right = button.mapTo(dock, QPoint(button.width(), 0)).x()
+            assert right <= dock.width(), button.text()
             assert button.width() >= button.minimumSizeHint().width(), button.text()
 
 

@@ -66,6 +66,10 @@ class WellsDock(TaskDock):
         self.key.hide()
         return self.key, self.wells, self.top_instances
 
+    def parts_at_foot(self) -> Sequence[Any]:
+        """Return what can be taken out of all wells."""
+        return (self.wells.out,)
+
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Say what the colours of the map mean, and keep at hand what outlines the places."""
         self._outlines = next((layer for layer in layers if isinstance(layer, Labels)), None)
@@ -90,6 +94,7 @@ class WellsDock(TaskDock):
     def _lock(self, running: bool) -> None:
         super()._lock(running)
         self.wells.setEnabled(not running)
+        self.wells.out.setEnabled(not running)
 
     # -- one image, or a stack with a well in each plane ------------------------------------------------------------
 
