@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -351,6 +352,41 @@ def test_every_control_can_be_reached_by_key_and_explains_itself(viewer, make_do
         assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, control
         assert control in reached, control
         assert control.toolTip() or control.parentWidget().toolTip() or control.text(), control
+
+
+FOLD_PX = 700
+"""Height of a dock in a window of 1366 x 768."""
+
+
+def in_view(widget):
+    """Whether all of a widget is seen."""
+    seen = widget.visibleRegion().boundingRect()
+    return widget.isVisible() and (seen.width(), seen.height()) == (widget.width(), widget.height())
+
+
+@pytest.mark.parametrize("height", [FOLD_PX, 500])
+def test_the_answer_and_what_can_be_taken_away_are_in_view_after_a_run(viewer, make_dock, height):
+    viewer.add_image(picture((2, 3, 30, 40)), name="field")
+
+    def warned(inputs, params):
+        result = yield from fake_run(inputs, params)
+        return replace(result, flags=("saturated", "low_contrast", "unit_unknown"))
+
+    dock = make_dock(spec=make_spec(warned))
+    dock.input.channel.setCurrentIndex(1)
+    dock.resize(360, height)
+    dock.show()
+    settle()
+    dock.settings.fold.expand()
+    dock.run_button.click()
+    settle()
+    for part in (dock.run_button, dock.answer.number, *dock.export_box.buttons.values()):
+        assert in_view(part), part.text()
+    dock.area.verticalScrollBar().setValue(0)
+    assert all(in_view(button) for button in dock.export_box.buttons.values())
+    dock.export_box.say("Saved to a folder.")
+    settle()
+    assert in_view(dock.export_box.said)
 
 
 @pytest.mark.fault("H22")

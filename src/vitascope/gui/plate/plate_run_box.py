@@ -307,7 +307,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         except VitascopeError as error:
             self._previewing = False
             self._unlock()
-            self.status.setText(str(error))
+            self.status.setText(error.in_dock)
 
     def forget_preview(self) -> None:
         """Let the files of the last preview go."""
