@@ -129,8 +129,8 @@ class TaskDock(Dock):
         self.outlines.setToolTip("Outline what was found, in the picture; hover over an object for its numbers.")
         self.outlines.hide()
         after = self.parts_after_answer()
-        shown = (self.bar, self.status, self.cure_button, self.answer, self.outlines)
-        for part in (self.run_button, *shown, *after):
+        shown = (self.bar, self.status, self.cure_button, self.answer)
+        for part in (self.run_button, *shown, *after, self.outlines):
             column.addWidget(part)
         column.addStretch(1)
         self.area = self._show_column(inside, WIDTH_PX, (*self.parts_at_foot(), self.export_box))
@@ -474,8 +474,7 @@ class TaskDock(Dock):
             self.model.show_used(result.provenance.model)
         head = headline(self.spec, result)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
-        # The answer is laid out after this; then it is brought into view, the run button still above it.
-        QTimer.singleShot(0, self._show_answer)
+        self.bring_answer_into_view()
 
     def _verdict(self, run: FinishedRun) -> Trust:
         """Say how far to rely on a run's numbers, as far as that can be known."""
@@ -491,6 +490,10 @@ class TaskDock(Dock):
         """Name the image and the model that an answer belongs to."""
         model = result.provenance.model if result.provenance is not None else ""
         return " · ".join(filter(None, (self._answered.name, model)))
+
+    def bring_answer_into_view(self) -> None:
+        """Scroll to the answer, the run button still above it, once it is laid out."""
+        QTimer.singleShot(0, self._show_answer)
 
     def _show_answer(self) -> None:
         if isalive(self):

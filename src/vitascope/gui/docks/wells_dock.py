@@ -58,14 +58,14 @@ class WellsDock(TaskDock):
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
-        """Return the key to the map, the table of wells and that of places, which stand below the answer."""
+        """Return the table of wells, the key to the map and the table of places, which stand below the answer."""
         self.wells, self.top_instances, self.key = (
             WellsBox(self.spec, self._text_colour),
             TopInstancesBox(),
             make_note(),
         )
         self.key.hide()
-        return self.key, self.wells, self.top_instances
+        return self.wells, self.key, self.top_instances
 
     def parts_at_foot(self) -> Sequence[Any]:
         """Return what can be taken out of all wells."""
@@ -221,6 +221,7 @@ class WellsDock(TaskDock):
         self._layer_chosen()
         head = headline(self.spec, whole)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
+        self.bring_answer_into_view()
 
     def _show_trust_of_all(self, series: Series) -> None:
         """Say at the badge how many of the wells the model knows: the range above says nothing of it."""

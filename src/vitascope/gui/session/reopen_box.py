@@ -138,6 +138,7 @@ class ReopenBox(QWidget):  # type: ignore[misc]
         for number, layer in enumerate(made):
             layer.visible = layer.visible and number in last
             self._viewer.add_layer(layer)
+        self._point_at(found.runs[-1] if found.runs else None)
         for one in found.painted:
             show_painted(self._viewer, one)
         self._list(tuple(run for run in found.runs if run.answer))
@@ -152,6 +153,7 @@ class ReopenBox(QWidget):  # type: ignore[misc]
         for row, run in enumerate(runs):
             for column, text in enumerate((run.image, run.task, run.answer, run.detail)):
                 self.table.setItem(row, column, QTableWidgetItem(text))
+        self.table.setColumnHidden(HEADER.index("Task"), len({run.task for run in runs}) == 1)
         self.table.resizeColumnsToContents()
         lines = min(len(runs), MOST_LINES) + 2  # the header, and the bar to scroll sideways
         self.table.setFixedHeight(lines * LINE_PX + LINE_PX // 2)
@@ -166,7 +168,11 @@ class ReopenBox(QWidget):  # type: ignore[misc]
         for number, (layer, visible) in enumerate(self._layers):
             if layer in self._viewer.layers:
                 layer.visible = visible and number in wanted
-        image = next((self._layers[number][0] for number in wanted), None)
+        self._point_at(self._runs[chosen[0].row()])
+
+    def _point_at(self, run: LastRun | None) -> None:
+        """Make the image of a run the active layer."""
+        image = next((self._layers[number][0] for number in run.layers), None) if run is not None else None
         if image is not None and image in self._viewer.layers:
             self._viewer.layers.selection.active = image
 
