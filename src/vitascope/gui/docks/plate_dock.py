@@ -29,6 +29,9 @@ from vitascope.gui.plate.plate_run_box import PlateRunBox
 from vitascope.gui.plate.quality_box import QualityBox
 from vitascope.gui.plate.thumbnail_box import ThumbnailBox
 from vitascope.gui.plate.well_view import RESULTS, WellView
+from vitascope.gui.session.autosave import autosave_of
+from vitascope.gui.session.folder import keep_plate
+from vitascope.gui.session.reopen_box import ReopenBox
 from vitascope.io.plates.plate import Plate
 from vitascope.tasks.registry import find_task
 
@@ -63,6 +66,8 @@ class PlateDock(Dock):
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields = FieldBar()
+        self._launch, self._autosave = launch, autosave_of(self._viewer)
+        self.reopen_box = ReopenBox(self._viewer, self._guarded(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
@@ -102,6 +107,7 @@ class PlateDock(Dock):
         column.addWidget(make_title("Plate"))
         column.addWidget(self.input)
         column.addLayout(buttons)
+        column.addWidget(self.reopen_box)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.fields)
         column.addWidget(self.note)
@@ -124,7 +130,17 @@ class PlateDock(Dock):
         self.export_button.spoke.connect(self._say)
         for runner in self._others():
             self.destroyed.connect(runner.cancel)
+        self.reopen_box.plateWanted.connect(lambda folder: self.open_results(Path(folder)))
         self._listen(self._look_at_layers, self._viewer.layers.events.inserted)
+        self._listen(self._layers_changed, self._viewer.layers.events.inserted, self._viewer.layers.events.removed)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if self._open:
+            self.reopen_box.layers_changed()
+
+    def _keep(self, folder: Path, name: str) -> None:
+        """Note for the next start where results lie."""
+        self._launch(lambda: keep_plate(folder, name), lambda _: None)
 
     def _others(self) -> tuple[Runner, ...]:
         return self.quality.runner, self.export_button.runner
@@ -141,6 +157,7 @@ class PlateDock(Dock):
             runner.cancel()
         self.view.close()
         self.thumbs.stop()
+        self._autosave.flush()
         self.run.forget_preview()
         super().close_down()
 
@@ -199,6 +216,7 @@ class PlateDock(Dock):
         self._show_results([*kept, found])
         if not beside:
             self._out = folder
+            self._keep(folder, found.name)
             self._show_plate_of(found)
         self.view.prepare(found, self._plates.get(folder))
         self.tabs.setCurrentWidget(self.heat)
@@ -233,7 +251,8 @@ class PlateDock(Dock):
 
     def _run_began(self, out: Path) -> None:
         self._out = out
-        self._plates[out] = self.input.value()
+        plate = self._plates[out] = self.input.value()
+        self._keep(out, plate.name if plate is not None else out.name)
 
     def _look_again(self, at_once: bool = False) -> None:
         """Show what the run has given so far."""

@@ -171,7 +171,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
     def set_map(self, plate_map: PlateMap | None) -> None:
         """Say with this map what is in the wells."""
         self.plate_map = plate_map
-        known = "No plate map: the tables will not say what is in the wells (tab Map)."
+        known = "No plate map (tab Map): tables will not say what is in wells."
         self.map_note.setText(known if plate_map is None else f"With the plate map of {len(plate_map.table)} wells.")
         self._show_preview()
 
@@ -196,8 +196,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         wells = list(self.wells.to_preview(self.plate_map))
         self.preview_button.setText(f"Preview {', '.join(map(str, wells))}" if wells else PREVIEW)
         self.preview_button.setEnabled(self._plate is not None and bool(wells) and not self.runner.running)
-        here = "Draw a frame over wells to preview them."
-        no_controls = "Name a negative and a positive control in the map, or draw a frame over wells, to preview them."
+        here = "Frame wells with the mouse to preview those."
+        no_controls = "To preview: name controls in the map, or frame wells with the mouse."
         self.wells.note.setText(here if wells else no_controls)
 
     # -- running ----------------------------------------------------------------------------------------------------
