@@ -20,6 +20,7 @@ from vitascope.gui.common.layout import make_note, make_title, scrolling
 from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
+from vitascope.gui.plate.drift_box import DriftBox
 from vitascope.gui.plate.field_bar import FieldBar
 from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_export import PlateExportButton
@@ -65,7 +66,7 @@ class PlateDock(Dock):
         self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._guarded(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
-        self.fields = FieldBar()
+        self.fields, self.drift = FieldBar(), DriftBox(self._guarded(launch))
         self._launch, self._autosave = launch, autosave_of(self._viewer)
         self.reopen_box = ReopenBox(self._viewer, self._guarded(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
@@ -100,6 +101,7 @@ class PlateDock(Dock):
             (self.heat, "Heat map"),
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
+            (self.drift, "Drift"),
         ):
             self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
@@ -118,6 +120,8 @@ class PlateDock(Dock):
         self.input.valueChanged.connect(self._plate_changed)
         self.map.valueChanged.connect(self._map_changed)
         self.heat.opened.connect(self._open_well)
+        self.drift.opened.connect(self._open_well)
+        self.drift.made.connect(self.run.drift.fill)
         self.thumbs.opened.connect(self._open_thumb)
         self.quality.looked.connect(self._show_looked)
         self.open_results_button.clicked.connect(lambda: self._ask_results(False))
@@ -238,6 +242,7 @@ class PlateDock(Dock):
         self.heat.set_results([with_quality(one, known[one.name]) if one.name in known else one for one in results])
         self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
+        self.drift.set_results(results[-1] if results else None)
 
     def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
         """Show focus and exposure, beside what was measured on the same plate."""
