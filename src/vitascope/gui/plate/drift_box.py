@@ -130,7 +130,7 @@ class DriftBox(QWidget):  # type: ignore[misc]
         if self.isVisible():
             self.showEvent(None)
 
-    def showEvent(self, event: Any) -> None:
+    def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
         """Draw when the tab is looked at."""
         if event is not None:
             super().showEvent(event)
