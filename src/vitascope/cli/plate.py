@@ -105,7 +105,7 @@ def _read_drift(given: str | None, stop: bool) -> Drift | None:
                 "--stop-on-drift needs a reference to tell drift by.", "Give --drift with a name or a .drift file."
             )
         return None
-    return Drift(find_reference(given), stop=stop)
+    return Drift(find_reference(given), stop=stop, given=given)
 
 
 def _open(path: str, pattern: str | None, name: str | None, planes: str | None) -> Plate:

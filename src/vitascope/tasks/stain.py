@@ -149,4 +149,5 @@ SPEC = TaskSpec(
         split=SplitRule.GROUPS_OR_ROWS,
         turned=True,
     ),
+    compartment="Nuclei",
 )

@@ -34,12 +34,15 @@ class Drift:
         See :class:`vitascope.stats.drift.online.Detector`.
     stop : bool
         Whether an alarm ends the run.
+    given : str
+        Name or file of the reference, as the user gave it, to repeat the run.
     """
 
     reference: Reference
     window: int = WINDOW
     ert: int = ERT
     stop: bool = False
+    given: str = ""
 
 
 class PlateWatch:
@@ -116,7 +119,7 @@ class PlateWatch:
             scores = scores[np.sort(drawn)]
         return whole_set_p(scores, self.drift.reference, projected=True)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, with_p: bool = True) -> dict[str, Any]:
         """Return all that was found, as plain JSON: reference, settings, the p of the whole, and each step."""
         reference = self.drift.reference
         return {
@@ -124,7 +127,7 @@ class PlateWatch:
             "reference_sha256": reference.sha256,
             "window": self.drift.window,
             "ert": self.drift.ert,
-            "p": self.p(),
+            "p": self.p() if with_p else None,
             "last": self.last,
             "alarms": list(self.alarms),
             "steps": {name: [step.statistic, step.threshold, step.alarm] for name, step in self.steps.items()},

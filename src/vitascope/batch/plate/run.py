@@ -32,6 +32,9 @@ WAIT_S = 0.1
 CHUNK_S, MOST_IN_CHUNK = 0.25, 32
 """Images that take less than this share a task, so that handing out tasks never counts."""
 
+NOTE_DRIFT_S = 5.0
+"""How often what the watch found so far is noted for those who look at a run under way."""
+
 LOOK_AGAIN_S = (1.0, 3.0, 10.0)
 """How long to wait before images are read again that failed and whose files were changed since."""
 
@@ -164,6 +167,7 @@ class _Run:
         self._mean_s: float | None = None
         self.watch: PlateWatch | None = None
         self.stopped = False
+        self._noted_s = 0.0
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -230,6 +234,9 @@ class _Run:
         self.computed += len(good)
         if self.watch is not None:
             begun = self.watch.add({done.name: done.features for done in good})
+            if time.monotonic() - self._noted_s > NOTE_DRIFT_S:
+                self.journal.set(drift=self.watch.summary(with_p=False))
+                self._noted_s = time.monotonic()
             self.stopped = self.stopped or bool(begun and self.watch.drift.stop)
         if gone:
             raise ReaderError(

@@ -129,14 +129,18 @@ class TaskDock(Dock):
         self.outlines.setToolTip("Outline what was found, in the picture; hover over an object for its numbers.")
         self.outlines.hide()
         after = self.parts_after_answer()
-        shown = (self.bar, self.status, self.cure_button, self.answer, self.outlines)
-        for part in (self.run_button, *shown, *after, self.export_box):
+        shown = (self.bar, self.status, self.cure_button, self.answer)
+        for part in (self.run_button, *shown, *after, self.outlines):
             column.addWidget(part)
         column.addStretch(1)
-        self.area = self._show_column(inside, WIDTH_PX)
+        self.area = self._show_column(inside, WIDTH_PX, (*self.parts_at_foot(), self.export_box))
 
     def parts_after_answer(self) -> Sequence[QWidget]:
         """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
+        return ()
+
+    def parts_at_foot(self) -> Sequence[QWidget]:
+        """Return what a task's dock shows below the column, always in view; nothing by default."""
         return ()
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Any]) -> None:
@@ -150,7 +154,6 @@ class TaskDock(Dock):
             part.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
-        self.export_box.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
         layers = self._viewer.layers
         self._listen(
             self._layers_changed,
@@ -224,7 +227,7 @@ class TaskDock(Dock):
         card = self.model.card()
         self.run_button.offer(self.input.image_name(), card.id if card is not None else "")
         self.run_button.setEnabled(not problem)
-        self.status.setText("" if problem and self.input.note.text() == problem else problem)
+        self.status.setText("" if problem in self.input.note.text() else problem)
         self.status.setVisible(bool(self.status.text()))
         cure = self.cure() if problem else None
         self.cure_button.setText(cure.text if cure is not None else "")
@@ -265,11 +268,7 @@ class TaskDock(Dock):
 
     def _show_sizes(self) -> None:
         """Ask for sizes in µm only where they can be compared with the image."""
-        try:
-            snapshots, _ = self.input.value()
-        except VitascopeError:
-            return
-        size = snapshots[self.spec.roles[0].name].scale.pixel_size_um
+        size = self.input.pixel_size_um()
         self.settings.show_units("µm", size is not None, but=("z_step_um",))
 
     def _show_fit(self) -> None:
@@ -475,8 +474,7 @@ class TaskDock(Dock):
             self.model.show_used(result.provenance.model)
         head = headline(self.spec, result)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
-        # The answer is laid out after this; then it is brought into view, the run button still above it.
-        QTimer.singleShot(0, self._show_answer)
+        self.bring_answer_into_view()
 
     def _verdict(self, run: FinishedRun) -> Trust:
         """Say how far to rely on a run's numbers, as far as that can be known."""
@@ -493,13 +491,13 @@ class TaskDock(Dock):
         model = result.provenance.model if result.provenance is not None else ""
         return " · ".join(filter(None, (self._answered.name, model)))
 
+    def bring_answer_into_view(self) -> None:
+        """Scroll to the answer, the run button still above it, once it is laid out."""
+        QTimer.singleShot(0, self._show_answer)
+
     def _show_answer(self) -> None:
         if isalive(self):
             self.area.verticalScrollBar().setValue(self.run_button.y())
-
-    def _show_take_away(self) -> None:
-        if isalive(self):
-            self.area.ensureWidgetVisible(self.export_box.said)
 
 
 def _frame_of(run: FinishedRun) -> Frame:
