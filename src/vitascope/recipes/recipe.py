@@ -34,13 +34,17 @@ class ImagePair(RecipePart):
 
     ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
     ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
-    picture: what is 0 in it is neither trained on nor measured.
+    picture: what is 0 in it is neither trained on nor measured. ``left_out`` names rectangles that count as little,
+    such as debris: first row, row behind the last, first column, column behind the last.
     """
 
     image: str = Field(description="File of the image, or a glob of its planes and channels.")
     targets: dict[str, str] = Field({}, description="File of the truth by target.")
     labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
     regions: str = Field("", description="File of a label picture; what is 0 in it does not count.")
+    left_out: tuple[tuple[int, int, int, int], ...] = Field(
+        (), description="Rectangles that do not count, such as debris: rows from and to, columns from and to."
+    )
     montage: tuple[int, int, int] | None = Field(None, description="Rows, columns and side in px of single cells.")
     group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
     treatment: str = Field("", description="What replicates share, such as compound and dose.")

@@ -132,6 +132,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
     weight = np.ones((1, height, width), np.float32)
     if pair.regions:
         weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
+    weight = without_rectangles(weight, pair)
     warnings = () if pair.montage else _look(pair, pictures[0].planes, recipe, stains)
     return _Loaded(
         image=pixels,
@@ -169,6 +170,28 @@ def _painted(regions: Micrograph, shape_yx: tuple[int, int], pair: ImagePair) ->
     if not weight.any():
         raise InputError(f"Nothing is painted in {pair.regions}: all labels are 0.", "Paint what counts.")
     return weight
+
+
+def without_rectangles(weight: NDArray[np.float32], pair: ImagePair) -> NDArray[np.float32]:
+    """Return a weight (1, H, W) with 0 in the rectangles that the recipe leaves out of a pair.
+
+    Raises
+    ------
+    InputError
+        If a rectangle holds no pixel of the image, or the rectangles leave none.
+    """
+    found = weight.copy()
+    for top, bottom, left, right in pair.left_out:
+        part = found[:, max(0, top) : bottom, max(0, left) : right]
+        if not part.size:
+            raise InputError(
+                f"The rectangle rows {top}-{bottom}, columns {left}-{right} holds no pixel of {pair.image}.",
+                "Name rows and columns of the image, from 0, the last ones not counted.",
+            )
+        part[:] = 0
+    if not found.any():
+        raise InputError(f"The rectangles left out of {pair.image} leave nothing.", "Name smaller ones.")
+    return found
 
 
 def counted(pair: Pair, k: int) -> NDArray[np.float32]:
