@@ -90,6 +90,11 @@ class AugmentParams(BaseModel):
         False,
         description="Turn whole images by quarters only, so that nothing in their corners leaves the picture.",
     )
+    whole_pixels: bool = Field(
+        False,
+        description="Lay crops on whole pixels, where they are neither zoomed, bent nor turned by other than quarters: "
+        "between pixels the finest texture is lost, which bright-field lives by.",
+    )
     zoom: Literal["thesis", "range", "none"] = Field(
         "thesis",
         description="thesis: 100 px (20 %), 50 px (20 %) or 20 px (60 %) taken off each side of the crop, then "

@@ -20,6 +20,9 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
+LATER_FIELDS = ('"left_out":[],', '"whole_pixels":false,')
+"""Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
+
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
@@ -332,9 +335,13 @@ class Recipe(RecipePart):
     def fingerprint(self) -> str:
         """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
 
-        It is taken over the first names of the keys, so that training begun by an earlier version resumes.
+        It is taken over the first names of the keys, and without later fields that are at their defaults, so that
+        training begun by an earlier version resumes.
         """
-        return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
+        text = with_first_keys(self.model_dump_json())
+        for later in LATER_FIELDS:
+            text = text.replace(later, "")
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
