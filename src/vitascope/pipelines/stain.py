@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
@@ -27,6 +28,7 @@ from vitascope.ops.tiling.chunks import chunk_slices
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
 from vitascope.pipelines.stain_pictures import chosen_targets, draw_overlay, mean_signal, overlay_names
 from vitascope.tasks.stain import StainParams
 
@@ -125,11 +127,19 @@ class StainRun:
             else None
         )
         self.table = empty_table(self.names)
+        self.cells = self._prepare_cells() if params.cells else None
         self.found: pd.DataFrame | None = None
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self.plan: Plan | None = None
+
+    def _prepare_cells(self) -> CellOutputs:
+        check_stains(self.names)
+        if self.labels is None:
+            raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
+        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        return CellOutputs(self.grid, self.names, how, self.scratch)
 
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Predict one picture, then find and measure its objects."""
@@ -204,6 +214,9 @@ class StainRun:
         self.flags += found.flags
         self.found = found.table
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
+        cells: dict[str, float] = {}
+        if self.cells is not None:
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)
@@ -211,7 +224,7 @@ class StainRun:
         for column, value in reversed(self.grid.where(picture).items()):
             table.insert(1, column, value)
         self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
-        return {"objects": summary.pop("count"), **summary}
+        return {"objects": summary.pop("count"), **summary, **cells}
 
     def result(self) -> Result:
         """Put everything together."""
@@ -230,6 +243,8 @@ class StainRun:
         outputs += self._helper_pictures()
         if self.masked is not None:
             outputs.append(LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table))
+        if self.cells is not None:
+            outputs += self.cells.outputs()
         tables = {
             name: pd.concat(tables, ignore_index=True)
             for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)

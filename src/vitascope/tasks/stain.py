@@ -49,6 +49,25 @@ class StainParams(RunParams):
         "times the time. The prediction stays what it is.",
         json_schema_extra=ADVANCED,
     )
+    cells: bool = Field(
+        False,
+        title="Find whole cells and organelles",
+        description="Grow a cell from every nucleus, and measure ER, mitochondria and the bright perinuclear part in "
+        "it, where the model predicts them; needs a stain of nuclei and one of cell bodies.",
+    )
+    er_method: Literal["mended", "thesis"] = Field(
+        "mended",
+        title="ER by",
+        description="mended: mask after the local threshold, neighbourhood of six nuclei; thesis: Algorithm 4 as "
+        "printed, which finds too much.",
+        json_schema_extra=ADVANCED,
+    )
+    steps: bool = Field(
+        False,
+        title="Show steps",
+        description="With whole cells: write every step of finding them and their organelles as pictures too.",
+        json_schema_extra=ADVANCED,
+    )
     flips: bool = Field(
         False,
         title="Average over flips",

@@ -38,7 +38,7 @@ def flip_disagreement(predictions: NDArray[Any]) -> NDArray[np.float32]:
     """
     if len(predictions) < 2:
         raise InputError("One prediction cannot disagree with itself.", "Give two or more.")
-    return np.std(np.asarray(predictions, np.float64), axis=0).astype(np.float32)
+    return np.asarray(np.std(np.asarray(predictions, np.float64), axis=0), np.float32)
 
 
 def error_by_doubt(truth: NDArray[Any], predicted: NDArray[Any], doubt: NDArray[Any], bins: int = BINS) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def cell_table(parts: CellParts, pixel_size_um: float | None = None) -> pd.DataF
 
     def area(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Count the pixels of a mask in each cell."""
-        return np.bincount(cells[mask], minlength=top + 1)[numbers].astype(np.float64)
+        return np.asarray(np.bincount(cells[mask], minlength=top + 1)[numbers], np.float64)
 
     nucleus = (nuclei == cells) & (nuclei > 0)
     nucleus_area = area(nucleus)
@@ -84,10 +84,9 @@ def cell_table(parts: CellParts, pixel_size_um: float | None = None) -> pd.DataF
     if parts.golgi is not None:
         table = table.assign(**_golgi_columns(parts.golgi, cells, nuclei, numbers))
     size = math.nan if pixel_size_um is None else pixel_size_um
-    for column in [c for c in table if c.endswith("_px") and c.removesuffix("_px") in EXTRA]:
-        power = 2 if "area" in column else 1
-        unit = "um2" if power == 2 else "um"
-        table[f"{column.removesuffix('_px')}_{unit}"] = table[column] * size**power
+    for name in (name for name in EXTRA if f"{name}_px" in table):
+        unit, factor = ("um2", size**2) if name.endswith("area") else ("um", size)
+        table[f"{name}_{unit}"] = table[f"{name}_px"] * factor
     return table
 
 
@@ -112,8 +111,8 @@ def _golgi_columns(
     count = np.bincount(home, minlength=top + 1)
     far = np.bincount(home, np.nan_to_num(distance), minlength=top + 1)
     return {
-        "golgi_spots": count[numbers].astype(np.float64),
-        "golgi_area_px": np.bincount(home, area, minlength=top + 1)[numbers],
+        "golgi_spots": np.asarray(count[numbers], np.float64),
+        "golgi_area_px": np.asarray(np.bincount(home, area, minlength=top + 1)[numbers], np.float64),
         "golgi_distance_px": _share(far, count)[numbers],
     }
 

@@ -60,4 +60,4 @@ def fill_outlines(lines: NDArray[Any], least_area_px: int = LEAST_AREA_PX) -> ND
     numbers[kept] = np.arange(1, int(kept.sum()) + 1, dtype=np.uint32)
     filled = numbers[pieces]
     near = ndimage.maximum_filter(filled, 3)
-    return np.where(drawn, near, filled).astype(np.uint32)
+    return np.asarray(np.where(drawn, near, filled), np.uint32)
