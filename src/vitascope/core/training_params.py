@@ -162,6 +162,18 @@ class TargetPreparation(BaseModel):
     clip_percentile: float | None = Field(
         None, ge=0, lt=100, title="Clip", description="Percentile below which all is made 0; empty for none."
     )
+    mask: bool = Field(
+        False,
+        title="Mask",
+        description="Make the stain black and white by a local threshold and an opening, for the areas of whole cells "
+        "(section 3.5.1); learn it by the loss 'bce'.",
+    )
+    mask_block_px: int = Field(
+        111,
+        ge=3,
+        title="Neighbourhood of the mask",
+        description="Odd side of the neighbourhood of that threshold; about twice a cell, px.",
+    )
 
 
 @dataclass(frozen=True, eq=False)
