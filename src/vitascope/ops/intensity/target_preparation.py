@@ -6,16 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vitascope.core.training_params import CropFilter, TargetPreparation
 from vitascope.ops.intensity.background import clip_low, subtract_background
 from vitascope.ops.intensity.threshold import local_threshold
+from vitascope.ops.objects.split import open_mask
 
 TOP_PERCENTILE = 99.9
-OPENING = np.ones((3, 3), bool)
-"""Structuring element: smooths rims and takes off specks of up to 2 px."""
-
 EXPOSURE = CropFilter(min_foreground=0.02, max_saturated=0.2, min_peak=0.3, keep_anyway=0.1)
 """The exposure filter of the dock; section 3.2.1 of the thesis names the faults, the numbers are ours."""
 
@@ -70,7 +67,7 @@ def mask_target(stain: NDArray[Any], block_px: int) -> NDArray[np.float32]:
     """
     values = np.asarray(stain, np.float32)
     above = (values > local_threshold(values, block_px)) & (values > values.mean(dtype=np.float64))
-    return np.asarray(ndimage.binary_opening(above, OPENING), np.float32)
+    return open_mask(above).astype(np.float32)
 
 
 def kept_crops(target: NDArray[Any], keep: CropFilter, crop_px: int) -> NDArray[np.bool_]:

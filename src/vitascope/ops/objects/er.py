@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from vitascope.core.errors import InputError
 from vitascope.ops.intensity.threshold import local_threshold
-from vitascope.ops.objects.split import fill_holes
+from vitascope.ops.objects.split import fill_holes, open_mask
 
 THESIS_BLOCK_PX = 181
 BLOCK_DIAMETERS = 6.0
@@ -20,7 +20,6 @@ LEAST_AREA = 0.05
 """Of a nucleus's area; smaller pieces are noise. The thesis filters too and gives no number."""
 
 HALF = 0.5
-OPENING, BLUR_PX = np.ones((3, 3), bool), 3
 ErMethod = Literal["mended", "thesis"]
 
 
@@ -75,7 +74,7 @@ def find_er(picture: NDArray[Any], nucleus_px: float, method: ErMethod = "mended
     else:
         local = (values > local_threshold(values, block_px(nucleus_px))) & rough
         filled = fill_holes(local, np.pi * nucleus_px**2 / 4)
-    opened = np.asarray(ndimage.binary_opening(filled, OPENING))
+    opened = open_mask(filled)
     soft = blur(opened)
     mask = soft > 0 if method == "thesis" else soft >= HALF
     return ErSteps(values, rough, local, filled, opened, without_small(mask, LEAST_AREA * np.pi * nucleus_px**2 / 4))
