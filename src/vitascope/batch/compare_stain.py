@@ -21,7 +21,8 @@ from vitascope.io.images.read import read_image
 from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.read import is_results_folder
 from vitascope.io.results.stain_figure import save_stain_figure
-from vitascope.pipelines.stain_tiers import compare_tiers
+from vitascope.ops.objects.measure import column_names
+from vitascope.tasks.late_modules import load_stain_tiers
 
 AGREEMENT, FIGURE, CELLS, PROVENANCE = "agreement.csv", "agreement.png", "cells.csv", "provenance.json"
 
@@ -94,7 +95,7 @@ def compare_stain(
     check_writable(out, 0)
     found = match_stains(answer, truths)
     check_sizes(given, answer, [one for _, one in truths])
-    tiers = yield from compare_tiers(
+    tiers = yield from load_stain_tiers().compare_tiers(
         {name: pair[0] for name, pair in found.items()},
         {name: pair[1] for name, pair in found.items()},
         object_diameter_px,
@@ -105,7 +106,9 @@ def compare_stain(
     write_bytes(out / AGREEMENT, table.to_csv(index=False).encode())
     write_bytes(out / CELLS, tiers.cells.to_csv(index=False).encode())
     pictures = {name: tiers.pictures[name] for name in found}
-    save_stain_figure(out / FIGURE, given.plane(z=given.sizes["Z"] // 2), pictures, table, tiers.cells)
+    save_stain_figure(
+        out / FIGURE, given.plane(z=given.sizes["Z"] // 2), pictures, table, tiers.cells, column_names(list(found))
+    )
     inputs = [describe_input("image", given), describe_input("predicted", answer)]
     inputs += [describe_input("real", one) for _, one in truths]
     write_json(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,48 +22,14 @@ from vitascope.ops.objects.whole_cells import cell_foreground, grow_cells
 from vitascope.ops.tiling.chunks import read_piece
 from vitascope.pipelines.stain_agreement import SCALE_PERCENTILES
 from vitascope.stats.agreement import concordance, nrmse, pcc, pearson, spearman, ssim
-from vitascope.stats.bootstrap import Interval, pcc_interval, resample_interval
+from vitascope.stats.bootstrap import pcc_interval, resample_interval
 from vitascope.stats.object_match import Matched, match_objects
+from vitascope.stats.stain_tiers import CELLS, MASKS, PIXELS, TYPICAL_PX, Tiers
 
-PIXELS, MASKS, CELLS = "pixels", "masks", "single-cell"
-COLUMNS = ("tier", "quantity", "target", "value", "low", "high")
 BLOCK_DIAMETERS = 3.0
 """Side of the blocks that intervals draw, in nucleus diameters: about a cell, whose pixels know of each other."""
 
-TYPICAL_PX = 30.0
-"""Nucleus diameter to begin with where none is given: the thesis's."""
-
 Stains = dict[str, NDArray[np.float32]]
-
-
-@dataclass
-class Tiers:
-    """What was compared.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Of the table.
-    cells : DataFrame
-        One row for each cell of the real stains: ``label``, then ``real_…`` and ``predicted_…``.
-    nucleus_px : float, px
-    pictures : dict of target to tuple of array, shape (Y, X)
-        Real, on the scale of training, and predicted.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    cells: pd.DataFrame = field(default_factory=pd.DataFrame)
-    nucleus_px: float = TYPICAL_PX
-    pictures: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=dict)
-
-    def table(self) -> pd.DataFrame:
-        """Return ``tier, quantity, target, value, low, high``; ends are empty where there is no interval."""
-        return pd.DataFrame(self.rows, columns=list(COLUMNS))
-
-    def add(self, tier: str, quantity: str, target: str, value: float, interval: Interval | None = None) -> None:
-        """Put a number down."""
-        low, high = (interval.low, interval.high) if interval is not None else (math.nan, math.nan)
-        self.rows.append(dict(zip(COLUMNS, (tier, quantity, target, value, low, high), strict=True)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ A test has mypy compare each module with its protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.training_data import Truth
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.core.result import Result
     from vitascope.recipes.finetune import CheckedPair, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
     from vitascope.recipes.recipe import Recipe
+    from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
@@ -89,6 +90,20 @@ class PairCheckModule(Protocol):
 
     def check(self, pair: TrainingPair, spec: InputSpec, truth: Truth = Truth.PICTURES) -> CheckedPair:
         """Say what is wrong with a pair; nothing is raised for what can be said."""
+
+
+@runtime_checkable
+class StainTiersModule(Protocol):
+    """Predicted against real stains: ``pipelines/stain_tiers.py``."""
+
+    def compare_tiers(
+        self,
+        real: Mapping[str, Any],
+        predicted: Mapping[str, Any],
+        nucleus_px: float | None = None,
+        pixel_size_um: float | None = None,
+    ) -> ProgressGenerator[Tiers]:
+        """Compare stains of one field by pixels, masks and single cells."""
 
 
 @runtime_checkable

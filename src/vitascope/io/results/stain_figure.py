@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from vitascope.io.atomic import atomic_write
 from vitascope.io.results.figures import PREDICTED
-from vitascope.ops.objects.measure import column_names
 
 LARGEST_PX = 600
 """Pictures are thinned out to about this side: a figure shows no more."""
@@ -26,6 +25,7 @@ def save_stain_figure(
     stains: Mapping[str, tuple[NDArray[Any], NDArray[Any]]],
     table: pd.DataFrame,
     cells: pd.DataFrame,
+    columns: Sequence[str],
 ) -> None:
     """Save the figure of a comparison, a row for each stain, written whole.
 
@@ -41,6 +41,8 @@ def save_stain_figure(
         ``tier, quantity, target, value, low, high``.
     cells : DataFrame
         ``real_mean_…`` and ``predicted_mean_…`` of each cell; may be empty.
+    columns : sequence of str
+        How each stain's columns of ``cells`` end.
 
     Raises
     ------
@@ -55,8 +57,7 @@ def save_stain_figure(
     step = max(1, max(image.shape) // LARGEST_PX)
     thin = (slice(None, None, step), slice(None, None, step))
     grey = np.asarray(image, np.float64)[thin]
-    names = column_names(list(stains))
-    for row, (name, column) in enumerate(zip(stains, names, strict=True)):
+    for row, (name, column) in enumerate(zip(stains, columns, strict=True)):
         real, predicted = stains[name]
         _picture(axes[row, 0], grey, "gray", "image" if row == 0 else "", np.nanpercentile(grey, (0.5, 99.5)))
         _picture(axes[row, 1], real[thin], "magma", f"real {name}", (0, 1))

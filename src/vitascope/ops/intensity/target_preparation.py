@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from vitascope.core.training_params import CropFilter, TargetPreparation
 from vitascope.ops.intensity.background import clip_low, subtract_background
+from vitascope.ops.intensity.mask import open_mask
 from vitascope.ops.intensity.threshold import local_threshold
-from vitascope.ops.objects.split import open_mask
 
 TOP_PERCENTILE = 99.9
 EXPOSURE = CropFilter(min_foreground=0.02, max_saturated=0.2, min_peak=0.3, keep_anyway=0.1)

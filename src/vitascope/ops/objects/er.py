@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vitascope.core.errors import InputError
+from vitascope.ops.intensity.mask import open_mask
 from vitascope.ops.intensity.threshold import local_threshold
-from vitascope.ops.objects.split import fill_holes, open_mask
+from vitascope.ops.objects.split import fill_holes
 
 THESIS_BLOCK_PX = 181
 BLOCK_DIAMETERS = 6.0

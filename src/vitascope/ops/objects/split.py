@@ -55,25 +55,6 @@ def fill_holes(mask: NDArray[np.bool_], max_area_px: float) -> NDArray[np.bool_]
     return np.asarray(mask | fill[pieces])
 
 
-def open_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Erode and dilate by 3 x 3 px (Definition 3.1); what reaches the edge of the picture is not eroded from there.
-
-    Parameters
-    ----------
-    mask : array, shape (Y, X), bool
-
-    Returns
-    -------
-    array, shape (Y, X), bool
-
-    References
-    ----------
-    Pankova 2022 (seed 004), Definition 3.1.
-    """
-    square = np.ones((3, 3), bool)
-    return np.asarray(ndimage.binary_dilation(ndimage.binary_erosion(mask, square, border_value=1), square))
-
-
 def split_touching(
     mask: NDArray[np.bool_],
     picture: NDArray[Any],
