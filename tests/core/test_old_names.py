@@ -151,7 +151,7 @@ def test_a_recipe_keeps_its_fingerprint_so_that_old_checkpoints_resume(recipe):
         part.clear()
         part.update(items)
     tree["augment"].pop("whole_pixels")  # later fields, at their defaults
-    for field in ("mask", "mask_block_px"):
+    for field in ("denoise", "mask", "mask_block_px"):
         tree["target_preparation"].pop(field)
     for data in tree["data"]:
         for pair in data["pairs"]:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import compare_stain, demo, models, plate, run, train
+from vitascope.cli import compare_stain, demo, denoise, models, plate, run, train
 
 app = typer.Typer(
     name="vitascope",
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.command("plate")(plate.plate)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
+app.command("denoise")(denoise.denoise)
 app.command("compare-stain")(compare_stain.compare_stain)
 app.add_typer(models.app, name="models")
 

@@ -156,6 +156,12 @@ class TargetPreparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    denoise: Literal["none", "n2v"] = Field(
+        "none",
+        title="Denoise",
+        description="n2v: take the noise off by Noise2Void first, learnt from the stain alone; refused where "
+        "neighbouring pixels share their noise.",
+    )
     rolling_ball_px: float | None = Field(
         None, gt=0, title="Rolling ball", description="Radius of a ball that takes the background off; empty for none."
     )

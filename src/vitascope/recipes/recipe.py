@@ -20,7 +20,7 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
-LATER_FIELDS = ('"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
+LATER_FIELDS = ('"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vitascope.core.late_import import import_late
 from vitascope.tasks.protocols import (
     ComparisonModule,
+    DenoiseModule,
     ExchangeModule,
     FineTuningModule,
     PairCheckModule,
@@ -35,3 +36,8 @@ def load_comparison() -> ComparisonModule:
 def load_stain_tiers() -> StainTiersModule:
     """Import the module that compares predicted with real stains."""
     return import_late("vitascope.pipelines.stain_tiers", StainTiersModule)
+
+
+def load_denoising() -> DenoiseModule:
+    """Import the module that takes noise off pictures."""
+    return import_late("vitascope.training.noise2void", DenoiseModule)

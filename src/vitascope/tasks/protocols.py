@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from vitascope.core.card import InputSpec, Metric, ModelCard
+    from vitascope.core.denoising import Denoised, DenoiseParams
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.progress import ProgressGenerator
     from vitascope.core.result import Result
@@ -104,6 +107,16 @@ class StainTiersModule(Protocol):
         pixel_size_um: float | None = None,
     ) -> ProgressGenerator[Tiers]:
         """Compare stains of one field by pixels, masks and single cells."""
+
+
+@runtime_checkable
+class DenoiseModule(Protocol):
+    """Noise off one picture: ``training/noise2void.py``."""
+
+    def denoise_picture(
+        self, picture: NDArray[Any], params: DenoiseParams, device: str = "auto"
+    ) -> ProgressGenerator[Denoised]:
+        """Learn from a picture alone what in it is noise, and take it off."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.denoising import DenoiseParams
 from vitascope.core.errors import InputError, ReaderError, TrainingError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
@@ -27,6 +28,7 @@ from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells,
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, check_files, find_data
 from vitascope.training.data.leakage import leak_words, refuse_leak
 from vitascope.training.data.split_rows import check_gaps, describe_rows
+from vitascope.training.noise2void import denoise_picture
 from vitascope.training.samplers.crops import Area, Pair
 
 MOSAIC_COLUMNS = 8
@@ -128,6 +130,8 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
             raise InputError(
                 f"{pair.targets[target.name]} holds pixels that are no numbers.", "Crop or replace the image."
             )
+        if recipe.target_preparation.denoise == "n2v":
+            plane = (yield from denoise_picture(plane, DenoiseParams(seed=recipe.training.seed))).picture
         stains.append(prepare_target(plane, recipe.target_preparation))
     weight = np.ones((1, height, width), np.float32)
     if pair.regions:
