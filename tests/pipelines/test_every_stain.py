@@ -7,7 +7,7 @@ import tifffile
 
 import vitascope
 from tests_support import blobs, make_model, save_model
-from vitascope.core.errors import ParameterError
+from vitascope.core.errors import InputError, ParameterError, ReaderError
 from vitascope.ops.objects.whole_cells import parents
 
 FAST = {"precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0, "min_solidity": 0}
@@ -135,3 +135,20 @@ def _channels(xml):
     from xml.etree import ElementTree
 
     return [e for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("}Channel")]
+
+
+def test_a_correction_is_a_line_on_each_stain_and_is_recorded(image, tmp_path):
+    (tmp_path / "lines.json").write_text(
+        '{"er": {"slope": 1.5, "intercept": -0.1, "fitted_on": 9}, "other": {"slope": 2, "intercept": 0}}'
+    )
+    plain = predict(image).output("prediction").array
+    result = predict(image, correction=str(tmp_path / "lines.json"))
+    found = result.output("prediction").array
+    np.testing.assert_allclose(found[1], 1.5 * plain[1] - 0.1, atol=1e-6)
+    np.testing.assert_array_equal(found[[0, 2, 3]], plain[[0, 2, 3]])
+    assert result.tables["correction"].to_dict("records") == [{"target": "er", "slope": 1.5, "intercept": -0.1}]
+    assert "correction" not in predict(image).tables
+    for name, error in (("absent.json", ReaderError), ("bad.json", InputError)):
+        (tmp_path / "bad.json").write_text("[1]")
+        with pytest.raises(error, match=name):
+            predict(image, correction=str(tmp_path / name))

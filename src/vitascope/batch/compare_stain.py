@@ -22,7 +22,11 @@ from vitascope.io.results.provenance import describe_input
 from vitascope.io.results.read import is_results_folder
 from vitascope.io.results.stain_figure import save_stain_figure
 from vitascope.ops.objects.measure import column_names
+from vitascope.stats.linear_correction import correction_json, fit_corrections
 from vitascope.tasks.late_modules import load_stain_tiers
+
+CROP_DIAMETERS = 6.0
+"""Side of the crops that a correction is fitted on or tried on, in nucleus diameters: two cells or so."""
 
 AGREEMENT, FIGURE, CELLS, PROVENANCE = "agreement.csv", "agreement.png", "cells.csv", "provenance.json"
 
@@ -35,12 +39,15 @@ class StainComparison:
     ----------
     table : DataFrame
         ``tier, quantity, target, value, low, high``.
+    correction : DataFrame
+        Of :func:`vitascope.stats.linear_correction.fit_corrections`; empty where none was asked for.
     files : tuple of Path
     left_out : tuple of str
         Predicted stains that no real one shows.
     """
 
     table: pd.DataFrame
+    correction: pd.DataFrame
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
 
@@ -53,6 +60,7 @@ def compare_stain(
     *,
     object_diameter_px: float | None = None,
     pixel_size_um: float | None = None,
+    fit_correction: Path | None = None,
     command: str = "",
 ) -> ProgressGenerator[StainComparison]:
     """Compare the predicted stains of one field with real ones, and write ``agreement.csv`` and a figure.
@@ -70,6 +78,8 @@ def compare_stain(
     object_diameter_px : float or None, > 0, px
         Typical nucleus; by default measured in the real stain.
     pixel_size_um : float or None, > 0, micrometre
+    fit_correction : Path, optional
+        File to write a linear correction of intensities to, for ``--set correction=`` of a run.
     command : str
         That repeats it, for the provenance.
 
@@ -109,6 +119,11 @@ def compare_stain(
     save_stain_figure(
         out / FIGURE, given.plane(z=given.sizes["Z"] // 2), pictures, table, tiers.cells, column_names(list(found))
     )
+    correction = pd.DataFrame()
+    if fit_correction is not None and len(tiers.cells):
+        columns = dict(zip(found, column_names(list(found)), strict=True))
+        correction = fit_corrections(tiers.cells, columns, CROP_DIAMETERS * tiers.nucleus_px)
+        write_json(fit_correction, correction_json(correction))
     inputs = [describe_input("image", given), describe_input("predicted", answer)]
     inputs += [describe_input("real", one) for _, one in truths]
     write_json(
@@ -123,7 +138,7 @@ def compare_stain(
         },
     )
     left_out = tuple(name for name in answer.channel_names if name not in found)
-    return StainComparison(table, tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, PROVENANCE)), left_out)
+    return StainComparison(table, correction, tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, PROVENANCE)), left_out)
 
 
 def _read_real(text: str) -> tuple[str, Micrograph]:

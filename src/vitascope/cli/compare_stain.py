@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -35,6 +36,14 @@ def compare_stain(
         float | None, typer.Option(help="Typical diameter of a nucleus; without it measured in the real stain.")
     ] = None,
     pixel_size_um: options.PixelSize = None,
+    fit_correction: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Fit a line that brings predicted intensities to real ones, on every other crop, and say how well it "
+            "does on the rest; 'run stain --set correction=FILE.json' uses it.",
+        ),
+    ] = None,
 ) -> None:
     """Tell how well predicted stains agree with real ones: pixels, masks and single cells."""
     with plain_errors():
@@ -53,12 +62,18 @@ def compare_stain(
                 out,
                 object_diameter_px=object_diameter_px,
                 pixel_size_um=pixel_size_um,
+                fit_correction=fit_correction,
                 command=shlex.join(["vitascope", *sys.argv[1:]]),
             )
         )
         for name in done.left_out:
             typer.echo(f"Warning: no real stain shows '{name}': it is left out.", err=True)
-        for row in done.table[done.table["quantity"].isin(TOLD)].itertuples():
-            interval = f" ({row.low:.3f} to {row.high:.3f})" if row.low == row.low else ""
-            typer.echo(f"{row.target}: {str(row.quantity).replace('_', ' ')} {row.value:.3f}{interval}")
+        for row in done.table[done.table["quantity"].isin(TOLD)].to_dict("records"):
+            interval = f" ({row['low']:.3f} to {row['high']:.3f})" if math.isfinite(row["low"]) else ""
+            typer.echo(f"{row['target']}: {row['quantity'].replace('_', ' ')} {row['value']:.3f}{interval}")
+        for row in done.correction.to_dict("records"):
+            typer.echo(
+                "{target}: corrected = {slope:.3f} x predicted + {intercept:.3f}; concordance of cells not fitted on "
+                "{concordance_before:.3f}, then {concordance_after:.3f}".format(**row)
+            )
         typer.echo(f"Table and figure: {out}")

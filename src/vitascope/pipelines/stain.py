@@ -29,7 +29,14 @@ from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
 from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
-from vitascope.pipelines.stain_pictures import chosen_targets, draw_overlay, mean_signal, overlay_names
+from vitascope.pipelines.stain_pictures import (
+    chosen_targets,
+    correct_planes,
+    draw_overlay,
+    mean_signal,
+    overlay_names,
+    read_corrections,
+)
 from vitascope.tasks.stain import StainParams
 
 DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
@@ -103,6 +110,7 @@ class StainRun:
         self.scale, scale_flags = rescale_factor(
             self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
         )
+        self.lines = read_corrections(params.correction)
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
         self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
@@ -149,6 +157,7 @@ class StainRun:
         planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
         if "constant" not in prepared.flags:
             yield from self._predict(prepared, [*planes, *doubts], f"Predicting{of}")
+            correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
         row: dict[str, Any] = {}
         if self.masked is not None:
             row |= yield from self._find_objects(picture, planes)
@@ -249,6 +258,9 @@ class StainRun:
             name: pd.concat(tables, ignore_index=True)
             for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
         }
+        if self.lines:
+            lines = [{"target": n, **self.lines[n].model_dump()} for n in self.names if n in self.lines]
+            tables["correction"] = pd.DataFrame(lines, columns=["target", "slope", "intercept"])
         return self.context.result(
             card,
             self.plan,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitascope.core.card import Target
-from vitascope.core.errors import ParameterError
+from vitascope.core.errors import ParameterError, ReaderError, describe
 from vitascope.core.stain_names import COLOURS, overlay_stains
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.stats.linear_correction import Line, parse_corrections
 
 FAINT, BRIGHT = 0.0, 1.0
 """Ends of the predicted scale, where 0 and 1 are the training stain's 1 and 99.9 % percentiles."""
@@ -34,6 +36,34 @@ def chosen_targets(targets: Sequence[Target], wanted: Sequence[str] | None) -> l
             )
     asked = {name.strip().lower() for name in wanted}
     return [k for k, name in enumerate(names) if name in asked]
+
+
+def read_corrections(path: str | None) -> dict[str, Line]:
+    """Read the file of a linear correction; nothing where none is named.
+
+    Raises
+    ------
+    ReaderError
+        If it cannot be read.
+    InputError
+        If it holds no corrections.
+    """
+    if not path:
+        return {}
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReaderError(f"The correction {Path(path).name} cannot be read: {describe(error)}.") from error
+    return parse_corrections(text, Path(path).name)
+
+
+def correct_planes(lines: Mapping[str, Line], names: Sequence[str], planes: Sequence[Any]) -> None:
+    """Correct predicted stains by their lines, in place and piece by piece; those without a line stay."""
+    for name, plane in zip(names, planes, strict=True):
+        line = lines.get(name)
+        for window in chunk_slices(plane) if line is not None else ():
+            assert line is not None
+            plane[window] = np.float32(line.slope) * read_piece(plane, window) + np.float32(line.intercept)
 
 
 def overlay_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -68,6 +68,13 @@ class StainParams(RunParams):
         description="With whole cells: write every step of finding them and their organelles as pictures too.",
         json_schema_extra=ADVANCED,
     )
+    correction: str | None = Field(
+        None,
+        title="Correction",
+        description="File of a linear correction of intensities, as 'vitascope compare-stain --fit-correction' makes "
+        "it from a real stain of the same kind; empty leaves predictions as they are.",
+        json_schema_extra=ADVANCED,
+    )
     flips: bool = Field(
         False,
         title="Average over flips",

@@ -127,7 +127,7 @@ def _distance_from(nucleus: NDArray[np.bool_], places: NDArray[np.intp]) -> NDAr
 
 def _share(part: Any, whole: Any) -> NDArray[np.float64]:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0))
 
 
 def summarise_cells(table: pd.DataFrame) -> dict[str, float]:
