@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage, stats
 
 from vitascope.core.progress import run_to_end
-from vitascope.pipelines.stain_tiers import COLUMNS, compare_tiers
+from vitascope.pipelines.stain_tiers import compare_tiers
+from vitascope.stats.stain_tiers import COLUMNS
 
 SHAPE = (260, 320)
 CENTRES = [(50, 60), (50, 160), (60, 260), (150, 70), (150, 170), (150, 265), (220, 120)]

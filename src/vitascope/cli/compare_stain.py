@@ -72,8 +72,7 @@ def compare_stain(
             interval = f" ({row['low']:.3f} to {row['high']:.3f})" if math.isfinite(row["low"]) else ""
             typer.echo(f"{row['target']}: {row['quantity'].replace('_', ' ')} {row['value']:.3f}{interval}")
         for row in done.correction.to_dict("records"):
-            typer.echo(
-                "{target}: corrected = {slope:.3f} x predicted + {intercept:.3f}; concordance of cells not fitted on "
-                "{concordance_before:.3f}, then {concordance_after:.3f}".format(**row)
-            )
+            line = f"corrected = {row['slope']:.3f} x predicted + {row['intercept']:.3f}"
+            gain = f"{row['concordance_before']:.3f}, then {row['concordance_after']:.3f}"
+            typer.echo(f"{row['target']}: {line}; concordance of cells not fitted on {gain}")
         typer.echo(f"Table and figure: {out}")

@@ -276,12 +276,32 @@ class StainRun:
     def _helper_pictures(self) -> list[ImageOutput]:
         """Return what was asked for besides the prediction."""
         made = []
+        unit = self.model.card.targets[self.chosen[0]].unit
         if self.rgb is not None:
             axes = self.rgb_grid.axes + "YX"
-            made.append(ImageOutput("overlay", "overlay", self.rgb, axes, self.rgb_names, "normalised", (0.0, 1.0)))
+            made.append(
+                ImageOutput(
+                    kind="overlay",
+                    title="overlay",
+                    array=self.rgb,
+                    axes=axes,
+                    channel_names=self.rgb_names,
+                    unit=unit,
+                )
+            )
         if self.doubt is not None:
-            unit, limits = self.model.card.targets[self.chosen[0]].unit, (0.0, DOUBT_SHOWN)
-            made.append(ImageOutput("doubt", "doubt", self.doubt, self.axes + "YX", self.names, unit, limits, "magma"))
+            made.append(
+                ImageOutput(
+                    kind="doubt",
+                    title="doubt",
+                    array=self.doubt,
+                    axes=self.axes + "YX",
+                    channel_names=self.names,
+                    unit=unit,
+                    limits=(0.0, DOUBT_SHOWN),
+                    colormap="magma",
+                )
+            )
         return made
 
 

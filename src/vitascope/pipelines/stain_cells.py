@@ -156,10 +156,18 @@ def find_cells(
     if "mito" in kinds:
         mito = find_mitochondria(pictures[kinds["mito"]], cells > 0, nucleus_px)
         found[STEPS[8]] = mito
-    table = cell_table(CellParts(np.asarray(nuclei), cells, er, mito, golgi.spots, pictures), pixel_size_um)
+    parts = CellParts(nuclei=np.asarray(nuclei), cells=cells, er=er, mito=mito, golgi=golgi.spots, pictures=pictures)
+    table = cell_table(parts, pixel_size_um)
     spots = measure_objects(golgi.spots, {kinds["cell"]: bodies}, pixel_size_um=pixel_size_um)
     spots["parent"] = parents(golgi.spots, cells)
-    return FoundCells(cells, table, golgi.spots, spots, summarise_cells(table), found)
+    return FoundCells(
+        cells=cells,
+        table=table,
+        spots=golgi.spots,
+        spot_table=spots,
+        summary=summarise_cells(table),
+        steps=found,
+    )
 
 
 class CellOutputs:
@@ -224,7 +232,11 @@ class CellOutputs:
         ]
         if self._steps is not None:
             step_axes = self._step_grid.axes + "YX"
-            made.append(ImageOutput("steps", "step", self._steps, step_axes, self._step_names, "", (0.0, 1.0)))
+            made.append(
+                ImageOutput(
+                    kind="steps", title="step", array=self._steps, axes=step_axes, channel_names=self._step_names
+                )
+            )
         return made
 
 

@@ -235,8 +235,14 @@ def pcc_gain_interval(
     x, y, z = cut
     all_three = np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
     if not all_three.any():
-        nothing = "No pixel is finite in all three pictures."
-        return Interval(math.nan, math.nan, math.nan, level, len(x), nothing)
+        return Interval(
+            value=math.nan,
+            low=math.nan,
+            high=math.nan,
+            level=level,
+            units=len(x),
+            reason="No pixel is finite in all three pictures.",
+        )
     mine, other = _block_sums(x, y, all_three), _block_sums(x, z, all_three)
 
     def gain(drawn: NDArray[np.intp]) -> float:

@@ -78,7 +78,8 @@ def find_er(picture: NDArray[Any], nucleus_px: float, method: ErMethod = "mended
     opened = open_mask(filled)
     soft = blur(opened)
     mask = soft > 0 if method == "thesis" else soft >= HALF
-    return ErSteps(values, rough, local, filled, opened, without_small(mask, LEAST_AREA * np.pi * nucleus_px**2 / 4))
+    kept = without_small(mask, LEAST_AREA * np.pi * nucleus_px**2 / 4)
+    return ErSteps(normalised=values, rough=rough, local=local, filled=filled, opened=opened, mask=kept)
 
 
 def normalise(picture: NDArray[Any]) -> NDArray[np.float32]:
