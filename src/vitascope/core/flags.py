@@ -122,6 +122,9 @@ FLAGS: dict[str, Flag] = {
     "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
+    "noise_shared": warning(
+        "Neighbouring pixels share their noise: denoising learns it with the signal, and part of it stays."
+    ),
     "focus_outlier": warning("The image is far blurrier than the others of its plate."),
     "contrast_outlier": warning(
         "Contrast lies far below that of the other images of the plate: the well may be empty."

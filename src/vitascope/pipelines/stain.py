@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import seen_in_training, worst_trust
-from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
+from vitascope.engine.flip_doubt import open_doubting
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
@@ -22,14 +24,26 @@ from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
-from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.ops.tiling.chunks import chunk_slices
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
+from vitascope.pipelines.stain_pictures import (
+    chosen_targets,
+    correct_planes,
+    draw_overlay,
+    mean_signal,
+    overlay_names,
+    read_corrections,
+)
 from vitascope.tasks.stain import StainParams
 
 DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
 """What ``auto`` takes: the first for stacks with planes enough, the second otherwise."""
+
+DOUBT_SHOWN = 0.2
+"""Doubt that is shown brightest: at a standard deviation of a fifth of the scale there is no answer to speak of."""
 
 
 def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenerator[Result]:
@@ -49,8 +63,9 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     Returns
     -------
     Result
-        ``prediction`` (float32, 0 to 1, one channel per target of the card), ``labels`` (uint32) with a table where the
-        model has a target with masks, one row of numbers per picture, on the grid of the input.
+        ``prediction`` (float32, 0 to 1, one channel per target that was asked for, in the order of the card),
+        ``labels`` (uint32) with a table where a target has masks, one row of numbers per picture, on the grid of the
+        input. On request ``overlay`` (red, green, blue) and ``doubt`` (as ``prediction``).
 
     Raises
     ------
@@ -95,42 +110,64 @@ class StainRun:
         self.scale, scale_flags = rescale_factor(
             self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
         )
+        self.lines = read_corrections(params.correction)
         self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
-        self.stain = find_stain(context.inputs.get("reference"), self.image, card)
         self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
-        self.grid = OutputGrid(self.image, self.pictures, len(card.targets))
+        self.chosen = chosen_targets(card.targets, params.targets)
+        self.names = tuple(card.targets[k].name for k in self.chosen)
+        self.stain = find_stain(context.inputs.get("reference"), self.image, card, self.chosen)
+        self.grid = OutputGrid(self.image, self.pictures, len(self.chosen))
         self.axes, self.label_axes = self.grid.axes, self.grid.label_axes
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.axes), np.float32)
-        self.masked = next((k for k, t in enumerate(card.targets) if t.masks), None) if params.masks else None
+        self.doubt = self.scratch.zeros("doubt", self.grid.shape(self.axes), np.float32) if params.doubt else None
+        self.rgb_names = overlay_names(self.names) if params.overlay else ()
+        self.rgb_grid = OutputGrid(self.image, self.pictures, 3)
+        self.rgb = (
+            self.scratch.zeros("overlay", self.rgb_grid.shape(self.rgb_grid.axes), np.float32)
+            if self.rgb_names
+            else None
+        )
+        self.masked = next((k for k in self.chosen if card.targets[k].masks), None) if params.masks else None
         self.labels = (
             self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
             if self.masked is not None
             else None
         )
-        self.table = empty_table([t.name for t in self.model.card.targets])
+        self.table = empty_table(self.names)
+        self.cells = self._prepare_cells() if params.cells else None
         self.found: pd.DataFrame | None = None
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self.plan: Plan | None = None
 
+    def _prepare_cells(self) -> CellOutputs:
+        check_stains(self.names)
+        if self.labels is None:
+            raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
+        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        return CellOutputs(self.grid, self.names, how, self.scratch)
+
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Predict one picture, then find and measure its objects."""
         of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
         prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
         self.flags += [*prepared.flags, *seen_in_training(self.model.card, picture.planes)]
-        planes = [
-            plane_of(self.prediction, self.grid.index(picture, k, self.axes))
-            for k in range(len(self.model.card.targets))
-        ]
+        planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
         if "constant" not in prepared.flags:
-            yield from self._predict(prepared, planes, f"Predicting{of}")
+            yield from self._predict(prepared, [*planes, *doubts], f"Predicting{of}")
+            correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
         row: dict[str, Any] = {}
         if self.masked is not None:
             row |= yield from self._find_objects(picture, planes)
         else:
-            row |= {f"mean_{n}": v for n, v in mean_signal(self.model.card, planes).items()}
+            row |= {f"mean_{n}": v for n, v in mean_signal(self.names, [planes[k] for k in self.chosen]).items()}
+        if self.doubt is not None:
+            row |= {f"doubt_{n}": v for n, v in mean_signal(self.names, [doubts[k] for k in self.chosen]).items()}
+        if self.rgb is not None:
+            colours = [plane_of(self.rgb, self.rgb_grid.index(picture, k, self.rgb_grid.axes)) for k in range(3)]
+            draw_overlay(self.names, [planes[k] for k in self.chosen], colours)
         if self.stain is not None:
             found = self.found if self.masked == self.stain.k else None
             numbers, agreement, crops = yield from compare_with_stain(
@@ -139,6 +176,17 @@ class StainRun:
             row |= numbers
             self.compared.append((agreement, crops))
         self.rows.append({**self.grid.where(picture), **row})
+
+    def _planes(self, picture: SelectedPlanes, array: Any) -> list[Any]:
+        """Return where each target of the model is written, those that nobody asked for to a plane that is let go."""
+        if array is None:
+            return []
+        let_go = len(self.chosen) < len(self.model.card.targets)
+        spare = self.scratch.zeros(f"spare-{len(self.rows)}", self.image.shape_yx, np.float32) if let_go else None
+        return [
+            plane_of(array, self.grid.index(picture, self.chosen.index(k), self.axes)) if k in self.chosen else spare
+            for k in range(len(self.model.card.targets))
+        ]
 
     def _predict(self, prepared: PreparedImage, planes: list[Any], stage: str) -> ProgressGenerator[None]:
         if self.plan is None:
@@ -155,6 +203,7 @@ class StainRun:
             stitching=Stitching(self.params.blend, self.params.border_px),
             flip=self.params.flips,
             stage=stage,
+            open_with=open_backend if self.doubt is None else open_doubting,
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
         if pool is not None:
@@ -163,7 +212,7 @@ class StainRun:
         self.flags += flags
 
     def _find_objects(self, picture: SelectedPlanes, planes: list[Any]) -> ProgressGenerator[dict[str, Any]]:
-        pictures = {t.name: plane for t, plane in zip(self.model.card.targets, planes, strict=True)}
+        pictures = {self.model.card.targets[k].name: planes[k] for k in self.chosen}
         labels = plane_of(self.labels, self.grid.index(picture, 0, self.label_axes))
         assert self.masked is not None
         found = yield from segment_blocks(
@@ -176,6 +225,9 @@ class StainRun:
         self.flags += found.flags
         self.found = found.table
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
+        cells: dict[str, float] = {}
+        if self.cells is not None:
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)
@@ -183,40 +235,76 @@ class StainRun:
         for column, value in reversed(self.grid.where(picture).items()):
             table.insert(1, column, value)
         self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
-        return {"objects": summary.pop("count"), **summary}
+        return {"objects": summary.pop("count"), **summary, **cells}
 
     def result(self) -> Result:
         """Put everything together."""
         card = self.model.card
-        names = tuple(t.name for t in card.targets)
         outputs: list[ImageOutput | LabelsOutput] = [
             ImageOutput(
                 kind="prediction",
                 title="predicted",
                 array=self.prediction,
                 axes=self.axes + "YX",
-                channel_names=names,
-                unit=card.targets[0].unit,
+                channel_names=self.names,
+                unit=card.targets[self.chosen[0]].unit,
                 limits=(0.0, 1.0),
             )
         ]
+        outputs += self._helper_pictures()
         if self.masked is not None:
             outputs.append(LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table))
+        if self.cells is not None:
+            outputs += self.cells.outputs()
         tables = {
             name: pd.concat(tables, ignore_index=True)
             for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
         }
+        if self.lines:
+            lines = [{"target": n, **self.lines[n].model_dump()} for n in self.names if n in self.lines]
+            tables["correction"] = pd.DataFrame(lines, columns=["target", "slope", "intercept"])
         return self.context.result(
             card,
             self.plan,
             outputs=outputs,
             rows=self.rows,
-            unit="nuclei" if self.masked is not None else card.targets[0].unit,
+            unit="nuclei" if self.masked is not None else card.targets[self.chosen[0]].unit,
             flags=self.flags,
             trust=self.trust,
             tables=tables,
             scratch=self.scratch,
         )
+
+    def _helper_pictures(self) -> list[ImageOutput]:
+        """Return what was asked for besides the prediction."""
+        made = []
+        unit = self.model.card.targets[self.chosen[0]].unit
+        if self.rgb is not None:
+            axes = self.rgb_grid.axes + "YX"
+            made.append(
+                ImageOutput(
+                    kind="overlay",
+                    title="overlay",
+                    array=self.rgb,
+                    axes=axes,
+                    channel_names=self.rgb_names,
+                    unit=unit,
+                )
+            )
+        if self.doubt is not None:
+            made.append(
+                ImageOutput(
+                    kind="doubt",
+                    title="doubt",
+                    array=self.doubt,
+                    axes=self.axes + "YX",
+                    channel_names=self.names,
+                    unit=unit,
+                    limits=(0.0, DOUBT_SHOWN),
+                    colormap="magma",
+                )
+            )
+        return made
 
 
 def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:
@@ -234,15 +322,6 @@ def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> S
         max_area=params.max_area,
         min_solidity=params.min_solidity,
     )
-
-
-def mean_signal(card: ModelCard, planes: list[Any]) -> dict[str, float]:
-    """Return the mean predicted signal of each target over the whole picture, by column name."""
-    found = {}
-    for target, plane in zip(card.targets, planes, strict=True):
-        total = sum(float(read_piece(plane, w).sum(dtype=np.float64)) for w in chunk_slices(plane))
-        found[target.name.lower()] = total / (plane.shape[0] * plane.shape[1])
-    return found
 
 
 def _raise_labels(labels: Any, by: int) -> None:

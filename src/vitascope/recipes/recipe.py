@@ -20,6 +20,9 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
+LATER_FIELDS = ('"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
+"""Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
+
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
@@ -34,13 +37,17 @@ class ImagePair(RecipePart):
 
     ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
     ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
-    picture: what is 0 in it is neither trained on nor measured.
+    picture: what is 0 in it is neither trained on nor measured. ``left_out`` names rectangles that count as little,
+    such as debris: first row, row behind the last, first column, column behind the last.
     """
 
     image: str = Field(description="File of the image, or a glob of its planes and channels.")
     targets: dict[str, str] = Field({}, description="File of the truth by target.")
     labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
     regions: str = Field("", description="File of a label picture; what is 0 in it does not count.")
+    left_out: tuple[tuple[int, int, int, int], ...] = Field(
+        (), description="Rectangles that do not count, such as debris: rows from and to, columns from and to."
+    )
     montage: tuple[int, int, int] | None = Field(None, description="Rows, columns and side in px of single cells.")
     group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
     treatment: str = Field("", description="What replicates share, such as compound and dose.")
@@ -328,9 +335,13 @@ class Recipe(RecipePart):
     def fingerprint(self) -> str:
         """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
 
-        It is taken over the first names of the keys, so that training begun by an earlier version resumes.
+        It is taken over the first names of the keys, and without later fields that are at their defaults, so that
+        training begun by an earlier version resumes.
         """
-        return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
+        text = with_first_keys(self.model_dump_json())
+        for later in LATER_FIELDS:
+            text = text.replace(later, "")
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

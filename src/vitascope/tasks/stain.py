@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
@@ -29,7 +29,52 @@ class StainParams(RunParams):
         description="Planes of the z-stack to use, from 0, as many as the model wants; empty takes all of them, or "
         "those spread evenly over the stack.",
     )
+    targets: tuple[str, ...] | None = Field(
+        None,
+        title="Targets",
+        description="Stains to predict, of those that the model knows, by name; empty predicts all of them.",
+    )
     masks: bool = Field(True, title="Find objects", description="Segment the predicted stain and measure every object.")
+    overlay: bool = Field(
+        False,
+        title="Overlay",
+        description="Write a picture of ER in red, cells in green and nuclei in blue too, where the model predicts two "
+        "of them.",
+        json_schema_extra=ADVANCED,
+    )
+    doubt: bool = Field(
+        False,
+        title="Doubt",
+        description="Predict mirrored images too and write, pixel by pixel, how far the answers lie apart: up to four "
+        "times the time. The prediction stays what it is.",
+        json_schema_extra=ADVANCED,
+    )
+    cells: bool = Field(
+        False,
+        title="Find whole cells and organelles",
+        description="Grow a cell from every nucleus, and measure ER, mitochondria and the bright perinuclear part in "
+        "it, where the model predicts them; needs a stain of nuclei and one of cell bodies.",
+    )
+    er_method: Literal["mended", "thesis"] = Field(
+        "mended",
+        title="ER by",
+        description="mended: mask after the local threshold, neighbourhood of six nuclei; thesis: Algorithm 4 as "
+        "printed, which finds too much.",
+        json_schema_extra=ADVANCED,
+    )
+    steps: bool = Field(
+        False,
+        title="Show steps",
+        description="With whole cells: write every step of finding them and their organelles as pictures too.",
+        json_schema_extra=ADVANCED,
+    )
+    correction: str | None = Field(
+        None,
+        title="Correction",
+        description="File of a linear correction of intensities, as 'vitascope compare-stain --fit-correction' makes "
+        "it from a real stain of the same kind; empty leaves predictions as they are.",
+        json_schema_extra=ADVANCED,
+    )
     flips: bool = Field(
         False,
         title="Average over flips",
@@ -120,6 +165,14 @@ class StainParams(RunParams):
     split_touching: bool = Field(
         True, title="Split touching objects", description="Cut clumps at their waists.", json_schema_extra=ADVANCED
     )
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """Read names written as one text: ``er, agp``."""
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip()) or None
+        return value
 
 
 SPEC = TaskSpec(

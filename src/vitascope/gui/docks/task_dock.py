@@ -42,7 +42,7 @@ from vitascope.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     import napari.viewer
 
-ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
+ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes", "targets", "overlay")
 CHANGES = ("visible", "data", "scale", "units")
 """Events of layers that may change what a run would be made on."""
 
@@ -121,6 +121,7 @@ class TaskDock(Dock):
             make_line(),
             make_title("Model"),
             self.model,
+            *self.parts_after_model(),
             self.settings,
             make_line(),
         )
@@ -134,6 +135,10 @@ class TaskDock(Dock):
             column.addWidget(part)
         column.addStretch(1)
         self.area = self._show_column(inside, WIDTH_PX, (*self.parts_at_foot(), self.export_box))
+
+    def parts_after_model(self) -> Sequence[QWidget]:
+        """Return what a task's dock asks between the model and the settings; nothing by default."""
+        return ()
 
     def parts_after_answer(self) -> Sequence[QWidget]:
         """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""

@@ -43,6 +43,12 @@ MARKED_COLOUR = (1.0, 0.25, 0.90, 1.0)
 MASK_COLOURS = {"live": (0.20, 0.30, 1.0, 1.0), "dead": (1.0, 0.35, 0.70, 1.0)}
 """Blue and pink differ from each other and from green, blue, orange and grey dyes, also for eyes that miss green."""
 
+OVERLAY = "overlay"
+"""Kind of pictures whose channels add up: called after their colours, as in "red er"."""
+
+CAPTION = "A prediction from the image, not an amount of stain: read it beside the model's figures."
+"""Said of every predicted stain, as many take one for a measurement (VisCy issue 237)."""
+
 MAPS = ("prediction", "maps")
 """Kinds of pictures of which one is shown over the image."""
 
@@ -104,6 +110,8 @@ def card_colours(task: str, model: str) -> Mapping[str, str]:
 
 def map_options(output: ImageOutput, colour: str, visible: bool) -> dict[str, Any]:
     """Return how napari is to show a picture of a result."""
+    if output.kind == OVERLAY:
+        return {"colormap": colour, "contrast_limits": output.limits, "blending": "additive", "visible": visible}
     return {
         "colormap": clear_colormap(colour, output.limits, steep=output.kind == "maps"),
         "contrast_limits": output.limits,
@@ -236,6 +244,8 @@ def tooltip(layer: weakref.ref[Layer]) -> str:
         return ""
     provenance = one.metadata.get(PROVENANCE, {})
     lines = [f"{one.name}{f' ({unit})' if (unit := _shown(one)['unit']) else ''}"]
+    if _shown(one).get("output") == "prediction":
+        lines.append(CAPTION)
     if provenance.get("model"):
         lines.append(f"model: {provenance['model']}")
     lines += [

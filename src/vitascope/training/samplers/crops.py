@@ -139,7 +139,8 @@ class CropSampler:
             room = np.array([area.bottom - area.top, area.right - area.left]) - 2 * half
             if (room >= 0).all():
                 break
-        centre = np.array([area.top, area.left]) + half + rng.random(2) * room
+        moved = rng.random(2) * room
+        centre = np.array([area.top, area.left]) + half + (np.floor(moved) if self._augment.whole_pixels else moved)
         grid = self._grid(matrix, rng)
         return sample(pair, area, centre, grid)
 
