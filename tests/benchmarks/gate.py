@@ -28,8 +28,6 @@ from vitascope.tasks.stain import StainParams
 from vitascope.training.expected_agreement import fit_errors, fit_expected
 
 HOME = {"nuclei-phase": "isl"}
-LEAST_FOR_ERRORS = 0.5
-"""Views of which less is expected do not tell how far numbers are off: theirs are held back, or have no interval."""
 MODELS = Path(__file__).parent / "models"
 RESULTS = Path(__file__).parent / "results"
 
@@ -182,11 +180,9 @@ def write(kind: str) -> None:
     """Put the expected agreement into the card of a bundled model."""
     path = BUNDLED_MODELS / f"{kind}.json"
     card, rows = read_card(path), read_rows(kind)
-    told = left_out(kind, rows)
-    close = [row for row, e in zip(rows, told, strict=True) if "ln_objects" in row and e.value >= LEAST_FOR_ERRORS]
-    expected = fit_expected(rows, home=HOME.get(kind, "")).model_copy(
-        update={"errors": fit_errors(close) if close else None}
-    )
+    expected = fit_expected(rows, home=HOME.get(kind, ""))
+    close = [row for row in rows if "ln_objects" in row and expect(expected, row).low >= expected.unsure]
+    expected = expected.model_copy(update={"errors": fit_errors(close) if close else None})
     write_card(card.model_copy(update={"expected": expected}), path.parent)
     print(f"{path.name}: written")
 

@@ -96,10 +96,12 @@ def test_expectation_is_the_weighted_sum_cut_off_at_three_spreads():
 
 
 def test_images_close_to_the_training_images_have_an_expectation_of_their_own():
-    home = HomeAgreement(below=-0.5, value=0.8, low=0.75, high=0.85, views=9)
+    home = HomeAgreement(at_most={"distance": -0.5}, at_least={"band2": 0.5}, value=0.8, low=0.75, high=0.85, views=9)
     near, far = ({**dict.fromkeys(STATISTICS, 1.0), "distance": d} for d in (-0.6, -0.4))
     assert expect(agreement(home=home), near) == Expected(0.8, 0.75, 0.85)
     assert expect(agreement(home=home), far).value == pytest.approx(math.tanh(0.5))
+    assert expect(agreement(home=home), {**near, "band2": 0.4}).value == pytest.approx(math.tanh(0.5))
+    assert expect(agreement(home=home), near, as_given=False).value == pytest.approx(math.tanh(0.5))
 
 
 def test_an_image_that_looks_off_does_not_fit():

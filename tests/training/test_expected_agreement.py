@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import expect
+from vitascope.engine.expected import STATISTICS, expect
 from vitascope.training.expected_agreement import fit_errors, fit_expected, weighted_quantiles
 
 NAMES = {"good": 1, "noise": 1}
@@ -51,18 +51,21 @@ def test_a_sign_is_never_turned_over():
 
 
 def test_images_like_the_training_images_have_an_expectation_of_their_own():
-    """Clean views of the laboratory at home lie at a distance of -1; others follow one statistic, worse."""
+    """Clean views of the laboratory at home lie close by; others follow one statistic, worse."""
+    plain = dict.fromkeys(STATISTICS, 0.5) | {"corruption": "none", "severity": 0, "skewness": -0.5}
     home = [
-        {**row, "laboratory": "home", "corruption": "none", "distance": -1 - 0.01 * i, "true": 0.7 + 0.001 * i}
+        {**row, **plain, "laboratory": "home", "distance": -1 - 0.01 * i, "true": 0.7 + 0.001 * i}
         for i, row in enumerate(rows("a", 40))
     ]
-    others = [{**row, "corruption": "none", "distance": 0.2} for row in rows("bcd")]
+    others = [{**row, **plain, "distance": 0.2} for row in rows("bcd")]
     how = fit_expected([*home, *others], NAMES, home="home")
-    at_home = expect(how, {"distance": -1.2, "good": -3.0, "noise": 0.0})
+    view = {**plain, "distance": -1.2, "good": -3.0, "noise": 0.0}
+    at_home = expect(how, view)
     assert 0.7 <= at_home.low <= at_home.value <= at_home.high <= 0.74
     assert how.fits == 0.7
     assert how.home.views == 40
-    assert expect(how, {"distance": -0.9, "good": -3.0, "noise": 0.0}).low < 0
+    for other in ({"distance": -0.9}, {"skewness": 0.5}, {"flip": 0.9}, {"strength": 0.1}):
+        assert expect(how, {**view, **other}).low < 0
 
 
 def test_errors_of_objects_are_quantiles_by_laboratory():

@@ -224,10 +224,12 @@ class ObjectErrors(CardPart):
 class HomeAgreement(CardPart):
     """What is expected of images that look like the training images, measured where the model has not seen them.
 
-    They are known by the feature distance: its logarithm, in units of ``distance_99``, lies at or below ``below``.
+    Such an image lies, in every statistic named, on the right side of what held-out views of the training laboratory
+    reached.
     """
 
-    below: float
+    at_most: dict[str, float]
+    at_least: dict[str, float]
     value: float
     low: float
     high: float

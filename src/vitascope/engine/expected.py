@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vitascope.core.card import Domain, ExpectedAgreement
+from vitascope.core.card import Domain, ExpectedAgreement, HomeAgreement
 from vitascope.core.result import Trust
 from vitascope.engine.domain import feature_distances
 from vitascope.ops.geometry.resample import Reader
@@ -191,9 +191,24 @@ def ready(statistics: Mapping[str, float], names: Sequence[str]) -> NDArray[np.f
     return np.array([math.log(max(v, LEAST)) if name in LOGARITHMIC else v for name, v in raw])
 
 
-def expect(how: ExpectedAgreement, statistics: Mapping[str, float]) -> Expected:
-    """Return the expected agreement and its interval, ends within -1 and 1."""
-    if how.home is not None and statistics["distance"] <= how.home.below:
+def is_home(home: HomeAgreement, statistics: Mapping[str, float]) -> bool:
+    """Tell whether an image looks like the training images, see :class:`~vitascope.core.card.HomeAgreement`."""
+    below = all(statistics[name] <= limit for name, limit in home.at_most.items())
+    return below and all(statistics[name] >= limit for name, limit in home.at_least.items())
+
+
+def expect(how: ExpectedAgreement, statistics: Mapping[str, float], *, as_given: bool = True) -> Expected:
+    """Return the expected agreement and its interval, ends within -1 and 1.
+
+    Parameters
+    ----------
+    how : ExpectedAgreement
+    statistics : mapping of str to float
+    as_given : bool
+        Whether the image may count as one like the training images; those that were scaled or turned over on trial do
+        not, of which some come close by chance.
+    """
+    if as_given and how.home is not None and is_home(how.home, statistics):
         return Expected(how.home.value, how.home.low, how.home.high)
     values = ready(statistics, how.statistics)
     steps = np.clip((values - np.array(how.mean)) / np.array(how.spread), -how.limit, how.limit)

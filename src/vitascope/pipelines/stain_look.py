@@ -173,7 +173,8 @@ class _Trial:
         how = self._model.card.expected
         assert how is not None
         crop = liveliest(choose_crops(prepared.read, prepared.shape_yx))
-        return expect(how, describe_crops(answer_with(self._model, plan), [crop], self._model.card.domain)).value
+        statistics = describe_crops(answer_with(self._model, plan), [crop], self._model.card.domain)
+        return expect(how, statistics, as_given=False).value
 
 
 def in_words(scale: float, turned: bool) -> str:

@@ -12,10 +12,12 @@ from scipy.optimize import nnls
 
 from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import STATISTICS, expect, ready
+from vitascope.engine.expected import STATISTICS, expect, is_home, ready
 
 Floats = NDArray[np.float64]
 
+NEARLY = 1
+"""Severity of corruptions that users would not notice, or would call fair."""
 LEAST_FIT = 0.5
 """A card may let images of less agreement fit, where its own held-out ones reach no more; never below this."""
 RIDGE = 0.03
@@ -73,17 +75,24 @@ def fit_expected(
 
 
 def fit_home(rows: Sequence[Mapping[str, Any]], home: str) -> HomeAgreement:
-    """Return what is expected of views as close to the training images as clean ones of their laboratory are.
+    """Return what is expected of views that lie where those of the training laboratory do that are clean or nearly so.
 
-    Views of other laboratories that come as close count too: a user's image is told by its distance alone.
+    Views of other laboratories that lie there count too. Which grey values are bright (skewness) is taken from the
+    laboratory, as its negatives are none of its images.
     """
-    clean = [float(r["distance"]) for r in rows if r["laboratory"] == home and r["corruption"] == "none"]
-    below = max(clean)
-    true = np.array([float(r["true"]) for r in rows if float(r["distance"]) <= below])
-    low, high = (float(q) for q in np.quantile(true, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)))
-    return HomeAgreement(
-        below=_short(below), value=_short(np.median(true)), low=_short(low), high=_short(high), views=len(true)
+    near = [
+        r for r in rows if r["laboratory"] == home and r["corruption"] != "inverted" and int(r["severity"]) <= NEARLY
+    ]
+    dark = float(np.median([float(r["skewness"]) for r in near])) < 0
+    signs = {**STATISTICS, "skewness": -1 if dark else 1}
+    most, least = (
+        {name: _short(end(float(r[name]) for r in near)) for name, s in signs.items() if s == sign}
+        for sign, end in ((-1, max), (1, min))
     )
+    found = HomeAgreement(at_most=most, at_least=least, value=0, low=0, high=0, views=len(near))
+    true = np.array([float(r["true"]) for r in rows if is_home(found, r)])
+    low, middle, high = (_short(q) for q in np.quantile(true, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
+    return found.model_copy(update={"value": middle, "low": low, "high": high, "views": len(true)})
 
 
 def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int], ridge: float) -> ExpectedAgreement:
