@@ -119,8 +119,15 @@ FLAGS: dict[str, Flag] = {
     "no_well": warning("No rim of a well was seen: the whole image was taken for the well."),
     "well_cut_off": warning("The well reaches beyond the image: what lies outside is missing in the numbers."),
     "several_wells": warning("There is more than one well in the image: the largest was taken."),
-    "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
+    "unsure": warning(
+        "The image lies at the edge of what the model was trained on (outside the 1-99 % range, or an expected "
+        "agreement of 0.4 to 0.7)."
+    ),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "withheld": warning(
+        "Too little agreement with a real stain is expected: the numbers are held back, pictures are still there."
+    ),
+    "interval_unknown": note("The image lies outside what the model knows: no interval can be given."),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
     "noise_shared": warning(
         "Neighbouring pixels share their noise: denoising learns it with the signal, and part of it stays."

@@ -88,6 +88,8 @@ class LabelsOutput:
         Letters of TCZYX in order; never C.
     table : DataFrame, N rows
         Column ``label`` holds 1…N, then the measurements, units in the names.
+    listed : DataFrame or None
+        Those of the rows that ``objects.csv`` gets; None for all. Numbers that are held back are in no file.
     """
 
     kind: str
@@ -95,6 +97,7 @@ class LabelsOutput:
     array: Any
     axes: str
     table: pd.DataFrame
+    listed: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Provenance(BaseModel):
     seconds: float
     trust: str = "unknown"
     flags: list[str] = []
+    input_scale: float | None = None
+    input_inverted: str | None = None
 
 
 @dataclass(frozen=True)

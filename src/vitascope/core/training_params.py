@@ -119,6 +119,16 @@ class AugmentParams(BaseModel):
         description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their "
         "truth (Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
     )
+    defocus_any: bool = Field(False, description="Defocus by any radius up to that of the disk.")
+    invert: float = Field(0.0, ge=0, le=1, description="Chance to turn bright and dark over.")
+    gamma: float = Field(0.0, ge=0, description="Standard deviation of the logarithm of a power of the grey values.")
+    halo: float = Field(
+        0.0, ge=0, description="Greatest share of a wide blur that is taken off, as in phase contrast, or added."
+    )
+    shading: float = Field(0.0, ge=0, description="Slow change over the crop, in its standard deviations.")
+    normalise: float = Field(
+        0.0, ge=0, le=1, description="Chance to bring a crop to median 0 and standard deviation 1 by itself."
+    )
     overlay: float = Field(
         0.0,
         ge=0,

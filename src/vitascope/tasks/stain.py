@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic.config import JsonDict
@@ -88,14 +88,34 @@ class StainParams(RunParams):
         description="Bring the image to the pixel size of the model first; results come back on its own pixels.",
         json_schema_extra=ADVANCED,
     )
-    object_diameter_px: float | None = Field(
-        None,
+    object_diameter_px: Annotated[float, Field(gt=2, le=2000)] | Literal["auto"] = Field(
+        "auto",
         title="Object diameter",
-        description="Typical diameter of a nucleus in your image. Where pixel sizes are unknown, the image is scaled "
-        "so that nuclei have the size the model was trained with; empty scales by pixel size only.",
-        gt=2,
-        le=2000,
+        description="Typical diameter of a nucleus in your image: the image is scaled so that nuclei have the size the "
+        "model was trained with. auto: about four scales are tried, and the image stays as it is unless another one is "
+        "clearly better. Pixel sizes known on both sides win.",
         json_schema_extra={"advanced": True, "unit": "px"},
+    )
+    invert: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        title="Swap bright and dark",
+        description="auto: both are tried, and the image stays as it is unless the other is clearly better.",
+        json_schema_extra=ADVANCED,
+    )
+    abstain: bool = Field(
+        True,
+        title="Hold back numbers that are likely wrong",
+        description="Where the expected agreement with a real stain is too low, numbers are left empty; pictures and "
+        "masks are still there.",
+        json_schema_extra=ADVANCED,
+    )
+    least_expected: float = Field(
+        0.4,
+        title="Least expected agreement",
+        description="Numbers are held back where the lower end of the expected agreement (PCC) lies below this.",
+        ge=-1,
+        le=1,
+        json_schema_extra={"advanced": True, "unit": "PCC"},
     )
     blend: Literal["exact", "border", "gaussian"] = Field(
         "exact",
@@ -173,6 +193,11 @@ class StainParams(RunParams):
         if isinstance(value, str):
             return tuple(name.strip() for name in value.split(",") if name.strip()) or None
         return value
+
+    @field_validator("object_diameter_px", mode="before")
+    @classmethod
+    def _empty_is_auto(cls, value: Any) -> Any:
+        return "auto" if value is None else value
 
 
 SPEC = TaskSpec(

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
+from vitascope.core.formatting import is_number
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result, Trust
@@ -287,11 +288,12 @@ class TaskDock(Dock):
             self.model.hide_trust()
             return
         image = snapshots[self.spec.roles[0].name]
+        diameter = getattr(params, "object_diameter_px", None)
         trust = check_before(
             card.input,
             planes=len(asked.get("planes") or ()) or image.sizes["Z"],
             pixel_size_um=image.scale.pixel_size_um,
-            object_diameter_px=getattr(params, "object_diameter_px", None),
+            object_diameter_px=diameter if is_number(diameter) else None,
             rescale=getattr(params, "rescale", True),
         )
         scaled = scale_is_told(card, params.model_dump())

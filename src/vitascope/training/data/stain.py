@@ -105,7 +105,7 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
 
 
 def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> ProgressGenerator[_Loaded]:
-    image = _read_listed(data, pair.image, folder)
+    image = read_listed(data, pair.image, folder)
     pictures, _ = select_pictures(image, recipe.input, None, None)
     if len(pictures) != 1:
         raise InputError(f"{pair.image} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
@@ -118,7 +118,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
             raise InputError(
                 f"{pair.image} has no stain '{target.name}' in the recipe.", "Name a file for each target."
             )
-        stain = _read_listed(data, pair.targets[target.name], folder)
+        stain = read_listed(data, pair.targets[target.name], folder)
         if stain.shape_yx != prepared.shape_yx:
             raise InputError(
                 f"{pair.targets[target.name]} is {stain.shape_yx[0]} x {stain.shape_yx[1]} px, its image {height} x "
@@ -135,7 +135,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         stains.append(prepare_target(plane, recipe.target_preparation))
     weight = np.ones((1, height, width), np.float32)
     if pair.regions:
-        weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
+        weight = _painted(read_listed(data, pair.regions, folder), (height, width), pair)
     weight = without_rectangles(weight, pair)
     warnings = () if pair.montage else _look(pair, pictures[0].planes, recipe, stains)
     return _Loaded(
@@ -204,7 +204,7 @@ def counted(pair: Pair, k: int) -> NDArray[np.float32]:
     return np.concatenate([pair.target[k][part][pair.weight[0][part] > 0] for part in parts])
 
 
-def _read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
+def read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
     """Read an image all of whose files the recipe lists with their hash."""
     image = read_image(str(folder / name), fallback_axes=data.axes)
     for source in image.sources:
