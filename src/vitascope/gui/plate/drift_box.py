@@ -11,9 +11,9 @@ from qtpy.compat import getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from vitascope.batch.drift.from_results import reference_of_results
 from vitascope.batch.drift.references import find_reference, register_reference, registered_references
 from vitascope.batch.drift.watch import Drift
+from vitascope.batch.plate.drift_reference import reference_of_results
 from vitascope.batch.plate.journal import has_journal
 from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
