@@ -95,6 +95,10 @@ FLAGS: dict[str, Flag] = {
     "several_wells": warning("There is more than one well in the image: the largest was taken."),
     "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "interval_simulated": note(
+        "The intervals were calibrated on simulated images only: on real ones they may be too narrow."
+    ),
+    "interval_unknown": note("How often the interval holds is not known: too few groups were there to calibrate it."),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
     "focus_outlier": warning("The image is far blurrier than the others of its plate."),
     "contrast_outlier": warning(
