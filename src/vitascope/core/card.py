@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,14 +171,32 @@ class Metric(CardPart):
     )
 
 
-class Intervals(CardPart):
-    """Split-conformal calibration: half-widths on a scale, by group."""
+class IntervalProfile(CardPart):
+    """How far truths lie below and above a number."""
 
-    level: float = Field(gt=0, lt=1)
+    value: float
+    below: float = Field(gt=0)
+    above: float = Field(gt=0)
+
+
+class Intervals(CardPart):
+    """Split-conformal calibration: half-widths on a scale, by group; where there is a profile, multiples of it."""
+
+    level: float | None = Field(gt=0, lt=1, description="None where too few groups were there to know it.")
     scale: Literal["linear", "log"] = "linear"
     half_width: float = Field(ge=0)
     groups: int = Field(ge=1)
     on: str
+    profile: tuple[IntervalProfile, ...] = Field(
+        (), description="How far errors reach at some numbers, in between linearly; empty where all reach alike."
+    )
+
+    @field_validator("profile")
+    @classmethod
+    def _rising(cls, value: tuple[IntervalProfile, ...]) -> tuple[IntervalProfile, ...]:
+        if any(b.value <= a.value for a, b in pairwise(value)):
+            raise ValueError("the numbers of the profile do not rise")
+        return value
 
 
 class Domain(CardPart):
@@ -329,6 +348,15 @@ class ModelCard(CardPart):
         if len({target.name.lower() for target in value}) < len(value):
             raise ValueError("two targets have the same name")
         return value
+
+    @property
+    def interval_flags(self) -> tuple[str, ...]:
+        """What is to be said beside every interval of this model; nothing where it has none."""
+        if self.intervals is None:
+            return ()
+        simulated = bool(self.data_is_simulated) or "simulated" in self.intervals.on
+        unknown = self.intervals.level is None
+        return (("interval_unknown",) if unknown else ()) + (("interval_simulated",) if simulated else ())
 
     @property
     def network_channels(self) -> int:

@@ -109,7 +109,8 @@ class AtpRun:
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
+        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)

@@ -164,7 +164,8 @@ class ViabilityRun:
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
+        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.map is not None:
             shares = yield from self._explained(x, value)
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))

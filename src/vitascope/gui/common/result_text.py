@@ -66,8 +66,9 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     detail = ""
     if is_number(low) and is_number(high):
         value, low_text, high_text = interval_texts(values[0], low, high)
-        level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
-        return Headline(value, unit, f"{level}{low_text} to {high_text}{without_control(result)}")
+        level = f"{result.interval_level:.0%} interval" if result.interval_level else "Interval, level unknown:"
+        calibrated = "; calibrated on simulated images only" if "interval_simulated" in result.flags else ""
+        return Headline(value, unit, f"{level} {low_text} to {high_text}{calibrated}{without_control(result)}")
     return Headline(number_text(values[0]), unit, detail)
 
 
