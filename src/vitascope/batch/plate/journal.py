@@ -108,6 +108,9 @@ class Journal:
             if version == 0 and not read_only:
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            elif version == 0:
+                self._db.close()
+                raise ReaderError(f"The run in '{folder}' is only just beginning.", "Look again in a moment.")
             elif version != VERSION:
                 self._db.close()
                 raise ReaderError(
