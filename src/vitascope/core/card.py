@@ -330,6 +330,7 @@ class ModelCard(CardPart):
     weights: Weights
     domain: Domain | None = None
     intervals: Intervals | None = None
+    picture_kind: str = Field("", description="Kind of pictures it is for, by which others are told apart.")
     expected: ExpectedAgreement | None = Field(
         None, description="How the agreement with the real stain is told; grades by its lower end."
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
+from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
@@ -95,7 +97,7 @@ class AtpRun:
         """Estimate one well; one of several that cannot be judged keeps its row."""
         try:
             framed = crop_to_object(picture.planes, self.card.input)
-            outputs, trust, flags = yield from self._predict(framed)
+            outputs, trust, flags = yield from self._predict(framed, picture.planes)
         except InputError as error:
             self.rows.refuse(picture, error)
             return
@@ -116,7 +118,7 @@ class AtpRun:
             self.maps.add(picture, framed.region, weights, finer)
 
     def _predict(
-        self, framed: CroppedObject
+        self, framed: CroppedObject, planes: Sequence[Any]
     ) -> ProgressGenerator[tuple[tuple[NDArray[np.float32], ...], Trust, tuple[str, ...]]]:
         """Run the network on a square; its outputs, and whether the well looks like those it knows, with flags."""
         spec = self.card.input
@@ -133,6 +135,7 @@ class AtpRun:
         features = outputs[1].astype(np.float64).mean((1, 2))[None]
         trust, flags = assess_domain(self.card.domain, statistics, features)
         self.context.keep_features(features)
+        trust, flags = judge_kind(self.card, planes, trust, flags)
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
 

@@ -16,6 +16,7 @@ from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
+from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
@@ -160,6 +161,7 @@ class ViabilityRun:
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
         features = encoding.astype(np.float64).mean((1, 2))[None]
         trust, flags = assess_domain(self.card.domain, statistics, features)
+        trust, flags = judge_kind(self.card, picture.planes, trust, flags)
         self.context.keep_features(features)
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")

@@ -1,0 +1,105 @@
+"""What a picture looks like, in a few numbers that depend on neither its size, scale of grey nor content's place."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+SIDE_PX, MOST_PX = 128, 256
+"""The shorter side is brought to the first, and no more than the second is looked at along the longer one."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BANDS = (0, 1 / 64, 1 / 32, 1 / 16, 1 / 11, 1 / 8, 1 / 5.6, 1 / 4, 1 / 2.8, 1 / 2)
+"""Limits of the bands of spatial frequency, cycles a pixel."""
+
+DIRECTED = ((1 / 64, 1 / 16), (1 / 16, 1 / 5), (1 / 5, 1 / 2))
+SCALES_PX = (0.7, 1.5, 3.0, 6.0)
+RINGS = ((0, 0.35), (0.35, 0.7), (0.7, 1), (1, 2))
+"""Distance from the middle, in half sides: where light and detail lie."""
+
+TINY = 1e-12
+LENGTH = 53
+
+
+def describe_picture(picture: NDArray[Any]) -> NDArray[np.float32]:
+    """Describe a grey picture.
+
+    Quantiles, skewness and kurtosis of its grey values between their 0.5 and 99.5 % quantile; the share of its power in
+    bands of frequency, and how far it lies along one or two directions; gradients and Laplacians at four scales, with
+    their skewness and kurtosis; how much of it is flat; brightness and contrast in rings around its middle.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real and finite, at least 8 px a side
+
+    Returns
+    -------
+    array, shape (53,), float32
+    """
+    small = _to_size(np.asarray(picture, np.float64))
+    low, high = np.percentile(small, (0.5, 99.5))
+    grey = np.clip((small - low) / max(high - low, 1e-9), 0, 1)
+    even = (small - small.mean()) / max(small.std(), 1e-9)
+    found = [*np.quantile(grey, QUANTILES), np.tanh((even**3).mean() / 3), np.log(max((even**4).mean(), 1e-3))]
+    found += [*_spectrum(even), *_texture(even), *_flatness(grey), *_rings(grey)]
+    return np.array(found, np.float32)
+
+
+def _to_size(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    zoom = SIDE_PX / min(picture.shape)
+    if zoom < 1:
+        picture = ndimage.zoom(ndimage.gaussian_filter(picture, 0.5 * (1 / zoom - 1)), zoom, order=1)
+    elif zoom > 1:
+        picture = ndimage.zoom(picture, zoom, order=1)
+    return np.asarray(picture[:MOST_PX, :MOST_PX], np.float64)
+
+
+def _spectrum(even: NDArray[np.float64]) -> list[float]:
+    window = np.hanning(even.shape[0])[:, None] * np.hanning(even.shape[1])
+    power = np.abs(np.fft.fft2(even * window)) ** 2
+    fy, fx = np.fft.fftfreq(even.shape[0])[:, None], np.fft.fftfreq(even.shape[1])[None]
+    frequency, angle = np.hypot(fy, fx), np.arctan2(fy, fx)
+
+    def within(low: float, high: float) -> NDArray[np.bool_]:
+        return np.asarray((frequency >= low) & (frequency < high))
+
+    bands = np.array([power[within(low, high)].sum() for low, high in pairwise(BANDS)])
+    found = np.log10(bands / max(bands.sum(), TINY) + 1e-6).tolist()
+    for low, high in DIRECTED:
+        part = within(low, high)
+        total = max(power[part].sum(), TINY)
+        found += [float(np.abs((power[part] * np.exp(1j * n * angle[part])).sum()) / total) for n in (2, 4)]
+    return list(found)
+
+
+def _texture(even: NDArray[np.float64]) -> list[float]:
+    found: list[float] = []
+    for scale in SCALES_PX:
+        steep = ndimage.gaussian_gradient_magnitude(even, scale)
+        curved = ndimage.gaussian_laplace(even, scale) * scale**2
+        variance = max(float((curved**2).mean()), TINY)
+        found += [
+            float(np.log(steep.mean() * scale + 1e-3)),
+            float(np.log((steep**4).mean() / max((steep**2).mean() ** 2, TINY) + 1e-3)),
+            float(np.tanh((curved**3).mean() / variance**1.5 / 5)),
+            float(np.log((curved**4).mean() / variance**2 + 1e-3)),
+            float(np.log(curved.std() + 1e-3)),
+        ]
+    return found
+
+
+def _flatness(grey: NDArray[np.float64]) -> list[float]:
+    spread = ndimage.maximum_filter(grey, 3) - ndimage.minimum_filter(grey, 3)
+    return [float((spread < 0.004).mean()), float((spread < 0.02).mean()), float((spread > 0.5).mean())]
+
+
+def _rings(grey: NDArray[np.float64]) -> list[float]:
+    height, width = grey.shape
+    y, x = np.mgrid[:height, :width]
+    away = np.hypot((y - height / 2) / (height / 2), (x - width / 2) / (width / 2))
+    parts = [grey[(away >= low) & (away < high)] for low, high in RINGS]
+    return [float(part.mean()) for part in parts] + [float(np.log(part.std() + 1e-3)) for part in parts]

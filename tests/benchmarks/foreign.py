@@ -1,0 +1,143 @@
+"""Pictures that are not of a model's kind: how many get a number at status OK, and how many of its own kind are flagged.
+
+``python -m tests.benchmarks foreign`` tells kinds apart with the source of each picture left out (own pictures: a sixth of
+them), and then counts what the bundled models say of them. ``foreign write`` puts what was found beside the models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+
+import numpy as np
+import safetensors.numpy
+from tests.benchmarks.foreign_views import every_view
+from tests.benchmarks.machine import describe
+
+import vitascope
+import vitascope.engine.foreign as foreign_module
+from vitascope.core.errors import VitascopeError
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.engine.foreign import FILE, gauss, standardised
+from vitascope.io.models.cards import find_model, write_card
+from vitascope.ops.intensity.descriptor import describe_picture
+
+WELLS = ("simulated wells", "2_organoid_atp/deepOrganoid_plate23997_rowA", "2_organoid_atp/patient3_organoids_384",
+         "2_organoid_atp/ntnu_intestinal_zstack")  # fmt: skip
+SPHEROIDS = ("simulated spheroids", "3_spheroid_viability/mls_spheroids_384")
+CELLS = ("3_spheroid_viability/ldc_live_dead",)
+KINDS = {"organoid-well": (WELLS, SPHEROIDS), "cells-brightfield": (CELLS, ())}
+"""Sources of each kind, and those that are near enough to count for neither side."""
+
+MODELS = {"atp-organoid-sim": "organoid-well", "viability-ldc": "cells-brightfield"}
+WIDTH, RIDGE, FOLDS = 0.6, 0.1, 6
+PASSED, OTHERS_PASSED = 0.97, 0.85
+"""Shares of own pictures below the limit: of sources that are known, and of each source that was left out whole."""
+
+known_kind = foreign_module.picture_kind
+
+
+def sides(sources, kind):
+    own, near = KINDS[kind]
+    return np.isin(sources, own), ~np.isin(sources, (*own, *near))
+
+
+def fit(descriptions, foreign):
+    """Regularised least squares on a kernel, both sides weighing the same."""
+    middle, spread = descriptions.mean(0), descriptions.std(0) + 1e-6
+    known = standardised(descriptions, middle, spread)
+    share = np.where(foreign, 0.5 / foreign.sum(), 0.5 / (~foreign).sum()) * len(foreign)
+    weights = np.linalg.solve(gauss(known, known, WIDTH) + RIDGE * np.diag(1 / share), np.where(foreign, 1.0, -1.0))
+    return middle, spread, known, weights
+
+
+def left_out(descriptions, sources, stems, kind):
+    """Scores of all pictures, each from a fit without its source; own ones without a sixth of them, by image."""
+    own, foreign = sides(sources, kind)
+    groups = np.array(
+        [f"own{sum(map(ord, s)) % FOLDS}" if o else g for g, s, o in zip(sources, stems, own, strict=True)]
+    )
+    scores = np.full(len(sources), np.nan)
+    for group in sorted(set(groups[own | foreign])):
+        test = (groups == group) & (own | foreign)
+        train = (own | foreign) & ~test
+        middle, spread, known, weights = fit(descriptions[train], foreign[train])
+        scores[test] = gauss(standardised(descriptions[test], middle, spread), known, WIDTH) @ weights
+    return scores, own, foreign
+
+
+def limit_of(descriptions, sources, kind, scores):
+    """Return the limit: own pictures of known sources pass it, and most of another laboratory's."""
+    own, foreign = sides(sources, kind)
+    found = [float(np.quantile(scores[own], PASSED))]
+    names = sorted(set(sources[own]))
+    for name in names if len(names) > 1 else ():
+        test = sources == name
+        train = (own | foreign) & ~test
+        middle, spread, known, weights = fit(descriptions[train], foreign[train])
+        unseen = gauss(standardised(descriptions[test], middle, spread), known, WIDTH) @ weights
+        found.append(float(np.quantile(unseen, OTHERS_PASSED)))
+        print(f"  {name}, never seen: {np.mean(unseen <= found[0]):.0%} pass at the limit of known sources")
+    return max(found)
+
+
+def write(descriptions, sources, limits):
+    tensors = {"descriptions": descriptions.astype(np.float32)}
+    about = {}
+    for kind, limit in limits.items():
+        own, foreign = sides(sources, kind)
+        used = np.flatnonzero(own | foreign)
+        middle, spread, _, weights = fit(descriptions[used], foreign[used])
+        tensors[f"{kind}.used"] = used.astype(np.int32)
+        for part, array in (("middle", middle), ("spread", spread), ("weights", weights)):
+            tensors[f"{kind}.{part}"] = array.astype(np.float32)
+        about[kind] = {"width": WIDTH, "limit": float(limit), "own": int(own.sum()), "foreign": int(foreign.sum())}
+    FILE.write_bytes(safetensors.numpy.save(tensors, {"kinds": json.dumps(about)}))
+    for model, kind in MODELS.items():
+        write_card(find_model(model)[0].model_copy(update={"picture_kind": kind}), BUNDLED_MODELS)
+    print(FILE, FILE.stat().st_size, "bytes")
+
+
+def says(model, view):
+    """What a bundled model says of a picture without looking for its kind: its status, and whether there is a number."""
+    task = find_model(model)[0].task
+    foreign_module.picture_kind = lambda name: None
+    try:
+        result = vitascope.run(task, view.pixels, model=model, maps=False, threads=1, precision="f32")
+    except VitascopeError as error:
+        return error.flag, False
+    number = result.rows[0].get(task) if result.rows else None
+    return str(result.status), number is not None and np.isfinite(number)
+
+
+def main(arguments):
+    if not os.environ.get("VITASCOPE_DATA"):
+        print("Set VITASCOPE_DATA to the folder of public data sets.")
+        return
+    print(describe())
+    views = list(every_view())
+    descriptions = np.array([describe_picture(view.pixels) for view in views], np.float64)
+    sources, stems = np.array([v.source for v in views]), [v.name.rsplit("-", 2)[0] for v in views]
+    limits = {}
+    for kind in KINDS:
+        scores, own, foreign = left_out(descriptions, sources, stems, kind)
+        limits[kind] = limit_of(descriptions, sources, kind, scores)
+        missed = foreign & (scores <= limits[kind])
+        print(
+            f"{kind}: source left out: {missed.sum()} of {foreign.sum()} foreign pictures pass; {dict(Counter(sources[missed]))}"
+        )
+        for model in (m for m, k in MODELS.items() if k == kind):
+            told = [says(model, v) for v in views]
+            ok = np.array([status == "OK" and number for status, number in told])
+            bundled = known_kind(kind)
+            caught = bundled.score(descriptions) > bundled.limit if bundled is not None else np.zeros(len(ok), bool)
+            alike = [s == "OK" and score <= limits[kind] for (s, _), score in zip(told, scores, strict=True)]
+            print(
+                f"  {model}: {(ok & missed).sum()} of {foreign.sum()} foreign pictures would have a number at status OK "
+                f"with their source left out (without looking {(ok & foreign).sum()}, as bundled "
+                f"{(ok & foreign & ~caught).sum()}); own pictures OK, left out: {np.mean(np.array(alike)[own]):.1%} "
+                f"of {own.sum()} (without looking {np.mean([t[0] == 'OK' for t in np.array(told, object)[own]]):.1%})"
+            )
+    if "write" in arguments:
+        write(descriptions, sources, limits)
