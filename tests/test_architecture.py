@@ -53,8 +53,6 @@ def test_only_one_place_imports_by_name():
 
 OTHER_MEANINGS = {
     "core/aliases.py": {"stain"},  # the table of old names
-    "batch/plate/profiles.py": {"stain"},  # whose objects are nuclei, in the words of profiles
-    "gui/layers/display.py": {"atp", "spheroid", "viability"},  # kinds of maps and dyes
     "core/formatting.py": {"atp"},  # a column of results
     "core/card.py": {"spheroid"},  # what is cut out of an image: the well, the spheroid or the centre
     "engine/crop_to_object.py": {"spheroid"},

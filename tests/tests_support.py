@@ -63,11 +63,12 @@ def make_card(
     )
 
 
-def make_model(**kwargs) -> LoadedModel:
-    """A loaded network with random weights that differ enough to tell pixels apart."""
+def make_model(seed=1, **kwargs) -> LoadedModel:
+    """A loaded network with random weights, the same for one seed, that differ enough to tell pixels apart."""
     card = make_card(**kwargs)
-    network = build_network(card.architecture)
-    with torch.no_grad():
+    with torch.random.fork_rng([]), torch.no_grad():
+        torch.manual_seed(seed)
+        network = build_network(card.architecture)
         for layer in network.modules():
             if isinstance(layer, torch.nn.BatchNorm2d):
                 layer.running_mean.normal_(0, 0.1)

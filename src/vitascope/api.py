@@ -227,7 +227,8 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
         Fields of the task's parameters, such as ``model`` and ``device``. Besides these: ``plate_map`` (PlateMap or
         path), whose columns come into the tables; ``workers`` (processes on this machine; without it, threads of this
         one) or ``scheduler`` (address of a dask scheduler); ``redo=True`` to run again what failed; ``pixel_size_um``
-        and ``axes`` of all images.
+        and ``axes`` of all images; ``drift`` (name or file of a reference that the images are compared with) and
+        ``stop_on_drift=True`` to end at the first alarm.
 
     Returns
     -------
@@ -240,6 +241,8 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
         If the plate, the model, a parameter or the folder cannot be used. An image that cannot be run raises nothing:
         it has its row, with a status and a sentence.
     """
+    from vitascope.batch.drift.references import find_reference
+    from vitascope.batch.drift.watch import Drift
     from vitascope.batch.plate.job import PlateJob
     from vitascope.batch.plate.run import run_plate as start
     from vitascope.io.plates.plate import Plate as Index
@@ -249,6 +252,7 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
     values = _as_text(params)
     how = {name: values.pop(name, None) for name in ("workers", "scheduler", "redo", "pixel_size_um", "axes")}
     mapped = values.pop("plate_map", None)
+    given, stop = values.pop("drift", None), bool(values.pop("stop_on_drift", False))
     chosen = spec.make_params(**values)
     index = plate if isinstance(plate, Index) else read_plate(plate)
     if isinstance(mapped, str):
@@ -263,6 +267,7 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
         workers=how["workers"],
         pixel_size_um=how["pixel_size_um"] or index.pixel_size_um,
         axes=how["axes"] or index.axes,
+        drift=None if given is None else Drift(find_reference(given), stop=stop, given=given),
         pattern=index.pattern,
         redo=bool(how["redo"]),
     )

@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
         print(f"skipped: {error}")
         return
     low, high = corpus.scales[0]
-    print(corpus.words)
+    print(corpus.description)
     measure("ridge regression", corpus, ridge(corpus), high - low)
     card = BUNDLED_MODELS / "dna-brightfield.json"
     measure("dna-brightfield", corpus, predictor(card, flips=False), high - low)

@@ -113,7 +113,7 @@ def main(arguments: list[str]) -> None:
         except ReaderError as error:
             print(f"skipped: {error}")
             return
-        print(f"\n{stem}: {corpus.words}")
+        print(f"\n{stem}: {corpus.description}")
         report("ridge regression", recipe, corpus, ridge(corpus))
         seeds: list[dict[str, float]] = []
         for seed in SEEDS:

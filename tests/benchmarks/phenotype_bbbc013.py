@@ -120,7 +120,7 @@ def report(card: Path, plate: pd.DataFrame) -> None:
     )
     low, high = rows[rows.dose <= 2].prob_positive, rows[rows.dose >= 6].prob_positive
     print(f"  prob_positive: doses <= 2 at most {low.max():.3f}; doses >= 6 at least {high.min():.3f}")
-    told = model.settings
+    told = model.default_params
     overlaps = {"threshold alone": 0.0, "cut": told["smoothing"], "messages": told["smoothing"]}
     report_more(card, kept)
     print(f"  maps against Otsu on GFP, wells not trained on, {told} chosen on training wells; mean IoU:")

@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> None:
         print(f"skipped: {error}")
         return
     names, enough = [t.name for t in recipe.targets], classes_enough(corpus)
-    print(corpus.words)
+    print(corpus.description)
     print(f"thresholds {recipe.mosaic.thresholds}; the mean is over {[names[k] for k in enough]}")
     print(f"{recipe.training.epochs * recipe.training.steps_per_epoch} steps of {recipe.training.batch_size} bags")
     asked.keep.mkdir(parents=True, exist_ok=True)

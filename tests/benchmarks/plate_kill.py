@@ -20,6 +20,7 @@ from pathlib import Path
 from tests.benchmarks.machine import describe
 
 from vitascope.batch.plate.journal import Journal, has_journal
+from vitascope.core.errors import ReaderError
 
 SUPPORT = Path(__file__).parent.parent / "plate_support.py"
 KILLS, SECONDS = 40, 0.25
@@ -46,8 +47,11 @@ def main(arguments: list[str]) -> None:
         def done(out: Path) -> set[str]:
             if not has_journal(out):
                 return set()
-            with Journal(out, read_only=True) as journal:
-                return set(journal.finished())
+            try:
+                with Journal(out, read_only=True) as journal:
+                    return set(journal.finished())
+            except ReaderError:  # it is just being made
+                return set()
 
         rng = random.Random(0)
         out, log = folder / "killed", folder / "log1"

@@ -149,7 +149,7 @@ def test_other_weights_format_or_threads_are_another_network(saved, monkeypatch,
     answer(model, x)
     answer(model, x, threads=2)
     assert len(kept()) == 3
-    other = make_model(width=0.25, planes=2)
+    other = make_model(2, width=0.25, planes=2)
     save_model(other, tmp_path / "models")
     changed = load_model("test-model", "stain")
     assert changed.source.key != model.source.key

@@ -29,8 +29,7 @@ from onnx import numpy_helper
 
 
 def random_network(seed):
-    torch.manual_seed(seed)
-    return make_model(model_id=f"net-{seed}", width=0.25, planes=2)
+    return make_model(seed, model_id=f"net-{seed}", width=0.25, planes=2)
 
 
 @pytest.fixture(scope="module")

@@ -82,3 +82,4 @@ def test_files_of_vendors_are_refused_with_what_to_do_whatever_they_hold(tmp_pat
         with pytest.raises(ReaderError, match="cannot be read") as caught:
             vitascope.read_images(str(path))
         assert "copy it again" in caught.value.hint
+        assert "OME-TIFF" in caught.value.hint

@@ -32,6 +32,7 @@ NOT_OF_AN_IMAGE = {
     "device_fallback", "precision_raised", "tile_reduced",  # of the machine
     "error", "bad_parameter", "not_written", "model_refused", "memory", "worker_died", "training_stopped",
     "being_written",  # of an instrument
+    "noise_shared",  # of the command that denoises
     "empty_chunks", "palette_ignored", "axes_unknown", "cancelled",  # of readers, and of runs: tested there
 }  # fmt: skip
 """Words that tell of something else than the grey values, axes and files of one image."""

@@ -10,11 +10,13 @@ import tifffile
 import torch
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
+from qtpy.QtCore import Qt
 
 from gui_support import settle
 from tests_support import make_model, save_model
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.stain_dock import StainDock
+from vitascope.gui.run.object_table import ObjectTable
 from vitascope.tasks.registry import TASKS
 
 SEED = 2
@@ -105,8 +107,6 @@ def ready(dock):
 
 @pytest.mark.gui
 def test_the_dock_runs_and_its_table_is_linked_both_ways(real_viewer, small_model, qtbot):
-    from napari_builtins._qt.features_table import FeaturesTable
-
     rng = np.random.default_rng(0)
     real_viewer.add_image(rng.integers(0, 4000, (64, 96), np.uint16), name="field", scale=(0.5, 0.5))
     _, dock = real_viewer.window.add_plugin_dock_widget("vitascope", "Predict nuclei")
@@ -120,38 +120,31 @@ def test_the_dock_runs_and_its_table_is_linked_both_ways(real_viewer, small_mode
     assert count >= 2
     assert set(np.unique(labels.data)) == set(range(count + 1))
     dock.export_box.open_table()
-    table = next(w for w in real_viewer.window.dock_widgets.values() if isinstance(w, FeaturesTable))
-    view = table.table
-    model = view.model()
+    table = next(w for w in real_viewer.window.dock_widgets.values() if isinstance(w, ObjectTable))
+    model = table.view.model()
+    assert model.rowCount() == count  # the background is no object
+    header = [model.headerData(c, Qt.Orientation.Horizontal) for c in range(model.columnCount())]
+    texts = {model.data(model.index(row, c)) for row in range(count) for c in range(len(header))}
+    assert not {"nan", "", None} & texts
     # from the table to the picture, also when it is sorted by area
-    area = next(c for c in range(model.columnCount()) if model.headerData(c, _horizontal()) == "area_px")
-    view.sortByColumn(area, _descending())
-    seen = set()
-    for row in range(model.rowCount()):
-        view.selectRow(row)
-        label = labels.selected_label
-        if label:  # the background has a row, and no area
-            assert float(model.data(model.index(row, area))) == (labels.data == label).sum()
-        seen.add(int(label))
-    assert seen == set(range(count + 1))
+    area = header.index("Area (px²)")
+    table.view.sortByColumn(area, Qt.SortOrder.DescendingOrder)
+    seen, sizes = [], []
+    for row in range(count):
+        table.view.selectRow(row)
+        seen.append(int(labels.selected_label))
+        sizes.append((labels.data == seen[-1]).sum())
+        assert float(model.data(model.index(row, area)).replace(",", "")) == sizes[-1]
+    assert sorted(seen) == list(range(1, count + 1))
+    assert sizes == sorted(sizes, reverse=True)
     # from the picture to the table
     labels.selected_label = count
-    rows = {model.mapToSource(index).row() for index in view.selectionModel().selectedIndexes()}
-    assert rows == {count}
+    assert table.current() == count
+    dock.export_box.open_table()
+    assert sum(isinstance(w, ObjectTable) for w in real_viewer.window.dock_widgets.values()) == 1
     real_viewer.layers.remove(labels)
     assert not dock.export_box.buttons["table"].isEnabled()
-
-
-def _horizontal():
-    from qtpy.QtCore import Qt
-
-    return Qt.Orientation.Horizontal
-
-
-def _descending():
-    from qtpy.QtCore import Qt
-
-    return Qt.SortOrder.DescendingOrder
+    assert model.rowCount() == 0
 
 
 @pytest.mark.gui

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vitascope.core.card import Intervals
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.stats.conformal import calibrate, interval
 
@@ -38,6 +39,7 @@ def test_a_log_scale_is_a_factor():
 def test_too_few_groups_count_number_by_number_and_say_so():
     found = calibrate(np.arange(20.0), np.zeros(20), [0, 1] * 10, 0.9, on="wells")
     assert (found.groups, found.on) == (20, "wells, each as a group of its own")
+    assert found.level is None  # that of a new group is not known
     with pytest.raises(InputError):
         calibrate([1.0, 2.0], [1.0, 1.0], [0, 1])
     with pytest.raises(ParameterError):
@@ -48,3 +50,41 @@ def test_nine_groups_are_enough_for_nine_in_ten():
     found = calibrate(np.arange(18.0), np.zeros(18), np.repeat(np.arange(9), 2).tolist(), 0.9, on="wells")
     assert (found.groups, found.half_width, found.on) == (9, 17.0, "wells")
     assert calibrate(np.arange(16.0), np.zeros(16), np.repeat(np.arange(8), 2).tolist(), 0.9).groups == 16
+
+
+def test_widths_follow_the_number_and_hold_in_each_third():
+    """Errors that grow with the number: one width covers small numbers always and large ones too seldom."""
+    rng = np.random.default_rng(3)
+    holds = {True: [], False: []}
+    for _ in range(20):
+        predicted = rng.uniform(10, 100, 2400)
+        truth = predicted + 0.2 * predicted * rng.normal(size=2400)
+        groups = np.repeat(np.arange(120), 20)
+        known = groups < 80
+        for follow, kept in holds.items():
+            found = calibrate(truth[known], predicted[known], groups[known].tolist(), 0.9, follow=follow)
+            low, high = interval(predicted[~known], found)
+            inside = (low <= truth[~known]) & (truth[~known] <= high)
+            kept.append([inside[part].mean() for part in np.array_split(np.argsort(predicted[~known]), 3)])
+    assert np.abs(np.mean(holds[True], 0) - 0.9).max() < 0.04
+    assert np.mean(holds[False], 0)[0] > 0.97
+    assert np.mean(holds[False], 0)[2] < 0.85
+
+
+def test_errors_to_one_side_give_an_interval_to_that_side():
+    rng = np.random.default_rng(4)
+    predicted = rng.uniform(0, 1, 900)
+    truth = predicted + rng.exponential(0.1, 900)
+    found = calibrate(truth, predicted, np.repeat(np.arange(90), 10).tolist(), 0.9)
+    low, high = interval([0.5], found)
+    assert high[0] - 0.5 > 5 * (0.5 - low[0])
+
+
+def test_a_profile_survives_the_card_and_must_rise():
+    rng = np.random.default_rng(5)
+    predicted = rng.uniform(0, 1, 600)
+    found = calibrate(predicted + rng.normal(0, 0.1, 600), predicted, np.repeat(np.arange(60), 10).tolist(), 0.9)
+    assert len(found.profile) > 1
+    assert Intervals.model_validate_json(found.model_dump_json()) == found
+    with pytest.raises(ValueError, match="do not rise"):
+        Intervals(level=0.9, half_width=1, groups=20, on="x", profile=found.profile[::-1])

@@ -25,6 +25,9 @@ def test_parameters_come_back_from_json_as_they_were(values):
         ("border_px", 128),
         ("object_diameter_px", 0),
         ("object_diameter_px", float("inf")),
+        ("object_diameter_px", "large"),
+        ("invert", "maybe"),
+        ("least_expected", 1.5),
         ("min_contrast", 1),
         ("min_solidity", 1.5),
         ("threshold", "otsu"),
@@ -36,3 +39,9 @@ def test_parameters_come_back_from_json_as_they_were(values):
 def test_values_out_of_bounds_are_refused_by_name(name, value):
     with pytest.raises(ParameterError, match=name):
         SPEC.make_params(**{name: value})
+
+
+def test_no_diameter_is_looked_for_as_auto_is():
+    assert (
+        SPEC.make_params(object_diameter_px=None) == SPEC.make_params(object_diameter_px="auto") == SPEC.make_params()
+    )

@@ -109,6 +109,8 @@ class ItemResult:
     signature : str
         Of its files, see :func:`file_signature`.
     seconds : float
+    features : array, shape (F,), float32, or None
+        See :class:`vitascope.core.result.Result`.
     """
 
     name: str
@@ -122,6 +124,7 @@ class ItemResult:
     provenance: Provenance | None = None
     signature: str = ""
     seconds: float = 0.0
+    features: Any = None
 
 
 def run_item(
@@ -219,6 +222,7 @@ def process_item(
         provenance=result.provenance,
         signature=signature,
         seconds=round(time.perf_counter() - clock, 3),
+        features=result.features,
     )
 
 

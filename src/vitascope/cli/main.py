@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import demo, models, plate, report, response, run, train
+from vitascope.cli import compare_stain, demo, denoise, drift, models, plate, report, response, run, train
 
 app = typer.Typer(
     name="vitascope",
@@ -26,7 +26,10 @@ app.command("dili")(response.dili)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
+app.command("denoise")(denoise.denoise)
+app.command("compare-stain")(compare_stain.compare_stain)
 app.add_typer(models.app, name="models")
+app.add_typer(drift.app, name="drift")
 
 
 @app.callback(invoke_without_command=True)

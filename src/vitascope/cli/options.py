@@ -98,3 +98,13 @@ Profiles = Annotated[
     ),
 ]
 Redo = Annotated[bool, typer.Option("--redo", help="Run again what failed or was incomplete.")]
+
+Drift = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE", help="Drift reference to compare the images with while they run; see 'vitascope drift'."
+    ),
+]
+StopOnDrift = Annotated[
+    bool, typer.Option("--stop-on-drift", help="End the run at the first alarm; the same command resumes it.")
+]

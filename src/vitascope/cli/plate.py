@@ -14,11 +14,12 @@ from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size, image_lines, parse_settings
 from vitascope.core.errors import ParameterError
-from vitascope.core.exit_codes import PARTIAL
+from vitascope.core.exit_codes import DRIFT, PARTIAL
 from vitascope.io.atomic import check_writable
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
+    from vitascope.batch.drift.watch import Drift
     from vitascope.batch.plate.run import PlateReport
     from vitascope.io.plates.plate import Plate
     from vitascope.io.tables.plate_map import PlateMap
@@ -41,12 +42,15 @@ def plate(
     axes: options.Axes = None,
     device: options.Device = "auto",
     redo: options.Redo = False,
+    drift: options.Drift = None,
+    stop_on_drift: options.StopOnDrift = False,
     export_profiles: options.Profiles = None,
     settings: options.Settings = None,
 ) -> None:
     """Run a task on a whole plate; stopped at any moment and started again, it resumes where it stopped.
 
-    Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 2 for wrong usage.
+    Exit code: 0 when every image was judged (or refused for a stated reason), 3 when some failed, 4 when it was stopped
+    by --stop-on-drift, 2 for wrong usage.
     """
     with plain_errors("Cancelled: what is done is kept, and the same command resumes from there."):
         from vitascope.batch.plate.job import PlateJob
@@ -64,6 +68,7 @@ def plate(
         opened = _open(path, pattern or old_pattern, name, planes)
         plate_map = _read_map(map, map_column or [], opened)
         command = shlex.join(["vitascope", *sys.argv[1:]])
+        watched = _read_drift(drift, stop_on_drift)
         job = PlateJob(
             spec=spec,
             plate=opened,
@@ -78,13 +83,29 @@ def plate(
             redo=redo,
             command=command,
             planes=planes,
+            drift=watched,
         )
         report = with_progress_bar(run_plate(job), partial(image_lines, spec))
         _tell(report, opened)
         if export_profiles is not None:
             typer.echo(f"Profiles: {write_profiles(out, export_profiles, plate_map)}")
+    if report.stopped_by_drift:
+        raise typer.Exit(DRIFT)
     if not report.complete:
         raise typer.Exit(PARTIAL)
+
+
+def _read_drift(given: str | None, stop: bool) -> Drift | None:
+    from vitascope.batch.drift.references import find_reference
+    from vitascope.batch.drift.watch import Drift
+
+    if given is None:
+        if stop:
+            raise ParameterError(
+                "--stop-on-drift needs a reference to tell drift by.", "Give --drift with a name or a .drift file."
+            )
+        return None
+    return Drift(find_reference(given), stop=stop, given=given)
 
 
 def _open(path: str, pattern: str | None, name: str | None, planes: str | None) -> Plate:
@@ -128,4 +149,9 @@ def _tell(report: PlateReport, plate: Plate) -> None:
     """Say what came out."""
     told = ", ".join(f"{count} {status or 'not done'}" for status, count in sorted(report.counts.items()))
     typer.echo(f"{plate.name}: {len(plate.wells)} wells, {len(plate)} images: {told}; {report.computed} computed now.")
+    if report.drift_alarms:
+        more = len(report.drift_alarms) - 1
+        typer.echo(f"Drift since {report.drift_alarms[0]}{f', and {more} more alarms after it' if more else ''}.")
+    if report.stopped_by_drift:
+        typer.echo("Stopped there. The same command goes on with the plate.")
     typer.echo(f"Results: {report.out}")

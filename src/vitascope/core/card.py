@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,14 +171,32 @@ class Metric(CardPart):
     )
 
 
-class Intervals(CardPart):
-    """Split-conformal calibration: half-widths on a scale, by group."""
+class IntervalProfile(CardPart):
+    """How far truths lie below and above a number."""
 
-    level: float = Field(gt=0, lt=1)
+    value: float
+    below: float = Field(gt=0)
+    above: float = Field(gt=0)
+
+
+class Intervals(CardPart):
+    """Split-conformal calibration: half-widths on a scale, by group; where there is a profile, multiples of it."""
+
+    level: float | None = Field(gt=0, lt=1, description="None where too few groups were there to know it.")
     scale: Literal["linear", "log"] = "linear"
     half_width: float = Field(ge=0)
     groups: int = Field(ge=1)
     on: str
+    profile: tuple[IntervalProfile, ...] = Field(
+        (), description="How far errors reach at some numbers, in between linearly; empty where all reach alike."
+    )
+
+    @field_validator("profile")
+    @classmethod
+    def _rising(cls, value: tuple[IntervalProfile, ...]) -> tuple[IntervalProfile, ...]:
+        if any(b.value <= a.value for a, b in pairwise(value)):
+            raise ValueError("the numbers of the profile do not rise")
+        return value
 
 
 class Domain(CardPart):
@@ -200,6 +219,71 @@ class Domain(CardPart):
     def _paired(self) -> Domain:
         if len(self.feature_mean) != len(self.feature_std):
             raise ValueError("as many stds as means of features are wanted")
+        return self
+
+
+class ObjectErrors(CardPart):
+    """How far numbers of objects were off on fields that were held out: quantiles of ln(real / predicted).
+
+    The 5 and 95 % quantiles, over views of which as much agreement is expected as of images that are not "outside".
+    """
+
+    objects: tuple[float, float]
+    mean_area: tuple[float, float]
+    views: int = Field(ge=1)
+
+    @field_validator("objects", "mean_area")
+    @classmethod
+    def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] > value[1]:
+            raise ValueError("the lower quantile must not lie above the upper one")
+        return value
+
+
+class HomeAgreement(CardPart):
+    """What is expected of images that look like the training images, measured where the model has not seen them.
+
+    Such an image lies, in every statistic named, on the right side of what held-out views of the training laboratory
+    reached.
+    """
+
+    at_most: dict[str, float]
+    at_least: dict[str, float]
+    value: float
+    low: float
+    high: float
+    views: int = Field(ge=1)
+
+
+class ExpectedAgreement(CardPart):
+    """How the correlation with the real stain is told from an image alone, learned where stains were known.
+
+    Images that look like the training images are expected to do as those did that were held out (``home``). For all
+    others: a ridge regression on standardised statistics (:mod:`vitascope.engine.expected`), each cut off at ``limit``
+    standard deviations; the answer is the hyperbolic tangent of their weighted sum, and the interval ``value + low_by``
+    to ``value + high_by``, quantiles of what was left over on laboratories that were left out.
+    """
+
+    statistics: tuple[str, ...] = Field(min_length=1, description="Names, in the order of the numbers.")
+    mean: tuple[float, ...]
+    spread: tuple[Annotated[float, Field(gt=0)], ...]
+    weights: tuple[float, ...]
+    intercept: float
+    limit: float = Field(3.0, gt=0, description="Standard deviations that a statistic is cut off at.")
+    low_by: float = Field(le=0)
+    high_by: float = Field(ge=0)
+    level: float = Field(0.8, gt=0, lt=1, description="Share of true values inside the interval.")
+    fits: float = Field(0.7, description="Lower ends from here on fit.")
+    unsure: float = Field(0.4, description="Lower ends from here on are unsure, below outside.")
+    views: int = Field(ge=1, description="Views that it was learned from.")
+    laboratories: tuple[str, ...] = Field(description="Who took them.")
+    home: HomeAgreement | None = Field(None, description="Of images like the training images; None where not known.")
+    errors: ObjectErrors | None = Field(None, description="Of numbers of objects; None where no interval is given.")
+
+    @model_validator(mode="after")
+    def _alike_long(self) -> ExpectedAgreement:
+        if not len(self.statistics) == len(self.mean) == len(self.spread) == len(self.weights):
+            raise ValueError("statistics, mean, spread and weights must be equally long")
         return self
 
 
@@ -246,6 +330,9 @@ class ModelCard(CardPart):
     weights: Weights
     domain: Domain | None = None
     intervals: Intervals | None = None
+    expected: ExpectedAgreement | None = Field(
+        None, description="How the agreement with the real stain is told; grades by its lower end."
+    )
     default_params: dict[str, float] = Field(
         {}, description="What parameters of the task take where they are left empty, and scales of what it draws."
     )
@@ -261,6 +348,15 @@ class ModelCard(CardPart):
         if len({target.name.lower() for target in value}) < len(value):
             raise ValueError("two targets have the same name")
         return value
+
+    @property
+    def interval_flags(self) -> tuple[str, ...]:
+        """What is to be said beside every interval of this model; nothing where it has none."""
+        if self.intervals is None:
+            return ()
+        simulated = bool(self.data_is_simulated) or "simulated" in self.intervals.on
+        unknown = self.intervals.level is None
+        return (("interval_unknown",) if unknown else ()) + (("interval_simulated",) if simulated else ())
 
     @property
     def network_channels(self) -> int:

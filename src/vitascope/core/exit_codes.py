@@ -6,6 +6,9 @@ USAGE = 2
 PARTIAL = 3
 """All was tried, and some images have no result."""
 
+DRIFT = 4
+"""A plate was stopped because its images had drifted from the reference; the same command resumes it."""
+
 NO_OPENGL = 77
 """Qt starts but cannot draw; what test suites take for "skipped"."""
 

@@ -73,7 +73,6 @@ CURVE_FLAGS: dict[str, Flag] = {
     "interval_open": warning("An end of the interval lies beyond the doses tested."),
     "no_spread": warning("The points lie exactly on the curve: the interval says nothing about noise."),
     "rests_on_outside_model": warning("Some points of the curve come from images outside what the model knows."),
-    "interval_simulated": warning("The intervals of the wells were calibrated on simulated images only."),
     "low_z_prime": warning("Z' of the curve's plate lies below 0: its controls cannot be told apart well by well."),
     "edge_effect": warning("The edge of the curve's plate differs from its inside (p < 0.01)."),
     "row_effect": warning("Rows of the curve's plate differ (p < 0.01)."),
@@ -119,9 +118,22 @@ FLAGS: dict[str, Flag] = {
     "no_well": warning("No rim of a well was seen: the whole image was taken for the well."),
     "well_cut_off": warning("The well reaches beyond the image: what lies outside is missing in the numbers."),
     "several_wells": warning("There is more than one well in the image: the largest was taken."),
-    "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
+    "unsure": warning(
+        "The image lies at the edge of what the model was trained on (outside the 1-99 % range, or an expected "
+        "agreement of 0.4 to 0.7)."
+    ),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "withheld": warning(
+        "Too little agreement with a real stain is expected: the numbers are held back, pictures are still there."
+    ),
+    "interval_simulated": note(
+        "The intervals were calibrated on simulated images only: on real ones they may be too narrow."
+    ),
+    "interval_unknown": note("No interval can be given here, or how often it holds is not known."),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
+    "noise_shared": warning(
+        "Neighbouring pixels share their noise: denoising learns it with the signal, and part of it stays."
+    ),
     "focus_outlier": warning("The image is far blurrier than the others of its plate."),
     "contrast_outlier": warning(
         "Contrast lies far below that of the other images of the plate: the well may be empty."

@@ -21,6 +21,9 @@ ABBREVIATIONS = {
 
 PROBABILITY = "prob_"
 
+PRECISE = 10_000
+"""Beyond this a number is read to the whole: five digits are more than any measurement here is good for."""
+
 MOST_TOLD = 12
 """Names in one sentence; more are not read, and push the sentence's end out of view."""
 
@@ -84,13 +87,15 @@ def number_text(value: Any) -> str:
     --------
     >>> number_text(82000), number_text(0.03217), number_text(123.456), number_text(None)
     ('82,000', '0.0322', '123.5', '–')
+    >>> number_text(11849.7)
+    '11,850'
     """
     if not is_number(value):
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
     if abs(value) >= 100:
-        return f"{value:,.1f}"
+        return f"{value:,.0f}" if abs(value) >= PRECISE else f"{value:,.1f}"
     return plain_digits(value, 3) if abs(value) >= 1e-6 else f"{value:.2e}"
 
 

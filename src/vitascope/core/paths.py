@@ -21,6 +21,11 @@ def user_models() -> Path:
     return Path(listed[0]) if listed[0] else Path(platformdirs.user_data_dir("vitascope", False)) / "models"
 
 
+def user_references() -> Path:
+    """Folder of the drift references that this user registered by name, and of what was tested against them."""
+    return user_models() / "references"
+
+
 def training_folder(name: str) -> Path:
     """Folder of a training run that was set up in a dock: its recipe and its data."""
     return user_models() / "training" / name

@@ -88,6 +88,8 @@ class LabelsOutput:
         Letters of TCZYX in order; never C.
     table : DataFrame, N rows
         Column ``label`` holds 1…N, then the measurements, units in the names.
+    listed : DataFrame or None
+        Those of the rows that ``objects.csv`` gets; None for all. Numbers that are held back are in no file.
     """
 
     kind: str
@@ -95,6 +97,7 @@ class LabelsOutput:
     array: Any
     axes: str
     table: pd.DataFrame
+    listed: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,8 @@ class Provenance(BaseModel):
     seconds: float
     trust: str = "unknown"
     flags: list[str] = []
+    input_scale: float | None = None
+    input_inverted: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,9 @@ class Result:
     provenance : Provenance or None
     scratch : object or None
         Keeps the temporary folder of lazily stored outputs alive as long as the result.
+    features : array, shape (F,), float32, or None
+        What the network's deepest layer makes of the image, in the mean over its crops and pictures: what images are
+        compared by when one asks whether they drift. None where the model's card describes no training images.
     """
 
     outputs: tuple[ImageOutput | LabelsOutput, ...]
@@ -176,6 +184,7 @@ class Result:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     provenance: Provenance | None = None
     scratch: object | None = None
+    features: Any = None
 
     def output(self, kind: str) -> ImageOutput | LabelsOutput:
         """Return the first output of a kind, such as ``"labels"``.

@@ -90,6 +90,11 @@ class AugmentParams(BaseModel):
         False,
         description="Turn whole images by quarters only, so that nothing in their corners leaves the picture.",
     )
+    whole_pixels: bool = Field(
+        False,
+        description="Lay crops on whole pixels, where they are neither zoomed, bent nor turned by other than quarters: "
+        "between pixels the finest texture is lost, which bright-field lives by.",
+    )
     zoom: Literal["thesis", "range", "none"] = Field(
         "thesis",
         description="thesis: 100 px (20 %), 50 px (20 %) or 20 px (60 %) taken off each side of the crop, then "
@@ -113,6 +118,16 @@ class AugmentParams(BaseModel):
         ge=0,
         description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their "
         "truth (Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
+    )
+    defocus_any: bool = Field(False, description="Defocus by any radius up to that of the disk.")
+    invert: float = Field(0.0, ge=0, le=1, description="Chance to turn bright and dark over.")
+    gamma: float = Field(0.0, ge=0, description="Standard deviation of the logarithm of a power of the grey values.")
+    halo: float = Field(
+        0.0, ge=0, description="Greatest share of a wide blur that is taken off, as in phase contrast, or added."
+    )
+    shading: float = Field(0.0, ge=0, description="Slow change over the crop, in its standard deviations.")
+    normalise: float = Field(
+        0.0, ge=0, le=1, description="Chance to bring a crop to median 0 and standard deviation 1 by itself."
     )
     overlay: float = Field(
         0.0,
@@ -151,11 +166,29 @@ class TargetPreparation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    denoise: Literal["none", "n2v"] = Field(
+        "none",
+        title="Denoise",
+        description="n2v: take the noise off by Noise2Void first, learnt from the stain alone; refused where "
+        "neighbouring pixels share their noise.",
+    )
     rolling_ball_px: float | None = Field(
         None, gt=0, title="Rolling ball", description="Radius of a ball that takes the background off; empty for none."
     )
     clip_percentile: float | None = Field(
         None, ge=0, lt=100, title="Clip", description="Percentile below which all is made 0; empty for none."
+    )
+    mask: bool = Field(
+        False,
+        title="Mask",
+        description="Make the stain black and white by a local threshold and an opening, for the areas of whole cells "
+        "(section 3.5.1); learn it by the loss 'bce'.",
+    )
+    mask_block_px: int = Field(
+        111,
+        ge=3,
+        title="Neighbourhood of the mask",
+        description="Odd side of the neighbourhood of that threshold; about twice a cell, px.",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,21 @@ COPIED_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class LinearMap:
-    """One normalisation: ``(pixel - offset) * gain``, clipped; what is not finite becomes ``fill`` first."""
+    """One normalisation: ``(pixel - offset) * gain``, clipped; what is not finite becomes ``fill`` first.
+
+    Where ``turned_about`` is a number, bright and dark are swapped about it last.
+    """
 
     offset: float
     gain: float
     fill: float
     clip: tuple[float, float] | None
+    turned_about: float | None = None
+
+    def turned(self, how: Normalisation) -> LinearMap:
+        """Return the map that swaps bright and dark: about the middle of the scale, or about its ground."""
+        ends = how.method in ("percentile", "minmax")
+        return replace(self, turned_about=0.5 if ends else 0.0)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Map raw pixels of any real type to float32."""
@@ -46,6 +55,8 @@ class LinearMap:
             values = (values - kind(self.offset)) * kind(self.gain)
             if self.clip is not None:
                 values = np.clip(values, *self.clip)
+            if self.turned_about is not None:
+                values = 2 * kind(self.turned_about) - values
             return np.asarray(values, np.float32)
 
     @property
@@ -81,7 +92,9 @@ class PreparedImage:
     finite: Callable[[tuple[slice, slice]], NDArray[np.bool_]] | None
 
 
-def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> ProgressGenerator[PreparedImage]:
+def prepare_picture(
+    planes: list[Any], spec: InputSpec, scale: float, *, inverted: bool = False
+) -> ProgressGenerator[PreparedImage]:
     """Make one picture ready: a first pass over the pixels fits the normalisation, the reader applies it on the fly.
 
     Parameters
@@ -92,6 +105,8 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
         Of the card.
     scale : float, > 0
         Network pixels per image pixel; 1 leaves the grid as it is.
+    inverted : bool
+        Whether bright and dark are swapped.
 
     Yields
     ------
@@ -119,6 +134,30 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
     else:
         maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)
     flags += [f for h, m in zip(histograms, maps, strict=True) for f in saturation_flags(h, spec.normalisation, m)]
+    if inverted:
+        maps = tuple(m.turned(spec.normalisation) for m in maps)
+    return _prepared(planes, maps, scale, flags, all_finite=not any(h.range.not_finite_fraction for h in histograms))
+
+
+def at_scale(
+    prepared: PreparedImage, planes: list[Any], spec: InputSpec, scale: float, *, inverted: bool
+) -> PreparedImage:
+    """Return a picture prepared otherwise, without another pass over its pixels.
+
+    Parameters
+    ----------
+    prepared : PreparedImage
+        Not inverted.
+    planes, spec, scale, inverted
+        As :func:`prepare_picture` takes them.
+    """
+    maps = tuple(m.turned(spec.normalisation) for m in prepared.maps) if inverted else prepared.maps
+    return _prepared(planes, maps, scale, list(prepared.flags), all_finite=prepared.finite is None)
+
+
+def _prepared(
+    planes: list[Any], maps: tuple[LinearMap, ...], scale: float, flags: list[str], *, all_finite: bool
+) -> PreparedImage:
     source_yx = (int(planes[0].shape[0]), int(planes[0].shape[1]))
     shape_yx = (max(1, round(source_yx[0] * scale)), max(1, round(source_yx[1] * scale)))
 
@@ -137,7 +176,7 @@ def prepare_picture(planes: list[Any], spec: InputSpec, scale: float) -> Progres
         source_yx=source_yx,
         maps=maps,
         flags=tuple(dict.fromkeys(flags)),
-        finite=finite if any(h.range.not_finite_fraction for h in histograms) else None,
+        finite=None if all_finite else finite,
     )
 
 

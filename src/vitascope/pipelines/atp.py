@@ -109,7 +109,8 @@ class AtpRun:
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
+        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)
@@ -129,7 +130,9 @@ class AtpRun:
             raise MemoryShortageError("Memory ran out on one well.", "Close other programs.") from error
         self.plan = self.backend.plan
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
-        trust, flags = assess_domain(self.card.domain, statistics, outputs[1].astype(np.float64).mean((1, 2))[None])
+        features = outputs[1].astype(np.float64).mean((1, 2))[None]
+        trust, flags = assess_domain(self.card.domain, statistics, features)
+        self.context.keep_features(features)
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
 

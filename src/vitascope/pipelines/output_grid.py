@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Trust
 from vitascope.engine.domain import assess_domain, image_statistics
-from vitascope.engine.execution_plan import Plan
+from vitascope.engine.execution_plan import Backend, Plan, open_backend
 from vitascope.engine.load_model import LoadedModel
 from vitascope.engine.preprocess import PreparedImage
 from vitascope.engine.select_planes import SelectedPlanes
@@ -85,6 +85,7 @@ def predict_onto(
     stitching: Stitching = EXACT,
     flip: bool = False,
     stage: str = "predict",
+    open_with: Callable[[LoadedModel, Plan], Backend] = open_backend,
 ) -> ProgressGenerator[Plan]:
     """Predict a picture onto planes of the image's own grid; pixels that are not finite become 0.
 
@@ -99,7 +100,7 @@ def predict_onto(
         For the answer on the network's grid, where that is another.
     name : str
         Unique within ``scratch``.
-    pool, stitching, flip, stage
+    pool, stitching, flip, stage, open_with
         Of :func:`vitascope.engine.tiled_prediction.predict_picture`.
 
     Returns
@@ -120,7 +121,16 @@ def predict_onto(
             plane[where] = part
 
     plan = yield from predict_picture(
-        model, prepared.read, prepared.shape_yx, plan, sink, pool=pool, stitching=stitching, flip=flip, stage=stage
+        model,
+        prepared.read,
+        prepared.shape_yx,
+        plan,
+        sink,
+        pool=pool,
+        stitching=stitching,
+        flip=flip,
+        stage=stage,
+        open_with=open_with,
     )
     if rescaled:
         write_back(array_reader(network_grid), prepared, planes)

@@ -196,6 +196,8 @@ class PhenotypeRun:
             stage=stage,
         )
         trust, flags = judge_picture(self.card, prepared, pool)
+        if pool is not None:
+            self.context.keep_features(pool.features())
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
         return grid

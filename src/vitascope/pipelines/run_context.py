@@ -7,7 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph
@@ -37,6 +39,12 @@ class RunContext(Generic[P]):
         self._started, self._clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
         self.task, self.inputs, self.params = task, inputs, params
         self.image = inputs["image"]
+        self._features: list[NDArray[np.float64]] = []
+
+    def keep_features(self, features: NDArray[np.float64]) -> None:
+        """Take note of the deepest features of a picture's crops, shape (crops, F), for the result."""
+        if features.size:
+            self._features.append(features.mean(axis=0))
 
     def resolved(self, card: ModelCard, plan: Plan | None) -> dict[str, Any]:
         """Return the parameters with what ``auto`` stood for; without a plan nothing was computed."""
@@ -128,4 +136,5 @@ class RunContext(Generic[P]):
             tables=tables or {},
             provenance=self.provenance(card, plan, params, trust, all_flags),
             scratch=scratch,
+            features=np.mean(self._features, axis=0, dtype=np.float64).astype(np.float32) if self._features else None,
         )

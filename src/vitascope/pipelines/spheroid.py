@@ -171,6 +171,7 @@ class SpheroidRun:
         if (domain := self.model.card.domain) is not None:
             found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
             trust, flags = assess_domain(domain, *found)
+            self.context.keep_features(found[1])
             self.trust = worst_trust(self.trust, trust)
             self.flags += flags
         return answer
@@ -202,6 +203,7 @@ class SpheroidRun:
         if intervals is not None and np.isfinite(value):
             low, high = interval(np.array([value]), intervals)
             row["viability_low"], row["viability_high"] = max(0.0, float(low[0])), min(100.0, float(high[0]))
+            self.flags += self.model.card.interval_flags
         control = self.params.control_live_um3
         if control is not None and self.sized:
             voxels = control / float(np.prod(self.voxel_um))

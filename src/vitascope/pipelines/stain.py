@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vitascope.core.card import ModelCard
+from vitascope.core.errors import ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import seen_in_training, worst_trust
-from vitascope.engine.execution_plan import Plan, resolve_plan
-from vitascope.engine.load_model import LoadedModel, load_model
-from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
+from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
+from vitascope.engine.expected import Expected, grade
+from vitascope.engine.flip_doubt import open_doubting
+from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.preprocess import PreparedImage, prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
-from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
-from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.ops.tiling.chunks import chunk_slices
+from vitascope.pipelines.object_intervals import LEVEL, no_intervals, object_intervals
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
+from vitascope.pipelines.stain_look import Look, choose_model, expected_of
+from vitascope.pipelines.stain_pictures import (
+    chosen_targets,
+    correct_planes,
+    draw_overlay,
+    mean_signal,
+    overlay_names,
+    read_corrections,
+)
 from vitascope.tasks.stain import StainParams
 
-DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
-"""What ``auto`` takes: the first for stacks with planes enough, the second otherwise."""
+LOOKS_OFF = {"low_contrast", "out_of_focus", "inverted_contrast"}
+"""Flags that say what is wrong with an image of which too little is expected."""
+
+DOUBT_SHOWN = 0.2
+"""Doubt that is shown brightest: at a standard deviation of a fifth of the scale there is no answer to speak of."""
 
 
 def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenerator[Result]:
@@ -49,8 +66,9 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     Returns
     -------
     Result
-        ``prediction`` (float32, 0 to 1, one channel per target of the card), ``labels`` (uint32) with a table where the
-        model has a target with masks, one row of numbers per picture, on the grid of the input.
+        ``prediction`` (float32, 0 to 1, one channel per target that was asked for, in the order of the card),
+        ``labels`` (uint32) with a table where a target has masks, one row of numbers per picture, on the grid of the
+        input. On request ``overlay`` (red, green, blue) and ``doubt`` (as ``prediction``).
 
     Raises
     ------
@@ -64,81 +82,109 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     Pankova 2022 (seed 004), chapter 3.
     """
     context = RunContext("stain", inputs, params)
-    model = load_model(choose_model(context.image, params), "stain")
-    work = StainRun(context, model)
+    model, look = yield from choose_model(context.image, params)
+    work = StainRun(context, model, look)
     for number, picture in enumerate(work.pictures):
         yield from work.do(number, picture)
     return work.result()
 
 
-def choose_model(image: Micrograph, params: StainParams) -> str:
-    """Return the model to run: the one named, or for ``auto`` the bundled one that fits the number of planes."""
-    if params.model != "auto":
-        return params.model
-    known = find_cards("stain")
-    stack, single = DEFAULT_MODELS
-    wanted = len(params.planes) if params.planes is not None else image.sizes["Z"]
-    if stack in known and wanted >= read_card(known[stack]).input.planes:
-        return stack
-    return single
-
-
 class StainRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
-    def __init__(self, context: RunContext[StainParams], model: LoadedModel) -> None:
-        self.context, self.model = context, model
+    def __init__(self, context: RunContext[StainParams], model: LoadedModel, look: Look) -> None:
+        self.context, self.model, self.look, self.scale = context, model, look, look.scale
         self.image, params = context.image, context.params
         self.params = params
         card = model.card
         self.pictures, flags = select_pictures(self.image, card.input, params.channel, params.planes)
-        self.scale, scale_flags = rescale_factor(
-            self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
-        )
-        self.flags: list[str] = [*self.image.flags, *flags, *scale_flags]
-        self.stain = find_stain(context.inputs.get("reference"), self.image, card)
+        self.lines = read_corrections(params.correction)
+        self.flags: list[str] = [*self.image.flags, *flags, *look.flags]
         self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
-        self.grid = OutputGrid(self.image, self.pictures, len(card.targets))
+        self.chosen = chosen_targets(card.targets, params.targets)
+        self.names = tuple(card.targets[k].name for k in self.chosen)
+        self.stain = find_stain(context.inputs.get("reference"), self.image, card, self.chosen)
+        self.grid = OutputGrid(self.image, self.pictures, len(self.chosen))
         self.axes, self.label_axes = self.grid.axes, self.grid.label_axes
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.axes), np.float32)
-        self.masked = next((k for k, t in enumerate(card.targets) if t.masks), None) if params.masks else None
+        self.doubt = self.scratch.zeros("doubt", self.grid.shape(self.axes), np.float32) if params.doubt else None
+        self.rgb_names = overlay_names(self.names) if params.overlay else ()
+        self.rgb_grid = OutputGrid(self.image, self.pictures, 3)
+        self.rgb = (
+            self.scratch.zeros("overlay", self.rgb_grid.shape(self.rgb_grid.axes), np.float32)
+            if self.rgb_names
+            else None
+        )
+        self.masked = next((k for k in self.chosen if card.targets[k].masks), None) if params.masks else None
         self.labels = (
             self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
             if self.masked is not None
             else None
         )
-        self.table = empty_table([t.name for t in self.model.card.targets])
+        self.table = self.listed = empty_table(self.names)
+        self.cells = self._prepare_cells() if params.cells else None
         self.found: pd.DataFrame | None = None
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self.plan: Plan | None = None
+        self.expected: Expected | None = None
+        self.withheld: list[bool] = []
+
+    def _prepare_cells(self) -> CellOutputs:
+        check_stains(self.names)
+        if self.labels is None:
+            raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
+        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        return CellOutputs(self.grid, self.names, how, self.scratch)
 
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Predict one picture, then find and measure its objects."""
         of = f" ({number + 1} of {len(self.pictures)})" if len(self.pictures) > 1 else ""
-        prepared = yield from prepare_picture(picture.planes, self.model.card.input, self.scale)
+        prepared = yield from prepare_picture(
+            picture.planes, self.model.card.input, self.scale, inverted=self.look.inverted
+        )
         self.flags += [*prepared.flags, *seen_in_training(self.model.card, picture.planes)]
-        planes = [
-            plane_of(self.prediction, self.grid.index(picture, k, self.axes))
-            for k in range(len(self.model.card.targets))
-        ]
+        planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
+        self.expected = None
         if "constant" not in prepared.flags:
-            yield from self._predict(prepared, planes, f"Predicting{of}")
-        row: dict[str, Any] = {}
+            yield from self._predict(prepared, [*planes, *doubts], f"Predicting{of}")
+            correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
+        numbers: dict[str, Any]
         if self.masked is not None:
-            row |= yield from self._find_objects(picture, planes)
+            numbers = yield from self._find_objects(picture, planes)
         else:
-            row |= {f"mean_{n}": v for n, v in mean_signal(self.model.card, planes).items()}
+            numbers = {f"mean_{n}": v for n, v in mean_signal(self.names, [planes[k] for k in self.chosen]).items()}
+        held_back = self._held_back()
+        self.withheld.append(held_back)
+        if self.doubt is not None:
+            doubt = mean_signal(self.names, [doubts[k] for k in self.chosen])
+            numbers |= {f"doubt_{n}": v for n, v in doubt.items()}
+        row: dict[str, Any] = {name: None if held_back else value for name, value in numbers.items()}
+        row |= self._told()
+        if self.rgb is not None:
+            colours = [plane_of(self.rgb, self.rgb_grid.index(picture, k, self.rgb_grid.axes)) for k in range(3)]
+            draw_overlay(self.names, [planes[k] for k in self.chosen], colours)
         if self.stain is not None:
             found = self.found if self.masked == self.stain.k else None
-            numbers, agreement, crops = yield from compare_with_stain(
+            agreed, agreement, crops = yield from compare_with_stain(
                 self.stain, picture, planes, found, self.segment_params, self.image.pixel_size_um
             )
-            row |= numbers
+            row |= agreed
             self.compared.append((agreement, crops))
         self.rows.append({**self.grid.where(picture), **row})
+
+    def _planes(self, picture: SelectedPlanes, array: Any) -> list[Any]:
+        """Return where each target of the model is written, those that nobody asked for to a plane that is let go."""
+        if array is None:
+            return []
+        let_go = len(self.chosen) < len(self.model.card.targets)
+        spare = self.scratch.zeros(f"spare-{len(self.rows)}", self.image.shape_yx, np.float32) if let_go else None
+        return [
+            plane_of(array, self.grid.index(picture, self.chosen.index(k), self.axes)) if k in self.chosen else spare
+            for k in range(len(self.model.card.targets))
+        ]
 
     def _predict(self, prepared: PreparedImage, planes: list[Any], stage: str) -> ProgressGenerator[None]:
         if self.plan is None:
@@ -155,13 +201,38 @@ class StainRun:
             stitching=Stitching(self.params.blend, self.params.border_px),
             flip=self.params.flips,
             stage=stage,
+            open_with=open_backend if self.doubt is None else open_doubting,
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
+        if pool is not None:
+            self.context.keep_features(pool.features())
+        self.expected = expected_of(self.model, self.plan, prepared)
+        if self.expected is not None and self.model.card.expected is not None:
+            seen = sorted(set(flags) & LOOKS_OFF)
+            trust, graded = grade(self.model.card.expected, self.expected, seen)
+            flags = (*graded, *seen)
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
 
+    def _held_back(self) -> bool:
+        """Tell whether the numbers of the picture are left empty: too little agreement is expected of it."""
+        return self.params.abstain and self.expected is not None and self.expected.low < self.params.least_expected
+
+    def _told(self) -> dict[str, Any]:
+        """Say how the picture was shown to the model, and what is expected of it."""
+        row: dict[str, Any] = {
+            "input_scale": round(self.scale, 4),
+            "input_inverted": "yes" if self.look.inverted else "no",
+        }
+        if self.model.card.expected is None:
+            return row
+        found = self.expected
+        ends = (found.value, found.low, found.high) if found is not None else (None, None, None)
+        names = ("expected_pcc", "expected_pcc_low", "expected_pcc_high")
+        return row | {name: None if end is None else round(end, 4) for name, end in zip(names, ends, strict=True)}
+
     def _find_objects(self, picture: SelectedPlanes, planes: list[Any]) -> ProgressGenerator[dict[str, Any]]:
-        pictures = {t.name: plane for t, plane in zip(self.model.card.targets, planes, strict=True)}
+        pictures = {self.model.card.targets[k].name: planes[k] for k in self.chosen}
         labels = plane_of(self.labels, self.grid.index(picture, 0, self.label_axes))
         assert self.masked is not None
         found = yield from segment_blocks(
@@ -174,6 +245,9 @@ class StainRun:
         self.flags += found.flags
         self.found = found.table
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
+        cells: dict[str, float] = {}
+        if self.cells is not None:
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)
@@ -181,45 +255,118 @@ class StainRun:
         for column, value in reversed(self.grid.where(picture).items()):
             table.insert(1, column, value)
         self.table = table if not first else pd.concat([self.table, table], ignore_index=True)
-        return {"objects": summary.pop("count"), **summary}
+        if not self._held_back():
+            self.listed = table if not len(self.listed) else pd.concat([self.listed, table], ignore_index=True)
+        return {"objects": summary.pop("count"), **self._object_intervals(found.table), **summary, **cells}
+
+    def _object_intervals(self, table: pd.DataFrame) -> dict[str, Any]:
+        """Return the ends of intervals where the card tells the model's errors; empty ones outside what it knows."""
+        how = self.model.card.expected
+        if how is None or how.errors is None:
+            return {}
+        size, diameter = self.image.pixel_size_um, self.segment_params.diameter_px
+        known = self.expected is not None and self.expected.low >= how.unsure and diameter is not None
+        if not known or diameter is None:
+            self.flags.append("interval_unknown")
+            return no_intervals()
+        return object_intervals(table, self.image.shape_yx, diameter, how.errors, size)
 
     def result(self) -> Result:
         """Put everything together."""
         card = self.model.card
-        names = tuple(t.name for t in card.targets)
         outputs: list[ImageOutput | LabelsOutput] = [
             ImageOutput(
                 kind="prediction",
                 title="predicted",
                 array=self.prediction,
                 axes=self.axes + "YX",
-                channel_names=names,
-                unit=card.targets[0].unit,
+                channel_names=self.names,
+                unit=card.targets[self.chosen[0]].unit,
                 limits=(0.0, 1.0),
             )
         ]
+        outputs += self._helper_pictures()
         if self.masked is not None:
-            outputs.append(LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table))
+            outputs.append(
+                LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table, self.listed)
+            )
+        if self.cells is not None:
+            outputs += self.cells.outputs()
         tables = {
             name: pd.concat(tables, ignore_index=True)
             for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
         }
-        return self.context.result(
+        if self.lines:
+            lines = [{"target": n, **self.lines[n].model_dump()} for n in self.names if n in self.lines]
+            tables["correction"] = pd.DataFrame(lines, columns=["target", "slope", "intercept"])
+        flags = [*self.flags, *(["withheld"] if any(self.withheld) else [])]
+        if any(self.withheld) and not all(self.withheld):
+            self.rows = [
+                {**row, "flags": [f for f in flags if held or f != "withheld"]}
+                for row, held in zip(self.rows, self.withheld, strict=True)
+            ]
+        trust = replace(self.trust, reasons=tuple(filter(None, (*self.trust.reasons, self.look.told))))
+        result = self.context.result(
             card,
             self.plan,
+            params=self.resolved(),
+            interval_level=LEVEL if any(row.get("objects_low") is not None for row in self.rows) else None,
             outputs=outputs,
             rows=self.rows,
-            unit="nuclei" if self.masked is not None else card.targets[0].unit,
-            flags=self.flags,
-            trust=self.trust,
+            unit="nuclei" if self.masked is not None else card.targets[self.chosen[0]].unit,
+            flags=flags,
+            trust=trust,
             tables=tables,
             scratch=self.scratch,
         )
+        shown = {"input_scale": round(self.scale, 4), "input_inverted": "yes" if self.look.inverted else "no"}
+        assert result.provenance is not None
+        return replace(result, provenance=result.provenance.model_copy(update=shown))
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the parameters with what was found for ``auto``, so that a run can be repeated."""
+        found = {**self.context.resolved(self.model.card, self.plan), "invert": "yes" if self.look.inverted else "no"}
+        diameter = self.model.card.input.object_diameter_px
+        looked_for = self.model.card.expected is not None and self.params.rescale
+        if self.params.object_diameter_px == "auto" and diameter is not None and looked_for:
+            found["object_diameter_px"] = diameter / self.scale
+        return found
+
+    def _helper_pictures(self) -> list[ImageOutput]:
+        """Return what was asked for besides the prediction."""
+        made = []
+        unit = self.model.card.targets[self.chosen[0]].unit
+        if self.rgb is not None:
+            axes = self.rgb_grid.axes + "YX"
+            made.append(
+                ImageOutput(
+                    kind="overlay",
+                    title="overlay",
+                    array=self.rgb,
+                    axes=axes,
+                    channel_names=self.rgb_names,
+                    unit=unit,
+                )
+            )
+        if self.doubt is not None:
+            made.append(
+                ImageOutput(
+                    kind="doubt",
+                    title="doubt",
+                    array=self.doubt,
+                    axes=self.axes + "YX",
+                    channel_names=self.names,
+                    unit=unit,
+                    limits=(0.0, DOUBT_SHOWN),
+                    colormap="magma",
+                )
+            )
+        return made
 
 
 def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:
     """Translate the task's parameters; the typical diameter comes from the user, else from the card."""
-    diameter = params.object_diameter_px
+    diameter = None if params.object_diameter_px == "auto" else params.object_diameter_px
     if diameter is None and card.input.object_diameter_px is not None:
         diameter = card.input.object_diameter_px / scale
     return SegmentParams(
@@ -232,15 +379,6 @@ def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> S
         max_area=params.max_area,
         min_solidity=params.min_solidity,
     )
-
-
-def mean_signal(card: ModelCard, planes: list[Any]) -> dict[str, float]:
-    """Return the mean predicted signal of each target over the whole picture, by column name."""
-    found = {}
-    for target, plane in zip(card.targets, planes, strict=True):
-        total = sum(float(read_piece(plane, w).sum(dtype=np.float64)) for w in chunk_slices(plane))
-        found[target.name.lower()] = total / (plane.shape[0] * plane.shape[1])
-    return found
 
 
 def _raise_labels(labels: Any, by: int) -> None:

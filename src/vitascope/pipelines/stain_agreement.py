@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
+from vitascope.core.stain_names import shows
 from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.intensity.histogram import count_values
@@ -51,8 +53,10 @@ class Stain:
         return self.image.plane(t, self.channel, z)
 
 
-def find_stain(reference: Micrograph | None, image: Micrograph, card: ModelCard) -> Stain | None:
-    """Match a real stain to the image and to a target of the model.
+def find_stain(
+    reference: Micrograph | None, image: Micrograph, card: ModelCard, chosen: Sequence[int] | None = None
+) -> Stain | None:
+    """Match a real stain to the image and to a target of the model, one of those ``chosen`` where they are given.
 
     Raises
     ------
@@ -72,18 +76,20 @@ def find_stain(reference: Micrograph | None, image: Micrograph, card: ModelCard)
             raise InputError(
                 f"The real stain has {reference.sizes[axis]} steps along {axis}, the image {image.sizes[axis]}."
             )
-    names = [t.name for t in card.targets]
+    numbers = range(len(card.targets)) if chosen is None else chosen
+    names = {k: card.targets[k].name for k in numbers}
     if reference.sizes["C"] == 1 and len(names) == 1:
-        return Stain(reference, 0, 0, names[0])
+        (k,) = names
+        return Stain(reference, 0, k, names[k])
     told = list(enumerate(reference.channel_names))
     if reference.sizes["C"] == 1:
         told.append((0, reference.name))
     for channel, name in told:
-        for k, target in enumerate(names):
-            if target.lower() in name.lower():
+        for k, target in names.items():
+            if shows(name, target):
                 return Stain(reference, channel, k, target)
     raise InputError(
-        f"It cannot be told which of {', '.join(names)} the real stain '{reference.name}' shows.",
+        f"It cannot be told which of {', '.join(names.values())} the real stain '{reference.name}' shows.",
         "Name its channel, or the file, after the stain.",
         flag="wrong_channels",
     )

@@ -158,11 +158,14 @@ class ViabilityRun:
         value, encoding = self._predict(x)
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
-        trust, flags = assess_domain(self.card.domain, statistics, encoding.astype(np.float64).mean((1, 2))[None])
+        features = encoding.astype(np.float64).mean((1, 2))[None]
+        trust, flags = assess_domain(self.card.domain, statistics, features)
+        self.context.keep_features(features)
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
-        self.rows.add(picture, numbers, (*framed.flags, *flags, *seen_in_training(self.card, picture.planes)), trust)
+        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.map is not None:
             shares = yield from self._explained(x, value)
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))

@@ -20,6 +20,9 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
+LATER_FIELDS = ('"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
+"""Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
+
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
 
 
@@ -34,16 +37,28 @@ class ImagePair(RecipePart):
 
     ``image`` and ``targets`` are file names, or globs for planes and channels, inside the data set's folder.
     ``montage`` names rows, columns and side in px of a picture that is a grid of single cells. ``regions`` is a label
-    picture: what is 0 in it is neither trained on nor measured.
+    picture: what is 0 in it is neither trained on nor measured. ``left_out`` names rectangles that count as little,
+    such as debris: first row, row behind the last, first column, column behind the last.
     """
 
     image: str = Field(description="File of the image, or a glob of its planes and channels.")
     targets: dict[str, str] = Field({}, description="File of the truth by target.")
     labels: dict[str, float] = Field({}, description="Numbers of the image by target, such as 1 for its class.")
     regions: str = Field("", description="File of a label picture; what is 0 in it does not count.")
+    left_out: tuple[tuple[int, int, int, int], ...] = Field(
+        (), description="Rectangles that do not count, such as debris: rows from and to, columns from and to."
+    )
     montage: tuple[int, int, int] | None = Field(None, description="Rows, columns and side in px of single cells.")
     group: str = Field("", description="Well, plate, patient or class: what must not stand on both sides of a split.")
     treatment: str = Field("", description="What replicates share, such as compound and dose.")
+    channel: int | None = Field(None, ge=0, description="Channel of the image, from 0; empty for the one names tell.")
+    target_channel: int | None = Field(None, ge=0, description="Channel of the truth's file, from 0.")
+    target_shift_px: tuple[int, int] = Field(
+        (0, 0), description="Rows and columns that the truth is moved by to lie on the image."
+    )
+    ignore: tuple[tuple[int, int, int, int], ...] = Field(
+        (), description="Rectangles that do not count: first row, behind the last, first column, behind the last."
+    )
 
 
 class LabelledImageSource(RecipePart):
@@ -88,6 +103,17 @@ class SimulatedSource(RecipePart):
     seed: int = Field(0, ge=0, description="Start of all random numbers.")
     side_px: int = Field(ge=32, le=4096, description="Side of an image.")
     groups: int = Field(10, ge=1, description="Plates that the images are spread over.")
+
+
+class RenderedLight(RecipePart):
+    """Transmitted light drawn through stains: cells as they are, optics at random; the stain of nuclei stays the truth.
+
+    The image of a pair then names the stains of its cytoplasm, as a file or a glob.
+    """
+
+    views: int = Field(8, ge=1, le=1000, description="Pictures that are drawn of each field.")
+    seed: int = Field(0, ge=0, description="Start of all random numbers.")
+    nucleus_px: float = Field(26.0, gt=2, description="Typical nucleus of the field, px.")
 
 
 class AmountFit(RecipePart):
@@ -171,6 +197,13 @@ class DataSet(RecipePart):
     )
     axes: str = Field("", description="Axes of each image file, as --axes takes them, where the files do not tell.")
     pairs: tuple[ImagePair, ...] = Field((), description="Images with their truth, listed one by one.")
+    laboratory: str = Field(
+        "",
+        description="For 'stain': who took the images. Laboratories are trained on evenly, each stain is scaled within "
+        "its own, and a split by group keeps laboratories apart.",
+    )
+    share: float = Field(1.0, gt=0, description="How often the laboratory is drawn, against others.")
+    rendered: RenderedLight | None = Field(None, description="Draw transmitted light through stains.")
     class_ids: dict[str, int] = Field(
         {},
         description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
@@ -328,9 +361,13 @@ class Recipe(RecipePart):
     def fingerprint(self) -> str:
         """Return a hash of all that shapes the weights; checkpoints of another fingerprint are refused.
 
-        It is taken over the first names of the keys, so that training begun by an earlier version resumes.
+        It is taken over the first names of the keys, and without later fields that are at their defaults, so that
+        training begun by an earlier version resumes.
         """
-        return hashlib.sha256(with_first_keys(self.model_dump_json()).encode()).hexdigest()
+        text = with_first_keys(self.model_dump_json())
+        for later in LATER_FIELDS:
+            text = text.replace(later, "")
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

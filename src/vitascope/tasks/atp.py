@@ -69,4 +69,10 @@ SPEC = TaskSpec(
     headline_title="ATP",
     side_by_side=True,
     trained_on=TrainingData(truth=Truth.NUMBERS, extensive=True),
+    kinds={
+        "contribution": "ATP map",
+        "attention": "ATP attention",
+        "percentile": "ATP percentile",
+        "instances": "places",
+    },
 )

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from vitascope.core.late_import import import_late
-from vitascope.tasks.protocols import ComparisonModule, ExchangeModule, FineTuningModule, PairCheckModule
+from vitascope.tasks.protocols import (
+    ComparisonModule,
+    DenoiseModule,
+    ExchangeModule,
+    FineTuningModule,
+    PairCheckModule,
+    StainTiersModule,
+)
 
 
 def load_finetuning() -> FineTuningModule:
@@ -24,3 +31,13 @@ def load_exchange() -> ExchangeModule:
 def load_comparison() -> ComparisonModule:
     """Import the module that compares models."""
     return import_late("vitascope.training.compare_models", ComparisonModule)
+
+
+def load_stain_tiers() -> StainTiersModule:
+    """Import the module that compares predicted with real stains."""
+    return import_late("vitascope.pipelines.stain_tiers", StainTiersModule)
+
+
+def load_denoising() -> DenoiseModule:
+    """Import the module that takes noise off pictures."""
+    return import_late("vitascope.training.noise2void", DenoiseModule)

@@ -6,7 +6,7 @@ A test has mypy compare each module with its protocol.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from vitascope.core.params import RunParams
 from vitascope.tasks.training_data import Truth
@@ -15,12 +15,16 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from vitascope.core.card import InputSpec, Metric, ModelCard
+    from vitascope.core.denoising import Denoised, DenoiseParams
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.progress import ProgressGenerator
     from vitascope.core.result import Result
     from vitascope.recipes.finetune import CheckedPair, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
     from vitascope.recipes.recipe import Recipe
+    from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
@@ -89,6 +93,30 @@ class PairCheckModule(Protocol):
 
     def check(self, pair: TrainingPair, spec: InputSpec, truth: Truth = Truth.PICTURES) -> CheckedPair:
         """Say what is wrong with a pair; nothing is raised for what can be said."""
+
+
+@runtime_checkable
+class StainTiersModule(Protocol):
+    """Predicted against real stains: ``pipelines/stain_tiers.py``."""
+
+    def compare_tiers(
+        self,
+        real: Mapping[str, Any],
+        predicted: Mapping[str, Any],
+        nucleus_px: float | None = None,
+        pixel_size_um: float | None = None,
+    ) -> ProgressGenerator[Tiers]:
+        """Compare stains of one field by pixels, masks and single cells."""
+
+
+@runtime_checkable
+class DenoiseModule(Protocol):
+    """Noise off one picture: ``training/noise2void.py``."""
+
+    def denoise_picture(
+        self, picture: NDArray[Any], params: DenoiseParams, device: str = "auto"
+    ) -> ProgressGenerator[Denoised]:
+        """Learn from a picture alone what in it is noise, and take it off."""
 
 
 @runtime_checkable

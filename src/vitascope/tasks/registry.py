@@ -18,7 +18,11 @@ def find_task(name: str) -> TaskSpec:
     ParameterError
         If there is none.
     """
-    for spec in TASKS:
-        if spec.name == task_name(name):
-            return spec
+    if (spec := known_task(name)) is not None:
+        return spec
     raise ParameterError(f"There is no task '{name}'.", f"Tasks: {', '.join(s.name for s in TASKS)}.")
+
+
+def known_task(name: str) -> TaskSpec | None:
+    """Return the task of this name, or of another one that it is known by; None where there is none."""
+    return next((spec for spec in TASKS if spec.name == task_name(name)), None)

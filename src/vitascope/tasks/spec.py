@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vitascope.core.errors import ParameterError
@@ -82,6 +82,12 @@ class TaskSpec:
         classes, of live shares by depth; empty for none.
     trained_on : TrainingData
         What its models are trained on.
+    kinds : mapping of str to str
+        What a biologist calls the outputs of these titles; others are called by their title.
+    labels_are_masks : bool
+        Whether its labels are the picture that is shown, not outlines of objects in one.
+    compartment : str
+        What its objects are in profiles for pycytominer.
     """
 
     name: str
@@ -100,6 +106,9 @@ class TaskSpec:
     searching: str = ""
     plot: PlotName = ""
     trained_on: TrainingData = MEASURED_NUMBERS
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    labels_are_masks: bool = False
+    compartment: Literal["Cells", "Nuclei"] = "Cells"
 
     @property
     def interval(self) -> tuple[str, str]:

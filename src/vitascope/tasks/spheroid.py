@@ -101,4 +101,6 @@ SPEC = TaskSpec(
         classes=("background", "live", "dead"),
         split=SplitRule.VOLUMES_OR_ROWS,
     ),
+    kinds={"density": "cell density"},
+    labels_are_masks=True,
 )

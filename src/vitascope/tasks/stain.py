@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic.config import JsonDict
 
 from vitascope.core.params import RunParams
@@ -29,7 +29,52 @@ class StainParams(RunParams):
         description="Planes of the z-stack to use, from 0, as many as the model wants; empty takes all of them, or "
         "those spread evenly over the stack.",
     )
+    targets: tuple[str, ...] | None = Field(
+        None,
+        title="Targets",
+        description="Stains to predict, of those that the model knows, by name; empty predicts all of them.",
+    )
     masks: bool = Field(True, title="Find objects", description="Segment the predicted stain and measure every object.")
+    overlay: bool = Field(
+        False,
+        title="Overlay",
+        description="Write a picture of ER in red, cells in green and nuclei in blue too, where the model predicts two "
+        "of them.",
+        json_schema_extra=ADVANCED,
+    )
+    doubt: bool = Field(
+        False,
+        title="Doubt",
+        description="Predict mirrored images too and write, pixel by pixel, how far the answers lie apart: up to four "
+        "times the time. The prediction stays what it is.",
+        json_schema_extra=ADVANCED,
+    )
+    cells: bool = Field(
+        False,
+        title="Find whole cells and organelles",
+        description="Grow a cell from every nucleus, and measure ER, mitochondria and the bright perinuclear part in "
+        "it, where the model predicts them; needs a stain of nuclei and one of cell bodies.",
+    )
+    er_method: Literal["mended", "thesis"] = Field(
+        "mended",
+        title="ER by",
+        description="mended: mask after the local threshold, neighbourhood of six nuclei; thesis: Algorithm 4 as "
+        "printed, which finds too much.",
+        json_schema_extra=ADVANCED,
+    )
+    steps: bool = Field(
+        False,
+        title="Show steps",
+        description="With whole cells: write every step of finding them and their organelles as pictures too.",
+        json_schema_extra=ADVANCED,
+    )
+    correction: str | None = Field(
+        None,
+        title="Correction",
+        description="File of a linear correction of intensities, as 'vitascope compare-stain --fit-correction' makes "
+        "it from a real stain of the same kind; empty leaves predictions as they are.",
+        json_schema_extra=ADVANCED,
+    )
     flips: bool = Field(
         False,
         title="Average over flips",
@@ -43,14 +88,34 @@ class StainParams(RunParams):
         description="Bring the image to the pixel size of the model first; results come back on its own pixels.",
         json_schema_extra=ADVANCED,
     )
-    object_diameter_px: float | None = Field(
-        None,
+    object_diameter_px: Annotated[float, Field(gt=2, le=2000)] | Literal["auto"] = Field(
+        "auto",
         title="Object diameter",
-        description="Typical diameter of a nucleus in your image. Where pixel sizes are unknown, the image is scaled "
-        "so that nuclei have the size the model was trained with; empty scales by pixel size only.",
-        gt=2,
-        le=2000,
+        description="Typical diameter of a nucleus in your image: the image is scaled so that nuclei have the size the "
+        "model was trained with. auto: about four scales are tried, and the image stays as it is unless another one is "
+        "clearly better. Pixel sizes known on both sides win.",
         json_schema_extra={"advanced": True, "unit": "px"},
+    )
+    invert: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        title="Swap bright and dark",
+        description="auto: both are tried, and the image stays as it is unless the other is clearly better.",
+        json_schema_extra=ADVANCED,
+    )
+    abstain: bool = Field(
+        True,
+        title="Hold back numbers that are likely wrong",
+        description="Where the expected agreement with a real stain is too low, numbers are left empty; pictures and "
+        "masks are still there.",
+        json_schema_extra=ADVANCED,
+    )
+    least_expected: float = Field(
+        0.4,
+        title="Least expected agreement",
+        description="Numbers are held back where the lower end of the expected agreement (PCC) lies below this.",
+        ge=-1,
+        le=1,
+        json_schema_extra={"advanced": True, "unit": "PCC"},
     )
     blend: Literal["exact", "border", "gaussian"] = Field(
         "exact",
@@ -121,6 +186,19 @@ class StainParams(RunParams):
         True, title="Split touching objects", description="Cut clumps at their waists.", json_schema_extra=ADVANCED
     )
 
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        """Read names written as one text: ``er, agp``."""
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip()) or None
+        return value
+
+    @field_validator("object_diameter_px", mode="before")
+    @classmethod
+    def _empty_is_auto(cls, value: Any) -> Any:
+        return "auto" if value is None else value
+
 
 SPEC = TaskSpec(
     name="stain",
@@ -149,4 +227,5 @@ SPEC = TaskSpec(
         split=SplitRule.GROUPS_OR_ROWS,
         turned=True,
     ),
+    compartment="Nuclei",
 )

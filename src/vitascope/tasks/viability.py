@@ -71,4 +71,5 @@ SPEC = TaskSpec(
     automatic=False,
     side_by_side=True,
     trained_on=TrainingData(truth=Truth.NUMBERS),
+    kinds={"map": "viability map"},
 )

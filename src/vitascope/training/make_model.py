@@ -23,7 +23,7 @@ from vitascope.core.errors import ModelError, OutputError, ParameterError, Train
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.versions import versions
 from vitascope.engine.device import Device, pick_device
-from vitascope.engine.domain import crop_windows, image_statistics, make_domain
+from vitascope.engine.domain import MAX_CROPS, crop_windows, make_domain
 from vitascope.engine.load_model import LoadedModel, build_network, check_channels, export_tensors, load_model
 from vitascope.io.atomic import check_writable, write_json
 from vitascope.io.models.cards import find_model, read_card, write_card
@@ -31,6 +31,7 @@ from vitascope.io.models.weights import sha256_of_bytes, write_weights
 from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.pair_check import words_of_ids
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.intensity.quality import crop_statistics
 from vitascope.recipes.recipe import Recipe
 from vitascope.training.loop.loop import Trained, train
 from vitascope.training.loop.optim import freeze, train_only_first
@@ -41,6 +42,8 @@ from vitascope.training.training_task import TrainingTask
 logger = logging.getLogger(__name__)
 
 DOMAIN_CROP_PX = 128
+VIEWS_PX, VIEW_CROPS = (256, 512), 2
+"""Views that are looked at by themselves, and the crops of each: enough for quantiles, and done in seconds."""
 BEGUN_WITH = "recipe.json"
 """The recipe of unfinished checkpoints, beside them."""
 
@@ -331,18 +334,7 @@ def _write_model(
         targets=trainee.targets,
         data=tuple(
             DataSource(
-                **d.model_dump(
-                    exclude={
-                        "folder",
-                        "axes",
-                        "pairs",
-                        "class_ids",
-                        "labelled_images",
-                        "amounts",
-                        "simulated",
-                        "sha256",
-                    }
-                ),
+                **d.model_dump(include=set(DataSource.model_fields) - {"sha256"}),
                 sha256=d.sha256 or trainee.hashes.get(d.name, {}),
             )
             for d in recipe.data
@@ -419,7 +411,11 @@ def twin_metrics(recipe: Recipe, out: Path) -> tuple[Metric, ...]:
     return tuple(m.model_copy(update={"from_holdout_model": True}) for m in read_card(path).metrics)
 
 
-def describe_pairs(pairs: Sequence[Pair], encode: Callable[[NDArray[np.float32]], NDArray[np.float64]]) -> Domain:
+def describe_pairs(
+    pairs: Sequence[Pair],
+    encode: Callable[[NDArray[np.float32]], NDArray[np.float64]],
+    look: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+) -> Domain:
     """Describe training images for the card; quarters of an image (or whole images) serve as held-out groups.
 
     Parameters
@@ -427,14 +423,33 @@ def describe_pairs(pairs: Sequence[Pair], encode: Callable[[NDArray[np.float32]]
     pairs : sequence of Pair
     encode : callable
         Gives the mean deepest features (F,) of a prepared crop (C, H, W).
+    look : callable, optional
+        Brings views (C, H, W) of several sizes, a few of each image, to a scale of their own first, as an image is that
+        is opened by itself; each image then is a group.
     """
     statistics, features, groups = [], [], []
     for number, pair in enumerate(pairs):
         for area in pair.training_areas():
-            image = pair.image[:, area.top : area.bottom, area.left : area.right]
-            read, shape = array_reader(image), (image.shape[1], image.shape[2])
-            statistics += image_statistics(read, shape, DOMAIN_CROP_PX)
-            windows = crop_windows(shape, DOMAIN_CROP_PX)
-            features += [encode(read(w)) for w in windows]
-            groups += [(number, int(w[1].start * 4 / shape[1])) for w in windows]
+            whole = pair.image[:, area.top : area.bottom, area.left : area.right]
+            views = [whole] if look is None else [look(view) for view in views_of(whole, number)]
+            for image in views:
+                read, shape = array_reader(image), (image.shape[1], image.shape[2])
+                most = MAX_CROPS if look is None else VIEW_CROPS
+                statistics += [
+                    crop_statistics(r[len(r) // 2]) for r in map(read, crop_windows(shape, DOMAIN_CROP_PX, most))
+                ]
+                windows = crop_windows(shape, DOMAIN_CROP_PX, most)
+                features += [encode(read(w)) for w in windows]
+                groups += [(number, int(w[1].start * 4 / shape[1]) if look is None else 0) for w in windows]
     return make_domain(DOMAIN_CROP_PX, statistics, np.array(features), groups)
+
+
+def views_of(image: NDArray[np.float32], number: int) -> list[NDArray[np.float32]]:
+    """Return a view of each of :data:`VIEWS_PX` of an image (C, H, W), at a place that ``number`` draws."""
+    rng = np.random.default_rng(number)
+    found = []
+    for side in VIEWS_PX:
+        sides = [min(side, n) for n in image.shape[1:]]
+        top, left = (int(rng.integers(0, n - s + 1)) for n, s in zip(image.shape[1:], sides, strict=True))
+        found.append(image[:, top : top + sides[0], left : left + sides[1]])
+    return found

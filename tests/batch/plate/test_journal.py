@@ -145,3 +145,9 @@ def test_a_full_disk_reads_as_everywhere_else(journal):
         raise sqlite3.OperationalError("database or disk is full")
     assert caught.value.message == output_error(journal.path, OSError(errno.ENOSPC, "")).message
     assert "is full" in caught.value.message
+
+
+def test_a_journal_that_is_just_being_made_is_looked_at_later(tmp_path):
+    (tmp_path / JOURNAL).touch()
+    with pytest.raises(ReaderError, match="only just beginning"):
+        Journal(tmp_path, read_only=True)

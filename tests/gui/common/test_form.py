@@ -76,6 +76,8 @@ def other_values(field):
     text = str(field.annotation)
     if field.annotation is bool:
         return [not field.default]
+    if "Literal" in text and "float" in text:  # a number, or a word for it
+        return [26.5, 1999.25, "auto"]
     if "Literal" in text:
         return list(field.annotation.__args__)
     if "tuple[int" in text:

@@ -67,6 +67,22 @@ def test_the_table_leaves_out_pixels_where_micrometres_are_known_and_empty_colum
     assert cells == [["Objects", "3"], ["Mean area (µm²)", "10"]]
 
 
+def test_the_table_says_the_unit_of_the_main_number_and_what_a_signal_is_of():
+    output = ImageOutput("prediction", "predicted", np.zeros((2, 4, 4)), "CYX", ("MAP2", "NF-H"), unit="normalised")
+    row = {"objects": 8.1, "objects_low": 7.0, "objects_high": 9.0, "mean_map2": 0.5, "total_nf_h": 7.0, "mean_x": 1.0}
+    _, cells = summary_table(result(row, outputs=(output,), unit="RLU"), make_spec())
+    assert [name for name, _ in cells] == [
+        "Objects (RLU)",
+        "Objects low (RLU)",
+        "Objects high (RLU)",
+        "Mean predicted MAP2 (normalised)",
+        "Total predicted NF-H (normalised)",
+        "Mean x",
+    ]
+    _, cells = summary_table(result({"objects": 3}, unit="nuclei"), make_spec())
+    assert cells == [["Objects", "3"]]
+
+
 def test_sizes_in_pixels_stay_where_there_is_nothing_else():
     _, cells = summary_table(result({"mean_area_px": 40.0, "mean_area_um2": math.nan}))
     assert cells == [["Mean area (px²)", "40"]]

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
+from napari.layers import Layer
 
 from gui_support import at_once, fake_run, make_card, make_spec
 from tests_support import make_card as make_network_card
@@ -21,6 +23,7 @@ from vitascope.gui.docks.spheroid_dock import SpheroidDock
 from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.gui.layers.snapshot import OWN, remember
 from vitascope.gui.plate.heatmap_box import HeatmapBox
+from vitascope.gui.reader import read
 from vitascope.gui.train.train_words import against_start, model_headline, words_of_test
 from vitascope.io.models.cards import BUNDLED_MODELS, read_card, write_card
 
@@ -183,7 +186,7 @@ def test_sizes_in_micrometres_are_asked_only_where_the_pixel_size_is_known(viewe
 
     assert asked() == {"z_step_um"}
     remember(layer, pixel_size_um=1.0)
-    dock.input._read_layer()
+    dock.input.reload()
     assert asked() == {"z_step_um", "control_live_um3", "least_diameter_um", "shell_um"}
 
 
@@ -200,6 +203,38 @@ def test_a_pixel_size_is_asked_once_for_a_folder(viewer, make_dock, tmp_path):
         assert sizes == {"a": float(typed), "b": float(typed), "c": None}
     viewer.add_image(picture(), name="d", metadata={OWN: {"sources": (str(tmp_path / "one" / "d"),)}})
     assert viewer.layers["d"].metadata[OWN]["pixel_size_um"] == 0.7
+
+
+def unknown_stack(folder, name):
+    """An image of three pictures of which nothing tells what they are, as our reader opens it."""
+    path = folder / f"{name}.tif"
+    path.parent.mkdir(exist_ok=True)
+    pictures = np.random.default_rng(0).integers(0, 999, (3, 30, 40), np.uint16)
+    tifffile.imwrite(path, pictures, photometric="minisblack")
+    return Layer.create(*read(str(path))[0])
+
+
+def test_what_the_pictures_of_a_stack_are_is_asked_once_for_a_folder(viewer, make_dock, tmp_path):
+    dock = make_dock()
+    viewer.add_layer(unknown_stack(tmp_path / "one", "a"))
+    assert not dock.run_button.isEnabled()
+    assert dock.input.note.text().endswith("Choose it under Dimensions.")
+    assert dock.status.isHidden()  # it is said once
+    dock.input.axes.setCurrentIndex(dock.input.axes.findData("TYX"))
+    dock.input.axes.activated.emit(dock.input.axes.currentIndex())
+    assert dock.run_button.isEnabled()
+    assert dock.input.note.isHidden()
+    viewer.layers.clear()
+    viewer.add_layer(unknown_stack(tmp_path / "one", "b"))
+    assert dock.run_button.isEnabled()
+    assert dock.input.axes.currentData() == "TYX"
+    assert dock.input.note.text() == "Dimensions as you said of another image of this folder."
+    dock.input.axes.setCurrentIndex(dock.input.axes.findData("ZYX"))
+    dock.input.axes.activated.emit(dock.input.axes.currentIndex())
+    dock.input.reload()
+    assert dock.input.value()[0]["image"].axes == "ZYX"  # it may be another thing here
+    viewer.add_layer(unknown_stack(tmp_path / "two", "c"))
+    assert not dock.run_button.isEnabled()
 
 
 # -- refused before the click -----------------------------------------------------------------------------------------

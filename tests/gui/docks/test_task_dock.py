@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -353,6 +354,41 @@ def test_every_control_can_be_reached_by_key_and_explains_itself(viewer, make_do
         assert control.toolTip() or control.parentWidget().toolTip() or control.text(), control
 
 
+FOLD_PX = 700
+"""Height of a dock in a window of 1366 x 768."""
+
+
+def in_view(widget):
+    """Whether all of a widget is seen."""
+    seen = widget.visibleRegion().boundingRect()
+    return widget.isVisible() and (seen.width(), seen.height()) == (widget.width(), widget.height())
+
+
+@pytest.mark.parametrize("height", [FOLD_PX, 500])
+def test_the_answer_and_what_can_be_taken_away_are_in_view_after_a_run(viewer, make_dock, height):
+    viewer.add_image(picture((2, 3, 30, 40)), name="field")
+
+    def warned(inputs, params):
+        result = yield from fake_run(inputs, params)
+        return replace(result, flags=("saturated", "low_contrast", "unit_unknown"))
+
+    dock = make_dock(spec=make_spec(warned))
+    dock.input.channel.setCurrentIndex(1)
+    dock.resize(360, height)
+    dock.show()
+    settle()
+    dock.settings.fold.expand()
+    dock.run_button.click()
+    settle()
+    for part in (dock.run_button, dock.answer.number, *dock.export_box.buttons.values()):
+        assert in_view(part), part.text()
+    dock.area.verticalScrollBar().setValue(0)
+    assert all(in_view(button) for button in dock.export_box.buttons.values())
+    dock.export_box.say("Saved to a folder.")
+    settle()
+    assert in_view(dock.export_box.said)
+
+
 @pytest.mark.fault("H22")
 @pytest.mark.parametrize("width", [350, 360])
 def test_nothing_is_cut_off_in_a_narrow_window(viewer, make_dock, width):
@@ -369,8 +405,8 @@ def test_nothing_is_cut_off_in_a_narrow_window(viewer, make_dock, width):
     assert inside.height() > dock.area.viewport().height()  # so it scrolls
     for button in dock.findChildren(QAbstractButton):
         if button.isVisible() and button.text():
-            right = button.mapTo(inside, QPoint(button.width(), 0)).x()
-            assert right <= inside.width(), button.text()
+            right = button.mapTo(dock, QPoint(button.width(), 0)).x()
+            assert right <= dock.width(), button.text()
             assert button.width() >= button.minimumSizeHint().width(), button.text()
 
 

@@ -74,15 +74,29 @@ def test_all_images_are_run_one_by_one_and_a_bad_one_keeps_its_line(viewer, dock
     assert dock.answer.detail.text() == "least and most of 3 pictures; 1 without a number"
 
 
+SIMULATED_ONLY = "The model was trained on simulated images only: how it does on real ones is not known."
+
+
 def test_the_badge_says_how_many_of_all_the_model_knows(viewer, dock):
+    add_wells(viewer)
+    inverted = make_well(9, 0, 0, 96).image
+    viewer.add_image(inverted.max() - inverted, name="well 4")
+    choose_all(dock)
+    dock.run()
+    assert [result.trust.level for result in dock._series.results] == ["fits", "fits", "fits", "outside"]
+    told = "Of 4 images 1 lies outside what the model knows; their flags say which."
+    assert dock.model.badge.trust == Trust("outside", (SIMULATED_ONLY, told))
+    assert dock.model.reason.text() == f"{SIMULATED_ONLY} {told}"
+    assert not dock.model.badge.isHidden()
+
+
+def test_the_badge_of_many_is_not_green_where_that_cannot_be_known(viewer, dock):
     add_wells(viewer)
     choose_all(dock)
     dock.run()
-    levels = [result.trust.level for result in dock._series.results]
-    assert set(of_many(levels).reasons) <= set(dock.model.badge.trust.reasons)
-    assert dock.model.badge.trust.level == "unknown"  # these images have no pixel size, and the card has one
-    assert "3 images" in dock.model.reason.text()
-    assert not dock.model.badge.isHidden()
+    assert {result.trust.level for result in dock._series.results} == {"fits"}
+    told = "All 3 images look like the training images."
+    assert dock.model.badge.trust == Trust("unknown", (SIMULATED_ONLY, told))
 
 
 def test_several_judgements_are_counted():

@@ -214,7 +214,7 @@ def test_fields_have_a_slider_and_the_canvas_names_the_well(dock, viewer, out, p
 
 def test_one_negative_and_one_positive_control_are_previewed_side_by_side(ready, viewer, plate, tmp_path):
     assert not ready.run.preview_button.isEnabled()
-    assert "Name a negative and a positive control" in ready.run.wells.note.text()
+    assert "name controls in the map" in ready.run.wells.note.text()
     ready.map.set_value(MAP)
     assert ready.run.preview_button.text() == "Preview A01, A04"
     ready.run.preview_button.click()
@@ -264,3 +264,20 @@ def test_progress_shows_on_the_grid_and_the_answer_comes_to_the_front(ready, mon
     assert ready.tabs.currentWidget() is ready.heat
     assert ready.heat.column.currentData() == "mean"
     assert ready.run.run_button.styleSheet() == RUN_STYLE
+
+
+def test_a_grid_takes_no_more_height_than_its_wells_need(qtbot):
+    grid = PlateView(most_px=110)
+    qtbot.addWidget(grid)
+    grid.set_colours(np.zeros((16, 24, 4), np.uint8))
+    grid.resize(404, 300)
+    grid.show()
+    assert grid.height() == 110
+    grid.fill_with(Well(0, column) for column in range(24))
+    side = (404 - 20) / 24
+    assert grid.height() == max(40, round(20 + side))
+    assert grid.well_at(QPoint(21, 21)) == Well(0, 0)
+    free = PlateView()
+    qtbot.addWidget(free)
+    free.resize(404, 300)
+    assert free.height() == 300

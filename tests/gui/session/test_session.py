@@ -1,16 +1,23 @@
 """Nothing painted is lost, and the last results come back after a restart."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Labels
 
+from gui_support import at_once as at_once_in_tests
 from gui_support import settle
-from vitascope.gui.docks import task_dock
+from vitascope.gui.common.runner import Runner
+from vitascope.gui.docks import task_dock, wells_dock
+from vitascope.gui.docks.atp_dock import AtpDock
+from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.session import folder
 from vitascope.gui.session.autosave import autosave_of
-from vitascope.gui.session.folder import keep_painted, last_session, own_session, read_painted, read_runs
+from vitascope.gui.session.folder import keep_painted, keep_plate, last_session, own_session, read_painted, read_runs
 from vitascope.gui.session.reopen_box import ReopenBox
+from vitascope.simulate.wells import make_well
 
 SHAPE = (30, 40)
 
@@ -29,6 +36,11 @@ def restart(monkeypatch, name="99999999-000000-1"):
 
 def at_once(work, then):
     then(work())
+
+
+def write_image(path, array):
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, array)
 
 
 def picture():
@@ -148,3 +160,97 @@ def test_an_image_that_is_gone_is_named_and_its_results_are_shown(viewer, make_d
     box.button.click()
     assert "A05" in box.said.text()
     assert any(isinstance(layer, Labels) for layer in after.layers)
+
+
+@pytest.fixture
+def wells(viewer, qtbot, monkeypatch):
+    """Two wells that were run one by one."""
+    monkeypatch.setattr(wells_dock, "show_info", lambda text: None)
+    dock = AtpDock(viewer, Runner(at_once_in_tests, activity=False))
+    for n in range(2):
+        viewer.add_image(make_well(9, n, 0, 96).image, name=f"well {n + 1}")
+    viewer.add_image(np.full((64, 64), 7, np.uint16), name="empty")
+    box = dock.input.main
+    box.setCurrentIndex(next(i for i in range(box.count()) if box.itemText(i).endswith("one by one")))
+    dock.run_button.click()
+    yield dock
+    dock.close_down()
+    settle()
+
+
+def test_images_that_were_run_one_by_one_come_back_with_their_numbers(wells, monkeypatch, qtbot):
+    texts = [wells.wells.table.item(row, 1).text() for row in range(3)]
+    after = restart(monkeypatch)
+    box = ReopenBox(after, at_once)
+    qtbot.addWidget(box)
+    box.button.click()
+    told = [[box.table.item(row, column).text() for column in range(4)] for row in range(3)]
+    assert [line[:2] for line in told] == [
+        ["empty", "Estimate ATP"],
+        ["well 1", "Estimate ATP"],
+        ["well 2", "Estimate ATP"],
+    ]
+    assert [line[2] for line in told[1:]] == [f"{text} RLU" for text in texts[1:]]
+    assert all(line[3].startswith("90% interval ") for line in told[1:])
+    assert told[0][2] == "No number"
+    assert [layer.name for layer in after.layers if layer.visible] == ["well 2"]
+    box.table.selectRow(1)
+    assert [layer.name for layer in after.layers if layer.visible] == ["well 1"]
+    assert after.layers.selection.active is after.layers["well 1"]
+    after.layers.clear()
+    box.layers_changed()
+    assert box.table.isHidden()
+    assert not box.button.isHidden()
+
+
+def test_one_of_many_that_was_looked_at_comes_back_with_its_map(wells, monkeypatch, qtbot):
+    wells.wells.table.selectRow(1)
+    runs = read_runs(own_session())
+    assert sorted(run["image"] for run in runs) == ["empty", "well 1", "well 2"]
+    assert runs[-1]["image"] == "well 1"
+    after = restart(monkeypatch)
+    box = ReopenBox(after, at_once)
+    qtbot.addWidget(box)
+    box.button.click()
+    assert [layer.name for layer in after.layers if layer.visible] == ["well 1", "ATP map · well 1"]
+
+
+def test_the_dock_of_plates_alone_saves_what_is_painted(viewer, qtbot):
+    dock = PlateDock(viewer, Runner(at_once_in_tests, activity=False), launch=at_once)
+    layer = viewer.add_labels(np.zeros(SHAPE, int), name="mine")
+    layer.fill((0, 0), 2)
+    dock.close_down()
+    settle()
+    (painted,) = read_painted(own_session())
+    assert (painted.array == 2).all()
+
+
+def test_a_plate_that_was_run_comes_back_in_the_dock_of_plates(viewer, qtbot, tmp_path, monkeypatch):
+    for number, well in enumerate(("A01", "A02")):
+        write_image(tmp_path / "plate" / f"P_{well}.tif", make_well(9, number, 0, 96).image)
+    first = PlateDock(viewer, Runner(at_once_in_tests, activity=False), launch=at_once)
+    first.input.open(tmp_path / "plate")
+    first.run.task.setCurrentIndex(first.run.task.findData("atp"))
+    first.run.out.setText(str(tmp_path / "out"))
+    first.run.run_button.click()
+    assert first.heat.isVisibleTo(first)
+    shown = first.results[0].frame
+    first.close_down()
+    after = restart(monkeypatch)
+    second = PlateDock(after, Runner(at_once_in_tests, activity=False), launch=at_once)
+    assert not second.reopen_box.button.isHidden()
+    second.reopen_box.button.click()
+    assert [one.folder for one in second.results] == [tmp_path / "out"]
+    pd.testing.assert_frame_equal(second.results[0].frame, shown)
+    assert second.tabs.currentWidget() is second.heat
+    assert second.input.value().path == tmp_path / "plate"
+    second.close_down()
+    settle()
+
+
+def test_a_plate_that_was_moved_is_said(viewer, qtbot, tmp_path, monkeypatch):
+    keep_plate(tmp_path / "gone", "P 1")
+    box = ReopenBox(restart(monkeypatch), at_once)
+    qtbot.addWidget(box)
+    box.button.click()
+    assert "P 1" in box.said.text()

@@ -1,4 +1,7 @@
 import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_local
+from skimage.morphology import opening
 
 from tests_support import blobs
 from vitascope.core.training_params import CropFilter, TargetPreparation
@@ -32,3 +35,26 @@ def test_the_exposure_filter_keeps_crops_with_something_in_them():
     target[40:60, 40:60] = 0.2  # dim
     found = kept_crops(target, CropFilter(min_foreground=0.02, max_saturated=0.2, min_peak=0.3), 32)
     assert found.tolist() == [[True, False, False], [False, False, False]]
+
+
+def test_a_mask_is_black_and_white_and_covers_the_cells():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:160, :160]
+    truth = (np.hypot(y - 50, x - 50) < 22) | (np.hypot(y - 110, x - 105) < 18)
+    light = np.where(np.hypot(y - 50, x - 50) < 22, 400.0, 1500.0) * truth  # one cell is far dimmer
+    stain = 100 + ndimage.gaussian_filter(light, 1) + rng.normal(0, 3, truth.shape)
+    found = prepare_target(stain, TargetPreparation(mask=True, mask_block_px=91))
+    assert found.dtype == np.float32
+    assert set(np.unique(found)) == {0, 1}
+    assert ((found > 0) & truth).sum() / ((found > 0) | truth).sum() > 0.9
+    speck = np.full((60, 60), 10.0)
+    speck[30, 30] = 900  # gone with the opening
+    assert not prepare_target(speck, TargetPreparation(mask=True, mask_block_px=21)).any()
+
+
+def test_the_mask_is_a_local_threshold_cut_by_the_mean_and_opened():
+    stain = np.random.default_rng(1).gamma(2, 100, (70, 80)).astype(np.float32)
+    above = (stain > threshold_local(stain, 31, "gaussian")) & (stain > stain.mean())
+    expected = opening(above, np.ones((3, 3), bool))
+    found = prepare_target(stain, TargetPreparation(mask=True, mask_block_px=31))
+    assert (found == expected).mean() > 0.999

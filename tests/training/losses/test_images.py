@@ -41,6 +41,8 @@ def test_mean_squared_error_and_entropy_in_loops():
         ("asymmetric_over", lambda r, t: np.where(r < 0, r**2, 2 * r**2)),
         ("asymmetric_strong", lambda r, t: np.where(r > 0, r**3, 20 * r**2)),
         ("mse_bright", lambda r, t: r**2 * t),
+        ("mse_predicted", lambda r, t: r**2 * (r + t)),
+        ("mse_dark", lambda r, t: r**2 * (1 - t)),
     ],
 )
 def test_asymmetric_losses_are_the_listings_of_section_3_4_3_1(name, formula):
@@ -51,6 +53,23 @@ def test_asymmetric_losses_are_the_listings_of_section_3_4_3_1(name, formula):
 def test_brightness_ratios():
     assert loss("brightness_ratio") == pytest.approx(float(P.sum() / T.sum()), rel=1e-5)
     assert loss("brightness_ratio_reversed") == pytest.approx(float(T.sum() / P.sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "dim"), [("brightness_ratio", "truth"), ("brightness_ratio_reversed", "prediction")])
+def test_brightness_is_never_divided_by_less_than_a_hundredth_of_full_scale(name, dim):
+    black, grey = torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.3)
+    p, t = (grey, black) if dim == "truth" else (black, grey)
+    assert LOSSES[name](p, t, torch.ones(2, 1, 8, 8)).item() == pytest.approx(0.3 / 0.01, rel=1e-5)
+    half = torch.ones(2, 1, 8, 8)
+    half[..., :4] = 0  # of the pixels that count
+    assert LOSSES[name](p, t, half).item() == pytest.approx(30, rel=1e-5)
+
+
+def test_approach_five_is_a_weighted_sum():
+    """MSE times the truth, and the reversed ratio of brightness."""
+    expected = loss("mse_bright") + loss("brightness_ratio_reversed")
+    found = weighted_sum({"mse_bright": 1.0, "brightness_ratio_reversed": 1.0}, P, T, ALL).item()
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_sobel_magnitude_is_scipys():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitascope.batch.drift.watch import Drift
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
 from vitascope.io.plates.plate import Plate
@@ -41,6 +42,8 @@ class PlateJob:
         As the user gave it, for the provenance.
     planes : {"stack", "projection"} or None
         What the plate was opened with, where it holds both.
+    drift : Drift or None
+        Reference that the images are compared with while they run.
     """
 
     spec: TaskSpec
@@ -56,6 +59,7 @@ class PlateJob:
     redo: bool = False
     command: str = ""
     planes: str | None = None
+    drift: Drift | None = None
 
     def __post_init__(self) -> None:
         """Refuse two kinds of workers at once."""

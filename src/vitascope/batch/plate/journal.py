@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from vitascope.batch.item import ItemResult
 from vitascope.core.errors import ReaderError, describe
@@ -39,6 +41,8 @@ CREATE TABLE images (
 CREATE TABLE tables (image TEXT NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (image, name));
 CREATE INDEX by_position ON images (position);
 """
+_FEATURES = "CREATE TABLE IF NOT EXISTS features (image TEXT PRIMARY KEY, content BLOB NOT NULL)"
+"""Kept apart, so that journals begun before there were features are read and resumed."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,18 @@ class Journal:
             if version == 0 and not read_only:
                 self._db.execute("PRAGMA synchronous = FULL")
                 self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+            elif version == 0:
+                self._db.close()
+                raise ReaderError(f"The run in '{folder}' is only just beginning.", "Look again in a moment.")
             elif version != VERSION:
                 self._db.close()
                 raise ReaderError(
                     f"The journal in '{folder}' is of version {version}, this vitascope reads {VERSION}.",
                     "Use the version of vitascope that made it, or another folder.",
                 )
+            if not read_only:
+                with self._db:
+                    self._db.execute(_FEATURES)
 
     def __enter__(self) -> Journal:
         """Return the journal."""
@@ -191,6 +201,10 @@ class Journal:
             "INSERT INTO tables VALUES (?, ?, ?)",
             [(done.name, name, to_bytes(frame)) for name, frame in done.tables.items() if name != RESULTS],
         )
+        self._db.execute("DELETE FROM features WHERE image = ?", (done.name,))
+        if done.features is not None:
+            content = np.asarray(done.features, "<f4").tobytes()
+            self._db.execute("INSERT INTO features VALUES (?, ?)", (done.name, content))
 
     def forget(self, names: Sequence[str]) -> None:
         """Note that images are to be run again."""
@@ -199,7 +213,8 @@ class Journal:
                 "UPDATE images SET status=NULL, rows=NULL, pictures=NULL, provenance=NULL WHERE name = ?",
                 [(name,) for name in names],
             )
-            self._db.executemany("DELETE FROM tables WHERE image = ?", [(name,) for name in names])
+            for table in ("tables", "features"):
+                self._db.executemany(f"DELETE FROM {table} WHERE image = ?", [(name,) for name in names])
 
     def finished(self) -> dict[str, tuple[str, str]]:
         """Return status and signature of the images that are done, by name."""
@@ -236,6 +251,15 @@ class Journal:
                 rows=json.loads(rows),
                 pictures=tuple(json.loads(pictures)),
             )
+
+    def features(self) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
+        """Give the images that are done, in the order of the plate, with their features, shape (F,), or None."""
+        with self._said():
+            known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone()
+        column, join = ("content", "LEFT JOIN features ON image = images.name") if known else ("NULL", "")
+        query = f"SELECT images.name, {column} FROM images {join} WHERE status IS NOT NULL ORDER BY position"
+        for name, content in self._each(query):
+            yield name, None if content is None else np.frombuffer(content, "<f4")
 
     def provenances(self) -> Iterator[Provenance]:
         """Give the provenance of each image that has one, in the order of the plate."""

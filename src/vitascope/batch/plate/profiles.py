@@ -18,10 +18,9 @@ from vitascope.batch.plate.tables import number_columns, results_frame, write_pa
 from vitascope.core.errors import ParameterError
 from vitascope.io.results.folder import FIRST_COLUMNS, OBJECTS
 from vitascope.io.tables.plate_map import PlateMap
+from vitascope.tasks.registry import find_task
 
 METADATA = "Metadata_"
-COMPARTMENTS = {"stain": "Nuclei"}
-"""What the objects of a task are, where they are not whole cells."""
 
 _NAMES = {"plate": "Plate", "well": "Well", "field": "Site", "time": "Time", "label": "ObjectNumber"}
 _PLACES = ("image", "label", "time")
@@ -66,7 +65,7 @@ def export_profiles(folder: Path, path: Path, plate_map: PlateMap | None = None)
         results = results_frame(journal, plate_map)
         images = image_profiles(results)
         if OBJECTS in journal.table_names():
-            compartment = COMPARTMENTS.get(journal.get("asked")["task"], "Cells")
+            compartment = find_task(journal.get("asked")["task"]).compartment
             write_parquet(path, object_profiles(journal.pieces(OBJECTS), images, compartment))
         else:
             write_parquet(path, [images])

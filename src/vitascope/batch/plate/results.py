@@ -190,6 +190,11 @@ class PlateResults:
             found = journal.provenance_of(image)
         return found.model_dump(mode="json") if found else {}
 
+    def drift(self) -> dict[str, Any]:
+        """Return what the run's watch found, see :meth:`vitascope.batch.drift.watch.PlateWatch.summary`; else empty."""
+        with Journal(self.folder, read_only=True) as journal:
+            return journal.get("drift") or {}
+
     def open_plate(self) -> Plate:
         """Open the plate that was run.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from vitascope.batch.drift.references import note_test
+from vitascope.batch.drift.watch import PlateWatch, check_goes_with, order_taken
 from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, failed, file_signature
 from vitascope.batch.open_workers import open_workers
 from vitascope.batch.plate.job import PlateJob, check_same_run, run_identity
@@ -30,6 +32,9 @@ WAIT_S = 0.1
 CHUNK_S, MOST_IN_CHUNK = 0.25, 32
 """Images that take less than this share a task, so that handing out tasks never counts."""
 
+NOTE_DRIFT_S = 5.0
+"""How often what the watch found so far is noted for those who look at a run under way."""
+
 LOOK_AGAIN_S = (1.0, 3.0, 10.0)
 """How long to wait before images are read again that failed and whose files were changed since."""
 
@@ -45,11 +50,17 @@ class PlateReport:
         Images by status.
     computed : int
         Images that this run computed; the others were done before.
+    drift_alarms : tuple of str
+        Images at which an alarm of drift began, in the order in which they were taken.
+    stopped_by_drift : bool
+        Whether the run ended there, as was asked for.
     """
 
     out: Path
     counts: dict[str, int] = field(default_factory=dict)
     computed: int = 0
+    drift_alarms: tuple[str, ...] = ()
+    stopped_by_drift: bool = False
 
     @property
     def complete(self) -> bool:
@@ -110,6 +121,8 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
         find_model(job.params.model, job.spec.name)
     if job.plate_map is not None:
         job.plate_map.check(job.plate)
+    if job.drift is not None:
+        check_goes_with(job.drift, job.spec.name, job.params.model)
     check_writable(job.out)
     new = not job.out.exists()
     try:
@@ -118,8 +131,16 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
             run.begin()
             yield from run.work_through(open_with)
             yield PlateProgress(len(job.plate), len(job.plate), "Writing the tables", run.last, run.just_ended())
+            run.note_drift()
             write_plate_results(journal, job.plate, job.plate_map)
-            return PlateReport(job.out, journal.counts(), run.computed)
+            watch = run.watch
+            return PlateReport(
+                job.out,
+                journal.counts(),
+                run.computed,
+                drift_alarms=tuple(watch.alarms) if watch is not None else (),
+                stopped_by_drift=run.stopped,
+            )
     except BaseException:
         _leave_nothing(job.out, new)
         raise
@@ -144,6 +165,9 @@ class _Run:
         self.last = ""
         self._ended: list[ItemResult] = []
         self._mean_s: float | None = None
+        self.watch: PlateWatch | None = None
+        self.stopped = False
+        self._noted_s = 0.0
 
     # -- the journal ------------------------------------------------------------------------------------------------
 
@@ -176,6 +200,17 @@ class _Run:
             if site.id not in finished or site.id in again:
                 read = partial(site.open, job.pixel_size_um, job.axes)
                 self.waiting.append(Item(site.id, site.place, {job.spec.roles[0].name: read}, site.paths))
+        if job.drift is not None:
+            self.watch = PlateWatch(job.drift, order_taken(job.plate), job.drift.reference.model_sha256)
+            self.watch.add(dict(journal.features()))  # alarms of before were seen: they stop no run again
+
+    def note_drift(self) -> None:
+        """Put what the watch found into the journal, for the tables and the record of this user."""
+        if self.watch is not None and self.job.drift is not None:
+            found = self.watch.summary()
+            self.journal.set(drift=found)
+            if self.computed:
+                note_test(self.watch.record(self.job.plate.name, found))
 
     def _is_stale(self, status: str, signature: str, paths: tuple[Path, ...]) -> bool:
         if self.job.redo and status in NOT_DONE:
@@ -198,6 +233,12 @@ class _Run:
         self._settle_plan(good)
         self.journal.record(good)
         self.computed += len(good)
+        if self.watch is not None:
+            begun = self.watch.add({done.name: done.features for done in good})
+            if time.monotonic() - self._noted_s > NOTE_DRIFT_S:
+                self.journal.set(drift=self.watch.summary(with_p=False))
+                self._noted_s = time.monotonic()
+            self.stopped = self.stopped or bool(begun and self.watch.drift.stop)
         if gone:
             raise ReaderError(
                 f"The plate '{self.job.plate.path}' went away during the run.",
@@ -233,7 +274,7 @@ class _Run:
         try:
             if self.params.threads is None:
                 self.params = self.params.changed(threads=workers.threads)
-            while self.waiting or self.suspects or self.flying or self._written_since():
+            while not self.stopped and (self.waiting or self.suspects or self.flying or self._written_since()):
                 workers.limit(self.params.threads or 1)
                 self._hand_out(workers)
                 yield PlateProgress(self._count(), len(job.plate), job.spec.verb, self.last, self.just_ended())

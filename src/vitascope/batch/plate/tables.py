@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vitascope.batch.drift.watch import drift_columns
 from vitascope.batch.plate.journal import Journal
 from vitascope.core.flags import join_flags
 from vitascope.core.result import Provenance
@@ -93,13 +94,15 @@ def results_frame(journal: Journal, plate_map: PlateMap | None = None) -> pd.Dat
 
 def result_rows(journal: Journal, plate_map: PlateMap | None = None) -> Iterator[dict[str, Any]]:
     """Give the rows of ``results.csv`` one by one, in the order of the plate."""
+    drift = drift_columns(journal.get("drift"))
     for entry in journal.entries():
         known = plate_map.row(entry.place.plate, entry.place.well) if plate_map is not None else {}
         known = {name: value for name, value in known.items() if name not in ("plate", "well")}
         for row in entry.rows:
             first = {name: row.get(name) for name in FIRST_COLUMNS}
             first["time"] = entry.place.time if row.get("time") is None else row["time"]
-            yield {**first, **known, **{k: v for k, v in row.items() if k not in first and k not in known}}
+            found = {**row, **drift(entry.name)}
+            yield {**first, **known, **{k: v for k, v in found.items() if k not in first and k not in known}}
 
 
 def batched(rows: Iterator[dict[str, Any]], count: int) -> Iterator[list[dict[str, Any]]]:

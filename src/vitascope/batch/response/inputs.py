@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,7 +188,7 @@ def _by_well(table: pd.DataFrame) -> pd.DataFrame:
     return _with_trust(joined[[name for name in table.columns if name in joined]])
 
 
-def _joined(cells: pd.Series) -> str:
+def _joined(cells: Iterable[object]) -> str:
     return ";".join(dict.fromkeys(word for cell in cells for word in str(cell).split(";") if word))
 
 
@@ -198,7 +198,7 @@ def _with_trust(table: pd.DataFrame) -> pd.DataFrame:
         return table
     simulated = {str(name): _is_simulated(str(name)) for name in table["model"].unique()}
     flags = [
-        ";".join(filter(None, [str(cell), "interval_simulated" if simulated[str(model)] else ""]))
+        _joined([cell, "interval_simulated" if simulated[str(model)] else ""])
         for cell, model in zip(table["flags"], table["model"], strict=True)
     ]
     return table.assign(flags=flags)

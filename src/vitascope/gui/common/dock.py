@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
@@ -77,6 +77,18 @@ class Dock(QWidget):  # type: ignore[misc]
                 QTimer.singleShot(0, lambda: mine.raise_() if isalive(mine) else None)
                 return
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the dock was not closed yet."""
+        return self._open
+
+    def come_to_front(self) -> None:
+        """Be the tab that is seen."""
+        frame = _frame_of(self)
+        if frame is not None:
+            frame.show()
+            frame.raise_()
+
     def close_down(self) -> None:
         """Cancel the run, leave the viewer alone, and go."""
         self._open = False
@@ -86,13 +98,16 @@ class Dock(QWidget):  # type: ignore[misc]
         self._listening.clear()
         self.deleteLater()
 
-    def _show_column(self, inside: QWidget, width_px: int) -> QScrollArea:
-        """Fill the dock with a column that scrolls up and down only."""
+    def _show_column(self, inside: QWidget, width_px: int, foot: Sequence[QWidget] = ()) -> QScrollArea:
+        """Fill the dock with a column that scrolls up and down only; what stands at its foot is always in view."""
         area = scrolling(inside)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
+        layout.setSpacing(0)
+        layout.addWidget(area, 1)
+        for part in foot:
+            layout.addWidget(part)
         self.setMinimumWidth(width_px)
         return area
 

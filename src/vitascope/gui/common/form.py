@@ -111,6 +111,7 @@ class FieldEditor:
 def _kinds(annotation: Any) -> tuple[set[Any], bool]:
     """Return the plain types of an annotation, and whether None is one of them."""
     parts = [annotation] if get_origin(annotation) in (None, tuple, Literal) else list(get_args(annotation))
+    parts = [get_args(p)[0] if get_origin(p) is Annotated else p for p in parts]
     kinds = {get_origin(p) or p for p in parts if p is not NoneType}
     return kinds, NoneType in parts
 

@@ -19,6 +19,9 @@ MANY = 4
 CONTROL, OF_CONTROL = "control", "of control"
 NO_CONTROL = "; 1 is untreated in the training data"
 """Behind a number that is a share of controls which the user did not give."""
+SIGNALS = ("mean", "total")
+"""Beginnings of columns that sum up a picture, before the name of its channel."""
+
 SAID_BY_BADGE = ("unsure", "outside_model")
 
 
@@ -63,8 +66,9 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     detail = ""
     if is_number(low) and is_number(high):
         value, low_text, high_text = interval_texts(values[0], low, high)
-        level = f"{result.interval_level:.0%} interval " if result.interval_level else ""
-        return Headline(value, unit, f"{level}{low_text} to {high_text}{without_control(result)}")
+        level = f"{result.interval_level:.0%} interval" if result.interval_level else "Interval, level unknown:"
+        calibrated = "; calibrated on simulated images only" if "interval_simulated" in result.flags else ""
+        return Headline(value, unit, f"{level} {low_text} to {high_text}{calibrated}{without_control(result)}")
     return Headline(number_text(values[0]), unit, detail)
 
 
@@ -106,7 +110,32 @@ def note_sentences(result: Result) -> list[str]:
     return [FLAGS[flag].text for flag in dict.fromkeys(result.flags) if is_note(flag)]
 
 
-def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
+def quantity_of(name: str, result: Result, spec: TaskSpec | None = None) -> str:
+    """Say what a column of a result holds, with the unit that only the result knows.
+
+    Parameters
+    ----------
+    name : str
+    result : Result
+    spec : TaskSpec, optional
+        Whose main number has the result's unit.
+    """
+    from vitascope.ops.objects.measure import column_names  # loaded with the first answer, not with the dock
+
+    text = quantity_text(name)
+    for output in (one for one in result.outputs if isinstance(one, ImageOutput)):
+        for channel, ending in zip(output.channel_names, column_names(output.channel_names), strict=True):
+            kind = name.removesuffix(f"_{ending}")
+            if kind in SIGNALS:
+                text = f"{quantity_text(kind)} {output.title} {channel}"
+                return f"{text} ({output.unit})" if output.unit else text
+    if spec is None or name not in (spec.headline, *spec.interval) or spec.interval[0] not in _ordered(result.rows):
+        return text  # a count has no unit but what is counted
+    unit = shown_unit(result)
+    return f"{text} ({unit})" if unit and not text.endswith(")") else text
+
+
+def summary_table(result: Result, spec: TaskSpec | None = None) -> tuple[list[str], list[list[str]]]:
     """Lay the numbers of a result out as a table.
 
     Returns
@@ -117,20 +146,23 @@ def summary_table(result: Result) -> tuple[list[str], list[list[str]]]:
         stands beside.
     """
     rows = list(result.rows)
+
+    def words(name: str) -> str:
+        return quantity_of(name, result, spec)
+
     names = [n for n in _ordered(rows) if n not in PLACES and any(is_number(row.get(n)) for row in rows)]
     names = [n for n in names if not (n.endswith("_px") and _um_name(n) in names) and not n.startswith(INTERNAL)]
     if len(rows) == 1 and any(n.startswith(REAL) for n in names):
         row = rows[0]
         names = [n for n in names if not n.startswith(REAL)]
         return ["", "Predicted", "Real"], [
-            [quantity_text(n), number_text(row.get(n)), number_text(row[REAL + n]) if REAL + n in row else ""]
-            for n in names
+            [words(n), number_text(row.get(n)), number_text(row[REAL + n]) if REAL + n in row else ""] for n in names
         ]
     if len(rows) > MANY:
         cells = [[_place(row, i), *(number_text(row.get(n)) for n in names)] for i, row in enumerate(rows)]
-        return ["", *(quantity_text(n) for n in names)], cells
+        return ["", *(words(n) for n in names)], cells
     header = ["", *(_place(row, i) if len(rows) > 1 else "Value" for i, row in enumerate(rows))]
-    return header, [[quantity_text(n), *(number_text(row.get(n)) for row in rows)] for n in names]
+    return header, [[words(n), *(number_text(row.get(n)) for row in rows)] for n in names]
 
 
 def _um_name(name: str) -> str:

@@ -142,8 +142,9 @@ def as_far_as_known(trust: Trust, card: ModelCard, *, pixel_size_um: float | Non
 
 def scale_is_told(card: ModelCard, params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Tell whether the size of things was given as their diameter, or found by the run."""
-    given = params.get("object_diameter_px") is not None and card.input.object_diameter_px is not None
-    return given or any(is_number(row.get("input_scale")) for row in rows)
+    given = is_number(params.get("object_diameter_px")) and card.input.object_diameter_px is not None
+    looked_for = card.task != "stain" or card.expected is not None
+    return given or (looked_for and any(is_number(row.get("input_scale")) for row in rows))
 
 
 def in_full(trust: Trust) -> Trust:

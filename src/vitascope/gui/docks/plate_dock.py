@@ -20,6 +20,7 @@ from vitascope.gui.common.layout import make_note, make_title, scrolling
 from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
+from vitascope.gui.plate.drift_box import DriftBox
 from vitascope.gui.plate.field_bar import FieldBar
 from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_export import PlateExportButton
@@ -30,6 +31,9 @@ from vitascope.gui.plate.quality_box import QualityBox
 from vitascope.gui.plate.thumbnail_box import ThumbnailBox
 from vitascope.gui.plate.well_view import RESULTS, WellView
 from vitascope.gui.response.next_box import NextBox
+from vitascope.gui.session.autosave import autosave_of
+from vitascope.gui.session.folder import keep_plate
+from vitascope.gui.session.reopen_box import ReopenBox
 from vitascope.io.plates.plate import Plate
 from vitascope.tasks.registry import find_task
 
@@ -64,6 +68,9 @@ class PlateDock(Dock):
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())
+        self.drift = DriftBox(self._guarded(launch))
+        self._launch, self._autosave = launch, autosave_of(self._viewer)
+        self.reopen_box = ReopenBox(self._viewer, self._guarded(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
@@ -96,6 +103,7 @@ class PlateDock(Dock):
             (self.heat, "Heat map"),
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
+            (self.drift, "Drift"),
         ):
             self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
@@ -104,6 +112,7 @@ class PlateDock(Dock):
         column.addWidget(self.input)
         column.addLayout(buttons)
         column.addWidget(self.next)
+        column.addWidget(self.reopen_box)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.fields)
         column.addWidget(self.note)
@@ -114,6 +123,8 @@ class PlateDock(Dock):
         self.input.valueChanged.connect(self._plate_changed)
         self.map.valueChanged.connect(self._map_changed)
         self.heat.opened.connect(self._open_well)
+        self.drift.opened.connect(self._open_well)
+        self.drift.made.connect(self.run.drift.fill)
         self.thumbs.opened.connect(self._open_thumb)
         self.quality.looked.connect(self._show_looked)
         self.open_results_button.clicked.connect(lambda: self._ask_results(False))
@@ -127,7 +138,17 @@ class PlateDock(Dock):
         self.next.spoke.connect(self._say)
         for runner in self._others():
             self.destroyed.connect(runner.cancel)
+        self.reopen_box.plateWanted.connect(lambda folder: self.open_results(Path(folder)))
         self._listen(self._look_at_layers, self._viewer.layers.events.inserted)
+        self._listen(self._layers_changed, self._viewer.layers.events.inserted, self._viewer.layers.events.removed)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        if self._open:
+            self.reopen_box.layers_changed()
+
+    def _keep(self, folder: Path, name: str) -> None:
+        """Note for the next start where results lie."""
+        self._launch(lambda: keep_plate(folder, name), lambda _: None)
 
     def _others(self) -> tuple[Runner, ...]:
         return self.quality.runner, self.export_button.runner, self.next.runner
@@ -144,6 +165,7 @@ class PlateDock(Dock):
             runner.cancel()
         self.view.close()
         self.thumbs.stop()
+        self._autosave.flush()
         self.run.forget_preview()
         super().close_down()
 
@@ -202,6 +224,7 @@ class PlateDock(Dock):
         self._show_results([*kept, found])
         if not beside:
             self._out = folder
+            self._keep(folder, found.name)
             self._show_plate_of(found)
         self.view.prepare(found, self._plates.get(folder))
         self.tabs.setCurrentWidget(self.heat)
@@ -224,6 +247,7 @@ class PlateDock(Dock):
         self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
         self.next.set_results(results)
+        self.drift.set_results(results[-1] if results else None)
 
     def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
         """Show focus and exposure, beside what was measured on the same plate."""
@@ -237,7 +261,8 @@ class PlateDock(Dock):
 
     def _run_began(self, out: Path) -> None:
         self._out = out
-        self._plates[out] = self.input.value()
+        plate = self._plates[out] = self.input.value()
+        self._keep(out, plate.name if plate is not None else out.name)
 
     def _look_again(self, at_once: bool = False) -> None:
         """Show what the run has given so far."""

@@ -14,6 +14,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QPushButton, QWidget
 
 from vitascope.core.errors import VitascopeError
+from vitascope.core.formatting import is_number
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result, Trust
@@ -42,7 +43,7 @@ from vitascope.tasks.spec import TaskSpec
 if TYPE_CHECKING:
     import napari.viewer
 
-ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes")
+ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes", "targets", "overlay")
 CHANGES = ("visible", "data", "scale", "units")
 """Events of layers that may change what a run would be made on."""
 
@@ -121,6 +122,7 @@ class TaskDock(Dock):
             make_line(),
             make_title("Model"),
             self.model,
+            *self.parts_after_model(),
             self.settings,
             make_line(),
         )
@@ -129,14 +131,22 @@ class TaskDock(Dock):
         self.outlines.setToolTip("Outline what was found, in the picture; hover over an object for its numbers.")
         self.outlines.hide()
         after = self.parts_after_answer()
-        shown = (self.bar, self.status, self.cure_button, self.answer, self.outlines)
-        for part in (self.run_button, *shown, *after, self.export_box):
+        shown = (self.bar, self.status, self.cure_button, self.answer)
+        for part in (self.run_button, *shown, *after, self.outlines):
             column.addWidget(part)
         column.addStretch(1)
-        self.area = self._show_column(inside, WIDTH_PX)
+        self.area = self._show_column(inside, WIDTH_PX, (*self.parts_at_foot(), self.export_box))
+
+    def parts_after_model(self) -> Sequence[QWidget]:
+        """Return what a task's dock asks between the model and the settings; nothing by default."""
+        return ()
 
     def parts_after_answer(self) -> Sequence[QWidget]:
         """Return what a task's dock shows between the answer and what can be taken away; nothing by default."""
+        return ()
+
+    def parts_at_foot(self) -> Sequence[QWidget]:
+        """Return what a task's dock shows below the column, always in view; nothing by default."""
         return ()
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Any]) -> None:
@@ -150,7 +160,6 @@ class TaskDock(Dock):
             part.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)
-        self.export_box.spoke.connect(lambda: QTimer.singleShot(0, self._show_take_away))
         layers = self._viewer.layers
         self._listen(
             self._layers_changed,
@@ -224,7 +233,7 @@ class TaskDock(Dock):
         card = self.model.card()
         self.run_button.offer(self.input.image_name(), card.id if card is not None else "")
         self.run_button.setEnabled(not problem)
-        self.status.setText("" if problem and self.input.note.text() == problem else problem)
+        self.status.setText("" if problem in self.input.note.text() else problem)
         self.status.setVisible(bool(self.status.text()))
         cure = self.cure() if problem else None
         self.cure_button.setText(cure.text if cure is not None else "")
@@ -265,11 +274,7 @@ class TaskDock(Dock):
 
     def _show_sizes(self) -> None:
         """Ask for sizes in µm only where they can be compared with the image."""
-        try:
-            snapshots, _ = self.input.value()
-        except VitascopeError:
-            return
-        size = snapshots[self.spec.roles[0].name].scale.pixel_size_um
+        size = self.input.pixel_size_um()
         self.settings.show_units("µm", size is not None, but=("z_step_um",))
 
     def _show_fit(self) -> None:
@@ -283,11 +288,12 @@ class TaskDock(Dock):
             self.model.hide_trust()
             return
         image = snapshots[self.spec.roles[0].name]
+        diameter = getattr(params, "object_diameter_px", None)
         trust = check_before(
             card.input,
             planes=len(asked.get("planes") or ()) or image.sizes["Z"],
             pixel_size_um=image.scale.pixel_size_um,
-            object_diameter_px=getattr(params, "object_diameter_px", None),
+            object_diameter_px=diameter if is_number(diameter) else None,
             rescale=getattr(params, "rescale", True),
         )
         scaled = scale_is_told(card, params.model_dump())
@@ -475,8 +481,7 @@ class TaskDock(Dock):
             self.model.show_used(result.provenance.model)
         head = headline(self.spec, result)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {_seconds(result)}.")
-        # The answer is laid out after this; then it is brought into view, the run button still above it.
-        QTimer.singleShot(0, self._show_answer)
+        self.bring_answer_into_view()
 
     def _verdict(self, run: FinishedRun) -> Trust:
         """Say how far to rely on a run's numbers, as far as that can be known."""
@@ -493,13 +498,13 @@ class TaskDock(Dock):
         model = result.provenance.model if result.provenance is not None else ""
         return " · ".join(filter(None, (self._answered.name, model)))
 
+    def bring_answer_into_view(self) -> None:
+        """Scroll to the answer, the run button still above it, once it is laid out."""
+        QTimer.singleShot(0, self._show_answer)
+
     def _show_answer(self) -> None:
         if isalive(self):
             self.area.verticalScrollBar().setValue(self.run_button.y())
-
-    def _show_take_away(self) -> None:
-        if isalive(self):
-            self.area.ensureWidgetVisible(self.export_box.said)
 
 
 def _frame_of(run: FinishedRun) -> Frame:

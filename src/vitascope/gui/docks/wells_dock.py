@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,7 +32,7 @@ from vitascope.gui.run.export_box import SAVE
 from vitascope.gui.run.layer_series import Series, micrographs, position, with_params
 from vitascope.gui.run.top_instances_box import TopInstancesBox
 from vitascope.gui.run.wells_box import WellsBox
-from vitascope.gui.session.folder import keep_run
+from vitascope.gui.session.folder import keep_run, keep_runs
 
 if TYPE_CHECKING:
     from vitascope.batch.item import Item
@@ -57,14 +58,18 @@ class WellsDock(TaskDock):
         self.wells.commandWanted.connect(self.copy_command)
 
     def parts_after_answer(self) -> Sequence[Any]:
-        """Return the key to the map, the table of wells and that of places, which stand below the answer."""
+        """Return the table of wells, the key to the map and the table of places, which stand below the answer."""
         self.wells, self.top_instances, self.key = (
             WellsBox(self.spec, self._text_colour),
             TopInstancesBox(),
             make_note(),
         )
         self.key.hide()
-        return self.key, self.wells, self.top_instances
+        return self.wells, self.key, self.top_instances
+
+    def parts_at_foot(self) -> Sequence[Any]:
+        """Return what can be taken out of all wells."""
+        return (self.wells.out,)
 
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Say what the colours of the map mean, and keep at hand what outlines the places."""
@@ -90,6 +95,7 @@ class WellsDock(TaskDock):
     def _lock(self, running: bool) -> None:
         super()._lock(running)
         self.wells.setEnabled(not running)
+        self.wells.out.setEnabled(not running)
 
     # -- one image, or a stack with a well in each plane ------------------------------------------------------------
 
@@ -173,7 +179,19 @@ class WellsDock(TaskDock):
         yield Progress(0, len(layers), "Starting")
         items = self._items(layers, snapshots)
         results = yield from run_layers(self.spec, items, plain)
-        return Series(layers, snapshots, results, params)
+        series = Series(layers, snapshots, results, params)
+        kept = []
+        for number, result in enumerate(results):
+            with suppress(VitascopeError):  # an image that cannot be read has its line in the table, and is not kept
+                kept.append(self._finished(series, number, result))
+        keep_runs(kept)
+        return series
+
+    def _finished(self, series: Series, number: int, result: Result) -> FinishedRun:
+        """Return the run of one image of a series."""
+        layer, snapshots = series.layers[number], series.snapshots[number]
+        opened_from = {self.spec.roles[0].name: (str(layer.source.path),)} if layer.source.path else {}
+        return FinishedRun(self.spec, snapshots, micrographs(snapshots), result, opened_from)
 
     def _items(self, layers: Sequence[Image], snapshots: Sequence[Mapping[str, Snapshot]]) -> list[Item]:
         from vitascope.batch.item import Item
@@ -203,6 +221,7 @@ class WellsDock(TaskDock):
         self._layer_chosen()
         head = headline(self.spec, whole)
         show_info(f"{self.spec.title}: {f'{head.number} {head.unit}'.strip()} in {len(series.layers)} images.")
+        self.bring_answer_into_view()
 
     def _show_trust_of_all(self, series: Series) -> None:
         """Say at the badge how many of the wells the model knows: the range above says nothing of it."""
@@ -397,11 +416,9 @@ class WellsDock(TaskDock):
         return with_params(known, series.params)
 
     def _command(self, series: Series) -> str:
-        main, runs, resolved = self.spec.roles[0].name, [], self._resolved(series)
-        for layer, snapshots in zip(series.layers, series.snapshots, strict=True):
-            opened_from = {main: (str(layer.source.path),)} if layer.source.path else {}
-            runs.append(FinishedRun(self.spec, snapshots, micrographs(snapshots), resolved, opened_from))
-        return as_command(runs[0], more=runs[1:])
+        resolved = self._resolved(series)
+        first, *more = [self._finished(series, number, resolved) for number in range(len(series.layers))]
+        return as_command(first, more=more)
 
     def _copied(self, text: str) -> None:
         QGuiApplication.clipboard().setText(text)

@@ -14,6 +14,7 @@ from vitascope.core.channels import is_label_free
 from vitascope.core.micrograph import Display, Micrograph, sliceable
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.layers.display import (
+    OVERLAY,
     SHOWN,
     attend,
     card_colours,
@@ -83,8 +84,15 @@ def result_layers(
     main = main or main_map(outputs)
     colours = card_colours(task, str(provenance.get("model", "")))
 
-    def common(kind: str, unit: str = "") -> dict[str, Any]:
-        shown = {"kind": kind, "of": frame.image or frame.name, "run": run, "task": task, "unit": unit}
+    def common(kind: str, unit: str = "", output: str = "") -> dict[str, Any]:
+        shown = {
+            "kind": kind,
+            "of": frame.image or frame.name,
+            "run": run,
+            "task": task,
+            "unit": unit,
+            "output": output,
+        }
         return {"name": f"{kind} · {frame.name}", "metadata": {PROVENANCE: dict(provenance), OWN: {SHOWN: shown}}}
 
     for output in outputs:
@@ -96,10 +104,14 @@ def result_layers(
         for channel, channel_name in enumerate(channels_of(output)):
             array, place = frame.place(*_one_channel(output, channel))
             # A dye has the colour of its card; a map of what a class rests on must not look like the dye below it.
-            colour = colours.get(channel_name, output.colormap) if output.kind != "maps" else output.colormap
+            colour = (
+                colours.get(channel_name, output.colormap) if output.kind not in ("maps", "doubt") else output.colormap
+            )
+            if output.kind == OVERLAY:
+                colour = channel_name.partition(" ")[0]
             look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
             kind = kind_name(task, output.title, channel_name)
-            made.append((pyramid(array), {**place, **common(kind, output.unit), **look}, "image"))
+            made.append((pyramid(array), {**place, **common(kind, output.unit, output.kind), **look}, "image"))
     return made
 
 

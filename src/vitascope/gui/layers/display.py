@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from napari.components.overlays import TextOverlay
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import Colormap, CyclicLabelColormap, ensure_colormap
+from napari.utils.colormaps import Colormap, CyclicLabelColormap, DirectLabelColormap, ensure_colormap
 
 from vitascope.core.result import ImageOutput, LabelsOutput
 from vitascope.gui.layers.snapshot import OWN, PROVENANCE
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.tasks.registry import known_task
 
 SHOWN = "shown"
 """Key of what a result layer knows of its display, in its own metadata."""
@@ -36,20 +37,21 @@ OUTLINE_OPACITY = 0.9
 OUTLINE_COLOUR = (0.90, 0.62, 0.0, 1.0)
 """Orange of Okabe and Ito, seen on blue, grey and white; one for all objects: many would be taken for amounts."""
 
+MARKED_COLOUR = (1.0, 0.25, 0.90, 1.0)
+"""Pink of the object that was chosen: seen beside the orange of the others, on grey and on dyes."""
+
 MASK_COLOURS = {"live": (0.20, 0.30, 1.0, 1.0), "dead": (1.0, 0.35, 0.70, 1.0)}
 """Blue and pink differ from each other and from green, blue, orange and grey dyes, also for eyes that miss green."""
+
+OVERLAY = "overlay"
+"""Kind of pictures whose channels add up: called after their colours, as in "red er"."""
+
+CAPTION = "A prediction from the image, not an amount of stain: read it beside the model's figures."
+"""Said of every predicted stain, as many take one for a measurement (VisCy issue 237)."""
 
 MAPS = ("prediction", "maps")
 """Kinds of pictures of which one is shown over the image."""
 
-NAMES = {
-    ("atp", "contribution"): "ATP map",
-    ("atp", "attention"): "ATP attention",
-    ("atp", "percentile"): "ATP percentile",
-    ("atp", "instances"): "places",
-    ("viability", "map"): "viability map",
-    ("spheroid", "density"): "cell density",
-}
 CHANNEL_FIRST = ("map", "probability")
 LEVELS = 256
 DARK = 0.1
@@ -67,8 +69,9 @@ def kind_name(task: str, title: str, channel: str = "") -> str:
     >>> kind_name("atp", "contribution", "map")
     'ATP map'
     """
-    if known := NAMES.get((task, title)):
-        return known
+    spec = known_task(task)
+    if spec is not None and title in spec.kinds:
+        return spec.kinds[title]
     if not channel or channel == title:
         return title
     return f"{channel} {title}" if title in CHANNEL_FIRST else f"{title} {channel}"
@@ -107,6 +110,8 @@ def card_colours(task: str, model: str) -> Mapping[str, str]:
 
 def map_options(output: ImageOutput, colour: str, visible: bool) -> dict[str, Any]:
     """Return how napari is to show a picture of a result."""
+    if output.kind == OVERLAY:
+        return {"colormap": colour, "contrast_limits": output.limits, "blending": "additive", "visible": visible}
     return {
         "colormap": clear_colormap(colour, output.limits, steep=output.kind == "maps"),
         "contrast_limits": output.limits,
@@ -125,12 +130,28 @@ def labels_options(task: str, title: str) -> dict[str, Any]:
 
 def is_mask(task: str) -> bool:
     """Tell whether the labels of a task are the picture that is shown, not the outlines of objects in one."""
-    return task == "spheroid"
+    spec = known_task(task)
+    return spec is not None and spec.labels_are_masks
 
 
 def one_colour(colour: tuple[float, ...]) -> CyclicLabelColormap:
     """Return one colour for all labels."""
     return CyclicLabelColormap(colors=[(0.0,) * 4, colour, colour])
+
+
+def mark(layer: Labels, label: int | None) -> None:
+    """Show one object of a layer in a colour of its own, and the others as they were; None marks none.
+
+    Layers whose objects were given colours of their own by the user are left as they are.
+    """
+    shown, marked = layer.colormap, isinstance(layer.colormap, DirectLabelColormap)
+    if not marked and len(shown.colors) != len(one_colour(OUTLINE_COLOUR).colors):
+        return
+    plain = shown.color_dict[None] if marked else shown.colors[1]
+    if label is not None:
+        layer.colormap = DirectLabelColormap(color_dict={None: plain, 0: (0.0,) * 4, label: MARKED_COLOUR})
+    elif marked:
+        layer.colormap = one_colour(tuple(plain))
 
 
 def clear_colormap(name: str, limits: tuple[float, float], steep: bool = False) -> Colormap:
@@ -223,6 +244,8 @@ def tooltip(layer: weakref.ref[Layer]) -> str:
         return ""
     provenance = one.metadata.get(PROVENANCE, {})
     lines = [f"{one.name}{f' ({unit})' if (unit := _shown(one)['unit']) else ''}"]
+    if _shown(one).get("output") == "prediction":
+        lines.append(CAPTION)
     if provenance.get("model"):
         lines.append(f"model: {provenance['model']}")
     lines += [

@@ -25,6 +25,13 @@ OWN = "vitascope"
 AXES_UNKNOWN = "axes_unknown"
 """Key of a layer whose file does not tell its axes, until the user has."""
 
+AXES, PIXEL_SIZE = "axes", "pixel_size_um"
+TOLD = (AXES, PIXEL_SIZE)
+"""Keys of what a user says of a layer, and would say of all images of its folder."""
+
+OF_FOLDER = "_of_folder"
+"""Ending of the key that says that something was said of another image of the folder."""
+
 PROVENANCE = "provenance"
 
 LOOKED_AT = 256
@@ -137,19 +144,35 @@ def is_colourful(layer: Image) -> bool:
     return bool((seen != seen[..., :1]).any())
 
 
-def share_pixel_sizes(layers: Sequence[Image]) -> None:
-    """Let a pixel size that the user gave hold for all images of the same folder that tell none: it is asked once."""
-    given = {}
-    for layer in layers:
+def share_told(layers: Sequence[Image], told: dict[str, dict[str, Any]]) -> None:
+    """Let what the user said of an image hold for all of the same folder whose files do not tell: it is asked once.
+
+    That is the pixel size, and what the pictures of a stack are. What was said of an image itself stays.
+
+    Parameters
+    ----------
+    layers : sequence of Image
+    told : dict of str to dict
+        What was said so far, by folder; it outlives the layers that it was said of, and is changed in place.
+    """
+    own_images = [(layer, _folder_of(layer)) for layer in layers if not is_result(layer)]
+    for layer, folder in own_images:
         own = layer.metadata.get(OWN, {})
-        if (folder := _folder_of(layer)) and own.get("pixel_size_um") is not None and "size_of_folder" not in own:
-            given[folder] = own["pixel_size_um"]
-    for layer in layers:
-        own = layer.metadata.get(OWN, {})
-        size = given.get(_folder_of(layer))
-        untold = "pixel_size_um" not in own and layer_scale(layer, guess_axes(layer)).pixel_size_um is None
-        if size is not None and not is_result(layer) and (untold or "size_of_folder" in own):
-            remember(layer, pixel_size_um=size, size_of_folder=True)
+        said = {name: own[name] for name in TOLD if folder and own.get(name) and not own.get(f"{name}{OF_FOLDER}")}
+        if said:
+            told.setdefault(folder, {}).update(said)
+    for layer, folder in own_images:
+        own, known = layer.metadata.get(OWN, {}), told.get(folder, {})
+        for name, value in known.items():
+            if own.get(f"{name}{OF_FOLDER}") or (name not in own and _lacks(layer, name, value)):
+                remember(layer, **{name: value, f"{name}{OF_FOLDER}": True})
+
+
+def _lacks(layer: Image, name: str, value: Any) -> bool:
+    """Tell whether a layer's file does not say what was said of another image, and it can be so here too."""
+    if name == AXES:
+        return bool(layer.metadata.get(OWN, {}).get(AXES_UNKNOWN)) and len(value) == layer.ndim
+    return layer_scale(layer, guess_axes(layer)).pixel_size_um is None
 
 
 def _folder_of(layer: Layer) -> str:

@@ -21,9 +21,11 @@ def plate_command(job: PlateJob) -> str:
         "--pixel-size-um": job.pixel_size_um,
         "--workers": job.workers,
         "--scheduler": job.scheduler,
+        "--drift": None if job.drift is None else job.drift.given,
     }
     words += [str(word) for option, value in options.items() if value is not None for word in (option, value)]
     words += ["--redo"] if job.redo else []
+    words += ["--stop-on-drift"] if job.drift is not None and job.drift.stop else []
     return shlex.join(words + setting_words(_settings(job)))
 
 
@@ -36,6 +38,8 @@ def plate_python(job: PlateJob) -> str:
         "workers": job.workers,
         "scheduler": job.scheduler,
         "redo": job.redo or None,
+        "drift": None if job.drift is None else job.drift.given,
+        "stop_on_drift": (job.drift is not None and job.drift.stop) or None,
     }
     rest = python_call("", [str(job.out)], **more, **_settings(job))
     lines = [f"plate = {read}", f"report = vitascope.run_plate(plate, {job.spec.name!r}, {rest[1:]}"]

@@ -30,7 +30,7 @@ TIPS = {
     "replicate": "Number or name.",
     "patient": "Donor, line or culture.",
 }
-LEAST_GRID_PX = 200
+MOST_GRID_PX = 400
 
 
 class PlateMapBox(QWidget):  # type: ignore[misc]
@@ -44,7 +44,7 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         self._plate: Plate | None = None
         self.came_with: Plate | None = None
         """The plate whose folder or results the map was found in."""
-        self.grid = PlateView(self._describe, several=True)
+        self.grid = PlateView(self._describe, several=True, most_px=MOST_GRID_PX)
         self.editors: dict[str, QWidget] = {}
         self.show_by, self.legend = QComboBox(), LegendBar()
         self.apply, self.clear_wells = QPushButton("Put into chosen wells"), QPushButton("Empty chosen wells")
@@ -80,12 +80,12 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addLayout(files)
-        self.grid.setMinimumHeight(LEAST_GRID_PX)
-        column.addWidget(self.grid, 1)
+        column.addWidget(self.grid)
         column.addWidget(self.legend)
         column.addLayout(form)
         column.addLayout(buttons)
         column.addWidget(self.note)
+        column.addStretch(1)
 
     # -- the map ----------------------------------------------------------------------------------------------------
 

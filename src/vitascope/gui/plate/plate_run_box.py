@@ -35,6 +35,7 @@ from vitascope.gui.common.dock import make_bar
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, Collapsible, add_row, make_form, make_note, scrolling
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
+from vitascope.gui.plate.drift_box import DriftChoice
 from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.gui.plate.well_choice import WellChoice
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
@@ -75,6 +76,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.python_button = QPushButton("Copy as Python")
         self.run_button, self.bar, self.status = QPushButton(RUN), make_bar(), make_note()
         self.wells, self.preview_button = WellChoice(), QPushButton(PREVIEW)
+        self.drift = DriftChoice()
         self._previewed: tuple[tempfile.TemporaryDirectory[str], dict[str, str]] | None = None
         self.model: ModelBox
         self.settings: ParamsForm
@@ -120,6 +122,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         above.setContentsMargins(0, 4, 0, 0)
         above.addLayout(form)
         above.addLayout(self.inside)
+        above.addWidget(self.drift)
         above.addWidget(self.fold)
         above.addWidget(self.redo)
         above.addStretch(1)
@@ -171,7 +174,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
     def set_map(self, plate_map: PlateMap | None) -> None:
         """Say with this map what is in the wells."""
         self.plate_map = plate_map
-        known = "No plate map: the tables will not say what is in the wells (tab Map)."
+        known = "No plate map (tab Map): tables will not say what is in wells."
         self.map_note.setText(known if plate_map is None else f"With the plate map of {len(plate_map.table)} wells.")
         self._show_preview()
 
@@ -196,8 +199,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         wells = list(self.wells.to_preview(self.plate_map))
         self.preview_button.setText(f"Preview {', '.join(map(str, wells))}" if wells else PREVIEW)
         self.preview_button.setEnabled(self._plate is not None and bool(wells) and not self.runner.running)
-        here = "Draw a frame over wells to preview them."
-        no_controls = "Name a negative and a positive control in the map, or draw a frame over wells, to preview them."
+        here = "Frame wells with the mouse to preview those."
+        no_controls = "To preview: name controls in the map, or frame wells with the mouse."
         self.wells.note.setText(here if wells else no_controls)
 
     # -- running ----------------------------------------------------------------------------------------------------
@@ -235,6 +238,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             pattern=self._pattern,
             planes=self._planes,
             redo=self.redo.isChecked(),
+            drift=self.drift.value(),
         )
         return replace(job, command=plate_command(job))
 
@@ -297,9 +301,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             sites = {job.plate.in_well(well)[0]: name for well, name in names.items()}
             self.forget_preview()
             folder = tempfile.TemporaryDirectory(prefix="vitascope-", ignore_cleanup_errors=True)
-            some = replace(
-                job, plate=replace(job.plate, sites=tuple(sites)), out=Path(folder.name), workers=None, scheduler=None
-            )
+            few, out = replace(job.plate, sites=tuple(sites)), Path(folder.name)
+            some = replace(job, plate=few, out=out, workers=None, scheduler=None, drift=None)
             self._previewed = folder, {site.id: name for site, name in sites.items()}
             self._previewing = True
             self._lock()

@@ -13,6 +13,9 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 from vitascope.core.well import Well
 
 MARGIN_PX = 20
+MOST_SIDE_PX = 48
+"""Wells larger than this say no more."""
+
 EMPTY = QColor(128, 128, 128, 40)
 CHOSEN = QColor("#D55E00")
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
@@ -27,6 +30,8 @@ class PlateView(QWidget):  # type: ignore[misc]
         Says what hovering over a well shows.
     several : bool
         Whether a frame drawn with the mouse chooses several wells.
+    most_px : int, > 0, optional
+        Height of the widget at most, which then takes no more than its wells need; by default it fills its space.
     """
 
     clicked = Signal(object)
@@ -35,8 +40,9 @@ class PlateView(QWidget):  # type: ignore[misc]
     chosen = Signal(object)
     """The wells that are chosen, as a set; with ``several`` only."""
 
-    def __init__(self, describe: Callable[[Well], str] | None = None, several: bool = False) -> None:
+    def __init__(self, describe: Callable[[Well], str] | None = None, several: bool = False, most_px: int = 0) -> None:
         super().__init__()
+        self._most_px = most_px
         self.describe = describe or str
         self.several = several
         self.title = ""
@@ -70,6 +76,7 @@ class PlateView(QWidget):  # type: ignore[misc]
         filled = frozenset(wells)
         if filled != self._filled:
             self._filled = filled
+            self._fit_height()
             self.updateGeometry()
             self.update()
 
@@ -82,6 +89,7 @@ class PlateView(QWidget):  # type: ignore[misc]
             Wells with an alpha of 0 are drawn as empty.
         """
         self._rgba = rgba
+        self._fit_height()
         self.update()
 
     def set_current(self, well: Well | None) -> None:
@@ -106,6 +114,18 @@ class PlateView(QWidget):  # type: ignore[misc]
         """Allow wells of three pixels."""
         rows, columns = self.window
         return QSize(MARGIN_PX + 3 * len(columns), 2 * MARGIN_PX + 3 * len(rows))
+
+    def _fit_height(self) -> None:
+        """Take no more height than the wells need at this width."""
+        if self._most_px:
+            rows, columns = self.window
+            side = min(MOST_SIDE_PX, (self.width() - MARGIN_PX) / len(columns))
+            self.setFixedHeight(max(2 * MARGIN_PX, min(self._most_px, round(MARGIN_PX + side * len(rows)))))
+
+    def resizeEvent(self, event: QEvent) -> None:  # noqa: N802, Qt's name
+        """Fit the height to the width."""
+        super().resizeEvent(event)
+        self._fit_height()
 
     def _layout(self, size: QSize) -> tuple[float, float, float]:
         """Return the side of a well, and where the upper left corner of A01 lies or would lie."""

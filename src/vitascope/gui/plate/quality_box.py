@@ -70,6 +70,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
         column.addWidget(self.table, 1)
         column.addLayout(row)
         column.addWidget(self.said)
+        column.addStretch(0)
         self.look_button.clicked.connect(self.look_or_cancel)
         self.runner.progressed.connect(self._show_progress)
         self.runner.ended.connect(self._ended)

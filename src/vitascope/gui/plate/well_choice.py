@@ -31,13 +31,15 @@ class WellChoice(QWidget):  # type: ignore[misc]
         super().__init__()
         self._plate: Plate | None = None
         self._states: dict[Well, str] = {}
-        self.grid, self.legend, self.note = PlateView(self._describe, several=True), LegendBar(), make_note()
-        self.grid.setFixedHeight(HEIGHT_PX)
+        self.grid, self.legend, self.note = (
+            PlateView(self._describe, several=True, most_px=HEIGHT_PX),
+            LegendBar(),
+            make_note(),
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         for part in (self.grid, self.legend, self.note):
             column.addWidget(part)
-        column.setStretch(0, 1)
         self.set_plate(None)
 
     def set_plate(self, plate: Plate | None) -> None:

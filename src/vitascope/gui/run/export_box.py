@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtCore import Signal
+from qtpy.compat import isalive
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.run.export import FinishedRun, as_command, as_python, save
+from vitascope.gui.run.object_table import ObjectTable
 
 SAVE = "Save results …"
 
@@ -32,18 +33,18 @@ class ExportBox(QWidget):  # type: ignore[misc]
         Runs steps off the main thread.
     """
 
-    spoke = Signal()
-
     def __init__(self, viewer: Any, start: Start, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer, self._start = viewer, start
         self._run: FinishedRun | None = None
         self._live = True
         self._labels: Labels | None = None
+        self._table: ObjectTable | None = None
         self.buttons: dict[str, QPushButton] = {}
         self.said = make_note()
         grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setContentsMargins(8, 4, 8, 6)
+        grid.setVerticalSpacing(4)
         for i, (name, text, tip, clicked) in enumerate(self._offers()):
             button = QPushButton(text)
             button.setToolTip(tip)
@@ -89,17 +90,18 @@ class ExportBox(QWidget):  # type: ignore[misc]
         """Say what became of saving or copying."""
         self.said.setText(f"{message} {hint}".strip())
         self.said.show()
-        self.spoke.emit()
 
     def open_table(self) -> None:
-        """Open napari's features table on the objects; clicking an object then selects its row, and the other way."""
+        """Open the table of objects; picking an object then goes to its line, and the other way."""
         if self._labels is None or self._labels not in self._viewer.layers:
             return
         self._viewer.layers.selection.active = self._labels
         self._labels.mode, self._labels.visible = "pick", True
-        table, _ = self._viewer.window.add_plugin_dock_widget("napari", "Features table widget", tabify=True)
-        table.show()
-        table.raise_()
+        if self._table is None or not isalive(self._table) or not self._table.is_open:
+            self._table = ObjectTable(self._viewer, self._labels)
+            self._viewer.window.add_dock_widget(self._table, name="Objects", area="right", tabify=True)
+        self._table.show_layer(self._labels)
+        self._table.come_to_front()
 
     def copy_python(self) -> None:
         """Put the run on the clipboard as Python."""

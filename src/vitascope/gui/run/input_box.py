@@ -18,13 +18,16 @@ from vitascope.core.flags import FLAGS
 from vitascope.gui.common.form import WRONG_STYLE, parse_numbers
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.layers.snapshot import (
+    AXES,
+    AXES_UNKNOWN,
+    OF_FOLDER,
     OWN,
     Snapshot,
     axes_told,
     guess_axes,
     is_colourful,
     remember,
-    share_pixel_sizes,
+    share_told,
     snapshot_layers,
 )
 from vitascope.gui.run.active_image import ActiveImage, source_images
@@ -39,6 +42,10 @@ from vitascope.tasks.spec import TaskSpec
 
 EMPTY = "Open an image, or File ▸ Open Sample ▸ vitascope."
 GREY = "Its grey values are used: 21 % red, 72 % green, 7 % blue (ITU-R BT.709)."
+DIMENSIONS = (
+    "Nothing tells what the layer's pictures are: planes of focus, times or channels. Choose it under Dimensions."
+)
+AS_IN_FOLDER = "Dimensions as you said of another image of this folder."
 AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
 
 
@@ -79,6 +86,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.channel = QComboBox()
         self._model_channel = ""
         self._layers: Sequence[Image] = ()
+        self._told: dict[str, dict[str, Any]] = {}
         self._guessed: str | None = None
         self._colourful = False
         self.channels, self.planes = QLineEdit(), QLineEdit()
@@ -152,7 +160,7 @@ class InputBox(QWidget):  # type: ignore[misc]
     def set_layers(self, layers: Sequence[Any], selected: Sequence[Any], active: Any) -> None:
         """Take note of the viewer's layers, which are selected, and which one is active."""
         self._layers = [layer for layer in layers if isinstance(layer, Image)]
-        share_pixel_sizes(self._layers)
+        share_told(self._layers, self._told)
         choices = list_choices(layers, selected, "channels" in self._spec.params.model_fields)
         several = list_each(layers, selected) if self._each else []
         before = {name: box.choice() for name, box in self.layer_boxes.items()}
@@ -188,6 +196,11 @@ class InputBox(QWidget):  # type: ignore[misc]
         """Return the chosen layers of the image, or of all of them."""
         choice = self.main.choice()
         return choice.layers if choice is not None else ()
+
+    def pixel_size_um(self) -> float | None:
+        """Return the pixel size of the chosen image; None where it is not known, or no image is chosen."""
+        snapshot = self._snapshot(self.main)
+        return snapshot.scale.pixel_size_um if snapshot is not None else None
 
     def key(self) -> tuple[Any, ...]:
         """Return what tells whether layers, or their pixels, are others than they were."""
@@ -232,7 +245,8 @@ class InputBox(QWidget):  # type: ignore[misc]
     def _axes_chosen(self) -> None:
         choice = self.main.choice()
         if choice is not None and self.axes.currentData() is not None:
-            remember(choice.layers[0], axes=self.axes.currentData())
+            remember(choice.layers[0], axes=self.axes.currentData(), axes_of_folder=False)
+            share_told(self._layers, self._told)
         self._read_layer()
 
     def _read_layer(self) -> None:
@@ -291,7 +305,9 @@ class InputBox(QWidget):  # type: ignore[misc]
             words = [FLAGS[flag].text for flag in snapshot.scale.flags]
             own = choice.layers[0].metadata.get(OWN, {})
             grey = GREY if own.get("grey") else ""
-            self.note.setText(" ".join(filter(None, [*words, grey, own.get("note", "")])))
+            told = own.get("note", "") if not (own.get(AXES_UNKNOWN) and own.get(AXES)) else ""
+            alike = AS_IN_FOLDER if own.get(f"{AXES}{OF_FOLDER}") else ""
+            self.note.setText(" ".join(filter(None, [*words, grey, told, alike])))
         self.note.setVisible(bool(self.note.text()))
 
     def _missing(self) -> str:
@@ -316,8 +332,8 @@ class InputBox(QWidget):  # type: ignore[misc]
         except ParameterError:
             return
         for layer in choice.layers:
-            remember(layer, pixel_size_um=size)
-        share_pixel_sizes(self._layers)
+            remember(layer, pixel_size_um=size, pixel_size_um_of_folder=False)
+        share_told(self._layers, self._told)
         self._read_layer()
 
     def _typed_pixel_size(self) -> float | None:
@@ -400,10 +416,9 @@ class InputBox(QWidget):  # type: ignore[misc]
             If the pixel size or the planes cannot be read, or the dimensions or the channel are not chosen.
         """
         if self.axes.count() and self.axes.currentData() is None:
-            raise ParameterError(
-                "Nothing tells what the layer's pictures are: planes of focus, times or channels.",
-                "Choose it under Dimensions.",
-            )
+            choice = self.main.choice()
+            note = choice.layers[0].metadata.get(OWN, {}).get("note", "") if choice is not None else ""
+            raise ParameterError(note or DIMENSIONS)
         found: dict[str, Snapshot] = {}
         for name, box in self.layer_boxes.items():
             snapshot = self._snapshot(box)

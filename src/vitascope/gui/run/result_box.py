@@ -114,7 +114,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         self.show()
 
     def _fill(self, result: Result) -> None:
-        header, cells = summary_table(result)
+        header, cells = summary_table(result, self._spec)
         self.table.setColumnCount(len(header))
         self.table.setHorizontalHeaderLabels(header)
         self.table.setRowCount(len(cells))

@@ -47,6 +47,11 @@ class WellsBox(QWidget):  # type: ignore[misc]
     spec : TaskSpec
     text_colour : callable
         Gives the colour of the viewer's text.
+
+    Attributes
+    ----------
+    out : QWidget
+        Save, export and copy; whoever shows the box puts them where they are always in view.
     """
 
     chosen = Signal(int)
@@ -91,21 +96,24 @@ class WellsBox(QWidget):  # type: ignore[misc]
         self.export.setToolTip("Write this table as CSV, Excel or Parquet.")
         self.command.setToolTip("Copy a command that runs all these images again, and writes their maps too.")
         self.save.setToolTip("Write pictures, tables and provenance of all wells to a folder; maps are made for each.")
-        across = QGridLayout()
+        self.out = QWidget()
+        across = QGridLayout(self.out)
+        across.setContentsMargins(8, 4, 8, 4)
+        across.setVerticalSpacing(4)
         across.addWidget(self.save, 0, 0)
         across.addWidget(self.export, 0, 1)
-        across.addWidget(self.command, 1, 0)
+        across.addWidget(self.command, 1, 0, 1, 2)
+        across.addWidget(self.said, 2, 0, 1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.tabs)
-        layout.addLayout(across)
-        layout.addWidget(self.said)
 
     def clear(self) -> None:
         """Show nothing."""
         self.rows = ()
         self.plot.offer(None)
         self.hide()
+        self.out.hide()
 
     def show_rows(self, rows: Sequence[Row], unit: str, level: float | None) -> None:
         """Show rows as ``results.csv`` holds them.
@@ -126,6 +134,7 @@ class WellsBox(QWidget):  # type: ignore[misc]
         )
         self._draw()
         self.show()
+        self.out.show()
 
     def _fill(self, unit: str, level: float | None) -> None:
         header = ["Well", *(["Time"] if self._has_times() else [])]
@@ -227,9 +236,7 @@ class WellsBox(QWidget):  # type: ignore[misc]
         """Ask where to write the table."""
         path, kind = QFileDialog.getSaveFileName(self, "Export table", "", FORMATS)
         if path:
-            ending = kind.split("*")[-1].rstrip(")")
-            known = Path(path).suffix.lower() in (".csv", ".xlsx", ".parquet")
-            self.exportWanted.emit(path if known else path + ending)
+            self.exportWanted.emit(str(typed_path(path, kind)))
 
     def choose_folder(self) -> None:
         """Ask where to write all wells."""
@@ -276,6 +283,18 @@ class Cell(QTableWidgetItem):  # type: ignore[misc]
     def __lt__(self, other: QTableWidgetItem) -> bool:
         """Compare by meaning."""
         return bool(self.key < other.key) if isinstance(other, Cell) else NotImplemented
+
+
+def typed_path(path: str, kind: str) -> Path:
+    """Give a path the ending of the format that was chosen beside it, where it has none of them.
+
+    Examples
+    --------
+    >>> typed_path("wells", "Excel (*.xlsx)").name, typed_path("wells.csv", "Excel (*.xlsx)").name
+    ('wells.xlsx', 'wells.csv')
+    """
+    known = Path(path).suffix.lower() in (".csv", ".xlsx", ".parquet")
+    return Path(path if known else path + kind.split("*")[-1].rstrip(")"))
 
 
 def flags_of(row: Row) -> list[str]:

@@ -6,13 +6,14 @@ a result folder of its own, as a user would save it. Painted labels lie beside t
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,23 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import sessions
+from vitascope.gui.common.result_text import headline
 from vitascope.gui.run.export import FinishedRun
 from vitascope.io.atomic import atomic_write, file_name, write_json
 
 logger = logging.getLogger(__name__)
 
 RUNS, PAINTED = "runs.json", "painted"
+PLATE = "plate"
+"""Task of entries that are whole plates, and the key of their folder."""
+
 SESSIONS_KEPT = 3
 MOST_BYTES = 1 << 30
 """Results and images in memory beyond this are not kept: writing them would hold up the answer."""
 
 _OWN = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 _lock = threading.Lock()
+_taken = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,32 +78,60 @@ def keep_run(run: FinishedRun) -> None:
 
     Not in the main thread: it writes files. Failing only leaves a line in the log.
     """
+    keep_runs([run])
+
+
+def keep_runs(runs: Sequence[FinishedRun]) -> None:
+    """Keep the results of several runs, as of images that were run one by one; see :func:`keep_run`."""
+    _in_words_of_the_log(lambda: _write_entries([entry for run in runs if (entry := _keep_run(run)) is not None]))
+
+
+def keep_plate(folder: Path, name: str) -> None:
+    """Note where the results of a plate run lie, which stay where they are; see :func:`keep_run`."""
+    entry = {"number": _new_number(), "task": PLATE, "image": name, "sources": [], PLATE: str(folder.absolute())}
+    _in_words_of_the_log(lambda: _write_entries([entry]))
+
+
+def _in_words_of_the_log(work: Callable[[], None]) -> None:
     try:
         with _lock:
-            _keep_run(run)
+            work()
     except (VitascopeError, OSError) as error:
         logger.warning("The results could not be kept for reopening: %s", error)
 
 
-def _keep_run(run: FinishedRun) -> None:
+def _new_number() -> int:
+    """Return a number that no run of this session had."""
+    return max((int(one["number"]) for one in read_runs(own_session())), default=0) + 1 + next(_taken)
+
+
+def _keep_run(run: FinishedRun) -> dict[str, Any] | None:
+    """Write a result and its image to the session; returns what is to be noted, or None where it is too large."""
     from vitascope.io.results.save import save_result  # writers are loaded when they are wanted, not with the dock
 
     if sum(int(getattr(one.array, "nbytes", 0)) for one in run.result.outputs) > MOST_BYTES:
-        return
-    folder, main = own_session(), run.spec.roles[0].name
-    before = read_runs(folder)
-    number = max((int(one["number"]) for one in before), default=0) + 1
+        return None
+    folder, main, number = own_session(), run.spec.roles[0].name, _new_number()
     save_result(run.result, folder / f"run-{number}")
     image = run.images[main]
     sources = [str(source) for source in image.sources or run.opened_from.get(main, ())]
-    entry = {
+    head = headline(run.spec, run.result)
+    return {
         "number": number,
         "task": run.spec.name,
         "image": image.name,
         "sources": sources or _keep_image(run, folder / f"image-{number}"),
+        "answer": f"{head.number} {head.unit}".strip(),
+        "detail": head.detail,
     }
-    same = [one for one in before if (one["task"], one["image"]) == (entry["task"], entry["image"])]
-    write_json(folder / RUNS, {"runs": [*(one for one in before if one not in same), entry]})
+
+
+def _write_entries(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Note what was kept; earlier results of the same images and tasks go."""
+    folder, new = own_session(), {(one["task"], one["image"]) for one in entries}
+    before = read_runs(folder)
+    same = [one for one in before if (one["task"], one["image"]) in new]
+    write_json(folder / RUNS, {"runs": [*(one for one in before if one not in same), *entries]})
     for one in same:
         for kind in ("run", "image"):
             shutil.rmtree(folder / f"{kind}-{one['number']}", ignore_errors=True)

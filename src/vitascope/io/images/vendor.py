@@ -53,7 +53,9 @@ def list_scenes(path: Path) -> tuple[Scene, ...]:
             f"Run: pip install 'vitascope[{suffix[1:]}]', or export it as OME-TIFF.",
         ) from error
     except Exception as error:
-        raise unreadable(path, error) from error
+        told = unreadable(path, error)
+        instead = "If the microscope's software opens it, export it as OME-TIFF."
+        raise ReaderError(told.message, f"{told.hint} {instead}", flag=told.flag) from error
 
 
 def open_only_scene(path: Path, axes: str | None = None) -> Micrograph:

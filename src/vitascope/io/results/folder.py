@@ -206,7 +206,7 @@ def result_tables(result: Result, stem: str) -> dict[str, Any]:
     labels = [output for output in result.outputs if isinstance(output, LabelsOutput)]
     objects = []
     for output in labels:
-        rows = output.table.copy()
+        rows = (output.table if output.listed is None else output.listed).copy()
         rows.insert(0, "image", stem)
         if len(labels) > 1:
             rows["objects"] = output.title

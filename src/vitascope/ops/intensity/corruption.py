@@ -64,6 +64,8 @@ def defocus_kernel(radius_px: float) -> NDArray[np.float32]:
     # centres of 64 x 64 cells to a pixel, symmetric about 0
     place = (np.arange(-reach * SAMPLES_PER_PIXEL, reach * SAMPLES_PER_PIXEL) + 0.5) / SAMPLES_PER_PIXEL
     disk = (place[:, None] ** 2 + place**2 <= radius_px**2).astype(np.float64)
+    if not disk.any():  # a radius of less than a cell: no blur
+        return np.ones((1, 1), np.float32)
     hats = np.maximum(0, 1 - np.abs(place - np.arange(-reach, reach + 1)[:, None]))
     kernel = hats @ disk @ hats.T
     return np.asarray(kernel / kernel.sum(), np.float32)

@@ -105,7 +105,10 @@ class Detector:
         InputError
             If they are NaN or of another length; the image does not count, and the next one may be given.
         """
-        score = self.reference.project(np.asarray(feature)[None], f"The features of image {self.seen + 1}")
+        return self.step(self.reference.project(np.asarray(feature)[None], f"The features of image {self.seen + 1}"))
+
+    def step(self, score: Floats) -> Step:
+        """Take the next image by its score on the reference's axes, shape (1, K), see :meth:`Reference.project`."""
         near = kernel(score, self.reference.scores, self.reference.widths).mean()
         window = self.thresholds.window
         self._scores = np.concatenate([self._scores, score])[-window:]

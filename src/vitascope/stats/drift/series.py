@@ -76,9 +76,19 @@ def drift_table(
     )
 
 
-def whole_set_p(features: ArrayLike, reference: Reference, *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
-    """Return the p of the permutation test of all images, shape (N, D), against the reference's; N at least 2."""
-    scores = reference.project(features)
+def whole_set_p(
+    features: ArrayLike,
+    reference: Reference,
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    projected: bool = False,
+) -> float:
+    """Return the p of the permutation test of all images, shape (N, D), against the reference's; N at least 2.
+
+    ``projected`` tells that the features are scores already, shape (N, K).
+    """
+    scores = np.asarray(features, np.float64) if projected else reference.project(features)
     if len(scores) < 2:
         raise InputError("One image alone cannot be compared with a reference.", "Give at least 2.")
     both = np.concatenate([reference.scores, scores])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.denoising import DenoiseParams
 from vitascope.core.errors import InputError, ReaderError, TrainingError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
@@ -27,6 +28,7 @@ from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells,
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, check_files, find_data
 from vitascope.training.data.leakage import leak_words, refuse_leak
 from vitascope.training.data.split_rows import check_gaps, describe_rows
+from vitascope.training.noise2void import denoise_picture
 from vitascope.training.samplers.crops import Area, Pair
 
 MOSAIC_COLUMNS = 8
@@ -103,7 +105,7 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
 
 
 def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> ProgressGenerator[_Loaded]:
-    image = _read_listed(data, pair.image, folder)
+    image = read_listed(data, pair.image, folder)
     pictures, _ = select_pictures(image, recipe.input, None, None)
     if len(pictures) != 1:
         raise InputError(f"{pair.image} holds {len(pictures)} pictures, not one.", "Name the file of one plane.")
@@ -116,7 +118,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
             raise InputError(
                 f"{pair.image} has no stain '{target.name}' in the recipe.", "Name a file for each target."
             )
-        stain = _read_listed(data, pair.targets[target.name], folder)
+        stain = read_listed(data, pair.targets[target.name], folder)
         if stain.shape_yx != prepared.shape_yx:
             raise InputError(
                 f"{pair.targets[target.name]} is {stain.shape_yx[0]} x {stain.shape_yx[1]} px, its image {height} x "
@@ -128,10 +130,13 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
             raise InputError(
                 f"{pair.targets[target.name]} holds pixels that are no numbers.", "Crop or replace the image."
             )
+        if recipe.target_preparation.denoise == "n2v":
+            plane = (yield from denoise_picture(plane, DenoiseParams(seed=recipe.training.seed))).picture
         stains.append(prepare_target(plane, recipe.target_preparation))
     weight = np.ones((1, height, width), np.float32)
     if pair.regions:
-        weight = _painted(_read_listed(data, pair.regions, folder), (height, width), pair)
+        weight = _painted(read_listed(data, pair.regions, folder), (height, width), pair)
+    weight = without_rectangles(weight, pair)
     warnings = () if pair.montage else _look(pair, pictures[0].planes, recipe, stains)
     return _Loaded(
         image=pixels,
@@ -171,13 +176,35 @@ def _painted(regions: Micrograph, shape_yx: tuple[int, int], pair: ImagePair) ->
     return weight
 
 
+def without_rectangles(weight: NDArray[np.float32], pair: ImagePair) -> NDArray[np.float32]:
+    """Return a weight (1, H, W) with 0 in the rectangles that the recipe leaves out of a pair.
+
+    Raises
+    ------
+    InputError
+        If a rectangle holds no pixel of the image, or the rectangles leave none.
+    """
+    found = weight.copy()
+    for top, bottom, left, right in pair.left_out:
+        part = found[:, max(0, top) : bottom, max(0, left) : right]
+        if not part.size:
+            raise InputError(
+                f"The rectangle rows {top}-{bottom}, columns {left}-{right} holds no pixel of {pair.image}.",
+                "Name rows and columns of the image, from 0, the last ones not counted.",
+            )
+        part[:] = 0
+    if not found.any():
+        raise InputError(f"The rectangles left out of {pair.image} leave nothing.", "Name smaller ones.")
+    return found
+
+
 def counted(pair: Pair, k: int) -> NDArray[np.float32]:
     """Return the truth of one target where it counts, within the pair's areas, flat."""
     parts = [(slice(a.top, a.bottom), slice(a.left, a.right)) for a in pair.training_areas()]
     return np.concatenate([pair.target[k][part][pair.weight[0][part] > 0] for part in parts])
 
 
-def _read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
+def read_listed(data: DataSet, name: str, folder: Path) -> Micrograph:
     """Read an image all of whose files the recipe lists with their hash."""
     image = read_image(str(folder / name), fallback_axes=data.axes)
     for source in image.sources:

@@ -16,6 +16,8 @@ from torch import Tensor
 from vitascope.core.errors import ParameterError
 
 EPS = 1e-8
+DIMMEST = 0.01
+"""Of full scale: a batch without signal has a brightness of 0, by which nothing can be divided."""
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -79,13 +81,32 @@ def asymmetric_strong(prediction: Tensor, target: Tensor, weight: Tensor) -> Ten
 
 
 def brightness_ratio(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Total predicted over total true brightness ("Adjusting overall brightness", section 3.4.3.1)."""
-    return (prediction * weight).sum() / (target * weight).sum().clamp_min(EPS)
+    """Total predicted over total true brightness, over the batch ("Adjusting overall brightness", section 3.4.3.1).
+
+    The thesis divides by what is there, which on a crop without signal is nothing: the divisor is at least 1 % of full
+    scale.
+    """
+    return (prediction * weight).sum() / _at_least_dim(target, weight)
 
 
 def brightness_ratio_reversed(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Total true over total predicted brightness (the reversed division of section 3.4.3.1)."""
-    return (target * weight).sum() / (prediction * weight).sum().clamp_min(EPS)
+    """Total true over total predicted brightness, bounded likewise (the reversed division of section 3.4.3.1)."""
+    return (target * weight).sum() / _at_least_dim(prediction, weight)
+
+
+def _at_least_dim(picture: Tensor, weight: Tensor) -> Tensor:
+    """Total brightness, but never less than 1 % of full scale in every pixel that counts."""
+    return torch.maximum((picture * weight).sum(), DIMMEST * weight.expand_as(picture).sum()).clamp_min(EPS)
+
+
+def mse_predicted(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Squared error times the prediction (the first of approach 3 of section 3.4.3.1: black pictures)."""
+    return weighted_mean((prediction - target) ** 2 * prediction, weight)
+
+
+def mse_dark(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Squared error times 1 - the true picture (approach 4 of section 3.4.3.1: black pictures)."""
+    return weighted_mean((prediction - target) ** 2 * (1 - target), weight)
 
 
 def mse_bright(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -120,7 +141,9 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         asymmetric_strong,
         brightness_ratio,
         brightness_ratio_reversed,
+        mse_predicted,
         mse_bright,
+        mse_dark,
         gradient,
     )
 }

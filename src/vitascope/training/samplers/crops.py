@@ -18,6 +18,7 @@ from torch import Tensor
 from vitascope.core.errors import TrainingError
 from vitascope.core.training_params import AugmentParams, CropFilter
 from vitascope.ops.intensity.corruption import defocus_kernel
+from vitascope.training.samplers.light import blur, by_itself, other_light
 
 TRIES = 60
 
@@ -139,7 +140,8 @@ class CropSampler:
             room = np.array([area.bottom - area.top, area.right - area.left]) - 2 * half
             if (room >= 0).all():
                 break
-        centre = np.array([area.top, area.left]) + half + rng.random(2) * room
+        moved = rng.random(2) * room
+        centre = np.array([area.top, area.left]) + half + (np.floor(moved) if self._augment.whole_pixels else moved)
         grid = self._grid(matrix, rng)
         return sample(pair, area, centre, grid)
 
@@ -198,7 +200,9 @@ def augment(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> 
     if augment.contrast and rng.random() < augment.contrast:
         image = image * (0.5 if rng.random() < 0.5 else 3.0)
     if augment.defocus and rng.random() < augment.defocus:
-        image = blur(image, defocus_kernel(augment.defocus_radius_px))
+        radius = augment.defocus_radius_px * (rng.random() if augment.defocus_any else 1.0)
+        image = blur(image, defocus_kernel(radius))
+    image = other_light(image, augment, rng)
     channels = (len(image), 1, 1)
     if augment.gain or augment.brightness:
         image = image * math.exp(rng.normal() * augment.gain) + rng.normal() * augment.brightness
@@ -208,6 +212,8 @@ def augment(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> 
     if augment.noise:
         sigma = abs(rng.normal()) * augment.noise
         image = image + torch.from_numpy(rng.standard_normal(image.shape, np.float32)) * sigma
+    if augment.normalise and rng.random() < augment.normalise:
+        image = by_itself(image)
     if augment.plane_dropout:
         image = image * torch.from_numpy((rng.random(channels) >= augment.plane_dropout).astype(np.float32))
     if augment.cutout and rng.random() < 0.5:
@@ -241,13 +247,6 @@ def mixed(batch: dict[str, Tensor], shape: float, rng: np.random.Generator) -> d
 
     found = {name: added(batch[name]) for name in ("image", "target", "numbers")}
     return {**found, "weight": torch.minimum(batch["weight"], batch["weight"][other])}
-
-
-def blur(image: Tensor, kernel: NDArray[np.float32]) -> Tensor:
-    """Convolve each channel of (C, h, w) with a square odd kernel, edges reflected."""
-    reach = kernel.shape[0] // 2
-    padded = F.pad(image[:, None], (reach,) * 4, mode="reflect")
-    return F.conv2d(padded, torch.from_numpy(kernel.astype(np.float32))[None, None])[:, 0]
 
 
 def cut_out(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> Tensor:

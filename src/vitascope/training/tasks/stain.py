@@ -24,12 +24,14 @@ from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pcc
 from vitascope.stats.bootstrap import Interval, pcc_interval
+from vitascope.training.data.laboratories import load_stains
 from vitascope.training.data.split_rows import ONE_IMAGE
-from vitascope.training.data.stain import Corpus, load_corpus
+from vitascope.training.data.stain import Corpus
 from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.images import check_losses, weighted_sum
 from vitascope.training.make_model import choose_device, describe_pairs, make_model
 from vitascope.training.samplers.crops import CropSampler, Pair
+from vitascope.training.samplers.light import by_itself
 from vitascope.training.training_task import TrainingTask
 
 BOOTSTRAP_BLOCK_PX = 64
@@ -117,7 +119,7 @@ class StainJob(TrainingTask):
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
-        return measure_domain(self._corpus, network)
+        return measure_domain(self._corpus, network, several=any(d.laboratory for d in self._recipe.data))
 
 
 def torch_predict(network: nn.Module, image: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -197,7 +199,7 @@ def run_training(
 
 def prepare(recipe: Recipe, recipe_folder: Path, network: nn.Module) -> ProgressGenerator[StainJob]:
     """Read the data of a recipe."""
-    return StainJob(recipe, (yield from load_corpus(recipe, recipe_folder)), network)
+    return StainJob(recipe, (yield from load_stains(recipe, recipe_folder)), network)
 
 
 def test_metrics(recipe: Recipe, pairs: list[Pair], predict: Predict) -> list[Metric]:
@@ -249,9 +251,13 @@ def correlation_interval(compared: list[Compared], k: int) -> Interval:
     return pcc_interval(real, predicted, block_px=BOOTSTRAP_BLOCK_PX // 2, level=BOOTSTRAP_LEVEL)
 
 
-def measure_domain(corpus: Corpus, network: nn.Module) -> Domain:
-    """Describe the training images for the card."""
-    return describe_pairs(corpus.train, lambda crop: torch_encode(network, crop))
+def measure_domain(corpus: Corpus, network: nn.Module, *, several: bool = False) -> Domain:
+    """Describe the training images for the card; those of several laboratories by views on a scale of their own."""
+
+    def alone(view: NDArray[np.float32]) -> NDArray[np.float32]:
+        return by_itself(torch.from_numpy(np.ascontiguousarray(view))).numpy()  # type: ignore[no-any-return]
+
+    return describe_pairs(corpus.train, lambda crop: torch_encode(network, crop), alone if several else None)
 
 
 def run_evaluation(
@@ -272,7 +278,7 @@ def run_evaluation(
             f"The model {loaded.card.id} predicts {', '.join(names)}, the recipe measures {', '.join(wanted)}.",
             "Take the recipe that the model was made with.",
         )
-    corpus = yield from load_corpus(recipe, recipe_folder)
+    corpus = yield from load_stains(recipe, recipe_folder)
     if not corpus.test:
         raise ModelError(
             f"The recipe {recipe.id} keeps no test part.", "Name test rows or a test fraction in its split."

@@ -1,0 +1,212 @@
+"""Make a reference of images one trusts, and test others against it: the one way for commands, docks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from vitascope.batch.drift.features import image_features
+from vitascope.batch.drift.references import DriftRecord, note_test, now, register_reference, write_reference
+from vitascope.core.errors import ModelError
+from vitascope.core.progress import ProgressGenerator
+from vitascope.io.atomic import check_writable
+from vitascope.io.filenames.grouping import ImageGroup
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.io.tables.csv_append import write_csv
+from vitascope.stats.drift.reference import Reference, fit_reference
+from vitascope.stats.drift.series import drift_table
+from vitascope.stats.drift.thresholds import ERT, WINDOW
+
+DRIFT = "drift.csv"
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What a series of images came to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``drift.csv``, see :func:`vitascope.stats.drift.series.drift_table`.
+    out : Path or None
+        What was written.
+    failed : tuple of tuple of str
+        Name and sentence of the images that have no features.
+    """
+
+    table: pd.DataFrame
+    out: Path | None
+    failed: tuple[tuple[str, str], ...]
+
+    @property
+    def first_alarm(self) -> str:
+        """The image of the first alarm; empty for none."""
+        ringing = self.table[self.table["drift_alarm"].eq(1).fillna(False)]
+        return str(ringing["image"].iloc[0]) if len(ringing) else ""
+
+    @property
+    def alarms(self) -> int:
+        """Images at which the statistic lay above its threshold."""
+        return int(self.table["drift_alarm"].fillna(0).sum())
+
+
+def make_reference(
+    groups: Sequence[ImageGroup],
+    model: str,
+    name: str,
+    *,
+    out: Path | None = None,
+    register: bool = True,
+    window: int = WINDOW,
+    ert: int = ERT,
+    pixel_size_um: float | None = None,
+    axes: str | None = None,
+) -> ProgressGenerator[tuple[Reference, tuple[tuple[str, str], ...]]]:
+    """Make a reference of images one trusts.
+
+    Parameters
+    ----------
+    groups : sequence of ImageGroup
+        20 images at least; 500 are good.
+    model : str
+        Id, or path of a card.
+    name : str
+    out : Path, optional
+        File to write it to, ``….drift``.
+    register : bool
+        Whether to keep it for this user under its name.
+    window, ert : int
+        See :class:`vitascope.stats.drift.online.Detector`; thresholds of others are found when they are asked for.
+    pixel_size_um, axes
+        Of all images, where the files do not tell.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    tuple
+        The reference; and name and sentence of the images that were left out because they could not be used.
+
+    Raises
+    ------
+    InputError, ModelError, ParameterError
+        If there are too few images, they are all the same, channels are mixed, or model or name cannot be used.
+    OutputError
+        If it cannot be written.
+    """
+    if out is not None:
+        check_writable(out.absolute().parent)
+    found = yield from image_features(groups, model, pixel_size_um=pixel_size_um, axes=axes)
+    reference = fit_reference(
+        found.table,
+        name=name,
+        model=found.model,
+        model_sha256=found.model_sha256,
+        channels=found.channels,
+        window=window,
+        erts=(ert,),
+    )
+    if out is not None:
+        write_reference(reference, out)
+    if register:
+        register_reference(reference)
+    return reference, found.failed
+
+
+def run_drift_test(
+    groups: Sequence[ImageGroup],
+    reference: Reference,
+    *,
+    out: Path | None = None,
+    source: str = "",
+    window: int = WINDOW,
+    ert: int = ERT,
+    pixel_size_um: float | None = None,
+    axes: str | None = None,
+) -> ProgressGenerator[DriftReport]:
+    """Test images against a reference, in the order given, and write ``drift.csv``.
+
+    Parameters
+    ----------
+    groups : sequence of ImageGroup
+        In the order in which they were taken.
+    reference : Reference
+    out : Path, optional
+        Folder for ``drift.csv``.
+    source : str
+        What the record of this user calls them.
+    window, ert : int
+    pixel_size_um, axes
+        Of all images, where the files do not tell.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    DriftReport
+
+    Raises
+    ------
+    InputError, ModelError, ParameterError
+        If there are fewer images than the window, or they or the settings do not go with the reference.
+    OutputError
+        If the table cannot be written.
+    """
+    if out is not None:
+        check_writable(out)
+    model = model_of(reference)
+    found = yield from image_features(groups, model, pixel_size_um=pixel_size_um, axes=axes)
+    channels = {one for one in found.channels if one}
+    tested = drift_table(
+        found.names,
+        found.table,
+        reference,
+        window=window,
+        ert=ert,
+        model_sha256=found.model_sha256,
+        channels=next(iter(channels)) if len(channels) == 1 else (),
+    )
+    rows = tested.set_index("image").reindex([group.name for group in groups]).reset_index()
+    report = DriftReport(rows, out, found.failed)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_csv(out / DRIFT, [rows])
+    steps = int(tested["drift_statistic"].notna().sum())
+    note_test(
+        DriftRecord(
+            sha256=reference.sha256,
+            at=now(),
+            source=source,
+            images=len(tested),
+            steps=steps,
+            alarms=report.alarms,
+            first_alarm=report.first_alarm,
+            statistic=float(tested["drift_statistic"].max()) if steps else None,
+            p=float(tested["drift_p"].iloc[-1]),
+        )
+    )
+    return report
+
+
+def model_of(reference: Reference) -> str:
+    """Return the path of the card of the network that a reference's features are of.
+
+    Raises
+    ------
+    ModelError
+        If no model here has its weights.
+    """
+    for path in find_cards().values():
+        if read_card(path).weights.sha256 == reference.model_sha256:
+            return str(path)
+    raise ModelError(
+        f"The reference {reference.name} was made with the model {reference.model}, and no model here has its weights.",
+        "Import that model, or make a reference with one that is here.",
+    )

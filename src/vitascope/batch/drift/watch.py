@@ -1,0 +1,208 @@
+"""A plate watched while it runs: images count in the order they were taken, never in that in which they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.batch.drift.references import DriftRecord, now
+from vitascope.core.errors import ParameterError
+from vitascope.io.filenames.parse import natural
+from vitascope.io.images.acquired import acquired_at
+from vitascope.io.models.cards import find_cards, find_model, read_card
+from vitascope.io.plates.plate import Plate
+from vitascope.stats.drift.online import Detector, Step
+from vitascope.stats.drift.reference import Reference
+from vitascope.stats.drift.series import whole_set_p
+from vitascope.stats.drift.thresholds import ERT, WINDOW
+
+LEAST_IMAGES, MOST_IMAGES = 2, 1000
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a plate is watched against.
+
+    Parameters
+    ----------
+    reference : Reference
+    window, ert : int
+        See :class:`vitascope.stats.drift.online.Detector`.
+    stop : bool
+        Whether an alarm ends the run.
+    given : str
+        Name or file of the reference, as the user gave it, to repeat the run.
+    """
+
+    reference: Reference
+    window: int = WINDOW
+    ert: int = ERT
+    stop: bool = False
+    given: str = ""
+
+
+class PlateWatch:
+    """Tests the images of a plate one after another, as soon as all before them are done.
+
+    The answer depends on the features and their order alone: a run that was stopped and resumed, or shared out to
+    several workers, gives the same.
+
+    Parameters
+    ----------
+    drift : Drift
+    order : sequence of str
+        Names of all images, in the order in which they were taken.
+    model_sha256 : str
+        Of the network whose features come.
+
+    Attributes
+    ----------
+    steps : dict of str to Step
+        Of the images tested so far. Images without features (refused or failed) are no step.
+    alarms : list of str
+        Images at which an alarm began.
+    """
+
+    def __init__(self, drift: Drift, order: Sequence[str], model_sha256: str) -> None:
+        self.drift = drift
+        self._detector = Detector(drift.reference, drift.window, drift.ert, model_sha256=model_sha256)
+        self._order, self._next = tuple(order), 0
+        self._waiting: dict[str, NDArray[np.float32] | None] = {}
+        self._scores: list[NDArray[np.float64]] = []
+        self._ringing = False
+        self.steps: dict[str, Step] = {}
+        self.alarms: list[str] = []
+
+    def add(self, found: Mapping[str, NDArray[np.float32] | None]) -> list[str]:
+        """Take the features of images that are done; None for those that have none.
+
+        Returns
+        -------
+        list of str
+            Images at which an alarm began.
+
+        Raises
+        ------
+        InputError
+            If features are of another number than the reference's.
+        """
+        self._waiting.update(found)
+        begun: list[str] = []
+        while self._next < len(self._order) and (name := self._order[self._next]) in self._waiting:
+            feature = self._waiting.pop(name)
+            self._next += 1
+            if feature is None:
+                continue
+            score = self.drift.reference.project(feature[None], f"The features of {name}")
+            self._scores.append(score[0].astype(np.float32))
+            step = self.steps[name] = self._detector.step(score)
+            if step.alarm and not self._ringing:
+                begun.append(name)
+            self._ringing = bool(step.alarm)
+        self.alarms += begun
+        return begun
+
+    def p(self) -> float | None:
+        """Return the p of the images tested so far against the reference; None of fewer than two.
+
+        Of more than :data:`MOST_IMAGES`, so many are drawn, the same each time, so that memory stays flat.
+        """
+        if len(self._scores) < LEAST_IMAGES:
+            return None
+        scores = np.stack(self._scores)
+        if len(scores) > MOST_IMAGES:
+            drawn = np.random.default_rng(0).choice(len(scores), MOST_IMAGES, replace=False)
+            scores = scores[np.sort(drawn)]
+        return whole_set_p(scores, self.drift.reference, projected=True)
+
+    def summary(self, with_p: bool = True) -> dict[str, Any]:
+        """Return all that was found, as plain JSON: reference, settings, the p of the whole, and each step."""
+        reference = self.drift.reference
+        return {
+            "reference": reference.name,
+            "reference_sha256": reference.sha256,
+            "window": self.drift.window,
+            "ert": self.drift.ert,
+            "p": self.p() if with_p else None,
+            "last": self.last,
+            "alarms": list(self.alarms),
+            "steps": {name: [step.statistic, step.threshold, step.alarm] for name, step in self.steps.items()},
+        }
+
+    def record(self, source: str, found: Mapping[str, Any]) -> DriftRecord:
+        """Return what this user's record keeps of a plate; ``found`` is its :meth:`summary`."""
+        statistics = [step.statistic for step in self.steps.values() if step.statistic is not None]
+        return DriftRecord(
+            sha256=self.drift.reference.sha256,
+            at=now(),
+            source=source,
+            images=len(self.steps),
+            steps=len(statistics),
+            alarms=sum(bool(step.alarm) for step in self.steps.values()),
+            first_alarm=self.alarms[0] if self.alarms else "",
+            statistic=max(statistics, default=None),
+            p=found["p"],
+        )
+
+    @property
+    def last(self) -> str:
+        """The image tested last; empty before the first."""
+        return next(reversed(self.steps), "")
+
+
+def order_taken(plate: Plate) -> list[str]:
+    """Return the ids of a plate's images in the order in which they were taken.
+
+    That is by the times that all files tell (OME ``AcquisitionDate``, TIFF ``DateTime``); where one does not, or all
+    tell the same, by point of time and then well by well.
+    """
+    taken = {site.id: acquired_at(site.paths[0]) if site.paths else None for site in plate}
+    if len(taken) > 1 and all(taken.values()) and len(set(taken.values())) > 1:
+        return sorted(taken, key=lambda name: str(taken[name]))
+    return [site.id for site in sorted(plate, key=lambda site: natural(site.place.time))]
+
+
+def check_goes_with(drift: Drift, task: str, model: str) -> None:
+    """Refuse a reference that is of another network than the one to be run, before anything is run.
+
+    Raises
+    ------
+    ParameterError
+        If the model is to be chosen by itself and none of the task has the reference's weights.
+    ModelError
+        If the weights differ.
+    """
+    if model == "auto":
+        known = [read_card(path).weights.sha256 for path in find_cards(task).values()]
+        if drift.reference.model_sha256 not in known:
+            raise ParameterError(
+                f"The drift reference {drift.reference.name} is of the model {drift.reference.model}, and none for "
+                f"'{task}' has its weights.",
+                "Choose a reference made with a model of this task.",
+            )
+        return
+    drift.reference.check_origin(find_model(model, task)[0].weights.sha256)
+
+
+def drift_columns(found: Mapping[str, Any] | None) -> Callable[[str], dict[str, Any]]:
+    """Return what gives the columns of an image: ``drift_statistic, drift_p, drift_alarm``; nothing without a watch.
+
+    ``drift_p`` is that of the whole plate, in the row of the image that was taken last.
+    """
+    if not found:
+        return lambda name: {}
+    steps, last, p = found["steps"], found["last"], found["p"]
+
+    def columns(name: str) -> dict[str, Any]:
+        statistic, _, alarm = steps.get(name, (None, None, None))
+        return {
+            "drift_statistic": statistic,
+            "drift_p": p if name == last else None,
+            "drift_alarm": None if alarm is None else int(alarm),
+        }
+
+    return columns

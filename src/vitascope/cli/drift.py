@@ -1,0 +1,161 @@
+"""``vitascope drift``: whether images still look like those one trusts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitascope.cli import options
+from vitascope.cli.console import plain_errors, with_progress_bar
+from vitascope.cli.run import check_axes_given, check_pixel_size
+from vitascope.core.exit_codes import PARTIAL
+
+if TYPE_CHECKING:
+    from vitascope.io.filenames.grouping import ImageGroup
+
+app = typer.Typer(help="Tell when the microscope, the cells or the day has changed.", no_args_is_help=True)
+
+Window = Annotated[int, typer.Option(help="Images that are compared with the reference at a time.")]
+Ert = Annotated[int, typer.Option(help="Expected run time: images, in the mean, until a false alarm.")]
+
+
+@app.command()
+def reference(
+    images: options.Images,
+    model: Annotated[str, typer.Option(help="Model by id (see 'vitascope models list') or path of its card.")],
+    name: Annotated[str, typer.Option(help="What the reference is called; it is registered for you under this name.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File for the reference, ending in .drift.")],
+    window: Window = 10,
+    ert: Ert = 128,
+    pattern: options.Pattern = None,
+    planes: options.Planes = None,
+    pixel_size_um: options.PixelSize = None,
+    axes: options.Axes = None,
+) -> None:
+    """Make a reference of images that you trust: 20 at least, 500 are good."""
+    with plain_errors():
+        from vitascope.batch.drift.references import check_reference_name
+        from vitascope.batch.drift.run import make_reference
+        from vitascope.stats.drift.thresholds import check_settings
+
+        check_reference_name(name)
+        groups = _groups(images, pattern, planes, pixel_size_um, axes)
+        check_settings(window, ert, len(groups))
+        steps = make_reference(
+            groups, model, name, out=out, window=window, ert=ert, pixel_size_um=pixel_size_um, axes=axes
+        )
+        made, failed = with_progress_bar(steps)
+        _tell_failed(failed)
+        typer.echo(f"{made.name}: {len(groups) - len(failed)} images of the model {made.model}; {out}")
+        typer.echo(made.accuracy(window, ert))
+
+
+@app.command("test")
+def against_reference(
+    images: options.Images,
+    reference: Annotated[str, typer.Option(help="A .drift file, or the name of a registered reference.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for drift.csv.")],
+    window: Window = 10,
+    ert: Ert = 128,
+    pattern: options.Pattern = None,
+    planes: options.Planes = None,
+    pixel_size_um: options.PixelSize = None,
+    axes: options.Axes = None,
+) -> None:
+    """Test images, in the order given, against a reference, and write drift.csv.
+
+    Exit code: 0 with or without an alarm, 3 when some images have no features, 2 for wrong usage.
+    """
+    with plain_errors():
+        from vitascope.batch.drift.references import find_reference
+        from vitascope.batch.drift.run import run_drift_test
+
+        trusted = find_reference(reference)
+        groups = _groups(images, pattern, planes, pixel_size_um, axes)
+        steps = run_drift_test(
+            groups,
+            trusted,
+            out=out,
+            source=images[0],
+            window=window,
+            ert=ert,
+            pixel_size_um=pixel_size_um,
+            axes=axes,
+        )
+        report = with_progress_bar(steps)
+        _tell_failed(report.failed)
+        p = report.table["drift_p"].dropna()
+        whole = f"; all of them together: p {p.iloc[-1]:.3g}" if len(p) else ""
+        if report.first_alarm:
+            typer.echo(
+                f"Drift since {report.first_alarm}: {report.alarms} alarms in {len(report.table)} images{whole}."
+            )
+        else:
+            typer.echo(f"No alarm in {len(report.table)} images{whole}.")
+        typer.echo(trusted.accuracy(window, ert))
+        typer.echo(f"Results: {out}")
+    if report.failed:
+        raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def status() -> None:
+    """List the registered references, and the last test and alarm of each."""
+    with plain_errors():
+        from vitascope.batch.drift.references import read_reference, record_of, registered_references
+        from vitascope.core.errors import VitascopeError
+
+        listed = registered_references()
+        if not listed:
+            typer.echo("No reference is registered: 'vitascope drift reference' makes one.")
+        for name, path in listed:
+            try:
+                found = read_reference(path)
+            except VitascopeError as error:
+                typer.echo(f"{name}: {error.message}")
+                continue
+            tests = record_of(found.sha256)
+            alarms = [one for one in tests if one.alarms]
+            last = f"last tested {tests[-1].at} on {tests[-1].source}" if tests else "never tested"
+            alarm = (
+                f"last alarm {alarms[-1].at} on {alarms[-1].source}, since {alarms[-1].first_alarm}"
+                if alarms
+                else "no alarm"
+            )
+            typer.echo(f"{name}: {len(found.points)} images, model {found.model}; {last}; {alarm}")
+
+
+def _groups(
+    images: list[str], pattern: str | None, planes: str | None, pixel_size_um: float | None, axes: str | None
+) -> list[ImageGroup]:
+    from vitascope.io.images.read import group_paths
+
+    check_pixel_size(pixel_size_um)
+    check_axes_given(axes)
+    groups, left_out = group_paths(images, pattern, planes=planes)
+    for sentence in left_out:
+        typer.echo(f"Warning: {sentence}", err=True)
+    return in_given_order(groups, images)
+
+
+def in_given_order(groups: Sequence[ImageGroup], given: Sequence[str]) -> list[ImageGroup]:
+    """Sort images by the argument that each came with; those of one folder or pattern stay in the order of names."""
+    absolute = [Path(text).absolute() for text in given]
+
+    def came_with(group: ImageGroup) -> int:
+        paths = [path.absolute() for path in group.paths]
+        for number, wanted in enumerate(absolute):
+            if any(path.is_relative_to(wanted) or fnmatch(str(path), str(wanted)) for path in paths):
+                return number
+        return len(absolute)
+
+    return sorted(groups, key=came_with)
+
+
+def _tell_failed(failed: Sequence[tuple[str, str]]) -> None:
+    for name, sentence in failed:
+        typer.echo(f"Warning: {name} was left out: {sentence}", err=True)

@@ -1,0 +1,193 @@
+"""How an image is shown to a model: which model, at which scale, bright and dark as they are or swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, liveliest
+from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import select_pictures
+from vitascope.engine.tiled_prediction import answer_window
+from vitascope.io.models.cards import find_cards, read_card
+from vitascope.tasks.stain import StainParams
+
+STACK, SINGLE, ANY = "nuclei-phase-stack", "nuclei-phase", "nuclei-any"
+"""What ``auto`` takes: the first for stacks with planes enough; of the others the one that more is expected of."""
+
+SCALES = (0.55, 1.45, 2.1)
+"""Scales that are tried beside the one given: with what the models tolerate around each, nuclei of 10 to 60 px."""
+MARGIN = 0.1
+"""By how much more agreement must be expected of another look: half the width of a typical interval, so that chance
+alone seldom changes a picture that was right as given."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an image is shown to a model.
+
+    Parameters
+    ----------
+    scale : float
+        Network pixels per image pixel.
+    inverted : bool
+    flags : tuple of str
+    told : str
+        In words what was found; empty where the image stays as it was given.
+    """
+
+    scale: float = 1.0
+    inverted: bool = False
+    flags: tuple[str, ...] = ()
+    told: str = ""
+
+
+Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+def answer_with(model: LoadedModel, plan: Plan) -> Answer:
+    """Return what asks a network about one crop."""
+
+    def answer(crop: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        picture, encoding, *_ = answer_window(model, plan, np.ascontiguousarray(crop, np.float32))
+        return picture, encoding
+
+    return answer
+
+
+def expected_of(model: LoadedModel, plan: Plan, prepared: PreparedImage) -> Expected | None:
+    """Return the expected agreement of a prepared picture; None where the card does not tell."""
+    how = model.card.expected
+    if how is None or "constant" in prepared.flags:
+        return None
+    crops = choose_crops(prepared.read, prepared.shape_yx)
+    return expect(how, describe_crops(answer_with(model, plan), crops, model.card.domain))
+
+
+def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tuple[LoadedModel, Look]]:
+    """Return the model to run and how the image is shown to it.
+
+    ``auto`` takes the bundled model for stacks where there are planes enough. For one plane it takes the model of
+    phase contrast where the image fits that, else the one that more agreement is expected of.
+    """
+    if params.model != "auto":
+        model = load_model(params.model, "stain")
+        return model, (yield from find_look(model, image, params))
+    known = find_cards("stain")
+    wanted = len(params.planes) if params.planes is not None else image.sizes["Z"]
+    if STACK in known and wanted >= read_card(known[STACK]).input.planes:
+        model = load_model(STACK, "stain")
+        return model, (yield from find_look(model, image, params))
+    first = load_model(SINGLE, "stain")
+    if ANY not in known or first.card.expected is None:
+        return first, (yield from find_look(first, image, params))
+    as_given = yield from _Trial(first, image, params).as_given()
+    if as_given is None or as_given.low >= first.card.expected.fits:
+        return first, (yield from find_look(first, image, params, as_given))
+    second = load_model(ANY, "stain")
+    looks = []
+    for model in (second, first):
+        trial = _Trial(model, image, params)
+        looks.append((model, *(yield from trial.best(as_given if model is first else None))))
+    (any_model, any_look, any_value), (phase, phase_look, phase_value) = looks
+    return (phase, phase_look) if phase_value > any_value + MARGIN else (any_model, any_look)
+
+
+def find_look(
+    model: LoadedModel, image: Micrograph, params: StainParams, as_given: Expected | None = None
+) -> ProgressGenerator[Look]:
+    """Return at which scale and polarity an image is shown to a model.
+
+    Raises
+    ------
+    InputError
+        If the sizes given are too far apart.
+    """
+    return (yield from _Trial(model, image, params).best(as_given))[0]
+
+
+class _Trial:
+    """Tries looks of an image's middle picture on one model."""
+
+    def __init__(self, model: LoadedModel, image: Micrograph, params: StainParams) -> None:
+        self._model, self._params = model, params
+        card = model.card
+        given = None if params.object_diameter_px == "auto" else params.object_diameter_px
+        self.scale, self.flags = rescale_factor(image, card.input, rescale=params.rescale, object_diameter_px=given)
+        known = image.pixel_size_um is not None and card.input.pixel_size_um is not None
+        self.scale_given = known or given is not None or not params.rescale
+        pictures, _ = select_pictures(image, card.input, params.channel, params.planes)
+        self._planes = list(pictures[len(pictures) // 2].planes)
+
+    def as_given(self) -> ProgressGenerator[Expected | None]:
+        """Return what is expected of the image as it was given."""
+        if self._model.card.expected is None:
+            return None
+        prepared = yield from prepare_picture(self._planes, self._model.card.input, self.scale, inverted=self._inverted)
+        plan = resolve_plan(self._model, self._params, prepared.shape_yx)
+        return expected_of(self._model, plan, prepared)
+
+    @property
+    def _inverted(self) -> bool:
+        return self._params.invert == "yes"
+
+    def best(self, as_given: Expected | None = None) -> ProgressGenerator[tuple[Look, float]]:
+        """Return the best look, and the agreement expected of it; nothing is tried where the image fits as given."""
+        card, params = self._model.card, self._params
+        stays = Look(self.scale, self._inverted, self.flags)
+        if card.expected is None:
+            return stays, 0.0
+        as_given = as_given or (yield from self.as_given())
+        if as_given is None or as_given.low >= card.expected.fits:
+            return stays, as_given.value if as_given is not None else 0.0
+        scales = (self.scale,) if self.scale_given else (1.0, *SCALES)
+        turns = (False, True) if params.invert == "auto" else (self._inverted,)
+        looks = [(scale, turned) for scale in scales for turned in turns]
+        if len(looks) == 1:
+            return stays, as_given.value
+        prepared = yield from prepare_picture(self._planes, card.input, 1.0)
+        plan = resolve_plan(self._model, params, prepared.shape_yx)
+        values = []
+        for number, (scale, turned) in enumerate(looks):
+            yield Progress(number, len(looks), "Finding scale and polarity")
+            values.append(self._value(at_scale(prepared, self._planes, card.input, scale, inverted=turned), plan))
+        best = int(np.argmax(values))
+        if values[best] < values[looks.index((self.scale, stays.inverted))] + MARGIN:
+            return stays, as_given.value
+        scale, turned = looks[best]
+        told = in_words(scale / self.scale, turned and not stays.inverted)
+        return Look(scale, turned, self.flags, told), as_given.value + values[best] - values[
+            looks.index((self.scale, stays.inverted))
+        ]
+
+    def _value(self, prepared: PreparedImage, plan: Plan) -> float:
+        """Return the agreement expected of the liveliest crop."""
+        how = self._model.card.expected
+        assert how is not None
+        crop = liveliest(choose_crops(prepared.read, prepared.shape_yx))
+        statistics = describe_crops(answer_with(self._model, plan), [crop], self._model.card.domain)
+        return expect(how, statistics, as_given=False).value
+
+
+def in_words(scale: float, turned: bool) -> str:
+    """Say what was done to an image before it was shown to the model.
+
+    Examples
+    --------
+    >>> in_words(1.45, True)
+    'Bright and dark swapped; enlarged 1.4 times.'
+    """
+    parts: Sequence[Any] = [
+        "bright and dark swapped" if turned else "",
+        "" if scale == 1 else f"{'enlarged' if scale > 1 else 'shrunk'} {max(scale, 1 / scale):.1f} times",
+    ]
+    told = "; ".join(filter(None, parts))
+    return f"{told[0].upper()}{told[1:]}." if told else ""

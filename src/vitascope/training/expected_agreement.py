@@ -1,0 +1,161 @@
+"""Learn to tell the agreement with the real stain from an image alone, of views whose stain is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
+from vitascope.core.errors import TrainingError
+from vitascope.engine.expected import STATISTICS, expect, is_home, ready
+
+Floats = NDArray[np.float64]
+
+NEARLY = 1
+"""Severity of corruptions that users would not notice, or would call fair."""
+LEAST_FIT = 0.5
+"""A card may let images of less agreement fit, where its own held-out ones reach no more; never below this."""
+RIDGE = 0.03
+"""Pull of the weights towards 0, against rows that weigh 1 in all."""
+LEVEL = 0.8
+ENDS = (-0.2, 0.97)
+"""Agreements beyond are drawn in: their inverse hyperbolic tangent would outweigh all others."""
+ERROR_ENDS = (0.05, 0.95)
+SIGNIFICANT = 4
+LEAST_GROUPS = 3
+
+
+def fit_expected(
+    rows: Sequence[Mapping[str, Any]],
+    statistics: Mapping[str, int] = STATISTICS,
+    ridge: float = RIDGE,
+    home: str = "",
+) -> ExpectedAgreement:
+    """Fit the expected agreement, and calibrate its interval on groups left out, each in turn.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per view: ``true`` (its PCC), ``laboratory`` (what is left out together; groups weigh alike), and the
+        statistics.
+    statistics : mapping of str to int
+        What tells, and with which sign; see :data:`vitascope.engine.expected.STATISTICS`.
+    ridge : float, > 0
+    home : str
+        Laboratory whose images the model was trained on, measured where it has not seen them; empty for none.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than three groups.
+    """
+    groups = np.array([str(row["laboratory"]) for row in rows])
+    if len(np.unique(groups)) < LEAST_GROUPS:
+        raise TrainingError(
+            f"{len(np.unique(groups))} laboratories are too few to tell how well others' images will do.",
+            f"Measure views of {LEAST_GROUPS} or more.",
+        )
+    whole = _fit(rows, statistics, ridge)
+    over, weights = [], []
+    for group in np.unique(groups):
+        out = groups == group
+        left = _fit([row for row, o in zip(rows, out, strict=True) if not o], statistics, ridge)
+        over += [float(row["true"]) - expect(left, dict(row)).value for row, o in zip(rows, out, strict=True) if o]
+        weights += [1 / out.sum()] * int(out.sum())
+    low, high = weighted_quantiles(np.array(over), np.array(weights), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    found = whole.model_copy(update={"low_by": _short(min(low, 0.0)), "high_by": _short(max(high, 0.0))})
+    known = fit_home(rows, home) if home in groups else None
+    fits = min(found.fits, math.floor(known.low * 20) / 20) if known is not None else found.fits
+    return found.model_copy(update={"home": known, "fits": max(fits, LEAST_FIT)})
+
+
+def fit_home(rows: Sequence[Mapping[str, Any]], home: str) -> HomeAgreement:
+    """Return what is expected of views that lie where those of the training laboratory do that are clean or nearly so.
+
+    Views of other laboratories that lie there count too. Which grey values are bright (skewness) is taken from the
+    laboratory, as its negatives are none of its images.
+    """
+    near = [
+        r for r in rows if r["laboratory"] == home and r["corruption"] != "inverted" and int(r["severity"]) <= NEARLY
+    ]
+    dark = float(np.median([float(r["skewness"]) for r in near])) < 0
+    signs = {**STATISTICS, "skewness": -1 if dark else 1}
+    most, least = (
+        {name: _short(end(float(r[name]) for r in near)) for name, s in signs.items() if s == sign}
+        for sign, end in ((-1, max), (1, min))
+    )
+    found = HomeAgreement(at_most=most, at_least=least, value=0, low=0, high=0, views=len(near))
+    true = np.array([float(r["true"]) for r in rows if is_home(found, r)])
+    low, middle, high = (_short(q) for q in np.quantile(true, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
+    return found.model_copy(update={"value": middle, "low": low, "high": high, "views": len(true)})
+
+
+def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int], ridge: float) -> ExpectedAgreement:
+    groups = [str(row["laboratory"]) for row in rows]
+    weights = np.array([1 / groups.count(g) for g in groups])
+    weights /= weights.sum()
+    values = np.array([ready(row, tuple(statistics)) for row in rows])
+    mean = weights @ values
+    spread = np.maximum(np.sqrt(weights @ (values - mean) ** 2), 1e-6)
+    signs = np.array(list(statistics.values()), float)
+    steps = np.clip((values - mean) / spread, -3, 3) * signs
+    wanted = np.arctanh(np.clip([float(row["true"]) for row in rows], *ENDS))
+    middle, centre, root = weights @ wanted, weights @ steps, np.sqrt(weights)
+    left = np.concatenate([root[:, None] * (steps - centre), math.sqrt(ridge) * np.eye(len(mean))])
+    size, _ = nnls(left, np.concatenate([root * (wanted - middle), np.zeros(len(mean))]))
+    slope, centre = size * signs, centre * signs
+    return ExpectedAgreement(
+        statistics=tuple(statistics),
+        mean=tuple(_short(v) for v in mean),
+        spread=tuple(_short(v) for v in spread),
+        weights=tuple(_short(v) for v in slope),
+        intercept=_short(middle - centre @ slope),
+        low_by=0.0,
+        high_by=0.0,
+        level=LEVEL,
+        views=len(rows),
+        laboratories=tuple(sorted(set(groups))),
+    )
+
+
+def fit_errors(rows: Sequence[Mapping[str, Any]]) -> ObjectErrors:
+    """Return the quantiles of how far numbers of objects were off; laboratories weigh alike.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        One per view: ``laboratory``, ``ln_objects`` and ``ln_area``, logarithms of real over predicted.
+    """
+    groups = [str(row["laboratory"]) for row in rows]
+    weights = np.array([1 / groups.count(g) for g in groups])
+    ends = {}
+    for name in ("ln_objects", "ln_area"):
+        values = np.array([float(row[name]) for row in rows])
+        low, high = weighted_quantiles(values, weights, ERROR_ENDS)
+        ends[name] = (_short(low), _short(high))
+    return ObjectErrors(objects=ends["ln_objects"], mean_area=ends["ln_area"], views=len(rows))
+
+
+def weighted_quantiles(values: Floats, weights: Floats, shares: Sequence[float]) -> tuple[float, ...]:
+    """Return the smallest values that at least these shares of the weight do not exceed.
+
+    Examples
+    --------
+    >>> weighted_quantiles(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0]), (0.25, 0.9))
+    (1.0, 3.0)
+    """
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return tuple(float(values[order][min(len(order) - 1, int(np.searchsorted(reached, s - 1e-12)))]) for s in shares)
+
+
+def _short(value: float) -> float:
+    found = float(f"{float(value):.{SIGNIFICANT}g}")
+    if not math.isfinite(found):
+        raise TrainingError("A statistic of a view is no number.", "Leave out views without contrast.")
+    return found

@@ -1,0 +1,269 @@
+"""References, series and plates, with a small network whose features see blur."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from scipy import ndimage
+from typer.testing import CliRunner
+
+from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.references import (
+    check_reference_name,
+    find_reference,
+    read_reference,
+    record_of,
+    register_reference,
+    registered_references,
+)
+from vitascope.batch.drift.watch import Drift, PlateWatch, drift_columns, order_taken
+from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.journal import Journal
+from vitascope.batch.plate.run import run_plate
+from vitascope.cli.main import app
+from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.progress import run_to_end
+from vitascope.io.images.acquired import acquired_at
+from vitascope.io.plates.read import open_plate
+from vitascope.stats.drift.reference import fit_reference
+from vitascope.stats.drift.series import drift_table
+from vitascope.tasks.registry import find_task
+
+SIDE, GOOD, SERIES, CHANGED = 64, 24, 16, 7
+
+
+def texture(seed, blur=0.0):
+    """A picture of grain; blurred ones have other features in any network."""
+    rng = np.random.default_rng(seed)
+    picture = ndimage.gaussian_filter(rng.normal(size=(SIDE, SIDE)), 1.0 + blur)
+    return (2000 + 3000 * picture / picture.std()).clip(0, 60000).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a model, good images, a series that blurs on the way, and a reference of the good ones."""
+    folder = tmp_path_factory.mktemp("drift")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITASCOPE_MODELS", str(folder / "models"))
+        save_model(make_model(width=0.25, object_diameter_px=18, domain=make_domain(64)), folder / "models")
+        other = make_model(2, model_id="other-model", width=0.25, object_diameter_px=18, domain=make_domain(64))
+        save_model(other, folder / "models")
+        for name in ("good", "series"):
+            (folder / name).mkdir()
+        for i in range(GOOD):
+            tifffile.imwrite(folder / "good" / f"g{i:02}.tif", texture(i))
+        for i in range(SERIES):
+            tifffile.imwrite(folder / "series" / f"A{i + 1:02}.tif", texture(100 + i, 3.0 if i >= CHANGED else 0))
+        patch.chdir(folder)
+        done = call("reference", "good", "--model", "test-model", "--name", "good wells", "-o", "good.drift", *SMALL)
+        assert done.exit_code == 0, done.output
+    return folder
+
+
+SMALL = ("--window", "4", "--ert", "32")
+
+
+@pytest.fixture(autouse=True)
+def here(made, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(made / "models"))
+    monkeypatch.chdir(made)
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["drift", *map(str, arguments)])
+
+
+def test_a_series_is_tested_in_the_order_given_and_the_change_is_noticed(tmp_path):
+    done = call("test", "series", "--reference", "good wells", "-o", tmp_path / "out", *SMALL)
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "drift.csv")
+    assert list(table.columns) == ["image", "drift_statistic", "drift_p", "drift_alarm"]
+    assert table["image"].tolist() == [f"A{i + 1:02}" for i in range(SERIES)]
+    assert table["drift_alarm"].isna().tolist() == [i < 3 for i in range(SERIES)]
+    assert table["drift_alarm"].iloc[3:CHANGED].sum() == 0
+    assert table["drift_alarm"].iloc[CHANGED + 3 :].all()
+    assert table["drift_p"].notna().tolist() == [i == SERIES - 1 for i in range(SERIES)]
+    assert table["drift_p"].iloc[-1] < 0.05
+    assert "Drift since A" in done.output
+    text = (tmp_path / "out" / "drift.csv").read_text()
+    assert text.splitlines()[-1].endswith(",1")  # whole numbers, not 1.0
+    back = [f"series/A{i + 1:02}.tif" for i in reversed(range(SERIES))]
+    call("test", *back, "--reference", "good.drift", "-o", tmp_path / "back", *SMALL)
+    turned = pd.read_csv(tmp_path / "back" / "drift.csv")
+    assert turned["image"].tolist() == table["image"].tolist()[::-1]
+    assert turned["drift_alarm"].iloc[3] == 1
+
+
+def test_trusted_images_raise_no_alarm_and_exit_0(tmp_path):
+    done = call("test", "good", "--reference", "good wells", "-o", tmp_path / "out", "--window", 4, "--ert", 256)
+    assert done.exit_code == 0
+    assert "No alarm" in done.output
+
+
+def test_status_lists_references_with_their_last_alarm(made, tmp_path):
+    call("test", "series", "--reference", "good wells", "-o", tmp_path / "out", *SMALL)
+    done = call("status")
+    assert "good wells: 24 images, model test-model" in done.output
+    assert "since A" in done.output
+    records = record_of(find_reference("good wells").sha256)
+    assert records[-1].source == "series"
+    assert records[-1].images == SERIES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("test", "series", "--reference", "nothing", "-o", "no"), "no drift reference 'nothing'"),
+        (("test", "series/A01.tif", "--reference", "good wells", "-o", "no", *SMALL), "fewer than the window"),
+        (("test", "series", "--reference", "good wells", "-o", "no", "--ert", 3), "run time of 3"),
+        (("test", "series", "--reference", "good wells", "-o", "no", "--window", 1), "window"),
+        (("reference", "series", "--model", "test-model", "--name", "x", "-o", "x.drift", *SMALL), "16 images are too"),
+        (("reference", "good", "--model", "gone", "--name", "x", "-o", "x.drift"), "gone"),
+        (("reference", "good", "--model", "test-model", "--name", "../x", "-o", "x.drift"), "cannot be called"),
+        (("reference", "good", "--model", "test-model", "--name", "x", "-o", "x.txt", *SMALL), ".drift"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_leaves_nothing(made, arguments, said):
+    done = call(*arguments)
+    assert done.exit_code == 2, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+    assert not (made / "no").exists()
+    assert not (made / "x.drift").exists()
+
+
+def test_an_image_that_cannot_be_read_keeps_its_row_and_is_no_step(made, tmp_path):
+    paths = [f"series/A{i + 1:02}.tif" for i in range(6)]
+    (tmp_path / "bad.tif").write_bytes(b"no picture")
+    done = call(
+        "test", *paths[:2], tmp_path / "bad.tif", *paths[2:], "--reference", "good wells", "-o", tmp_path / "o", *SMALL
+    )
+    assert done.exit_code == 3
+    assert "bad was left out" in done.output
+    table = pd.read_csv(tmp_path / "o" / "drift.csv")
+    assert len(table) == 7
+    assert table[table["image"] == "bad"][["drift_statistic", "drift_alarm"]].isna().all().all()
+    assert table["drift_statistic"].notna().sum() == 3
+
+
+def test_a_reference_of_another_model_or_a_damaged_one_is_refused(made, tmp_path):
+    data = bytearray((made / "good.drift").read_bytes())
+    data[-3] ^= 1
+    (tmp_path / "bent.drift").write_bytes(data)
+    with pytest.raises(ReaderError, match="altered"):
+        read_reference(tmp_path / "bent.drift")
+    with pytest.raises(ParameterError):
+        check_reference_name("a/b")
+    plate = open_plate(made / "series")
+    spec = find_task("stain")
+    job = PlateJob(
+        spec=spec,
+        plate=plate,
+        params=spec.make_params(model="other-model", threads=1),
+        out=tmp_path / "out",
+        drift=Drift(find_reference("good wells"), 4, 32),
+    )
+    with pytest.raises(ModelError, match="other weights"):
+        run_to_end(run_plate(job))
+    assert not (tmp_path / "out").exists()
+
+
+def run(made, out, stop=False, **changes):
+    spec = find_task("stain")
+    settings = {"model": "test-model", "threads": 1, "precision": "f32", **changes}
+    return run_to_end(
+        run_plate(
+            PlateJob(
+                spec=spec,
+                plate=open_plate(made / "series"),
+                params=spec.make_params(**settings),
+                out=out,
+                drift=Drift(find_reference("good wells"), 4, 32, stop=stop),
+            )
+        )
+    )
+
+
+def columns(out):
+    table = pd.read_csv(out / "results.csv")
+    return table[["image", "drift_statistic", "drift_p", "drift_alarm"]]
+
+
+def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
+    whole = run(made, tmp_path / "whole")
+    assert whole.drift_alarms
+    assert not whole.stopped_by_drift
+    stopped = run(made, tmp_path / "stopped", stop=True)
+    assert stopped.stopped_by_drift
+    assert not stopped.complete
+    assert stopped.counts.get("")  # some are not done
+    again = run(made, tmp_path / "stopped", stop=True)  # the alarm was seen: it stops no run again
+    assert again.complete
+    assert not again.stopped_by_drift
+    assert again.drift_alarms == whole.drift_alarms
+    pd.testing.assert_frame_equal(columns(tmp_path / "whole"), columns(tmp_path / "stopped"))
+    series = columns(tmp_path / "whole")
+    assert series["drift_p"].notna().tolist() == [False] * (SERIES - 1) + [True]
+    with Journal(tmp_path / "whole", read_only=True) as journal:
+        kept = dict(journal.features())
+    reference = find_reference("good wells")
+    table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32)
+    np.testing.assert_array_equal(table["drift_statistic"], series["drift_statistic"])
+
+
+def test_the_order_in_which_images_end_changes_nothing():
+    rng = np.random.default_rng(0)
+    reference = fit_reference(
+        rng.normal(size=(60, 8)), name="r", model="m", model_sha256="0" * 64, window=4, erts=(32,)
+    )
+    names = [f"i{n}" for n in range(30)]
+    features = {name: rng.normal(size=8).astype(np.float32) + (2.0 if n > 14 else 0) for n, name in enumerate(names)}
+    features["i7"] = None  # refused: no step
+    drift = Drift(reference, 4, 32)
+    one, other = (PlateWatch(drift, names, "0" * 64) for _ in range(2))
+    one.add(features)
+    for name in rng.permutation(names):
+        other.add({str(name): features[str(name)]})
+    assert one.summary() == other.summary()
+    assert "i7" not in one.steps
+    assert one.alarms
+    assert json.loads(json.dumps(one.summary())) == one.summary()
+    given = drift_columns(one.summary())
+    assert given("i7") == {"drift_statistic": None, "drift_p": None, "drift_alarm": None}
+    assert given("i29")["drift_p"] == one.p()
+    with pytest.raises(InputError, match="features"):
+        PlateWatch(drift, ["a"], "0" * 64).add({"a": np.zeros(5, np.float32)})
+
+
+def test_images_count_in_the_order_that_their_files_tell(tmp_path):
+    clock = ["2026:03:01 10:00:05", "2026:03:01 09:00:00", "2026:03:01 12:00:00"]
+    for well, time in zip(("A01", "A02", "A03"), clock, strict=True):
+        tifffile.imwrite(tmp_path / f"{well}.tif", texture(1), datetime=time)
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A02", "A01", "A03"]
+    tifffile.imwrite(tmp_path / "A02.tif", texture(1))
+    assert acquired_at(tmp_path / "A02.tif") is None
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A01", "A02", "A03"]
+    xml = "<OME><Image><AcquisitionDate>2026-03-01T10:00:00</AcquisitionDate></Image></OME>"
+    tifffile.imwrite(tmp_path / "a.ome.tif", texture(1), description=xml, metadata=None)
+    assert acquired_at(tmp_path / "a.ome.tif") == "2026-03-01T10:00:00"
+
+
+def test_a_journal_from_before_there_were_features_opens_and_resumes(made, tmp_path):
+    out = tmp_path / "old"
+    run(made, out)
+    database = sqlite3.connect(out / "journal.sqlite")
+    database.execute("DROP TABLE features")
+    database.commit()
+    database.close()
+    with Journal(out, read_only=True) as journal:
+        assert {feature for _, feature in journal.features()} == {None}
+    assert run(made, out).computed == 0
+
+
+def test_references_are_listed_by_name(made):
+    reference = find_reference("good wells")
+    register_reference(reference)
+    assert "good wells" in dict(registered_references())

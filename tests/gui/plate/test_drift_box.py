@@ -1,0 +1,98 @@
+"""Drift in the dock of plates: a reference of trusted wells in two clicks, and the timeline of a run against it."""
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.references import registered_references
+from vitascope.batch.plate.job import PlateJob
+from vitascope.batch.plate.results import open_plate_results
+from vitascope.batch.plate.run import run_plate
+from vitascope.core.progress import run_to_end
+from vitascope.gui.plate.drift_box import DriftBox, DriftChoice
+from vitascope.gui.plate.plate_command import plate_command, plate_python
+from vitascope.io.plates.read import open_plate
+from vitascope.tasks.registry import find_task
+
+
+def now(work, then):
+    """Do the work at once, as a thread would later."""
+    then(work())
+
+
+def grain(seed, blur=0.0):
+    picture = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(64, 64)), 1 + blur)
+    return (2000 + 3000 * picture / picture.std()).clip(0, 60000).astype(np.uint16)
+
+
+@pytest.fixture
+def plate(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    save_model(make_model(width=0.25, object_diameter_px=18, domain=make_domain(64)), tmp_path / "models")
+    (tmp_path / "plate").mkdir()
+    for i in range(24):
+        well = f"{'AB'[i // 12]}{i % 12 + 1:02}"
+        tifffile.imwrite(tmp_path / "plate" / f"{well}.tif", grain(i, 3.0 if i > 18 else 0))
+    return open_plate(tmp_path / "plate")
+
+
+def job(plate, out, drift=None):
+    spec = find_task("stain")
+    params = spec.make_params(model="test-model", threads=1, precision="f32")
+    return PlateJob(spec=spec, plate=plate, params=params, out=out, drift=drift)
+
+
+def run(plate, out, drift=None):
+    run_to_end(run_plate(job(plate, out, drift)))
+    return open_plate_results(out)
+
+
+def test_trusted_wells_become_a_reference_and_a_run_against_it_has_a_timeline(qtbot, plate, tmp_path):
+    box, choice = DriftBox(now), DriftChoice()
+    qtbot.addWidget(box)
+    qtbot.addWidget(choice)
+    assert not box.button.isEnabled()
+    assert choice.value() is None
+    assert not choice.stop.isEnabled()
+    box.set_results(run(plate, tmp_path / "first"))
+    assert "compared with nothing" in box.words.text()
+    box.button.click()
+    assert "name" in box.note.text()
+    box.name.setText("good wells")
+    with qtbot.waitSignal(box.made):
+        box.button.click()
+    assert "24 images" in box.note.text()
+    assert [name for name, _ in registered_references()] == ["good wells"]
+    choice.fill()
+    choice.choose("good wells")
+    drift = choice.value()
+    assert drift.given == "good wells"
+    assert "--drift 'good wells'" in plate_command(job(plate, tmp_path / "x", drift))
+    assert "drift='good wells'" in plate_python(job(plate, tmp_path / "x", drift))
+    box.set_results(run(plate, tmp_path / "second", drift))
+    assert "of 24 images" in box.words.text() or "in 24 images" in box.words.text()
+    box.resize(400, 500)
+    box.show()
+    qtbot.waitUntil(lambda: box.plot.canvas is not None)
+    axes = box.plot.canvas.figure.axes[0]
+    drawn = [line for line in axes.get_lines() if getattr(line, "images", None)]
+    assert sum(len(line.images) for line in drawn) == 15  # 24 images, windows of 10
+    with qtbot.waitSignal(box.opened) as caught:
+        event = type("Picked", (), {"artist": drawn[0], "ind": [0]})
+        box._picked(event)
+    assert str(caught.args[2]) == drawn[0].images[0].rsplit("_", 1)[1]
+
+
+def test_too_few_wells_are_a_sentence(qtbot, plate, tmp_path):
+    box = DriftBox(now)
+    qtbot.addWidget(box)
+    results = run(plate, tmp_path / "first")
+    results.frame["role"] = ["negative"] * 5 + [""] * (len(results.frame) - 5)
+    box.set_results(results)
+    box.which.setCurrentIndex(box.which.findData("negative"))
+    box.name.setText("few")
+    box.button.click()
+    assert "too few" in box.note.text()
+    assert registered_references() == []
