@@ -147,8 +147,7 @@ def read_plate(
 
     check_pixel_size(pixel_size_um)
     found = open_plate(path, pattern=pattern, plate=plate, size=size)
-    images = tuple(replace(image, given_pixel_size_um=pixel_size_um, given_axes=axes) for image in found)
-    return replace(found, sites=images, pattern=pattern, axes=axes, pixel_size_um=pixel_size_um)
+    return replace(found.given(pixel_size_um, axes), pattern=pattern)
 
 
 def read_plate_map(

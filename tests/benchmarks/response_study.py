@@ -140,6 +140,12 @@ def report(kind):
         if (~active).any():
             wrong = int(np.isfinite(ic50[name][~active]).sum())
             print(f"  {name}: an IC50 was given to {wrong} of {int((~active).sum())} compounds that do no harm")
+    controls = wells.loc[wells["role"] == "negative", ["image", "assay"]].median()
+    dead = wells[wells["assay"] < 0.02 * controls["assay"]]
+    fooled = int((dead["image"] > 0.9 * controls["image"]).sum())
+    print(
+        f"  of {len(dead)} wells with less than 2 % of the controls' ATP the image calls {fooled} as good as the controls"
+    )
     true = np.where(active, truth.to_numpy(float), np.nan)
     deviations("image - truth", ic50["image"], true)
     deviations("assay - truth", ic50["assay"], true)

@@ -422,3 +422,12 @@ def test_pictures_of_a_plain_run_and_of_a_plate_hold_the_same(plate, tmp_path):
     plain = tifffile.imread(tmp_path / "plain" / "prediction" / f"{image.name}.ome.tif")
     made = open_plate(tmp_path / "out" / "prediction.ome.zarr").sites[0].open()
     np.testing.assert_array_equal(np.asarray(made.array), plain)
+
+
+def test_a_pixel_size_that_was_given_is_known_when_the_results_are_opened_again(tmp_path):
+    from vitascope.batch.plate.results import open_plate_results
+
+    folder = make_plate(tmp_path / "plate", 6)
+    run_to_end(run_plate(make_job(folder, tmp_path / "out", pixel_size_um=2.0)))
+    image = next(iter(open_plate_results(tmp_path / "out").open_plate())).open()
+    assert image.pixel_size_um == 2.0

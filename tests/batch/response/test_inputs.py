@@ -107,3 +107,14 @@ def test_a_saved_map_round_trips_into_the_fit(tmp_path):
                         for well, dose in DOSES.items()]).save(tmp_path / "map.csv")  # fmt: skip
     wells = read_response_table(tmp_path, read_plate_map(tmp_path / "map.csv"))
     assert set(wells.table["treatment"]) == {"Z"}
+
+
+def test_a_drift_alarm_of_any_field_comes_along(tmp_path):
+    results(tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv")
+    table["drift_alarm"], table["drift_statistic"] = 0, 1.5
+    table.loc[3, "drift_alarm"] = 1
+    table.to_csv(tmp_path / "results.csv", index=False)
+    wells = read_response_table(tmp_path)
+    assert "drift_statistic" not in wells.value_columns()
+    assert "drift_alarm" in vitascope.fit_dose_response(tmp_path, response="viability_percent").curves["flags"][0]

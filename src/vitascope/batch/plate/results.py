@@ -208,7 +208,8 @@ class PlateResults:
         if not source:
             raise ReaderError(f"'{self.folder}' does not say where its plate lies.", "Open the plate yourself.")
         pattern, planes = source.get("pattern", source.get("group")), source.get("planes")
-        return open_plate(source["path"], pattern=pattern, plate=self.name, planes=planes)
+        found = open_plate(source["path"], pattern=pattern, plate=self.name, planes=planes)
+        return found.given(source.get("pixel_size_um"), source.get("axes"))
 
 
 def quality_results(plate: Plate, table: pd.DataFrame) -> PlateResults:

@@ -182,7 +182,12 @@ class _Run:
         else:
             now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
             journal.set(asked=run_identity(job), started=now, plan=None, model_sha256=None)
-        source = {"path": str(job.plate.path.absolute()), "pattern": job.pattern, "planes": job.planes}
+        source: dict[str, object] = {
+            "path": str(job.plate.path.absolute()),
+            "pattern": job.pattern,
+            "planes": job.planes,
+        }
+        source |= {"pixel_size_um": job.pixel_size_um, "axes": job.axes}
         journal.set(command=job.command, source=source, shape=[job.plate.rows, job.plate.columns])
         journal.set(starts=(journal.get("starts") or 0) + 1)
         journal.expect([(site.id, site.place) for site in job.plate])

@@ -22,7 +22,8 @@ from vitascope.io.tables.vocabulary import guess_columns, read_column
 from vitascope.stats.response.cells import read_column as read_cells
 
 NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", "reason", "plate_number", "drift_alarm",
-                "hold_top", "hold_bottom", "spheroids"}  # fmt: skip
+                "hold_top", "hold_bottom", "spheroids", "drift_statistic", "drift_p", "input_scale", "input_inverted",
+                "expected_pcc"}  # fmt: skip
 ENDS = ("_low", "_high")
 SHOWN = 12
 
@@ -184,6 +185,8 @@ def _by_well(table: pd.DataFrame) -> pd.DataFrame:
     for name in numbers:
         first[name] = grouped[name].mean()
     first["flags"] = grouped["flags"].agg(_joined)
+    if "drift_alarm" in first:
+        first["drift_alarm"] = grouped["drift_alarm"].max()  # of any field
     joined = first.reset_index().drop(columns="_own")
     return _with_trust(joined[[name for name in table.columns if name in joined]])
 

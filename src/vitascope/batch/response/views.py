@@ -38,7 +38,11 @@ class CurveView:
     @property
     def title(self) -> str:
         """Treatment, then plate, day and what else tells the curve apart."""
-        others = [str(self.row[name]) for name in self.by if name != "treatment" and str(self.row[name])]
+        others = [
+            str(self.row[name]) if name == "plate" else f"{name} {self.row[name]}"
+            for name in self.by
+            if name != "treatment" and str(self.row[name])
+        ]
         return " · ".join(filter(None, [str(self.row.get("treatment", "")), *others])) or str(self.row["quantity"])
 
     @property

@@ -116,6 +116,11 @@ class Plate:
     axes: str | None = None
     pixel_size_um: float | None = None
 
+    def given(self, pixel_size_um: float | None, axes: str | None) -> Plate:
+        """Return the plate with what the user said of all its images: it counts before what the files tell."""
+        images = tuple(replace(site, given_pixel_size_um=pixel_size_um, given_axes=axes) for site in self.sites)
+        return replace(self, sites=images, axes=axes, pixel_size_um=pixel_size_um)
+
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
 

@@ -38,6 +38,8 @@ TENFOLD = 10.0
 LARGEST = 700.0
 """Logarithms are cut here, so that no exponential overflows."""
 LACK_P = 0.05
+UNEVEN = 0.5
+"""A flat curve whose values span more than this share of the control says so: it may fall and rise again."""
 UNIT = {"negative": "% of control", "controls": "% of controls", "plate": "% of plate"}
 
 
@@ -255,6 +257,8 @@ def _flat_row(one: CurveData, tests: dict[str, float], fitted: CurveFit, params:
     top_dose = float(one.value[one.dose == one.dose.max()].mean())
     lowest = float(one.value[one.dose == one.dose.min()].mean())
     reason = flat_reason(one.effect(lowest, top_dose), tests["p_flat"])
+    if np.ptp(one.value) > UNEVEN * abs(one.control if math.isfinite(one.control) else level):
+        reason += " Values between differ much: look at the points."
     row.update(top=level, bottom=level, emax=level, quality="flat", reason=reason, flags=join_flags(tuple(one.flags())))
     row.update(_areas(level, one.control))
     return CurveRow(row, fitted)
