@@ -1,5 +1,7 @@
 """What the Plate dock shows before, during and after a run; everything happens at once."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,10 @@ from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, settle
 from plate_support import SPEC, make_job, make_plate
+from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.run import run_plate
 from vitascope.batch.plate.tables import judged_columns
+from vitascope.core.formatting import end_texts
 from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import RUN_STYLE
@@ -19,8 +23,9 @@ from vitascope.gui.common.runner import Runner, failure
 from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.plate.heatmap import Legend
 from vitascope.gui.plate.legend_bar import LINE_PX, LegendBar
+from vitascope.gui.plate.plate_run_box import previewed_texts
 from vitascope.gui.plate.plate_view import PlateView
-from vitascope.gui.plate.quality_box import COLUMNS
+from vitascope.gui.plate.quality_box import COLUMNS, QualityBox
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.stats.plate_quality import z_prime
@@ -281,3 +286,21 @@ def test_a_grid_takes_no_more_height_than_its_wells_need(qtbot):
     qtbot.addWidget(free)
     free.resize(404, 300)
     assert free.height() == 300
+
+
+def test_chances_and_ends_of_scales_are_told_as_exactly_as_they_are_known(qtbot):
+    box = QualityBox(Runner(at_once, activity=False))
+    qtbot.addWidget(box)
+    row = {"plate": "P", "value": "atp", "time": "", **dict.fromkeys(COLUMNS, 1.0), "row_p": 3.76e-6, "edge_p": 0.447}
+    box.show_table(pd.DataFrame([row]))
+    told = {heading: box.table.item(line, 1).text() for line, (heading, _, _) in enumerate(COLUMNS.values())}
+    assert (told["Row p"], told["Edge p"], told["Z'"]) == ("below 0.001", "0.447", "1")
+    assert end_texts(8588.7, 83162.0) == ("8,600", "83,200")
+
+
+def test_a_preview_says_unit_and_no_more_digits_than_the_interval_allows(tmp_path):
+    row = {"image": "a", "status": "OK", "atp": 415901.2, "atp_low": 350000.0, "atp_high": 480000.0, "unit": "RLU"}
+    rows = [row, {**row, "image": "b", "atp": math.nan, "status": "REJECTED"}]
+    results = PlateResults(tmp_path, "P", "atp", 8, 12, pd.DataFrame(rows), 1)
+    told = previewed_texts(results, {"a": "negative A01", "b": "positive A12"}, "atp")
+    assert told == ["negative A01: ATP 416,000 RLU", "positive A12: REJECTED"]

@@ -28,7 +28,7 @@ from vitascope.batch.plate.results import PlateResults, open_plate_results
 from vitascope.batch.plate.run import PlateReport, run_plate
 from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import ParameterError, VitascopeError
-from vitascope.core.formatting import number_text, quantity_text
+from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
 from vitascope.core.paths import SAMPLES, cache
 from vitascope.core.progress import Progress
 from vitascope.gui.common.dock import make_bar
@@ -370,7 +370,13 @@ def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: s
         row = rows[image]
         value = row.get(headline)
         known = isinstance(value, float | int) and not math.isnan(value)
-        told.append(f"{name}: {quantity_text(headline)} {number_text(value)}" if known else f"{name}: {row['status']}")
+        if not known:
+            told.append(f"{name}: {row['status']}")
+            continue
+        stem = headline.removesuffix("_percent")
+        low, high = row.get(f"{stem}_low"), row.get(f"{stem}_high")
+        number = interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
+        told.append(f"{name}: {quantity_text(headline)} {number} {row.get('unit') or ''}".rstrip())
     return told
 
 

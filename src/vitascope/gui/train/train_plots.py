@@ -181,8 +181,9 @@ def draw_curves(
     if name:
         right.legend(fontsize="x-small", frameon=False, labelcolor=colour)
     for axes in (left, right):
-        axes.set_xlabel("round", fontsize="x-small", color=colour)
+        axes.set_xlabel("epoch", fontsize="x-small", color=colour)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, max(len(history), 2) + 0.5)
         plain_axes(axes, colour)
 
 
