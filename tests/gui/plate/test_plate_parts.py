@@ -265,7 +265,7 @@ def test_progress_shows_on_the_grid_and_the_answer_comes_to_the_front(ready, mon
     done = [sum(state == "OK" for state in states.values()) for states in seen]
     assert done == sorted(done)
     assert any(0 < count < 12 for count in done)
-    assert list(ready.run.wells.legend.legend.kinds) == ["OK 12"]
+    assert list(ready.run.wells.legend.legend.kinds) == ["12 good"]
     assert ready.tabs.currentWidget() is ready.heat
     assert ready.heat.column.currentData() == "mean"
     assert ready.run.run_button.styleSheet() == RUN_STYLE
@@ -303,4 +303,4 @@ def test_a_preview_says_unit_and_no_more_digits_than_the_interval_allows(tmp_pat
     rows = [row, {**row, "image": "b", "atp": math.nan, "status": "REJECTED"}]
     results = PlateResults(tmp_path, "P", "atp", 8, 12, pd.DataFrame(rows), 1)
     told = previewed_texts(results, {"a": "negative A01", "b": "positive A12"}, "atp")
-    assert told == ["negative A01: ATP 416,000 RLU", "positive A12: REJECTED"]
+    assert told == ["negative A01: ATP 416,000 RLU", "positive A12: no number"]

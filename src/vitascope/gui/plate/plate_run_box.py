@@ -36,7 +36,7 @@ from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, Collapsible, add_row, make_form, make_note, scrolling
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.plate.plate_command import plate_command, plate_python
-from vitascope.gui.plate.well_choice import WellChoice
+from vitascope.gui.plate.well_choice import STATUS_WORDS, WellChoice
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.io.atomic import check_writable
 from vitascope.io.plates.plate import Plate
@@ -371,7 +371,7 @@ def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: s
         value = row.get(headline)
         known = isinstance(value, float | int) and not math.isnan(value)
         if not known:
-            told.append(f"{name}: {row['status']}")
+            told.append(f"{name}: {STATUS_WORDS.get(row['status'], row['status'])}")
             continue
         stem = headline.removesuffix("_percent")
         low, high = row.get(f"{stem}_low"), row.get(f"{stem}_high")
@@ -392,5 +392,6 @@ def proposed_folder(plate: Plate) -> Path:
 
 def said(report: PlateReport) -> str:
     """Say how a plate ended."""
-    told = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
+    counts = {str(status): count for status, count in report.counts.items()}
+    told = ", ".join(f"{counts[status]} {words}" for status, words in STATUS_WORDS.items() if counts.get(status))
     return f"Done: {told}. {report.computed} computed now. Results: {report.out}"

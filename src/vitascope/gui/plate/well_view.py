@@ -23,7 +23,9 @@ from vitascope.gui.layers.snapshot import OWN
 from vitascope.io.plates.plate import Plate
 
 KEY, RESULTS = "vitascope_well", "vitascope_results"
-NAME_POINTS = 14
+NAME_POINTS, NAMES_POINTS = 14, 9
+"""Of one well's name on the canvas, and of several, which have to end before the colour bar."""
+
 GAP_SHARE = 0.02
 """Space between two images side by side, as a share of the width of the left one."""
 
@@ -206,8 +208,8 @@ class WellView:
         """Write on the canvas what is shown."""
         overlay = self._viewer.canvas.overlays.text
         overlay.text, overlay.visible = text, bool(text)
-        # colour bars stand in the upper right, and two names side by side would reach below them
-        overlay.font_size, overlay.position = NAME_POINTS, "bottom_left"
+        overlay.font_size = NAME_POINTS if self._count == 1 else NAMES_POINTS
+        overlay.position = "top_left"
 
     def _arrived(self, number: int, value: Any) -> None:
         if number != self._wanted:

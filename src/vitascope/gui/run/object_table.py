@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 LABEL = "label"
+PLACES = ("centroid_", "bbox_")
+"""Beginnings of columns that say where an object lies: the picture shows that, the table has room for what it is."""
+
 WIDTH_PX = 350
 HINT = "Click a line to see the object; pick an object in the picture to see its line."
 
@@ -39,14 +42,17 @@ def objects_of(features: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each object, with its label first; columns that hold nothing are left out.
+        One row for each object: its label, what was measured, and last where it lies; columns that hold nothing are
+        left out.
     """
     if LABEL not in features:
         return features.iloc[1:]
     measured = features.drop(columns=LABEL).notna().any(axis=1) if features.shape[1] > 1 else features[LABEL] > 0
     found = features[(features[LABEL] > 0) & measured]
     empty = [name for name in found if name != LABEL and found[name].isna().all()]
-    return found.drop(columns=empty).reset_index(drop=True)
+    places = [name for name in found if name not in empty and str(name).startswith(PLACES)]
+    others = [name for name in found if name not in empty and name not in places]
+    return found[[*others, *places]].reset_index(drop=True)
 
 
 class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
