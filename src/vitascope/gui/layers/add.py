@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 PYRAMID_PIXELS = 1 << 26
 COARSEST_PX = 2048
+NO_UNIT = "arbitrary units"
+"""Of maps that compare places of one image with each other, and nothing else."""
+
 STAIN_COLOURS = ("bop blue", "bop orange", "bop purple")
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -99,7 +102,8 @@ def result_layers(
             colour = colours.get(channel_name, output.colormap) if output.kind != "maps" else output.colormap
             look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
             kind = kind_name(task, output.title, channel_name)
-            made.append((pyramid(array), {**place, **common(kind, output.unit), **look}, "image"))
+            unit = output.unit or (NO_UNIT if output.kind == "maps" else "")
+            made.append((pyramid(array), {**place, **common(kind, unit), **look}, "image"))
     return made
 
 
