@@ -369,8 +369,7 @@ def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: s
     for image, name in names.items():
         row = rows[image]
         value = row.get(headline)
-        known = isinstance(value, float | int) and not math.isnan(value)
-        if not known:
+        if not is_number(value):
             told.append(f"{name}: {STATUS_WORDS.get(row['status'], row['status'])}")
             continue
         stem = headline.removesuffix("_percent")

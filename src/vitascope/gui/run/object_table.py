@@ -68,6 +68,10 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         self.table = table
         self.endResetModel()
 
+    def label(self, row: int) -> int:
+        """Return the label of the object in a row of the table."""
+        return int(self.table[LABEL].to_numpy()[row])
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, Qt's name
         """Count the objects."""
         return len(self.table)
@@ -78,7 +82,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a cell: its text, its value to sort by, or its place."""
-        value = self.table.iat[index.row(), index.column()]
+        value: Any = self.table.iat[index.row(), index.column()]
         number = isinstance(value, int | float) or hasattr(value, "dtype")
         if role == Qt.ItemDataRole.DisplayRole:
             return number_text(value) if number else "" if value is None or value is pd.NA else str(value)
@@ -200,24 +204,24 @@ class ObjectTable(Dock):
 
     def choose(self, label: int) -> None:
         """Go to the line of an object, as a click on it would."""
-        found = (self.model.table[LABEL] == label).to_numpy().nonzero()[0] if len(self.model.table) else ()
-        if not len(found):
+        row = next((n for n in range(len(self.model.table)) if self.model.label(n) == label), None)
+        if row is None:
             self.view.clearSelection()
             return
-        index = self.sorted.mapFromSource(self.model.index(int(found[0]), 0))
+        index = self.sorted.mapFromSource(self.model.index(row, 0))
         self.view.selectRow(index.row())
         self.view.scrollTo(index)
 
     def current(self) -> int | None:
         """Return the label of the chosen line; None for none."""
         rows = self.view.selectionModel().selectedRows()
-        return int(self.model.table[LABEL].iat[self.sorted.mapToSource(rows[0]).row()]) if rows else None
+        return self.model.label(self.sorted.mapToSource(rows[0]).row()) if rows else None
 
     def _row_chosen(self) -> None:
         index = self.view.currentIndex()
         if self.layer is None or not index.isValid():
             return
-        label = int(self.model.table[LABEL].iat[self.sorted.mapToSource(index).row()])
+        label = self.model.label(self.sorted.mapToSource(index).row())
         self.layer.visible = True
         if self.layer.selected_label != label:
             self.layer.selected_label = label
