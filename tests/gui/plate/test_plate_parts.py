@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -21,6 +21,7 @@ from vitascope.core.well import Well
 from vitascope.gui.common.layout import RUN_STYLE
 from vitascope.gui.common.runner import Runner, failure
 from vitascope.gui.docks.plate_dock import PlateDock
+from vitascope.gui.layers.plate import plate_layers
 from vitascope.gui.plate.heatmap import Legend
 from vitascope.gui.plate.legend_bar import LINE_PX, LegendBar
 from vitascope.gui.plate.plate_run_box import previewed_texts
@@ -238,6 +239,26 @@ def test_one_negative_and_one_positive_control_are_previewed_side_by_side(ready,
     assert not (tmp_path / "out").exists()
     assert ready.results == []
     assert ready.run.run_button.text() == "Run the plate"
+
+
+def test_a_well_after_a_preview_fills_the_view_and_no_other_image_of_the_plate_is_seen(ready, viewer, plate, out):
+    for layer in plate_layers([open_plate(plate)]):
+        viewer.add_layer(Layer.create(*layer))
+    (opened,) = list(viewer.layers)
+    mine = viewer.add_image(np.zeros((4, 4)), name="mine")
+    ready.map.set_value(MAP)
+    ready.run.preview_button.click()
+    assert not opened.visible
+    assert mine.visible
+    assert viewer.canvas.overlays.text.font_size < 14  # two names have room beside the colour bar
+    beside = viewer.scene.camera.zoom
+    ready.open_results(out)
+    ready.heat.panels[0].grid._go(Well(0, 1))
+    assert viewer.scene.camera.zoom > beside
+    assert viewer.layers.selection.active.metadata["vitascope_well"] == "channel 0"
+    zoomed = viewer.scene.camera.zoom = 3 * viewer.scene.camera.zoom
+    ready.heat.panels[0].grid._go(Well(0, 2))
+    assert viewer.scene.camera.zoom == zoomed  # from well to well the view stays
 
 
 def test_a_frame_drawn_on_the_plate_chooses_the_wells_to_preview(ready):
