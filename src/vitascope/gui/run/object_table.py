@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QPushButton, QTableView, QVBoxLayout
 
@@ -68,9 +70,13 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         self.table = table
         self.endResetModel()
 
+    def labels(self) -> NDArray[np.int64]:
+        """Return the labels of the objects, one for each row of the table."""
+        return np.asarray(self.table[LABEL] if LABEL in self.table else (), np.int64)
+
     def label(self, row: int) -> int:
         """Return the label of the object in a row of the table."""
-        return int(self.table[LABEL].to_numpy()[row])
+        return int(self.labels()[row])
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, Qt's name
         """Count the objects."""
@@ -204,11 +210,11 @@ class ObjectTable(Dock):
 
     def choose(self, label: int) -> None:
         """Go to the line of an object, as a click on it would."""
-        row = next((n for n in range(len(self.model.table)) if self.model.label(n) == label), None)
-        if row is None:
+        found = np.flatnonzero(self.model.labels() == label)
+        if not len(found):
             self.view.clearSelection()
             return
-        index = self.sorted.mapFromSource(self.model.index(row, 0))
+        index = self.sorted.mapFromSource(self.model.index(int(found[0]), 0))
         self.view.selectRow(index.row())
         self.view.scrollTo(index)
 
