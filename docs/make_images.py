@@ -83,7 +83,7 @@ def train(app: object, viewer: Any) -> None:
     wait(app, LIMIT_S, lambda: "looking" not in dock.data.pairs.item(0).text())
     dock.settings.setValue(dock.settings.value().changed(epochs=3, steps_per_epoch=1))
     dock.train()
-    wait(app, LIMIT_S, lambda: dock.status.text().startswith("epoch 3"))
+    wait(app, LIMIT_S, lambda: dock.status.text().startswith(("epoch 3", "settling")))
     wait(app, 1.0)
     photograph(viewer, "train.png")
     dock.area.verticalScrollBar().setValue(dock.area.verticalScrollBar().maximum())

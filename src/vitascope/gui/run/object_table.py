@@ -72,7 +72,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def labels(self) -> NDArray[np.int64]:
         """Return the labels of the objects, one for each row of the table."""
-        return np.asarray(self.table[LABEL] if LABEL in self.table else (), np.int64)
+        return np.asarray(self.table.get(LABEL, ()), np.int64)
 
     def label(self, row: int) -> int:
         """Return the label of the object in a row of the table."""
