@@ -80,6 +80,19 @@ def interval_texts(value: float, low: float, high: float) -> tuple[str, str, str
     return texts[0], texts[1], texts[2]
 
 
+def end_texts(low: float, high: float) -> tuple[str, str]:
+    """Write the ends of a scale, rounded alike: to three digits of the larger.
+
+    Examples
+    --------
+    >>> end_texts(5249.7, 462946.0), end_texts(0.0, 1.0), end_texts(-0.21234, 0.2)
+    (('5,000', '463,000'), ('0', '1'), ('-0.212', '0.2'))
+    """
+    most = max(abs(low), abs(high))
+    digits = 2 - math.floor(math.log10(most)) if 0 < most < math.inf else 0
+    return number_text(round(low, digits)), number_text(round(high, digits))
+
+
 def number_text(value: Any) -> str:
     """Write a number as people do; a dash where there is none.
 

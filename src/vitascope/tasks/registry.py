@@ -23,6 +23,18 @@ def find_task(name: str) -> TaskSpec:
     raise ParameterError(f"There is no task '{name}'.", f"Tasks: {', '.join(s.name for s in TASKS)}.")
 
 
+def task_title(name: str) -> str:
+    """Return what docks and menus call a task; the name itself where it is not known.
+
+    Examples
+    --------
+    >>> task_title("stain"), task_title("another")
+    ('Predict nuclei', 'another')
+    """
+    spec = known_task(name)
+    return spec.title if spec is not None else name
+
+
 def known_task(name: str) -> TaskSpec | None:
     """Return the task of this name, or of another one that it is known by; None where there is none."""
     return next((spec for spec in TASKS if spec.name == task_name(name)), None)

@@ -278,6 +278,19 @@ def test_a_stack_of_one_dye_is_refused_and_one_click_names_it(viewer, make_dock)
     assert dock.params().channels == ("0",)
 
 
+def test_two_stacks_of_a_dye_each_are_taken_together_by_one_click(viewer, make_dock):
+    dock = make_dock(kind=SpheroidDock, runner=Runner(at_once, activity=False))
+    dead = viewer.add_image(np.zeros((5, 16, 16), np.uint16), name="PI", axis_labels=("z", "y", "x"))
+    viewer.layers.selection.active = dead
+    assert not dock.run_button.isEnabled()
+    assert dock.cure_button.isHidden()  # a stack of the dead dye is not called live by a click
+    viewer.add_image(np.zeros((5, 16, 16), np.uint16), name="calcein", axis_labels=("z", "y", "x"))
+    assert dock.cure_button.text() == "Take calcein and PI"
+    dock.cure_button.click()
+    assert dock.run_button.isEnabled()
+    assert [layer.name for layer in dock.input.layers()] == ["calcein", "PI"]
+
+
 # -- training ---------------------------------------------------------------------------------------------------------
 
 

@@ -132,7 +132,12 @@ def test_training_runs_are_listed_with_their_curves_and_saved(dock, tmp_path):
     record = RunRecord("k", "one", "stain", "finished", "nuclei-phase 00", "2026-01-01T00:00:00", "cpu", "{}")
     put_record(run_records(), record.now("finished"), [{"epoch": n, "loss": 1 / n, "pcc_DNA": n / 4} for n in (1, 2)])
     dock.runs.reload()
-    assert [dock.runs.table.item(0, c).text() for c in range(4)] == ["one", "stain", "nuclei-phase", "finished"]
+    assert [dock.runs.table.item(0, c).text() for c in range(4)] == [
+        "one",
+        "Predict nuclei",
+        "nuclei-phase",
+        "finished",
+    ]
     dock.runs.table.selectRow(0)
     loss, figure = dock.runs.figure.canvas.figure.axes
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [1, 0.5])

@@ -266,7 +266,7 @@ def test_a_plate_is_run_from_the_dock_and_its_numbers_show(dock, plate, tmp_path
     dock.run.channel.setEnabled(False)
     dock.run.out.setText(str(tmp_path / "out"))
     dock.run.run()
-    assert dock.run.status.text().startswith("Done: 1 FAILED, 23 OK.")
+    assert dock.run.status.text().startswith("Done: 23 good, 1 failed.")
     assert len(dock.results) == 1
     assert dock.heat.column.count() > 0
     assert dock.run.run_button.text() == "Run the plate"

@@ -345,7 +345,7 @@ def test_layers_with_typed_values_are_trained_on(wells):
     assert [pair.values["ATP"] for pair in pairs] == [1200, 1500, 0]
     assert [pair.group for pair in pairs] == ["A", "A", "B"]
     wells.train()
-    assert "2 image(s) are too few" in wells.status.text()
+    assert "2 images are too few" in wells.status.text()
     type_in(wells, 1, ["7", "7", "7"])
     wells.train()
     assert "All images have the value 7" in wells.status.text()

@@ -134,6 +134,25 @@ def test_a_line_leads_to_its_well_with_maps_and_a_layer_to_its_line(viewer, dock
     assert dock.input.main.currentText() == "all 3 images, one by one"
 
 
+def test_the_answer_of_many_and_what_can_be_taken_out_are_in_view(viewer, dock):
+    add_wells(viewer)
+    choose_all(dock)
+    dock.resize(364, 700)
+    dock.show()
+    settle()
+    dock.settings.fold.expand()
+    dock.run()
+    settle()
+    dock.wells.table.selectRow(1)
+    settle()
+    parts = [dock.run_button, dock.answer.number, dock.wells.save, dock.wells.export, dock.wells.command]
+    for part in (*parts, *dock.export_box.buttons.values()):
+        assert part.isVisible()
+        assert part.visibleRegion().boundingRect().height() == part.height(), part.text()
+    assert dock.wells.table.visibleRegion().boundingRect().height() > 4 * 22
+    dock.hide()
+
+
 def test_what_was_chosen_by_selection_stays_when_the_table_moves_it(viewer, dock):
     add_wells(viewer)
     viewer.layers.selection = {viewer.layers["well 1"], viewer.layers["well 3"]}

@@ -111,18 +111,40 @@ def test_the_image_and_one_map_are_visible_and_named_by_kind_and_image(viewer, f
 
 @pytest.mark.parametrize("task", KINDS)
 def test_a_result_folder_shows_what_the_dock_showed(viewer, field, task, tmp_path):
-    shown = show(viewer, field, task)
-    again = [Layer.create(*one) for one in results_layers(save_result(result(task), tmp_path / "out"))]
-    attend(viewer)
-    for layer in again:
-        viewer.layers.append(layer)
-
     def look(layer):
         colours = [np.asarray(layer.colormap.colors).tolist()]
         extra = [layer.contour] if isinstance(layer, Labels) else [layer.colorbar.visible, tuple(layer.contrast_limits)]
         return [layer.name.removesuffix(" [1]"), layer.visible, layer.opacity, str(layer.blending), *colours, *extra]
 
-    assert sorted(map(look, again), key=str) == sorted(map(look, shown), key=str)
+    shown = sorted(map(look, show(viewer, field, task)), key=str)
+    viewer.layers.clear()
+    again = [Layer.create(*one) for one in results_layers(save_result(result(task), tmp_path / "out"))]
+    attend(viewer)
+    for layer in again:
+        viewer.layers.append(layer)
+    assert sorted(map(look, again), key=str) == shown
+
+
+def test_maps_that_look_alike_share_a_colour_bar_and_a_line(viewer, field):
+    other = viewer.add_image(np.zeros(SHAPE), name="A06")
+    one, two = (next(layer for layer in show(viewer, image, "atp") if layer.visible) for image in (field, other))
+    bars = [one.colorbar.visible, two.colorbar.visible]
+    assert bars == [True, False]
+    assert viewer.canvas.overlays[KEY].text == "ATP map, RLU/px"
+    one.visible = False
+    assert two.colorbar.visible
+    one.visible = True
+    assert [one.colorbar.visible, two.colorbar.visible] == [True, False]
+    two.contrast_limits = (0, 0.5)
+    two.visible = True
+    one.visible, two.visible = False, False
+    one.visible = two.visible = True
+    assert [one.colorbar.visible, two.colorbar.visible] == [True, True]
+    assert viewer.canvas.overlays[KEY].text == "ATP map, RLU/px\nATP map, RLU/px"
+    two.colorbar.visible = False  # the user's wish
+    two.visible = False
+    two.visible = True
+    assert not two.colorbar.visible
 
 
 def test_each_colour_bar_has_its_title_and_unit_while_its_map_is_visible(viewer, field):

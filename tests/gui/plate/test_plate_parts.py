@@ -1,26 +1,32 @@
 """What the Plate dock shows before, during and after a run; everything happens at once."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from gui_support import at_once, settle
 from plate_support import SPEC, make_job, make_plate
+from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.run import run_plate
 from vitascope.batch.plate.tables import judged_columns
+from vitascope.core.formatting import end_texts
 from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import RUN_STYLE
 from vitascope.gui.common.runner import Runner, failure
 from vitascope.gui.docks.plate_dock import PlateDock
+from vitascope.gui.layers.plate import plate_layers
 from vitascope.gui.plate.heatmap import Legend
 from vitascope.gui.plate.legend_bar import LINE_PX, LegendBar
+from vitascope.gui.plate.plate_run_box import previewed_texts
 from vitascope.gui.plate.plate_view import PlateView
-from vitascope.gui.plate.quality_box import COLUMNS
+from vitascope.gui.plate.quality_box import COLUMNS, QualityBox
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.stats.plate_quality import z_prime
@@ -235,6 +241,26 @@ def test_one_negative_and_one_positive_control_are_previewed_side_by_side(ready,
     assert ready.run.run_button.text() == "Run the plate"
 
 
+def test_a_well_after_a_preview_fills_the_view_and_no_other_image_of_the_plate_is_seen(ready, viewer, plate, out):
+    for layer in plate_layers([open_plate(plate)]):
+        viewer.add_layer(Layer.create(*layer))
+    (opened,) = list(viewer.layers)
+    mine = viewer.add_image(np.zeros((4, 4)), name="mine")
+    ready.map.set_value(MAP)
+    ready.run.preview_button.click()
+    assert not opened.visible
+    assert mine.visible
+    assert viewer.canvas.overlays.text.font_size < 14  # two names have room beside the colour bar
+    beside = viewer.scene.camera.zoom
+    ready.open_results(out)
+    ready.heat.panels[0].grid._go(Well(0, 1))
+    assert viewer.scene.camera.zoom > beside
+    assert viewer.layers.selection.active.metadata["vitascope_well"] == "channel 0"
+    zoomed = viewer.scene.camera.zoom = 3 * viewer.scene.camera.zoom
+    ready.heat.panels[0].grid._go(Well(0, 2))
+    assert viewer.scene.camera.zoom == zoomed  # from well to well the view stays
+
+
 def test_a_frame_drawn_on_the_plate_chooses_the_wells_to_preview(ready):
     ready.map.set_value(MAP)
     grid = ready.run.wells.grid
@@ -260,7 +286,7 @@ def test_progress_shows_on_the_grid_and_the_answer_comes_to_the_front(ready, mon
     done = [sum(state == "OK" for state in states.values()) for states in seen]
     assert done == sorted(done)
     assert any(0 < count < 12 for count in done)
-    assert list(ready.run.wells.legend.legend.kinds) == ["OK 12"]
+    assert list(ready.run.wells.legend.legend.kinds) == ["12 good"]
     assert ready.tabs.currentWidget() is ready.heat
     assert ready.heat.column.currentData() == "mean"
     assert ready.run.run_button.styleSheet() == RUN_STYLE
@@ -281,3 +307,21 @@ def test_a_grid_takes_no_more_height_than_its_wells_need(qtbot):
     qtbot.addWidget(free)
     free.resize(404, 300)
     assert free.height() == 300
+
+
+def test_chances_and_ends_of_scales_are_told_as_exactly_as_they_are_known(qtbot):
+    box = QualityBox(Runner(at_once, activity=False))
+    qtbot.addWidget(box)
+    row = {"plate": "P", "value": "atp", "time": "", **dict.fromkeys(COLUMNS, 1.0), "row_p": 3.76e-6, "edge_p": 0.447}
+    box.show_table(pd.DataFrame([row]))
+    told = {heading: box.table.item(line, 1).text() for line, (heading, _, _) in enumerate(COLUMNS.values())}
+    assert (told["Row p"], told["Edge p"], told["Z'"]) == ("below 0.001", "0.447", "1")
+    assert end_texts(8588.7, 83162.0) == ("8,600", "83,200")
+
+
+def test_a_preview_says_unit_and_no_more_digits_than_the_interval_allows(tmp_path):
+    row = {"image": "a", "status": "OK", "atp": 415901.2, "atp_low": 350000.0, "atp_high": 480000.0, "unit": "RLU"}
+    rows = [row, {**row, "image": "b", "atp": math.nan, "status": "REJECTED"}]
+    results = PlateResults(tmp_path, "P", "atp", 8, 12, pd.DataFrame(rows), 1)
+    told = previewed_texts(results, {"a": "negative A01", "b": "positive A12"}, "atp")
+    assert told == ["negative A01: ATP 416,000 RLU", "positive A12: no number"]

@@ -12,7 +12,15 @@ from vitascope.gui.layers.add import label_features
 from vitascope.gui.layers.display import OUTLINE_COLOUR, one_colour
 from vitascope.gui.run.object_table import ObjectTable, objects_of
 
-MEASURED = pd.DataFrame({"label": [1, 3], "area_um2": [1234567.8, 6.0], "class": ["a", "b"], "area_px": [np.nan] * 2})
+MEASURED = pd.DataFrame(
+    {
+        "label": [1, 3],
+        "centroid_y_px": [3.0, 16.0],
+        "area_um2": [1234567.8, 6.0],
+        "class": ["a", "b"],
+        "area_px": [np.nan] * 2,
+    }
+)
 
 
 @pytest.fixture
@@ -48,8 +56,8 @@ def header(table):
 
 
 def test_it_holds_objects_only_with_units_and_plain_numbers(table):
-    assert header(table) == ["Number", "Area (µm²)", "Class"]
-    assert texts(table) == [["1", "1,234,568", "a"], ["3", "6", "b"]]
+    assert header(table) == ["Number", "Area (µm²)", "Class", "Centroid y (px)"]
+    assert texts(table) == [["1", "1,234,568", "a", "3"], ["3", "6", "b", "16"]]
     assert table.title.text().startswith("nuclei · A05: 2 objects.")
 
 

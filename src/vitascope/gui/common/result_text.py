@@ -19,6 +19,7 @@ MANY = 4
 CONTROL, OF_CONTROL = "control", "of control"
 NO_CONTROL = "; 1 is untreated in the training data"
 """Behind a number that is a share of controls which the user did not give."""
+PERCENT = "%"
 SIGNALS = ("mean", "total")
 """Beginnings of columns that sum up a picture, before the name of its channel."""
 
@@ -47,6 +48,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     """Put the main number first: one image's with its interval, or the range over several pictures."""
     values = [v for row in result.rows if is_number(v := row.get(spec.headline))]
     unit = shown_unit(result)
+    if unit == PERCENT:
+        unit = f"{PERCENT} {spec.headline_title.lower()}"  # a percentage alone does not say of what
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values and any(spec.headline in row for row in result.rows):

@@ -35,6 +35,7 @@ from vitascope.gui.train.runs_box import RunsBox
 from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.tasks.late_modules import load_exchange
+from vitascope.tasks.registry import task_title
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -169,7 +170,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         for row, (id_, path) in enumerate(self._paths.items()):
             card = read_card(path)
             figure = metric_text(card.metrics[0]) if card.metrics else "not measured"
-            for column, text in enumerate((id_, card.task, place(path), figure)):
+            for column, text in enumerate((id_, task_title(card.task), place(path), figure)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(card.summary)
                 item.setData(Qt.ItemDataRole.UserRole, id_)

@@ -20,9 +20,10 @@ from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.layers.add import label_features
-from vitascope.gui.layers.snapshot import OWN, remember
+from vitascope.gui.layers.snapshot import OWN, own_name, remember
 from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.input_box import Cure
+from vitascope.gui.run.layer_box import Choice
 from vitascope.ops.objects.spheroids import (
     FROM_REFERENCES,
     NEEDS_DEAD,
@@ -70,12 +71,31 @@ class SpheroidDock(TaskDock):
         choice = self.input.main.choice()
         if choice is None or self._only_dye() is not False:
             return super().cure()
+        if (pair := self._pair_with(choice)) is not None:
+            names = " and ".join(layer.name for layer in self.input.main.itemData(pair).layers)
+            return Cure(f"Take {names}", lambda: self.input.main.setCurrentIndex(pair))
+        if own_name(choice.layers[0]).lower() in self._called(1):
+            return None  # it is the other dye, by its name
         return Cure(f"The only dye is {self._dyes()[0]}", lambda: remember(choice.layers[0], only_dye=True))
+
+    def _pair_with(self, choice: Choice) -> int | None:
+        """Return which line of the box offers the chosen layer with that of another dye; None where none does."""
+        box = self.input.main
+        offered = {number: box.itemData(number) for number in range(box.count())}
+        pairs = [n for n, one in offered.items() if one is not None and one.stacked == "C" and len(one.layers) == 2]
+        return next((n for n in pairs if choice.layers[0] in offered[n].layers), None)
 
     def _dyes(self) -> tuple[str, ...]:
         """Return the dyes that the chosen model takes, or the one that would be taken."""
         card = self.model.card() or self.model.first()
         return card.input.channels if card is not None else ()
+
+    def _called(self, number: int) -> set[str]:
+        """Return the names of the model's live dye, 0, or its dead dye, 1, in lower case."""
+        card, dyes = self.model.card() or self.model.first(), self._dyes()
+        if card is None or number >= len(dyes):
+            return set()
+        return {name.lower() for name in (dyes[number], *card.input.also_called.get(dyes[number], ()))}
 
     def _only_dye(self) -> bool | None:
         """Tell whether the single dye of an image was said to be the live one; None where that need not be said."""
@@ -87,9 +107,7 @@ class SpheroidDock(TaskDock):
         image = snapshots[self.spec.roles[0].name]
         if choice is None or len(dyes) != 2 or image.sizes["C"] > 1:
             return None
-        card = self.model.card() or self.model.first()
-        named = {n.lower() for n in (dyes[0], *card.input.also_called.get(dyes[0], ()))} if card is not None else set()
-        if {n.lower() for n in image.scale.channel_names} & named:
+        if {n.lower() for n in image.scale.channel_names} & self._called(0):
             return None
         return bool(choice.layers[0].metadata.get(OWN, {}).get("only_dye"))
 

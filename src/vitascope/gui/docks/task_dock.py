@@ -47,7 +47,7 @@ ASKED_ELSEWHERE = ("model", "device", "channel", "channels", "planes", "targets"
 CHANGES = ("visible", "data", "scale", "units")
 """Events of layers that may change what a run would be made on."""
 
-WIDTH_PX = 350
+WIDTH_PX = 364
 GRACE_S = 1.0
 """Clicks on Cancel so soon after Run are taken for further clicks on Run."""
 

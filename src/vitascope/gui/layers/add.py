@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 PYRAMID_PIXELS = 1 << 26
 COARSEST_PX = 2048
+NO_UNIT = "arbitrary units"
+"""Of maps that compare places of one image with each other, and nothing else."""
+
 STAIN_COLOURS = ("bop blue", "bop orange", "bop purple")
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -111,7 +114,8 @@ def result_layers(
                 colour = channel_name.partition(" ")[0]
             look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
             kind = kind_name(task, output.title, channel_name)
-            made.append((pyramid(array), {**place, **common(kind, output.unit, output.kind), **look}, "image"))
+            unit = output.unit or (NO_UNIT if output.kind == "maps" else "")
+            made.append((pyramid(array), {**place, **common(kind, unit, output.kind), **look}, "image"))
     return made
 
 

@@ -27,6 +27,9 @@ from vitascope.tasks.registry import known_task
 SHOWN = "shown"
 """Key of what a result layer knows of its display, in its own metadata."""
 
+SAID_BY = "said_by"
+"""Key of a layer whose colour bar another one of the same look has."""
+
 KEY = "vitascope_key"
 """Name of the canvas overlay that says what the colour bars mean."""
 
@@ -276,10 +279,24 @@ def _show_key(viewer: weakref.ref[Any], event: Any = None) -> None:
     if found is None:
         return
     lines = []
+    said: set[tuple[Any, ...]] = set()
     for layer in found.layers:
         its = layer.metadata.get(OWN, {}).get(SHOWN)
         if its and layer.visible and isinstance(layer, Image):
-            lines.append(f"{its['kind']}, {its['unit']}" if its["unit"] else its["kind"])
+            look = (its["kind"], its["unit"], tuple(layer.contrast_limits), layer.colormap.name)
+            _show_bar(layer, look not in said)
+            if look not in said:
+                lines.append(f"{its['kind']}, {its['unit']}" if its["unit"] else its["kind"])
+            said.add(look)
     overlay = found.canvas.overlays[KEY]
     overlay.text = "\n".join(reversed(lines))
     overlay.visible = bool(lines)
+
+
+def _show_bar(layer: Image, wanted: bool) -> None:
+    """Show one colour bar for maps that look alike; one that the user has hidden stays hidden."""
+    its = _shown(layer)
+    if not wanted and layer.colorbar.visible:
+        layer.colorbar.visible, its[SAID_BY] = False, "another"
+    elif wanted and its.pop(SAID_BY, ""):
+        layer.colorbar.visible = True

@@ -7,7 +7,7 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QPainter
 from qtpy.QtWidgets import QWidget
 
-from vitascope.core.formatting import number_text
+from vitascope.core.formatting import end_texts
 from vitascope.gui.plate.heatmap import Legend
 
 LINE_PX, SQUARE_PX, GAP_PX = 16, 10, 14
@@ -72,9 +72,10 @@ class LegendBar(QWidget):  # type: ignore[misc]
         colours = ensure_colormap(self.legend.colormap or "viridis").map([i / 63 for i in range(64)])
         for i, (r, g, b, _) in enumerate(colours.tolist()):
             painter.fillRect(QRectF(ENDS_PX + width * i / 64, 2, width / 64 + 1, 12), QColor.fromRgbF(r, g, b))
+        ends = end_texts(self.legend.low, self.legend.high)
         right, left = int(Qt.AlignmentFlag.AlignRight), int(Qt.AlignmentFlag.AlignLeft)
-        painter.drawText(QRectF(0, 0, ENDS_PX - 4, LINE_PX), right, number_text(self.legend.low))
-        painter.drawText(QRectF(ENDS_PX + 4 + width, 0, ENDS_PX - 4, LINE_PX), left, number_text(self.legend.high))
+        painter.drawText(QRectF(0, 0, ENDS_PX - 4, LINE_PX), right, ends[0])
+        painter.drawText(QRectF(ENDS_PX + 4 + width, 0, ENDS_PX - 4, LINE_PX), left, ends[1])
         middle = int(Qt.AlignmentFlag.AlignCenter)
         painter.drawText(QRectF(0, LINE_PX, size.width(), LINE_PX), middle, self.title)
 

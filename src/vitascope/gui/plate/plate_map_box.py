@@ -30,7 +30,7 @@ TIPS = {
     "replicate": "Number or name.",
     "patient": "Donor, line or culture.",
 }
-MOST_GRID_PX = 400
+MOST_GRID_PX = 200
 
 
 class PlateMapBox(QWidget):  # type: ignore[misc]

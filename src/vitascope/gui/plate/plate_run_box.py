@@ -28,7 +28,7 @@ from vitascope.batch.plate.results import PlateResults, open_plate_results
 from vitascope.batch.plate.run import PlateReport, run_plate
 from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import ParameterError, VitascopeError
-from vitascope.core.formatting import number_text, quantity_text
+from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
 from vitascope.core.paths import SAMPLES, cache
 from vitascope.core.progress import Progress
 from vitascope.gui.common.dock import make_bar
@@ -37,7 +37,7 @@ from vitascope.gui.common.layout import RUN_STYLE, Collapsible, add_row, make_fo
 from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.plate.drift_box import DriftChoice
 from vitascope.gui.plate.plate_command import plate_command, plate_python
-from vitascope.gui.plate.well_choice import WellChoice
+from vitascope.gui.plate.well_choice import STATUS_WORDS, WellChoice
 from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
 from vitascope.io.atomic import check_writable
 from vitascope.io.plates.plate import Plate
@@ -372,8 +372,13 @@ def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: s
     for image, name in names.items():
         row = rows[image]
         value = row.get(headline)
-        known = isinstance(value, float | int) and not math.isnan(value)
-        told.append(f"{name}: {quantity_text(headline)} {number_text(value)}" if known else f"{name}: {row['status']}")
+        if not is_number(value):
+            told.append(f"{name}: {STATUS_WORDS.get(row['status'], row['status'])}")
+            continue
+        stem = headline.removesuffix("_percent")
+        low, high = row.get(f"{stem}_low"), row.get(f"{stem}_high")
+        number = interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
+        told.append(f"{name}: {quantity_text(headline)} {number} {row.get('unit') or ''}".rstrip())
     return told
 
 
@@ -389,5 +394,6 @@ def proposed_folder(plate: Plate) -> Path:
 
 def said(report: PlateReport) -> str:
     """Say how a plate ended."""
-    told = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
+    counts = {str(status): count for status, count in report.counts.items()}
+    told = ", ".join(f"{counts[status]} {words}" for status, words in STATUS_WORDS.items() if counts.get(status))
     return f"Done: {told}. {report.computed} computed now. Results: {report.out}"

@@ -35,6 +35,9 @@ COLUMNS = {
 """Heading, which way is good, and what it is."""
 
 
+LEAST_CHANCE = 0.001
+"""A chance below it is told as that: no plate has the wells to tell smaller ones apart."""
+
 LOOK = "Look at focus and exposure"
 
 
@@ -153,7 +156,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
             heading = f"{row['plate']}: {name}{time}" if several else name + time
             self.table.setHorizontalHeaderItem(j, QTableWidgetItem(heading))
             for i, column in enumerate(COLUMNS):
-                item = QTableWidgetItem(_number(row[column]))
+                item = QTableWidgetItem(_chance(row[column]) if column.endswith("_p") else _number(row[column]))
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, j, item)
         self.table.resizeColumnsToContents()
@@ -161,3 +164,7 @@ class QualityBox(QWidget):  # type: ignore[misc]
 
 def _number(value: float) -> str:
     return "" if isinstance(value, float) and math.isnan(value) else number_text(value)
+
+
+def _chance(value: float) -> str:
+    return f"below {LEAST_CHANCE}" if 0 <= value < LEAST_CHANCE else _number(value)

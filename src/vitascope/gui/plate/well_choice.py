@@ -19,6 +19,15 @@ WAITING, WAITING_COLOUR = "waiting", "#6A6A6A"
 WORST_FIRST = ("FAILED", "INCOMPLETE", "REJECTED", WAITING, "WARN", "OK")
 """What a well is called whose fields ended differently; one that is not done is never called good."""
 
+STATUS_WORDS = {
+    "OK": "good",
+    "WARN": "with a warning",
+    "REJECTED": "no number",
+    "FAILED": "failed",
+    "INCOMPLETE": "incomplete",
+}
+"""What the words of the tables mean."""
+
 HEIGHT_PX = 110
 CONTROLS = ("negative", "positive")
 MOST_PREVIEWED = 4
@@ -63,7 +72,8 @@ class WellChoice(QWidget):  # type: ignore[misc]
         self.grid.set_colours(colour_kinds(self._states, (self._plate.rows, self._plate.columns), colours))
         self.grid.fill_with(self._plate.wells)
         counts = Counter(self._states.values())
-        told = {f"{name} {counts[name]}": colours[name] for name in reversed(WORST_FIRST) if counts[name]}
+        found_here = [name for name in reversed(WORST_FIRST) if counts[name]]
+        told = {f"{counts[name]} {STATUS_WORDS.get(name, name)}": colours[name] for name in found_here}
         self.legend.show_legend(Legend(kinds=told), "Wells")
 
     def to_preview(self, plate_map: PlateMap | None) -> dict[Well, str]:
@@ -82,7 +92,8 @@ class WellChoice(QWidget):  # type: ignore[misc]
         return {well: f"{roles[well]} {well}".strip() for well in chosen}
 
     def _describe(self, well: Well) -> str:
-        return f"{well} · {self._states.get(well, 'no image')}"
+        state = self._states.get(well, "no image")
+        return f"{well} · {STATUS_WORDS.get(state, state)}"
 
 
 def _rank(state: str) -> int:

@@ -18,10 +18,14 @@ from vitascope.gui.common.runner import Launch, RunOutcome, in_background
 from vitascope.gui.layers.add import LayerData, image_layers, result_layers
 from vitascope.gui.layers.display import attend, main_map
 from vitascope.gui.layers.frame import Frame
+from vitascope.gui.layers.plate import PLATE
+from vitascope.gui.layers.snapshot import OWN
 from vitascope.io.plates.plate import Plate
 
 KEY, RESULTS = "vitascope_well", "vitascope_results"
-NAME_POINTS = 14
+NAME_POINTS, NAMES_POINTS = 14, 9
+"""Of one well's name on the canvas, and of several, which have to end before the colour bar."""
+
 GAP_SHARE = 0.02
 """Space between two images side by side, as a share of the width of the left one."""
 
@@ -35,6 +39,9 @@ class Shown:
 
     image: str
     layers: dict[str, LayerData]
+    count: int = 1
+    """How many images stand side by side."""
+
     title: str = ""
     """What stands on the canvas: the well, and the field and time where there are several."""
 
@@ -72,7 +79,7 @@ def load(image: str, plate: Plate | None, results: PlateResults | None) -> Shown
             kind = "labels" if isinstance(picture.output, LabelsOutput) else "picture"
             for number, one in enumerate(result_layers([picture.output], frame, provenance, main, str(results.folder))):
                 layers[f"{kind} {picture.output.title} {number}"] = _at_hand(one)
-    return Shown(image, layers, title_of(image, plate, results))
+    return Shown(image, layers, title=title_of(image, plate, results))
 
 
 def title_of(image: str, plate: Plate | None, results: PlateResults | None) -> str:
@@ -152,7 +159,7 @@ def side_by_side(shown: list[Shown], titles: list[str]) -> Shown:
             )
         left += (right - left) * (1 + GAP_SHARE)
     name = "   |   ".join(titles)
-    return Shown(name, layers, name)
+    return Shown(name, layers, len(shown), name)
 
 
 class WellView:
@@ -170,6 +177,7 @@ class WellView:
         self._viewer, self._say, self._launch = viewer, say, launch
         self._wanted = 0
         self.shown = ""
+        self._count = 0
 
     def open(self, image: str, plate: Plate | None, results: PlateResults | None) -> None:
         """Show an image; of several that are asked for quickly, the last."""
@@ -200,7 +208,8 @@ class WellView:
         """Write on the canvas what is shown."""
         overlay = self._viewer.canvas.overlays.text
         overlay.text, overlay.visible = text, bool(text)
-        overlay.font_size, overlay.position = NAME_POINTS, "top_left"
+        overlay.font_size = NAME_POINTS if self._count == 1 else NAMES_POINTS
+        overlay.position = "top_left"
 
     def _arrived(self, number: int, value: Any) -> None:
         if number != self._wanted:
@@ -211,6 +220,16 @@ class WellView:
         self._say("")
         self.show(value)
 
+    def _hide_others(self, shown: Shown) -> None:
+        """Hide images of plates that the reader opened, and make the well's own image the active layer."""
+        layers = self._viewer.layers
+        for layer in layers:
+            if KEY not in layer.metadata and PLATE in layer.metadata.get(OWN, {}):
+                layer.visible = False
+        image = next((one for one in layers if one.metadata.get(KEY) == next(iter(shown.layers))), None)
+        if image is not None:
+            layers.selection.active = image
+
     def show(self, shown: Shown) -> None:
         """Put layers in the place of those of the image before; contrast, colours and visibility stay as they are."""
         attend(self._viewer)
@@ -218,7 +237,8 @@ class WellView:
         for key, layer in mine.items():
             if key not in shown.layers:
                 self._viewer.layers.remove(layer)
-        first = not mine
+        first = not mine or shown.count != self._count
+        self._count = shown.count
         for key, (data, options, kind) in shown.layers.items():
             options = {**options, "metadata": {**options.get("metadata", {}), KEY: key}}
             layer = mine.get(key)
@@ -228,6 +248,7 @@ class WellView:
                 self._viewer.layers.remove(layer)
             self._viewer.add_layer(Layer.create(data, options, kind))
         if first and shown.layers:
+            self._hide_others(shown)
             self._viewer.reset_view()
         self.shown = shown.image
         self._name(shown.title)

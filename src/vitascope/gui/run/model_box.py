@@ -78,6 +78,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self._lay_out()
         for id_, text in ((AUTO, AUTOMATIC), *offered_devices()):
             self.device.addItem(text, id_)
+        self.hide_trust()
         self.unused.setText(unused_card())
         self.unused.setVisible(bool(self.unused.text()))
         self.reload()

@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from napari.layers import Labels
+from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QHBoxLayout, QPushButton, QTableView, QVBoxLayout
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 LABEL = "label"
+PLACES = ("centroid_", "bbox_")
+"""Beginnings of columns that say where an object lies: the picture shows that, the table has room for what it is."""
+
 WIDTH_PX = 350
 HINT = "Click a line to see the object; pick an object in the picture to see its line."
 
@@ -39,14 +44,17 @@ def objects_of(features: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row for each object, with its label first; columns that hold nothing are left out.
+        One row for each object: its label, what was measured, and last where it lies; columns that hold nothing are
+        left out.
     """
     if LABEL not in features:
         return features.iloc[1:]
     measured = features.drop(columns=LABEL).notna().any(axis=1) if features.shape[1] > 1 else features[LABEL] > 0
     found = features[(features[LABEL] > 0) & measured]
     empty = [name for name in found if name != LABEL and found[name].isna().all()]
-    return found.drop(columns=empty).reset_index(drop=True)
+    places = [name for name in found if name not in empty and str(name).startswith(PLACES)]
+    others = [name for name in found if name not in empty and name not in places]
+    return found[[*others, *places]].reset_index(drop=True)
 
 
 class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
@@ -62,6 +70,14 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
         self.table = table
         self.endResetModel()
 
+    def labels(self) -> NDArray[np.int64]:
+        """Return the labels of the objects, one for each row of the table."""
+        return np.asarray(self.table.get(LABEL, ()), np.int64)
+
+    def label(self, row: int) -> int:
+        """Return the label of the object in a row of the table."""
+        return int(self.labels()[row])
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802, Qt's name
         """Count the objects."""
         return len(self.table)
@@ -72,7 +88,7 @@ class ObjectModel(QAbstractTableModel):  # type: ignore[misc]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a cell: its text, its value to sort by, or its place."""
-        value = self.table.iat[index.row(), index.column()]
+        value: Any = self.table.iat[index.row(), index.column()]
         number = isinstance(value, int | float) or hasattr(value, "dtype")
         if role == Qt.ItemDataRole.DisplayRole:
             return number_text(value) if number else "" if value is None or value is pd.NA else str(value)
@@ -194,7 +210,7 @@ class ObjectTable(Dock):
 
     def choose(self, label: int) -> None:
         """Go to the line of an object, as a click on it would."""
-        found = (self.model.table[LABEL] == label).to_numpy().nonzero()[0] if len(self.model.table) else ()
+        found = np.flatnonzero(self.model.labels() == label)
         if not len(found):
             self.view.clearSelection()
             return
@@ -205,13 +221,13 @@ class ObjectTable(Dock):
     def current(self) -> int | None:
         """Return the label of the chosen line; None for none."""
         rows = self.view.selectionModel().selectedRows()
-        return int(self.model.table[LABEL].iat[self.sorted.mapToSource(rows[0]).row()]) if rows else None
+        return self.model.label(self.sorted.mapToSource(rows[0]).row()) if rows else None
 
     def _row_chosen(self) -> None:
         index = self.view.currentIndex()
         if self.layer is None or not index.isValid():
             return
-        label = int(self.model.table[LABEL].iat[self.sorted.mapToSource(index).row()])
+        label = self.model.label(self.sorted.mapToSource(index).row())
         self.layer.visible = True
         if self.layer.selected_label != label:
             self.layer.selected_label = label

@@ -121,6 +121,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         for i, row in enumerate(cells):
             for j, text in enumerate(row):
                 item = QTableWidgetItem(text)
+                item.setToolTip(text)  # a narrow column shortens it
                 if j:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(i, j, item)

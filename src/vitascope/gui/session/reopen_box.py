@@ -22,7 +22,7 @@ from vitascope.gui.layers.add import LayerData, image_layers
 from vitascope.gui.layers.display import attend
 from vitascope.gui.reader import results_layers
 from vitascope.gui.session.folder import PLATE, Painted, last_session, read_painted, read_runs
-from vitascope.tasks.registry import known_task
+from vitascope.tasks.registry import task_title
 
 REOPEN = "Reopen last results"
 HEADER = ("Image", "Task", "Answer", "")
@@ -204,10 +204,9 @@ def read_session(folder: Path) -> LastSession:
             results += [on_image(one, of) for one in made]
         except VitascopeError as error:
             problems.append(f"The results of '{run['image']}' are not shown: {error.message}")
-        known = known_task(str(run["task"]))
         last = LastRun(
             image=str(run["image"]),
-            task=known.title if known is not None else "Plate" if run.get(PLATE) else str(run["task"]),
+            task=task_title(str(run["task"])),
             answer=str(run.get("answer", "")),
             detail=str(run.get("detail", "")),
             plate=str(run.get(PLATE, "")),

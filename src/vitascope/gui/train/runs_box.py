@@ -22,6 +22,7 @@ from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import run_records
 from vitascope.gui.train.train_plots import FigureBox, draw_curves
 from vitascope.io.models.training_log import list_records, read_curve, write_records_csv
+from vitascope.tasks.registry import task_title
 
 COLUMNS = ("Model", "Task", "From", "Ended", "When")
 
@@ -66,7 +67,9 @@ class RunsBox(QWidget):  # type: ignore[misc]
         self.table.setRowCount(len(records))
         for row, record in enumerate(records):
             parent = record.parent.split()[0] if record.parent else "scratch"
-            for column, text in enumerate((record.model, record.task, parent, record.status, record.updated[:16])):
+            for column, text in enumerate(
+                (record.model, task_title(record.task), parent, record.status, record.updated[:16])
+            ):
                 item = QTableWidgetItem(text)
                 item.setData(Qt.ItemDataRole.UserRole, record.key)
                 self.table.setItem(row, column, item)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from vitascope.core.training_params import EpochProgress, Preview
 from vitascope.gui.common.runner import Launch
-from vitascope.gui.train.train_words import figure_name
+from vitascope.gui.train.train_words import figure_name, figure_words
 
 LOSS, FIGURE, START = "#E69F00", "#0072B2", "#999999"
 HEIGHT_PX, LEAST_WIDTH_PX = 330, 200
@@ -177,12 +177,13 @@ def draw_curves(
     right.plot(rounds, [one.get(name, np.nan) for one in history], "o-", markersize=3, color=FIGURE, label="new")
     if name in start:
         right.axhline(start[name], color=START, linestyle="--", label="starting model")
-    right.set_title(f"{name.replace('_', ' ') or 'no figure'} (validation)", fontsize="small", color=colour)
+    right.set_title(f"{figure_words(name) or 'no figure'} (validation)", fontsize="small", color=colour)
     if name:
         right.legend(fontsize="x-small", frameon=False, labelcolor=colour)
     for axes in (left, right):
-        axes.set_xlabel("round", fontsize="x-small", color=colour)
+        axes.set_xlabel("epoch", fontsize="x-small", color=colour)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(0.5, max(len(history), 2) + 0.5)
         plain_axes(axes, colour)
 
 

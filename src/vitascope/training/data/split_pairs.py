@@ -57,9 +57,8 @@ def split_pairs(
             return _words_of_classes(pairs, Split.model_validate(tree["split"])), []
         return f"by group: {rest} to train on, {kept} to validate and {kept} to test on", []
     if data.split is SplitRule.GROUPS:
-        raise TrainingError(
-            f"{len(groups)} image(s) are too few: one each is kept apart to validate and to test on.", "Add images."
-        )
+        told = "One image is" if len(groups) == 1 else f"{len(groups)} images are"
+        raise TrainingError(f"{told} too few: one each is kept apart to validate and to test on.", "Add images.")
     return _split_rows(tree, card, pairs, params)
 
 
@@ -116,9 +115,12 @@ def _split_rows(
         tree["refit"] |= {"train_rows": [[0, end]], "crop_px": _crop_for(tree, least)}
     _fit_crop(tree, min(rows.train_rows, *(pair.image.shape_yx[1] for pair in pairs)))
     what = "volume" if volumes else "image"
+    count = len({pair.group or pair.name for pair in pairs})
+    whose = f"The rows of one {what} are" if count == 1 else f"The rows of {count} {what}s are"
+    these = f"this {what}" if count == 1 else f"these {what}s"
     warning = (
-        f"Of {len({pair.group or pair.name for pair in pairs})} {what}(s) the rows are split: the figures will hold "
-        f"for this {what}, not for others. Add {what}s of {LEAST_GROUPS} wells or patients to know more."
+        f"{whose} split: the figures will hold for {these}, not for others. "
+        f"Add {what}s of {LEAST_GROUPS} wells or patients to know more."
     )
     return rows.description, [warning, *rows.warnings]
 
