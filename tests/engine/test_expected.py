@@ -8,6 +8,7 @@ from tests_support import blobs, make_domain
 from vitascope.core.card import ExpectedAgreement, HomeAgreement
 from vitascope.engine.expected import (
     CROP_PX,
+    AT_HOME,
     STATISTICS,
     Expected,
     choose_crops,
@@ -70,7 +71,7 @@ def test_the_liveliest_crop_has_most_texture():
 def test_a_network_that_is_sure_disagrees_less_with_itself_than_one_that_guesses(picture):
     crops = choose_crops(array_reader(picture), picture.shape[1:])
     sure, guess = (describe_crops(net, crops, None) for net in (spots, Stubborn()))
-    assert set(STATISTICS) <= set(sure)
+    assert set(AT_HOME) <= set(sure)
     assert all(math.isfinite(v) for v in (*sure.values(), *guess.values()))
     assert sure["flip"] == pytest.approx(0, abs=1e-5)
     assert guess["flip"] > 0.8
@@ -86,7 +87,7 @@ def test_a_constant_image_has_numbers_all_the_same(value):
 
 def test_expectation_is_the_weighted_sum_cut_off_at_three_spreads():
     how = agreement(weights=(0.3, *(0.0,) * (len(STATISTICS) - 1)))
-    zero = dict.fromkeys(STATISTICS, 1.0) | {"distance": 0.0, "softness": 0.0, "band2": 0.0, "follows_texture": 0.0}
+    zero = dict.fromkeys(STATISTICS, 1.0) | {"band2": 0.0}
     assert expect(how, zero).value == pytest.approx(math.tanh(0.5))
     assert expect(how, {**zero, "flip": math.e}).value == pytest.approx(math.tanh(0.8))
     assert expect(how, {**zero, "flip": 1e9}) == expect(how, {**zero, "flip": math.exp(3)})

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 
 from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import STATISTICS, expect, is_home, ready
+from vitascope.engine.expected import AT_HOME, STATISTICS, expect, is_home, ready
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def fit_home(rows: Sequence[Mapping[str, Any]], home: str) -> HomeAgreement:
         r for r in rows if r["laboratory"] == home and r["corruption"] != "inverted" and int(r["severity"]) <= NEARLY
     ]
     dark = float(np.median([float(r["skewness"]) for r in near])) < 0
-    signs = {**STATISTICS, "skewness": -1 if dark else 1}
+    signs = {**AT_HOME, "skewness": -1 if dark else 1}
     most, least = (
         {name: _short(end(float(r[name]) for r in near)) for name, s in signs.items() if s == sign}
         for sign, end in ((-1, max), (1, min))
