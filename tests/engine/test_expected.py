@@ -7,8 +7,8 @@ from scipy import ndimage
 from tests_support import blobs, make_domain
 from vitascope.core.card import ExpectedAgreement, HomeAgreement
 from vitascope.engine.expected import (
-    CROP_PX,
     AT_HOME,
+    CROP_PX,
     STATISTICS,
     Expected,
     choose_crops,
@@ -97,12 +97,17 @@ def test_expectation_is_the_weighted_sum_cut_off_at_three_spreads():
 
 
 def test_images_close_to_the_training_images_have_an_expectation_of_their_own():
-    home = HomeAgreement(at_most={"distance": -0.5}, at_least={"band2": 0.5}, value=0.8, low=0.75, high=0.85, views=9)
-    near, far = ({**dict.fromkeys(STATISTICS, 1.0), "distance": d} for d in (-0.6, -0.4))
+    home = HomeAgreement(
+        statistics=("distance",), mean=(0.0,), spread=(1.0,), weights=(-1.0,), least=0.5, dark=True, skewness_limit=0.2,
+        value=0.8, low=0.75, high=0.85, views=9,
+    )  # fmt: skip
+    plain = dict.fromkeys(STATISTICS, 1.0) | {"skewness": -0.3}
+    near, far = ({**plain, "distance": d} for d in (-0.6, -0.4))
+    other = pytest.approx(math.tanh(0.5))
     assert expect(agreement(home=home), near) == Expected(0.8, 0.75, 0.85)
-    assert expect(agreement(home=home), far).value == pytest.approx(math.tanh(0.5))
-    assert expect(agreement(home=home), {**near, "band2": 0.4}).value == pytest.approx(math.tanh(0.5))
-    assert expect(agreement(home=home), near, as_given=False).value == pytest.approx(math.tanh(0.5))
+    assert expect(agreement(home=home), far).value == other
+    assert expect(agreement(home=home), {**near, "skewness": 0.3}).value == other
+    assert expect(agreement(home=home), near, as_given=False).value == other
 
 
 def test_an_image_that_looks_off_does_not_fit():

@@ -171,7 +171,7 @@ class StainRun:
         """Say how the picture was shown to the model, and what is expected of it."""
         row: dict[str, Any] = {
             "input_scale": round(self.scale, 4),
-            "input_inverted": "yes" if self.look.inverted else "no",
+            "input_inverted": int(self.look.inverted),
         }
         if self.model.card.expected is None:
             return row
@@ -260,7 +260,7 @@ class StainRun:
             tables=tables,
             scratch=self.scratch,
         )
-        shown = {"input_scale": round(self.scale, 4), "input_inverted": "yes" if self.look.inverted else "no"}
+        shown = {"input_scale": round(self.scale, 4), "input_inverted": self.look.inverted}
         assert result.provenance is not None
         return replace(result, provenance=result.provenance.model_copy(update=shown))
 
