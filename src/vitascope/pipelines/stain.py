@@ -234,7 +234,14 @@ class StainRun:
         ]
         if self.masked is not None:
             outputs.append(
-                LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table, self.listed)
+                LabelsOutput(
+                    kind="labels",
+                    title="nuclei",
+                    array=self.labels,
+                    axes=self.label_axes + "YX",
+                    table=self.table,
+                    listed=self.listed,
+                )
             )
         tables = {
             name: pd.concat(tables, ignore_index=True)
