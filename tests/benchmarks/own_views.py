@@ -114,6 +114,15 @@ def strip() -> list[View]:
     return found
 
 
+def training() -> list[View]:
+    """Views of the field that ``nuclei-phase`` was trained on: what their statistics are, not how good it is there."""
+    fields = whole("isl")
+    found = [
+        view for field in fields for side, most in ((256, 12), (384, 4), (512, 2)) for view in cut(field, side, most)
+    ]
+    return [replace(view, laboratory="training") for view in found]
+
+
 def zoomed(view: View, factor: float) -> View:
     def to(values: np.ndarray, order: int) -> np.ndarray:
         values = np.asarray(values, np.float32)

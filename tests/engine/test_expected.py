@@ -7,6 +7,7 @@ from scipy import ndimage
 from tests_support import blobs, make_domain
 from vitascope.core.card import ExpectedAgreement, HomeAgreement
 from vitascope.engine.expected import (
+    AT_HOME,
     CROP_PX,
     STATISTICS,
     Expected,
@@ -70,7 +71,7 @@ def test_the_liveliest_crop_has_most_texture():
 def test_a_network_that_is_sure_disagrees_less_with_itself_than_one_that_guesses(picture):
     crops = choose_crops(array_reader(picture), picture.shape[1:])
     sure, guess = (describe_crops(net, crops, None) for net in (spots, Stubborn()))
-    assert set(STATISTICS) <= set(sure)
+    assert set(AT_HOME) <= set(sure)
     assert all(math.isfinite(v) for v in (*sure.values(), *guess.values()))
     assert sure["flip"] == pytest.approx(0, abs=1e-5)
     assert guess["flip"] > 0.8
@@ -86,7 +87,7 @@ def test_a_constant_image_has_numbers_all_the_same(value):
 
 def test_expectation_is_the_weighted_sum_cut_off_at_three_spreads():
     how = agreement(weights=(0.3, *(0.0,) * (len(STATISTICS) - 1)))
-    zero = dict.fromkeys(STATISTICS, 1.0) | {"distance": 0.0, "softness": 0.0, "band2": 0.0, "follows_texture": 0.0}
+    zero = dict.fromkeys(STATISTICS, 1.0) | {"band2": 0.0}
     assert expect(how, zero).value == pytest.approx(math.tanh(0.5))
     assert expect(how, {**zero, "flip": math.e}).value == pytest.approx(math.tanh(0.8))
     assert expect(how, {**zero, "flip": 1e9}) == expect(how, {**zero, "flip": math.exp(3)})
@@ -96,12 +97,17 @@ def test_expectation_is_the_weighted_sum_cut_off_at_three_spreads():
 
 
 def test_images_close_to_the_training_images_have_an_expectation_of_their_own():
-    home = HomeAgreement(at_most={"distance": -0.5}, at_least={"band2": 0.5}, value=0.8, low=0.75, high=0.85, views=9)
-    near, far = ({**dict.fromkeys(STATISTICS, 1.0), "distance": d} for d in (-0.6, -0.4))
+    home = HomeAgreement(
+        statistics=("distance",), mean=(0.0,), spread=(1.0,), weights=(-1.0,), least=0.5, dark=True, skewness_limit=0.2,
+        value=0.8, low=0.75, high=0.85, views=9,
+    )  # fmt: skip
+    plain = dict.fromkeys(STATISTICS, 1.0) | {"skewness": -0.3}
+    near, far = ({**plain, "distance": d} for d in (-0.6, -0.4))
+    other = pytest.approx(math.tanh(0.5))
     assert expect(agreement(home=home), near) == Expected(0.8, 0.75, 0.85)
-    assert expect(agreement(home=home), far).value == pytest.approx(math.tanh(0.5))
-    assert expect(agreement(home=home), {**near, "band2": 0.4}).value == pytest.approx(math.tanh(0.5))
-    assert expect(agreement(home=home), near, as_given=False).value == pytest.approx(math.tanh(0.5))
+    assert expect(agreement(home=home), far).value == other
+    assert expect(agreement(home=home), {**near, "skewness": 0.3}).value == other
+    assert expect(agreement(home=home), near, as_given=False).value == other
 
 
 def test_an_image_that_looks_off_does_not_fit():

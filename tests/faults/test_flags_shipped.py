@@ -242,13 +242,32 @@ def _(tmp_path):
 
 @case("unsure")
 def _(tmp_path):
-    return plain(), stain(ndimage.gaussian_filter(phase().astype(np.float32), 2))
+    image = read_image([str(SAMPLES / "isl_phase.ome.tif")])
+    stack = np.stack([np.asarray(image.plane(z=z))[:256, :256] for z in range(7)]).astype(np.float32)
+    how = {"axes": "ZYX", "model": "nuclei-phase-stack"}
+    return stain(stack, **how), stain(ndimage.gaussian_filter(stack, (0, 5, 5)), **how)
+
+
+@cache
+def checks():
+    """A chessboard: nothing that a model of nuclei can be right on."""
+    board = np.kron(np.indices((16, 16)).sum(0) % 2, np.ones((16, 16))) * 3000
+    return stain((board + np.random.default_rng(0).normal(0, 1, board.shape)).astype(np.float32))
 
 
 @case("outside_model")
 def _(tmp_path):
-    checks = np.kron(np.indices((16, 16)).sum(0) % 2, np.ones((16, 16))) * 3000
-    return plain(), stain((checks + np.random.default_rng(0).normal(0, 1, checks.shape)).astype(np.float32))
+    return plain(), checks()
+
+
+@case("withheld")
+def _(tmp_path):
+    return plain(), checks()
+
+
+@case("interval_unknown")
+def _(tmp_path):
+    return plain(), checks()
 
 
 @case("trained_on_this")

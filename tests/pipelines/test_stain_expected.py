@@ -56,7 +56,7 @@ def test_an_image_that_fits_has_numbers_interval_and_expectation(save, image):
     assert row["expected_pcc"] == pytest.approx(np.tanh(2), abs=1e-4)
     assert row["expected_pcc_low"] < row["expected_pcc"] < row["expected_pcc_high"]
     assert result.trust.level == "fits"
-    assert (row["input_scale"], row["input_inverted"]) == (1.0, "no")
+    assert (row["input_scale"], row["input_inverted"]) == (1.0, 0)
     assert row["objects_low"] < row["objects"] < row["objects_high"]
     assert result.interval_level == 0.8
     assert "withheld" not in result.flags
@@ -105,12 +105,12 @@ def test_polarity_is_found_told_and_repeated(save, image):
     dark = (image.max() + image.min() - image).astype(np.uint16)
     bright = predict(image)
     found = predict(dark)
-    assert bright.rows[0]["input_inverted"] == "no"
-    assert found.rows[0]["input_inverted"] == "yes"
-    assert found.provenance.input_inverted == "yes"
+    assert bright.rows[0]["input_inverted"] == 0
+    assert found.rows[0]["input_inverted"] == 1
+    assert found.provenance.input_inverted is True
     assert "Bright and dark swapped" in found.message
     kept = predict(dark, invert="no")
-    assert kept.rows[0]["input_inverted"] == "no"
+    assert kept.rows[0]["input_inverted"] == 0
     assert kept.rows[0]["expected_pcc"] < found.rows[0]["expected_pcc"] - 0.1
     again = predict(dark, **{k: v for k, v in found.provenance.params.items() if k not in FAST})
     np.testing.assert_array_equal(again.output("prediction").array, found.output("prediction").array)
@@ -137,7 +137,7 @@ def test_pixel_sizes_known_on_both_sides_win(save, image):
 def test_a_card_that_tells_nothing_is_run_as_given(save, image):
     save(None)
     row = predict(image).rows[0]
-    assert (row["input_scale"], row["input_inverted"]) == (1.0, "no")
+    assert (row["input_scale"], row["input_inverted"]) == (1.0, 0)
     assert "expected_pcc" not in row
     assert "objects_low" not in row
 

@@ -243,12 +243,18 @@ class ObjectErrors(CardPart):
 class HomeAgreement(CardPart):
     """What is expected of images that look like the training images, measured where the model has not seen them.
 
-    Such an image lies, in every statistic named, on the right side of what held-out views of the training laboratory
-    reached.
+    A linear discriminant tells them: the weighted sum of standardised statistics, each cut off at three standard
+    deviations, reaches ``least``. What is bright in them (skewness) lies on the right side of ``skewness_limit``:
+    below it where the training images are dark on bright (``dark``), else above.
     """
 
-    at_most: dict[str, float]
-    at_least: dict[str, float]
+    statistics: tuple[str, ...]
+    mean: tuple[float, ...]
+    spread: tuple[Annotated[float, Field(gt=0)], ...]
+    weights: tuple[float, ...]
+    least: float
+    dark: bool
+    skewness_limit: float
     value: float
     low: float
     high: float

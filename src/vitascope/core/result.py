@@ -134,7 +134,7 @@ class Provenance(BaseModel):
     trust: str = "unknown"
     flags: list[str] = []
     input_scale: float | None = None
-    input_inverted: str | None = None
+    input_inverted: bool | None = None
 
 
 @dataclass(frozen=True)

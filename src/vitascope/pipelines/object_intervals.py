@@ -85,5 +85,5 @@ def _by_square(
     ]
     squares = where[0] * sides[1] + where[1]
     size = sides[0] * sides[1]
-    areas = np.bincount(squares, table["area_px"].to_numpy(np.float64), size)
+    areas = np.bincount(squares, table["area_px"].to_numpy(np.float64), size).astype(np.float64)
     return np.bincount(squares, minlength=size).astype(np.float64), areas

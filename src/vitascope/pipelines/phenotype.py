@@ -309,7 +309,13 @@ class PhenotypeRun:
                 limits=(0.0, self.highest or 1.0),
                 colormap="magma",
             ),
-            LabelsOutput("labels", "regions", self.arrays["labels"], self.grid.label_axes + "YX", table),
+            LabelsOutput(
+                kind="labels",
+                title="regions",
+                array=self.arrays["labels"],
+                axes=self.grid.label_axes + "YX",
+                table=table,
+            ),
         )
 
     def _no_regions(self) -> pd.DataFrame:

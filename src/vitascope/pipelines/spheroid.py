@@ -233,8 +233,8 @@ class SpheroidRun:
                 limits=(0.0, 1.5),
                 colormap="magma",
             ),
-            LabelsOutput("labels", "live", self.live, axes, table),
-            LabelsOutput("dead", "dead", self.dead, axes, table.iloc[:0]),
+            LabelsOutput(kind="labels", title="live", array=self.live, axes=axes, table=table),
+            LabelsOutput(kind="dead", title="dead", array=self.dead, axes=axes, table=table.iloc[:0]),
         )
         return self.context.result(
             card,

@@ -222,7 +222,7 @@ class StainRun:
         """Say how the picture was shown to the model, and what is expected of it."""
         row: dict[str, Any] = {
             "input_scale": round(self.scale, 4),
-            "input_inverted": "yes" if self.look.inverted else "no",
+            "input_inverted": int(self.look.inverted),
         }
         if self.model.card.expected is None:
             return row
@@ -288,7 +288,14 @@ class StainRun:
         outputs += self._helper_pictures()
         if self.masked is not None:
             outputs.append(
-                LabelsOutput("labels", "nuclei", self.labels, self.label_axes + "YX", self.table, self.listed)
+                LabelsOutput(
+                    kind="labels",
+                    title="nuclei",
+                    array=self.labels,
+                    axes=self.label_axes + "YX",
+                    table=self.table,
+                    listed=self.listed,
+                )
             )
         if self.cells is not None:
             outputs += self.cells.outputs()
@@ -319,7 +326,7 @@ class StainRun:
             tables=tables,
             scratch=self.scratch,
         )
-        shown = {"input_scale": round(self.scale, 4), "input_inverted": "yes" if self.look.inverted else "no"}
+        shown = {"input_scale": round(self.scale, 4), "input_inverted": self.look.inverted}
         assert result.provenance is not None
         return replace(result, provenance=result.provenance.model_copy(update=shown))
 

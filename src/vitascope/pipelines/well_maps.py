@@ -146,7 +146,7 @@ class WellMaps:
                 limits=(0.0, 100.0),
                 colormap="viridis",
             ),
-            LabelsOutput("instances", "instances", self._labels, axes, self.table()),
+            LabelsOutput(kind="instances", title="instances", array=self._labels, axes=axes, table=self.table()),
         )
 
     def table(self) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def _debris(shape: tuple[int, ...], nucleus_px: float, rng: np.random.Generator)
         y, x = (int(rng.integers(n)) for n in shape)
         found[y, x] += rng.uniform(-3, 3)
     radius = rng.uniform(0.05, 0.25) * nucleus_px
-    return ndimage.gaussian_filter(found, radius) * 2 * math.pi * radius**2
+    return np.asarray(ndimage.gaussian_filter(found, radius) * 2 * math.pi * radius**2)
 
 
 def _through(delay: Floats, swallowed: Floats, nucleus_px: float, rng: np.random.Generator) -> Floats:

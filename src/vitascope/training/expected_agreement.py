@@ -12,10 +12,12 @@ from scipy.optimize import nnls
 
 from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import STATISTICS, expect, is_home, ready
+from vitascope.engine.expected import AT_HOME, CUT_OFF, STATISTICS, expect, is_home, ready
 
 Floats = NDArray[np.float64]
 
+HOME_RIDGE, HOME_LEFT_OUT = 0.15, 0.01
+"""Pull of the discriminant's weights towards 0, and the share of training views that may be taken for others'."""
 NEARLY = 1
 """Severity of corruptions that users would not notice, or would call fair."""
 LEAST_FIT = 0.5
@@ -35,6 +37,7 @@ def fit_expected(
     statistics: Mapping[str, int] = STATISTICS,
     ridge: float = RIDGE,
     home: str = "",
+    seen: Sequence[Mapping[str, Any]] = (),
 ) -> ExpectedAgreement:
     """Fit the expected agreement, and calibrate its interval on groups left out, each in turn.
 
@@ -48,6 +51,8 @@ def fit_expected(
     ridge : float, > 0
     home : str
         Laboratory whose images the model was trained on, measured where it has not seen them; empty for none.
+    seen : sequence of mapping
+        Statistics of views that the model was trained on: they lie at home too, and their agreement does not count.
 
     Raises
     ------
@@ -69,27 +74,43 @@ def fit_expected(
         weights += [1 / out.sum()] * int(out.sum())
     low, high = weighted_quantiles(np.array(over), np.array(weights), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     found = whole.model_copy(update={"low_by": _short(min(low, 0.0)), "high_by": _short(max(high, 0.0))})
-    known = fit_home(rows, home) if home in groups else None
+    known = fit_home(rows, home, seen) if home in groups else None
     fits = min(found.fits, math.floor(known.low * 20) / 20) if known is not None else found.fits
     return found.model_copy(update={"home": known, "fits": max(fits, LEAST_FIT)})
 
 
-def fit_home(rows: Sequence[Mapping[str, Any]], home: str) -> HomeAgreement:
-    """Return what is expected of views that lie where those of the training laboratory do that are clean or nearly so.
+def fit_home(rows: Sequence[Mapping[str, Any]], home: str, seen: Sequence[Mapping[str, Any]] = ()) -> HomeAgreement:
+    """Tell views of the training laboratory, clean or nearly so, from all others, and what is expected of them.
 
-    Views of other laboratories that lie there count too. Which grey values are bright (skewness) is taken from the
-    laboratory, as its negatives are none of its images.
+    Views of others that are taken for them count too. What is bright (skewness) is taken from the laboratory, as its
+    negatives are none of its images.
     """
-    near = [
-        r for r in rows if r["laboratory"] == home and r["corruption"] != "inverted" and int(r["severity"]) <= NEARLY
-    ]
-    dark = float(np.median([float(r["skewness"]) for r in near])) < 0
-    signs = {**STATISTICS, "skewness": -1 if dark else 1}
-    most, least = (
-        {name: _short(end(float(r[name]) for r in near)) for name, s in signs.items() if s == sign}
-        for sign, end in ((-1, max), (1, min))
+    near = [r for r in rows if r["laboratory"] == home and r["corruption"] != "inverted" and r["severity"] <= NEARLY]
+    near = [*near, *seen]
+    far = [r for r in rows if r["laboratory"] != home or r["corruption"] == "inverted"]
+    values = np.array([ready(r, AT_HOME) for r in (*near, *far)])
+    is_near = np.arange(len(values)) < len(near)
+    mean = (values[is_near].mean(axis=0) + values[~is_near].mean(axis=0)) / 2
+    spread = np.maximum(values.std(axis=0), 1e-6)
+    steps = np.clip((values - mean) / spread, -CUT_OFF, CUT_OFF)
+    share = np.where(is_near, 0.5 / is_near.sum(), 0.5 / max((~is_near).sum(), 1))
+    left = (steps.T * share) @ steps + HOME_RIDGE * np.eye(len(mean))
+    weights = np.linalg.solve(left, steps.T @ (share * (is_near - 0.5)))
+    skewness = np.array([float(r["skewness"]) for r in near])
+    dark = bool(np.median(skewness) < 0)
+    found = HomeAgreement(
+        statistics=AT_HOME,
+        mean=tuple(_short(v) for v in mean),
+        spread=tuple(_short(v) for v in spread),
+        weights=tuple(_short(v) for v in weights),
+        least=_short(np.quantile((steps @ weights)[is_near], HOME_LEFT_OUT)),
+        dark=dark,
+        skewness_limit=_short(np.quantile(skewness, 1 - HOME_LEFT_OUT if dark else HOME_LEFT_OUT)),
+        value=0,
+        low=0,
+        high=0,
+        views=len(near),
     )
-    found = HomeAgreement(at_most=most, at_least=least, value=0, low=0, high=0, views=len(near))
     true = np.array([float(r["true"]) for r in rows if is_home(found, r)])
     low, middle, high = (_short(q) for q in np.quantile(true, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
     return found.model_copy(update={"value": middle, "low": low, "high": high, "views": len(true)})

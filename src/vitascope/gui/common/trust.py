@@ -143,7 +143,7 @@ def as_far_as_known(trust: Trust, card: ModelCard, *, pixel_size_um: float | Non
 def scale_is_told(card: ModelCard, params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ()) -> bool:
     """Tell whether the size of things was given as their diameter, or found by the run."""
     given = is_number(params.get("object_diameter_px")) and card.input.object_diameter_px is not None
-    looked_for = card.task != "stain" or card.expected is not None
+    looked_for = card.expected is not None or not any("input_inverted" in row for row in rows)
     return given or (looked_for and any(is_number(row.get("input_scale")) for row in rows))
 
 

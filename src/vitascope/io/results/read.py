@@ -162,7 +162,7 @@ def read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPi
             table = table[table["objects"] == notes["title"]]
         table = table.drop(columns=["image"], errors="ignore").reset_index(drop=True)
         output: ImageOutput | LabelsOutput = LabelsOutput(
-            notes["kind"], notes["title"], micrograph.array, micrograph.axes, table
+            kind=notes["kind"], title=notes["title"], array=micrograph.array, axes=micrograph.axes, table=table
         )
     else:
         low, high = (float(number) for number in notes["limits"].split())

@@ -26,7 +26,7 @@ def other_light(image: Tensor, augment: AugmentParams, rng: np.random.Generator)
         image = power(image, math.exp(rng.normal() * augment.gamma))
     if augment.halo:
         share = rng.uniform(-augment.halo / 2, augment.halo)
-        width = math.exp(rng.uniform(*(math.log(px) for px in HALO_PX)))
+        width = math.exp(rng.uniform(math.log(HALO_PX[0]), math.log(HALO_PX[1])))
         image = image - share * smooth(image, width)
     if augment.shading:
         image = image + slope(image.shape[1:], rng) * (image.std() * augment.shading * abs(rng.normal()))
