@@ -20,7 +20,8 @@ from vitascope.io.results.folder import FIRST_COLUMNS, OBJECTS
 from vitascope.io.tables.plate_map import PlateMap
 
 METADATA = "Metadata_"
-COMPARTMENTS = {"stain": "Nuclei"}
+NUCLEI = "Nuclei"
+COMPARTMENTS = {"stain": NUCLEI}
 """What the objects of a task are, where they are not whole cells."""
 
 _NAMES = {"plate": "Plate", "well": "Well", "field": "Site", "time": "Time", "label": "ObjectNumber"}
@@ -113,6 +114,8 @@ def object_profiles(pieces: Iterator[pd.DataFrame], images: pd.DataFrame, compar
     """
     of_image = {str(name): rows for name, rows in images.groupby(f"{METADATA}image", sort=False)}
     for piece in pieces:
+        if compartment == NUCLEI and "objects" in piece:  # cells and their parts have rows of their own
+            piece = piece[piece["objects"].isna() | (piece["objects"] == NUCLEI.lower())].drop(columns="objects")
         for name, objects in piece.groupby("image", sort=False):
             yield _of_one_image(objects, of_image[str(name)], compartment)
 
