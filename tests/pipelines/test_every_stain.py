@@ -8,6 +8,7 @@ import tifffile
 import vitascope
 from tests_support import blobs, make_model, save_model
 from vitascope.core.errors import InputError, ParameterError, ReaderError
+from vitascope.core.micrograph import Micrograph
 from vitascope.ops.objects.whole_cells import parents
 
 FAST = {"precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0, "min_solidity": 0}
@@ -152,3 +153,15 @@ def test_a_correction_is_a_line_on_each_stain_and_is_recorded(image, tmp_path):
         (tmp_path / "bad.json").write_text("[1]")
         with pytest.raises(error, match=name):
             predict(image, correction=str(tmp_path / name))
+
+
+def test_a_real_stain_is_compared_in_three_tiers_as_the_command_does(image):
+    real = np.stack([image[::-1], image])
+    stains = Micrograph.from_array(real, axes="CYX", channel_names=("DNA", "er"), name="real")
+    result = predict(image, reference=stains)
+    table = result.tables["tiers"]
+    assert list(table.columns) == ["tier", "quantity", "target", "value", "low", "high"]
+    assert set(table["target"]) == {"nuclei", "er"}
+    assert set(table["tier"]) == {"pixels", "masks", "single-cell"}
+    row = table[(table["quantity"] == "pcc") & (table["target"] == "nuclei")].iloc[0]
+    assert row["value"] == pytest.approx(result.rows[0]["pcc"], abs=1e-5)

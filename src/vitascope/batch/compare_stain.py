@@ -14,7 +14,7 @@ import pandas as pd
 from vitascope.core.errors import InputError, OutputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.stain_names import shows
+from vitascope.core.stain_names import showing
 from vitascope.core.versions import versions
 from vitascope.io.atomic import check_writable, write_bytes, write_json
 from vitascope.io.images.read import read_image
@@ -177,13 +177,13 @@ def match_stains(predicted: Micrograph, truths: Sequence[tuple[str, Micrograph]]
         return {channels[0]: (told[0][1], predicted.plane())}
     found: dict[str, tuple[Any, Any]] = {}
     for k, target in enumerate(channels):
-        showing = [plane for word, plane in told if shows(word, target)]
-        if len(showing) > 1:
+        planes = [told[number][1] for number in showing([word for word, _ in told], target)]
+        if len(planes) > 1:
             raise InputError(
                 f"Two real stains show '{target}'.", "Say which is which: --real er=FILE.", flag="wrong_channels"
             )
-        if showing:
-            found[target] = (showing[0], predicted.plane(c=k))
+        if planes:
+            found[target] = (planes[0], predicted.plane(c=k))
     if not found:
         raise InputError(
             f"None of the real stains ({', '.join(word for word, _ in told)}) is one of the predicted ones "

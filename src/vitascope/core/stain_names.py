@@ -35,20 +35,23 @@ def stain_of(name: str) -> str:
     return ""
 
 
-def shows(name: str, target: str) -> bool:
-    """Tell whether a channel or file of this name shows a target.
+def showing(names: Sequence[str], target: str) -> list[int]:
+    """Return which channels or files show a target: those whose name has its very word, else those of its kind.
 
     Examples
     --------
-    >>> shows("ch2_ER_concanavalinA488", "er"), shows("Hoechst", "nuclei"), shows("filter", "er")
-    (True, True, False)
+    >>> showing(["ch2_ER_concanavalinA488", "filter"], "er"), showing(["Hoechst", "GFP"], "nuclei")
+    ([0], [0])
+    >>> showing(["GFP", "Actin"], "actin"), showing(["GFP", "Actin"], "agp")
+    ([1], [0, 1])
     """
-    words = re.split(r"[^a-z0-9]+", name.lower())
-    wanted = target.lower()
-    if wanted in words or (len(wanted) > SHORT and wanted in name.lower()):
-        return True
-    stain = stain_of(target)
-    return bool(stain) and stain_of(name) == stain
+    wanted, kind = target.lower(), stain_of(target)
+    named = [
+        number
+        for number, name in enumerate(names)
+        if wanted in re.split(r"[^a-z0-9]+", name.lower()) or (len(wanted) > SHORT and wanted in name.lower())
+    ]
+    return named or [number for number, name in enumerate(names) if kind and stain_of(name) == kind]
 
 
 def overlay_stains(names: Sequence[str]) -> dict[str, str]:

@@ -29,7 +29,7 @@ from vitascope.ops.tiling.chunks import chunk_slices
 from vitascope.pipelines.object_intervals import LEVEL, no_intervals, object_intervals
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
 from vitascope.pipelines.run_context import RunContext
-from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain, find_stains
 from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
 from vitascope.pipelines.stain_look import Look, choose_model, expected_of
 from vitascope.pipelines.stain_pictures import (
@@ -40,6 +40,7 @@ from vitascope.pipelines.stain_pictures import (
     overlay_names,
     read_corrections,
 )
+from vitascope.pipelines.stain_tiers import compare_tiers
 from vitascope.tasks.stain import StainParams
 
 LOOKS_OFF = {"low_contrast", "out_of_focus", "inverted_contrast"}
@@ -128,6 +129,7 @@ class StainRun:
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust()
         self.compared: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+        self.tiers: list[pd.DataFrame] = []
         self.plan: Plan | None = None
         self.expected: Expected | None = None
         self.withheld: list[bool] = []
@@ -173,7 +175,24 @@ class StainRun:
             )
             row |= agreed
             self.compared.append((agreement, crops))
+            yield from self._compare_tiers(picture, planes)
         self.rows.append({**self.grid.where(picture), **row})
+
+    def _compare_tiers(self, picture: SelectedPlanes, planes: list[Any]) -> ProgressGenerator[None]:
+        """Compare every stain that the real picture shows, by pixels, masks and single cells."""
+        assert self.stain is not None
+        chosen = {k: self.model.card.targets[k].name for k in self.chosen}
+        stains = find_stains(self.stain.image, chosen) or [self.stain]
+        tiers = yield from compare_tiers(
+            {stain.target: stain.plane(picture) for stain in stains},
+            {stain.target: planes[stain.k] for stain in stains},
+            self.segment_params.nucleus_px,
+            self.image.pixel_size_um,
+        )
+        table = tiers.table()
+        for column, value in reversed(self.grid.where(picture).items()):
+            table.insert(0, column, value)
+        self.tiers.append(table)
 
     def _planes(self, picture: SelectedPlanes, array: Any) -> list[Any]:
         """Return where each target of the model is written, those that nobody asked for to a plane that is let go."""
@@ -303,6 +322,8 @@ class StainRun:
             name: pd.concat(tables, ignore_index=True)
             for name, tables in zip(("agreement", "crops"), zip(*self.compared, strict=True), strict=False)
         }
+        if self.tiers:
+            tables["tiers"] = pd.concat(self.tiers, ignore_index=True)
         if self.lines:
             lines = [{"target": n, **self.lines[n].model_dump()} for n in self.names if n in self.lines]
             tables["correction"] = pd.DataFrame(lines, columns=["target", "slope", "intercept"])

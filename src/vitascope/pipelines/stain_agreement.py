@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
-from vitascope.core.stain_names import shows
+from vitascope.core.stain_names import showing
 from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.intensity.histogram import count_values
@@ -84,15 +84,35 @@ def find_stain(
     told = list(enumerate(reference.channel_names))
     if reference.sizes["C"] == 1:
         told.append((0, reference.name))
-    for channel, name in told:
+    for number, (channel, _) in enumerate(told):
         for k, target in names.items():
-            if shows(name, target):
+            if number in showing([name for _, name in told], target):
                 return Stain(reference, channel, k, target)
     raise InputError(
         f"It cannot be told which of {', '.join(names.values())} the real stain '{reference.name}' shows.",
         "Name its channel, or the file, after the stain.",
         flag="wrong_channels",
     )
+
+
+def find_stains(reference: Micrograph, names: Mapping[int, str]) -> list[Stain]:
+    """Match every channel of a real picture to a target, as far as its name tells; each target once.
+
+    Parameters
+    ----------
+    reference : Micrograph
+    names : mapping of int to str
+        Targets of the model, by number.
+    """
+    told = list(enumerate(reference.channel_names)) or [(0, reference.name)]
+    told = told[: reference.sizes["C"]]
+    found: dict[int, Stain] = {}
+    for k, target in names.items():
+        channels = [told[number][0] for number in showing([name for _, name in told], target)]
+        free = [channel for channel in channels if channel not in {stain.channel for stain in found.values()}]
+        if free:
+            found[k] = Stain(reference, free[0], k, target)
+    return list(found.values())
 
 
 def scaled_stain(plane: Any, scratch: TemporaryStore) -> ProgressGenerator[NDArray[np.float32] | Any]:

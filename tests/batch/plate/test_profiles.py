@@ -66,6 +66,21 @@ def test_objects_of_a_series_get_the_numbers_of_their_time():
     assert found["Nuclei_area_um2"].tolist() == [5, 6, 7]
 
 
+def test_whole_cells_beside_nuclei_are_no_nuclei():
+    images = pd.DataFrame({"Metadata_image": ["a"], "Metadata_Time": [""], "Image_n": [2.0]})
+    objects = pd.DataFrame(
+        {
+            "image": "a",
+            "label": [1, 2, 1, 2],
+            "area_px": [9, 8, 90, 80],
+            "objects": ["nuclei", "nuclei", "cells", "cells"],
+        }
+    )
+    (found,) = object_profiles(iter([objects]), images, "Nuclei")
+    assert found["Nuclei_area_px"].tolist() == [9, 8]
+    assert "Metadata_Nuclei_objects" not in found
+
+
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"\.parquet"):
         export_profiles(tmp_path, tmp_path / "profiles.csv")

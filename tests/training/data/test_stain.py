@@ -9,8 +9,15 @@ from tests_support import make_recipe
 from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ReaderError, TrainingError
 from vitascope.core.progress import run_to_end
 from vitascope.ops.wells.montage import cut_montage
-from vitascope.recipes.recipe import parse_recipe
-from vitascope.training.data.stain import MOSAIC_COLUMNS, TRAINING_MOSAICS, load_corpus, scale_targets, target_scales
+from vitascope.recipes.recipe import ImagePair, parse_recipe
+from vitascope.training.data.stain import (
+    MOSAIC_COLUMNS,
+    TRAINING_MOSAICS,
+    load_corpus,
+    scale_targets,
+    target_scales,
+    without_rectangles,
+)
 
 
 def corpus_of(tmp_path, tree):
@@ -335,3 +342,16 @@ def test_a_montage_of_another_size_is_refused(tmp_path):
     tree["data"][0]["pairs"][0]["montage"] = [8, 9, SIDE]
     with pytest.raises(InputError, match="montage of 8 x 9 tiles"):
         corpus_of(tmp_path, tree)
+
+
+def test_rectangles_that_are_left_out_weigh_nothing():
+    pair = ImagePair(image="a.tif", left_out=((2, 5, 1, 40), (0, 1, 0, 1)))
+    weight = np.ones((1, 8, 9), np.float32)
+    found = without_rectangles(weight, pair)
+    expected = [[not ((2 <= y < 5 and 1 <= x < 40) or (y == 0 and x == 0)) for x in range(9)] for y in range(8)]
+    np.testing.assert_array_equal(found[0], np.array(expected, np.float32))
+    assert weight.all()
+    with pytest.raises(InputError, match="rows 8-9, columns 0-3 holds no pixel"):
+        without_rectangles(weight, ImagePair(image="a.tif", left_out=((8, 9, 0, 3),)))
+    with pytest.raises(InputError, match="leave nothing"):
+        without_rectangles(weight, ImagePair(image="a.tif", left_out=((0, 8, 0, 9),)))

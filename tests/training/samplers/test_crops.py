@@ -146,3 +146,20 @@ def test_ignored_pixels_stay_ignored():
 def test_images_smaller_than_a_crop_are_refused():
     with pytest.raises(TrainingError, match="64 px"):
         CropSampler([coordinates_pair(40, 40)], 64, STILL, KEEP, 0)
+
+
+def test_crops_on_whole_pixels_are_pixels_of_the_image():
+    image = np.arange(96 * 80, dtype=np.float32).reshape(1, 96, 80)  # every value once
+    pair = Pair(image=image, target=image, weight=np.ones_like(image))
+    how = STILL.model_copy(
+        update={"flip_vertical": 0.5, "rotation_degrees": 180, "quarter_turns": True, "whole_pixels": True}
+    )
+    sampler = CropSampler([pair], 32, how, CropFilter(), 0)
+    for seed in range(6):
+        crop = sampler.draw(np.random.default_rng(seed))[0][0].numpy()
+        rounded = np.round(crop)
+        np.testing.assert_allclose(crop, rounded, atol=0.01)
+        steps = {abs(int(s)) for s in np.diff(rounded, axis=0).ravel()} | {
+            abs(int(s)) for s in np.diff(rounded).ravel()
+        }
+        assert steps == {1, 80}

@@ -112,6 +112,8 @@ def object_profiles(pieces: Iterator[pd.DataFrame], images: pd.DataFrame, compar
     """
     of_image = {str(name): rows for name, rows in images.groupby(f"{METADATA}image", sort=False)}
     for piece in pieces:
+        if "objects" in piece:  # cells and their parts have rows of their own
+            piece = piece[piece["objects"].isna() | (piece["objects"] == compartment.lower())].drop(columns="objects")
         for name, objects in piece.groupby("image", sort=False):
             yield _of_one_image(objects, of_image[str(name)], compartment)
 

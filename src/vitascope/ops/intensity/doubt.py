@@ -33,8 +33,8 @@ def flip_disagreement(predictions: NDArray[Any]) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> flip_disagreement(np.array([[0.2, 0.5], [0.4, 0.5]])).round(3).tolist()
-    [0.1, 0.0]
+    >>> flip_disagreement(np.array([[0.25, 0.5], [0.75, 0.5]])).tolist()
+    [0.25, 0.0]
     """
     if len(predictions) < 2:
         raise InputError("One prediction cannot disagree with itself.", "Give two or more.")

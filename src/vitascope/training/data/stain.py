@@ -186,7 +186,7 @@ def without_rectangles(weight: NDArray[np.float32], pair: ImagePair) -> NDArray[
     """
     found = weight.copy()
     for top, bottom, left, right in pair.left_out:
-        part = found[:, max(0, top) : bottom, max(0, left) : right]
+        part = found[:, max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
         if not part.size:
             raise InputError(
                 f"The rectangle rows {top}-{bottom}, columns {left}-{right} holds no pixel of {pair.image}.",
