@@ -370,6 +370,7 @@ def test_an_unreadable_file_given_alone_ends_with_code_2(tmp_path):
 
 @pytest.mark.fault("D09")
 def test_altered_weights_end_with_code_2(field, models):
+    save_model(make_model(7, width=0.25, object_diameter_px=18), models)  # none that was loaded in this process before
     path = models / "test-model.safetensors"
     written = path.read_bytes()
     path.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))

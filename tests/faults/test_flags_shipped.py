@@ -362,6 +362,12 @@ def _(tmp_path):
     return [flags_of("viability", image, model="viability-spheroid-sim", maps=False) for image in shown]
 
 
+@case("interval_simulated")
+def _(tmp_path):
+    shown = Micrograph.from_array(make_spheroid(0, setting_of(0, 0), 128).image, axes="YX")
+    return [flags_of("viability", shown, model=f"viability-{name}", maps=False) for name in ("ldc", "spheroid-sim")]
+
+
 def spheroid(size, step=4.0, dyes=2, **params):
     names = ("calcein", "PI")[:dyes]
     image = Micrograph.from_array(

@@ -123,7 +123,7 @@ def figure_text(metric: Metric) -> str:
     --------
     >>> from vitascope.core.card import Metric
     >>> figure_text(Metric(name="MAE", value=13199.6, unit="RLU", on="test wells", n=6))
-    'MAE: 13,199.6 RLU, test wells, n = 6'
+    'MAE: 13,200 RLU, test wells, n = 6'
     """
     value, low, high = (
         "" if v is None else f"{v:.4f}" if abs(v) < LARGE else number_text(v)

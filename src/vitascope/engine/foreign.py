@@ -86,7 +86,14 @@ def picture_kind(name: str) -> PictureKind | None:
         middle, spread = (file.get_tensor(f"{name}.{part}").astype(np.float64) for part in ("middle", "spread"))
         known = standardised(file.get_tensor("descriptions").astype(np.float64)[used], middle, spread)
         weights = file.get_tensor(f"{name}.weights").astype(np.float64)
-    return PictureKind(middle, spread, known, weights, about[name]["width"], about[name]["limit"])
+    return PictureKind(
+        middle=middle,
+        spread=spread,
+        known=known,
+        weights=weights,
+        width=about[name]["width"],
+        limit=about[name]["limit"],
+    )
 
 
 def is_foreign(kind: str, plane: Any) -> bool:

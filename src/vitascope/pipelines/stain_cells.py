@@ -227,7 +227,13 @@ class CellOutputs:
         """Return cells and spots with their tables, and the steps where they were asked for."""
         axes = self._grid.label_axes + "YX"
         made: list[ImageOutput | LabelsOutput] = [
-            LabelsOutput("labels", title, array, axes, pd.concat(self._tables[title], ignore_index=True))
+            LabelsOutput(
+                kind="labels",
+                title=title,
+                array=array,
+                axes=axes,
+                table=pd.concat(self._tables[title], ignore_index=True),
+            )
             for title, array in self._arrays.items()
         ]
         if self._steps is not None:

@@ -65,11 +65,19 @@ def export_profiles(folder: Path, path: Path, plate_map: PlateMap | None = None)
         results = results_frame(journal, plate_map)
         images = image_profiles(results)
         if OBJECTS in journal.table_names():
-            compartment = find_task(journal.get("asked")["task"]).compartment
+            compartment = _compartment(journal.get("asked")["task"])
             write_parquet(path, object_profiles(journal.pieces(OBJECTS), images, compartment))
         else:
             write_parquet(path, [images])
     return path
+
+
+def _compartment(task: str) -> str:
+    """Return what the objects of a task are; those of a task that is not known here are called cells."""
+    try:
+        return find_task(task).compartment
+    except ParameterError:
+        return "Cells"
 
 
 def image_profiles(results: pd.DataFrame) -> pd.DataFrame:
