@@ -140,6 +140,6 @@ def judge_kind(
     """
     if not is_foreign(card.picture_kind, planes[len(planes) // 2]):
         return trust, flags
-    reason = f"The picture does not look like what the model is for: {card.input.modality}."
+    reason = f"The picture does not look like what the model is for: {card.title}."
     others = tuple(flag for flag in flags if flag not in ("unsure", "outside_model"))
     return Trust("outside", (reason, *trust.reasons)), ("outside_model", *others)
