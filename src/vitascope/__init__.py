@@ -21,11 +21,13 @@ if TYPE_CHECKING:
         run_plate,
         train,
     )
+    from vitascope.client.client import Client
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.result import Result
 
 __version__ = "0.1.0"
 __all__ = [
+    "Client",
     "Micrograph",
     "Result",
     "__version__",
@@ -41,7 +43,11 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {"Micrograph": "vitascope.core.micrograph", "Result": "vitascope.core.result"}
+_HOMES = {
+    "Client": "vitascope.client.client",
+    "Micrograph": "vitascope.core.micrograph",
+    "Result": "vitascope.core.result",
+}
 
 
 def __getattr__(name: str) -> Any:

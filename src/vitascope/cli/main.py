@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import demo, drift, models, plate, run, train
+from vitascope.cli import demo, drift, models, plate, run, serve, train
 
 app = typer.Typer(
     name="vitascope",
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.command("plate")(plate.plate)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
+app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(drift.app, name="drift")
 
