@@ -17,9 +17,6 @@ from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 from vitascope.core.result import Result
 from vitascope.core.status import JUDGED, Status
 
-SECOND_IMAGES = ("reference", "region")
-"""Roles of further images; the service takes each as the second image of its task."""
-
 FIRST_LOOK_S, LAST_LOOK_S = 0.1, 1.0
 _PARTS = 1000
 
@@ -88,12 +85,12 @@ class Client:
 
     def steps(self, task: str, image: Any, **params: Any) -> ProgressGenerator[Result]:
         """Run one task as a generator of progress; closed, it cancels the job. Parameters as for :meth:`run`."""
-        values = dict(params)
+        values, known = dict(params), self._service.ask("GET", f"/v1/tasks/{task}")
         with tempfile.TemporaryDirectory(prefix="vitascope-") as made:
             files = [("image", path) for path in _files(image, Path(made), values)]
-            for role in SECOND_IMAGES:
+            for role in (one["name"] for one in known["images"][1:]):
                 if (given := values.pop(role, None)) is not None:
-                    files += [("reference", path) for path in _files(given, Path(made) / role, values)]
+                    files += [("reference", path) for path in _files(given, Path(made) / role, {})]
             job = self._start({"task": task, "params": _as_json(values)}, files)
         yield from job.steps()
         return job.result()

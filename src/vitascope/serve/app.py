@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from vitascope.core.errors import ParameterError
 from vitascope.core.versions import versions
 from vitascope.io.models.cards import list_cards
 from vitascope.io.results.folder import RESULTS
@@ -24,7 +26,7 @@ from vitascope.serve.describe import describe_job, describe_model, describe_task
 from vitascope.serve.job import RESULTS_FOLDER, JobRecord, JobState, job_folder
 from vitascope.serve.job_store import JobStore
 from vitascope.serve.previews import preview_png
-from vitascope.serve.problems import RefusedError, add_handlers
+from vitascope.serve.problems import RefusedError, add_handlers, refused
 from vitascope.serve.results import KINDS, find_file, list_files, media_type, parquet_bytes, read_rows
 from vitascope.serve.settings import ServiceSettings
 from vitascope.serve.submission import Submission, read_submission
@@ -164,10 +166,10 @@ def _add_lists(app: FastAPI, service: Service) -> None:
     @app.get("/v1/tasks/{name}", summary="One task", tags=["tasks"], responses=openapi.answers(401, 404))
     def task(request: Request, name: str) -> dict[str, Any]:
         service.who(request, "read")
-        found = [spec for spec in TASKS if spec.name == name]
-        if not found:
-            raise RefusedError(404, f"There is no task '{name[:50]}'.", f"Tasks: {', '.join(s.name for s in TASKS)}.")
-        return describe_task(found[0])
+        try:
+            return describe_task(find_task(name))
+        except ParameterError as error:
+            raise refused(error, 404) from error
 
     @app.get("/v1/models", summary="Models at hand", tags=["tasks"], responses=openapi.answers(401, 422))
     def models(request: Request, task: str | None = None) -> list[dict[str, Any]]:
@@ -250,7 +252,7 @@ async def _events(service: Service, job_id: str) -> AsyncIterator[str]:
 
 
 def _add_results(app: FastAPI, service: Service) -> None:
-    def folder_of(request: Request, job_id: str) -> Any:
+    def folder_of(request: Request, job_id: str) -> Path:
         service.who(request, "read")
         job, folder = service.job(job_id), job_folder(service.settings.data, job_id) / RESULTS_FOLDER
         if not job.state.ended:
@@ -305,9 +307,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         return Response(preview_png(_found(folder_of(request, job_id), name)), media_type=KINDS[".png"])
 
 
-def _found(folder: Any, name: str) -> Any:
-    from vitascope.core.errors import ParameterError
-
+def _found(folder: Path, name: str) -> Path:
     try:
         return find_file(folder, name)
     except ParameterError as error:
