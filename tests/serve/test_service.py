@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -170,6 +171,25 @@ def test_a_body_too_large_is_refused_by_what_it_says_and_by_what_comes(server):
     assert list((server.data / "incoming").iterdir()) == []
 
 
+@pytest.mark.fault("I07")
+def test_who_goes_away_while_sending_leaves_nothing_behind(server):
+    before = server.ask("GET", "/v1/jobs")[2]
+    address = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1]))) as there:
+        head = (
+            f"POST /v1/jobs HTTP/1.1\r\nHost: {':'.join(address)}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        )
+        part = '--b\r\nContent-Disposition: form-data; name="image"; filename="a.tif"\r\n\r\n'
+        there.sendall(f"{head}Content-Length: 900000\r\n\r\n{part}".encode() + bytes(10000))
+    with socket.create_connection((address[0], int(address[1]))) as there:  # and who follows a job, and goes away
+        job = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["scan"], "params": FAST})[2]["id"]
+        there.sendall(f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: {':'.join(address)}\r\n\r\n".encode())
+        assert b"200 OK" in there.recv(1000)
+    assert server.wait(job)["state"] == "done"  # a job is not a connection: DELETE cancels it
+    assert {one["id"] for one in server.ask("GET", "/v1/jobs")[2]} == {job, *(one["id"] for one in before)}
+    assert list((server.data / "incoming").iterdir()) == []
+
+
 @pytest.mark.fault("I04")
 @pytest.mark.parametrize(
     "path",
@@ -229,10 +249,11 @@ def test_parallel_requests_wait_in_a_queue_and_those_beyond_are_told_to_come_lat
     assert len(taken) + len(refused) == 50
     assert refused
     assert all(int(headers["retry-after"]) > 0 for headers in refused)
-    for job_id in taken[3:]:
-        server.ask("DELETE", f"/v1/jobs/{job_id}")
-    assert {server.wait(job_id)["state"] for job_id in taken[:1]} == {"done"}
-    assert {server.wait(job_id)["state"] for job_id in taken[3:]} <= {"done", "cancelled"}
+    ended = {job_id: server.ask("DELETE", f"/v1/jobs/{job_id}")[0] for job_id in taken[3:]}
+    assert {server.wait(job_id)["state"] for job_id in taken[:3]} == {"done"}
+    waiting = [job_id for job_id, status in ended.items() if status == 202]
+    assert waiting
+    assert {server.wait(job_id)["state"] for job_id in waiting} <= {"done", "cancelled"}
 
 
 def test_an_unreadable_picture_among_others_keeps_its_row_and_alone_is_a_failed_job(server):

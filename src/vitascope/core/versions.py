@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from functools import lru_cache
 
@@ -10,7 +11,10 @@ PACKAGES = ("vitascope", "torch", "openvino", "monai", "numpy", "scipy", "scikit
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that shape results; absent ones are left out."""
+    """Return the versions of Python and of the packages that shape results; absent ones are left out.
+
+    In a container ``container`` holds its image, as ``VITASCOPE_IMAGE`` names it.
+    """
     return dict(_found())
 
 
@@ -23,4 +27,6 @@ def _found() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if image := os.environ.get("VITASCOPE_IMAGE"):
+        found["container"] = image
     return found

@@ -143,6 +143,10 @@ def _add_page(app: FastAPI) -> None:
     def index() -> Response:
         return page("index.html")
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    def icon() -> Response:
+        return Response(status_code=204)
+
     @app.get("/page.js", include_in_schema=False)
     def script() -> Response:
         return page("page.js")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vitascope.io.results.images import Format
 
-UPLOADS, RESULTS_FOLDER, OUTCOME, LOCK = "uploads", "results", "outcome.json", ".lock"
+UPLOADS, RESULTS_FOLDER, OUTCOME, LOCK = "images", "results", "outcome.json", ".lock"
 
 
 class JobState(StrEnum):

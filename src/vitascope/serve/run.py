@@ -22,7 +22,7 @@ from vitascope.serve.supervisor import Supervisor
 from vitascope.serve.tokens import read_tokens
 
 LOCK, INCOMING = ".service.lock", "incoming"
-MOST_CONNECTIONS = 1000
+MOST_CONNECTIONS, BACKLOG = 1000, 1024
 CLOSE_S = 2
 """How long open connections may take when the service ends."""
 
@@ -80,6 +80,7 @@ def _listen(host: str, port: int) -> socket.socket:
         found = socket.socket(family, kind, number)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        found.listen(BACKLOG)  # who comes from now on waits until the service answers
     except (OSError, OverflowError) as error:
         raise ParameterError(
             f"The service cannot listen at {host}, port {port}: {describe(error)}.", "Choose another --port or --host."

@@ -107,9 +107,11 @@ async function follow() {
   }
   if (job.state === "cancelled") { say("Cancelled: nothing half-done was left behind."); return; }
   const failed = job.state === "failed";
+  if (!failed || Object.keys(job.counts).length) {
+    say("Loading the results …");
+    await show(await read(`v1/jobs/${job.id}/result`), await read(`v1/jobs/${job.id}/files`));
+  }
   say(failed ? [job.error.message, job.error.hint].join(" ") : "Done.", failed);
-  if (failed && !Object.keys(job.counts).length) return;
-  await show(await read(`v1/jobs/${job.id}/result`), await read(`v1/jobs/${job.id}/files`));
 }
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
