@@ -1,7 +1,7 @@
 """A DAG for Apache Airflow: wait for a plate, run it, and make its tables for a report.
 
-Put this file into Airflow's folder of DAGs, and set the variables of the environment below for its workers. The commands run where vitascope is
-installed; a plate that was interrupted resumes when Airflow tries its task again.
+Put this file into Airflow's folder of DAGs, and set the variables of the environment below for its workers. The
+commands run where vitascope is installed; a plate that was interrupted resumes when Airflow tries its task again.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_a_file_and_an_array_give_what_they_give_here(server, client):
 
 @pytest.mark.slow
 def test_errors_are_those_of_a_run_here(server, client, tmp_path):
-    black = np.zeros((64, 64), np.uint8)
+    black = np.full((64, 64), np.nan, np.float32)
     for run in (vitascope.run, client.run):
         with pytest.raises(InputError):
             run("stain", black, **FAST)

@@ -107,8 +107,8 @@ def _estimate(job: PlateJob, price_per_hour: float | None) -> None:
 
     found = with_progress_bar(estimate_plate(job))
     typer.echo(
-        f"{found.images} images, {found.image_s:.3g} s each (the mean of {found.tried} tried) after {found.start_s:.3g} s "
-        f"for the first; {found.workers} at a time: about {found.seconds / 60:.3g} min in all."
+        f"{found.images} images, {found.start_s:.3g} s for the first and {found.image_s:.3g} s for each other (mean of "
+        f"{found.tried} tried), {found.workers} at a time: about {found.seconds / 60:.3g} min in all."
     )
     typer.echo(f"Memory: {found.memory_bytes / 2**30:.2g} GiB for each worker.")
     if price_per_hour is not None:

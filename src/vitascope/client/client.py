@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
@@ -239,9 +241,17 @@ class RemoteJob:
             if first["status"] == Status.REJECTED:
                 raise InputError(str(first["message"]), flag=flag)
             raise error_from(str(first["message"]), "", flag)
-        scratch = tempfile.TemporaryDirectory(prefix="vitascope-")
-        folder = self.save(Path(scratch.name))
+        scratch = _Scratch()
+        folder = self.save(scratch.folder)
         return import_late("vitascope.io.results.saved_result", SavedModule).saved_result(folder, rows, scratch)
+
+
+class _Scratch:
+    """A temporary folder that lives as long as the result that reads from it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="vitascope-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
 def _files(image: Any, folder: Path, values: Mapping[str, Any]) -> list[Path]:

@@ -94,8 +94,8 @@ def estimate_plate(job: PlateJob) -> ProgressGenerator[PlateEstimate]:
     for number, site in enumerate(sites):
         with tempfile.TemporaryDirectory(prefix="vitascope-") as out:
             one = replace(job.plate, sites=(site,))
-            alone = {"scheduler": None, "workers": None, "drift": None, "plate_map": None}
-            trial = replace(job, plate=one, out=Path(out) / "trial", **alone)
+            alone = replace(job, plate=one, scheduler=None, workers=None, drift=None, plate_map=None)
+            trial = replace(alone, out=Path(out) / "trial")
             clock = time.perf_counter()
             yield from map_progress(run_plate(trial), partial(tell, number))
             times.append(time.perf_counter() - clock)

@@ -18,6 +18,8 @@ from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PR
 from vitascope.io.results.read import read_results
 
 NOT_NUMBERS = {*FIRST_COLUMNS, *LAST_COLUMNS} - {"time"}
+OF_THE_RUN = ("agreement_images.csv", "curves.csv")
+"""Tables over all images of a run, which no image's result holds."""
 
 
 def saved_result(folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], scratch: object = None) -> Result:
@@ -44,19 +46,20 @@ def saved_result(folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any
     saved = read_results(folder)
     if not rows or len({row["image"] for row in rows}) != 1:
         raise ReaderError(f"'{folder.name}' is not the result of one image.", "Read its results.csv instead.")
-    first, own = rows[0], [dict(row) for row in rows]
+    first = rows[0]
     told = json.loads((folder / PROVENANCE).read_text("utf-8")) if (folder / PROVENANCE).is_file() else {}
     known = [Provenance.model_validate(one) for one in told.get("images", ())]
     message = str(first.get("message") or "")
-    trust = next((level for level in get_args(TrustLevel) if known and known[0].trust == level), "unknown")
+    levels: tuple[TrustLevel, ...] = get_args(TrustLevel)
+    trust: TrustLevel = next((level for level in levels if known and known[0].trust == level), "unknown")
     tables = {
         path.stem: pd.read_csv(path).drop(columns=["image"], errors="ignore")
         for path in sorted(folder.glob("*.csv"))
-        if path.name not in (RESULTS, OBJECTS)
+        if path.name not in (RESULTS, OBJECTS, *OF_THE_RUN)
     }
     return Result(
         outputs=tuple(picture.output for picture in saved.pictures),
-        rows=tuple({name: value for name, value in row.items() if name not in NOT_NUMBERS} for row in own),
+        rows=tuple(_numbers(row) for row in rows),
         unit=str(first.get("unit") or ""),
         place=_place(first),
         name=str(first["image"]),
@@ -69,6 +72,13 @@ def saved_result(folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any
         provenance=known[0] if known else None,
         scratch=scratch,
     )
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task's own numbers of a row; a single image has no time."""
+    return {
+        name: value for name, value in row.items() if name not in NOT_NUMBERS and not (name == "time" and value is None)
+    }
 
 
 def _place(row: Mapping[str, Any]) -> WellPosition:
