@@ -115,7 +115,7 @@ async function follow() {
 }
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
-const short = (value) => Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+const short = (value) => (Number.isInteger(value) ? value : Number(value.toPrecision(3))).toLocaleString("en", { maximumSignificantDigits: 15 });
 
 async function show(rows, all) {
   urls.forEach((url) => URL.revokeObjectURL(url));
