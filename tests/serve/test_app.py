@@ -110,3 +110,8 @@ def test_other_formats_are_refused(accept, asked, status):
     with pytest.raises(RefusedError) as caught:
         wanted_format(accept, asked)
     assert caught.value.status == status
+
+
+def test_an_address_says_which_methods_it_takes(service):
+    status, headers, _ = ask(service, "/v1/jobs", method="PUT")
+    assert (status, headers[b"allow"]) == (405, b"GET, POST")

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -40,6 +40,7 @@ GRACE_S = 5.0
 LOOK_EVERY_S = 0.3
 PAGE = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 FORMATS = {"csv": "text/csv", "parquet": KINDS[".parquet"], "json": "application/json"}
+NAMES: list[Any] = [spec.name for spec in TASKS]
 MOST_KEY = 255
 
 
@@ -176,7 +177,9 @@ def _add_lists(app: FastAPI, service: Service) -> None:
             raise refused(error, 404) from error
 
     @app.get("/v1/models", summary="Models at hand", tags=["tasks"], responses=openapi.answers(401, 422))
-    def models(request: Request, task: str | None = None) -> list[dict[str, Any]]:
+    def models(
+        request: Request, task: Annotated[str | None, Query(json_schema_extra={"enum": NAMES})] = None
+    ) -> list[dict[str, Any]]:
         service.who(request, "read")
         return [describe_model(card) for card in list_cards(None if task is None else find_task(task).name)]
 

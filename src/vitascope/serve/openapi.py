@@ -85,10 +85,10 @@ def job_body() -> dict[str, Any]:
             "required": True,
             "content": {
                 "multipart/form-data": {
-                    "schema": {"type": "object", "required": ["task"], "properties": form},
+                    "schema": _body(form, "image", "files", "plate"),
                     "encoding": {"params": {"contentType": "application/json"}},
                 },
-                "application/json": {"schema": {"type": "object", "required": ["task"], "properties": given}},
+                "application/json": {"schema": _body(given, "files", "plate")},
             },
         },
         "parameters": [
@@ -101,6 +101,12 @@ def job_body() -> dict[str, Any]:
             }
         ],
     }
+
+
+def _body(properties: dict[str, Any], *images: str) -> dict[str, Any]:
+    """Describe an object with a task and, in one way or another, images."""
+    ways = [{"required": [name]} for name in images]
+    return {"type": "object", "required": ["task"], "properties": properties, "anyOf": ways}
 
 
 def describe(app: FastAPI) -> None:

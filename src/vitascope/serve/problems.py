@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import MOST_TOLD
@@ -63,6 +64,15 @@ def problem(
     return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods that an address takes."""
+    found = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(route.methods or ())
+    return sorted(found)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answer every error in this way."""
 
@@ -78,7 +88,8 @@ def add_handlers(app: FastAPI) -> None:
     async def tell_http(request: Request, error: HTTPException) -> JSONResponse:
         told = {404: "There is nothing at this address.", 405: "This address does not take such a request."}
         hint = "See /openapi.json for what there is." if error.status_code in told else ""
-        return problem(error.status_code, told.get(error.status_code, str(error.detail)), hint, headers=error.headers)
+        headers = {"Allow": ", ".join(_methods(app, request))} if error.status_code == 405 else error.headers
+        return problem(error.status_code, told.get(error.status_code, str(error.detail)), hint, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def tell_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
