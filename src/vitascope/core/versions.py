@@ -15,7 +15,8 @@ def versions() -> dict[str, str]:
 
     In a container ``container`` holds its image, as ``VITASCOPE_IMAGE`` names it.
     """
-    return dict(_found())
+    image = os.environ.get("VITASCOPE_IMAGE")
+    return {**_found(), **({"container": image} if image else {})}
 
 
 @lru_cache(maxsize=1)
@@ -27,6 +28,4 @@ def _found() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    if image := os.environ.get("VITASCOPE_IMAGE"):
-        found["container"] = image
     return found
