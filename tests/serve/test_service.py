@@ -399,7 +399,8 @@ STARTS = {
     "another address without a token": (["--host", "0.0.0.0"], "token"),
     "no root": (["--root", "nowhere"], "not there"),
     "no token file": (["--token-file", "nowhere"], "cannot be read"),
-    "data is the root": (["--data", "."], "same folder"),
+    "data is the root": (["--data", "."], "never served"),
+    "the root lies in data": (["--data", ".."], "never served"),
     "no address": (["--host", "300.1.1.1", "--token-file", "t"], "300.1.1.1"),
 }
 

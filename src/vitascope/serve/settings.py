@@ -87,9 +87,9 @@ def check_settings(settings: ServiceSettings) -> None:
     """
     if not settings.root.is_dir():
         raise ParameterError(f"The folder '{settings.root}' is not there.", "Give --root with the folder of images.")
-    if settings.data.resolve() == settings.root.resolve():
+    if settings.root.resolve().is_relative_to(settings.data.resolve()):
         raise ParameterError(
-            "--data and --root are the same folder.", "Choose another --data: what lies in it is never served."
+            "--root is, or lies in, the folder of --data.", "Choose another --data: what lies in it is never served."
         )
     if not is_loopback(settings.host) and settings.token_file is None:
         raise ParameterError(

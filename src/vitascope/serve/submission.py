@@ -185,6 +185,8 @@ def _check(request: JobRequest, sent: _Sent, settings: ServiceSettings) -> None:
         raise ParameterError("No image was given.", "Send files as 'image', or name some in 'files'.")
     if request.plate == "." and not images:
         raise ParameterError("No image of the plate was given.", "Send files as 'image'.")
+    if len(request.files) + len(request.references) > settings.limits.files:
+        raise RefusedError(413, f"More than {settings.limits.files} files were named.", "Name folders.", "too_large")
     for name in (*request.files, *request.references, *filter(None, [request.map])):
         below_root(settings.root, settings.data, name)
     if (request.references or any(sent.files.get(name) for name in SECOND)) and len(spec.roles) < 2:
