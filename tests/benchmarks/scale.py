@@ -24,6 +24,7 @@ BAR_S = 115.2
 """1,000 stacks in 4 h on 8 GPUs: seconds a stack a GPU (seed 003, section 3.3)."""
 
 FILES, SHAPE = 10, (64, 2, 256, 256)
+STACK_MIB = np.prod(SHAPE) * 2 / 2**20
 
 
 def make_plate(folder: Path, stacks: int) -> Path:
@@ -81,18 +82,18 @@ def tell(table: pd.DataFrame, stacks: int, workers: int, took: float, memory: li
     early, late = (max(part) / 2**30 for part in (memory[: len(memory) // 2 + 1], memory[len(memory) // 2 :]))
     each = took / stacks * workers
     print(f"{stacks} stacks, {workers} worker(s), {killed} killed: {took:.0f} s, {took / stacks:.2f} s a stack")
-    print(f"  rows: {len(table)} of {rows} stacks, twice: {len(table) - rows}; {dict(table['status'].value_counts())}")
+    print(
+        f"  rows: {len(table)} of {rows} stacks, twice: {len(table) - rows}; {table['status'].value_counts().to_dict()}"
+    )
     print(f"  memory: at most {early:.2f} GiB in the first half, {late:.2f} GiB in the second")
     print(f"  bar: {BAR_S} s a stack a GPU; here {each:.2f} s a stack a worker, {BAR_S / each:.1f} times as fast")
     for nodes in (1, 2, 4, 8):
         day = nodes * 86400 / each
         print(
-            f"  model, {nodes} node(s) like this one: {day:,.0f} stacks a day; {day * 17 / 2**10 / 86400 * 2**10:.0f} MiB/s read"
+            f"  model, {nodes} node(s) like this one: {day:,.0f} stacks a day, {day * STACK_MIB / 86400:.0f} MiB/s read"
         )
-    print(
-        "  model: a million wells a day need",
-        f"{1e6 * each / 86400:.0f} such workers and 190 MiB/s from the file system",
-    )
+    needed, read = 1e6 * each / 86400, 1e6 * STACK_MIB / 86400
+    print(f"  model: a million wells a day need {needed:.0f} such workers, and {read:.0f} MiB/s from the file system")
 
 
 def resident(process: psutil.Process) -> int:
