@@ -67,7 +67,7 @@ def test_an_error_that_nobody_foresaw_is_a_number_and_nothing_more(service, monk
 
 
 def test_answers_carry_the_headers_that_keep_a_browser_safe(service):
-    for host, status in ((b"localhost", 200), (b"evil.example", 403)):
+    for host, status in ((b"localhost", 200), (b"[::1]:8765", 200), (b"evil.example", 403), (b"[", 403), (b"", 403)):
         got, headers, _ = ask(service, "/health", host)
         assert got == status
         assert headers[b"x-content-type-options"] == b"nosniff"

@@ -68,13 +68,13 @@ class Gate:
             return RefusedError(400, "The length of the request cannot be read.")
         if int(declared) > most:
             return too_large(most)
-        host = urlsplit(f"//{headers.get(b'host', '')}").hostname or ""
+        host = _host_of(f"//{headers.get(b'host', '')}")
         if self.settings.token_file is None and not is_loopback(host):
             return RefusedError(
                 403, "The service answers under the names of this machine alone.", "Ask for http://127.0.0.1."
             )
         origin = headers.get(b"origin")
-        if origin is not None and scope["method"] != "GET" and urlsplit(origin).netloc != headers.get(b"host"):
+        if origin is not None and scope["method"] != "GET" and origin.partition("//")[2] != headers.get(b"host"):
             return RefusedError(403, "A page of another site may not ask for this.", "Open the service's own page.")
         return None
 
@@ -91,6 +91,14 @@ class Gate:
             return message
 
         return receive_counted
+
+
+def _host_of(url: str) -> str:
+    """Return the name of the machine in an address; empty for what is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def too_large(most: int) -> RefusedError:
