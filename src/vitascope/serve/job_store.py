@@ -17,8 +17,9 @@ from vitascope.core.errors import OutputError, describe
 from vitascope.serve.job import JobRecord, JobRequest, JobState, Outcome
 
 JOURNAL = "jobs.sqlite"
-MOST_ATTEMPTS = 3
-"""A job during which the service itself ended so often is not tried again."""
+MOST_ATTEMPTS = 20
+"""A job during which the service itself was killed so often is not tried again: it may be what ends it. Jobs run in
+processes of their own, so that this is rare, and a machine that is switched off now and then must not use it up."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (

@@ -89,4 +89,6 @@ def describe_progress(at: Progress) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(BrokenPipeError):  # the service is gone
+        main()
+    os._exit(0)
