@@ -46,6 +46,8 @@ FROZEN = {
     "list_tasks": [],
     "list_models": [("task", "POSITIONAL_OR_KEYWORD", None)],
     "read": [PATHS],
+    "Client": [("url", "POSITIONAL_OR_KEYWORD", NO), ("token", "POSITIONAL_OR_KEYWORD", None)],
+    "Client.run": [(n, "POSITIONAL_OR_KEYWORD", NO) for n in ("task", "image")] + [("params", "VAR_KEYWORD", NO)],
     "Micrograph.from_array": [("array", "POSITIONAL_OR_KEYWORD", NO)]
     + [(n, "KEYWORD_ONLY", None) for n in ("axes", "pixel_size_um", "z_step_um")],
     "Micrograph.with_pixel_size": [("pixel_size_um", "POSITIONAL_OR_KEYWORD", NO)],

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
         run_plate,
         train,
     )
+    from vitascope.client.client import Client
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.result import Result
 
 __version__ = "0.1.0"
 __all__ = [
+    "Client",
     "Micrograph",
     "Result",
     "__version__",
@@ -43,7 +45,11 @@ __all__ = [
     "train",
 ]
 
-_HOMES = {"Micrograph": "vitascope.core.micrograph", "Result": "vitascope.core.result"}
+_HOMES = {
+    "Client": "vitascope.client.client",
+    "Micrograph": "vitascope.core.micrograph",
+    "Result": "vitascope.core.result",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import vitascope
 from vitascope.cli.main import app
 
-COMMANDS = ("demo", "run", "train", "evaluate", "models")
+COMMANDS = ("demo", "run", "train", "evaluate", "serve", "models")
 
 
 def invoke(*words):
@@ -57,6 +57,7 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 heavy = ("torch", "monai", "openvino", "pandas", "dask", "zarr", "scipy", "skimage", "tifffile", "matplotlib", "rich")
+heavy += ("fastapi", "uvicorn")
 print([name for name in heavy if name in sys.modules])
 """
 

@@ -29,3 +29,9 @@ def test_a_package_that_is_not_there_is_left_out(monkeypatch):
 def test_what_is_returned_is_the_callers_own():
     versions()["numpy"] = "0"
     assert versions()["numpy"] == numpy.__version__
+
+
+def test_in_a_container_its_image_is_told(monkeypatch):
+    assert "container" not in versions()
+    monkeypatch.setenv("VITASCOPE_IMAGE", "vitascope:1-cpu")
+    assert versions()["container"] == "vitascope:1-cpu"

@@ -108,3 +108,9 @@ Drift = Annotated[
 StopOnDrift = Annotated[
     bool, typer.Option("--stop-on-drift", help="End the run at the first alarm; the same command resumes it.")
 ]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Try some images, say how long the plate will take, and stop.")
+]
+Price = Annotated[
+    float | None, typer.Option(min=0, help="What an hour of one worker costs; the estimate is told as a price too.")
+]

@@ -20,6 +20,7 @@ from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
     from vitascope.batch.drift.watch import Drift
+    from vitascope.batch.plate.job import PlateJob
     from vitascope.batch.plate.run import PlateReport
     from vitascope.io.plates.plate import Plate
     from vitascope.io.tables.plate_map import PlateMap
@@ -45,6 +46,8 @@ def plate(
     drift: options.Drift = None,
     stop_on_drift: options.StopOnDrift = False,
     export_profiles: options.Profiles = None,
+    estimate: options.Estimate = False,
+    price_per_hour: options.Price = None,
     settings: options.Settings = None,
 ) -> None:
     """Run a task on a whole plate; stopped at any moment and started again, it resumes where it stopped.
@@ -85,6 +88,9 @@ def plate(
             planes=planes,
             drift=watched,
         )
+        if estimate or price_per_hour is not None:
+            _estimate(job, price_per_hour)
+            return
         report = with_progress_bar(run_plate(job), partial(image_lines, spec))
         _tell(report, opened)
         if export_profiles is not None:
@@ -93,6 +99,20 @@ def plate(
         raise typer.Exit(DRIFT)
     if not report.complete:
         raise typer.Exit(PARTIAL)
+
+
+def _estimate(job: PlateJob, price_per_hour: float | None) -> None:
+    """Say what the plate will take, after a trial on some of its images."""
+    from vitascope.batch.plate.estimate import estimate_plate
+
+    found = with_progress_bar(estimate_plate(job))
+    typer.echo(
+        f"{found.images} images, {found.start_s:.3g} s for the first and {found.image_s:.3g} s for each other (mean of "
+        f"{found.tried} tried), {found.workers} at a time: about {found.seconds / 60:.3g} min in all."
+    )
+    typer.echo(f"Memory: {found.memory_bytes / 2**30:.2g} GiB for each worker.")
+    if price_per_hour is not None:
+        typer.echo(f"Price: {found.price(price_per_hour):.3g}, at {price_per_hour:g} for an hour of one worker.")
 
 
 def _read_drift(given: str | None, stop: bool) -> Drift | None:

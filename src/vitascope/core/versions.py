@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from functools import lru_cache
 
@@ -10,8 +11,12 @@ PACKAGES = ("vitascope", "torch", "openvino", "monai", "numpy", "scipy", "scikit
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that shape results; absent ones are left out."""
-    return dict(_found())
+    """Return the versions of Python and of the packages that shape results; absent ones are left out.
+
+    In a container ``container`` holds its image, as ``VITASCOPE_IMAGE`` names it.
+    """
+    image = os.environ.get("VITASCOPE_IMAGE")
+    return {**_found(), **({"container": image} if image else {})}
 
 
 @lru_cache(maxsize=1)

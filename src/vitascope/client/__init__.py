@@ -1,0 +1,1 @@
+"""The client of a service: the same ``run`` on another machine."""

@@ -1,0 +1,105 @@
+"""Results as they are given away: rows under the columns of ``results.csv``, tables, and pictures by name."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from vitascope.core.errors import ParameterError
+from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
+from vitascope.io.tables.csv_append import uncell
+
+TEXT = {*FIRST_COLUMNS, *LAST_COLUMNS} - {"interval_level", "time"}
+"""Columns whose cells stay text, whatever they look like."""
+
+KINDS = {
+    ".csv": "text/csv; charset=utf-8",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".tif": "image/tiff",
+}
+NOT_GIVEN = (".sqlite", ".lock", "-journal")
+"""Ends of names that are a run's own."""
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Read ``results.csv`` as a list of rows: numbers as numbers, exactly as written; empty cells as None."""
+    with (folder / RESULTS).open(newline="", encoding="utf-8", errors="replace") as file:
+        return [{name: _value(name, cell or "") for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def _value(column: str, cell: str) -> Any:
+    if column in TEXT:
+        return str(uncell(cell))
+    if cell == "":
+        return None
+    for kind in (int, float):
+        try:
+            found = kind(cell)
+        except ValueError:
+            continue
+        return found if found - found == 0 else None  # no nan and no infinity in JSON
+    return {"True": True, "False": False}.get(cell, str(uncell(cell)))
+
+
+def parquet_bytes(folder: Path) -> bytes:
+    """Return the rows as Parquet: the plate's own file where there is one."""
+    own = folder / "results.parquet"
+    if own.is_file():
+        return own.read_bytes()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = read_rows(folder)
+    out = io.BytesIO()
+    columns = {name: _same_kind([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+    pq.write_table(pa.table(columns), out)
+    return out.getvalue()
+
+
+def _same_kind(values: list[Any]) -> list[Any]:
+    """Let a column hold one kind of value: numbers as floats where one is, text where anything else is mixed."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return values if len(kinds) < 2 else [None if value is None else str(value) for value in values]
+
+
+def list_files(folder: Path) -> list[dict[str, Any]]:
+    """List the files of a result: name, size in bytes, kind."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not path.is_symlink() and _is_given(name):
+            found.append({"name": name, "bytes": path.stat().st_size, "type": media_type(path)})
+    return found
+
+
+def _is_given(name: str) -> bool:
+    hidden = any(part.startswith(".") and part not in (".zattrs", ".zgroup", ".zarray") for part in name.split("/"))
+    return not hidden and not name.endswith(NOT_GIVEN)
+
+
+def media_type(path: Path) -> str:
+    """Return the media type of a file of a result."""
+    return KINDS.get(path.suffix.lower(), "application/octet-stream")
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Return a file of a result by its name.
+
+    Raises
+    ------
+    ParameterError
+        If there is none; what lies elsewhere is as if it were not there.
+    """
+    missing = ParameterError(f"This result has no file '{name[:200]}'.", "Its list of files names those there are.")
+    if "\0" in name or ".." in name.split("/") or not _is_given(name):
+        raise missing
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise missing
+    return path

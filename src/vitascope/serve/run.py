@@ -1,0 +1,96 @@
+"""Start the service, and end it in good order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from vitascope.core.errors import OutputError, ParameterError, describe
+from vitascope.io.atomic import output_error
+from vitascope.serve.access import Gate
+from vitascope.serve.app import Service, create_app
+from vitascope.serve.job_store import JobStore
+from vitascope.serve.settings import ServiceSettings, check_settings
+from vitascope.serve.supervisor import Supervisor
+from vitascope.serve.tokens import read_tokens
+
+LOCK, INCOMING = ".service.lock", "incoming"
+MOST_CONNECTIONS, BACKLOG = 1000, 1024
+CLOSE_S = 2
+"""How long open connections may take when the service ends."""
+
+
+def serve(settings: ServiceSettings) -> None:
+    """Run the service until it is asked to end (SIGTERM, Ctrl-C).
+
+    Raises
+    ------
+    ParameterError, OutputError, ReaderError
+        If it cannot be started as asked; nothing is left behind then.
+    """
+    check_settings(settings)
+    tokens = read_tokens(settings.token_file) if settings.token_file is not None else ()
+    listening = _listen(settings.host, settings.port)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(settings.data / LOCK, timeout=0, thread_local=False)
+        lock.acquire()
+    except Timeout as error:
+        listening.close()
+        raise OutputError(
+            f"Another service works on '{settings.data}'.", "End it first, or choose another --data."
+        ) from error
+    except OSError as error:
+        listening.close()
+        raise output_error(settings.data, error) from error
+    try:
+        _keep_uploads_in(settings.data / INCOMING)
+        store = JobStore(settings.data)
+        service = Service(settings, store, Supervisor(settings, store), tokens)
+        config = uvicorn.Config(
+            Gate(create_app(service), settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=CLOSE_S,
+            lifespan="on",
+        )
+        logging.getLogger("uvicorn").propagate = False
+        signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn ends in good order, and then raises it again
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        sys.stdout.write(f"vitascope serves at http://{host}:{listening.getsockname()[1]}/\n")
+        sys.stdout.flush()
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        listening.close()
+        lock.release()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, number)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(BACKLOG)  # who comes from now on waits until the service answers
+    except (OSError, OverflowError) as error:
+        raise ParameterError(
+            f"The service cannot listen at {host}, port {port}: {describe(error)}.", "Choose another --port or --host."
+        ) from error
+    return found
+
+
+def _keep_uploads_in(folder: Path) -> None:
+    """Let what is being sent lie beside the jobs, on a disk that was chosen for it, and drop what was cut short."""
+    folder.mkdir(exist_ok=True)
+    for left in folder.iterdir():
+        left.unlink(missing_ok=True)
+    tempfile.tempdir = str(folder)
