@@ -95,6 +95,9 @@ FLAGS: dict[str, Flag] = {
     "several_wells": warning("There is more than one well in the image: the largest was taken."),
     "unsure": warning("The image lies at the edge of what the model was trained on (outside the 1-99 % range)."),
     "outside_model": warning("The image lies outside what the model was trained on: do not rely on the numbers."),
+    "domain_unknown": warning(
+        "Nothing is known of the images that this model was trained on: whether it can be relied on here is not known."
+    ),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
     "focus_outlier": warning("The image is far blurrier than the others of its plate."),
     "contrast_outlier": warning(
@@ -103,6 +106,9 @@ FLAGS: dict[str, Flag] = {
     # the run
     "device_fallback": warning("The wanted device was not there or gave up: the run went on with another one."),
     "precision_raised": note("Low precision gave numbers that are not finite: the run was repeated in 32 bit."),
+    "not_exact": warning(
+        "The network sees the whole of what it is given: the image was cut and the pieces blended, which is not exact."
+    ),
     "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
     "no_objects": warning("No object was found."),
     # rejected: the input cannot be judged

@@ -21,7 +21,7 @@ from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.engine.tiled_prediction import FeaturePool, Gatherer, Stitching, predict_picture
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.geometry.resample import Reader, array_reader, resampled_reader
-from vitascope.ops.tiling.chunks import chunk_slices
+from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 
 EXACT = Stitching()
 
@@ -149,3 +149,12 @@ def judge_picture(card: ModelCard, prepared: PreparedImage, pool: FeaturePool | 
         return Trust(), ()
     statistics = image_statistics(prepared.read, prepared.shape_yx, card.domain.crop_px)
     return assess_domain(card.domain, statistics, pool.features())
+
+
+def mean_signal(card: ModelCard, planes: list[Any]) -> dict[str, float]:
+    """Return the mean predicted signal of each target over the whole picture, by column name."""
+    found = {}
+    for target, plane in zip(card.targets, planes, strict=True):
+        total = sum(float(read_piece(plane, w).sum(dtype=np.float64)) for w in chunk_slices(plane))
+        found[target.name.lower()] = total / (plane.shape[0] * plane.shape[1])
+    return found

@@ -22,10 +22,11 @@ from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
-from vitascope.ops.tiling.chunks import chunk_slices, read_piece
-from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto
+from vitascope.ops.tiling.chunks import chunk_slices
+from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, mean_signal, predict_onto
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain
+from vitascope.pipelines.stain_graph import run_graph
 from vitascope.tasks.stain import StainParams
 
 DEFAULT_MODELS = ("nuclei-phase-stack", "nuclei-phase")
@@ -65,6 +66,8 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     """
     context = RunContext("stain", inputs, params)
     model = load_model(choose_model(context.image, params), "stain")
+    if model.graph is not None:
+        return (yield from run_graph(context, model, model.graph))
     work = StainRun(context, model)
     for number, picture in enumerate(work.pictures):
         yield from work.do(number, picture)
@@ -234,15 +237,6 @@ def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> S
         max_area=params.max_area,
         min_solidity=params.min_solidity,
     )
-
-
-def mean_signal(card: ModelCard, planes: list[Any]) -> dict[str, float]:
-    """Return the mean predicted signal of each target over the whole picture, by column name."""
-    found = {}
-    for target, plane in zip(card.targets, planes, strict=True):
-        total = sum(float(read_piece(plane, w).sum(dtype=np.float64)) for w in chunk_slices(plane))
-        found[target.name.lower()] = total / (plane.shape[0] * plane.shape[1])
-    return found
 
 
 def _raise_labels(labels: Any, by: int) -> None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from vitascope.core.late_import import import_late
-from vitascope.tasks.protocols import ComparisonModule, ExchangeModule, FineTuningModule, PairCheckModule
+from vitascope.tasks.protocols import (
+    ComparisonModule,
+    ExchangeModule,
+    FineTuningModule,
+    GraphImportModule,
+    PairCheckModule,
+)
 
 
 def load_finetuning() -> FineTuningModule:
@@ -19,6 +25,11 @@ def load_pair_checks() -> PairCheckModule:
 def load_exchange() -> ExchangeModule:
     """Import the module that reads and writes models of other programs."""
     return import_late("vitascope.exchange.api", ExchangeModule)
+
+
+def load_graph_import() -> GraphImportModule:
+    """Import the module that takes in networks of other programs to be run as they are."""
+    return import_late("vitascope.exchange.graph_import", GraphImportModule)
 
 
 def load_comparison() -> ComparisonModule:

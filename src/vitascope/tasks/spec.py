@@ -82,6 +82,8 @@ class TaskSpec:
         classes, of live shares by depth; empty for none.
     trained_on : TrainingData
         What its models are trained on.
+    runs_graphs : bool
+        Whether networks of other programs are run as they are.
     """
 
     name: str
@@ -100,6 +102,7 @@ class TaskSpec:
     searching: str = ""
     plot: PlotName = ""
     trained_on: TrainingData = MEASURED_NUMBERS
+    runs_graphs: bool = False
 
     @property
     def interval(self) -> tuple[str, str]:
