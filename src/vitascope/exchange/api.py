@@ -47,10 +47,10 @@ def import_foreign(path: Path, like: str = "", name: str = "") -> ModelCard:
     if path.suffix == ".zip":
         return import_bioimageio(path, name, like)
     if path.suffix == ".onnx":
-        if not like and CARD_KEY not in check_onnx(read_onnx_bytes(path), path.name).metadata:
+        if not like and CARD_KEY not in check_onnx(read_onnx_bytes(path), path.name, own_operators=True).metadata:
             raise ParameterError(
                 f"{path.name} does not say which network of ours it has.",
-                "Say whose network it has (--like MODEL), or run it as it is (--task TASK); give it a name (--name NAME).",
+                "Say whose network it has (--like MODEL), or run it as it is (--task TASK); name it (--name NAME).",
             )
         return import_onnx(path, like, name)
     if not like or not name:

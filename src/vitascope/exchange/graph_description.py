@@ -150,7 +150,10 @@ def from_keys(tree: Mapping[str, Any], name: str) -> Description:
             pixel_size_um=_positive(tree.get("pixel_size_um")),
             z_step_um=_positive(tree.get("z_step_um")),
             divisor=tuple(int(d) for d in divisor) if divisor else None,  # type: ignore[arg-type]
-            **{k: str(tree.get(k) or "") for k in ("modality", "title", "licence", "credit")},
+            modality=str(tree.get("modality") or ""),
+            title=str(tree.get("title") or "")[:100],
+            licence=str(tree.get("licence") or ""),
+            credit=str(tree.get("credit") or ""),
         )
         if found.divisor is not None and (len(found.divisor) != 3 or min(found.divisor) < 1):
             raise ValueError("divisor is one number, or three for z, y and x")
@@ -285,8 +288,10 @@ def _rdf_step(kind: str, values: Mapping[str, Any]) -> Normalisation | None:
         low, high = float(values.get("min_percentile", 0)), float(values.get("max_percentile", 100))
         return Normalisation(method="percentile", low=low, high=high)
     if kind == "fixed_zero_mean_unit_variance" or values.get("mode") == "fixed":
-        means, stds = (v if isinstance(v, list) else [v] for v in (values["mean"], values["std"]))
-        return Normalisation(method="dataset", means=tuple(map(float, means)), stds=tuple(map(float, stds)))
+        mean, std = (
+            [float(one) for one in (v if isinstance(v, list) else [v])] for v in (values["mean"], values["std"])
+        )
+        return Normalisation(method="dataset", means=tuple(mean), stds=tuple(std))
     if kind == "zero_mean_unit_variance":
         return Normalisation(method="zscore", low=0, high=100)
     if kind == "scale_linear":

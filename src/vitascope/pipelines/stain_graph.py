@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitascope.core.card import InputSpec, ModelCard
 from vitascope.core.progress import ProgressGenerator
@@ -20,7 +21,7 @@ from vitascope.engine.load_model import LoadedModel
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import SelectedPlanes, choose_planes, find_channel, find_channels
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
-from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.geometry.resample import Reader, read_reflected
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, mean_signal, write_back
 from vitascope.pipelines.run_context import RunContext
@@ -29,7 +30,8 @@ from vitascope.tasks.stain import StainParams
 NOT_KNOWN = Trust(
     "unknown",
     (
-        "Nothing is known of the images that this network was trained on: compare it with a real stain before you rely on it.",
+        "Nothing is known of the images that this network was trained on: compare it with a real stain before you rely "
+        "on it.",
     ),
 )
 
@@ -168,7 +170,7 @@ class GraphRun:
             plain = replace(first, finite=None)
             for k, target in enumerate(targets):
                 for z, plane in enumerate(target):
-                    write_back(array_reader(_Alone(onto[k][z])), plain, [plane])
+                    write_back(plane_reader(onto[k][z]), plain, [plane])
         masked = any(one.finite is not None for one in prepared)
         for z in range(len(targets[0])):
             own = (
@@ -226,15 +228,13 @@ class GraphRun:
         )
 
 
-class _Alone:
-    """A (Y, X) plane read as (1, Y, X)."""
+def plane_reader(plane: Any) -> Reader:
+    """Read windows of a (Y, X) plane as (1, h, w), continued by reflection."""
 
-    def __init__(self, plane: Any) -> None:
-        self._plane = plane
-        self.shape, self.dtype = (1, *plane.shape), plane.dtype
+    def fetch(window: tuple[slice, ...]) -> NDArray[np.float32]:
+        return np.asarray(plane[window])[None]
 
-    def __getitem__(self, key: Any) -> Any:
-        return np.asarray(self._plane[key[-2:]])[None]
+    return lambda window: read_reflected(fetch, plane.shape, window)
 
 
 def chosen_planes(count: int, planes: Sequence[int]) -> tuple[int, ...]:

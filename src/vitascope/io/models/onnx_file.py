@@ -1,8 +1,8 @@
 """Our own look through an ONNX file before any library opens it: what it holds, and whether it may be opened at all.
 
 Libraries have died of crafted files (OpenVINO 2026.4.1 of a location of weights outside the file). What is refused here
-never reaches them: weights in other files, anywhere; operators that are not in our table; sizes beyond what a network for
-pictures has; and whatever could be read in two ways.
+never reaches them: weights in other files, anywhere; operators that are not in our table; sizes beyond what a network
+for pictures has; and whatever could be read in two ways.
 
 References
 ----------
@@ -112,7 +112,7 @@ def read_onnx_bytes(path: Path) -> bytes:
         raise ModelError(f"{path.name} cannot be read: {describe(error)}.", "Check the path.") from error
 
 
-def check_onnx(data: bytes, name: str) -> OnnxSummary:
+def check_onnx(data: bytes, name: str, *, own_operators: bool = False) -> OnnxSummary:
     """Look through the bytes of an ONNX file, opening nothing else and executing nothing.
 
     Parameters
@@ -120,6 +120,8 @@ def check_onnx(data: bytes, name: str) -> OnnxSummary:
     data : bytes
     name : str
         Of the file, for messages.
+    own_operators : bool
+        Whether it may define operators of its own: where only its weights are wanted.
 
     Returns
     -------
@@ -130,7 +132,7 @@ def check_onnx(data: bytes, name: str) -> OnnxSummary:
     ModelError
         If it is damaged, has weights in other files, operators that are not in the table, or sizes beyond the limits.
     """
-    look = _Look(name)
+    look = _Look(name, own_operators=own_operators)
     try:
         look.model(memoryview(data))
     except (ValueError, RecursionError) as error:
@@ -138,45 +140,85 @@ def check_onnx(data: bytes, name: str) -> OnnxSummary:
     return look.found
 
 
+def tensor_size(dims: list[int], element: int, raw: int | None, listed: int) -> int:
+    """Return how many numbers a tensor has, if it holds as many as it says.
+
+    Parameters
+    ----------
+    dims : list of int
+    element : int
+        Number of its type.
+    raw : int or None
+        Bytes that it holds.
+    listed : int
+        Numbers that it lists instead.
+
+    Raises
+    ------
+    ValueError
+    """
+    if element not in ITEM_BYTES:
+        raise ValueError(f"a tensor is of a type ({element}) that no network for pictures needs")
+    if len(dims) > MAX_RANK or any(n < 0 for n in dims) or (count := math.prod(dims)) > MAX_ELEMENTS:
+        raise ValueError("a tensor is larger than any network's")
+    if (raw is not None and (listed or raw != count * ITEM_BYTES[element])) or (raw is None and listed != count):
+        raise ValueError("a tensor does not hold as many numbers as it says")
+    return count
+
+
 class _Look:
     """One walk through a file."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.found = name, OnnxSummary()
+    def __init__(self, name: str, *, own_operators: bool) -> None:
+        self.name, self.found, self.own_operators = name, OnnxSummary(), own_operators
 
     def model(self, data: memoryview) -> None:
         """Walk through the whole file: graph, functions and what belongs to training alike."""
         graphs = 0
-        found = self.found
         for one in fields(data):
-            if one.number == 2:
-                found.producer = _text(one)[:200]
-            elif one.number == 7:
-                graphs += 1
-                self.graph(_message(one), 0, top=True)
-            elif one.number == 8:
-                self.opset(_message(one))
-            elif one.number == 14:
-                key, value = _pair(_message(one))
-                found.metadata[key] = value
-            elif one.number == 20:
-                for part in fields(_message(one)):
-                    if part.number in (1, 2):
-                        self.graph(_message(part), 1)
-            elif one.number == 25:
-                raise ModelError(
-                    f"{self.name} defines operators of its own, which are not read here.",
-                    "Export it again with its functions written out (onnx.inliner.inline_local_functions).",
-                )
+            graphs += one.number == 7
+            self.part(one)
         if graphs != 1:
             raise ValueError(f"it has {graphs} graphs")
-        if not found.nodes:
+        if not self.found.nodes:
             raise ValueError("it has no graph")
-        if found.opset not in OPSETS:
+        if self.found.opset not in OPSETS:
             raise ModelError(
-                f"{self.name} is written for operators of version {found.opset}; {OPSETS[0]} to {OPSETS[-1]} are read.",
+                f"{self.name} is written for operators of version {self.found.opset}; {OPSETS[0]} to {OPSETS[-1]} are "
+                "read.",
                 "Export it again for version 17.",
             )
+
+    def part(self, one: Field) -> None:
+        """Walk through one part of the file."""
+        if one.number == 2:
+            self.found.producer = _text(one)[:200]
+        elif one.number == 7:
+            self.graph(_message(one), 0, top=True)
+        elif one.number == 8:
+            self.opset(_message(one))
+        elif one.number == 14:
+            key, value = _pair(_message(one))
+            self.found.metadata[key] = value
+        elif one.number == 20:
+            for training in fields(_message(one)):
+                if training.number in (1, 2):
+                    self.graph(_message(training), 1)
+        elif one.number == 25:
+            if not self.own_operators:
+                raise ModelError(
+                    f"{self.name} defines operators of its own, which are not run here.",
+                    "Export it again with its functions written out (onnx.inliner.inline_local_functions).",
+                )
+            self.function(_message(one))
+
+    def function(self, data: memoryview) -> None:
+        """Walk through an operator that the file defines: its nodes, and the values its attributes have by default."""
+        for one in fields(data):
+            if one.number == 7:
+                self.node(_message(one), 1)
+            elif one.number == 11:
+                self.attribute(_message(one), 1)
 
     def opset(self, data: memoryview) -> None:
         """Take note of the version of the operators; none but ONNX's own are known."""
@@ -195,7 +237,9 @@ class _Look:
         """Walk through a graph, and those inside it."""
         if depth > MAX_DEPTH:
             raise ValueError("graphs lie in graphs too deeply")
-        inputs, outputs, constants = [], [], set()
+        inputs: list[Port] = []
+        outputs: list[Port] = []
+        constants: set[str] = set()
         for one in fields(data):
             if one.number == 1:
                 self.node(_message(one), depth)
@@ -221,6 +265,8 @@ class _Look:
                 domain = _text(one)
             elif one.number == 5:
                 self.attribute(_message(one), depth)
+        if self.own_operators and domain not in PLAIN_DOMAINS:
+            return
         if domain not in PLAIN_DOMAINS:
             raise ModelError(
                 f"{self.name} uses '{operator[:60]}' of '{domain[:60]}', which is none of ONNX's own operators.",
@@ -228,8 +274,8 @@ class _Look:
             )
         if operator not in OPERATORS:
             raise ModelError(
-                f"{self.name} uses the operator '{operator[:60]}', which networks for pictures do not need and which is "
-                "not run here.",
+                f"{self.name} uses the operator '{operator[:60]}', which networks for pictures do not need and which "
+                "is not run here.",
                 "Export the network alone, without steps that read text, loop or draw random numbers.",
             )
         self.found.operators[operator] = self.found.operators.get(operator, 0) + 1
@@ -278,18 +324,13 @@ class _Look:
                 raw = len(_message(one))
             elif one.number in LISTS:
                 listed += _count(one)
-        if element not in ITEM_BYTES:
-            raise ValueError(f"a tensor is of a type ({element}) that no network for pictures needs")
-        if len(dims) > MAX_RANK or any(n < 0 for n in dims) or (count := math.prod(dims)) > MAX_ELEMENTS:
-            raise ValueError("a tensor is larger than any network's")
-        if (raw is not None and (listed or raw != count * ITEM_BYTES[element])) or (raw is None and listed != count):
-            raise ValueError("a tensor does not hold as many numbers as it says")
-        self.found.parameters += count
+        self.found.parameters += tensor_size(dims, element, raw, listed)
         return name
 
     def port(self, data: memoryview) -> Port:
         """Read an input, an output, or what is said of a value on the way."""
-        name, element, sides = "", 0, ()
+        name, element = "", 0
+        sides: tuple[int | None, ...] = ()
         for one in fields(data):
             if one.number == 1:
                 name = _text(one)
@@ -299,7 +340,8 @@ class _Look:
 
     def value_type(self, data: memoryview) -> tuple[int, tuple[int | None, ...]]:
         """Read a type: that of a tensor's elements, and its sides."""
-        element, sides = 0, []
+        element = 0
+        sides: list[int | None] = []
         for one in fields(data):
             if one.number != 1:  # 6 is a denotation, the others sequences, maps and optional values
                 continue
