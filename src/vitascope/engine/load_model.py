@@ -237,7 +237,12 @@ def _load_graph(card: ModelCard, file: Path, spec: GraphSpec) -> LoadedModel:
     check_onnx(data, file.name)
     make_sure(data, file.name, spec, len(card.input.channels))
     reach = spec.reach or (0, 0, 0)
-    family = ArchitectureInfo("", max(reach[1:]), max(spec.step[1:]), multiple_z=spec.step[0] if spec.has_depth else 0)
+    family = ArchitectureInfo(
+        network="",
+        halo_px=max(reach[1:]),
+        multiple_px=max(spec.step[1:]),
+        multiple_z=spec.step[0] if spec.has_depth else 0,
+    )
     return LoadedModel(card, GraphSource(data, spec), family)
 
 

@@ -10,7 +10,7 @@ from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisatio
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.graph_spec import GraphOutput, GraphSpec
 from vitascope.core.versions import versions
-from vitascope.engine.graphs.measure import Question
+from vitascope.engine.graphs.measure import GraphQuestion
 from vitascope.engine.graphs.trial import Found, remember, try_graph
 from vitascope.engine.load_model import GRAPH
 from vitascope.exchange.graph_description import (
@@ -137,12 +137,12 @@ def file_name(path: Path) -> str:
 
 def ask(
     summary: OnnxSummary, told: Description, name: str, *, planes_for_channels: bool = False
-) -> tuple[Question, tuple[str, ...], list[str]]:
+) -> tuple[GraphQuestion, tuple[str, ...], list[str]]:
     """Put together what is to be tried: the input, its axes and sides.
 
     Returns
     -------
-    tuple of Question, tuple of str, list of str
+    tuple of GraphQuestion, tuple of str, list of str
         With the names of the channels, and what is to be said of guesses.
 
     Raises
@@ -171,13 +171,13 @@ def ask(
             "Put the channels right (channels in --spec).",
         )
     fixed = (sides.get("z") if "z" in axes else 1, sides.get("y"), sides.get("x"))
-    question = Question(
+    question = GraphQuestion(
         name=port.name, axes=axes, channels=count, sides=fixed, dtype=FLOATS[port.element], divisor=told.divisor
     )
     return question, channels, notes
 
 
-def graph_spec(summary: OnnxSummary, question: Question, found: Found) -> GraphSpec:
+def graph_spec(summary: OnnxSummary, question: GraphQuestion, found: Found) -> GraphSpec:
     """Return what the card says of how the graph is run."""
     return GraphSpec(
         opset=summary.opset,

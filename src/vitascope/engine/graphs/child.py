@@ -37,10 +37,10 @@ def most_memory() -> int:
 def main(arguments: list[str]) -> int:
     """Open the file, run it, and say what was found."""
     limit_memory()
-    from vitascope.engine.graphs.measure import Question, UnfitGraphError, explore
+    from vitascope.engine.graphs.measure import GraphQuestion, UnfitGraphError, explore
 
     asked = json.loads(sys.stdin.read())
-    question = Question(
+    question = GraphQuestion(
         name=asked["name"],
         axes=asked["axes"],
         channels=asked["channels"],

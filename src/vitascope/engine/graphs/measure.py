@@ -39,7 +39,7 @@ SAME_SHIFTED = 1e-5
 
 
 @dataclass(frozen=True)
-class Question:
+class GraphQuestion:
     """What is known of a graph's input before it is run.
 
     Parameters
@@ -69,13 +69,13 @@ class UnfitGraphError(Exception):
     """A graph that cannot be run as a network for pictures, with the reason."""
 
 
-def explore(data: bytes, asked: Question, memory: Callable[[], int] = lambda: 0) -> Iterator[dict[str, Any]]:
+def explore(data: bytes, asked: GraphQuestion, memory: Callable[[], int] = lambda: 0) -> Iterator[dict[str, Any]]:
     """Run a graph and say what was found: first that it runs and what it gives, then how far it sees.
 
     Parameters
     ----------
     data : bytes
-    asked : Question
+    asked : GraphQuestion
     memory : callable
         Most bytes that this process has taken so far.
 
@@ -116,7 +116,7 @@ def explore(data: bytes, asked: Question, memory: Callable[[], int] = lambda: 0)
 
 
 def _first_answer(
-    network: GraphNetwork, asked: Question
+    network: GraphNetwork, asked: GraphQuestion
 ) -> tuple[tuple[int, int, int], tuple[int, int, int], dict[str, NDArray[Any]]]:
     """Return the least divisor that runs, the sides that ran, and the answers."""
     told = asked.divisor
@@ -208,7 +208,7 @@ def _channels(shape: Sequence[int], axes: str) -> int:
     return int(shape[axes.index("c")]) if "c" in axes else 1
 
 
-def window_shape(asked: Question, divisor: tuple[int, int, int]) -> tuple[int, int, int]:
+def window_shape(asked: GraphQuestion, divisor: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return depth and sides of the window for measuring."""
     depth = asked.sides[0] or padded(16, divisor[0])
     side = next(side for most, side in SIDES_PX.items() if depth <= most or most == max(SIDES_PX))
@@ -221,7 +221,7 @@ def padded(length: int, multiple: int) -> int:
 
 
 def _timed(
-    network: GraphNetwork, asked: Question, shape: tuple[int, int, int], divisor: tuple[int, int, int]
+    network: GraphNetwork, asked: GraphQuestion, shape: tuple[int, int, int], divisor: tuple[int, int, int]
 ) -> tuple[float, tuple[int, int, int]]:
     """Time a window, halving it while it is slow; returns seconds and the window that was taken."""
     while True:

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.graph_spec import GraphSpec
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.engine.execution_plan import TILE_MEMORY_BYTES
 from vitascope.engine.graphs.network import GraphNetwork, output_axes
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.graphs.windows import LEAST_TILE_PX, Cut, Piece, cut, planes_of
 from vitascope.ops.geometry.resample import Reader
 from vitascope.ops.tiling.chunks import chunk_slices
+
+EXACT_TILE_BYTES = 1 << 30
+"""What a window may take where tiles are exact: larger ones are hardly faster."""
 
 _TURN = threading.Lock()
 """Held while a network computes: images that are run at once in one process take turns."""
@@ -51,7 +53,7 @@ def output_planes(spec: GraphSpec, planes: int) -> int:
 def window_bytes(spec: GraphSpec) -> int:
     """Return what a window may take: little where tiles are exact, as much as there is where they are not."""
     free = psutil.virtual_memory().available // 2
-    return min(TILE_MEMORY_BYTES, free) if spec.reach is not None else int(free)
+    return min(EXACT_TILE_BYTES, free) if spec.reach is not None else int(free)
 
 
 def predict_graph(

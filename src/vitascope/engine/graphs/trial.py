@@ -24,7 +24,7 @@ from vitascope.core.paths import PACKAGE
 from vitascope.core.versions import versions
 from vitascope.engine import compiled_networks
 from vitascope.engine.graphs.child import MEMORY_BYTES
-from vitascope.engine.graphs.measure import Question
+from vitascope.engine.graphs.measure import GraphQuestion
 
 TIME_S = 60.0
 """For reading, compiling and one answer; as long again for measuring how far it sees."""
@@ -52,7 +52,7 @@ class Found:
     bytes_per_px: float
 
 
-def try_graph(data: bytes, name: str, question: Question, time_s: float = TIME_S) -> Found:
+def try_graph(data: bytes, name: str, question: GraphQuestion, time_s: float = TIME_S) -> Found:
     """Read, compile and run a graph in a child process, and measure how far it sees.
 
     Parameters
@@ -61,7 +61,7 @@ def try_graph(data: bytes, name: str, question: Question, time_s: float = TIME_S
         That :func:`vitascope.io.models.onnx_file.check_onnx` has passed.
     name : str
         Of the file, for messages.
-    question : Question
+    question : GraphQuestion
     time_s : float
         Seconds for the trial, and again for measuring.
 
@@ -92,7 +92,7 @@ def make_sure(data: bytes, name: str, spec: GraphSpec, channels: int) -> None:
     key = _key(data, spec)
     if compiled_networks.holds(key):
         return
-    question = Question(
+    question = GraphQuestion(
         name=spec.input,
         axes=spec.axes,
         channels=channels,
@@ -116,7 +116,7 @@ def _key(data: bytes, spec: GraphSpec) -> str:
 
 
 def _ask(
-    data: bytes, name: str, question: Question, time_s: float, *, measure: bool = True
+    data: bytes, name: str, question: GraphQuestion, time_s: float, *, measure: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
         path = Path(folder) / "network.onnx"

@@ -309,7 +309,9 @@ class _Look:
         element, name, raw, listed = 0, "", None, 0
         for one in fields(data):
             if one.number == 13 or (one.number == 14 and one.value != 0):
-                raise ModelError(f"The weights of {self.name} lie in other files, which are not opened.", ONE_FILE)
+                raise ModelError(
+                    f"The weights of {self.name} lie in other files beside it, which are not opened.", ONE_FILE
+                )
             if one.number == 3:
                 raise ValueError("a tensor is given in segments")
             if one.number == 1:
