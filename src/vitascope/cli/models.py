@@ -191,6 +191,54 @@ MOST_TOLD = 3
 """Rows of a trial that are printed."""
 
 
+@app.command("fetch")
+def fetch_models(
+    listed: Annotated[
+        Path, typer.Option("--list", help="CSV or YAML: name, source, licence, url and sha256 of each model.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option("--name", help="Only this one of the list; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path(),
+    file: Annotated[
+        Path | None, typer.Option(help="The file or folder brought in another way: the network is not asked.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to sources and licences without being asked.")] = False,
+) -> None:
+    """Fetch models by a list that your laboratory keeps, and check them; nothing is imported."""
+    with plain_errors():
+        from vitascope.io.models.fetch import fetch, read_list
+
+        entries = read_list(listed)
+        unknown = sorted(set(only or ()) - {e.name for e in entries})
+        if unknown:
+            raise ParameterError(
+                f"{listed.name} has no '{unknown[0]}'.", f"It has {', '.join(e.name for e in entries)}."
+            )
+        for entry in entries:
+            if only and entry.name not in only:
+                continue
+            typer.echo(f"{entry.name}: {entry.source}; licence {entry.licence}; {entry.url}")
+            if not yes and not agreed():
+                typer.echo(f"Left out {entry.name}.")
+                continue
+            typer.echo(with_progress_bar(fetch(entry, out, listed.parent, file)))
+
+
+def agreed() -> bool:
+    """Ask whether to fetch a model from there under that licence.
+
+    Raises
+    ------
+    ParameterError
+        If nobody is there to answer.
+    """
+    try:
+        return typer.confirm("Fetch it from there, under this licence?", default=False)
+    except typer.Abort as error:
+        raise ParameterError("Nobody agreed to source and licence.", "Agree on the command line (--yes).") from error
+
+
 @app.command()
 def rename(model: Id, name: Annotated[str, typer.Argument(help="The new name.")]) -> None:
     """Give one of your own models another name."""
