@@ -15,7 +15,9 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import user_models
 from vitascope.core.status import Status
 from vitascope.engine.load_model import load_model
+from vitascope.exchange.bioimageio_export import export_bioimageio
 from vitascope.exchange.graph_import import import_graph
+from vitascope.exchange.onnx_export import export_onnx
 from vitascope.io.models.archive import export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, find_model
 
@@ -263,6 +265,11 @@ def test_a_graph_moves_and_is_renamed_and_a_changed_one_is_refused(plain, tmp_pa
     assert rename_model("again", "other").weights.file == "other.onnx"
     assert sorted(find_cards("stain"))[-1] == "theirs"
     assert load_model("other", "stain").graph is not None
+    assert export_onnx("other", tmp_path).read_bytes() == plain[1]
+    with pytest.raises(ModelError, match="run as it is"):
+        export_bioimageio("other", tmp_path)
+    with pytest.raises(ModelError, match="cannot be trained on"):
+        _ = load_model("other", "stain").network
     file = find_model("theirs")[1]
     file.write_bytes(file.read_bytes()[:-1] + b"\x00")
     with pytest.raises(ModelError, match="SHA-256"):

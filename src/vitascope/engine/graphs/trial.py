@@ -52,7 +52,9 @@ class Found:
     bytes_per_px: float
 
 
-def try_graph(data: bytes, name: str, question: GraphQuestion, time_s: float = TIME_S) -> Found:
+def try_graph(
+    data: bytes, name: str, question: GraphQuestion, time_s: float = TIME_S, *, measure: bool = True
+) -> Found:
     """Read, compile and run a graph in a child process, and measure how far it sees.
 
     Parameters
@@ -64,13 +66,15 @@ def try_graph(data: bytes, name: str, question: GraphQuestion, time_s: float = T
     question : GraphQuestion
     time_s : float
         Seconds for the trial, and again for measuring.
+    measure : bool
+        Whether to measure how far it sees.
 
     Raises
     ------
     ModelError
         If it cannot be read or run, takes too long or too much memory, or ends the process.
     """
-    tried, measured = _ask(data, name, question, time_s)
+    tried, measured = _ask(data, name, question, time_s, measure=measure)
     reach = measured.get("reach")
     return Found(
         outputs=tuple(GraphOutput(name=one, axes=axes, channels=k) for one, axes, k in tried["outputs"]),
