@@ -110,7 +110,9 @@ def test_the_onnx_of_a_package_gives_its_test_answer_without_our_network(tmp_pat
     assert hashlib.sha256(data).hexdigest() == tree["weights"]["onnx"]["sha256"]
     prepared = apply_steps(given, tree["inputs"][0]["preprocessing"], "bcyx")
     (answer,) = run_onnx(data, [prepared])
-    np.testing.assert_allclose(next(iter(answer.values())), wanted, atol=1e-4)  # sums of random weights, in another order
+    np.testing.assert_allclose(
+        next(iter(answer.values())), wanted, atol=1e-4
+    )  # sums of random weights, in another order
 
 
 def test_nothing_in_a_package_is_code_of_ours(tmp_path):
