@@ -240,6 +240,51 @@ def test_a_package_of_bioimage_io_says_it_itself(plain, tmp_path):
     assert card.graph.divisor == (1, 4, 4)
 
 
+def test_pixels_that_are_no_numbers_time_points_and_a_real_stain(plain, tmp_path):
+    network, data = plain
+    (tmp_path / "net.onnx").write_bytes(data)
+    import_graph(tmp_path / "net.onnx", "stain", "theirs", outputs="dna,actin", normalise="minmax")
+    series = picture((3, 64, 60)).astype(np.float32)
+    series[1, 5:9, 7] = np.nan
+    actin = np.stack(
+        [torch_answer(network, whole_range(np.nan_to_num(f, nan=np.nanmedian(f)))[None])[1] for f in series]
+    )
+    stain = Micrograph(actin * 3 + 100, "TYX", channel_names=("actin",), name="actin")
+    found = run("stain", Micrograph(series, "TYX"), model="theirs", reference=stain)
+    output = found.outputs[0]
+    assert (output.axes, output.array.shape) == ("TCYX", (3, 2, 64, 60))
+    assert "nan_masked" in found.flags
+    assert not np.asarray(output.array)[1, :, 5:9, 7].any()
+    np.testing.assert_allclose(output.array[0, 1], actin[0], atol=2e-5 * np.ptp(actin))
+    assert [row["time"] for row in found.rows] == [0, 1, 2]
+    assert [row["pcc"] for row in (found.rows[0], found.rows[2])] == pytest.approx([1, 1])
+
+
+def test_a_told_pixel_size_rescales_and_results_come_back_on_the_images_pixels(plain, tmp_path):
+    network, data = plain
+    (tmp_path / "net.onnx").write_bytes(data)
+    import_graph(tmp_path / "net.onnx", "stain", "theirs", normalise="none", pixel_size_um=0.5)
+    flat = np.full((60, 80), 0.5, np.float32) + np.linspace(0, 0.2, 80, dtype=np.float32)
+    found = run("stain", Micrograph(flat, "YX", pixel_size_um=1.0), model="theirs").outputs[0]
+    assert found.array.shape == (2, 60, 80)
+    wide = np.tile(np.interp((np.arange(160) + 0.5) / 2 - 0.5, np.arange(80), flat[0]).astype(np.float32), (120, 1))
+    wanted = torch_answer(network, wide[None]).reshape(2, 60, 2, 80, 2).mean(axis=(2, 4))
+    inner = (slice(None), slice(20, 40), slice(20, 60))
+    assert np.abs(np.asarray(found.array)[inner] - wanted[inner]).max() < 0.1 * np.ptp(wanted)
+
+
+def test_a_stack_of_any_depth_is_read_whole(tmp_path):
+    network = seeded(Sheets, outputs=1)
+    (tmp_path / "net.onnx").write_bytes(to_onnx(network, (1, 1, 6, 32, 32), free=(2, 3, 4)))
+    card = import_graph(tmp_path / "net.onnx", "stain", "theirs", normalise="minmax")
+    assert card.graph.sides == (None, None, None)
+    stack = picture((7, 40, 36))
+    found = run("stain", Micrograph(stack, "ZYX"), model="theirs")
+    wanted = torch_answer(network, whole_range(stack.astype(np.float64))[None])
+    assert "not_exact" not in found.flags
+    np.testing.assert_allclose(np.squeeze(found.outputs[0].array), wanted[0], atol=2e-5 * np.ptp(wanted))
+
+
 def test_what_cannot_be_used_leaves_nothing(plain, tmp_path):
     (tmp_path / "net.onnx").write_bytes(plain[1])
     with pytest.raises(ParameterError, match="1 output"):

@@ -248,7 +248,7 @@ def describe(
         targets=tuple(Target(name=n, unit=UNIT, colormap="gray") for n in names),
         data=(),
         split="not known",
-        limitations="It was not measured here: compare it with a real stain (vitascope compare-stain).",
+        limitations="It was not measured here: compare it with a real stain.",
         licence=told.licence or "of whoever made the network",
         credit=told.credit,
         weights=Weights(

@@ -25,6 +25,8 @@ from vitascope.ops.geometry.resample import Reader, read_reflected
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, mean_signal, write_back
 from vitascope.pipelines.run_context import RunContext
+from vitascope.pipelines.stain_agreement import find_stain
+from vitascope.stats.agreement import pcc
 from vitascope.tasks.stain import StainParams
 
 NOT_KNOWN = Trust(
@@ -65,6 +67,7 @@ def run_graph(context: RunContext[StainParams], model: LoadedModel, source: Grap
     -------
     Result
         ``prediction`` (float32, as the graph gives it, a channel for each picture), its means in the rows; no objects.
+        With the real stain also ``pcc``, which no scale matters to.
 
     Raises
     ------
@@ -94,6 +97,7 @@ class GraphRun:
         pictures = [SelectedPlanes([], stack.t, z) for stack in self.stacks for z in stack.z]
         self.grid = OutputGrid(image, pictures, len(self.card.targets))
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.grid.axes), np.float32)
+        self.stain = find_stain(context.inputs.get("reference"), image, self.card)
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
         self.limits = (np.inf, -np.inf)
@@ -144,7 +148,12 @@ class GraphRun:
             planes = [[t[n]] if len(apart) > 1 else t for t in targets]
             means = [mean_signal(self.card, list(at)) for at in zip(*planes, strict=True)]
             where = self.grid.where(picture if len(apart) > 1 else replace(picture, z=None))
-            self.rows.append({**where, **{f"mean_{k}": float(np.mean([m[k] for m in means])) for k in means[0]}})
+            row = {f"mean_{k}": float(np.mean([m[k] for m in means])) for k in means[0]}
+            if self.stain is not None:
+                shown = [picture] if len(apart) > 1 else pictures
+                found = planes[self.stain.k]
+                row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
+            self.rows.append({**where, **row})
 
     def _predict(
         self, stack: Stack, prepared: list[PreparedImage], targets: list[list[Any]], stage: str, number: int
