@@ -94,6 +94,12 @@ FAMILIES = {
     "unet": ArchitectureInfo(
         network="vitascope.networks.unet:UNet", halo_px=reach.UNET.halo_px, multiple_px=reach.UNET.multiple_px
     ),
+    "fnet": ArchitectureInfo(
+        network="vitascope.networks.fnet:FNet",
+        halo_px=reach.FNET.halo_px,
+        multiple_px=reach.FNET.multiple_px,
+        encoder="net_recurse",
+    ),
     "unet3d": ArchitectureInfo(
         network="vitascope.networks.unet3d:UNet3d",
         halo_px=reach.UNET3D.halo_px,

@@ -25,6 +25,7 @@ SUFFIX = ".onnx"
 CARD_KEY = "vitascope-card"
 ANSWERS = {
     "unet": ("image",),
+    "fnet": ("image",),
     "unet3d": ("image",),
     "ins_atp": ("value",),
     "nvir": ("value",),
