@@ -17,9 +17,12 @@ from vitascope.core.card import Normalisation
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.paths import user_models
 from vitascope.engine.load_model import load_model
+from vitascope.engine.openvino_backend import run_onnx
 from vitascope.exchange.api import export_bioimageio, import_bioimageio, import_foreign, import_weights
-from vitascope.exchange.bioimageio_export import CARD
+from vitascope.exchange.bioimageio_export import CARD, ONNX
+from vitascope.exchange.bioimageio_preprocessing import apply_steps
 from vitascope.exchange.match_tensors import rename_state
+from vitascope.exchange.onnx_export import can_write
 from vitascope.io.models.cards import find_cards, find_model
 
 
@@ -97,10 +100,33 @@ def test_a_package_comes_back_as_the_same_model(tmp_path, no_network):
         export_bioimageio("test-model", tmp_path)
 
 
+def test_the_onnx_of_a_package_gives_its_test_answer_without_our_network(tmp_path):
+    """A program without vitascope prepares the test picture by the package's own words, and runs its ONNX."""
+    pytest.importorskip("onnxscript")
+    with zipfile.ZipFile(export_bioimageio("test-model", tmp_path)) as package:
+        tree = yaml.safe_load(package.read("rdf.yaml"))
+        data = package.read(tree["weights"]["onnx"]["source"])
+        given, wanted = (np.load(io.BytesIO(package.read(f"test_{k}.npy"))) for k in ("input", "output"))
+    assert hashlib.sha256(data).hexdigest() == tree["weights"]["onnx"]["sha256"]
+    prepared = apply_steps(given, tree["inputs"][0]["preprocessing"], "bcyx")
+    (answer,) = run_onnx(data, [prepared])
+    np.testing.assert_allclose(
+        next(iter(answer.values())), wanted, atol=1e-4
+    )  # sums of random weights, in another order
+
+
 def test_nothing_in_a_package_is_code_of_ours(tmp_path):
     with zipfile.ZipFile(export_bioimageio("test-model", tmp_path)) as package:
         assert sorted(package.namelist()) == sorted(
-            ["README.md", "rdf.yaml", "test_input.npy", "test_output.npy", CARD, "weights.pt"]
+            [
+                "README.md",
+                "rdf.yaml",
+                "test_input.npy",
+                "test_output.npy",
+                CARD,
+                "weights.pt",
+                *([ONNX] if can_write() else []),
+            ]
         )
         assert str(tmp_path) not in package.read("rdf.yaml").decode() + package.read(CARD).decode()
 

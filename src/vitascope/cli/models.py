@@ -12,7 +12,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
 from vitascope.core.paths import BUNDLED_MODELS, RECIPE, run_records, training_folder
-from vitascope.tasks.late_modules import load_comparison, load_exchange
+from vitascope.tasks.late_modules import load_comparison, load_exchange, load_graph_import
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -95,18 +95,148 @@ def import_file(
         str,
         typer.Option(help="For weights, ONNX and packages of other programs: the model whose network they fit."),
     ] = "",
+    task: Annotated[
+        str, typer.Option(help="For ONNX and packages that hold it: run the network as it is, for this task.")
+    ] = "",
+    spec: Annotated[
+        Path | None, typer.Option(help="With --task: YAML that describes the network, or a bioimage.io rdf.yaml.")
+    ] = None,
+    outputs: Annotated[
+        str, typer.Option(help="With --task: names of the pictures it answers with, in its order (a,b).")
+    ] = "",
+    normalise: Annotated[
+        str,
+        typer.Option(
+            help="With --task: how images are prepared, by image: percentile:LOW:HIGH, zscore, median_iqr, minmax, "
+            "fixed:MEAN:SD or none."
+        ),
+    ] = "",
+    pixel_size_um: Annotated[
+        float | None, typer.Option("--pixel-size-um", help="With --task: of the images it was trained on.")
+    ] = None,
+    try_image: Annotated[
+        Path | None, typer.Option("--try", help="With --task: an image it must run on, or it is not kept.")
+    ] = None,
 ) -> None:
     """Add a model from one file to your own."""
     with plain_errors():
         from vitascope.io.models.archive import FOREIGN, import_model
 
-        if file.suffix in FOREIGN:
+        given = {"--spec": spec, "--outputs": outputs, "--normalise": normalise, "--pixel-size-um": pixel_size_um}
+        used = [flag for flag, value in {**given, "--try": try_image}.items() if value not in (None, "")]
+        if used and not task:
+            raise ParameterError(f"{used[0]} is for networks that are run as they are.", "Name the task (--task TASK).")
+        if task and like:
+            raise ParameterError(
+                "A network is read into one of ours (--like) or run as it is (--task), not both.", "Leave one out."
+            )
+        if task:
+            card = bring(file, task, name, spec, outputs, normalise, pixel_size_um, try_image)
+        elif file.suffix in FOREIGN:
             card = load_exchange().import_foreign(file, like, name)
         else:
             card = import_model(file, name)
         typer.echo(f"Imported {card.id} ({card.licence}).")
-        for note in card.training.get("notes", []) if file.suffix in FOREIGN else ():
+        for note in card.training.get("notes", []) if task or file.suffix in FOREIGN else ():
             typer.echo(f"Note: {note}")
+
+
+def bring(
+    file: Path,
+    task: str,
+    name: str,
+    spec: Path | None,
+    outputs: str,
+    normalise: str,
+    pixel_size_um: float | None,
+    try_image: Path | None,
+) -> ModelCard:
+    """Add a network that is run as it is, and keep it only if it runs on the image it is tried on."""
+    if file.suffix.lower() not in (".onnx", ".zip"):
+        raise ParameterError(
+            f"{file.name} cannot be run as it is: networks are run as ONNX (.onnx, or a package that holds it).",
+            "Export it as ONNX (torch.onnx.export), or say whose network it has (--like MODEL).",
+        )
+    image = None
+    if try_image is not None:
+        from vitascope.io.images.read import read_image
+
+        image = read_image(try_image)
+    card = load_graph_import().import_graph(
+        file,
+        task,
+        name,
+        spec=spec,
+        outputs=outputs,
+        normalise=normalise,
+        pixel_size_um=pixel_size_um,
+        planes_for_channels=image is not None and image.sizes["C"] == 1 < image.sizes["Z"],
+    )
+    if image is not None:
+        from vitascope.io.models.archive import delete_model
+
+        found = find_task(card.task)
+        try:
+            result = with_progress_bar(found.start({"image": image}, found.make_params(model=card.id)))
+        except BaseException:
+            delete_model(card.id)
+            raise
+        for row in result.rows[:MOST_TOLD]:
+            told = ", ".join(f"{k} {number_text(v)}" for k, v in row.items() if is_number(v))
+            typer.echo(f"Tried on {try_image.name if try_image else ''}: {told}")
+    return card
+
+
+MOST_TOLD = 3
+"""Rows of a trial that are printed."""
+
+
+@app.command("fetch")
+def fetch_models(
+    listed: Annotated[
+        Path, typer.Option("--list", help="CSV or YAML: name, source, licence, url and sha256 of each model.")
+    ],
+    only: Annotated[
+        list[str] | None, typer.Option("--name", help="Only this one of the list; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")] = Path(),
+    file: Annotated[
+        Path | None, typer.Option(help="The file or folder brought in another way: the network is not asked.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to sources and licences without being asked.")] = False,
+) -> None:
+    """Fetch models by a list that your laboratory keeps, and check them; nothing is imported."""
+    with plain_errors():
+        from vitascope.io.models.fetch import fetch, read_list
+
+        entries = read_list(listed)
+        unknown = sorted(set(only or ()) - {e.name for e in entries})
+        if unknown:
+            raise ParameterError(
+                f"{listed.name} has no '{unknown[0]}'.", f"It has {', '.join(e.name for e in entries)}."
+            )
+        for entry in entries:
+            if only and entry.name not in only:
+                continue
+            typer.echo(f"{entry.name}: {entry.source}; licence {entry.licence}; {entry.url}")
+            if not yes and not agreed():
+                typer.echo(f"Left out {entry.name}.")
+                continue
+            typer.echo(with_progress_bar(fetch(entry, out, listed.parent, file)))
+
+
+def agreed() -> bool:
+    """Ask whether to fetch a model from there under that licence.
+
+    Raises
+    ------
+    ParameterError
+        If nobody is there to answer.
+    """
+    try:
+        return typer.confirm("Fetch it from there, under this licence?", default=False)
+    except typer.Abort as error:
+        raise ParameterError("Nobody agreed to source and licence.", "Agree on the command line (--yes).") from error
 
 
 @app.command()
@@ -200,6 +330,21 @@ def recipe_text(card: ModelCard) -> str:
     raise ParameterError(f"The recipe of '{card.id}' is not at hand.", "Those of the bundled models are.")
 
 
+def network_text(card: ModelCard) -> str:
+    """Say which network a model has."""
+    size = f"{card.weights.parameters:,} weights"
+    if card.graph is None:
+        return f"Network: {card.architecture.name} {card.architecture.arguments}, {size}"
+    sees = (
+        f"{max(card.graph.reach)} px, measured"
+        if card.graph.reach is not None
+        else "the whole window (not exact in tiles)"
+    )
+    return (
+        f"Network: of another program, run as it is (ONNX {card.graph.opset}, {card.graph.axes}), {size}; sees {sees}"
+    )
+
+
 def describe(card: ModelCard) -> str:
     """Return a card as text for people."""
     spec = card.input
@@ -211,7 +356,7 @@ def describe(card: ModelCard) -> str:
         f"Task: {card.task}",
         f"Takes: {spec.modality}, {spec.planes} plane(s) of {', '.join(spec.channels)}; pixel size {pixel}",
         f"Gives: {', '.join(f'{t.name} ({t.unit})' for t in card.targets)}",
-        f"Network: {card.architecture.name} {card.architecture.arguments}, {card.weights.parameters:,} weights",
+        network_text(card),
         f"Split: {card.split}",
     ]
     for metric in card.metrics:

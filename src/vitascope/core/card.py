@@ -8,16 +8,27 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from vitascope.core.aliases import Aliased, TaskName
 from vitascope.core.errors import ModelError
+from vitascope.core.graph_spec import GraphSpec
 from vitascope.core.params import describe_validation
 
 MODEL_ID = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
 RESERVED = re.compile(r"\A(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
 """Names that Windows keeps for devices, whatever stands behind a dot."""
-ENDINGS = (".json", ".safetensors", ".")
+ENDINGS = (".json", ".safetensors", ".onnx", ".")
 """Ends of names by which a model would be taken for a file, or that a file system drops."""
 
 
@@ -33,12 +44,12 @@ def check_id(value: str) -> str:
     if RESERVED.match(value):
         raise ValueError(f"must not be '{value}': Windows keeps this name for a device")
     if value.endswith(ENDINGS):
-        raise ValueError("must not end like a file: .json, .safetensors or a dot")
+        raise ValueError("must not end like a file: .json, .safetensors, .onnx or a dot")
     return value
 
 
-CARD_VERSION = 1
-"""The newest kind of card that this version reads."""
+CARD_VERSION = 2
+"""The newest kind of card that this version reads: 2 for networks that are run as they are, 1 for all others."""
 
 
 def _version_of(text: str | bytes) -> int:
@@ -71,7 +82,8 @@ class Normalisation(CardPart):
     """How pixels become network input: one linear map for the whole image, never per tile.
 
     ``percentile`` maps the ``low`` and ``high`` percentile to 0 and 1, ``minmax`` the extremes (eq. 24 of Pankova
-    2022), ``standard`` subtracts the median and divides by the standard deviation. ``background`` divides by the
+    2022), ``standard`` subtracts the median and divides by the standard deviation, ``median_iqr`` by the distance of
+    the quartiles. ``background`` divides by the
     median and subtracts 1: the light that is missing or too much against the ground, whatever the exposure. ``zscore``
     cuts what lies beyond the ``low`` and ``high`` percentile, subtracts the mean and divides by the standard deviation
     of what is left (SIM-spheroid, section 2.2). ``dataset`` does not look at the image: it subtracts the mean of the
@@ -79,7 +91,7 @@ class Normalisation(CardPart):
     the result.
     """
 
-    method: Literal["percentile", "minmax", "standard", "background", "zscore", "dataset"] = Field(
+    method: Literal["percentile", "minmax", "standard", "background", "zscore", "dataset", "median_iqr"] = Field(
         description="How the linear map is found."
     )
     low: float = Field(0.1, ge=0, le=100, description="Lower percentile, where the method has one.")
@@ -293,9 +305,14 @@ class ExpectedAgreement(CardPart):
         return self
 
 
-class Weights(CardPart):
-    """The file of weights."""
+WEIGHTS_SUFFIX = {"safetensors": ".safetensors", "graph": ".onnx"}
+"""Ending of the file of weights, by its kind."""
 
+
+class Weights(CardPart):
+    """The file of weights: numbers for a network of ours, or a whole network that is run as it is (a graph)."""
+
+    kind: Literal["safetensors", "graph"] = "safetensors"
     file: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     dtype: Literal["float16", "float32"]
@@ -303,16 +320,25 @@ class Weights(CardPart):
 
     @field_validator("file")
     @classmethod
-    def _plain_name(cls, value: str) -> str:
-        if Path(value).name != value or not value.endswith(".safetensors"):
-            raise ValueError("must be the plain name of a .safetensors file beside the card")
+    def _plain_name(cls, value: str, info: ValidationInfo) -> str:
+        suffix = WEIGHTS_SUFFIX[info.data.get("kind", "safetensors")]
+        if Path(value).name != value or not value.endswith(suffix):
+            raise ValueError(f"must be the plain name of a {suffix} file beside the card")
         return value
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A card of a network of ours is, letter by letter, what older versions wrote and read.
+        tree: dict[str, Any] = handler(self)
+        if self.kind == "safetensors":
+            tree.pop("kind", None)
+        return tree
 
 
 class ModelCard(CardPart):
     """Everything known of a model; preprocessing travels with it."""
 
-    card_version: Literal[1] = 1
+    card_version: Literal[1, 2] = 1
     id: ModelId
     version: str = "1"
     task: TaskName
@@ -334,6 +360,7 @@ class ModelCard(CardPart):
     licence: str
     credit: str = ""
     weights: Weights
+    graph: GraphSpec | None = Field(None, description="How a network that is run as it is takes and gives pictures.")
     domain: Domain | None = None
     intervals: Intervals | None = None
     picture_kind: str = Field("", description="Kind of pictures it is for, by which others are told apart.")
@@ -355,6 +382,24 @@ class ModelCard(CardPart):
         if len({target.name.lower() for target in value}) < len(value):
             raise ValueError("two targets have the same name")
         return value
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> ModelCard:
+        graphs = (self.card_version == 2, self.weights.kind == "graph", self.graph is not None)
+        if len(set(graphs)) > 1:
+            raise ValueError(
+                "a card of version 2 has weights of kind 'graph' and says how it is run, all others neither"
+            )
+        if self.graph is not None and self.graph.channels != len(self.targets):
+            raise ValueError(f"the graph gives {self.graph.channels} picture(s), but has {len(self.targets)} name(s)")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        tree: dict[str, Any] = handler(self)
+        if self.graph is None:
+            tree.pop("graph", None)
+        return tree
 
     @property
     def interval_flags(self) -> tuple[str, ...]:

@@ -130,6 +130,9 @@ FLAGS: dict[str, Flag] = {
         "The intervals were calibrated on simulated images only: on real ones they may be too narrow."
     ),
     "interval_unknown": note("No interval can be given here, or how often it holds is not known."),
+    "domain_unknown": warning(
+        "Nothing is known of the images that this model was trained on: whether it can be relied on here is not known."
+    ),
     "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
     "noise_shared": warning(
         "Neighbouring pixels share their noise: denoising learns it with the signal, and part of it stays."
@@ -141,6 +144,9 @@ FLAGS: dict[str, Flag] = {
     # the run
     "device_fallback": warning("The wanted device was not there or gave up: the run went on with another one."),
     "precision_raised": note("Low precision gave numbers that are not finite: the run was repeated in 32 bit."),
+    "not_exact": warning(
+        "The network sees the whole of what it is given: the image was cut and the pieces blended, which is not exact."
+    ),
     "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
     "no_objects": warning("No object was found."),
     # curves of a dose-response analysis

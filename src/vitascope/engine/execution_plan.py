@@ -22,6 +22,7 @@ from vitascope.core.errors import OutputError, ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
 from vitascope.core.versions import versions
+from vitascope.engine.deferred_network import DeferredNetwork
 from vitascope.engine.device import Device, core_count, give_up_device, is_device_error, pick_device
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_key, cpu_name, is_memory_error
@@ -186,7 +187,8 @@ def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     if plan.device == "cpu":
         sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
         channels = model.card.network_channels
-        return OpenVinoBackend(model.source, channels, plan.precision, plan.threads, sides, streams)
+        source = model.source if isinstance(model.source, DeferredNetwork) else model.network
+        return OpenVinoBackend(source, channels, plan.precision, plan.threads, sides, streams)
     from vitascope.engine.torch_backend import TorchBackend
 
     return TorchBackend(model.network, plan.device, plan.precision)

@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Target
 from vitascope.core.errors import ModelError, describe
+from vitascope.core.graph_spec import GraphSpec
 from vitascope.core.late_import import import_late
 from vitascope.engine.deferred_network import DeferredNetwork, network_key
+from vitascope.engine.graphs.source import GraphSource
+from vitascope.engine.graphs.trial import make_sure
 from vitascope.io.models.cards import find_model
-from vitascope.io.models.weights import read_weights
+from vitascope.io.models.onnx_file import check_onnx, read_onnx_bytes
+from vitascope.io.models.weights import read_weights, sha256_of_bytes
 from vitascope.networks import reach
 
 if TYPE_CHECKING:
@@ -90,6 +94,12 @@ FAMILIES = {
     "unet": ArchitectureInfo(
         network="vitascope.networks.unet:UNet", halo_px=reach.UNET.halo_px, multiple_px=reach.UNET.multiple_px
     ),
+    "fnet": ArchitectureInfo(
+        network="vitascope.networks.fnet:FNet",
+        halo_px=reach.FNET.halo_px,
+        multiple_px=reach.FNET.multiple_px,
+        encoder="net_recurse",
+    ),
     "unet3d": ArchitectureInfo(
         network="vitascope.networks.unet3d:UNet3d",
         halo_px=reach.UNET3D.halo_px,
@@ -124,24 +134,46 @@ class LoadedModel:
     Parameters
     ----------
     card : ModelCard
-    source : nn.Module or DeferredNetwork
-        The network, or what builds it when it is first wanted.
+    source : nn.Module, DeferredNetwork or GraphSource
+        The network, what builds it when it is first wanted, or one of another program.
     family : ArchitectureInfo
     """
 
     card: ModelCard
-    source: nn.Module | DeferredNetwork
+    source: nn.Module | DeferredNetwork | GraphSource
     family: ArchitectureInfo
 
     @property
+    def graph(self) -> GraphSource | None:
+        """The network of another program that is run as it is; None for one of ours."""
+        return self.source if isinstance(self.source, GraphSource) else None
+
+    @property
     def network(self) -> nn.Module:
-        """The network; built now if it was not before."""
+        """The network; built now if it was not before.
+
+        Raises
+        ------
+        ModelError
+            If it is one of another program.
+        """
+        if isinstance(self.source, GraphSource):
+            raise ModelError(AS_IT_IS.format(self.card.id), "Choose a model of one of our networks.")
         return self.source.get() if isinstance(self.source, DeferredNetwork) else self.source
 
     @property
     def network_name(self) -> str:
         """Name of the network's class."""
-        return self.source.name if isinstance(self.source, DeferredNetwork) else type(self.source).__name__
+        return (
+            self.source.name if isinstance(self.source, DeferredNetwork | GraphSource) else type(self.source).__name__
+        )
+
+
+GRAPH = "graph"
+"""What stands for the architecture of a network of another program."""
+
+AS_IT_IS = "'{}' is a network of another program, run as it is: it cannot be trained on, taken apart or written anew."
+"""Said where more is wanted of a graph than its answers."""
 
 
 COUNTER = "num_batches_tracked"
@@ -190,6 +222,8 @@ def load_files(card: ModelCard, weights: Path) -> LoadedModel:
     ModelError
         If card and weights are broken, altered, or do not fit each other.
     """
+    if card.graph is not None:
+        return _load_graph(card, weights, card.graph)
     check_channels(card.architecture, card.input, card.targets)
     tensors, family = read_weights(weights, card.weights.sha256), find_family(card.architecture)
     key = network_key(card.weights.sha256, card.architecture.model_dump_json())
@@ -197,6 +231,25 @@ def load_files(card: ModelCard, weights: Path) -> LoadedModel:
     if not network.is_compiled:
         network.get()
     return LoadedModel(card, network, family)
+
+
+def _load_graph(card: ModelCard, file: Path, spec: GraphSpec) -> LoadedModel:
+    """Check a network of another program, try it in a process of its own where it is new here, and take it as it is."""
+    data = read_onnx_bytes(file)
+    if sha256_of_bytes(data) != card.weights.sha256:
+        raise ModelError(
+            f"The network {file.name} is not the one of its card (SHA-256 differs).", "Ask for both again."
+        )
+    check_onnx(data, file.name)
+    make_sure(data, file.name, spec, len(card.input.channels))
+    reach = spec.reach or (0, 0, 0)
+    family = ArchitectureInfo(
+        network="",
+        halo_px=max(reach[1:]),
+        multiple_px=max(spec.step[1:]),
+        multiple_z=spec.step[0] if spec.has_depth else 0,
+    )
+    return LoadedModel(card, GraphSource(data, spec), family)
 
 
 def _build_filled(card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> nn.Module:
@@ -224,6 +277,8 @@ def find_family(architecture: Architecture) -> ArchitectureInfo:
     ModelError
         If there is none of this name.
     """
+    if architecture.name == GRAPH:
+        raise ModelError(AS_IT_IS.format("The model"), "Choose a model of one of our networks.")
     if architecture.name not in FAMILIES:
         raise ModelError(
             f"The architecture '{architecture.name}' is not known.",

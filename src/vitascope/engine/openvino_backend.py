@@ -84,6 +84,35 @@ def run_onnx(data: bytes, inputs: Sequence[NDArray[np.float32]]) -> list[dict[st
     return [{port.get_any_name(): np.array(value, np.float32) for port, value in compiled([x]).items()} for x in inputs]
 
 
+def read_graph(data: bytes) -> Any:
+    """Read an ONNX file that was looked through before, by :func:`vitascope.io.models.onnx_file.check_onnx`.
+
+    Raises
+    ------
+    RuntimeError
+        If OpenVINO cannot read it.
+    """
+    return _core().read_model(data)
+
+
+def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -> Any:
+    """Compile a graph for one shape of its input, in float32.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not take this shape, or memory does not suffice.
+    """
+    model.reshape({name: _openvino().PartialShape(list(shape))})
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "EXECUTION_MODE_HINT": "ACCURACY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+    }
+    return _core().compile_model(model, "CPU", options)
+
+
 class OpenVinoBackend:
     """A network compiled for the processor.
 

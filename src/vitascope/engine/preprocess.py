@@ -203,7 +203,7 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
         Of all the planes that share the normalisation.
     how : Normalisation
         ``percentile``, ``minmax`` (equation 24), ``standard`` (median and standard deviation), ``background`` (median
-        as ground and as unit) or ``zscore``.
+        as ground and as unit), ``median_iqr`` (median and distance of the quartiles) or ``zscore``.
 
     Returns
     -------
@@ -223,6 +223,9 @@ def fit_normalisation(histogram: Histogram, how: Normalisation) -> LinearMap:
         offset, spread = histogram.range.minimum, histogram.range.maximum - histogram.range.minimum
     elif how.method == "background":
         offset, spread = median, abs(median)
+    elif how.method == "median_iqr":
+        first, third = histogram.percentiles(25, 75)
+        offset, spread = median, third - first
     else:
         offset, spread = low, high - low
     gain = 1.0 / spread if spread > 0 else 0.0

@@ -8,10 +8,11 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ParameterError
 from vitascope.exchange.bioimageio_export import export_bioimageio
 from vitascope.exchange.bioimageio_import import import_bioimageio
-from vitascope.exchange.onnx_export import export_onnx
+from vitascope.exchange.onnx_export import CARD_KEY, export_onnx
 from vitascope.exchange.onnx_import import import_onnx
 from vitascope.exchange.state_dict_import import import_weights
 from vitascope.exchange.tensorboard import write_events
+from vitascope.io.models.onnx_file import check_onnx, read_onnx_bytes
 
 __all__ = [
     "export_bioimageio",
@@ -46,6 +47,11 @@ def import_foreign(path: Path, like: str = "", name: str = "") -> ModelCard:
     if path.suffix == ".zip":
         return import_bioimageio(path, name, like)
     if path.suffix == ".onnx":
+        if not like and CARD_KEY not in check_onnx(read_onnx_bytes(path), path.name, own_operators=True).metadata:
+            raise ParameterError(
+                f"{path.name} does not say which network of ours it has.",
+                "Say whose network it has (--like MODEL), or run it as it is (--task TASK); name it (--name NAME).",
+            )
         return import_onnx(path, like, name)
     if not like or not name:
         raise ParameterError(

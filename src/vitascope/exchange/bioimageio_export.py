@@ -21,13 +21,16 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.engine.load_model import find_family, load_model
 from vitascope.exchange.bioimageio_preprocessing import apply_steps, steps_of
+from vitascope.exchange.onnx_export import can_write, translate
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
+from vitascope.io.models.onnx_file import check_onnx
 from vitascope.networks.single_output import PlainMilCnn, PlainUNet
 
 FORMAT = "0.5.3"
 CARD = "vitascope-card.json"
+ONNX = "weights.onnx"
 PLAIN = {"unet": PlainUNet, "mil_cnn": PlainMilCnn}
 """What each network is called in a package."""
 
@@ -44,6 +47,9 @@ Floats = NDArray[np.float32]
 def export_bioimageio(model: str, out: Path) -> Path:
     """Write a model of pictures or of classes as a bioimage.io package (format 0.5), its weights as a state dict.
 
+    A network of pictures is written as ONNX too, where the extra ``onnx`` is installed: programs without vitascope run
+    that.
+
     Parameters
     ----------
     model : str
@@ -59,6 +65,11 @@ def export_bioimageio(model: str, out: Path) -> Path:
         If the file exists.
     """
     card, _ = find_model(model)
+    if card.graph is not None:
+        raise ModelError(
+            f"'{card.id}' is a network of another program, run as it is: its maker's word for a package is not known.",
+            "Give it away as one file of ours (.vitascope), or as ONNX (.onnx).",
+        )
     if card.architecture.name not in PLAIN:
         raise ModelError(
             f"'{card.id}' is a model of '{card.architecture.name}', which bioimage.io programs cannot run: what is "
@@ -84,7 +95,16 @@ def export_bioimageio(model: str, out: Path) -> Path:
         "README.md": _readme(card).encode(),
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
     }
+    if PLAIN[card.architecture.name] is PlainUNet and can_write():  # of classes it has two answers, the package one
+        files[ONNX] = translate(card, model)
     description = _description(card, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
+    if ONNX in files:
+        description["weights"]["onnx"] = {
+            "source": ONNX,
+            "sha256": hashlib.sha256(files[ONNX]).hexdigest(),
+            "opset_version": check_onnx(files[ONNX], ONNX).opset,
+            "parent": "pytorch_state_dict",
+        }
     files["rdf.yaml"] = yaml.safe_dump(description, sort_keys=False, allow_unicode=True).encode()
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -116,7 +136,8 @@ def _readme(card: ModelCard) -> str:
     figures = "\n".join(f"- {m.name} {m.value:g}, on {m.on}" for m in card.metrics)
     return (
         f"# {card.title}\n\n{card.summary}\n\n## Validation\n\n{figures or 'Not measured.'}\n\n"
-        f"## When not to trust it\n\n{card.limitations}{prepared}\n\nNeeds the Python package `vitascope`.\n"
+        f"## When not to trust it\n\n{card.limitations}{prepared}\n\nThe state dict needs the Python package "
+        "`vitascope`; ONNX, where it is held, needs nothing of ours.\n"
     )
 
 

@@ -113,7 +113,7 @@ def _foreign(archive: zipfile.ZipFile, tree: Any, path: Path, name: str, like: s
     if not like or not name:
         raise ParameterError(
             f"{path.name} was not made by vitascope: it does not say which network of ours it has.",
-            "Say whose network it has (--like MODEL), and give it a name (--name NAME).",
+            "Say whose network it has (--like MODEL), or run it as it is (--task TASK); name it (--name NAME).",
         )
     check_name(name)
     card, _ = find_model(like)

@@ -18,12 +18,14 @@ from vitascope.engine.load_model import load_model
 from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
+from vitascope.io.models.onnx_file import read_onnx_bytes
 from vitascope.networks.mil_cnn import MilCnn
 
 SUFFIX = ".onnx"
 CARD_KEY = "vitascope-card"
 ANSWERS = {
     "unet": ("image",),
+    "fnet": ("image",),
     "unet3d": ("image",),
     "ins_atp": ("value",),
     "nvir": ("value",),
@@ -97,15 +99,25 @@ def export_onnx(model: str, out: Path) -> Path:
     ParameterError
         If the file exists.
     """
-    card, _ = find_model(model)
-    if importlib.util.find_spec("onnxscript") is None:
+    card, weights = find_model(model)
+    if card.graph is not None:  # it is one already
+        path = new_file(out, f"{card.id}{SUFFIX}")
+        write_bytes(path, read_onnx_bytes(weights))
+        return path
+    if not can_write():
         raise ModelError("ONNX cannot be written here.", "Install the extra: pip install 'vitascope[onnx]'.")
     path = new_file(out, f"{card.id}{SUFFIX}")
-    write_bytes(path, _translate(card, model))
+    write_bytes(path, translate(card, model))
     return path
 
 
-def _translate(card: ModelCard, model: str) -> bytes:
+def can_write() -> bool:
+    """Tell whether the extra that writes ONNX is installed."""
+    return importlib.util.find_spec("onnxscript") is not None
+
+
+def translate(card: ModelCard, model: str) -> bytes:
+    """Return the network of a model as the bytes of an ONNX file, see :func:`export_onnx`."""
     loaded = load_model(model, card.task)
     names = ANSWERS[card.architecture.name]
     fixed = card.input.side_px if names == ("value",) else None

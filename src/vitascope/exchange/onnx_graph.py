@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.errors import ModelError, describe
+from vitascope.io.models.onnx_file import check_onnx
 from vitascope.io.models.weights import MAX_BYTES
 
 Array = NDArray[Any]
@@ -106,6 +107,7 @@ def parse_onnx(data: bytes, name: str) -> OnnxFile:
     import onnx
     from onnx import inliner
 
+    check_onnx(data, name, own_operators=True)
     try:
         model = onnx.load_model_from_string(data)
         if not model.graph.node:

@@ -68,7 +68,7 @@ def import_onnx(path: Path, like: str = "", name: str = "") -> ModelCard:
     if not like and not own:
         raise ParameterError(
             f"{path.name} does not say which network of ours it has.",
-            "Say whose network it has (--like MODEL), and give it a name (--name NAME).",
+            "Say whose network it has (--like MODEL), or run it as it is (--task TASK); name it (--name NAME).",
         )
     card = find_model(like)[0] if like else ModelCard.from_json(own, path.name)
     name = name or ("" if like else card.id)

@@ -26,6 +26,9 @@ NO_HASH = (
 )
 """Said of a bare file of weights, whose own SHA-256 goes into the card."""
 
+WITHIN = ("state_dict", "nn_state")
+"""Where checkpoints keep their weights: those of most programs, and of fnet."""
+
 PROBE = 2
 """Sides of a small input, in multiples of the network's."""
 
@@ -125,7 +128,7 @@ def read_state_dict(data: bytes, name: str) -> Tensors:
         raise ModelError(
             f"{name} holds no plain weights: {describe(error)}.", "Ask for a state dict, or for .safetensors."
         ) from error
-    inner = found.get("state_dict", found) if isinstance(found, dict) else found
+    inner = next((found[k] for k in WITHIN if k in found), found) if isinstance(found, dict) else found
     if not isinstance(inner, dict) or not inner or not all(isinstance(v, torch.Tensor) for v in inner.values()):
         raise ModelError(f"{name} holds no plain weights.", "Ask for a state dict, or for .safetensors.")
     tensors = {k: v.detach().float().numpy() for k, v in inner.items() if not k.endswith(COUNTER)}

@@ -21,6 +21,9 @@ class Reach(NamedTuple):
 UNET = Reach(halo_px=96, multiple_px=16)
 """Four max-poolings; the five levels' reach is 92 px from an edge on a multiple of 16."""
 
+FNET = Reach(halo_px=96, multiple_px=16)
+"""Four strided convolutions; the reach is 94 px from an edge on a multiple of 16."""
+
 UNET3D = Reach(halo_px=24, multiple_px=4, halo_z=12, multiple_z=2)
 
 MIL_CNN = Reach(halo_px=68, multiple_px=16)

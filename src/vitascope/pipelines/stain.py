@@ -18,7 +18,7 @@ from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
 from vitascope.engine.expected import Expected, grade
 from vitascope.engine.flip_doubt import open_doubting
-from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
@@ -31,6 +31,7 @@ from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain, find_stains
 from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
+from vitascope.pipelines.stain_graph import run_graph
 from vitascope.pipelines.stain_look import Look, choose_model, expected_of
 from vitascope.pipelines.stain_pictures import (
     chosen_targets,
@@ -83,6 +84,8 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
     Pankova 2022 (seed 004), chapter 3.
     """
     context = RunContext("stain", inputs, params)
+    if params.model != "auto" and (named := load_model(params.model, "stain")).graph is not None:
+        return (yield from run_graph(context, named, named.graph))
     model, look = yield from choose_model(context.image, params)
     work = StainRun(context, model, look)
     for number, picture in enumerate(work.pictures):

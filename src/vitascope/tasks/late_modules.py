@@ -8,6 +8,7 @@ from vitascope.tasks.protocols import (
     DenoiseModule,
     ExchangeModule,
     FineTuningModule,
+    GraphImportModule,
     PairCheckModule,
     StainTiersModule,
 )
@@ -26,6 +27,11 @@ def load_pair_checks() -> PairCheckModule:
 def load_exchange() -> ExchangeModule:
     """Import the module that reads and writes models of other programs."""
     return import_late("vitascope.exchange.api", ExchangeModule)
+
+
+def load_graph_import() -> GraphImportModule:
+    """Import the module that takes in networks of other programs to be run as they are."""
+    return import_late("vitascope.exchange.graph_import", GraphImportModule)
 
 
 def load_comparison() -> ComparisonModule:

@@ -137,6 +137,25 @@ class ExchangeModule(Protocol):
 
 
 @runtime_checkable
+class GraphImportModule(Protocol):
+    """Networks of other programs, to be run as they are: ``exchange/graph_import.py``; needs no torch."""
+
+    def import_graph(
+        self,
+        path: Path,
+        task: str,
+        name: str = "",
+        *,
+        spec: Path | None = None,
+        outputs: str = "",
+        normalise: str = "",
+        pixel_size_um: float | None = None,
+        planes_for_channels: bool = False,
+    ) -> ModelCard:
+        """Add a network to the user's models."""
+
+
+@runtime_checkable
 class ComparisonModule(Protocol):
     """Two models on the same data: ``training/compare_models.py``."""
 

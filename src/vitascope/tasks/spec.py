@@ -88,6 +88,8 @@ class TaskSpec:
         Whether its labels are the picture that is shown, not outlines of objects in one.
     compartment : str
         What its objects are in profiles for pycytominer.
+    runs_graphs : bool
+        Whether networks of other programs are run as they are.
     """
 
     name: str
@@ -109,6 +111,7 @@ class TaskSpec:
     kinds: Mapping[str, str] = field(default_factory=dict)
     labels_are_masks: bool = False
     compartment: Literal["Cells", "Nuclei"] = "Cells"
+    runs_graphs: bool = False
 
     @property
     def interval(self) -> tuple[str, str]:

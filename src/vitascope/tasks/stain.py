@@ -220,6 +220,7 @@ SPEC = TaskSpec(
     headline="objects",
     headline_title="Nuclei",
     plot="objects",
+    runs_graphs=True,
     trained_on=TrainingData(
         truth=Truth.PICTURES,
         hint="The real stain of the same field, or a Labels layer with painted objects.",

@@ -28,7 +28,11 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.dock import Dock
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.runner import Runner, RunOutcome
+from vitascope.gui.layers.add import add_result
+from vitascope.gui.layers.snapshot import Snapshot, snapshot_layers
+from vitascope.gui.run.active_image import source_images
 from vitascope.gui.run.model_box import CardWindow, metric_text
+from vitascope.gui.train.bring_dialog import Answers, BringQuestion, bring
 from vitascope.gui.train.compare_box import CompareBox
 from vitascope.gui.train.import_dialog import ImportQuestion
 from vitascope.gui.train.runs_box import RunsBox
@@ -76,6 +80,7 @@ class ModelsDock(Dock):
         self.list.asked.connect(lambda title, steps: self._start(title, steps, self._exchanged))
         self.compare.asked.connect(lambda title, steps: self._start(title, steps, self.compare.show_comparison))
         self.runs.spoke.connect(self._say)
+        self.list.bring_button.clicked.connect(self._ask_bring)
         self.runner.ended.connect(self._ended)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
@@ -103,6 +108,32 @@ class ModelsDock(Dock):
         if outcome.kind == "done":
             self._after(outcome.value)
 
+    def _ask_bring(self) -> None:
+        name, _ = getopenfilename(self, "Bring a model", filters="Networks as ONNX (*.onnx *.zip)")
+        if name:
+            self.ask_bring(Path(name))
+
+    def ask_bring(self, path: Path) -> None:
+        """Ask what a file does not say of its network, and bring it in; it is tried on the chosen image layer."""
+        chosen = [layer for layer in self._viewer.layers if layer in self._viewer.layers.selection]
+        layers = source_images(chosen) or source_images(self._viewer.layers)
+        image = snapshot_layers(layers[:1]) if layers else None
+        question = BringQuestion(path, image.name if image is not None else "", self)
+        question.answered.connect(lambda answers: self.bring(path, answers, image if answers.tried else None))
+        question.open()
+
+    def bring(self, path: Path, answers: Answers, image: Snapshot | None) -> None:
+        """Bring in a network that is run as it is, and show what it answers to the image it is tried on."""
+
+        def show(found: Any) -> None:
+            text, result = found
+            if result is not None and image is not None:
+                add_result(self._viewer, result, image.frame)
+            self._exchanged(text)
+
+        take = image.micrograph if image is not None else None
+        self._start(f"Trying {path.name}", lambda: bring(path, answers, take), show)
+
     def _exchanged(self, text: str) -> None:
         self.list.reload()
         self.compare.reload()
@@ -128,6 +159,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.details, self.rename_button = QPushButton("Details …"), QPushButton("Rename")
         self.delete_button = QPushButton(DELETE)
         self.export_button, self.import_button = QPushButton("Export …"), QPushButton("Import …")
+        self.bring_button = QPushButton("Bring a model …")
         self._paths: dict[str, Path] = {}
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._chosen)
@@ -150,11 +182,12 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.name.setAccessibleName("New name")
         self.export_button.setToolTip("As one file to give away, as a bioimage.io package, or its network as ONNX.")
         self.import_button.setToolTip("From one file of ours, a bioimage.io package, a network as ONNX, or weights.")
+        self.bring_button.setToolTip("A network of another program (ONNX), to be run as it is.")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.table, 1)
         for row in (
-            (self.details, self.export_button, self.import_button),
+            (self.details, self.export_button, self.import_button, self.bring_button),
             (self.name, self.rename_button, self.delete_button),
         ):
             across = QHBoxLayout()

@@ -8,7 +8,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from vitascope.core.card import ModelCard
+from vitascope.core.card import WEIGHTS_SUFFIX, ModelCard
 from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
 from vitascope.core.paths import user_models
 from vitascope.io.atomic import write_bytes
@@ -22,6 +22,7 @@ from vitascope.io.models.cards import (
     read_card,
     write_card,
 )
+from vitascope.io.models.onnx_file import check_onnx
 from vitascope.io.models.weights import MAX_BYTES, check_header, sha256_of_bytes
 
 SUFFIX = ".vitascope"
@@ -86,7 +87,7 @@ def new_file(out: Path, name: str) -> Path:
 
 
 def import_model(path: Path, name: str = "") -> ModelCard:
-    """Add a model from one file to the user's models, as ``<id>.json`` and ``<id>.safetensors``.
+    """Add a model from one file to the user's models, as ``<id>.json`` and ``<id>.safetensors`` (or ``.onnx``).
 
     Only a card and the weights it names are read, whatever else the file holds and whatever names it gives.
 
@@ -122,9 +123,8 @@ def import_model(path: Path, name: str = "") -> ModelCard:
 
 def _write(card: ModelCard, data: bytes, name: str) -> ModelCard:
     """Write weights and card under a name to the user's models."""
-    new = card.model_copy(
-        update={"id": name, "weights": card.weights.model_copy(update={"file": f"{name}.safetensors"})}
-    )
+    file = f"{name}{WEIGHTS_SUFFIX[card.weights.kind]}"
+    new = card.model_copy(update={"id": name, "weights": card.weights.model_copy(update={"file": file})})
     write_bytes(own_models() / new.weights.file, data)
     write_card(new, own_models())
     return new
@@ -232,4 +232,7 @@ def read_member(package: zipfile.ZipFile, ending: str, most: int) -> bytes:
 def _check_weights(card: ModelCard, data: bytes) -> None:
     if sha256_of_bytes(data) != card.weights.sha256:
         raise ModelError(f"The weights of '{card.id}' are not those of its card (SHA-256 differs).", _ASK)
-    check_header(data, card.weights.file)
+    if card.weights.kind == "graph":
+        check_onnx(data, card.weights.file)
+    else:
+        check_header(data, card.weights.file)

@@ -134,7 +134,7 @@ def split_target(out: str) -> tuple[Path, str]:
     'mine'
     """
     path = Path(out)
-    name = path.name.removesuffix(".json").removesuffix(".safetensors")
+    name = path.name.removesuffix(".json").removesuffix(".safetensors").removesuffix(".onnx")
     check_model_id(name)
     return (own_models() if path.name == out else path.parent), name
 

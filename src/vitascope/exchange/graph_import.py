@@ -1,0 +1,279 @@
+"""Make a model of a network of another program, to be run as it is: looked through, tried, measured, described."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import replace
+from pathlib import Path
+
+from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
+from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.graph_spec import GraphOutput, GraphSpec
+from vitascope.core.versions import versions
+from vitascope.engine.graphs.measure import GraphQuestion
+from vitascope.engine.graphs.trial import Found, remember, try_graph
+from vitascope.engine.load_model import GRAPH
+from vitascope.exchange.graph_description import (
+    Description,
+    from_metadata,
+    guess_axes,
+    parse_normalisation,
+    read_spec,
+)
+from vitascope.exchange.graph_package import read_package
+from vitascope.io.atomic import write_bytes
+from vitascope.io.models.cards import check_model_id, find_cards, own_models, write_card
+from vitascope.io.models.onnx_file import FLOATS, OnnxSummary, check_onnx, read_onnx_bytes
+from vitascope.io.models.weights import sha256_of_bytes
+from vitascope.tasks.registry import TASKS, find_task
+
+UNIT = "network output"
+"""Of what a network answers with, unscaled."""
+
+USUAL = Normalisation(method="zscore", low=0, high=100)
+"""What is taken where nothing tells: mean 0 and standard deviation 1, the commonest."""
+
+
+def import_graph(
+    path: Path,
+    task: str,
+    name: str = "",
+    *,
+    spec: Path | None = None,
+    outputs: str = "",
+    normalise: str = "",
+    pixel_size_um: float | None = None,
+    planes_for_channels: bool = False,
+) -> ModelCard:
+    """Add a network that is run as it is to the user's models; nothing is asked.
+
+    Parameters
+    ----------
+    path : Path
+        An ONNX file, or a bioimage.io package (``.zip``) that holds one.
+    task : str
+        That runs it.
+    name : str
+        Of the new model; empty for that of the file.
+    spec : Path, optional
+        YAML of :data:`vitascope.exchange.graph_description.SPEC_KEYS`, or a bioimage.io ``rdf.yaml``.
+    outputs : str
+        Names of the pictures that it answers with, in its order, by commas.
+    normalise : str
+        See :func:`vitascope.exchange.graph_description.parse_normalisation`.
+    pixel_size_um : float, optional
+        Of the images it was trained on; without it images are never rescaled.
+    planes_for_channels : bool
+        Whether several channels are guessed to be planes of a stack.
+
+    Returns
+    -------
+    ModelCard
+        Version 2, written beside the network. Its ``training["notes"]`` tell what was guessed.
+
+    Raises
+    ------
+    ModelError
+        If the network is refused, cannot be run, or answers with no picture.
+    ParameterError
+        If something given cannot be used, or there is a model of this name.
+    """
+    check_task(task)
+    name = name or file_name(path)
+    check_model_id(name)
+    if name in find_cards():
+        raise ParameterError(f"There is a model '{name}' already.", "Give another name (--name NAME).")
+    if path.suffix.lower() == ".zip":
+        data, packed = read_package(path)
+    else:
+        data, packed = read_onnx_bytes(path), Description()
+    summary = check_onnx(data, path.name)
+    told = read_spec(spec) if spec is not None else Description()
+    told = told.over(packed).over(from_metadata(summary))
+    told = replace(told, outputs=tuple(o.strip() for o in outputs.split(",") if o.strip()) or told.outputs)
+    if normalise:
+        told = replace(told, normalisation=parse_normalisation(normalise))
+    if pixel_size_um is not None:
+        if not 0 < pixel_size_um < 1e4:
+            raise ParameterError(f"{pixel_size_um:g} µm is no size of a pixel.", "Give µm per pixel, or leave it out.")
+        told = replace(told, pixel_size_um=pixel_size_um)
+    question, channels, notes = ask(summary, told, path.name, planes_for_channels=planes_for_channels)
+    found = try_graph(data, path.name, question)
+    graph = graph_spec(summary, question, found)
+    card = describe(path, data, summary, task, name, told, channels, graph, notes)
+    write_bytes(own_models() / card.weights.file, data)
+    try:
+        write_card(card, own_models())
+    except BaseException:
+        (own_models() / card.weights.file).unlink(missing_ok=True)
+        raise
+    remember(data, graph)
+    return card
+
+
+def check_task(task: str) -> None:
+    """Refuse a task that runs no networks of other programs.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not find_task(task).runs_graphs:
+        known = ", ".join(spec.name for spec in TASKS if spec.runs_graphs)
+        raise ParameterError(f"The task '{task}' runs no networks of other programs.", f"These do: {known}.")
+
+
+def file_name(path: Path) -> str:
+    """Return a name for a model after its file.
+
+    Examples
+    --------
+    >>> file_name(Path("VSCyto2D (final).onnx"))
+    'vscyto2d-final'
+    """
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.stem.lower())
+    return "-".join(part for part in kept.split("-") if part)[:58]
+
+
+def ask(
+    summary: OnnxSummary, told: Description, name: str, *, planes_for_channels: bool = False
+) -> tuple[GraphQuestion, tuple[str, ...], list[str]]:
+    """Put together what is to be tried: the input, its axes and sides.
+
+    Returns
+    -------
+    tuple of GraphQuestion, tuple of str, list of str
+        With the names of the channels, and what is to be said of guesses.
+
+    Raises
+    ------
+    ModelError
+        If the network has another number of inputs than one, or takes several pictures at once.
+    """
+    if len(summary.inputs) != 1:
+        raise ModelError(
+            f"{name} has {len(summary.inputs)} inputs; networks with one are run.",
+            "Export it with one picture as input.",
+        )
+    port = summary.inputs[0]
+    axes, notes = guess_axes(port, told, name)
+    sides = dict(zip(axes, port.sides, strict=True)) if port.sides else {}
+    if planes_for_channels and not told.axes and "z" not in axes and (sides.get("c") or 1) > 1:
+        axes, notes = axes.replace("c", "z"), ["Its channels are taken for planes of a stack, as the image has them."]
+        sides = dict(zip(axes, port.sides, strict=True))
+    if (sides.get("b") or 1) != 1:
+        raise ModelError(f"{name} takes {sides['b']} pictures at once; one is run.", "Export it for a batch of one.")
+    count = sides.get("c") or len(told.channels) or 1
+    channels = told.channels or (("image",) if count == 1 else tuple(f"channel {n + 1}" for n in range(count)))
+    if len(channels) != count:
+        raise ParameterError(
+            f"{len(channels)} channel(s) are named ({', '.join(channels)}); the network takes {count}.",
+            "Put the channels right (channels in --spec).",
+        )
+    fixed = (sides.get("z") if "z" in axes else 1, sides.get("y"), sides.get("x"))
+    question = GraphQuestion(
+        name=port.name, axes=axes, channels=count, sides=fixed, dtype=FLOATS[port.element], divisor=told.divisor
+    )
+    return question, channels, notes
+
+
+def graph_spec(summary: OnnxSummary, question: GraphQuestion, found: Found) -> GraphSpec:
+    """Return what the card says of how the graph is run."""
+    return GraphSpec(
+        opset=summary.opset,
+        input=question.name,
+        axes=question.axes,
+        outputs=found.outputs,
+        dtype=question.dtype,
+        sides=question.sides,
+        divisor=found.divisor,
+        step=found.step,
+        reach=found.reach,
+        bytes_per_px=round(found.bytes_per_px, 1),
+    )
+
+
+def describe(
+    path: Path,
+    data: bytes,
+    summary: OnnxSummary,
+    task: str,
+    name: str,
+    told: Description,
+    channels: tuple[str, ...],
+    graph: GraphSpec,
+    notes: list[str],
+) -> ModelCard:
+    """Return the card of a graph that was tried.
+
+    Raises
+    ------
+    ParameterError
+        If it is given another number of names than it has pictures.
+    """
+    names = told.outputs or default_names(graph.outputs)
+    if len(names) != graph.channels:
+        given = ", ".join(f"{o.name} ({o.channels})" for o in graph.outputs)
+        raise ParameterError(
+            f"{len(names)} output(s) are named; the network answers with {graph.channels} picture(s): {given}.",
+            "Name each (--outputs a,b), in the network's order.",
+        )
+    if len({n.lower() for n in names}) < len(names):
+        raise ParameterError("Two outputs have the same name.", "Name each differently (--outputs a,b).")
+    how = told.normalisation or USUAL
+    if how.method == "dataset" and len(how.means) == 1 < len(channels):
+        how = how.model_copy(update={"means": how.means * len(channels), "stds": how.stds * len(channels)})
+    guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]
+    if told.pixel_size_um is None:
+        guesses.append("Its pixel size is not known: images are never rescaled.")
+    edges = (
+        "tiles overlap by what it sees, measured" if graph.reach else "it sees the whole window: cut, it is not exact"
+    )
+    sha256 = sha256_of_bytes(data)
+    title = told.title or f"Network of {path.name}"
+    return ModelCard(
+        card_version=2,
+        id=name,
+        task=task,
+        title=title,
+        summary=f"Network from {path.name}, run as it is; nothing was measured",
+        architecture=Architecture(name=GRAPH),
+        input=InputSpec(
+            modality=told.modality or "not known",
+            channels=channels,
+            pixel_size_um=told.pixel_size_um,
+            z_step_um=told.z_step_um,
+            normalisation=how,
+        ),
+        targets=tuple(Target(name=n, unit=UNIT, colormap="gray") for n in names),
+        data=(),
+        split="not known",
+        limitations="It was not measured here: compare it with a real stain.",
+        licence=told.licence or "of whoever made the network",
+        credit=told.credit,
+        weights=Weights(
+            kind="graph", file=f"{name}.onnx", sha256=sha256, dtype="float32", parameters=summary.parameters
+        ),
+        graph=graph,
+        training={
+            "imported_from": {"file": path.name, "sha256": sha256, "producer": summary.producer},
+            "notes": [
+                f"Imported from {path.name} (SHA-256 {sha256}). No figure was measured here.",
+                f"It takes {graph.axes} and gives {', '.join(names)}; {edges}.",
+                *notes,
+                *told.notes,
+                *guesses,
+            ],
+        },
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=dict(versions()),
+    )
+
+
+def default_names(outputs: tuple[GraphOutput, ...]) -> tuple[str, ...]:
+    """Name pictures after the outputs that hold them, and number those of one."""
+    return tuple(
+        output.name if output.channels == 1 else f"{output.name}_{k + 1}"
+        for output in outputs
+        for k in range(output.channels)
+    )

@@ -1,0 +1,268 @@
+"""Run a network of another program as it is: a label-free image in, what the network answers out, unscaled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import InputSpec, ModelCard
+from vitascope.core.progress import ProgressGenerator
+from vitascope.core.result import ImageOutput, Result, Trust
+from vitascope.engine.device import core_count, pick_device
+from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.execution_plan import Plan
+from vitascope.engine.graphs.prediction import output_planes, predict_graph
+from vitascope.engine.graphs.source import GraphSource
+from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
+from vitascope.engine.select_planes import SelectedPlanes, choose_planes, find_channel, find_channels
+from vitascope.io.results.temporary_store import TemporaryStore, plane_of
+from vitascope.ops.geometry.resample import Reader, read_reflected
+from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.pipelines.output_grid import OutputGrid, write_back
+from vitascope.pipelines.run_context import RunContext
+from vitascope.pipelines.stain_agreement import find_stain
+from vitascope.pipelines.stain_pictures import mean_signal
+from vitascope.stats.agreement import pcc
+from vitascope.tasks.stain import StainParams
+
+NOT_KNOWN = Trust(
+    "unknown",
+    (
+        "Nothing is known of the images that this network was trained on: compare it with a real stain before you rely "
+        "on it.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a network is given of one time point.
+
+    Parameters
+    ----------
+    channels : list of list of array, (Y, X)
+        Planes of each channel.
+    t : int
+    z : list of int or None
+        Where each plane of the answer lies; None where the image has no depth, or the network answers with one plane.
+    """
+
+    channels: list[list[Any]]
+    t: int
+    z: list[int | None]
+
+
+def run_graph(context: RunContext[StainParams], model: LoadedModel, source: GraphSource) -> ProgressGenerator[Result]:
+    """Run a graph over an image.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+        ``prediction`` (float32, as the graph gives it, a channel for each picture), its means in the rows; no objects.
+        With the real stain also ``pcc``, which no scale matters to.
+
+    Raises
+    ------
+    InputError
+        If the image has not the channels that the graph takes.
+    ModelError, MemoryShortageError
+        See their messages.
+    """
+    work = GraphRun(context, model, source)
+    for number, stack in enumerate(work.stacks):
+        yield from work.do(number, stack)
+    return work.result()
+
+
+class GraphRun:
+    """What one run holds: the arrays it fills and what it learned on the way."""
+
+    def __init__(self, context: RunContext[StainParams], model: LoadedModel, source: GraphSource) -> None:
+        self.context, self.card, self.source = context, model.card, source
+        image, params = context.image, context.params
+        given = None if params.object_diameter_px == "auto" else params.object_diameter_px
+        self.scale, scale_flags = rescale_factor(
+            image, self.card.input, rescale=params.rescale, object_diameter_px=given
+        )
+        self.stacks, flags = self._select()
+        self.flags: list[str] = [*image.flags, *flags, *scale_flags]
+        self.scratch = TemporaryStore()
+        pictures = [SelectedPlanes([], stack.t, z) for stack in self.stacks for z in stack.z]
+        self.grid = OutputGrid(image, pictures, len(self.card.targets))
+        self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.grid.axes), np.float32)
+        self.stain = find_stain(context.inputs.get("reference"), image, self.card)
+        self.rows: list[dict[str, Any]] = []
+        self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
+        self.limits = (np.inf, -np.inf)
+        device, fallback = pick_device(params.device)
+        lost = ("device_fallback",) if fallback or device.id != "cpu" else ()
+        self.plan = Plan("cpu", "f32", 0, params.threads or core_count(), lost)
+
+    def _select(self) -> tuple[list[Stack], list[str]]:
+        image, spec, params = self.context.image, self.card.input, self.context.params
+        flags: list[str] = []
+        if len(spec.channels) == 1:
+            channels: Sequence[int] = (find_channel(image, params.channel, spec.channels[0]),)
+        elif image.sizes["C"] == len(spec.channels):
+            channels = range(len(spec.channels))
+        else:
+            channels = find_channels(image, None, spec)
+            flags.append("fewer_channels_used")
+        count = image.sizes["Z"]
+        chosen = tuple(range(count)) if params.planes is None else chosen_planes(count, params.planes)
+        depth = self.source.spec.sides[0]
+        if self.source.spec.has_depth and depth is not None and len(chosen) < depth:
+            flags.append("planes_missing")
+        given = output_planes(self.source.spec, len(chosen))
+        z: list[int | None] = list(chosen) if count > 1 and given == len(chosen) else [None]
+        stacks = [
+            Stack([[image.plane(t, c, n) for n in chosen] for c in channels], t, z) for t in range(image.sizes["T"])
+        ]
+        return stacks, flags
+
+    def do(self, number: int, stack: Stack) -> ProgressGenerator[None]:
+        """Prepare the stack of one time point, run the network over it, and take means."""
+        of = f" ({number + 1} of {len(self.stacks)})" if len(self.stacks) > 1 else ""
+        prepared = []
+        for n, planes in enumerate(stack.channels):
+            prepared.append((yield from prepare_picture(planes, channel_spec(self.card, n, len(planes)), self.scale)))
+        self.flags += [flag for one in prepared for flag in one.flags]
+        for planes in stack.channels:
+            self.flags += seen_in_training(self.card, planes)
+        pictures = [SelectedPlanes([], stack.t, z) for z in stack.z]
+        targets = [
+            [plane_of(self.prediction, self.grid.index(p, k, self.grid.axes)) for p in pictures]
+            for k in range(len(self.card.targets))
+        ]
+        yield from self._predict(stack, prepared, targets, f"Predicting{of}", number)
+        self._judge(prepared)
+        apart = pictures if not self.source.spec.has_depth else pictures[:1]
+        for n, picture in enumerate(apart):
+            planes = [[t[n]] if len(apart) > 1 else t for t in targets]
+            means = [mean_signal([t.name for t in self.card.targets], list(at)) for at in zip(*planes, strict=True)]
+            where = self.grid.where(picture if len(apart) > 1 else replace(picture, z=None))
+            row = {f"mean_{k}": float(np.mean([m[k] for m in means])) for k in means[0]}
+            if self.stain is not None:
+                shown = [picture] if len(apart) > 1 else pictures
+                found = planes[self.stain.k]
+                row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
+            self.rows.append({**where, **row})
+
+    def _predict(
+        self, stack: Stack, prepared: list[PreparedImage], targets: list[list[Any]], stage: str, number: int
+    ) -> ProgressGenerator[None]:
+        first, planes = prepared[0], len(stack.channels[0])
+        onto = targets
+        if first.shape_yx != first.source_yx:
+            room = self.scratch.zeros(f"network-{number}", (len(targets), len(targets[0]), *first.shape_yx), np.float32)
+            onto = [[plane_of(room, (k, z)) for z in range(len(targets[0]))] for k in range(len(targets))]
+        answer = yield from predict_graph(
+            self.source,
+            [one.read for one in prepared],
+            (planes, *first.shape_yx),
+            onto,
+            threads=self.plan.threads,
+            tile_px=self.context.params.tile_px,
+            stage=stage,
+        )
+        self.plan = replace(
+            self.plan, tile_px=answer.tile_px or 0, flags=tuple(dict.fromkeys((*self.plan.flags, *answer.flags)))
+        )
+        if onto is not targets:
+            plain = replace(first, finite=None)
+            for k, target in enumerate(targets):
+                for z, plane in enumerate(target):
+                    write_back(plane_reader(onto[k][z]), plain, [plane])
+        masked = any(one.finite is not None for one in prepared)
+        for z in range(len(targets[0])):
+            own = (
+                [c[z] for c in stack.channels] if len(targets[0]) == planes else [p for c in stack.channels for p in c]
+            )
+            self._finish([target[z] for target in targets], own if masked else [])
+
+    def _finish(self, planes: list[Any], inputs: list[Any]) -> None:
+        """Set what was no number in the image to 0, and take note of the range of the answer."""
+        low, high = self.limits
+        for plane in planes:
+            for window in chunk_slices(plane):
+                piece = np.asarray(plane[window])
+                if inputs:
+                    finite = np.all([np.isfinite(np.asarray(read_piece(i, window))) for i in inputs], axis=0)
+                    plane[window] = piece = piece * finite
+                low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+        self.limits = (low, high)
+
+    def _judge(self, prepared: list[PreparedImage]) -> None:
+        """Compare the image with those that a domain was fitted on; without one nothing can be said."""
+        domain = self.card.domain
+        if domain is None:
+            self.flags.append("domain_unknown")
+            return
+        first = prepared[0]
+        statistics = image_statistics(first.read, first.shape_yx, domain.crop_px)
+        trust, flags = assess_domain(domain, statistics, np.zeros((0, 0)))
+        self.trust = worst_trust(self.trust, trust)
+        self.flags += flags
+
+    def result(self) -> Result:
+        """Put everything together."""
+        low, high = self.limits
+        output = ImageOutput(
+            kind="prediction",
+            title="predicted",
+            array=self.prediction,
+            axes=self.grid.axes + "YX",
+            channel_names=tuple(t.name for t in self.card.targets),
+            unit=self.card.targets[0].unit,
+            limits=(low, high if high > low else low + 1),
+        )
+        params = self.context.resolved(self.card, self.plan)
+        return self.context.result(
+            self.card,
+            self.plan,
+            outputs=[output],
+            rows=self.rows,
+            unit=self.card.targets[0].unit,
+            flags=self.flags,
+            trust=self.trust,
+            params={**params, "tile_px": self.plan.tile_px or self.context.params.tile_px},
+            scratch=self.scratch,
+        )
+
+
+def plane_reader(plane: Any) -> Reader:
+    """Read windows of a (Y, X) plane as (1, h, w), continued by reflection."""
+
+    def fetch(window: tuple[slice, ...]) -> NDArray[np.float32]:
+        return np.asarray(plane[window])[None]
+
+    return lambda window: read_reflected(fetch, plane.shape, window)
+
+
+def chosen_planes(count: int, planes: Sequence[int]) -> tuple[int, ...]:
+    """Return the planes that are named, each once.
+
+    Raises
+    ------
+    InputError
+        If one is not there.
+    """
+    return choose_planes(count, 1, planes)[0]
+
+
+def channel_spec(card: ModelCard, channel: int, planes: int) -> InputSpec:
+    """Return how the planes of one channel are prepared: together, as one image, unless the card says otherwise."""
+    how = card.input.normalisation
+    if how.method == "dataset":
+        means, stds = (values[channel : channel + 1] * planes for values in (how.means, how.stds))
+        how = how.model_copy(update={"means": means, "stds": stds})
+    return card.input.model_copy(update={"normalisation": how})
