@@ -34,6 +34,7 @@ NOT_OF_AN_IMAGE = {
     "being_written",  # of an instrument
     "noise_shared",  # of the command that denoises
     "empty_chunks", "palette_ignored", "axes_unknown", "cancelled",  # of readers, and of runs: tested there
+    "domain_unknown", "not_exact",  # of networks of other programs: tested there
 }  # fmt: skip
 """Words that tell of something else than the grey values, axes and files of one image."""
 
