@@ -25,8 +25,8 @@ from vitascope.training.tasks.stain import run_evaluation
 @pytest.fixture
 def dock(tmp_path, monkeypatch, viewer, qtbot):
     monkeypatch.setenv("VITASCOPE_MODELS", f"{tmp_path / 'mine'}:{tmp_path / 'lab'}")
-    for name, folder in (("one", "mine"), ("two", "mine"), ("theirs", "lab")):
-        save_model(make_model(model_id=name, width=0.25), tmp_path / folder)
+    for seed, (name, folder) in enumerate((("one", "mine"), ("two", "mine"), ("theirs", "lab"))):
+        save_model(make_model(seed, model_id=name, width=0.25), tmp_path / folder)
     dock = ModelsDock(viewer, Runner(at_once, activity=False))
     yield dock
     if dock._open:

@@ -244,5 +244,6 @@ def test_a_folder_with_results_is_not_written_over(dock, tmp_path):
 
 def test_settings_are_those_that_differ_from_the_defaults(dock):
     run = done(dock)
-    assert run.settings == {"model": "tiny", "device": "cpu", "precision": "f32", "tile_px": 320, "threads": 1}
+    found = {"model": "tiny", "device": "cpu", "precision": "f32", "tile_px": 320, "threads": 1, "invert": "no"}
+    assert run.settings == found
     assert FinishedRun(make_spec(), {}, {}, run.result.__class__((), (), "", run.result.place, "a")).settings == {}

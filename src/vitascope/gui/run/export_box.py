@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.compat import isalive
@@ -15,7 +15,9 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.run.export import FinishedRun, as_command, as_python, save
-from vitascope.gui.run.object_table import ObjectTable
+
+if TYPE_CHECKING:
+    from vitascope.gui.run.object_table import ObjectTable
 
 SAVE = "Save results …"
 
@@ -98,6 +100,8 @@ class ExportBox(QWidget):  # type: ignore[misc]
         self._viewer.layers.selection.active = self._labels
         self._labels.mode, self._labels.visible = "pick", True
         if self._table is None or not isalive(self._table) or not self._table.is_open:
+            from vitascope.gui.run.object_table import ObjectTable  # pandas, which a dock without a table never needs
+
             self._table = ObjectTable(self._viewer, self._labels)
             self._viewer.window.add_dock_widget(self._table, name="Objects", area="right", tabify=True)
         self._table.show_layer(self._labels)
