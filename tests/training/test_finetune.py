@@ -434,7 +434,7 @@ def test_painted_regions_are_classes_of_the_phenotype():
     assert len(corpus.samples["train"]) == 4
     assert {tuple(s.numbers) for s in corpus.samples["train"]} == {(1.0, 0.0), (0.0, 1.0)}
     assert corpus.samples["train"][0].weight.sum() in (48 * 96, 48 * 40)
-    with pytest.raises(TrainingError, match=r"2 image\(s\) are too few"):
+    with pytest.raises(TrainingError, match="2 images are too few"):
         run_to_end(finetune.set_up_pairs("other", "translocation-bbbc013", pairs[:2], SHORT))
 
 
