@@ -24,6 +24,8 @@ from vitascope.io.images.read import read_image
 from vitascope.io.models.cards import find_model, write_card
 from vitascope.io.plates.read import open_plate
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
+from vitascope.simulate.spheroids import StackParams, simulate_spheroid
+from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.registry import find_task
 
@@ -380,6 +382,19 @@ def spheroid(size, step=4.0, dyes=2, **params):
 @case("dead_channel_missing")
 def _(tmp_path):
     return spheroid(2.0), spheroid(2.0, dyes=1)
+
+
+@case("live_dye_leak")
+def _(tmp_path):
+    """A drug that kills every cell: what is left in calcein is leak."""
+    found = []
+    for dose in (1.0, 1000.0):
+        stack = simulate_spheroid(StackParams(diameter_um=120, dose=dose), (4.0, 2.0, 2.0), VolumeOptics(), 1).image
+        image = Micrograph.from_array(
+            stack, axes="CZYX", channel_names=("calcein", "PI"), pixel_size_um=2.0, z_step_um=4.0
+        )
+        found.append(flags_of("spheroid", image))
+    return found
 
 
 # -- wells ------------------------------------------------------------------------------------------------------------

@@ -114,6 +114,9 @@ FLAGS: dict[str, Flag] = {
     "dead_channel_missing": warning(
         "There is no dead dye: live voxels are given, dead volume and viability are left empty."
     ),
+    "live_dye_leak": warning(
+        "The live dye shows only, and faintly, what the dead dye shows: what looks alive may be dead cells that leak."
+    ),
     "empty_well": warning("The well holds next to nothing: no organoids were seen in it."),
     "no_well": warning("No rim of a well was seen: the whole image was taken for the well."),
     "well_cut_off": warning("The well reaches beyond the image: what lies outside is missing in the numbers."),

@@ -26,6 +26,7 @@ from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import SLABS, UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader
+from vitascope.ops.objects.dye_overlap import shared_signal
 from vitascope.ops.objects.outlines import CoarseGrid, separate
 from vitascope.ops.objects.spheroids import (
     NEEDS_DEAD,
@@ -44,6 +45,12 @@ from vitascope.tasks.spheroid import SpheroidParams
 DEFAULT_MODEL = "spheroid-live-dead"
 LEAST_PLANES = 3
 COARSE_UM = 8.0
+FAINTER, SHARED = 3.0, 0.3
+"""The live dye counts as leak where it is so many times fainter than the dead one and correlates so with it where
+either stains. Of simulated stacks of 120 and 260 µm, those with 3 to 86 % living cells lie below -0.2, those of dead cells
+above 0.5."""
+
+LOOKED_AT = (32, 256, 256)
 
 Voxel = tuple[float, float, float]
 
@@ -89,6 +96,23 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> ProgressGen
     return work.result()
 
 
+def live_dye_is_leak(prepared: PreparedVolume) -> bool:
+    """Tell whether the live dye is a faint copy of the dead one, as where every cell is dead.
+
+    Each dye is scaled by itself before the network sees it, which makes a leak as bright as life. What tells are the
+    grey values as they came, and where they lie: the middle of the volume is looked at.
+    """
+    live, dead = prepared.maps[0], prepared.maps[-1]
+    if min(live.gain, dead.gain) <= 0 or live.gain < FAINTER * dead.gain:
+        return False
+    window = tuple(
+        slice(max(0, (n - most) // 2), max(0, (n - most) // 2) + min(n, most))
+        for n, most in zip(prepared.shape, LOOKED_AT, strict=True)
+    )
+    dyes = prepared.read(window)
+    return shared_signal(dyes[0], dyes[-1]) > SHARED
+
+
 class SpheroidRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
@@ -131,6 +155,8 @@ class SpheroidRun:
         seen = any(m.gain > 0 for m in prepared.maps)
         self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
         self.flags += seen_in_training(self.model.card, (stack[len(stack) // 2] for stack in stacks))
+        if self.dead_seen and seen and live_dye_is_leak(prepared):
+            self.flags.append("live_dye_leak")
         if seen:
             answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)
