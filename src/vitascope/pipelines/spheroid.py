@@ -46,9 +46,10 @@ DEFAULT_MODEL = "spheroid-live-dead"
 LEAST_PLANES = 3
 COARSE_UM = 8.0
 FAINTER, SHARED = 3.0, 0.3
-"""The live dye counts as leak where it is so many times fainter than the dead one and correlates so with it where
-either stains. Of simulated stacks of 120 and 260 µm, those with 3 to 86 % living cells lie below -0.2, those of dead cells
-above 0.5."""
+"""The live dye counts as leak where it is so many times fainter than the dead one and goes with it (correlation).
+
+Of simulated stacks of 120 and 260 µm, those with 3 to 86 % living cells lie below -0.2, those of dead cells above 0.5.
+"""
 
 LOOKED_AT = (32, 256, 256)
 
