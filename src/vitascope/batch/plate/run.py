@@ -327,8 +327,8 @@ class _Run:
             self._submit(workers, [self.suspects.popleft()], ending)
 
     def _in_chunk(self) -> int:
-        if self._mean_s is None:
-            return 1
+        if self._mean_s is None or (self.watch is not None and self.watch.drift.stop):
+            return 1  # an alarm stops the run before the next image, not after a handful
         return max(1, min(MOST_IN_CHUNK, int(CHUNK_S / max(self._mean_s, 1e-6))))
 
     def _submit(self, workers: Workers, items: Iterable[Item], ending: tuple[type[Exception], ...]) -> None:
