@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, settings
 # Before torch is imported: the networks of the tests are so small that threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes says how busy the machine is, not whether it is right.
-settings.register_profile("vitascope", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is, not whether it is right. Examples are the same in each run, so
+# that a change fails for what it does, not for what was drawn; ``--hypothesis-profile explore`` draws others.
+common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("vitascope", derandomize=True, **common)
+settings.register_profile("explore", max_examples=500, **common)
 settings.load_profile("vitascope")
 
 

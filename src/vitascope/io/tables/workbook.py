@@ -53,8 +53,13 @@ def read_workbook(path: Path) -> list[tuple[str, Rows, Merged]]:
         formulas.close()
     except (InputError, ReaderError):
         raise
-    except Exception as error:
+    except (OSError, MemoryError) as error:
         raise unreadable(path, error) from error
+    except Exception as error:  # openpyxl's own words are for programmers
+        raise ReaderError(
+            f"'{path.name}' cannot be read: it is no sound Excel workbook.",
+            "Open it in Excel and save it again, or save it as CSV.",
+        ) from error
     return found
 
 
