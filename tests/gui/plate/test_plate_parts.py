@@ -278,6 +278,7 @@ def test_a_frame_drawn_on_the_plate_chooses_the_wells_to_preview(ready):
 
 def test_progress_shows_on_the_grid_and_the_answer_comes_to_the_front(ready, monkeypatch):
     monkeypatch.setattr("vitascope.gui.docks.plate_dock.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("vitascope.batch.plate.run.MOST_IN_CHUNK", 1)  # a fast machine takes all at once
     seen = []
     ready.run.progressed.connect(lambda: seen.append(dict(ready.run.wells._states)))
     assert set(ready.run.wells._states.values()) == {"waiting"}
