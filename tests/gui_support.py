@@ -16,6 +16,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.status import Status
+from vitascope.gui.common.runner import failure
 from vitascope.tasks.spec import Role, TaskSpec
 
 
@@ -24,6 +25,15 @@ def settle():
     for _ in range(3):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         QApplication.processEvents()
+
+
+def now(work, then):
+    """Do at once what a dock launches, as a thread would later; an error arrives as the thread's failure."""
+    try:
+        value = work()
+    except Exception as error:
+        value = failure(error)
+    then(value)
 
 
 def at_once(runner, work):

@@ -62,7 +62,7 @@ def _views(source: str, name: str, plane: NDArray[np.float64], count: int) -> It
     """Cut a plane into views, spread over it; small planes stay whole."""
     if min(plane.shape) < 40 or not np.isfinite(plane).all() or plane.max() <= plane.min():
         return
-    rng = np.random.default_rng(abs(hash((source, name))) % 2**32 if False else len(name))
+    rng = np.random.default_rng(len(name))
     scaled = (plane - plane.min()) / (plane.max() - plane.min()) * 50000 + 1000
     side = min(SIDE, *plane.shape)
     for number in range(count if min(plane.shape) > 1.5 * SIDE else 1):

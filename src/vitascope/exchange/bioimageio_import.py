@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from torch import nn
 
 from vitascope.core.aliases import module_names
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ModelError, ParameterError, ReaderError, describe
+from vitascope.core.errors import ModelError, ParameterError
 from vitascope.engine.load_model import export_tensors
 from vitascope.exchange.bioimageio_export import CARD
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
@@ -28,6 +27,7 @@ from vitascope.exchange.match_tensors import LIKE
 from vitascope.exchange.onnx_export import answers_of
 from vitascope.exchange.onnx_graph import parse_onnx
 from vitascope.exchange.onnx_import import TOLERANCE, read_network
+from vitascope.exchange.package_archive import AGAIN, open_package
 from vitascope.exchange.state_dict_import import (
     add_model,
     check_name,
@@ -39,11 +39,9 @@ from vitascope.exchange.state_dict_import import (
 from vitascope.io.models.archive import read_member
 from vitascope.io.models.cards import MAX_CARD_BYTES, find_model
 from vitascope.io.models.weights import MAX_BYTES, weights_sha256
-from vitascope.io.models.yaml import read_yaml
 from vitascope.networks.single_output import PlainUNet
 
 MAX_PICTURE_BYTES = 1 << 30
-AGAIN = "Ask for the file again."
 
 
 def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
@@ -67,21 +65,11 @@ def import_bioimageio(path: Path, name: str = "", like: str = "") -> ModelCard:
     ParameterError
         If there is a model of this name already, or it is not said which network a package of others has.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            tree = read_yaml(read_member(archive, "rdf.yaml", MAX_CARD_BYTES).decode())
-            listed = {a["source"]: a.get("sha256") for a in tree.get("attachments", []) if isinstance(a, dict)}
-            if CARD in listed and not like:
-                return _own(archive, tree, listed[CARD], path.name, name)
-            return _foreign(archive, tree, path, name, like)
-    except ReaderError as error:
-        raise ModelError(
-            f"{path.name} is no bioimage.io package: its description cannot be read. {error.message}", AGAIN
-        ) from error
-    except (OSError, zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError) as error:
-        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
-    except (RuntimeError, AttributeError, NotImplementedError) as error:  # packed in an odd way, or no mapping
-        raise ModelError(f"{path.name} is no bioimage.io package: {describe(error)}.", AGAIN) from error
+    with open_package(path) as (archive, tree):
+        listed = {a["source"]: a.get("sha256") for a in tree.get("attachments", []) if isinstance(a, dict)}
+        if CARD in listed and not like:
+            return _own(archive, tree, listed[CARD], path.name, name)
+        return _foreign(archive, tree, path, name, like)
 
 
 def _own(archive: zipfile.ZipFile, tree: Any, card_sha256: str | None, source: str, name: str) -> ModelCard:

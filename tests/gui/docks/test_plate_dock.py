@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 
-from gui_support import at_once, settle
+from gui_support import at_once, now, settle
 from plate_support import SPEC, make_job, make_plate
 from vitascope.batch.plate.image_quality import image_quality
 from vitascope.batch.plate.results import open_plate_results, with_quality
@@ -22,7 +22,7 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.paths import SAMPLES
 from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
-from vitascope.gui.common.runner import Runner, failure
+from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.layers.plate import site_layers
 from vitascope.gui.plate.heatmap import colour_amounts, fade, kind_colours, limits
@@ -41,14 +41,6 @@ MAP = PlateMap.from_rows(
         ),
     ]
 )
-
-
-def now(work, then):
-    try:
-        value = work()
-    except Exception as error:
-        value = failure(error)
-    then(value)
 
 
 @pytest.fixture(scope="module")

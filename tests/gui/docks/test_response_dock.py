@@ -11,27 +11,19 @@ from napari.components import ViewerModel
 from qtpy.QtGui import QGuiApplication
 from typer.testing import CliRunner
 
-from gui_support import at_once
+from gui_support import at_once, now
 from plate_support import SPEC, make_job, make_plate
 from response_support import logistic
 from vitascope.batch.plate.run import run_plate
 from vitascope.cli.main import app
 from vitascope.core.progress import run_to_end
-from vitascope.gui.common.runner import Runner, failure
+from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.response_dock import ResponseDock
 from vitascope.gui.response.next_box import NextBox
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.tasks import registry
 
 DOSES = np.repeat([0.1, 0.3, 1.0, 3.0, 10.0, 30.0], 3)
-
-
-def now(work, then):
-    try:
-        value = work()
-    except Exception as error:
-        value = failure(error)
-    then(value)
 
 
 def table(names=("A", "B"), ic50s=(1.0, 3.0), noise=2.0):

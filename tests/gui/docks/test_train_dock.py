@@ -5,12 +5,12 @@ import gc
 import numpy as np
 import pytest
 
-from gui_support import at_once, settle
+from gui_support import at_once, now, settle
 from tests_support import blobs, make_recipe
 from vitascope.core.paths import training_folder
 from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import EpochProgress, Preview
-from vitascope.gui.common.runner import Runner, drain, failure
+from vitascope.gui.common.runner import Runner, drain
 from vitascope.gui.docks.train_dock import TrainDock
 from vitascope.gui.train.train_plots import TrainPlots, draw_curves, draw_preview, draw_training
 from vitascope.gui.train.train_run import unfinished
@@ -18,14 +18,6 @@ from vitascope.io.models.cards import find_cards, read_card
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.wells import make_well
 from vitascope.training.tasks.stain import run_training
-
-
-def now(work, then):
-    try:
-        value = work()
-    except Exception as error:
-        value = failure(error)
-    then(value)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+from gui_support import now
 from tests_support import make_domain, make_model, save_model
 from vitascope.batch.drift.references import registered_references
 from vitascope.batch.plate.job import PlateJob
@@ -15,11 +16,6 @@ from vitascope.gui.plate.drift_box import DriftBox, DriftChoice
 from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.io.plates.read import open_plate
 from vitascope.tasks.registry import find_task
-
-
-def now(work, then):
-    """Do the work at once, as a thread would later."""
-    then(work())
 
 
 def grain(seed, blur=0.0):

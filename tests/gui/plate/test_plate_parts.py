@@ -10,7 +10,7 @@ from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from gui_support import at_once, settle
+from gui_support import at_once, now, settle
 from plate_support import SPEC, make_job, make_plate
 from vitascope.batch.plate.results import PlateResults
 from vitascope.batch.plate.run import run_plate
@@ -19,7 +19,7 @@ from vitascope.core.formatting import end_texts
 from vitascope.core.progress import run_to_end
 from vitascope.core.well import Well
 from vitascope.gui.common.layout import RUN_STYLE
-from vitascope.gui.common.runner import Runner, failure
+from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.layers.plate import plate_layers
 from vitascope.gui.plate.heatmap import Legend
@@ -37,14 +37,6 @@ MAP = PlateMap.from_rows(
         *({"well": f"A{k:02d}", "treatment": "Tox", "role": "positive"} for k in (4, 5)),
     ]
 )
-
-
-def now(work, then):
-    try:
-        value = work()
-    except Exception as error:
-        value = failure(error)
-    then(value)
 
 
 @pytest.fixture(scope="module")

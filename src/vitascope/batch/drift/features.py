@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitascope.batch.item import Item, run_item
 from vitascope.core.errors import ModelError, VitascopeError
-from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.status import NOT_DONE
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group
@@ -97,17 +97,11 @@ def image_features(
     channels: list[tuple[str, ...]] = []
     failed: list[tuple[str, str]] = []
     for number, group in enumerate(groups):
-        yield Progress(number, len(groups), "Comparing images")
         seen: list[tuple[str, ...]] = []
         read = partial(_open, group, pixel_size_um, axes, seen)
         item = Item(group.name, group.place, {spec.roles[0].name: read}, group.paths)
-        steps = run_item(spec, item, params, (ModelError,))
-        try:
-            while True:
-                next(steps)
-                yield Progress(number, len(groups), "Comparing images")
-        except StopIteration as end:
-            result, _ = end.value
+        at = Progress(number, len(groups), "Comparing images")
+        result, _ = yield from map_progress(run_item(spec, item, params, (ModelError,)), partial(_at, at))
         if result.features is None or result.status in NOT_DONE:
             failed.append((group.name, result.message or "It has no features."))
             continue
@@ -125,6 +119,11 @@ def image_features(
         channels=tuple(channels),
         failed=tuple(failed),
     )
+
+
+def _at(place: Progress, step: Progress) -> Progress:
+    """Return where the whole is, whatever an image is at."""
+    return place
 
 
 def _open(group: ImageGroup, pixel_size_um: float | None, axes: str | None, seen: list[tuple[str, ...]]) -> Any:

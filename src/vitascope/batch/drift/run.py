@@ -17,8 +17,8 @@ from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.tables.csv_append import write_csv
 from vitascope.stats.drift.reference import Reference, fit_reference
-from vitascope.stats.drift.series import drift_table
-from vitascope.stats.drift.thresholds import ERT, WINDOW
+from vitascope.stats.drift.series import check_length, drift_table
+from vitascope.stats.drift.thresholds import ERT, WINDOW, check_settings
 
 DRIFT = "drift.csv"
 
@@ -161,6 +161,8 @@ def run_drift_test(
     """
     if out is not None:
         check_writable(out)
+    check_settings(window, ert, len(reference.points))
+    check_length(len(groups), window)  # before any image is run
     model = model_of(reference)
     found = yield from image_features(groups, model, pixel_size_um=pixel_size_um, axes=axes)
     channels = {one for one in found.channels if one}

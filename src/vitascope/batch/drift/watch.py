@@ -17,7 +17,7 @@ from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.plates.plate import Plate
 from vitascope.stats.drift.online import Detector, Step
 from vitascope.stats.drift.reference import Reference
-from vitascope.stats.drift.series import whole_set_p
+from vitascope.stats.drift.series import scores_p
 from vitascope.stats.drift.thresholds import ERT, WINDOW
 
 LEAST_IMAGES, MOST_IMAGES = 2, 1000
@@ -117,7 +117,7 @@ class PlateWatch:
         if len(scores) > MOST_IMAGES:
             drawn = np.random.default_rng(0).choice(len(scores), MOST_IMAGES, replace=False)
             scores = scores[np.sort(drawn)]
-        return whole_set_p(scores, self.drift.reference, projected=True)
+        return scores_p(scores.astype(np.float64), self.drift.reference)
 
     def summary(self, with_p: bool = True) -> dict[str, Any]:
         """Return all that was found, as plain JSON: reference, settings, the p of the whole, and each step."""

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QProgressBar, QScrollArea, 
 
 from vitascope.gui.common.layout import scrolling
 from vitascope.gui.common.main_thread import MainThreadOnly
-from vitascope.gui.common.runner import Runner
+from vitascope.gui.common.runner import Launch, Runner
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -43,6 +43,14 @@ class Dock(QWidget):  # type: ignore[misc]
         for event in events:
             event.connect(slot)
             self._listening.append((event, slot))
+
+    def _while_open(self, launch: Launch) -> Launch:
+        """Let nothing that was launched arrive at a dock that is gone."""
+
+        def launched(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+            launch(work, lambda value: then(value) if isalive(self) and self._open else None)
+
+        return launched
 
     def _text_colour(self) -> str:
         return str(get_theme(self._viewer.theme).text.as_hex())

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import getexistingdirectory, isalive
+from qtpy.compat import getexistingdirectory
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout
 
 from vitascope.batch.plate.image_quality import NUMBERS
@@ -62,15 +62,15 @@ class PlateDock(Dock):
     ) -> None:
         super().__init__(napari_viewer, runner)
         self.note = make_note()
-        self.view = WellView(self._viewer, self._say, self._guarded(launch))
+        self.view = WellView(self._viewer, self._say, self._while_open(launch))
         self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatmapBox()
-        self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._guarded(launch))
+        self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._while_open(launch))
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())
-        self.drift = DriftBox(self._guarded(launch))
+        self.drift = DriftBox(self._while_open(launch))
         self._launch, self._autosave = launch, autosave_of(self._viewer)
-        self.reopen_box = ReopenBox(self._viewer, self._guarded(launch))
+        self.reopen_box = ReopenBox(self._viewer, self._while_open(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
         self.results: list[PlateResults] = []
         self._plates: dict[Path, Plate | None] = {}
@@ -80,14 +80,6 @@ class PlateDock(Dock):
         self._lay_out()
         self._connect()
         self._look_at_layers()
-
-    def _guarded(self, launch: Launch) -> Launch:
-        """Let nothing arrive at a dock that is gone."""
-
-        def guarded(work: Any, then: Any) -> None:
-            launch(work, lambda value: then(value) if isalive(self) and self._open else None)
-
-        return guarded
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()

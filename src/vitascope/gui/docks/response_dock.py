@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.compat import getexistingdirectory, getopenfilename, isalive
+from qtpy.compat import getexistingdirectory, getopenfilename
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout
 
 from vitascope.batch.plate.journal import has_journal
@@ -60,7 +60,7 @@ class ResponseDock(Dock):
         self._opened: dict[Path, tuple[PlateResults, Plate | None]] = {}
         self._chosen: tuple[Any, ...] | None = None
         self.note, self.bar = make_note(), make_bar()
-        self.well = WellView(self._viewer, self._say, self._guarded(launch))
+        self.well = WellView(self._viewer, self._say, self._while_open(launch))
         self.folder_button, self.table_button = QPushButton("Open results …"), QPushButton("Open table …")
         self.add_button, self.fit_button = QPushButton("Add …"), QPushButton(FIT)
         self.quantity, self.filter = QComboBox(), QLineEdit()
@@ -71,14 +71,6 @@ class ResponseDock(Dock):
         self._lay_out()
         self._connect()
         self._enable()
-
-    def _guarded(self, launch: Launch) -> Launch:
-        """Let nothing arrive at a dock that is gone."""
-
-        def guarded(work: Any, then: Any) -> None:
-            launch(work, lambda value: then(value) if isalive(self) and self._open else None)
-
-        return guarded
 
     def _lay_out(self) -> None:
         self.folder_button.setToolTip("The folder of a run or a plate run whose plate map names treatments and doses.")

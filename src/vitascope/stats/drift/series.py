@@ -60,10 +60,7 @@ def drift_table(
     if len(images) != len(table):
         raise InputError(f"{len(images)} images are named for {len(table)} rows.", "Name the image of each row.")
     detector = Detector(reference, window, ert, model_sha256=model_sha256, channels=channels)
-    if len(table) < window:
-        raise InputError(
-            f"{len(table)} images are fewer than the window of {window}.", "Give more images, or take a smaller window."
-        )
+    check_length(len(table), window)
     steps = [detector.update(row) for row in table]
     p = [math.nan] * (len(table) - 1) + [whole_set_p(table, reference, seed=seed)]
     return pd.DataFrame(
@@ -76,19 +73,26 @@ def drift_table(
     )
 
 
-def whole_set_p(
-    features: ArrayLike,
-    reference: Reference,
-    *,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
-    projected: bool = False,
-) -> float:
-    """Return the p of the permutation test of all images, shape (N, D), against the reference's; N at least 2.
+def check_length(images: int, window: int) -> None:
+    """Refuse a series that does not fill one window.
 
-    ``projected`` tells that the features are scores already, shape (N, K).
+    Raises
+    ------
+    InputError
     """
-    scores = np.asarray(features, np.float64) if projected else reference.project(features)
+    if images < window:
+        raise InputError(
+            f"{images} images are fewer than the window of {window}.", "Give more images, or take a smaller window."
+        )
+
+
+def whole_set_p(features: ArrayLike, reference: Reference, *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+    """Return the p of the permutation test of all images, shape (N, D), against the reference's; N at least 2."""
+    return scores_p(reference.project(features), reference, permutations=permutations, seed=seed)
+
+
+def scores_p(scores: Floats, reference: Reference, *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+    """Return what :func:`whole_set_p` does, of scores on the reference's axes, shape (N, K)."""
     if len(scores) < 2:
         raise InputError("One image alone cannot be compared with a reference.", "Give at least 2.")
     both = np.concatenate([reference.scores, scores])
