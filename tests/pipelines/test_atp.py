@@ -146,8 +146,10 @@ def test_a_well_unlike_all_gets_no_number_unless_asked(tmp_path):
     assert "outside_model" in result.flags
     assert "Outside what the model knows" in result.message
     assert np.isnan(result.rows[0]["atp"])
+    assert result.outputs == ()  # no map that explains what is not said
     given = estimate(image_of(), card, abstain=False)
     assert (given.status, given.rows[0]["atp"] > 0) == ("WARN", True)
+    assert given.output("maps").array.max() > 0
 
 
 def test_gain_and_depth_do_not_matter(card):

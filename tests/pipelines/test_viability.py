@@ -149,10 +149,11 @@ def test_an_image_outside_the_model_gets_no_number_unless_asked(tmp_path):
     statistics = dict.fromkeys(("mean", "contrast", "focus", "skewness"), (-1e9, 0.0, 1e9))
     features = {"feature_mean": (1e6,) * 32, "feature_std": (1.0,) * 32, "distance_99": 1.0}
     card, _ = make_model(tmp_path, domain=Domain(crop_px=SIDE, crops=9, statistics=statistics, **features))
-    refused = estimate(card, picture(), maps=False)
+    refused = estimate(card, picture())
     assert refused.status == "REJECTED"
     assert "outside_model" in refused.flags
     assert np.isnan(refused.rows[0]["viability"])
+    assert refused.outputs == ()  # no map that explains what is not said
     assert np.isfinite(estimate(card, picture(), maps=False, abstain=False).rows[0]["viability"])
 
 

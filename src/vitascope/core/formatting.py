@@ -17,6 +17,11 @@ ABBREVIATIONS = {
     "pcc": "Pearson of pixels",
     "ssim": "Structural similarity",
     "nrmse": "Error (NRMSE)",
+    "expected_pcc": "Expected agreement (PCC)",
+    "expected_pcc_low": "Expected agreement, lower end",
+    "expected_pcc_high": "Expected agreement, upper end",
+    "input_scale": "Image enlarged (times)",
+    "input_inverted": "Bright and dark swapped (1: yes)",
 }
 
 PROBABILITY = "prob_"

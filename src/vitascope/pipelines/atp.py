@@ -113,7 +113,7 @@ class AtpRun:
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
         told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
-        if self.maps is not None:
+        if self.maps is not None and known:  # what explains a number that is held back would be taken for one
             finer = yield from self._refined(picture, framed.region)
             self.maps.add(picture, framed.region, weights, finer)
 

@@ -123,6 +123,7 @@ class ViabilityRun:
         self.backend = SquareBackend(model, self.plan)
         self.scratch = TemporaryStore()
         self.map: Any = None
+        self.mapped = False
         if params.maps:
             self.map = self.scratch.zeros("map", self.grid.shape(self.grid.label_axes), np.float32)
         self.trust = Trust()
@@ -168,10 +169,11 @@ class ViabilityRun:
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
         told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
-        if self.map is not None:
+        if self.map is not None and known:  # what explains a number that is held back would be taken for one
             shares = yield from self._explained(x, value)
             plane = plane_of(self.map, self.grid.index(picture, 0, self.grid.label_axes))
             plane[slice(None), slice(None)] = back_on_image(shares, framed.region, self.image.shape_yx, 0.0)
+            self.mapped = True
 
     def _prepared(self, framed: CroppedObject) -> ProgressGenerator[NDArray[np.float32]]:
         """Return a square as the network takes it, (C, side, side)."""
@@ -208,7 +210,7 @@ class ViabilityRun:
     def result(self) -> Result:
         """Put everything together."""
         card, axes, outputs = self.card, self.grid.label_axes + "YX", []
-        if self.map is not None:
+        if self.mapped:
             limits = (-SHOWN, SHOWN)
             outputs = [
                 ImageOutput(

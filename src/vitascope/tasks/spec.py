@@ -84,6 +84,8 @@ class TaskSpec:
         What its models are trained on.
     kinds : mapping of str to str
         What a biologist calls the outputs of these titles; others are called by their title.
+    map_words : mapping of str to str
+        What the colours of the maps of these titles stand for, as the end of "The map shows …".
     labels_are_masks : bool
         Whether its labels are the picture that is shown, not outlines of objects in one.
     compartment : str
@@ -109,6 +111,7 @@ class TaskSpec:
     plot: PlotName = ""
     trained_on: TrainingData = MEASURED_NUMBERS
     kinds: Mapping[str, str] = field(default_factory=dict)
+    map_words: Mapping[str, str] = field(default_factory=dict)
     labels_are_masks: bool = False
     compartment: Literal["Cells", "Nuclei"] = "Cells"
     runs_graphs: bool = False

@@ -72,4 +72,5 @@ SPEC = TaskSpec(
     side_by_side=True,
     trained_on=TrainingData(truth=Truth.NUMBERS),
     kinds={"map": "viability map"},
+    map_words={"map": "what each place adds to the viability (green) or takes from it (pink)"},
 )

@@ -34,8 +34,8 @@ def test_a_well_gets_a_number_an_interval_and_maps(viewer, dock):
     assert shown.blending == "translucent_no_depth"  # added light cannot be seen on a bright field
     assert shown.opacity < 1
     assert shown.colorbar.visible
-    assert dock.key.text().startswith("Colours of the contribution: 0 to ")
-    assert dock.key.text().endswith(" RLU/px.")
+    assert dock.key.text().startswith("The map shows the ATP that each place adds; its colours run from 0 to ")
+    assert dock.key.text().endswith(" RLU per pixel.")
     np.testing.assert_array_equal(labels.get_color(1), labels.get_color(200))
 
 

@@ -205,11 +205,11 @@ def test_a_pixel_size_is_asked_once_for_a_folder(viewer, make_dock, tmp_path):
     assert viewer.layers["d"].metadata[OWN]["pixel_size_um"] == 0.7
 
 
-def unknown_stack(folder, name):
-    """An image of three pictures of which nothing tells what they are, as our reader opens it."""
+def unknown_stack(folder, name, count=3):
+    """An image of some pictures of which nothing tells what they are, as our reader opens it."""
     path = folder / f"{name}.tif"
     path.parent.mkdir(exist_ok=True)
-    pictures = np.random.default_rng(0).integers(0, 999, (3, 30, 40), np.uint16)
+    pictures = np.random.default_rng(0).integers(0, 999, (count, 30, 40), np.uint16)
     tifffile.imwrite(path, pictures, photometric="minisblack")
     return Layer.create(*read(str(path))[0])
 
@@ -228,13 +228,29 @@ def test_what_the_pictures_of_a_stack_are_is_asked_once_for_a_folder(viewer, mak
     viewer.add_layer(unknown_stack(tmp_path / "one", "b"))
     assert dock.run_button.isEnabled()
     assert dock.input.axes.currentData() == "TYX"
-    assert dock.input.note.text() == "Dimensions as you said of another image of this folder."
+    assert dock.input.note.text() == "Dimensions as you said of another image of this folder with as many pictures."
     dock.input.axes.setCurrentIndex(dock.input.axes.findData("ZYX"))
     dock.input.axes.activated.emit(dock.input.axes.currentIndex())
     dock.input.reload()
     assert dock.input.value()[0]["image"].axes == "ZYX"  # it may be another thing here
     viewer.add_layer(unknown_stack(tmp_path / "two", "c"))
     assert not dock.run_button.isEnabled()
+
+
+def test_what_was_said_of_a_stack_is_not_taken_for_one_of_another_length(viewer, make_dock, tmp_path):
+    dock = make_dock()
+    viewer.add_layer(unknown_stack(tmp_path, "a"))
+    dock.input.axes.setCurrentIndex(dock.input.axes.findData("TYX"))
+    dock.input.axes.activated.emit(dock.input.axes.currentIndex())
+    viewer.add_layer(unknown_stack(tmp_path, "b", count=5))
+    assert not dock.run_button.isEnabled()
+    assert dock.input.axes.currentData() is None
+    dock.input.axes.setCurrentIndex(dock.input.axes.findData("ZYX"))
+    dock.input.axes.activated.emit(dock.input.axes.currentIndex())
+    for name, count, axes in (("c", 3, "TYX"), ("d", 5, "ZYX")):
+        viewer.add_layer(unknown_stack(tmp_path, name, count))
+        assert dock.input.axes.currentData() == axes  # each length has an answer of its own
+        assert dock.run_button.isEnabled()
 
 
 # -- refused before the click -----------------------------------------------------------------------------------------

@@ -184,6 +184,14 @@ def test_of_several_selected_images_all_are_offered_first(viewer, wells):
     assert not wells.wells.save.isEnabled()
 
 
+def test_a_well_whose_number_is_held_back_gets_no_map(viewer, wells):
+    viewer.add_image(np.random.default_rng(0).integers(0, 4000, (96, 96), np.uint16), name="noise")
+    wells.run()
+    assert wells.answer._result.status == "REJECTED"
+    assert not any(layer.name.endswith("· noise") for layer in viewer.layers)
+    assert wells.key.isHidden()
+
+
 def test_an_empty_well_that_gets_a_number_gets_its_map(viewer, wells):
     empty = (30000 + np.random.default_rng(0).normal(0, 30, (96, 96))).astype(np.uint16)
     viewer.add_image(empty, name="A24")

@@ -28,7 +28,10 @@ def test_a_spheroid_gets_a_number_an_interval_and_a_map(viewer, dock):
     assert tuple(viewer.layers[1].contrast_limits) == (-0.2, 0.2)
     assert viewer.layers[1].colorbar.visible
     assert viewer.layers[1].opacity < 1  # the spheroid is seen through it
-    assert dock.key.text() == "Colours of the map: -0.2 to 0.2."
+    assert dock.key.text() == (
+        "The map shows what each place adds to the viability (green) or takes from it (pink); "
+        "its colours run from -0.2 to 0.2."
+    )
     assert "of control" not in dock.answer.number.text()  # none was given
     assert dock.answer.detail.text().startswith("90% interval")
     assert dock.answer.detail.text().endswith("1 is untreated in the training data")

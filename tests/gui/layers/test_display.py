@@ -79,12 +79,12 @@ VISIBLE = {
 }
 
 
-def result(task, model="a-model"):
+def result(task, model="a-model", flags=()):
     outputs, row = KINDS[task]
     provenance = Provenance(
         task=task, model=model, model_sha256="0" * 64, params={"model": model, "gain": 2.5}, device="cpu",
         precision="f32", inputs=[{"role": "image", "name": "A05"}], versions={},
-        started="2026-01-01T00:00:00+00:00", seconds=1.0,
+        started="2026-01-01T00:00:00+00:00", seconds=1.0, flags=list(flags),
     )  # fmt: skip
     return Result(outputs, (row,), "", WellPosition(), "A05", "OK", (), "", provenance=provenance)
 
@@ -156,6 +156,20 @@ def test_each_colour_bar_has_its_title_and_unit_while_its_map_is_visible(viewer,
     assert key.text.splitlines() == ["ATP percentile, %", "ATP map, RLU/px"]
     first.visible = second.visible = False
     assert not key.visible
+
+
+@pytest.mark.parametrize(
+    ("task", "flags", "said"),
+    [
+        ("stain", ("saturated", "withheld"), "predicted MAP2, share\n(numbers held back)"),
+        ("stain", ("outside_model",), "predicted MAP2, share\n(outside the model)"),
+        ("stain", ("saturated",), "predicted MAP2, share"),
+        ("atp", ("outside_model",), "ATP map, RLU/px"),
+    ],
+)
+def test_a_prediction_that_is_not_to_be_relied_on_says_so_on_the_canvas(viewer, field, task, flags, said):
+    show(viewer, field, task, flags=flags)
+    assert viewer.canvas.overlays[KEY].text == said
 
 
 def test_outlines_are_thin_of_one_colour_and_masks_are_not(viewer, field):

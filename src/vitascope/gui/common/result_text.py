@@ -8,7 +8,7 @@ from typing import Any
 
 from vitascope.core.errors import without_options
 from vitascope.core.flags import FLAGS, is_note, without_notes
-from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
+from vitascope.core.formatting import end_texts, interval_texts, is_number, number_text, quantity_text
 from vitascope.core.result import ImageOutput, Result
 from vitascope.tasks.spec import TaskSpec
 
@@ -23,7 +23,9 @@ PERCENT = "%"
 SIGNALS = ("mean", "total")
 """Beginnings of columns that sum up a picture, before the name of its channel."""
 
-SAID_BY_BADGE = ("unsure", "outside_model")
+HELD_BACK = "withheld"
+SAID_BY_BADGE = ("unsure", "outside_model", HELD_BACK)
+"""Flags that the badge, and the headline of a number that is held back, say in full."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values and any(spec.headline in row for row in result.rows):
-        return Headline("No number", "", without_options(result.message))
+        return Headline("No number", "held back" if HELD_BACK in result.flags else "", without_options(result.message))
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
@@ -73,6 +75,27 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         calibrated = "; calibrated on simulated images only" if "interval_simulated" in result.flags else ""
         return Headline(value, unit, f"{level} {low_text} to {high_text}{calibrated}{without_control(result)}")
     return Headline(number_text(values[0]), unit, detail)
+
+
+def map_sentence(output: ImageOutput, what: str, unit: str) -> str:
+    """Say what the colours of a map stand for.
+
+    Parameters
+    ----------
+    output : ImageOutput
+    what : str
+        It shows, in words.
+    unit : str
+        Of its values; empty where they have none.
+
+    Examples
+    --------
+    >>> adds = ImageOutput("maps", "contribution", None, "YX", ("map",), limits=(0.0, 0.0213))
+    >>> map_sentence(adds, "the ATP that each place adds", "RLU/px")
+    'The map shows the ATP that each place adds; its colours run from 0 to 0.0213 RLU per pixel.'
+    """
+    low, high = end_texts(*output.limits)
+    return f"The map shows {what}; its colours run from {low} to {high} {unit.replace('/px', ' per pixel')}".rstrip() + "."
 
 
 def shown_unit(result: Result) -> str:

@@ -20,7 +20,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.common.layout import make_note
-from vitascope.gui.common.result_text import headline, shown_unit, without_control
+from vitascope.gui.common.result_text import headline, map_sentence, shown_unit, without_control
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.common.trust import as_far_as_known, of_many, scale_is_told
 from vitascope.gui.docks.task_dock import TaskDock
@@ -74,12 +74,10 @@ class WellsDock(TaskDock):
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Say what the colours of the map mean, and keep at hand what outlines the places."""
         self._outlines = next((layer for layer in layers if isinstance(layer, Labels)), None)
-        maps = (o for o in run.result.outputs if isinstance(o, ImageOutput) and o.limits is not None)
-        shown = next(maps, None)
-        if shown is not None and shown.limits is not None:
-            low, high = (number_text(end) for end in shown.limits)
+        shown = next((o for o in run.result.outputs if isinstance(o, ImageOutput)), None)
+        if shown is not None:
             unit = "" if without_control(run.result) else shown.unit
-            self.key.setText(f"Colours of the {shown.title}: {low} to {high} {unit}".rstrip() + ".")
+            self.key.setText(map_sentence(shown, self.spec.map_words.get(shown.title, f"the {shown.title}"), unit))
         self.key.setVisible(shown is not None)
 
     def _connect(self) -> None:

@@ -49,10 +49,14 @@ MASK_COLOURS = {"live": (0.20, 0.30, 1.0, 1.0), "dead": (1.0, 0.35, 0.70, 1.0)}
 OVERLAY = "overlay"
 """Kind of pictures whose channels add up: called after their colours, as in "red er"."""
 
+NOT_RELIED_ON = {"withheld": "numbers held back", "outside_model": "outside the model"}
+"""What stands on the canvas behind the name of a prediction with such a flag: the picture looks as sure as any."""
+
 CAPTION = "A prediction from the image, not an amount of stain: read it beside the model's figures."
 """Said of every predicted stain, as many take one for a measurement (VisCy issue 237)."""
 
-MAPS = ("prediction", "maps")
+PREDICTION = "prediction"
+MAPS = (PREDICTION, "maps")
 """Kinds of pictures of which one is shown over the image."""
 
 CHANNEL_FIRST = ("map", "probability")
@@ -247,7 +251,7 @@ def tooltip(layer: weakref.ref[Layer]) -> str:
         return ""
     provenance = one.metadata.get(PROVENANCE, {})
     lines = [f"{one.name}{f' ({unit})' if (unit := _shown(one)['unit']) else ''}"]
-    if _shown(one).get("output") == "prediction":
+    if _shown(one).get("output") == PREDICTION:
         lines.append(CAPTION)
     if provenance.get("model"):
         lines.append(f"model: {provenance['model']}")
@@ -287,10 +291,19 @@ def _show_key(viewer: weakref.ref[Any], event: Any = None) -> None:
             _show_bar(layer, look not in said)
             if look not in said:
                 lines.append(f"{its['kind']}, {its['unit']}" if its["unit"] else its["kind"])
+                lines[-1] += f"\n({why})" if (why := held_back(layer)) else ""
             said.add(look)
     overlay = found.canvas.overlays[KEY]
     overlay.text = "\n".join(reversed(lines))
     overlay.visible = bool(lines)
+
+
+def held_back(layer: Layer) -> str:
+    """Say of a prediction on the canvas that it is not to be relied on; empty where nothing speaks against it."""
+    flags = layer.metadata.get(PROVENANCE, {}).get("flags", ())
+    if _shown(layer).get("output") != PREDICTION:
+        return ""
+    return next((words for flag, words in NOT_RELIED_ON.items() if flag in flags), "")
 
 
 def _show_bar(layer: Image, wanted: bool) -> None:

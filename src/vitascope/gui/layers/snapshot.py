@@ -144,34 +144,44 @@ def is_colourful(layer: Image) -> bool:
     return bool((seen != seen[..., :1]).any())
 
 
-def share_told(layers: Sequence[Image], told: dict[str, dict[str, Any]]) -> None:
+def share_told(layers: Sequence[Image], told: dict[tuple[Any, ...], Any]) -> None:
     """Let what the user said of an image hold for all of the same folder whose files do not tell: it is asked once.
 
-    That is the pixel size, and what the pictures of a stack are. What was said of an image itself stays.
+    That is the pixel size, and what the pictures of a stack are: of stacks with as many pictures, since seven planes
+    say nothing of forty times. What was said of an image itself stays.
 
     Parameters
     ----------
     layers : sequence of Image
-    told : dict of str to dict
-        What was said so far, by folder; it outlives the layers that it was said of, and is changed in place.
+    told : dict
+        What was said so far, by what it was said of; it outlives the layers, and is changed in place.
     """
-    own_images = [(layer, _folder_of(layer)) for layer in layers if not is_result(layer)]
-    for layer, folder in own_images:
+    asked = [
+        (layer, name, _asked_of(layer, folder, name))
+        for layer in layers
+        if not is_result(layer) and (folder := _folder_of(layer))
+        for name in TOLD
+    ]
+    for layer, name, of in asked:
         own = layer.metadata.get(OWN, {})
-        said = {name: own[name] for name in TOLD if folder and own.get(name) and not own.get(f"{name}{OF_FOLDER}")}
-        if said:
-            told.setdefault(folder, {}).update(said)
-    for layer, folder in own_images:
-        own, known = layer.metadata.get(OWN, {}), told.get(folder, {})
-        for name, value in known.items():
-            if own.get(f"{name}{OF_FOLDER}") or (name not in own and _lacks(layer, name, value)):
-                remember(layer, **{name: value, f"{name}{OF_FOLDER}": True})
+        if own.get(name) and not own.get(f"{name}{OF_FOLDER}"):
+            told[of] = own[name]
+    for layer, name, of in asked:
+        own = layer.metadata.get(OWN, {})
+        if of in told and (own.get(f"{name}{OF_FOLDER}") or (name not in own and _lacks(layer, name))):
+            remember(layer, **{name: told[of], f"{name}{OF_FOLDER}": True})
 
 
-def _lacks(layer: Image, name: str, value: Any) -> bool:
-    """Tell whether a layer's file does not say what was said of another image, and it can be so here too."""
+def _asked_of(layer: Image, folder: str, name: str) -> tuple[Any, ...]:
+    """Return what tells whether something said of one layer can hold for another."""
+    array = layer.data[0] if layer.multiscale else layer.data
+    return (folder, name, *(array.shape[: layer.ndim - 2] if name == AXES else ()))
+
+
+def _lacks(layer: Image, name: str) -> bool:
+    """Tell whether a layer's file does not say what was said of another image."""
     if name == AXES:
-        return bool(layer.metadata.get(OWN, {}).get(AXES_UNKNOWN)) and len(value) == layer.ndim
+        return bool(layer.metadata.get(OWN, {}).get(AXES_UNKNOWN))
     return layer_scale(layer, guess_axes(layer)).pixel_size_um is None
 
 

@@ -45,7 +45,7 @@ GREY = "Its grey values are used: 21 % red, 72 % green, 7 % blue (ITU-R BT.709).
 DIMENSIONS = (
     "Nothing tells what the layer's pictures are: planes of focus, times or channels. Choose it under Dimensions."
 )
-AS_IN_FOLDER = "Dimensions as you said of another image of this folder."
+AS_IN_FOLDER = "Dimensions as you said of another image of this folder with as many pictures."
 AXIS_WORDS = {"T": "times", "C": "channels", "Z": "planes"}
 
 
@@ -86,7 +86,7 @@ class InputBox(QWidget):  # type: ignore[misc]
         self.channel = QComboBox()
         self._model_channel = ""
         self._layers: Sequence[Image] = ()
-        self._told: dict[str, dict[str, Any]] = {}
+        self._told: dict[tuple[Any, ...], Any] = {}
         self._guessed: str | None = None
         self._colourful = False
         self.channels, self.planes = QLineEdit(), QLineEdit()
