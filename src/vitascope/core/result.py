@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -34,6 +34,20 @@ class ResultWriter(Protocol):
 
     def result_frame(self, result: Result, /) -> pd.DataFrame:
         """Return the rows under the columns of ``results.csv``."""
+
+
+CONTROL, OF_CONTROL = "control", "of control"
+
+
+def told_unit(unit: str, inputs: Iterable[Mapping[str, Any]]) -> str:
+    """Return a unit as it may be told: a share of the control only where there was a control among the inputs.
+
+    Examples
+    --------
+    >>> told_unit("of control", [{"role": "image"}]), told_unit("RLU", [])
+    ('', 'RLU')
+    """
+    return unit if unit != OF_CONTROL or any(one.get("role") == CONTROL for one in inputs) else ""
 
 
 TrustLevel = Literal["fits", "unsure", "outside", "unknown"]

@@ -75,5 +75,8 @@ SPEC = TaskSpec(
         "percentile": "ATP percentile",
         "instances": "places",
     },
-    map_words={"contribution": "the ATP that each place adds", "attention": "how much of the number each place decides"},
+    map_words={
+        "contribution": "the ATP that each place adds",
+        "attention": "how much of the number each place decides",
+    },
 )

@@ -45,7 +45,7 @@ def dock(parent, tmp_path, monkeypatch, viewer, qtbot):
     settle()
 
 
-def test_a_new_model_is_trained_from_two_layers(dock):
+def test_a_new_model_is_trained_from_two_layers(dock, viewer):
     assert "Add a pair" in dock.problem()
     assert dock.data.truths["DNA"].currentText() == "stain DNA"
     dock.data.add_button.click()
@@ -58,6 +58,11 @@ def test_a_new_model_is_trained_from_two_layers(dock):
     assert "a guard band of 96" in dock.words.text()
     assert "the figures will hold for this image, not for others" in dock.words.text()
     settle()
+    assert "test" in dock.status.text()  # the figure of its card stays to be read beside the headline
+    assert dock.use_button.isVisibleTo(dock)
+    viewer.layers.selection.active = viewer.layers["stain DNA"]
+    dock.use_button.click()
+    assert viewer.layers.selection.active is viewer.layers["phase"]  # a model that sees no stains is not shown one
     assert dock.model.model.findText("tiny-mine") >= 0
     assert dock.name.text() == "tiny-mine-2"
 

@@ -1,5 +1,7 @@
 """The one recipe of display: what is shown of each kind of result, by docks, a well of a plate and a result folder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,6 +172,15 @@ def test_each_colour_bar_has_its_title_and_unit_while_its_map_is_visible(viewer,
 def test_a_prediction_that_is_not_to_be_relied_on_says_so_on_the_canvas(viewer, field, task, flags, said):
     show(viewer, field, task, flags=flags)
     assert viewer.canvas.overlays[KEY].text == said
+
+
+def test_a_share_of_the_control_is_told_on_the_canvas_only_where_there_was_one(viewer, field):
+    made = result("viability")
+    made = replace(made, outputs=(replace(made.outputs[0], unit="of control"),))
+    for inputs, said in (([{"role": "image"}], "viability map"), ([{"role": "control"}], "viability map, of control")):
+        known = replace(made, provenance=made.provenance.model_copy(update={"inputs": inputs}))
+        add_result(viewer, known, Frame.of_layer(field, "YX"))
+        assert viewer.canvas.overlays[KEY].text == said
 
 
 def test_outlines_are_thin_of_one_colour_and_masks_are_not(viewer, field):

@@ -23,6 +23,7 @@ from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.layers.plate import plate_layers
 from vitascope.gui.plate.heatmap import Legend
+from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.legend_bar import LINE_PX, LegendBar
 from vitascope.gui.plate.plate_run_box import previewed_texts
 from vitascope.gui.plate.plate_view import PlateView
@@ -283,6 +284,36 @@ def test_progress_shows_on_the_grid_and_the_answer_comes_to_the_front(ready, mon
     assert ready.tabs.currentWidget() is ready.heat
     assert ready.heat.column.currentData() == "mean"
     assert ready.run.run_button.styleSheet() == RUN_STYLE
+
+
+def test_settings_have_room_on_a_small_screen_and_a_run_brings_its_wells_into_view(ready, monkeypatch):
+    monkeypatch.setattr("vitascope.batch.plate.run.MOST_IN_CHUNK", 1)
+    ready.resize(420, 700)  # what a screen of 768 lines leaves
+    ready.tabs.setCurrentWidget(ready.run)
+    ready.show()
+    settle()
+    room, bar = ready.run.area.viewport().height(), ready.run.area.verticalScrollBar()
+    assert room >= 240
+    asked = (ready.run.task, ready.run.out, ready.run.model)
+    assert all(part.mapTo(ready.run.area.widget(), QPoint(0, 0)).y() < room for part in asked)
+    foot = ready.run.run_button.mapTo(ready, QPoint(0, ready.run.run_button.height()))
+    assert foot.y() < ready.height()
+    bar.setValue(0)
+    ready.run.run()
+    settle()
+    top = ready.run.wells.grid.mapTo(ready.run.area.widget(), QPoint(0, 0)).y()
+    assert bar.value() <= top < bar.value() + room
+    ready.hide()
+
+
+def test_doses_are_drawn_while_no_well_has_a_number(tmp_path, qtbot):
+    names = ["image", "plate", "well", "field", "time", "status", "flags", "message", "viability", "unit", "dose"]
+    rows = [(f"i{k}", "p", f"A0{k}", "", "", "REJECTED", "", "", math.nan, "of control", 10.0**k) for k in (1, 2)]
+    box = HeatmapBox()
+    qtbot.addWidget(box)
+    box.set_results([PlateResults(tmp_path, "p", "viability", 2, 3, pd.DataFrame(rows, columns=names), 0)])
+    assert box.column.currentData() == "dose"
+    np.testing.assert_array_equal(box._results[0].amounts("dose"), [[10, 100, math.nan], [math.nan] * 3])
 
 
 def test_a_grid_takes_no_more_height_than_its_wells_need(qtbot):

@@ -16,7 +16,7 @@ from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_f
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.flags import without_notes
 from vitascope.core.formatting import is_number, number_text, plain_digits, quantity_text
-from vitascope.core.result import LabelsOutput
+from vitascope.core.result import OF_CONTROL, LabelsOutput, told_unit
 from vitascope.core.status import Status
 from vitascope.core.well import Well
 from vitascope.io.plates.plate import Plate
@@ -76,6 +76,8 @@ class PlateResults:
         main = column == spec.headline or column in spec.interval
         units = [_text(one) for one in self.frame["unit"]] if main and "unit" in self.frame else []
         unit = next(filter(None, units), "")
+        if unit == OF_CONTROL:
+            unit = told_unit(unit, self.provenance(str(self.frame["image"].iloc[0])).get("inputs", ()))
         return f"{words} ({unit})" if unit and "(" not in words and unit.lower() != words.lower() else words
 
     def times(self) -> list[str]:

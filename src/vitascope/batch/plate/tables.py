@@ -149,7 +149,7 @@ def by_well(frame: pd.DataFrame, column: str, how: str = "mean") -> pd.DataFrame
     DataFrame
         One row for each plate, well and time: these, what the map says, and the column.
     """
-    known = [name for name in MAP_COLUMNS if name in frame and name not in ("plate", "well")]
+    known = [name for name in MAP_COLUMNS if name in frame and name not in ("plate", "well", column)]
     grouped = frame.groupby(["plate", "well", "time"], sort=False, dropna=False)
     if how == "cv_percent":
         values = 100 * grouped[column].std(ddof=1) / grouped[column].mean().abs()

@@ -9,14 +9,13 @@ from typing import Any
 from vitascope.core.errors import without_options
 from vitascope.core.flags import FLAGS, is_note, without_notes
 from vitascope.core.formatting import end_texts, interval_texts, is_number, number_text, quantity_text
-from vitascope.core.result import ImageOutput, Result
+from vitascope.core.result import ImageOutput, Result, told_unit
 from vitascope.tasks.spec import TaskSpec
 
 PLACES = ("time", "z")
 REAL, INTERNAL = "real_", "logit_"
 """Beginnings of columns: measured in the real stain, and steps of a calculation that tell a user nothing."""
 MANY = 4
-CONTROL, OF_CONTROL = "control", "of control"
 NO_CONTROL = "; 1 is untreated in the training data"
 """Behind a number that is a share of controls which the user did not give."""
 PERCENT = "%"
@@ -55,7 +54,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
     if spec.headline_text:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values and any(spec.headline in row for row in result.rows):
-        return Headline("No number", "held back" if HELD_BACK in result.flags else "", without_options(result.message))
+        number = "Number held back" if HELD_BACK in result.flags else "No number"
+        return Headline(number, "", without_options(result.message))
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
@@ -95,7 +95,9 @@ def map_sentence(output: ImageOutput, what: str, unit: str) -> str:
     'The map shows the ATP that each place adds; its colours run from 0 to 0.0213 RLU per pixel.'
     """
     low, high = end_texts(*output.limits)
-    return f"The map shows {what}; its colours run from {low} to {high} {unit.replace('/px', ' per pixel')}".rstrip() + "."
+    return (
+        f"The map shows {what}; its colours run from {low} to {high} {unit.replace('/px', ' per pixel')}".rstrip() + "."
+    )
 
 
 def shown_unit(result: Result) -> str:
@@ -105,8 +107,8 @@ def shown_unit(result: Result) -> str:
 
 def without_control(result: Result) -> str:
     """Say what 1 stands for, where the number is a share of a control and none was given; else empty."""
-    given = {str(one.get("role", "")) for one in result.provenance.inputs} if result.provenance is not None else set()
-    return NO_CONTROL if result.unit == OF_CONTROL and CONTROL not in given else ""
+    inputs = result.provenance.inputs if result.provenance is not None else ()
+    return NO_CONTROL if result.unit and not told_unit(result.unit, inputs) else ""
 
 
 def _rounded(spec: TaskSpec, rows: Sequence[Mapping[str, Any]], value: float) -> str:

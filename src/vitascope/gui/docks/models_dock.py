@@ -176,7 +176,9 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(COLUMNS.index("Accuracy"), QHeaderView.ResizeMode.Stretch)
         self.table.setAccessibleName("Models at hand")
         self.name.setPlaceholderText("new name")
         self.name.setAccessibleName("New name")
@@ -205,7 +207,7 @@ class ModelList(QWidget):  # type: ignore[misc]
             figure = metric_text(card.metrics[0]) if card.metrics else "not measured"
             for column, text in enumerate((id_, task_title(card.task), place(path), figure)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(card.summary)
+                item.setToolTip(f"{card.summary}\n{figure}")  # of a long figure only the beginning is seen
                 item.setData(Qt.ItemDataRole.UserRole, id_)
                 self.table.setItem(row, column, item)
             if id_ == before:

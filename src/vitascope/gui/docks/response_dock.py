@@ -17,7 +17,16 @@ from vitascope.core.formatting import quantity_text
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.dock import Dock, make_bar
 from vitascope.gui.common.form import ParamsForm
-from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, make_title, narrow, scrolling
+from vitascope.gui.common.layout import (
+    RUN_STYLE,
+    Collapsible,
+    add_row,
+    make_form,
+    make_note,
+    make_title,
+    narrow,
+    scrolling,
+)
 from vitascope.gui.common.runner import Launch, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.plate.well_view import WellView
 from vitascope.gui.response.analysis import Analysis
@@ -76,6 +85,7 @@ class ResponseDock(Dock):
         self.folder_button.setToolTip("The folder of a run or a plate run whose plate map names treatments and doses.")
         self.table_button.setToolTip("Any table with treatment, dose and value, or wells.csv of a saved analysis.")
         self.add_button.setToolTip("Results of another plate or day, fitted with these.")
+        self.fit_button.setStyleSheet(RUN_STYLE)
         self.filter.setPlaceholderText("all treatments; type to search")
         narrow(self.quantity)
         row = QHBoxLayout()

@@ -233,7 +233,8 @@ class TaskDock(Dock):
         card = self.model.card()
         self.run_button.offer(self.input.image_name(), card.id if card is not None else "")
         self.run_button.setEnabled(not problem)
-        self.status.setText("" if problem in self.input.note.text() else problem)
+        said = (self.input.note.text(), self.model.line.text())
+        self.status.setText("" if any(problem in text for text in said) else problem)
         self.status.setVisible(bool(self.status.text()))
         cure = self.cure() if problem else None
         self.cure_button.setText(cure.text if cure is not None else "")

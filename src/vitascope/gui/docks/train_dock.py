@@ -89,6 +89,8 @@ class TrainDock(Dock):
         self.stop_button, self.use_button = QPushButton("Stop, keep the best"), QPushButton("Use this model now")
         self.cure_button = QPushButton()
         self._made: ModelCard | None = None
+        self._told = ""
+        """What the last training said of itself; it stays while nothing is wrong."""
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
@@ -250,8 +252,7 @@ class TrainDock(Dock):
         problem = self.problem()
         self.train_button.setEnabled(not problem)
         self.estimate_button.setEnabled(not problem)
-        self.status.setText(problem)
-        self.status.setVisible(bool(problem))
+        self._say(problem or self._told)
         cure = self.data.cure(self._plane_seen()) if problem else None
         self.cure_button.setText(cure.text if cure is not None else "")
         self.cure_button.setVisible(cure is not None)
@@ -343,10 +344,12 @@ class TrainDock(Dock):
 
     def _start(self, title: str, run: Callable[[], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:
         self._after = after
+        self._told = ""
         self.answer.hide()
         self.use_button.hide()
         self.plots.clear()
         self._lock(True)
+        self._bring_answer_into_view()
         try:
             self.runner.start(title, run)
         except VitascopeError as error:
@@ -395,14 +398,12 @@ class TrainDock(Dock):
         if outcome.kind == "done":
             self._after(outcome.value)
         elif outcome.kind == "cancelled":
-            self.status.setText("Paused. Resume it below, today or another day.")
-            self.status.show()
+            self._say("Paused. Resume it below, today or another day.")
         else:
             self._show_failure(outcome.message, outcome.hint)
 
     def _show_failure(self, message: str, hint: str) -> None:
-        self.status.setText(f"{message} {hint}".strip())
-        self.status.show()
+        self._say(f"{message} {hint}".strip())
         show_error(f"Train: {message} {hint}".strip())
 
     def _show_estimate(self, found: Estimate) -> None:
@@ -415,15 +416,30 @@ class TrainDock(Dock):
         notes = " ".join(card.training.get("notes", []))
         self.answer.setText(model_headline(card))
         self.answer.show()
-        self.status.setText(f"{words_of_test(card)} {notes}".strip())
-        self.status.setVisible(bool(self.status.text()))
+        self._told = f"{words_of_test(card)} {notes}".strip()
+        self._say(self._told)
         self._made = card
         self.use_button.show()
+        self._bring_answer_into_view()
         QTimer.singleShot(0, self._reload)
         show_info(f"The model '{card.id}' is ready.")
 
+    def _say(self, text: str) -> None:
+        self.status.setText(text)
+        self.status.setVisible(bool(text))
+
+    def _bring_answer_into_view(self) -> None:
+        """Scroll to the buttons and what is said below them, once it is laid out."""
+        QTimer.singleShot(0, self._show_answer)
+
+    def _show_answer(self) -> None:
+        if self._open and isalive(self):
+            self.area.verticalScrollBar().setValue(self.train_button.y())
+
     def use_model(self) -> TaskDock | None:
         """Open the dock of the new model's task, with the model chosen; None where there is nothing to open it in."""
+        for layer in self.data.input.layers():  # not the truth beside it, which may be the active one
+            self._viewer.layers.selection.active = layer
         if self._made is None or not hasattr(self._viewer, "window"):
             return None
         title = find_task(self._made.task).title

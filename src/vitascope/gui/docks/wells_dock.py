@@ -15,7 +15,6 @@ from napari.utils.notifications import show_info
 from qtpy.QtGui import QGuiApplication
 
 from vitascope.core.errors import VitascopeError
-from vitascope.core.formatting import number_text
 from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result

@@ -12,7 +12,7 @@ from napari.utils.colormaps import Colormap
 
 from vitascope.core.channels import is_label_free
 from vitascope.core.micrograph import Display, Micrograph, sliceable
-from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.core.result import ImageOutput, LabelsOutput, Result, told_unit
 from vitascope.gui.layers.display import (
     OVERLAY,
     SHOWN,
@@ -114,7 +114,7 @@ def result_layers(
                 colour = channel_name.partition(" ")[0]
             look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
             kind = kind_name(task, output.title, channel_name)
-            unit = output.unit or (NO_UNIT if output.kind == "maps" else "")
+            unit = told_unit(output.unit or (NO_UNIT if output.kind == "maps" else ""), provenance.get("inputs", ()))
             made.append((pyramid(array), {**place, **common(kind, unit, output.kind), **look}, "image"))
     return made
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from qtpy.compat import getexistingdirectory
-from qtpy.QtCore import Signal
+from qtpy.compat import getexistingdirectory, isalive
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -125,11 +125,12 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         above.addWidget(self.drift)
         above.addWidget(self.fold)
         above.addWidget(self.redo)
+        above.addWidget(self.wells)  # below all that is asked, and brought into view while a run goes on
         above.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(scrolling(choices), 1)
-        column.addWidget(self.wells)
+        self.area = scrolling(choices)
+        column.addWidget(self.area, 1)
         self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
         self.python_button.setToolTip("Copy a script that does the same.")
@@ -324,6 +325,11 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.bar.setRange(0, 0)
         self.bar.show()
         self.status.setText("Starting")
+        QTimer.singleShot(0, self._show_wells)  # once the bar has its place
+
+    def _show_wells(self) -> None:
+        if isalive(self):
+            self.area.ensureWidgetVisible(self.wells)
 
     def _unlock(self) -> None:
         self.bar.hide()

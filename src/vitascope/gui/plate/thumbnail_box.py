@@ -114,6 +114,7 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self.flag.currentIndexChanged.connect(self._filter)
         self.grid.clicked.connect(self.opened.emit)
         self.set_plate(None)
+        self.set_results(None)
 
     def _resize(self, side_px: int) -> None:
         self.size_text.setText(f"{side_px} px" if side_px else FIT)
@@ -134,7 +135,7 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self.grid.set_colours(np.zeros((*shape, 4), np.uint8))
         self.grid.fill_with(plate.wells if plate is not None else ())
         self.grid.set_side(self.size.value())
-        self.note.setText("" if plate is not None else "Open a plate first.")
+        self.note.setText("The first image of each well is drawn by: Show thumbnails." if plate else "Open a plate first.")
 
     def set_results(self, results: PlateResults | None) -> None:
         """Offer the flags of a run to filter by."""

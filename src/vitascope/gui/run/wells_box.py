@@ -138,9 +138,9 @@ class WellsBox(QWidget):  # type: ignore[misc]
 
     def _fill(self, unit: str, level: float | None) -> None:
         header = ["Well", *(["Time"] if self._has_times() else [])]
-        title = f"{self._spec.headline_title} ({unit})" if unit else self._spec.headline_title
         interval = f"{level:.0%} interval" if level else "Interval"
-        header += [title, f"{interval} ({unit})" if unit else interval, "Flags"]
+        below = f"\n({unit})" if unit else ""  # beside the title it would push the flags out of view
+        header += [f"{self._spec.headline_title}{below}", f"{interval}{below}", "Flags"]
         self.table.blockSignals(True)
         self.table.setSortingEnabled(False)
         self.table.clear()
