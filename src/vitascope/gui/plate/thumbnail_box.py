@@ -135,7 +135,9 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self.grid.set_colours(np.zeros((*shape, 4), np.uint8))
         self.grid.fill_with(plate.wells if plate is not None else ())
         self.grid.set_side(self.size.value())
-        self.note.setText("The first image of each well is drawn by: Show thumbnails." if plate else "Open a plate first.")
+        self.note.setText(
+            "The first image of each well is drawn by: Show thumbnails." if plate is not None else "Open a plate first."
+        )
 
     def set_results(self, results: PlateResults | None) -> None:
         """Offer the flags of a run to filter by."""
