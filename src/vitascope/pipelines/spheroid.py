@@ -256,7 +256,7 @@ class SpheroidRun:
                 array=self.density,
                 axes=axes,
                 channel_names=("density",),
-                unit=card.targets[-1].unit,
+                unit=card.targets[-1].unit if self.sized else "arbitrary units",
                 limits=(0.0, 1.5),
                 colormap="magma",
             ),

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from gui_support import make_spec
+from vitascope.core.flags import FLAGS
 from vitascope.core.formatting import quantity_text
 from vitascope.core.result import ImageOutput, Result
 from vitascope.core.well import WellPosition
 from vitascope.gui.common.result_text import flag_sentences, headline, number_text, summary_table
+from vitascope.tasks.registry import find_task
 
 
 def result(*rows, **kwargs):
@@ -81,6 +83,22 @@ def test_the_table_says_the_unit_of_the_main_number_and_what_a_signal_is_of():
     ]
     _, cells = summary_table(result({"objects": 3}, unit="nuclei"), make_spec())
     assert cells == [["Objects", "3"]]
+
+
+def test_a_picture_of_one_channel_is_named_once():
+    output = ImageOutput("density", "density", np.zeros((2, 4, 4)), "ZYX", ("density",), unit="arbitrary units")
+    _, cells = summary_table(result({"mean_density": 0.2}, outputs=(output,)), find_task("spheroid"))
+    assert cells == [["Mean cell density (arbitrary units)", "0.2"]]
+
+
+def test_what_keeps_a_number_from_being_told_comes_first():
+    rows = {"viability_percent": math.nan, "viability_low": math.nan, "viability_high": math.nan}
+    found = result(rows, flags=("dead_channel_missing", "saturated"), message="The sharpness is 0.03.")
+    head = headline(find_task("spheroid"), found)
+    assert head.number == "No number"
+    assert head.detail.startswith("There is no dead dye: live voxels are given")
+    assert head.detail.endswith("The sharpness is 0.03.")
+    assert flag_sentences(found) == [FLAGS["saturated"].text]
 
 
 def test_sizes_in_pixels_stay_where_there_is_nothing_else():

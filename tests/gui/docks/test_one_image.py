@@ -12,6 +12,7 @@ from vitascope.gui.docks.atp_dock import AtpDock
 from vitascope.gui.docks.phenotype_dock import PhenotypeDock
 from vitascope.gui.layers.add import image_layers
 from vitascope.gui.layers.display import uncover
+from vitascope.gui.run.run_button import RunButton
 from vitascope.simulate.wells import make_well
 
 SHAPE = (30, 40)
@@ -184,12 +185,28 @@ def test_of_several_selected_images_all_are_offered_first(viewer, wells):
     assert not wells.wells.save.isEnabled()
 
 
-def test_a_well_whose_number_is_held_back_gets_no_map(viewer, wells):
+def test_a_well_whose_number_is_held_back_has_no_map_in_view(viewer, wells):
     viewer.add_image(np.random.default_rng(0).integers(0, 4000, (96, 96), np.uint16), name="noise")
     wells.run()
     assert wells.answer._result.status == "REJECTED"
     assert not any(layer.name.endswith("· noise") for layer in viewer.layers)
     assert wells.key.isHidden()
+    assert wells.answer.tabs.isHidden()  # a table without a line
+    for abstain, seen in ((False, ["ATP map · noise"]), (True, [])):  # the older map is not of the newer run
+        wells.settings.setValue(wells.settings.value().changed(abstain=abstain))
+        wells.run()
+        assert [one.name for one in viewer.layers if one.name.endswith("· noise") and one.visible] == seen
+
+
+def test_a_narrow_button_tells_the_image_rather_than_the_model(qtbot):
+    button = RunButton("Estimate viability", "Tells.")
+    qtbot.addWidget(button)
+    button.offer("B03", "viability-spheroid-sim")
+    for width, text in ((900, "Estimate viability · B03 · viability-spheroid-sim"), (240, "Estimate viability · B03")):
+        button.resize(width, 30)
+        button.show()
+        assert button.text() == text
+    assert button.toolTip().startswith("Estimate viability · B03 · viability-spheroid-sim\n")
 
 
 def test_an_empty_well_that_gets_a_number_gets_its_map(viewer, wells):

@@ -22,6 +22,9 @@ PERCENT = "%"
 SIGNALS = ("mean", "total")
 """Beginnings of columns that sum up a picture, before the name of its channel."""
 
+NO_NUMBER = ("dead_channel_missing",)
+"""Flags that say why there is no main number: they stand before all else that is wrong with the image."""
+
 HELD_BACK = "withheld"
 SAID_BY_BADGE = ("unsure", "outside_model", HELD_BACK)
 """Flags that the badge, and the headline of a number that is held back, say in full."""
@@ -55,7 +58,8 @@ def headline(spec: TaskSpec, result: Result) -> Headline:
         return _in_text(spec, result, values) if values else Headline("No answer", "")
     if not values and any(spec.headline in row for row in result.rows):
         number = "Number held back" if HELD_BACK in result.flags else "No number"
-        return Headline(number, "", without_options(result.message))
+        why = [FLAGS[flag].text for flag in result.flags if flag in NO_NUMBER]
+        return Headline(number, "", " ".join([*why, without_options(result.message)]).strip())
     if not values:
         shown = ", ".join(n for o in result.outputs if isinstance(o, ImageOutput) for n in o.channel_names)
         return Headline(shown or "No number", "predicted" if shown else "")
@@ -130,7 +134,7 @@ def _in_text(spec: TaskSpec, result: Result, values: Sequence[float]) -> Headlin
 
 def flag_sentences(result: Result) -> list[str]:
     """Return what the warnings of a result mean, without those that the trust badge says."""
-    return [FLAGS[flag].text for flag in without_notes(result.flags) if flag not in SAID_BY_BADGE]
+    return [FLAGS[flag].text for flag in without_notes(result.flags) if flag not in (*SAID_BY_BADGE, *NO_NUMBER)]
 
 
 def note_sentences(result: Result) -> list[str]:
@@ -155,7 +159,8 @@ def quantity_of(name: str, result: Result, spec: TaskSpec | None = None) -> str:
         for channel, ending in zip(output.channel_names, column_names(output.channel_names), strict=True):
             kind = name.removesuffix(f"_{ending}")
             if kind in SIGNALS:
-                text = f"{quantity_text(kind)} {output.title} {channel}"
+                known = spec.kinds.get(output.title, output.title) if spec is not None else output.title
+                text = f"{quantity_text(kind)} {known}{'' if channel == output.title else f' {channel}'}"
                 return f"{text} ({output.unit})" if output.unit else text
     if spec is None or name not in (spec.headline, *spec.interval) or spec.interval[0] not in _ordered(result.rows):
         return text  # a count has no unit but what is counted

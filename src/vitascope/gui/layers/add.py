@@ -19,6 +19,7 @@ from vitascope.gui.layers.display import (
     attend,
     card_colours,
     channels_of,
+    hide_earlier,
     kind_name,
     labels_options,
     main_map,
@@ -58,6 +59,8 @@ def add_result(viewer: Any, result: Result, frame: Frame) -> list[Layer]:
     provenance = result.provenance.model_dump(mode="json") if result.provenance else {}
     attend(viewer)
     made = result_layers(result.outputs, frame, provenance, main_map(result.outputs, result.rows))
+    if not made:
+        hide_earlier(viewer, str(provenance.get("task", "")), frame.image or frame.name)
     return [viewer.add_layer(Layer.create(*one)) for one in made]
 
 

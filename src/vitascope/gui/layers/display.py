@@ -230,7 +230,8 @@ def _inserted(viewer: weakref.ref[Any], event: Any) -> None:
     if SHOWN in layer.metadata.get(OWN, {}):
         finish(layer)
         layer.events.visible.connect(partial(_show_key, viewer))
-        _hide_earlier(viewer(), layer)
+        its = _shown(layer)
+        hide_earlier(viewer(), its["task"], its["of"], its["run"])
         _show_key(viewer)
 
 
@@ -268,12 +269,11 @@ def _shown(layer: Layer) -> dict[str, str]:
     return found
 
 
-def _hide_earlier(viewer: Any, layer: Layer) -> None:
-    """Hide what an earlier run of the same task on the same image shows."""
-    mine = _shown(layer)
+def hide_earlier(viewer: Any, task: str, of: str, run: str = "") -> None:
+    """Hide what other runs of a task on an image show; of a run without pictures too: an older map is not its own."""
     for other in viewer.layers:
         its = other.metadata.get(OWN, {}).get(SHOWN)
-        if its and its["run"] != mine["run"] and (its["task"], its["of"]) == (mine["task"], mine["of"]):
+        if its and its["run"] != run and (its["task"], its["of"]) == (task, of):
             other.visible = False
 
 

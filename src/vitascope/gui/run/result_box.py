@@ -91,7 +91,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         self._fill(result)
         self.plot.offer(lambda figure: PLOTS[self._spec.plot](figure, result))
         self.tabs.setTabVisible(1, self._spec.plot in PLOTS)
-        self.tabs.show()
+        self.tabs.setVisible(self.table.rowCount() > 0 or self._spec.plot in PLOTS)
         self._tab_changed()
         self.show()
 

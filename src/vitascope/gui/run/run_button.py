@@ -13,7 +13,7 @@ MARGIN_PX = 24
 
 
 class RunButton(QPushButton):  # type: ignore[misc]
-    """Shows what a click does, shortened in its middle where the dock is narrow; all of it on hover.
+    """Shows what a click does, without the model and then shortened where the dock is narrow; all of it on hover.
 
     Parameters
     ----------
@@ -26,26 +26,29 @@ class RunButton(QPushButton):  # type: ignore[misc]
     def __init__(self, verb: str, tip: str, parent: QWidget | None = None) -> None:
         super().__init__(verb, parent)
         self._verb, self._tip, self._full = verb, tip, verb
+        self._short = verb
         self.setStyleSheet(RUN_STYLE)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.offer()
 
     def offer(self, image: str = "", model: str = "") -> None:
         """Name the image and the model that a click takes; empty for none."""
-        self.say(" · ".join(filter(None, (self._verb, image, model))))
+        self.say(*(" · ".join(filter(None, parts)) for parts in ((self._verb, image, model), (self._verb, image))))
 
-    def say(self, text: str) -> None:
-        """Show another text, such as Cancel."""
-        self._full = text
+    def say(self, text: str, short: str = "") -> None:
+        """Show another text, such as Cancel; where it has no room, a shorter one."""
+        self._full, self._short = text, short or text
         self.setToolTip(f"{text}\n{self._tip}")
         self.setAccessibleName(text)
         self._fit()
 
     def _fit(self) -> None:
         room = self.width() - MARGIN_PX
-        shown = self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideMiddle, room)
+        fits = self.fontMetrics().horizontalAdvance(self._full) <= room
+        told = self._full if fits else self._short
+        shown = self.fontMetrics().elidedText(told, Qt.TextElideMode.ElideMiddle, room)
         # '&' would be taken for the mark of a key.
-        self.setText((shown if shown.startswith(self._verb) else self._full).replace("&", "&&"))
+        self.setText((shown if shown.startswith(self._verb) else told).replace("&", "&&"))
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
         """Fit the text to the width."""
