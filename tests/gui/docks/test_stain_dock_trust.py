@@ -42,9 +42,9 @@ def test_numbers_held_back_are_shown_anyway_in_one_click(dock):
     made.run()
     assert not made.help.isHidden()
     assert not made.anyway.isHidden()
-    assert "No number" in made.answer.number.text()
+    assert "Number held back" in made.answer.number.text()
     made.anyway.click()
-    assert "No number" not in made.answer.number.text()
+    assert "held back" not in made.answer.number.text()
     assert made.settings.value().abstain is False
     assert made.anyway.isHidden()
     assert not made.help.isHidden()
@@ -53,7 +53,7 @@ def test_numbers_held_back_are_shown_anyway_in_one_click(dock):
 def test_an_image_that_fits_needs_no_help(dock):
     made = dock(2.0)
     made.run()
-    assert "No number" not in made.answer.number.text()
+    assert "held back" not in made.answer.number.text()
     assert made.help.isHidden()
 
 

@@ -67,7 +67,7 @@ def test_all_images_are_run_one_by_one_and_a_bad_one_keeps_its_line(viewer, dock
     assert dock.input.main.currentText() == "all 4 images, one by one"
     dock.run()
     assert column(dock, "Well") == ["P B01", "P B02", "P B03", "well 4"]
-    assert column(dock, "ATP (RLU)")[3] == "–"
+    assert column(dock, "ATP\n(RLU)")[3] == "–"
     assert column(dock, "Flags")[3] == "constant"
     assert [" to " in text for text in column(dock, "90% interval")] == [True, True, True, False]
     assert len(viewer.layers) == 4  # maps come with the well that is looked at
