@@ -415,7 +415,8 @@ def test_where_there_are_no_models_it_says_so(viewer, make_dock, tmp_path):
     viewer.add_image(picture())
     dock = make_dock()
     assert not dock.run_button.isEnabled()
-    assert dock.status.text() == "There are no models for this task."
+    assert dock.model.line.text() == dock.problem() == "There are no models for this task."
+    assert dock.status.isHidden()  # it is said once
 
 
 def test_what_is_said_at_the_wrong_moment_is_said_not_raised(viewer, make_dock):
