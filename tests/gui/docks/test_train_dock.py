@@ -51,6 +51,8 @@ def test_a_new_model_is_trained_from_two_layers(dock, viewer):
     dock.data.add_button.click()
     assert dock.data.pairs.item(0).text() == "✓ phase (256 x 96 px): nothing wrong"
     assert dock.problem() == ""
+    dock.resize(420, 500)
+    dock.show()
     dock.train_button.click()
     card = read_card(find_cards()["tiny-mine"])
     assert card.parent.startswith("tiny ")
@@ -58,6 +60,9 @@ def test_a_new_model_is_trained_from_two_layers(dock, viewer):
     assert "a guard band of 96" in dock.words.text()
     assert "the figures will hold for this image, not for others" in dock.words.text()
     settle()
+    bar = dock.area.verticalScrollBar()
+    assert bar.value() == min(bar.maximum(), dock.train_button.y()) > 0  # progress and answer are in view
+    dock.hide()
     assert "test" in dock.status.text()  # the figure of its card stays to be read beside the headline
     assert dock.use_button.isVisibleTo(dock)
     viewer.layers.selection.active = viewer.layers["stain DNA"]

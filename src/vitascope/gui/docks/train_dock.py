@@ -372,8 +372,11 @@ class TrainDock(Dock):
         if isinstance(progress, Said):
             self.words.setText(progress.description)
             self.words.show()
+            self._bring_answer_into_view()
         if isinstance(progress, EpochProgress):
             self.stop_button.setEnabled(progress.done > 0 and not self.runner.cancelling)
+            if self.plots.start_picture is None:
+                self._bring_answer_into_view()  # the curves below it make room to scroll to
             if progress.preview or self.plots.start_picture is None:
                 self.plots.show_progress(progress)
                 self._show_figure(progress)
