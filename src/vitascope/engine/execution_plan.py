@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TILES_PX = (320, 512, 1024, 1536, 2144)
+TILES_PX = (320, 416, 512, 640, 768, 896, 1024, 1184, 1344, 1536, 1728, 1920, 2144)
 """Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
 
 VOLUME_TILES_PX = (64, 96, 128, 192, 256)
@@ -44,8 +44,14 @@ MEASURED_TILES_PX = (512, 1024, 2144)
 MEASURED_VOLUME_TILES_PX = (96, 192)
 """Tiles whose speed is measured, smallest first."""
 
-TILE_MEMORY_BYTES = 1 << 30
-"""What one tile may take of memory on the processor, however much there is."""
+MEMORY_SHARE = 1 / 20
+"""What one tile may take of the processor's memory; never more than a quarter of what is free."""
+
+LEAST_TILE_BYTES = 512 << 20
+"""What one tile may take where the share is less: the smallest machines have 4 GiB."""
+
+VOLUME_MEMORY_BYTES = 1 << 30
+"""What one window of a volume may take, however much memory there is: the volume itself is held beside it."""
 
 WORTHWHILE = 1.2
 """How many times faster than 32 bit a shorter number format must be to be taken."""
@@ -66,7 +72,7 @@ class Plan:
         ``cpu``, ``cuda:0``, ``mps``.
     precision : {"f32", "bf16", "f16"}
     tile_px : int
-        Longest side of a window; of a volume's, see :func:`window_sides`.
+        Side of the square, or box, whose pixels a window has at most; see :func:`window_sides`.
     threads : int
     flags : tuple of str
         Such as ``device_fallback``.
@@ -108,7 +114,7 @@ def tiles_of(family: ArchitectureInfo) -> tuple[int, ...]:
 def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
 
-    For a volume of a ``shape`` they are fitted to it: as many voxels at most, and the least overlap.
+    For a picture or volume of a ``shape`` they are fitted to it: as many pixels at most, and the least overlap.
 
     Examples
     --------
@@ -117,7 +123,7 @@ def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] 
     ((512, 512), (64, 128, 128))
     """
     sides = tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
-    return fit_sides(shape, sides, family.halo, family.multiple) if shape is not None and family.is_3d else sides
+    return sides if shape is None else fit_sides(shape, sides, family.halo, family.multiple)
 
 
 def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
@@ -198,7 +204,7 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
     """Choose device, precision and tile for pictures of one size.
 
     What the parameters fix is kept; what they leave open is chosen by time measured on this machine (once for each
-    model, kept in the cache folder) among tiles that fit :data:`TILE_MEMORY_BYTES`.
+    model, kept in the cache folder) among tiles that fit :func:`memory_cap`.
 
     Parameters
     ----------
@@ -227,7 +233,7 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         formats = device.precisions if precision is None else (precision,)
         speeds = _equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
-        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
+        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device, model.family.is_3d))
     return Plan(device.id, precision, tile_px, threads, flags)
 
 
@@ -260,11 +266,17 @@ def fixed_plan(params: RunParams, side_px: int) -> Plan:
     )
 
 
-def memory_cap(device: Device) -> int:
-    """Bytes that a tile may take on a device."""
-    if device.id == "cpu":
-        return min(TILE_MEMORY_BYTES, psutil.virtual_memory().available // 2)
-    return device.memory_bytes // 3
+def memory_cap(device: Device, is_3d: bool = False) -> int:
+    """Return the bytes that a tile may take on a device.
+
+    Of a graphics card a third; of the processor's memory :data:`MEMORY_SHARE`, at least :data:`LEAST_TILE_BYTES`, and
+    for volumes at most :data:`VOLUME_MEMORY_BYTES`; never more than a quarter of what is free.
+    """
+    if device.id != "cpu":
+        return device.memory_bytes // 3
+    memory = psutil.virtual_memory()
+    share = max(LEAST_TILE_BYTES, int(memory.total * MEMORY_SHARE))
+    return min(VOLUME_MEMORY_BYTES if is_3d else share, memory.available // 4)
 
 
 def best_precision(speeds: list[Speed]) -> str:
@@ -316,9 +328,11 @@ def least_tile(family: ArchitectureInfo) -> int:
 def smaller_plan(
     plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
 ) -> Plan | None:
-    """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
+    """Return the plan to try after memory ran out: half the pixels, on a GPU's last tile the processor, or None."""
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
-    smaller = [t for t in tiles if least_px <= t < longest]
+    smaller = [t for t in tiles if least_px <= t <= longest * math.sqrt(0.5)] or [
+        t for t in tiles[:1] if least_px <= t < longest
+    ]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":
@@ -389,7 +403,7 @@ def measure(
         if any(s.tile_px == tile for s in speeds):
             continue
         needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
-        if needed > memory_cap(device) * 1.5:
+        if needed > memory_cap(device, model.family.is_3d) * 1.5:
             break
         speeds.append(_time(model, Plan(device.id, best, tile, threads)))
     return speeds
