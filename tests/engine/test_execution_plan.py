@@ -300,7 +300,7 @@ def test_the_last_backend_of_a_network_stays_open(model):
 
 def test_other_devices_compute_through_torch(model, monkeypatch):
     seen = []
-    monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, device, precision: seen.append(device))
-    open_backend(model, Plan("cuda:0", "f16", 512, 1))
+    monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, *how: seen.append(how))
+    open_backend(model, Plan("cuda:0", "f16", 512, 1, batch=4))
     planning._opened.pop(model.source)
-    assert seen == ["cuda:0"]
+    assert seen == [("cuda:0", "f16", 4)]

@@ -104,7 +104,7 @@ def _graphics_cards() -> list[Device]:
     devices = []
     for index in range(torch.cuda.device_count()) if torch.cuda.is_available() else []:
         properties = torch.cuda.get_device_properties(index)
-        formats = ("f32", "bf16", "f16") if properties.major >= 8 else ("f32", "f16")
+        formats = ("f32", "tf32", "bf16", "f16") if properties.major >= 8 else ("f32", "f16")
         devices.append(
             Device(
                 f"cuda:{index}",

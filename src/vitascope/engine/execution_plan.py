@@ -7,11 +7,11 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -60,6 +60,9 @@ CLEARLY = 1.5
 """By what factor one timing must lie beside :data:`WORTHWHILE` to be enough."""
 
 Backend: TypeAlias = "OpenVinoBackend | TorchBackend"
+T = TypeVar("T")
+
+AT_ANY_TIME: AbstractContextManager[None] = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,14 @@ class Plan:
     ----------
     device : str
         ``cpu``, ``cuda:0``, ``mps``.
-    precision : {"f32", "bf16", "f16"}
+    precision : {"f32", "tf32", "bf16", "f16"}
     tile_px : int
         Side of the square, or box, whose pixels a window has at most; see :func:`window_sides`.
     threads : int
     flags : tuple of str
         Such as ``device_fallback``.
+    batch : int, >= 1
+        Windows, mirror images or hidden places that a graphics card computes at once; the processor takes one.
     """
 
     device: str
@@ -83,10 +88,17 @@ class Plan:
     tile_px: int
     threads: int
     flags: tuple[str, ...] = ()
+    batch: int = 1
 
     def resolved(self) -> dict[str, str | int]:
         """Return the fields that replace ``auto`` in the parameters."""
-        return {"device": self.device, "precision": self.precision, "tile_px": self.tile_px, "threads": self.threads}
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "tile_px": self.tile_px,
+            "batch": self.batch,
+            "threads": self.threads,
+        }
 
 
 @dataclass(frozen=True)
@@ -99,8 +111,14 @@ class Speed:
     bytes_per_px: float
 
 
-_opened: WeakKeyDictionary[object, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[object, dict[tuple[str, str, int, int, int], Backend]] = WeakKeyDictionary()
 _OPENING = threading.Lock()
+
+MOST_AT_ONCE = 32
+"""Windows, mirror images or hidden places in a batch: cards gain little beyond."""
+
+SQUARES_AT_ONCE = 8
+"""Whole squares in a batch on a graphics card: the eight ways to turn and mirror one."""
 
 MOST_STREAMS = 16
 """Whole squares that may be in a network at once: each has buffers of its own."""
@@ -128,13 +146,36 @@ def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] 
 
 def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
-    key = (plan.device, plan.precision, plan.threads, streams)
+    key = (plan.device, plan.precision, plan.threads, streams, plan.batch)
     with _OPENING:
         ready = _opened.setdefault(model.source, {})
         if key not in ready:
             ready.clear()
             ready[key] = _open(model, plan, streams)
         return ready[key]
+
+
+def answers_of(
+    backend: Backend, windows: Iterable[NDArray[np.float32]], turn: AbstractContextManager[object] = AT_ANY_TIME
+) -> Iterator[tuple[NDArray[np.float32], ...]]:
+    """Run windows of one shape in order, on a graphics card in batches; the arrays are the caller's to keep.
+
+    Parameters
+    ----------
+    backend : Backend
+    windows : iterable of array
+        Each (C, h, w) or (C, d, h, w), float32.
+    turn : context manager
+        Held while the processor computes, whose buffers all callers share.
+    """
+    in_batches = getattr(backend, "answers", None)
+    if in_batches is not None:
+        yield from in_batches(windows)
+        return
+    for x in windows:
+        with turn:
+            outputs = tuple(np.array(output) for output in backend(x))
+        yield outputs
 
 
 class SquareBackend:
@@ -163,16 +204,31 @@ class SquareBackend:
         MemoryError, RuntimeError
             Of the processor.
         """
+        return self._answered(replace(self.plan, batch=1), lambda backend: backend.infer_concurrently(x))
+
+    def infer_many(self, squares: Sequence[NDArray[np.float32]]) -> list[tuple[NDArray[np.float32], ...]]:
+        """Run squares of one shape, on a graphics card in batches; errors and arrays as of one."""
+
+        def in_turn(backend: Backend) -> list[tuple[NDArray[np.float32], ...]]:
+            if isinstance(backend, OpenVinoBackend):
+                return [backend.infer_concurrently(x) for x in squares]
+            return list(answers_of(backend, squares))
+
+        return self._answered(self.plan, in_turn)
+
+    def _answered(self, plan: Plan, ask: Callable[[Backend], T]) -> T:
         while True:
-            plan = self.plan
             streams = max(1, min(core_count() // plan.threads, MOST_STREAMS))
             try:
-                return self._open(self._model, plan, streams).infer_concurrently(x)
+                return ask(self._open(self._model, plan, streams))
             except (MemoryError, RuntimeError) as error:
+                if is_memory_error(error) and plan.batch > 1:
+                    plan = self.plan = replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
+                    continue
                 on_processor = plan_after(error, plan)
                 if on_processor is None:
                     raise
-                self.plan = on_processor
+                plan = self.plan = on_processor
 
 
 def plan_after(error: BaseException, plan: Plan) -> Plan | None:
@@ -186,7 +242,7 @@ def plan_after(error: BaseException, plan: Plan) -> Plan | None:
     if failed:
         logger.warning("%s failed (%s): the processor goes on.", plan.device, str(error).splitlines()[0][:200])
         give_up_device(plan.device)
-    return replace(plan, device="cpu", precision="f32", flags=(*plan.flags, "device_fallback"))
+    return replace(plan, device="cpu", precision="f32", batch=1, flags=(*plan.flags, "device_fallback"))
 
 
 def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
@@ -197,7 +253,7 @@ def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
         return OpenVinoBackend(source, channels, plan.precision, plan.threads, sides, streams)
     from vitascope.engine.torch_backend import TorchBackend
 
-    return TorchBackend(model.network, plan.device, plan.precision)
+    return TorchBackend(model.network, plan.device, plan.precision, plan.batch)
 
 
 def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) -> Plan:
@@ -228,13 +284,31 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
                 f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
             )
         precision = "f32"
-    tile_px = params.tile_px
-    if precision is None or tile_px is None:
+    tile_px, batch = params.tile_px, params.batch or (1 if device.id == "cpu" else None)
+    if precision is None or tile_px is None or batch is None:
         formats = device.precisions if precision is None else (precision,)
         speeds = _equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
         tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device, model.family.is_3d))
-    return Plan(device.id, precision, tile_px, threads, flags)
+        batch = batch or best_batch(speeds, _windows(model.family, tile_px, shape), memory_cap(device))
+    return Plan(device.id, precision, tile_px, threads, flags, 1 if device.id == "cpu" else batch)
+
+
+def best_batch(speeds: Sequence[Speed], windows: Sequence[Tile], cap_bytes: int) -> int:
+    """Return how many windows a graphics card takes at once: a power of 2, within its memory and :data:`MOST_AT_ONCE`.
+
+    Parameters
+    ----------
+    speeds : sequence of Speed
+        The most bytes a pixel that any of them took are counted with.
+    windows : sequence of Tile
+        Of one picture: no more are taken than it has.
+    cap_bytes : int
+    """
+    pixels = math.prod(s.stop - s.start for s in windows[0].window)
+    fitting = cap_bytes / (pixels * max(s.bytes_per_px for s in speeds))
+    most = max(1, min(MOST_AT_ONCE, int(fitting), padded_length(len(windows), 2)))
+    return 1 << (most.bit_length() - 1)
 
 
 def fixed_plan(params: RunParams, side_px: int) -> Plan:
@@ -263,6 +337,7 @@ def fixed_plan(params: RunParams, side_px: int) -> Plan:
         side_px,
         params.threads or core_count(),
         ("device_fallback",) if fallback else (),
+        1 if device.id == "cpu" else params.batch or SQUARES_AT_ONCE,
     )
 
 
@@ -328,7 +403,12 @@ def least_tile(family: ArchitectureInfo) -> int:
 def smaller_plan(
     plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
 ) -> Plan | None:
-    """Return the plan to try after memory ran out: half the pixels, on a GPU's last tile the processor, or None."""
+    """Return the plan to try after memory ran out, or None.
+
+    Half the windows at once, then half the pixels in a window, then the processor in place of a graphics card.
+    """
+    if plan.batch > 1:
+        return replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
     smaller = [t for t in tiles if least_px <= t <= longest * math.sqrt(0.5)] or [
         t for t in tiles[:1] if least_px <= t < longest
@@ -420,7 +500,8 @@ def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int
 
 
 def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
-    before = psutil.Process().memory_info().rss
+    used = _memory_used(plan.device)
+    before = used()
     backend = _open(model, plan)
     sides = window_sides(model.family, plan.tile_px)
     x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
@@ -430,9 +511,19 @@ def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
         start = time.perf_counter()
         backend(x)
         seconds.append(time.perf_counter() - start)
-    grown = psutil.Process().memory_info().rss - before
+    grown = used() - before
     pixels = math.prod(sides)
     return Speed(plan.precision, plan.tile_px, min(seconds) / pixels, max(grown / pixels, _least_bytes_per_px(model)))
+
+
+def _memory_used(device_id: str) -> Callable[[], int]:
+    """Return what tells the memory taken so far: of the process, or the most at any time on an NVIDIA card (bytes)."""
+    if not device_id.startswith("cuda"):
+        return lambda: int(psutil.Process().memory_info().rss)
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device_id)
+    return lambda: int(torch.cuda.max_memory_allocated(device_id))
 
 
 def _least_bytes_per_px(model: LoadedModel) -> float:
