@@ -23,7 +23,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
 from vitascope.core.versions import versions
 from vitascope.engine.deferred_network import DeferredNetwork
-from vitascope.engine.device import Device, core_count, give_up_device, is_device_error, pick_device
+from vitascope.engine.device import Device, core_count, for_volumes, give_up_device, is_device_error, pick_device
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_key, cpu_name, is_memory_error
 from vitascope.io.atomic import write_bytes
@@ -275,6 +275,8 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         If the device or precision is not one of this machine's.
     """
     device, fallback = pick_device(params.device)
+    if model.family.is_3d:
+        device, fallback = for_volumes(device, fallback)
     flags = ("device_fallback",) if fallback else ()
     threads = params.threads or core_count()
     precision: str | None = None if params.precision == "auto" else params.precision
