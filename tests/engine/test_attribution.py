@@ -29,7 +29,11 @@ def test_hiding_a_place_takes_away_what_it_brings():
     image, weights = make()
     found = run_to_end(
         occlusion(
-            lambda x: float((weights * x[0] ** 2).sum()), image, float((weights * image[0] ** 2).sum()), slice(0, 1), 3
+            lambda xs: [float((weights * x[0] ** 2).sum()) for x in xs],
+            image,
+            float((weights * image[0] ** 2).sum()),
+            slice(0, 1),
+            3,
         )
     )
     np.testing.assert_allclose(found, (weights * image[0] ** 2).reshape(3, 4, 3, 4).sum((1, 3)), rtol=1e-4, atol=1e-4)
@@ -37,7 +41,11 @@ def test_hiding_a_place_takes_away_what_it_brings():
 
 def test_only_the_wanted_channels_are_hidden():
     image = np.ones((2, 4, 4), np.float32)
-    found = run_to_end(occlusion(lambda x: float(x[0].sum() + 10 * x[1].sum()), image, 176.0, slice(0, 1), 2))
+
+    def values(xs):
+        return [float(x[0].sum() + 10 * x[1].sum()) for x in xs]
+
+    found = run_to_end(occlusion(values, image, 176.0, slice(0, 1), 2))
     np.testing.assert_allclose(found, 4)
 
 

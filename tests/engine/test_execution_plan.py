@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,8 +10,10 @@ from vitascope.core.paths import cache
 from vitascope.engine import execution_plan as planning
 from vitascope.engine.device import Device, core_count, pick_device
 from vitascope.engine.execution_plan import (
-    TILE_MEMORY_BYTES,
+    LEAST_TILE_BYTES,
+    MEMORY_SHARE,
     TILES_PX,
+    VOLUME_MEMORY_BYTES,
     Plan,
     Speed,
     best_precision,
@@ -20,6 +23,7 @@ from vitascope.engine.execution_plan import (
     open_backend,
     resolve_plan,
     smaller_plan,
+    window_sides,
 )
 from vitascope.engine.load_model import find_family
 from vitascope.engine.openvino_backend import OpenVinoBackend
@@ -78,7 +82,7 @@ def test_the_tile_is_the_one_whose_windows_take_least_time(shape):
     """With one speed for all pixels: the fewest pixels computed, halos included, in memory enough."""
 
     def pixels(tile):
-        windows = [t.window for t in plan_tiles(shape, tile, 96)]
+        windows = [t.window for t in plan_tiles(shape, window_sides(FAMILY, tile, shape), 96)]
         sizes = [(y.stop - y.start) * (x.stop - x.start) for y, x in windows]
         return sum(sizes), max(sizes)
 
@@ -93,9 +97,22 @@ def test_a_tile_that_was_measured_slow_is_passed_over():
     assert best_tile(slow, "f32", (2000, 2000), FAMILY, 1 << 40) == 512
 
 
-def test_a_tile_takes_no_more_than_its_share_of_memory():
-    assert memory_cap(CPU) <= TILE_MEMORY_BYTES
-    assert memory_cap(GPU) == GPU.memory_bytes // 3
+@pytest.mark.parametrize(("total_gib", "free_gib"), [(4, 1), (8, 6), (24, 20), (64, 60), (64, 1)])
+def test_a_tile_takes_no_more_than_its_share_of_memory(monkeypatch, total_gib, free_gib):
+    memory = SimpleNamespace(total=total_gib << 30, available=free_gib << 30)
+    monkeypatch.setattr(planning.psutil, "virtual_memory", lambda: memory)
+    assert memory_cap(CPU) == min(max(LEAST_TILE_BYTES, int(memory.total * MEMORY_SHARE)), memory.available // 4)
+    assert memory_cap(CPU, is_3d=True) == min(VOLUME_MEMORY_BYTES, memory.available // 4)
+    assert memory_cap(GPU) == memory_cap(GPU, is_3d=True) == GPU.memory_bytes // 3
+
+
+def test_windows_are_fitted_to_a_picture():
+    """Nine windows of 1024 px over 2136 px do 2.1 times the work of one pass; fitted ones 1.2 times in 1400 x 1400."""
+    shape = (2136, 2136)
+    sides = window_sides(FAMILY, best_tile(speeds(), "bf16", shape, FAMILY, 100 * 1400**2), shape)
+    windows = [t.window for t in plan_tiles(shape, sides, FAMILY.halo, FAMILY.multiple)]
+    assert sum((y.stop - y.start) * (x.stop - x.start) for y, x in windows) <= 1.2 * 2144**2
+    assert window_sides(FAMILY, 2144, shape) == (2144, 2144)
 
 
 def test_what_the_user_fixed_is_kept_and_the_rest_chosen(model, measuring):
@@ -112,7 +129,7 @@ def test_a_plan_that_is_fixed_needs_no_measurement(model, measuring):
 
 
 def test_tiles_are_measured_when_a_picture_first_needs_them(model, measuring):
-    measured = [measured_speeds(model, CPU, 1, shape) for shape in [(100, 100), (500, 400), (600, 100), (5000, 600)]]
+    measured = [measured_speeds(model, CPU, 1, shape) for shape in [(100, 100), (500, 400), (600, 500), (5000, 600)]]
     assert [[s.tile_px for s in found] for found in measured] == [
         [512, 512],
         [512, 512],
@@ -134,9 +151,9 @@ def test_the_plan_does_not_depend_on_which_larger_pictures_were_run_before(model
 
 
 def test_with_one_format_a_small_picture_needs_no_measurement(model, measuring):
-    assert resolve_plan(model, RunParams(threads=1, precision="bf16"), (300, 400)) == Plan("cpu", "bf16", 512, 1)
+    assert resolve_plan(model, RunParams(threads=1, precision="bf16"), (300, 400)) == Plan("cpu", "bf16", 416, 1)
     assert measuring == []
-    resolve_plan(model, RunParams(threads=1, precision="bf16"), (300, 600))
+    resolve_plan(model, RunParams(threads=1, precision="bf16"), (600, 500))
     assert len(measuring) == 1
 
 
@@ -200,14 +217,14 @@ def test_less_memory_takes_smaller_tiles_then_the_processor_then_nothing():
         tiles.append((plan.device, plan.precision, plan.tile_px))
         plan = smaller_plan(plan, (5000, 5000))
     assert tiles == [
-        *(("cuda:0", "bf16", t) for t in (2144, 1536, 1024, 512, 320)),
-        *(("cpu", "f32", t) for t in (512, 320)),
+        *(("cuda:0", "bf16", t) for t in (2144, 1344, 896, 512, 320)),
+        *(("cpu", "f32", t) for t in (416, 320)),
     ]
 
 
 def test_a_tile_larger_than_the_picture_is_not_tried_again():
     plan = smaller_plan(Plan("cpu", "f32", 2144, 1), (600, 500))
-    assert plan.tile_px == 512
+    assert plan.tile_px == 416
     assert plan.flags == ("tile_reduced",)
 
 
@@ -265,7 +282,7 @@ def test_a_machine_without_a_writable_cache_measures_every_time(model, measuring
 
 
 def test_a_real_measurement_gives_times_and_bytes_for_every_format(model, monkeypatch):
-    monkeypatch.setattr(planning, "memory_cap", lambda device: 0)
+    monkeypatch.setattr(planning, "memory_cap", lambda device, is_3d: 0)
     device = pick_device("cpu")[0]
     found = planning.measure(model, device, 1, (512, 1024))
     assert [s.precision for s in found] == list(device.precisions)
@@ -283,7 +300,7 @@ def test_the_last_backend_of_a_network_stays_open(model):
 
 def test_other_devices_compute_through_torch(model, monkeypatch):
     seen = []
-    monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, device, precision: seen.append(device))
-    open_backend(model, Plan("cuda:0", "f16", 512, 1))
+    monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, *how: seen.append(how))
+    open_backend(model, Plan("cuda:0", "f16", 512, 1, batch=4))
     planning._opened.pop(model.source)
-    assert seen == ["cuda:0"]
+    assert seen == [("cuda:0", "f16", 4)]

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from vitascope.core.errors import ParameterError
 
-Precision = Literal["auto", "f32", "bf16", "f16"]
+Precision = Literal["auto", "f32", "tf32", "bf16", "f16"]
 
 MOST_TOLD = 5
 
@@ -53,7 +53,8 @@ class RunParams(FormParams):
     precision: Precision = Field(
         "auto",
         title="Precision",
-        description="Number format of the network: f32 is exact, bf16 and f16 are faster where the machine has them.",
+        description="Number format of the network: f32 is exact; tf32, bf16 and f16 are faster where the machine has "
+        "them.",
         json_schema_extra={"advanced": True},
     )
     tile_px: int | None = Field(
@@ -65,6 +66,15 @@ class RunParams(FormParams):
         le=8192,
         multiple_of=16,
         json_schema_extra={"advanced": True, "unit": "px"},
+    )
+    batch: int | None = Field(
+        None,
+        title="Windows at once",
+        description="Windows that a graphics card computes at once; empty takes as many as fit its memory. "
+        "The processor takes one.",
+        ge=1,
+        le=1024,
+        json_schema_extra={"advanced": True},
     )
     threads: int | None = Field(
         None,

@@ -141,6 +141,7 @@ class Provenance(BaseModel):
     params: dict[str, Any]
     device: str
     precision: str
+    device_name: str = ""
     inputs: list[dict[str, Any]]
     versions: dict[str, str]
     started: str

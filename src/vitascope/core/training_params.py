@@ -53,7 +53,7 @@ class TrainingParams(Aliased):
         0, ge=0, title="Patience", description="Epochs without a better score until the end; 0 never."
     )
     seed: int = Field(0, ge=0, title="Seed", description="Start of all random numbers.")
-    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+    precision: Literal["auto", "f32", "tf32", "bf16", "f16"] = Field(
         "auto", title="Precision", description="Number format of the forward pass."
     )
     freeze: float = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ PATH_STEPS = 32
 
 
 def occlusion(
-    value_of: Callable[[NDArray[np.float32]], float],
+    values_of: Callable[[Sequence[NDArray[np.float32]]], Sequence[float]],
     image: NDArray[np.float32],
     value: float,
     channels: slice,
@@ -28,8 +28,8 @@ def occlusion(
 
     Parameters
     ----------
-    value_of : callable
-        Gives the number of an image (C, side, side).
+    values_of : callable
+        Gives the numbers of images (C, side, side), a row of places at a time.
     image : array, shape (C, side, side), float32
         In network units, 0 being the empty field.
     value : float
@@ -52,10 +52,12 @@ def occlusion(
     found = np.zeros((cells, cells))
     for row in range(cells):
         yield Progress(row, cells, "Looking at what it rests on")
+        row_hidden = []
         for column in range(cells):
             hidden = image.copy()
             hidden[channels, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = 0
-            found[row, column] = value - value_of(hidden)
+            row_hidden.append(hidden)
+        found[row] = value - np.asarray(values_of(row_hidden), np.float64)
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from vitascope.core.errors import ParameterError
-from vitascope.engine.openvino_backend import cpu_precisions
+from vitascope.engine.openvino_backend import cpu_name, cpu_precisions
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _graphics_cards() -> list[Device]:
     devices = []
     for index in range(torch.cuda.device_count()) if torch.cuda.is_available() else []:
         properties = torch.cuda.get_device_properties(index)
-        formats = ("f32", "bf16", "f16") if properties.major >= 8 else ("f32", "f16")
+        formats = ("f32", "tf32", "bf16", "f16") if properties.major >= 8 else ("f32", "f16")
         devices.append(
             Device(
                 f"cuda:{index}",
@@ -117,6 +117,49 @@ def _graphics_cards() -> list[Device]:
     if torch.backends.mps.is_available():
         devices.append(Device("mps", f"Apple GPU ({memory / 2**30:.0f} GiB shared)", memory, ("f32", "f16")))
     return devices
+
+
+def describe_device(device_id: str) -> str:
+    """Return a device's name for records: of an NVIDIA card with its driver's CUDA and torch's; empty if it is gone."""
+    if device_id == "cpu":
+        return cpu_name()
+    device = next((d for d in _graphics_cards() if d.id == device_id), None)
+    if device is None or not device_id.startswith("cuda"):
+        return device.label if device is not None else ""
+    import torch
+
+    return f"{device.label}, driver for CUDA {_driver_version()}, torch for CUDA {torch.version.cuda}"
+
+
+def _driver_version() -> str:
+    """Return the newest CUDA that the driver of NVIDIA serves, such as ``12.8``; ``?`` where it does not tell."""
+    found = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        failed = driver.cuDriverGetVersion(ctypes.byref(found))
+    except (OSError, AttributeError):
+        return "?"
+    return "?" if failed else f"{found.value // 1000}.{found.value % 1000 // 10}"
+
+
+@lru_cache(maxsize=1)
+def _apple_runs_volumes() -> bool:
+    """Try once whether this torch computes convolutions of volumes on Apple's GPU: some versions do not."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            torch.nn.functional.conv3d(*(torch.zeros(1, 1, 3, 3, 3, device="mps"),) * 2)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def for_volumes(device: Device, fallback: bool) -> tuple[Device, bool]:
+    """Return the device for a network of volumes: the processor stands in for an Apple GPU that has none for them."""
+    if device.id != "mps" or _apple_runs_volumes():
+        return device, fallback
+    return _processor(), True
 
 
 def _processor() -> Device:

@@ -7,11 +7,11 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,7 +23,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
 from vitascope.core.versions import versions
 from vitascope.engine.deferred_network import DeferredNetwork
-from vitascope.engine.device import Device, core_count, give_up_device, is_device_error, pick_device
+from vitascope.engine.device import Device, core_count, for_volumes, give_up_device, is_device_error, pick_device
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.openvino_backend import OpenVinoBackend, cpu_key, cpu_name, is_memory_error
 from vitascope.io.atomic import write_bytes
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TILES_PX = (320, 512, 1024, 1536, 2144)
+TILES_PX = (320, 416, 512, 640, 768, 896, 1024, 1184, 1344, 1536, 1728, 1920, 2144)
 """Tiles to choose from, smallest first; the largest takes a 2136 px camera image in one pass."""
 
 VOLUME_TILES_PX = (64, 96, 128, 192, 256)
@@ -44,8 +44,14 @@ MEASURED_TILES_PX = (512, 1024, 2144)
 MEASURED_VOLUME_TILES_PX = (96, 192)
 """Tiles whose speed is measured, smallest first."""
 
-TILE_MEMORY_BYTES = 1 << 30
-"""What one tile may take of memory on the processor, however much there is."""
+MEMORY_SHARE = 1 / 20
+"""What one tile may take of the processor's memory; never more than a quarter of what is free."""
+
+LEAST_TILE_BYTES = 512 << 20
+"""What one tile may take where the share is less: the smallest machines have 4 GiB."""
+
+VOLUME_MEMORY_BYTES = 1 << 30
+"""What one window of a volume may take, however much memory there is: the volume itself is held beside it."""
 
 WORTHWHILE = 1.2
 """How many times faster than 32 bit a shorter number format must be to be taken."""
@@ -54,6 +60,9 @@ CLEARLY = 1.5
 """By what factor one timing must lie beside :data:`WORTHWHILE` to be enough."""
 
 Backend: TypeAlias = "OpenVinoBackend | TorchBackend"
+T = TypeVar("T")
+
+AT_ANY_TIME: AbstractContextManager[None] = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,14 @@ class Plan:
     ----------
     device : str
         ``cpu``, ``cuda:0``, ``mps``.
-    precision : {"f32", "bf16", "f16"}
+    precision : {"f32", "tf32", "bf16", "f16"}
     tile_px : int
-        Longest side of a window; of a volume's, see :func:`window_sides`.
+        Side of the square, or box, whose pixels a window has at most; see :func:`window_sides`.
     threads : int
     flags : tuple of str
         Such as ``device_fallback``.
+    batch : int, >= 1
+        Windows, mirror images or hidden places that a graphics card computes at once; the processor takes one.
     """
 
     device: str
@@ -77,10 +88,17 @@ class Plan:
     tile_px: int
     threads: int
     flags: tuple[str, ...] = ()
+    batch: int = 1
 
     def resolved(self) -> dict[str, str | int]:
         """Return the fields that replace ``auto`` in the parameters."""
-        return {"device": self.device, "precision": self.precision, "tile_px": self.tile_px, "threads": self.threads}
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "tile_px": self.tile_px,
+            "batch": self.batch,
+            "threads": self.threads,
+        }
 
 
 @dataclass(frozen=True)
@@ -93,8 +111,14 @@ class Speed:
     bytes_per_px: float
 
 
-_opened: WeakKeyDictionary[object, dict[tuple[str, str, int, int], Backend]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[object, dict[tuple[str, str, int, int, int], Backend]] = WeakKeyDictionary()
 _OPENING = threading.Lock()
+
+MOST_AT_ONCE = 32
+"""Windows, mirror images or hidden places in a batch: cards gain little beyond."""
+
+SQUARES_AT_ONCE = 8
+"""Whole squares in a batch on a graphics card: the eight ways to turn and mirror one."""
 
 MOST_STREAMS = 16
 """Whole squares that may be in a network at once: each has buffers of its own."""
@@ -108,7 +132,7 @@ def tiles_of(family: ArchitectureInfo) -> tuple[int, ...]:
 def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
     """Return the sides of a window, (z,) y, x: ``tile_px`` across, in z by the ratio of the network's multiples.
 
-    For a volume of a ``shape`` they are fitted to it: as many voxels at most, and the least overlap.
+    For a picture or volume of a ``shape`` they are fitted to it: as many pixels at most, and the least overlap.
 
     Examples
     --------
@@ -117,18 +141,41 @@ def window_sides(family: ArchitectureInfo, tile_px: int, shape: tuple[int, ...] 
     ((512, 512), (64, 128, 128))
     """
     sides = tuple(padded_length(tile_px * m // family.multiple_px, m) for m in family.multiple)
-    return fit_sides(shape, sides, family.halo, family.multiple) if shape is not None and family.is_3d else sides
+    return sides if shape is None else fit_sides(shape, sides, family.halo, family.multiple)
 
 
 def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
-    key = (plan.device, plan.precision, plan.threads, streams)
+    key = (plan.device, plan.precision, plan.threads, streams, plan.batch)
     with _OPENING:
         ready = _opened.setdefault(model.source, {})
         if key not in ready:
             ready.clear()
             ready[key] = _open(model, plan, streams)
         return ready[key]
+
+
+def answers_of(
+    backend: Backend, windows: Iterable[NDArray[np.float32]], turn: AbstractContextManager[object] = AT_ANY_TIME
+) -> Iterator[tuple[NDArray[np.float32], ...]]:
+    """Run windows of one shape in order, on a graphics card in batches; the arrays are the caller's to keep.
+
+    Parameters
+    ----------
+    backend : Backend
+    windows : iterable of array
+        Each (C, h, w) or (C, d, h, w), float32.
+    turn : context manager
+        Held while the processor computes, whose buffers all callers share.
+    """
+    in_batches = getattr(backend, "answers", None)
+    if in_batches is not None:
+        yield from in_batches(windows)
+        return
+    for x in windows:
+        with turn:
+            outputs = tuple(np.array(output) for output in backend(x))
+        yield outputs
 
 
 class SquareBackend:
@@ -157,16 +204,31 @@ class SquareBackend:
         MemoryError, RuntimeError
             Of the processor.
         """
+        return self._answered(replace(self.plan, batch=1), lambda backend: backend.infer_concurrently(x))
+
+    def infer_many(self, squares: Sequence[NDArray[np.float32]]) -> list[tuple[NDArray[np.float32], ...]]:
+        """Run squares of one shape, on a graphics card in batches; errors and arrays as of one."""
+
+        def in_turn(backend: Backend) -> list[tuple[NDArray[np.float32], ...]]:
+            if isinstance(backend, OpenVinoBackend):
+                return [backend.infer_concurrently(x) for x in squares]
+            return list(answers_of(backend, squares))
+
+        return self._answered(self.plan, in_turn)
+
+    def _answered(self, plan: Plan, ask: Callable[[Backend], T]) -> T:
         while True:
-            plan = self.plan
             streams = max(1, min(core_count() // plan.threads, MOST_STREAMS))
             try:
-                return self._open(self._model, plan, streams).infer_concurrently(x)
+                return ask(self._open(self._model, plan, streams))
             except (MemoryError, RuntimeError) as error:
+                if is_memory_error(error) and plan.batch > 1:
+                    plan = self.plan = replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
+                    continue
                 on_processor = plan_after(error, plan)
                 if on_processor is None:
                     raise
-                self.plan = on_processor
+                plan = self.plan = on_processor
 
 
 def plan_after(error: BaseException, plan: Plan) -> Plan | None:
@@ -180,7 +242,7 @@ def plan_after(error: BaseException, plan: Plan) -> Plan | None:
     if failed:
         logger.warning("%s failed (%s): the processor goes on.", plan.device, str(error).splitlines()[0][:200])
         give_up_device(plan.device)
-    return replace(plan, device="cpu", precision="f32", flags=(*plan.flags, "device_fallback"))
+    return replace(plan, device="cpu", precision="f32", batch=1, flags=(*plan.flags, "device_fallback"))
 
 
 def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
@@ -191,14 +253,14 @@ def _open(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
         return OpenVinoBackend(source, channels, plan.precision, plan.threads, sides, streams)
     from vitascope.engine.torch_backend import TorchBackend
 
-    return TorchBackend(model.network, plan.device, plan.precision)
+    return TorchBackend(model.network, plan.device, plan.precision, plan.batch)
 
 
 def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) -> Plan:
     """Choose device, precision and tile for pictures of one size.
 
     What the parameters fix is kept; what they leave open is chosen by time measured on this machine (once for each
-    model, kept in the cache folder) among tiles that fit :data:`TILE_MEMORY_BYTES`.
+    model, kept in the cache folder) among tiles that fit :func:`memory_cap`.
 
     Parameters
     ----------
@@ -213,6 +275,8 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         If the device or precision is not one of this machine's.
     """
     device, fallback = pick_device(params.device)
+    if model.family.is_3d:
+        device, fallback = for_volumes(device, fallback)
     flags = ("device_fallback",) if fallback else ()
     threads = params.threads or core_count()
     precision: str | None = None if params.precision == "auto" else params.precision
@@ -222,13 +286,31 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
                 f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
             )
         precision = "f32"
-    tile_px = params.tile_px
-    if precision is None or tile_px is None:
+    tile_px, batch = params.tile_px, params.batch or (1 if device.id == "cpu" else None)
+    if precision is None or tile_px is None or batch is None:
         formats = device.precisions if precision is None else (precision,)
         speeds = _equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
-        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device))
-    return Plan(device.id, precision, tile_px, threads, flags)
+        tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device, model.family.is_3d))
+        batch = batch or best_batch(speeds, _windows(model.family, tile_px, shape), memory_cap(device))
+    return Plan(device.id, precision, tile_px, threads, flags, 1 if device.id == "cpu" else batch)
+
+
+def best_batch(speeds: Sequence[Speed], windows: Sequence[Tile], cap_bytes: int) -> int:
+    """Return how many windows a graphics card takes at once: a power of 2, within its memory and :data:`MOST_AT_ONCE`.
+
+    Parameters
+    ----------
+    speeds : sequence of Speed
+        The most bytes a pixel that any of them took are counted with.
+    windows : sequence of Tile
+        Of one picture: no more are taken than it has.
+    cap_bytes : int
+    """
+    pixels = math.prod(s.stop - s.start for s in windows[0].window)
+    fitting = cap_bytes / (pixels * max(s.bytes_per_px for s in speeds))
+    most = max(1, min(MOST_AT_ONCE, int(fitting), padded_length(len(windows), 2)))
+    return 1 << (most.bit_length() - 1)
 
 
 def fixed_plan(params: RunParams, side_px: int) -> Plan:
@@ -257,14 +339,21 @@ def fixed_plan(params: RunParams, side_px: int) -> Plan:
         side_px,
         params.threads or core_count(),
         ("device_fallback",) if fallback else (),
+        1 if device.id == "cpu" else params.batch or SQUARES_AT_ONCE,
     )
 
 
-def memory_cap(device: Device) -> int:
-    """Bytes that a tile may take on a device."""
-    if device.id == "cpu":
-        return min(TILE_MEMORY_BYTES, psutil.virtual_memory().available // 2)
-    return device.memory_bytes // 3
+def memory_cap(device: Device, is_3d: bool = False) -> int:
+    """Return the bytes that a tile may take on a device.
+
+    Of a graphics card a third; of the processor's memory :data:`MEMORY_SHARE`, at least :data:`LEAST_TILE_BYTES`, and
+    for volumes at most :data:`VOLUME_MEMORY_BYTES`; never more than a quarter of what is free.
+    """
+    if device.id != "cpu":
+        return device.memory_bytes // 3
+    memory = psutil.virtual_memory()
+    share = max(LEAST_TILE_BYTES, int(memory.total * MEMORY_SHARE))
+    return min(VOLUME_MEMORY_BYTES if is_3d else share, memory.available // 4)
 
 
 def best_precision(speeds: list[Speed]) -> str:
@@ -316,9 +405,16 @@ def least_tile(family: ArchitectureInfo) -> int:
 def smaller_plan(
     plan: Plan, shape: tuple[int, ...], least_px: int = 0, tiles: tuple[int, ...] = TILES_PX
 ) -> Plan | None:
-    """Return the plan to try after memory ran out: the next smaller tile, on a GPU's last the processor, or None."""
+    """Return the plan to try after memory ran out, or None.
+
+    Half the windows at once, then half the pixels in a window, then the processor in place of a graphics card.
+    """
+    if plan.batch > 1:
+        return replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
     longest = min(plan.tile_px, max(padded_length(n, 16) for n in shape))
-    smaller = [t for t in tiles if least_px <= t < longest]
+    smaller = [t for t in tiles if least_px <= t <= longest * math.sqrt(0.5)] or [
+        t for t in tiles[:1] if least_px <= t < longest
+    ]
     if smaller:
         return replace(plan, tile_px=smaller[-1], flags=(*plan.flags, "tile_reduced"))
     if plan.device != "cpu":
@@ -389,7 +485,7 @@ def measure(
         if any(s.tile_px == tile for s in speeds):
             continue
         needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
-        if needed > memory_cap(device) * 1.5:
+        if needed > memory_cap(device, model.family.is_3d) * 1.5:
             break
         speeds.append(_time(model, Plan(device.id, best, tile, threads)))
     return speeds
@@ -406,7 +502,8 @@ def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int
 
 
 def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
-    before = psutil.Process().memory_info().rss
+    used = _memory_used(plan.device)
+    before = used()
     backend = _open(model, plan)
     sides = window_sides(model.family, plan.tile_px)
     x = np.random.default_rng(0).standard_normal((model.card.network_channels, *sides), np.float32)
@@ -416,9 +513,19 @@ def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
         start = time.perf_counter()
         backend(x)
         seconds.append(time.perf_counter() - start)
-    grown = psutil.Process().memory_info().rss - before
+    grown = used() - before
     pixels = math.prod(sides)
     return Speed(plan.precision, plan.tile_px, min(seconds) / pixels, max(grown / pixels, _least_bytes_per_px(model)))
+
+
+def _memory_used(device_id: str) -> Callable[[], int]:
+    """Return what tells the memory taken so far: of the process, or the most at any time on an NVIDIA card (bytes)."""
+    if not device_id.startswith("cuda"):
+        return lambda: int(psutil.Process().memory_info().rss)
+    import torch
+
+    torch.cuda.reset_peak_memory_stats(device_id)
+    return lambda: int(torch.cuda.max_memory_allocated(device_id))
 
 
 def _least_bytes_per_px(model: LoadedModel) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
-from vitascope.engine.execution_plan import Backend, Plan, open_backend
+from vitascope.engine.execution_plan import Backend, Plan, answers_of, open_backend
 from vitascope.engine.load_model import LoadedModel
 from vitascope.ops.intensity.doubt import flip_disagreement
 
@@ -33,12 +33,10 @@ class DoubtingBackend:
 
     def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Answer a window (C, h, w)."""
-        image, encoding, *_ = (np.array(one) for one in self._backend(x))  # buffers are valid until the next call only
-        seen = [image]
-        for axes in self._flips:
-            turned = self._backend(np.ascontiguousarray(np.flip(x, axes)))[0]
-            seen.append(np.array(np.flip(turned, axes)))
-        return np.concatenate([image, flip_disagreement(np.stack(seen))]), encoding
+        windows = [x, *(np.ascontiguousarray(np.flip(x, axes)) for axes in self._flips)]
+        (image, encoding, *_), *turned = answers_of(self._backend, windows)
+        seen = [np.flip(answer[0], axes) for answer, axes in zip(turned, self._flips, strict=True)]
+        return np.concatenate([image, flip_disagreement(np.stack([image, *seen]))]), encoding
 
 
 def open_doubting(model: LoadedModel, plan: Plan) -> Backend:

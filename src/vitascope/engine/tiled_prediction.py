@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.execution_plan import (
     Backend,
     Plan,
+    answers_of,
     least_tile,
     open_backend,
     plan_after,
@@ -157,11 +158,13 @@ def predict_picture(
         try:
             with _NETWORK:
                 backend = open_with(model, plan)
-            answer = _answerer(backend, pool, flip)
             if stitching.mode == "gaussian":
-                yield from _blend(answer, plan_blend(shape, stitching), read, shape, sink, stage)
+                rows = plan_blend(shape, stitching)
+                answered = _answered(backend, [tile for row in rows for tile in row], read, pool, flip)
+                yield from _blend(answered, rows, shape, sink, stage)
             else:
-                yield from _stitch(answer, _tiles(model, shape, plan, stitching), read, shape, sink, stage)
+                tiles = _tiles(model, shape, plan, stitching)
+                yield from _stitch(_answered(backend, tiles, read, pool, flip), len(tiles), shape, sink, stage)
             return plan
         except _NotFiniteError as error:
             if plan.precision == "f32":
@@ -203,25 +206,29 @@ def _final(error: Exception, plan: Plan) -> Exception:
     )
 
 
-Answer = Callable[[Tile, NDArray[np.float32]], NDArray[np.float32]]
+def _answered(
+    backend: Backend, tiles: Sequence[Tile], read: Reader, pool: Gatherer | None, flip: bool
+) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+    """Give each tile with what the network makes of its window, (K, h, w)."""
 
+    def windows() -> Iterator[NDArray[np.float32]]:
+        for tile in tiles:
+            x = read(tile.window)
+            yield x
+            if flip:
+                yield x[..., ::-1]
 
-def _answerer(backend: Backend, pool: Gatherer | None, flip: bool) -> Answer:
-    def answer(tile: Tile, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        with _NETWORK:
-            image, encoding, *_ = backend(x)
-            image = np.array(image)  # the backend's buffer is valid until its next call only
-            if pool is not None:
-                pool.add(tile, encoding)
+    answers = answers_of(backend, windows(), _NETWORK)
+    for tile in tiles:
+        image, encoding, *_ = next(answers)
+        if pool is not None:
+            pool.add(tile, encoding)
         if flip:
-            with _NETWORK:
-                image += backend(x[..., ::-1])[0][..., ::-1]
+            image += next(answers)[0][..., ::-1]
             image *= 0.5
         if not np.isfinite(image).all():
             raise _NotFiniteError
-        return image
-
-    return answer
+        yield tile, image
 
 
 def _tiles(model: LoadedModel, shape: tuple[int, ...], plan: Plan, stitching: Stitching) -> list[Tile]:
@@ -231,15 +238,16 @@ def _tiles(model: LoadedModel, shape: tuple[int, ...], plan: Plan, stitching: St
     return plan_tiles(shape, window_sides(family, plan.tile_px, shape), family.halo, family.multiple)
 
 
-def _stitch(
-    answer: Answer, tiles: list[Tile], read: Reader, shape: tuple[int, ...], sink: Sink, stage: str
-) -> ProgressGenerator[None]:
-    for done, tile in enumerate(tiles):
-        yield Progress(done, len(tiles), stage)
-        image = answer(tile, read(tile.window))
+Answered = Iterator[tuple[Tile, NDArray[np.float32]]]
+
+
+def _stitch(answered: Answered, total: int, shape: tuple[int, ...], sink: Sink, stage: str) -> ProgressGenerator[None]:
+    for done in range(total):
+        yield Progress(done, total, stage)
+        tile, image = next(answered)
         in_picture, in_window = crop_to(tile, shape)
         sink(in_picture, image[(slice(None), *in_window)])
-    yield Progress(len(tiles), len(tiles), stage)
+    yield Progress(total, total, stage)
 
 
 def plan_blend(shape_yx: tuple[int, ...], stitching: Stitching) -> list[list[Tile]]:
@@ -252,7 +260,7 @@ def plan_blend(shape_yx: tuple[int, ...], stitching: Stitching) -> list[list[Til
 
 
 def _blend(
-    answer: Answer, rows: list[list[Tile]], read: Reader, shape_yx: tuple[int, ...], sink: Sink, stage: str
+    answered: Answered, rows: list[list[Tile]], shape_yx: tuple[int, ...], sink: Sink, stage: str
 ) -> ProgressGenerator[None]:
     # Windows are added up one row at a time; what no later row reaches is divided by its weight and given away.
     total, done = sum(map(len, rows)), 0
@@ -261,9 +269,9 @@ def _blend(
     weights = np.zeros((height, width), np.float32) if len(rows) == 1 else np.zeros((WINDOW_PX, width), np.float32)
     for number, row in enumerate(rows):
         top, bottom = row[0].window[0].start, row[0].window[0].stop
-        for tile in row:
+        for _ in row:
             yield Progress(done, total, stage)
-            image = answer(tile, read(tile.window))
+            tile, image = next(answered)
             bell = gaussian_window((image.shape[1], image.shape[2]))
             if sums is None:
                 sums = np.zeros((image.shape[0], *weights.shape), np.float32)

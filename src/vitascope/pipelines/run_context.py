@@ -17,6 +17,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.result import ImageOutput, LabelsOutput, Provenance, Result, Trust
 from vitascope.core.status import Status
 from vitascope.core.versions import versions
+from vitascope.engine.device import describe_device
 from vitascope.engine.execution_plan import Plan
 from vitascope.io.results.provenance import describe_input
 
@@ -79,6 +80,7 @@ class RunContext(Generic[P]):
             params=params,
             device=plan.device if plan is not None else "none",
             precision=plan.precision if plan is not None else "none",
+            device_name=describe_device(plan.device) if plan is not None else "",
             inputs=[describe_input(role, given) for role, given in self.inputs.items()],
             versions=versions(),
             started=self._started.isoformat(timespec="seconds"),

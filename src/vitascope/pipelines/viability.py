@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,8 @@ def choose_model(params: ViabilityParams) -> str:
     )
 
 
+T = TypeVar("T")
+
 SHARE = "living share"
 """Unit of models whose number is a share: no interval reaches beyond 1."""
 
@@ -181,16 +183,26 @@ class ViabilityRun:
         return prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
 
     def _predict(self, x: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+        value, encoding = self._asked(lambda: self.backend.infer_concurrently(x))
+        return self._number(value), encoding
+
+    def _values(self, squares: Sequence[NDArray[np.float32]]) -> list[float]:
+        return [self._number(answer[0]) for answer in self._asked(lambda: self.backend.infer_many(squares))]
+
+    def _asked(self, ask: Callable[[], T]) -> T:
         try:
-            value, encoding = self.backend.infer_concurrently(x)
+            answer = ask()
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
             raise MemoryShortageError("Memory ran out on one image.", "Close other programs.") from error
         self.plan = self.backend.plan
+        return answer
+
+    def _number(self, value: NDArray[np.float32]) -> float:
         if not np.isfinite(value).all():
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
-        return max(0.0, float(value.ravel()[0])), encoding
+        return max(0.0, float(value.ravel()[0]))
 
     def _explained(self, x: NDArray[np.float32], value: float) -> ProgressGenerator[NDArray[np.float64]]:
         if self.params.explain == "integrated_gradients":
@@ -198,7 +210,7 @@ class ViabilityRun:
             starts = np.linspace(0, x.shape[-1], CELLS + 1).round().astype(int)[:-1]
             return np.asarray(np.add.reduceat(np.add.reduceat(found, starts, 0), starts, 1))
         hide = slice(0, len(x) // 2 if self.network.pair else len(x))
-        return (yield from occlusion(lambda h: self._predict(h)[0], x, value, hide, CELLS))
+        return (yield from occlusion(self._values, x, value, hide, CELLS))
 
     def _interval(self, value: float) -> tuple[float, float]:
         if self.card.intervals is None:

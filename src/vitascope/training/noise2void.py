@@ -22,7 +22,8 @@ from vitascope.networks.unet import HALO_PX, MULTIPLE_PX, UNet, initialise
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.ops.intensity.noise import FIXED_PATTERN, measure_noise
 from vitascope.ops.tiling.tiles import crop_to, plan_tiles
-from vitascope.training.loop.loop import Batch, TrainingJob, train
+from vitascope.training.loop.batches import Batch
+from vitascope.training.loop.loop import TrainingJob, train
 from vitascope.training.losses.images import mse
 
 CROP_PX = 64

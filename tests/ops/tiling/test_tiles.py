@@ -82,6 +82,21 @@ def test_windows_fitted_to_a_volume_are_no_larger_and_overlap_less(shape):
     assert spans[0] <= spans[1]
 
 
+@pytest.mark.parametrize("shape", [(2136, 2136), (700, 3000), (100, 90), (1024, 1360), (20000, 1)])
+def test_windows_fitted_to_a_picture_cover_it_with_least_work(shape):
+    """Against every rectangle of sides on the grid, by the plan itself."""
+    largest, halo, multiple = (640, 640), (96, 96), (16, 16)
+
+    def work(sides):
+        tiles = plan_tiles(shape, sides, halo, multiple)
+        return sum((t.window[0].stop - t.window[0].start) * (t.window[1].stop - t.window[1].start) for t in tiles)
+
+    fitted = fit_sides(shape, largest, halo, multiple)
+    assert np.prod(fitted) <= np.prod(largest)
+    possible = [s for s in product(range(208, 2000, 64), repeat=2) if np.prod(s) <= np.prod(largest)]
+    assert work(fitted) <= min(work(s) for s in possible)
+
+
 def test_of_all_windows_the_fitted_ones_overlap_least():
     """Against every box of even sides, tried one by one."""
     shape, largest, halo = (20, 30, 40), (16, 16, 16), (2, 2, 2)

@@ -14,7 +14,7 @@ from vitascope.core.result import Provenance
 from vitascope.core.versions import versions
 from vitascope.io.results.hashing import sha256_of
 
-SHARED = ("model", "model_sha256", "params", "device", "precision")
+SHARED = ("model", "model_sha256", "params", "device", "device_name", "precision")
 
 
 def describe_run(command: str, images: Sequence[Provenance], started: str, seconds: float) -> dict[str, Any]:

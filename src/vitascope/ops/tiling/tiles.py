@@ -9,6 +9,7 @@ where the window ends with the image: there the network meets the same border as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise, product
 
 import numpy as np
@@ -103,7 +104,7 @@ def count_windows(length: int, tile_px: int, halo_px: int, multiple: int) -> int
 def fit_sides(
     shape: tuple[int, ...], largest: tuple[int, ...], halo_px: tuple[int, ...], multiple: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Return the sides of windows that cover a volume with the least overlap, none larger than a given window.
+    """Return the sides of windows that cover a picture or volume with the least overlap, none larger than a given one.
 
     Parameters
     ----------
@@ -117,6 +118,8 @@ def fit_sides(
     --------
     >>> fit_sides((200, 512, 512), (96, 192, 192), (12, 24, 24), (2, 4, 4))
     (84, 204, 204)
+    >>> fit_sides((2136, 2136), (1344, 1344), (96, 96), (16, 16))
+    (1168, 1168)
     """
     sides, counts = [], []
     for n, t, h, m in zip(shape, largest, halo_px, multiple, strict=True):
@@ -125,7 +128,7 @@ def fit_sides(
         possible = sorted({t, *(side for side in even if side > overlap or side >= length)})
         sides.append(np.array(possible))
         counts.append(np.array([count_windows(length, side, h, m) for side in possible]))
-    spans, numbers = (np.multiply.outer(np.multiply.outer(a[0], a[1]), a[2]) for a in (sides, counts))
+    spans, numbers = (reduce(np.multiply.outer, axes) for axes in (sides, counts))
     work = np.where(spans <= np.prod(largest), spans * numbers, np.iinfo(np.int64).max)
     best = np.unravel_index(int(work.argmin()), work.shape)
     return tuple(int(own[at]) for own, at in zip(sides, best, strict=True))

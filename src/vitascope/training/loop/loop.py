@@ -10,7 +10,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,13 +20,12 @@ from torch import Tensor, nn
 from vitascope.core.errors import TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator, StopEarly, run_to_end
 from vitascope.core.training_params import EpochProgress, Preview, TrainingParams
+from vitascope.engine.number_format import autocast, settings
 from vitascope.engine.openvino_backend import is_memory_error
-from vitascope.engine.torch_backend import DTYPES
+from vitascope.training.loop.batches import Batch, Batches
 from vitascope.training.loop.checkpoint import PREVIOUS, load_state, save_state
 from vitascope.training.loop.optim import learning_rate_factor, start_training
 from vitascope.training.loop.state import TrainingState
-
-Batch = Mapping[str, Tensor]
 
 MAX_BAD_STEPS = 3
 MAX_ROLLBACKS = 3
@@ -145,8 +144,10 @@ def train(
         if folder is not None and state.step:
             save_state(folder, {**state.to_dict(), "fingerprint": fingerprint})
 
+    batches = Batches(job.batch, params.batch_size, state.device)
     try:
-        stopped = yield from _epochs(job, state, params, precision, save)
+        with settings(state.device, precision):
+            stopped = yield from _epochs(job, state, params, precision, batches, save)
     except StopEarly as stop:
         if not state.step:
             raise TrainingError("Training was stopped before its first step: there is no new model.") from stop
@@ -156,6 +157,8 @@ def train(
     except GeneratorExit:
         save()
         raise
+    finally:
+        batches.close()
     if state.best_epoch < 0:
         raise TrainingError(
             "The loss was never a number: nothing was learnt.", "Check the images, or take a smaller learning rate."
@@ -175,13 +178,18 @@ def train(
 
 
 def _epochs(
-    job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str, save: Callable[[], None]
+    job: TrainingJob,
+    state: TrainingState,
+    params: TrainingParams,
+    precision: str,
+    batches: Batches,
+    save: Callable[[], None],
 ) -> ProgressGenerator[str]:
     """Train to the end, and say why it ended."""
     if state.start or state.step:
         yield _progress(state, params)
     while state.step < params.epochs * params.steps_per_epoch:
-        if not _step(job, state, params, precision):
+        if not _step(job, state, params, precision, batches):
             return "diverged"
         epoch, within = divmod(state.step, params.steps_per_epoch)
         if within == 0:
@@ -295,13 +303,13 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _step(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str) -> bool:
+def _step(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str, batches: Batches) -> bool:
     """Take one step; False when the loss stayed no number after all roll-backs."""
     total = params.epochs * params.steps_per_epoch
     for group in state.optimizer.param_groups:
         group["lr"] = params.learning_rate * state.rate * learning_rate_factor(state.step, total, params)
     with seeded(params.seed, state.step):
-        loss = _backward(job, state, params, precision)
+        loss = _backward(job, state, params, precision, batches.get(state.step))
     state.step += 1
     if not math.isfinite(loss):
         state.optimizer.zero_grad(set_to_none=True)
@@ -324,19 +332,17 @@ def _step(job: TrainingJob, state: TrainingState, params: TrainingParams, precis
     return True
 
 
-def _backward(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str) -> float:
+def _backward(job: TrainingJob, state: TrainingState, params: TrainingParams, precision: str, batch: Batch) -> float:
     """Add up gradients over the batch, in smaller parts when memory runs short; return the loss."""
-    batch = job.batch(state.step, params.batch_size)
-    device = next(state.network.parameters()).device
+    device = state.device
     while True:
         try:
             state.optimizer.zero_grad(set_to_none=True)
             loss = 0.0
             for part in _parts(batch, state.micro_batch):
                 share = len(next(iter(part.values()))) / params.batch_size
-                moved = {k: v.to(device) for k, v in part.items()}
-                low = precision != "f32"
-                with torch.autocast(device.type, DTYPES[precision]) if low else nullcontext():
+                moved = {k: v.to(device, non_blocking=True) for k, v in part.items()}
+                with autocast(device, precision):
                     value = job.loss(state.network, moved) * share
                 if params.l1:
                     value = value + params.l1 * share * sum(p.abs().sum() for p in state.network.parameters())

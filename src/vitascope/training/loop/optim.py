@@ -17,11 +17,12 @@ def make_optimizer(network: nn.Module, params: TrainingParams) -> torch.optim.Op
     """
     weights = [p for p in network.parameters() if p.requires_grad]
     rate, decay = params.learning_rate, params.weight_decay
-    if params.optimizer == "adam":
-        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay)
     if params.optimizer == "adadelta":
         return torch.optim.Adadelta(weights, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=params.momentum)
+    fused = any(p.device.type == "cuda" for p in weights)  # all weights in one kernel
+    if params.optimizer == "adam":
+        return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=fused)
+    return torch.optim.SGD(weights, lr=rate, weight_decay=decay, momentum=params.momentum, fused=fused)
 
 
 def learning_rate_factor(step: int, total: int, params: TrainingParams) -> float:

@@ -25,6 +25,7 @@ class TrainingState:
     """
 
     def __init__(self, network: nn.Module, params: TrainingParams, device: torch.device) -> None:
+        self.device = device
         self.network = network.to(device)
         if layout := _layout(self.network):
             self.network = self.network.to(memory_format=layout)  # type: ignore[call-overload]

@@ -21,8 +21,8 @@ from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
 from vitascope.training.data.simulated import truths
+from vitascope.training.loop.batches import Batch
 from vitascope.training.loop.head_fit import fit_head
-from vitascope.training.loop.loop import Batch
 from vitascope.training.losses.atp import AtpLoss, atp_loss
 from vitascope.training.make_model import make_model
 from vitascope.training.tasks.regression import AmountJob, Floats, evaluate, truth_of

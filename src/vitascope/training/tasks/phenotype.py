@@ -26,7 +26,7 @@ from vitascope.stats.classification import (
 from vitascope.training.data.labelled_images import balanced, load_labelled_images
 from vitascope.training.data.samples import CellCorpus, LabelledCorpus
 from vitascope.training.data.single_cells import load_cells
-from vitascope.training.loop.loop import Batch
+from vitascope.training.loop.batches import Batch
 from vitascope.training.make_model import describe_pairs, make_model, measure_model
 from vitascope.training.samplers.crops import CropSampler, Pair
 from vitascope.training.samplers.mosaics import Mosaic, MosaicSampler, padded_pair

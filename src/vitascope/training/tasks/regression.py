@@ -22,7 +22,7 @@ from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pearson
 from vitascope.stats.bootstrap import CARD_RESAMPLES, LEVEL, group_interval
 from vitascope.training.data.samples import LabelledCorpus
-from vitascope.training.loop.loop import Batch
+from vitascope.training.loop.batches import Batch
 from vitascope.training.make_model import Prepare, measure_model
 from vitascope.training.samplers.crops import Pair
 from vitascope.training.samplers.whole_images import BagSampler

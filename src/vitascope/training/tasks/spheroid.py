@@ -26,7 +26,7 @@ from vitascope.stats.conformal import INTERVAL_LEVEL, TINY, calibrate
 from vitascope.stats.overlap import Overlap, count_overlap
 from vitascope.training.data.spheroid import describe_split, load_volumes
 from vitascope.training.data.split_rows import ONE_IMAGE
-from vitascope.training.loop.loop import Batch
+from vitascope.training.loop.batches import Batch
 from vitascope.training.losses.volumes import density_loss, segmentation_loss, slab_counts
 from vitascope.training.make_model import make_model, measure_model
 from vitascope.training.samplers.volume_crops import LabelledVolume, VolumeSampler

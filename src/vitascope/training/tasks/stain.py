@@ -27,7 +27,7 @@ from vitascope.stats.bootstrap import Interval, pcc_interval
 from vitascope.training.data.laboratories import load_stains
 from vitascope.training.data.split_rows import ONE_IMAGE
 from vitascope.training.data.stain import Corpus
-from vitascope.training.loop.loop import Batch
+from vitascope.training.loop.batches import Batch
 from vitascope.training.losses.images import check_losses, weighted_sum
 from vitascope.training.make_model import choose_device, describe_pairs, make_model
 from vitascope.training.samplers.crops import CropSampler, Pair

@@ -21,7 +21,7 @@ from vitascope.recipes.recipe import Recipe, TrunkWeights
 from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
-from vitascope.training.loop.loop import Batch
+from vitascope.training.loop.batches import Batch
 from vitascope.training.make_model import make_model
 from vitascope.training.tasks.regression import AmountJob, Floats, amount_metrics, evaluate
 from vitascope.training.training_task import TrainingTask
