@@ -85,7 +85,7 @@ class Server:
                 status, got, text = error.code, error.headers, error.read()
         return status, got, json.loads(text) if "json" in got.get("content-type", "") else text
 
-    def send(self, fields, files=(), **headers):
+    def send(self, fields, files=(), path="/v1/jobs", **headers):
         """Post a form."""
         boundary, parts = "b0undary", []
         for name, value in fields:
@@ -95,7 +95,7 @@ class Server:
             parts.append(head.encode() + content + b"\r\n")
         parts.append(f"--{boundary}--\r\n".encode())
         kind = f"multipart/form-data; boundary={boundary}"
-        return self.ask("POST", "/v1/jobs", b"".join(parts), Content_Type=kind, **headers)
+        return self.ask("POST", path, b"".join(parts), Content_Type=kind, **headers)
 
     def wait(self, job_id, seconds=120):
         end = time.monotonic() + seconds

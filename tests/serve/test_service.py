@@ -99,16 +99,100 @@ def test_a_result_comes_as_rows_csv_and_parquet(server, finished):
     assert events.startswith("event: end\ndata: {")
 
 
-def test_files_below_the_root_are_named_and_a_plate_is_a_job(server):
+DOSES = (0.1, 1.0, 10.0, 100.0)
+
+
+@pytest.fixture(scope="module")
+def plate(server):
+    """A plate whose wells get dimmer with the dose, its map, and the job that ran it."""
+    wells = [f"{row}{column:02d}" for row in "AB" for column in range(1, 5)]
+    for number, well in enumerate(wells):
+        make_field(server.root / "plate" / f"p_{well}.ome.tif", gain=1000 - 180 * (number % 4) + 9 * number)
+    rows = [f"{well},drug,{DOSES[n % 4]},µM,treatment" for n, well in enumerate(wells)]
+    (server.root / "map.csv").write_text("\n".join(["well,treatment,dose,dose_unit,role", *rows]), encoding="utf-8")
+    asked = {"task": "stain", "plate": "plate", "map": "map.csv", "params": FAST}
+    ended = server.wait(server.ask("POST", "/v1/jobs", asked)[2]["id"])
+    assert (ended["state"], sum(ended["counts"].values())) == ("done", len(wells)), ended
+    return ended["id"], wells
+
+
+def test_files_below_the_root_are_named_and_a_plate_is_a_job(server, plate):
     told = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["scan"], "params": FAST})[2]
     assert server.wait(told["id"])["counts"]
-    for well in ("A01", "A02"):
-        make_field(server.root / "plate" / f"p_{well}.ome.tif")
-    plate = server.ask("POST", "/v1/jobs", {"task": "stain", "plate": "plate", "params": FAST})[2]
-    ended = server.wait(plate["id"])
-    assert (ended["state"], sum(ended["counts"].values())) == ("done", 2), ended
-    assert [r["well"] for r in server.ask("GET", f"/v1/jobs/{plate['id']}/result")[2]] == ["A01", "A02"]
-    assert not any("journal" in f["name"] for f in server.ask("GET", f"/v1/jobs/{plate['id']}/files")[2])
+    job, wells = plate
+    assert [r["well"] for r in server.ask("GET", f"/v1/jobs/{job}/result")[2]] == wells
+    assert not any("journal" in f["name"] for f in server.ask("GET", f"/v1/jobs/{job}/files")[2])
+
+
+def test_a_plate_over_rest_and_by_command_gives_the_same_bits(server, plate, tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(server.models))
+    settings = [w for k, v in FAST.items() if k not in ("model", "device") for w in ("--set", f"{k}={v}")]
+    words = ["plate", str(server.root / "plate"), "--task", "stain", "-o", str(tmp_path / "out"),
+             "--model", "test-model", "--device", "cpu", "--map", str(server.root / "map.csv"), *settings]  # fmt: skip
+    assert CliRunner().invoke(app, words).exit_code == 0
+    for name in ("results.csv", "objects.csv"):
+        content = server.ask("GET", f"/v1/jobs/{plate[0]}/result/{name}")[2]
+        tables = [pd.read_csv(where).drop(columns=["run", "seconds"], errors="ignore")
+                  for where in (io.BytesIO(content), tmp_path / "out" / name)]  # fmt: skip
+        assert len(tables[0]) >= len(plate[1])
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_curves_of_a_result_are_those_of_the_command(server, plate, tmp_path):
+    asked = {"value": "intensity_mean_mean", "direction": "either"}
+    columns = [n for n in server.ask("GET", f"/v1/jobs/{plate[0]}/result")[2][0] if "intensity" in n or n == "objects"]
+    asked["value"] = next(name for name in columns if not name.endswith(("_low", "_high")))
+    status, _, rows = server.ask("POST", f"/v1/jobs/{plate[0]}/response", asked)
+    assert (status, [row["treatment"] for row in rows]) == (200, ["drug"])
+    vitascope.Client(server.url).job(plate[0]).save(tmp_path / "saved")
+    own = (tmp_path / "saved" / "response" / "curves.csv").read_bytes()
+    words = ["response", str(tmp_path / "saved"), "-o", str(tmp_path / "curves"), "--value", asked["value"],
+             "--map", str(server.root / "map.csv")]  # fmt: skip
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert own == (tmp_path / "curves" / "curves.csv").read_bytes()
+    assert vitascope.Client(server.url).job(plate[0]).response(**asked) == rows
+    text = server.ask("POST", f"/v1/jobs/{plate[0]}/response", asked, Accept="text/csv")[2]
+    assert text == own
+
+
+TABLE = "treatment,dose,dose_unit,value\n" + "\n".join(
+    f"drug,{dose},µM,{100 / (1 + dose) + repeat}" for dose in (0.01, 0.1, 0.3, 1, 3, 10, 100) for repeat in range(3)
+)
+
+
+def test_a_table_that_is_sent_gets_curves_and_is_not_kept(server):
+    before = sorted(p.name for p in server.data.iterdir())
+    status, _, rows = server.send([], [("table", "wells.csv", TABLE.encode())], "/v1/response")
+    assert status == 200
+    assert rows[0]["ic50"] == pytest.approx(1, rel=0.15)
+    assert (rows[0]["quality"], rows[0]["ic50_unit"]) == ("good", "µM")
+    assert sorted(p.name for p in server.data.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "status", "word"),
+    [
+        ([], [], 415, "table"),
+        ([("params", "{}")], [], 422, "no table"),
+        ([], [("table", "a.exe", b"x")], 422, "no table"),
+        ([], [("table", "a.csv", b"\x00\x01")], 422, ""),
+        ([("params", '{"value": "nix"}')], [("table", "a.csv", TABLE.encode())], 422, "nix"),
+        ([("params", '{"speed": 1}')], [("table", "a.csv", TABLE.encode())], 422, "speed"),
+        ([("params", '{"value": [1]}')], [("table", "a.csv", TABLE.encode())], 422, "value"),
+        ([("params", '{"map": "../x.csv"}')], [("table", "a.csv", TABLE.encode())], 422, "There is no"),
+    ],
+)
+def test_what_no_curve_can_be_fitted_to_is_refused_with_a_sentence(server, fields, files, status, word):
+    if not fields and not files:
+        found, _, told = server.ask("POST", "/v1/response", {"value": "x"})
+    else:
+        found, _, told = server.send(fields, files, "/v1/response")
+    assert (found, word in told["detail"]) == (status, True), told
+    assert str(server.data) not in told["detail"]
+
+
+def test_curves_need_a_result(server):
+    assert server.ask("POST", "/v1/jobs/nix/response", {})[0] == 404
 
 
 WRONG = {

@@ -206,6 +206,23 @@ class RemoteJob:
         found: list[dict[str, Any]] = self._service.ask("GET", f"/v1/jobs/{self.id}/result")
         return found
 
+    def response(self, **params: Any) -> list[dict[str, Any]]:
+        """Fit dose-response curves to the result, at the service, and return the rows of ``curves.csv``.
+
+        Parameters
+        ----------
+        **params
+            ``value`` and ``by`` (names of columns), ``map`` (a plate map below the service's root; by default the
+            job's own), and the settings of ``vitascope response``.
+
+        Raises
+        ------
+        VitascopeError
+            If there is no result, or no curve can be fitted to it.
+        """
+        found: list[dict[str, Any]] = self._service.ask("POST", f"/v1/jobs/{self.id}/response", _as_json(params))
+        return found
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write all files of the result to a folder: tables, pictures and provenance, as a run here leaves them.
 

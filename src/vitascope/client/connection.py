@@ -58,11 +58,14 @@ class Connection:
         self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, port
         self._path, self._token, self._timeout_s = parts.path.rstrip("/"), token, timeout_s
 
-    def ask(self, method: str, path: str, *, accept: str = "application/json") -> Any:
-        """Send a request without a body, and return what the JSON of the answer says; None where there is none."""
+    def ask(self, method: str, path: str, sent: str | None = None, *, accept: str = "application/json") -> Any:
+        """Send a request, with JSON or without a body, and return what the JSON of the answer says; None for none."""
+        headers = {"Accept": accept}
+        if sent is not None:
+            headers |= {"Content-Type": "application/json", "Content-Length": str(len(sent.encode()))}
         for last in _tries():
             try:
-                with self._answer(method, path, {"Accept": accept}) as answer:
+                with self._answer(method, path, headers, None if sent is None else iter([sent.encode()])) as answer:
                     body = answer.read()
                 return json.loads(body) if body else None
             except OSError as error:

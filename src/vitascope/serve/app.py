@@ -22,12 +22,13 @@ from vitascope.io.models.cards import list_cards
 from vitascope.io.results.folder import RESULTS
 from vitascope.serve import openapi
 from vitascope.serve.access import who_asks
+from vitascope.serve.curves import add_curves
 from vitascope.serve.describe import describe_job, describe_model, describe_task
 from vitascope.serve.job import RESULTS_FOLDER, JobRecord, JobState, job_folder
 from vitascope.serve.job_store import JobStore
 from vitascope.serve.previews import preview_png
 from vitascope.serve.problems import RefusedError, add_handlers, refused
-from vitascope.serve.results import KINDS, find_file, list_files, media_type, parquet_bytes, read_rows
+from vitascope.serve.results import KINDS, find_file, list_files, media_type, parquet_bytes, read_rows, wanted_format
 from vitascope.serve.settings import ServiceSettings
 from vitascope.serve.submission import Submission, read_submission
 from vitascope.serve.supervisor import Supervisor
@@ -39,7 +40,6 @@ GRACE_S = 5.0
 
 LOOK_EVERY_S = 0.3
 PAGE = {"index.html": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
-FORMATS = {"csv": "text/csv", "parquet": KINDS[".parquet"], "json": "application/json"}
 NAMES: list[Any] = [spec.name for spec in TASKS]
 MOST_KEY = 255
 
@@ -131,6 +131,7 @@ def create_app(service: Service) -> FastAPI:
     _add_lists(app, service)
     _add_jobs(app, service)
     _add_results(app, service)
+    add_curves(app, service)
     openapi.describe(app)
     return app
 
@@ -319,32 +320,3 @@ def _found(folder: Path, name: str) -> Path:
         return find_file(folder, name)
     except ParameterError as error:
         raise RefusedError(404, error.message, error.hint) from error
-
-
-def wanted_format(accept: str, asked: str | None) -> str:
-    """Choose between JSON, CSV and Parquet.
-
-    Raises
-    ------
-    RefusedError
-        If another one is asked for.
-
-    Examples
-    --------
-    >>> wanted_format("application/json", None), wanted_format("text/csv;q=0.9", None), wanted_format("*/*", "parquet")
-    ('json', 'csv', 'parquet')
-    """
-    if asked is not None:
-        if asked not in FORMATS:
-            raise RefusedError(422, f"'{asked[:20]}' is no format.", "Choose json, csv or parquet.")
-        return asked
-    kinds = [part.partition(";")[0].strip() for part in accept.split(",") if part.strip()]
-    for kind in kinds:
-        for name, media in FORMATS.items():
-            if kind == media:
-                return name
-    if not kinds or {"*/*", "application/*"} & set(kinds):
-        return "json"
-    if "text/*" in kinds:
-        return "csv"
-    raise RefusedError(406, "The result comes as JSON, CSV or Parquet.", f"Accept {', '.join(FORMATS.values())}.")

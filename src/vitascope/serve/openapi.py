@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from vitascope.serve.job import JobRequest
+from vitascope.stats.response.params import ResponseParams
 from vitascope.tasks.registry import TASKS
 
 PROBLEM = {
@@ -50,11 +51,11 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": MEANINGS[status], "content": content} for status in (*statuses, 400)}
 
 
-def tables() -> dict[int | str, dict[str, Any]]:
-    """Describe the formats of a result."""
+def tables(name: str = "results.csv") -> dict[int | str, dict[str, Any]]:
+    """Describe the formats of a table."""
     return {
         200: {
-            "description": "The rows.",
+            "description": f"The rows of {name}.",
             "content": {
                 "application/json": {"schema": {"type": "array", "items": ROW}},
                 "text/csv": {"schema": {"type": "string"}},
@@ -101,6 +102,33 @@ def job_body() -> dict[str, Any]:
             }
         ],
     }
+
+
+def response_body(*, sends_table: bool) -> dict[str, Any]:
+    """Describe what curves are fitted by: a form with a table, or JSON for a result that is there."""
+    column = {"type": "string"}
+    columns = {"anyOf": [column, {"type": "array", "items": column}]}
+    own = {
+        "value": {**columns, "description": "Columns to fit; by default the main number of the run."},
+        "by": {**columns, "description": "Columns that tell curves apart."},
+        "map": {**column, "description": "Plate map below the service's root."},
+    }
+    settings = ResponseParams.model_json_schema(ref_template="#/components/schemas/{model}")
+    params = {"type": "object", "properties": {**own, **settings["properties"]}, "additionalProperties": False}
+    if not sends_table:
+        return {"requestBody": {"required": False, "content": {"application/json": {"schema": params}}}}
+    file = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "required": ["table"],
+        "properties": {
+            "table": {**file, "description": "Treatment, dose and value in columns, or a plate reader's export."},
+            "map": {**file, "description": "Plate map."},
+            "params": params,
+        },
+    }
+    content = {"multipart/form-data": {"schema": form, "encoding": {"params": {"contentType": "application/json"}}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _body(properties: dict[str, Any], *images: str) -> dict[str, Any]:

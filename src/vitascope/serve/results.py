@@ -10,6 +10,7 @@ from typing import Any
 from vitascope.core.errors import ParameterError
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
 from vitascope.io.tables.csv_append import uncell
+from vitascope.serve.problems import RefusedError
 
 TEXT = {*FIRST_COLUMNS, *LAST_COLUMNS} - {"interval_level", "time"}
 """Columns whose cells stay text, whatever they look like."""
@@ -21,13 +22,15 @@ KINDS = {
     ".png": "image/png",
     ".tif": "image/tiff",
 }
+FORMATS = {"csv": "text/csv", "parquet": KINDS[".parquet"], "json": "application/json"}
+
 NOT_GIVEN = (".sqlite", ".lock", "-journal")
 """Ends of names that are a run's own."""
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read ``results.csv`` as a list of rows: numbers as numbers, exactly as written; empty cells as None."""
-    with (folder / RESULTS).open(newline="", encoding="utf-8", errors="replace") as file:
+def read_rows(folder: Path, table: str = RESULTS) -> list[dict[str, Any]]:
+    """Read a table as a list of rows: numbers as numbers, exactly as written; empty cells as None."""
+    with (folder / table).open(newline="", encoding="utf-8", errors="replace") as file:
         return [{name: _value(name, cell or "") for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
@@ -45,15 +48,15 @@ def _value(column: str, cell: str) -> Any:
     return {"True": True, "False": False}.get(cell, str(uncell(cell)))
 
 
-def parquet_bytes(folder: Path) -> bytes:
-    """Return the rows as Parquet: the plate's own file where there is one."""
-    own = folder / "results.parquet"
+def parquet_bytes(folder: Path, table: str = RESULTS) -> bytes:
+    """Return the rows as Parquet: the run's own file where there is one."""
+    own = folder / Path(table).with_suffix(".parquet")
     if own.is_file():
         return own.read_bytes()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = read_rows(folder)
+    rows = read_rows(folder, table)
     out = io.BytesIO()
     columns = {name: _same_kind([row[name] for row in rows]) for name in (rows[0] if rows else {})}
     pq.write_table(pa.table(columns), out)
@@ -103,3 +106,32 @@ def find_file(folder: Path, name: str) -> Path:
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         raise missing
     return path
+
+
+def wanted_format(accept: str, asked: str | None) -> str:
+    """Choose between JSON, CSV and Parquet.
+
+    Raises
+    ------
+    RefusedError
+        If another one is asked for.
+
+    Examples
+    --------
+    >>> wanted_format("application/json", None), wanted_format("text/csv;q=0.9", None), wanted_format("*/*", "parquet")
+    ('json', 'csv', 'parquet')
+    """
+    if asked is not None:
+        if asked not in FORMATS:
+            raise RefusedError(422, f"'{asked[:20]}' is no format.", "Choose json, csv or parquet.")
+        return asked
+    kinds = [part.partition(";")[0].strip() for part in accept.split(",") if part.strip()]
+    for kind in kinds:
+        for name, media in FORMATS.items():
+            if kind == media:
+                return name
+    if not kinds or {"*/*", "application/*"} & set(kinds):
+        return "json"
+    if "text/*" in kinds:
+        return "csv"
+    raise RefusedError(406, "The result comes as JSON, CSV or Parquet.", f"Accept {', '.join(FORMATS.values())}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import shutil
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from vitascope.core.errors import ParameterError, ReaderError, VitascopeError
 from vitascope.core.params import describe_validation
 from vitascope.io.models.cards import find_model
+from vitascope.serve.bodies import MOST_JSON_BYTES, json_object, short_body
 from vitascope.serve.files import TABLES, below_root, check_picture, safe_name
 from vitascope.serve.job import UPLOADS, JobRequest, job_folder
 from vitascope.serve.problems import RefusedError, refused
@@ -29,7 +29,6 @@ TEXTS = ("task", "plate", "pattern", "axes", "pixel_size_um", "planes", "format"
 BESIDE = ("pixel_size_um", "axes", "pattern", "planes", "format")
 """What may stand among the parameters, as in Python, and is not one of the task's."""
 
-MOST_JSON_BYTES = 1 << 20
 _PIECE = 1 << 20
 
 
@@ -74,41 +73,18 @@ async def read_submission(request: Request, settings: ServiceSettings) -> Submis
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().casefold()
     if kind == "application/json":
-        return await run_in_threadpool(_make, _Sent(_fields_of_json(await _short_body(request))), settings)
+        return await run_in_threadpool(_make, _Sent(_fields_of_json(await short_body(request))), settings)
     if kind != "multipart/form-data":
         raise RefusedError(415, "The request is neither a form nor JSON.", "Send multipart/form-data with 'task'.")
     async with request.form(max_files=settings.limits.files, max_fields=1000, max_part_size=MOST_JSON_BYTES) as form:
         return await run_in_threadpool(_make, _fields_of_form(form), settings)
 
 
-async def _short_body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_JSON_BYTES:
-            raise RefusedError(413, "The JSON is longer than 1 MiB.", "Name folders instead of files.", "too_large")
-    return body
-
-
 def _fields_of_json(body: bytes) -> dict[str, Any]:
-    found = _json(body, "The request")
+    found = json_object(body, "The request")
     if any(name in found for name in ("uploads", "uploaded_references", "uploaded_map")):
         raise RefusedError(422, "Files cannot be sent as JSON.", "Send multipart/form-data, or name files in 'files'.")
     return found
-
-
-def _json(text: bytes | str, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text or b"{}", parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(422, f"{what} is no JSON.", 'Write an object such as {"device": "cpu"}.') from error
-    if not isinstance(found, dict):
-        raise RefusedError(422, f"{what} is no JSON object.", 'Write an object such as {"device": "cpu"}.')
-    return found
-
-
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number.")
 
 
 def _fields_of_form(form: FormData) -> _Sent:
@@ -119,7 +95,7 @@ def _fields_of_form(form: FormData) -> _Sent:
                 raise RefusedError(422, f"'{name[:50]}' is no name for a file.", "Send images as 'image'.")
             sent.files.setdefault(name, []).append(value)
         elif name == "params":
-            sent.values["params"] = _json(value, "'params'")
+            sent.values["params"] = json_object(value, "'params'")
         elif name in ("files", *IMAGES):
             sent.values.setdefault("files", []).append(value)
         elif name in SECOND:
