@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.late_import import import_late
 from vitascope.engine import compiled_networks
 from vitascope.engine.deferred_network import DeferredNetwork
 
@@ -93,6 +95,24 @@ def read_graph(data: bytes) -> Any:
         If OpenVINO cannot read it.
     """
     return _core().read_model(data)
+
+
+def folded_graph(data: bytes, name: str, shape: tuple[int, ...]) -> Any:
+    """Read a graph for one shape of its input, with all that does not depend on the pixels worked out.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not take this shape.
+    """
+    openvino = _openvino()
+    model = _core().read_model(data)
+    model.reshape({name: openvino.PartialShape(list(shape))})
+    passes = import_late("openvino.passes", ModuleType)
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
+    return model
 
 
 def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -> Any:
