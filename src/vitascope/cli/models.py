@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
 from vitascope.core.paths import BUNDLED_MODELS, RECIPE, run_records, training_folder
-from vitascope.tasks.late_modules import load_comparison, load_exchange, load_graph_import
+from vitascope.tasks.late_modules import load_comparison, load_exchange, load_graph_domain, load_graph_import
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -185,6 +187,52 @@ def bring(
             told = ", ".join(f"{k} {number_text(v)}" for k, v in row.items() if is_number(v))
             typer.echo(f"Tried on {try_image.name if try_image else ''}: {told}")
     return card
+
+
+@app.command("domain")
+def domain(
+    model: Id,
+    images: Annotated[list[str], typer.Argument(help="Images that it does well on: files, folders, patterns.")],
+    stain: Annotated[
+        Path | None, typer.Option(help="The real stain of the image, where one is given: tells the expected PCC.")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option(help="How names are read; see the page on plates.")] = None,
+    axes: Annotated[str | None, typer.Option(help="Axes of the images, where the files do not tell.")] = None,
+    pixel_size_um: Annotated[
+        float | None, typer.Option("--pixel-size-um", help="Of the images, where the files do not tell.")
+    ] = None,
+) -> None:
+    """Fit the domain of a network that is run as it is on images it does well on, so that others can be judged."""
+    with plain_errors():
+        from vitascope.io.images.read import group_paths, open_group, read_image
+        from vitascope.tasks.good_image import GoodImage
+
+        groups, left_out = group_paths(images, pattern)
+        for sentence in left_out:
+            typer.echo(f"Warning: {sentence}", err=True)
+        if stain is not None and len(groups) != 1:
+            raise ParameterError(
+                f"A stain belongs to one image; {len(groups)} are given.", "Give the image that it was taken of."
+            )
+        real = partial(read_image, str(stain)) if stain is not None else None
+        good = [GoodImage(g.name, partial(open_group, g, pixel_size_um, axes), real) for g in groups]
+        card = with_progress_bar(load_graph_domain().fit_domain(model, good))
+        typer.echo(card.training["notes"][-1])
+        typer.echo(domain_text(card))
+
+
+def domain_text(card: ModelCard) -> str:
+    """Say what a fitted domain tells."""
+    assert card.domain is not None
+    told = f"Images are judged by {card.domain.crops} crops of {card.domain.crop_px} px."
+    if card.expected is None:
+        return f"{told} Which agreement with a real stain to expect is not known (--stain)."
+    how = card.expected
+    value = math.tanh(how.intercept)
+    return (
+        f"{told} Of images that fit, a PCC of {value:.2f} ({value + how.low_by:.2f} to {value + how.high_by:.2f}) is "
+        "expected."
+    )
 
 
 MOST_TOLD = 3

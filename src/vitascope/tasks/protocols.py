@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.recipes.recipe import Recipe
     from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
+    from vitascope.tasks.good_image import GoodImage
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
 
@@ -153,6 +154,14 @@ class GraphImportModule(Protocol):
         planes_for_channels: bool = False,
     ) -> ModelCard:
         """Add a network to the user's models."""
+
+
+@runtime_checkable
+class GraphDomainModule(Protocol):
+    """Domains of networks of other programs: ``pipelines/graph_domain.py``."""
+
+    def fit_domain(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
+        """Describe images that a network does well on in its card."""
 
 
 @runtime_checkable
