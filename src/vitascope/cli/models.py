@@ -154,9 +154,10 @@ def bring(
     try_image: Path | None,
 ) -> ModelCard:
     """Add a network that is run as it is, and keep it only if it runs on the image it is tried on."""
-    if file.suffix.lower() not in (".onnx", ".zip"):
+    if file.suffix.lower() not in (".onnx", ".zip", ".pt", ".pth", ".p", ".ckpt"):
         raise ParameterError(
-            f"{file.name} cannot be run as it is: networks are run as ONNX (.onnx, or a package that holds it).",
+            f"{file.name} cannot be run as it is: networks are run as ONNX (.onnx, a package that holds it), or from a "
+            "checkpoint of fnet (.pt, .p).",
             "Export it as ONNX (torch.onnx.export), or say whose network it has (--like MODEL).",
         )
     image = None
@@ -175,14 +176,7 @@ def bring(
         planes_for_channels=image is not None and image.sizes["C"] == 1 < image.sizes["Z"],
     )
     if image is not None:
-        from vitascope.io.models.archive import delete_model
-
-        found = find_task(card.task)
-        try:
-            result = with_progress_bar(found.start({"image": image}, found.make_params(model=card.id)))
-        except BaseException:
-            delete_model(card.id)
-            raise
+        result = with_progress_bar(load_graph_import().try_on(card, image))
         for row in result.rows[:MOST_TOLD]:
             told = ", ".join(f"{k} {number_text(v)}" for k, v in row.items() if is_number(v))
             typer.echo(f"Tried on {try_image.name if try_image else ''}: {told}")

@@ -115,7 +115,12 @@ def folded_graph(data: bytes, name: str, shape: tuple[int, ...]) -> Any:
     return model
 
 
-def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -> Any:
+def has_intel_card() -> bool:
+    """Tell whether OpenVINO finds a graphics card of Intel."""
+    return any(name.startswith("GPU") for name in _core().available_devices)
+
+
+def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int, device: str = "cpu") -> Any:
     """Compile a graph for one shape of its input, in float32.
 
     Raises
@@ -124,13 +129,10 @@ def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -
         If it does not take this shape, or memory does not suffice.
     """
     model.reshape({name: _openvino().PartialShape(list(shape))})
-    options = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "EXECUTION_MODE_HINT": "ACCURACY",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
-    return _core().compile_model(model, "CPU", options)
+    options = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "NUM_STREAMS": 1}
+    if device == "cpu":
+        options["INFERENCE_NUM_THREADS"] = threads
+    return _core().compile_model(model, device.upper(), options)
 
 
 class OpenVinoBackend:

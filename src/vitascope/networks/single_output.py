@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vitascope.networks.fnet import FNet
+from vitascope.networks.fnet import FNet, FNet3d
 from vitascope.networks.mil_cnn import MilCnn
 from vitascope.networks.unet import UNet
 from vitascope.networks.unet3d import UNet3d
@@ -23,6 +23,14 @@ class PlainFNet(FNet):
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """Predict fluorescence (B, K, H, W) from (B, C, H, W)."""
+        return super().forward(x).image
+
+
+class PlainFNet3d(FNet3d):
+    """The network of Ounkomol 2018 for volumes that returns its image only."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Predict fluorescence (B, K, D, H, W) from (B, C, D, H, W)."""
         return super().forward(x).image
 
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec, ModelCard
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, Result, Trust
-from vitascope.engine.device import core_count, pick_device
+from vitascope.engine.device import core_count
 from vitascope.engine.domain import assess_domain, crop_windows, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.expected import Expected, grade
+from vitascope.engine.graphs.device import pick_graph_device
 from vitascope.engine.graphs.prediction import output_planes, predict_graph
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.load_model import LoadedModel
@@ -129,9 +130,9 @@ class GraphRun:
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
         self.limits = (np.inf, -np.inf)
         self.seen: list[Seen] = []
-        device, fallback = pick_device(params.device)
-        lost = ("device_fallback",) if fallback or device.id != "cpu" else ()
-        self.plan = Plan("cpu", "f32", 0, params.threads or core_count(), lost)
+        device, fallback = pick_graph_device(params.device)
+        lost = ("device_fallback",) if fallback else ()
+        self.plan = Plan(device, "f32", 0, params.threads or core_count(), lost)
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params
@@ -160,7 +161,9 @@ class GraphRun:
         of = f" ({number + 1} of {len(self.stacks)})" if len(self.stacks) > 1 else ""
         prepared = []
         for n, planes in enumerate(stack.channels):
-            prepared.append((yield from prepare_picture(planes, channel_spec(self.card, n, len(planes)), self.scale)))
+            spec = channel_spec(self.card, n, len(planes))
+            every = [p for s in self.stacks for p in s.channels[n]] if spec.normalisation.per == "field" else None
+            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every)))
         self.flags += [flag for one in prepared for flag in one.flags]
         for planes in stack.channels:
             self.flags += seen_in_training(self.card, planes)
@@ -213,11 +216,15 @@ class GraphRun:
             (planes, *first.shape_yx),
             onto,
             threads=self.plan.threads,
+            device=self.plan.device,
             tile_px=self.context.params.tile_px,
             stage=stage,
         )
         self.plan = replace(
-            self.plan, tile_px=answer.tile_px or 0, flags=tuple(dict.fromkeys((*self.plan.flags, *answer.flags)))
+            self.plan,
+            device=answer.device,
+            tile_px=answer.tile_px or 0,
+            flags=tuple(dict.fromkeys((*self.plan.flags, *answer.flags))),
         )
         if onto is not targets:
             plain = replace(first, finite=None)

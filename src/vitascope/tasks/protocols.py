@@ -152,8 +152,18 @@ class GraphImportModule(Protocol):
         normalise: str = "",
         pixel_size_um: float | None = None,
         planes_for_channels: bool = False,
+        answers: Mapping[str, Any] | None = None,
     ) -> ModelCard:
         """Add a network to the user's models."""
+
+    def guess(self, path: Path, *, planes_for_channels: bool = False) -> Any:
+        """Return what is to be confirmed before a network is tried."""
+
+    def try_on(self, card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
+        """Run a network on an image; if it does not run, it is deleted."""
+
+    def name_outputs(self, model: str, names: Sequence[str]) -> ModelCard:
+        """Give the pictures that a network answers with other names, in its order."""
 
 
 @runtime_checkable
