@@ -378,7 +378,7 @@ def network_text(card: ModelCard) -> str:
     if card.graph is None:
         return f"Network: {card.architecture.name} {card.architecture.arguments}, {size}"
     sees = (
-        f"{max(card.graph.reach)} px, measured"
+        f"{max(card.graph.reach)} px at most"
         if card.graph.reach is not None
         else "the whole window (not exact in tiles)"
     )

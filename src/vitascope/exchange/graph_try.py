@@ -16,10 +16,12 @@ from vitascope.io.models.archive import delete_model
 from vitascope.io.models.cards import own_models, write_card
 from vitascope.tasks.registry import find_task
 
-SIDE_PX = 768
-"""Side of the middle of the image that is run whole and cut: room for nine windows of the smallest size."""
-
 TILE_PX = 256
+"""Side of windows, or four times what overlaps: what they keep is then half of it at least."""
+
+MOST_WINDOWS = 3
+"""Along each side of the middle of the image that is run whole and cut."""
+
 EXACT = 1e-4
 """Largest difference between cut and whole, in shares of the answer's range."""
 
@@ -53,10 +55,11 @@ def try_on(card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
 
     try:
         result = yield from run(image)
-        part = middle(image)
-        if card.graph is not None and card.graph.reach is not None and min(part.shape_yx) > TILE_PX:
+        tile_px, side = tight_windows(card, min(image.shape_yx))
+        if side:
+            part = middle(image, side)
             whole = yield from run(part)
-            cut = yield from run(part, TILE_PX)
+            cut = yield from run(part, tile_px)
             if differs(pixels(cut), pixels(whole)):
                 not_exact(card, image.name)
     except BaseException:
@@ -65,13 +68,31 @@ def try_on(card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
     return result
 
 
-def middle(image: Micrograph) -> Micrograph:
-    """Return the middle of an image, of its first time."""
+def tight_windows(card: ModelCard, most_px: int) -> tuple[int, int]:
+    """Return a window's side, and the side of a picture whose windows overlap by the reach and no more.
+
+    Returns
+    -------
+    tuple of int
+        The second is 0 where tiles are not said to be exact, or an image of ``most_px`` has no room for two windows.
+    """
+    if card.graph is None or card.graph.reach is None:
+        return 0, 0
+    step = max(card.graph.step)
+    halo = -(-max(card.graph.reach) // step) * step
+    tile_px = -(-max(TILE_PX, 4 * halo) // step) * step
+    kept = tile_px - 2 * halo
+    count = min((most_px - 2 * halo) // kept, MOST_WINDOWS)
+    return tile_px, 2 * halo + count * kept if count > 1 else 0
+
+
+def middle(image: Micrograph, side_px: int) -> Micrograph:
+    """Return the square in the middle of an image, of its first time."""
     array, axes = sliceable(image.array), image.axes
     if "T" in axes:
         array, axes = array[0], axes.replace("T", "")
-    starts = [max(0, (n - SIDE_PX) // 2) for n in image.shape_yx]
-    window = tuple(slice(s, s + SIDE_PX) for s in starts)
+    starts = [max(0, (n - side_px) // 2) for n in image.shape_yx]
+    window = tuple(slice(s, s + side_px) for s in starts)
     return replace(image, array=array[(..., *window)], axes=axes)
 
 

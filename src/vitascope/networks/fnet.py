@@ -1,8 +1,8 @@
 """The network of Ounkomol 2018 for pictures and volumes, with the names of tensors of its public implementation.
 
-Each level has two convolutions of 3 along each side with batch normalisation and ReLU on the way down and two on the way
-up, a strided convolution of 2 between levels and a transposed one back; the filters double from level to level; a
-convolution of 3 ends it. Unlike the U-Net it halves by convolution, normalises everywhere and answers without a sigmoid.
+Each level has two convolutions of 3 along each side with batch normalisation and ReLU on the way down and two on the
+way up, a strided convolution of 2 between levels and a transposed one back; the filters double from level to level; a
+convolution of 3 ends it. Unlike the U-Net it halves by convolution, normalises everywhere and ends without a sigmoid.
 """
 
 from __future__ import annotations
