@@ -351,9 +351,12 @@ def describe(
     guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]
     if told.pixel_size_um is None:
         guesses.append("Its pixel size is not known: images are never rescaled.")
-    edges = (
-        "tiles overlap by what it sees, measured" if graph.reach else "it sees the whole window: cut, it is not exact"
-    )
+    if None not in graph.sides[1:]:
+        edges = "it takes one size: smaller pictures are padded, larger ones cut, which is not exact"
+    elif graph.reach:
+        edges = "tiles overlap by what it can see"
+    else:
+        edges = "it sees the whole window: cut, it is not exact"
     sha256 = sha256_of_bytes(data)
     title = told.title or f"Network of {path.name}"
     return ModelCard(
@@ -370,7 +373,7 @@ def describe(
             z_step_um=told.z_step_um,
             normalisation=how,
         ),
-        targets=tuple(Target(name=n, unit=UNIT, colormap="gray") for n in names),
+        targets=tuple(Target(name=n, unit=UNIT) for n in names),
         data=(),
         split="not known",
         limitations="It was not measured here: compare it with a real stain.",

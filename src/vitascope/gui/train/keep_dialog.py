@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QLine
 from vitascope.core.result import ImageOutput
 from vitascope.gui.common.layout import make_note, scrolling
 
-THUMBNAIL_PX = 230
+THUMBNAIL_PX = 200
 COLUMNS = 3
 SHOWN = (1.0, 99.5)
 """Percentiles that are black and white."""
