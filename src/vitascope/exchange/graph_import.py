@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,53 +31,19 @@ from vitascope.io.atomic import write_bytes
 from vitascope.io.models.cards import check_model_id, find_cards, find_model, own_models, write_card
 from vitascope.io.models.onnx_file import FLOATS, OnnxSummary, Port, check_onnx, read_onnx_bytes
 from vitascope.io.models.weights import sha256_of_bytes
+from vitascope.tasks.graph_guess import Guess
 from vitascope.tasks.registry import TASKS, find_task
 
 UNIT = "network output"
 """Of what a network answers with, unscaled."""
 
-__all__ = ["Guess", "guess", "import_graph", "name_outputs", "try_on"]
+__all__ = ["guess", "import_graph", "name_outputs", "try_on"]
 
 CHECKPOINTS = (".pt", ".pth", ".p", ".ckpt")
 """Endings of files of weights: those of fnet are known by their names."""
 
 USUAL = Normalisation(method="zscore", low=0, high=100)
 """What is taken where nothing tells: mean 0 and standard deviation 1, the commonest."""
-
-
-@dataclass(frozen=True)
-class Guess:
-    """What file, package and shapes tell of a network, to be confirmed.
-
-    Parameters
-    ----------
-    axes : str
-    sides : str
-        Of the input, in words.
-    channels : tuple of str
-    outputs : tuple of str
-        Of the pictures that it answers with, as far as the file declares them.
-    normalise : str
-        As the command line says it; empty where it is not told.
-    per : str
-    pixel_size_um : float or None
-    divisor : int or None
-        What height and width must be multiples of, where it is told.
-    depth : int or None
-        Planes that it takes, where they are fixed.
-    notes : tuple of str
-    """
-
-    axes: str
-    sides: str
-    channels: tuple[str, ...]
-    outputs: tuple[str, ...]
-    normalise: str
-    per: str
-    pixel_size_um: float | None
-    divisor: int | None
-    depth: int | None
-    notes: tuple[str, ...] = ()
 
 
 def import_graph(

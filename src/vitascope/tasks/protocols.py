@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
     from vitascope.tasks.good_image import GoodImage
+    from vitascope.tasks.graph_guess import Guess
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
 
@@ -156,7 +157,7 @@ class GraphImportModule(Protocol):
     ) -> ModelCard:
         """Add a network to the user's models."""
 
-    def guess(self, path: Path, *, planes_for_channels: bool = False) -> Any:
+    def guess(self, path: Path, *, planes_for_channels: bool = False) -> Guess:
         """Return what is to be confirmed before a network is tried."""
 
     def try_on(self, card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:

@@ -14,6 +14,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.gui.common.layout import add_row, make_form, make_note
+from vitascope.tasks.graph_guess import Guess
 from vitascope.tasks.late_modules import load_graph_import
 from vitascope.tasks.registry import TASKS
 
@@ -61,7 +62,7 @@ class BringQuestion(QDialog):  # type: ignore[misc]
     ----------
     path : Path
         Of the file.
-    guess : vitascope.exchange.graph_import.Guess
+    guess : Guess
         What file, package and shapes tell.
     image : str
         Name of the open image that it can be tried on; empty for none.
@@ -70,7 +71,7 @@ class BringQuestion(QDialog):  # type: ignore[misc]
     answered = Signal(object)
     """:class:`Answers`."""
 
-    def __init__(self, path: Path, guess: Any, image: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, path: Path, guess: Guess, image: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Bring {path.name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
