@@ -37,7 +37,7 @@ def load_graph_import() -> GraphImportModule:
 
 def load_graph_domain() -> GraphDomainModule:
     """Import the module that describes images which a network of another program does well on."""
-    return import_late("vitascope.pipelines.graph_domain", GraphDomainModule)
+    return import_late("vitascope.pipelines.stain_domain", GraphDomainModule)
 
 
 def load_comparison() -> ComparisonModule:

@@ -169,7 +169,7 @@ class GraphImportModule(Protocol):
 
 @runtime_checkable
 class GraphDomainModule(Protocol):
-    """Domains of networks of other programs: ``pipelines/graph_domain.py``."""
+    """Domains of networks of other programs: ``pipelines/stain_domain.py``."""
 
     def fit_domain(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
         """Describe images that a network does well on in its card."""

@@ -13,7 +13,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
 from vitascope.exchange.graph_import import import_graph
 from vitascope.io.models.cards import find_model
-from vitascope.pipelines.graph_domain import fit_domain
+from vitascope.pipelines.stain_domain import fit_domain
 from vitascope.tasks.good_image import GoodImage
 
 pytest.importorskip("onnx")
