@@ -1,6 +1,6 @@
 """Take the pictures of the documentation from the running program (needs a screen).
 
-``python docs/make_images.py [demo] [phenotype] [train]``; all without a name.
+``python docs/make_images.py [demo] [phenotype] [train] [bring]``; all without a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
-SIZE_PX = (1500, 940)
 LIMIT_S = 600.0
 
 
@@ -99,17 +98,55 @@ def train(app: object, viewer: Any) -> None:
     photograph(viewer, "models.png")
 
 
+def bring(app: object, viewer: Any) -> None:
+    """Bring a network as ONNX: the questions, the pictures before it is kept, and its domain."""
+    from vitascope.core.paths import SAMPLES
+    from vitascope.gui.docks.models_dock import ModelsDock
+    from vitascope.gui.train.bring_dialog import BringQuestion
+    from vitascope.gui.train.keep_dialog import KeepQuestion
+    from vitascope.tasks.late_modules import load_exchange
+
+    folder = Path(tempfile.mkdtemp(prefix="vitascope-"))
+    os.environ["VITASCOPE_MODELS"] = str(folder)
+    path = load_exchange().export_onnx("organelles-brightfield", folder / "their network.onnx")
+    viewer.open(str(SAMPLES / "jurkat_brightfield.ome.tif"), plugin="vitascope")
+    dock = ModelsDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Models")
+    dock.ask_bring(path)
+    question = dock.findChild(BringQuestion)
+    question.name.setText("theirs")
+    question.outputs.setText("DNA, ER, actin, mitochondria, RNA")
+    question.normalise.setCurrentIndex(question.normalise.findData("percentile:1:99"))
+    wait(app, 1.0)
+    IMAGES.mkdir(exist_ok=True)
+    question.grab().save(str(IMAGES / "bring_a_model.png"))
+    question.accept()
+    wait(app, LIMIT_S, lambda: dock.findChild(KeepQuestion) is not None)
+    keep = dock.findChild(KeepQuestion)
+    wait(app, 1.0)
+    keep.grab().save(str(IMAGES / "bring_a_model_keep.png"))
+    keep.accept()
+    wait(app, 2.0)
+    viewer.reset_view()
+    photograph(viewer, "bring_a_model_tried.png")
+    dock.list.choose("theirs")
+    dock.list.domain_button.click()
+    wait(app, LIMIT_S, lambda: not dock.runner.running)
+    wait(app, 1.0)
+    photograph(viewer, "bring_a_model_domain.png")
+
+
 def main() -> None:
     """Take the pictures that are named, or all."""
     import napari
     from napari.qt import get_qapp
 
     app = get_qapp()
-    for take in (demo, phenotype, train):
+    for take in (demo, phenotype, train, bring):
         if len(sys.argv) > 1 and take.__name__ not in sys.argv[1:]:
             continue
         viewer = napari.Viewer(show=True)
-        viewer.window.resize(*SIZE_PX)
+        viewer.window.resize(*(int(n) for n in os.environ.get("VITASCOPE_WINDOW_PX", "1500 940").split()))
         take(app, viewer)
         viewer.close()
 

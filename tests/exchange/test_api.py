@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -87,6 +88,46 @@ def core_test(path):
 
 def test_the_test_of_bioimageio_core_passes(tmp_path):
     core_test(export_bioimageio("test-model", tmp_path))
+
+
+BESIDE = "VITASCOPE_BIOIMAGEIO_PYTHON"
+"""Interpreter of an environment with bioimageio.core and onnxruntime, but without vitascope and torch."""
+
+
+def test_volumes_are_packed_with_their_three_axes_and_the_answer_of_their_network(tmp_path):
+    pytest.importorskip("onnxscript")
+    with zipfile.ZipFile(export_bioimageio("spheroid-live-dead", tmp_path)) as package:
+        tree = yaml.safe_load(package.read("rdf.yaml"))
+        given, wanted = (np.load(io.BytesIO(package.read(f"test_{kind}.npy"))) for kind in ("input", "output"))
+        found = run_onnx(package.read("weights.onnx"), [given])[0]["image"]
+    assert [a.get("id") for a in tree["inputs"][0]["axes"]] == [None, None, "z", "y", "x"]
+    assert [a["size"]["step"] for a in tree["inputs"][0]["axes"][2:]] == [2, 4, 4]
+    assert given.shape[2:] == wanted.shape[2:]
+    assert np.ptp(wanted) > 0.01
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.ptp(wanted))
+
+
+@pytest.mark.parametrize("name", ["test-model", "spheroid-live-dead"])
+def test_packages_run_where_there_is_no_vitascope(tmp_path, name):
+    other = os.environ.get(BESIDE)
+    if not other:
+        pytest.skip(f"no other environment is named ({BESIDE})")
+    pytest.importorskip("onnxscript")
+    path = export_bioimageio(name, tmp_path)
+    absent = "import importlib.util as i, sys; sys.exit(any(i.find_spec(n) for n in ('vitascope', 'torch')))"
+    code = CORE_TEST.replace("Path(sys.argv[1])", "Path(sys.argv[1]), weight_format='onnx'")
+    plain = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    assert subprocess.run([other, "-c", absent], env=plain, cwd=tmp_path, check=False).returncode == 0
+    done = subprocess.run(
+        [other, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        env=plain,
+        cwd=tmp_path,
+        timeout=200,
+        check=False,
+    )
+    assert done.stdout.strip().splitlines()[-1:] == ["passed"], done.stdout + done.stderr
 
 
 def test_a_package_comes_back_as_the_same_model(tmp_path, no_network):

@@ -13,13 +13,15 @@ from vitascope.cli.main import app
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import user_models
+from vitascope.core.progress import run_to_end
 from vitascope.core.status import Status
 from vitascope.engine.load_model import load_model
 from vitascope.exchange.bioimageio_export import export_bioimageio
-from vitascope.exchange.graph_import import import_graph
+from vitascope.exchange.graph_import import import_graph, try_on
+from vitascope.exchange.graph_try import tight_windows
 from vitascope.exchange.onnx_export import export_onnx
 from vitascope.io.models.archive import export_model, import_model, rename_model
-from vitascope.io.models.cards import find_cards, find_model
+from vitascope.io.models.cards import find_cards, find_model, own_models, write_card
 
 pytest.importorskip("onnx")
 
@@ -101,14 +103,15 @@ def test_tiles_with_the_measured_reach_give_what_one_pass_gives(plain, tmp_path)
     assert card.graph.divisor == (1, 4, 4)
     assert card.graph.step == (1, 4, 4)
     assert 4 <= max(card.graph.reach) <= 24  # 1 + 2 (1 + 4) + 4 of the deepest, upsampled by 4, and what poolings add
-    image = picture((610, 403)).astype(np.float32) / 4000
+    tile, side = tight_windows(card, 800)
+    image = picture((side, side)).astype(np.float32) / 4000
     whole = run("stain", Micrograph(image, "YX"), model="theirs")
-    cut = run("stain", Micrograph(image, "YX"), model="theirs", tile_px=256)
+    cut = run("stain", Micrograph(image, "YX"), model="theirs", tile_px=tile)
     assert "not_exact" not in cut.flags
     np.testing.assert_allclose(
         cut.outputs[0].array, whole.outputs[0].array, atol=1e-5 * np.ptp(np.asarray(whole.outputs[0].array))
     )
-    wanted = torch_answer(network, reflected(image, 4)[None])[:, :610, :403]
+    wanted = torch_answer(network, reflected(image, 4)[None])[:, :side, :side]
     np.testing.assert_allclose(whole.outputs[0].array, wanted, atol=2e-5 * np.ptp(wanted))
     assert whole.status is Status.WARN
     assert whole.trust.level == "unknown"
@@ -328,3 +331,32 @@ def test_other_cards_stay_as_they_were():
     assert written["card_version"] == 1
     assert set(written["weights"]) == set(tree["weights"])
     assert "graph" not in written
+
+
+def test_a_network_that_sees_farther_than_was_told_is_found_out_on_the_image(plain, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(plain[1])
+    card = import_graph(tmp_path / "net.onnx", "stain", "theirs", normalise="none")
+    image = Micrograph(picture((560, 530)).astype(np.float32) / 4000, "YX", name="field")
+    run_to_end(try_on(card, image))
+    assert find_model("theirs")[0].graph.reach == card.graph.reach
+    short = card.model_copy(update={"graph": card.graph.model_copy(update={"reach": (0, 0, 0)})})
+    write_card(short, own_models())
+    run_to_end(try_on(short, image))
+    found = find_model("theirs")[0]
+    assert found.graph.reach is None
+    assert "not exact" in found.training["notes"][-1]
+
+
+def test_one_normalisation_can_hold_for_all_times_of_a_field(plain, tmp_path):
+    network, data = plain
+    (tmp_path / "net.onnx").write_bytes(data)
+    answers = {"normalise": "minmax", "per": "field"}
+    card = import_graph(tmp_path / "net.onnx", "stain", "theirs", answers=answers)
+    assert card.input.normalisation.per == "field"
+    series = picture((3, 64, 60)) + np.array([0, 3000, 9000], np.uint16)[:, None, None]
+    found = run("stain", Micrograph(series, "TYX"), model="theirs").outputs[0]
+    prepared = whole_range(series.astype(np.float64))
+    wanted = np.stack([torch_answer(network, one[None]) for one in prepared])
+    np.testing.assert_allclose(found.array, wanted, atol=2e-5 * np.ptp(wanted))
+    with pytest.raises(ParameterError, match="per: moon"):
+        import_graph(tmp_path / "net.onnx", "stain", "other", answers={"per": "moon"})

@@ -5,20 +5,22 @@ import torch
 from tests_support import make_card, make_recipe
 from vitascope import run
 from vitascope.core.card import Architecture
+from vitascope.core.errors import ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import FAMILIES, export_tensors
+from vitascope.exchange.graph_import import import_graph
 from vitascope.exchange.state_dict_import import import_weights
 from vitascope.io.models.cards import find_model, own_models, read_card, write_card
 from vitascope.io.models.weights import read_weights, write_weights
-from vitascope.networks.fnet import FNet
+from vitascope.networks.fnet import FNet, FNet3d
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.training.tasks.stain import run_training
 
 
-def seeded(seed=0, **options):
+def seeded(seed=0, make=FNet, **options):
     torch.manual_seed(seed)
-    network = FNet(**{"filters": 2, **options}).eval()
+    network = make(**{"filters": 2, **options}).eval()
     for name, value in network.state_dict().items():
         if "running_var" in name:
             value.uniform_(0.5, 1.5)
@@ -101,6 +103,34 @@ def test_it_is_trained_and_run_as_any_network_of_ours(tmp_path, monkeypatch):
     image = Micrograph(np.random.default_rng(0).normal(size=(300, 290)).astype(np.float32), "YX")
     whole, cut = (run("stain", image, model=str(path), masks=False, precision="f32", tile_px=t) for t in (512, 256))
     np.testing.assert_allclose(cut.outputs[0].array, whole.outputs[0].array, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [FNet, FNet3d])
+def test_a_public_checkpoint_is_run_as_it_is(tmp_path, monkeypatch, make):
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    network = seeded(3, make=make)
+    assert set(network.state_dict()) == public_names()
+    state = {f"module.{k}": v for k, v in network.state_dict().items()}
+    torch.save({"nn_module": "fnet_nn", "nn_state": state}, tmp_path / "theirs.p")
+    card = import_graph(tmp_path / "theirs.p", "stain", "theirs", outputs="dna")
+    assert any("random weights" in note for note in card.training["notes"])
+    shape, axes = ((40, 48), "YX") if make is FNet else ((18, 32, 48), "ZYX")
+    image = np.random.default_rng(0).normal(50, 9, shape).astype(np.float32)
+    found = np.squeeze(run("stain", Micrograph(image, axes), model="theirs").outputs[0].array)
+    prepared = (image - image.mean()) / image.std()
+    padded = np.pad(prepared, [(0, -n % 16) for n in shape], mode="reflect")
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(padded)[None, None]).image[0, 0].numpy()
+    wanted = wanted[tuple(slice(n) for n in shape)]
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.ptp(wanted))
+
+
+def test_weights_of_another_network_are_told_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    torch.save(torch.nn.Conv2d(1, 1, 3).state_dict(), tmp_path / "x.pt")
+    with pytest.raises(ModelError, match="not known here"):
+        import_graph(tmp_path / "x.pt", "stain", "x")
 
 
 @pytest.mark.parametrize("bad", [{"in_channels": 0}, {"filters": 0}])

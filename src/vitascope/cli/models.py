@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
 from vitascope.core.paths import BUNDLED_MODELS, RECIPE, run_records, training_folder
-from vitascope.tasks.late_modules import load_comparison, load_exchange, load_graph_import
+from vitascope.tasks.late_modules import load_comparison, load_exchange, load_graph_domain, load_graph_import
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -152,9 +154,10 @@ def bring(
     try_image: Path | None,
 ) -> ModelCard:
     """Add a network that is run as it is, and keep it only if it runs on the image it is tried on."""
-    if file.suffix.lower() not in (".onnx", ".zip"):
+    if file.suffix.lower() not in (".onnx", ".zip", ".pt", ".pth", ".p", ".ckpt"):
         raise ParameterError(
-            f"{file.name} cannot be run as it is: networks are run as ONNX (.onnx, or a package that holds it).",
+            f"{file.name} cannot be run as it is: networks are run as ONNX (.onnx, a package that holds it), or from a "
+            "checkpoint of fnet (.pt, .p).",
             "Export it as ONNX (torch.onnx.export), or say whose network it has (--like MODEL).",
         )
     image = None
@@ -173,18 +176,57 @@ def bring(
         planes_for_channels=image is not None and image.sizes["C"] == 1 < image.sizes["Z"],
     )
     if image is not None:
-        from vitascope.io.models.archive import delete_model
-
-        found = find_task(card.task)
-        try:
-            result = with_progress_bar(found.start({"image": image}, found.make_params(model=card.id)))
-        except BaseException:
-            delete_model(card.id)
-            raise
+        result = with_progress_bar(load_graph_import().try_on(card, image))
         for row in result.rows[:MOST_TOLD]:
             told = ", ".join(f"{k} {number_text(v)}" for k, v in row.items() if is_number(v))
             typer.echo(f"Tried on {try_image.name if try_image else ''}: {told}")
     return card
+
+
+@app.command("domain")
+def domain(
+    model: Id,
+    images: Annotated[list[str], typer.Argument(help="Images that it does well on: files, folders, patterns.")],
+    stain: Annotated[
+        Path | None, typer.Option(help="The real stain of the image, where one is given: tells the expected PCC.")
+    ] = None,
+    pattern: Annotated[str | None, typer.Option(help="How names are read; see the page on plates.")] = None,
+    axes: Annotated[str | None, typer.Option(help="Axes of the images, where the files do not tell.")] = None,
+    pixel_size_um: Annotated[
+        float | None, typer.Option("--pixel-size-um", help="Of the images, where the files do not tell.")
+    ] = None,
+) -> None:
+    """Fit the domain of a network that is run as it is on images it does well on, so that others can be judged."""
+    with plain_errors():
+        from vitascope.io.images.read import group_paths, open_group, read_image
+        from vitascope.tasks.good_image import GoodImage
+
+        groups, left_out = group_paths(images, pattern)
+        for sentence in left_out:
+            typer.echo(f"Warning: {sentence}", err=True)
+        if stain is not None and len(groups) != 1:
+            raise ParameterError(
+                f"A stain belongs to one image; {len(groups)} are given.", "Give the image that it was taken of."
+            )
+        real = partial(read_image, str(stain)) if stain is not None else None
+        good = [GoodImage(g.name, partial(open_group, g, pixel_size_um, axes), real) for g in groups]
+        card = with_progress_bar(load_graph_domain().fit_domain(model, good))
+        typer.echo(card.training["notes"][-1])
+        typer.echo(domain_text(card))
+
+
+def domain_text(card: ModelCard) -> str:
+    """Say what a fitted domain tells."""
+    assert card.domain is not None
+    told = f"Images are judged by {card.domain.crops} crops of {card.domain.crop_px} px."
+    if card.expected is None:
+        return f"{told} Which agreement with a real stain to expect is not known (--stain)."
+    how = card.expected
+    value = math.tanh(how.intercept)
+    return (
+        f"{told} Of images that fit, a PCC of {value:.2f} ({value + how.low_by:.2f} to {value + how.high_by:.2f}) is "
+        "expected."
+    )
 
 
 MOST_TOLD = 3
@@ -336,7 +378,7 @@ def network_text(card: ModelCard) -> str:
     if card.graph is None:
         return f"Network: {card.architecture.name} {card.architecture.arguments}, {size}"
     sees = (
-        f"{max(card.graph.reach)} px, measured"
+        f"{max(card.graph.reach)} px at most"
         if card.graph.reach is not None
         else "the whole window (not exact in tiles)"
     )

@@ -64,7 +64,7 @@ class GraphSpec(GraphPart):
     )
     reach: tuple[int, int, int] | None = Field(
         None,
-        description="How far an answer sees, measured; empty where it sees the whole window: then tiles are blended.",
+        description="How far an answer can see; empty where it sees the whole window: then tiles are blended.",
     )
     bytes_per_px: float = Field(0.0, ge=0, description="Memory that a window took when the network was tried.")
 

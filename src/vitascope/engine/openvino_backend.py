@@ -18,11 +18,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.late_import import import_late
 from vitascope.engine import compiled_networks
 from vitascope.engine.deferred_network import DeferredNetwork
 
@@ -95,7 +97,30 @@ def read_graph(data: bytes) -> Any:
     return _core().read_model(data)
 
 
-def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -> Any:
+def folded_graph(data: bytes, name: str, shape: tuple[int, ...]) -> Any:
+    """Read a graph for one shape of its input, with all that does not depend on the pixels worked out.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not take this shape.
+    """
+    openvino = _openvino()
+    model = _core().read_model(data)
+    model.reshape({name: openvino.PartialShape(list(shape))})
+    passes = import_late("openvino.passes", ModuleType)
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
+    return model
+
+
+def has_intel_card() -> bool:
+    """Tell whether OpenVINO finds a graphics card of Intel."""
+    return any(name.startswith("GPU") for name in _core().available_devices)
+
+
+def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int, device: str = "cpu") -> Any:
     """Compile a graph for one shape of its input, in float32.
 
     Raises
@@ -104,13 +129,10 @@ def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int) -
         If it does not take this shape, or memory does not suffice.
     """
     model.reshape({name: _openvino().PartialShape(list(shape))})
-    options = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "EXECUTION_MODE_HINT": "ACCURACY",
-        "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-    }
-    return _core().compile_model(model, "CPU", options)
+    options = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "NUM_STREAMS": 1}
+    if device == "cpu":
+        options["INFERENCE_NUM_THREADS"] = threads
+    return _core().compile_model(model, device.upper(), options)
 
 
 class OpenVinoBackend:

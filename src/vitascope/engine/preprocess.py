@@ -93,7 +93,7 @@ class PreparedImage:
 
 
 def prepare_picture(
-    planes: list[Any], spec: InputSpec, scale: float, *, inverted: bool = False
+    planes: list[Any], spec: InputSpec, scale: float, *, inverted: bool = False, fitted_on: list[Any] | None = None
 ) -> ProgressGenerator[PreparedImage]:
     """Make one picture ready: a first pass over the pixels fits the normalisation, the reader applies it on the fly.
 
@@ -107,6 +107,8 @@ def prepare_picture(
         Network pixels per image pixel; 1 leaves the grid as it is.
     inverted : bool
         Whether bright and dark are swapped.
+    fitted_on : list of array, optional
+        Planes that the normalisation is fitted to, where it is one for all; by default ``planes``.
 
     Yields
     ------
@@ -126,7 +128,7 @@ def prepare_picture(
         for plane in planes:
             histograms.append((yield from count_values(plane)))
     else:
-        stack = stack_lazily(planes)
+        stack = stack_lazily(planes if fitted_on is None else fitted_on)
         histograms = [(yield from count_values(stack))] * len(planes)
     flags = [flag for h in dict.fromkeys(histograms) for flag in check_histogram(h)]
     if spec.normalisation.method == "dataset":

@@ -26,16 +26,18 @@ from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
 from vitascope.io.models.onnx_file import check_onnx
-from vitascope.networks.single_output import PlainMilCnn, PlainUNet
+from vitascope.networks.single_output import PlainFNet, PlainMilCnn, PlainUNet, PlainUNet3d
 
 FORMAT = "0.5.3"
 CARD = "vitascope-card.json"
 ONNX = "weights.onnx"
-PLAIN = {"unet": PlainUNet, "mil_cnn": PlainMilCnn}
+PLAIN = {"unet": PlainUNet, "fnet": PlainFNet, "unet3d": PlainUNet3d, "mil_cnn": PlainMilCnn}
 """What each network is called in a package."""
 
 CITED = {
     "unet": "https://doi.org/10.1016/j.cell.2018.03.040",
+    "fnet": "https://doi.org/10.1038/s41592-018-0111-2",
+    "unet3d": "https://doi.org/10.1007/978-3-319-46723-8_49",
     "mil_cnn": "https://doi.org/10.1093/bioinformatics/btw252",
 }
 TEST_STEPS = 8
@@ -45,10 +47,11 @@ Floats = NDArray[np.float32]
 
 
 def export_bioimageio(model: str, out: Path) -> Path:
-    """Write a model of pictures or of classes as a bioimage.io package (format 0.5), its weights as a state dict.
+    """Write a model of pictures, volumes or classes as a bioimage.io package (format 0.5), its weights as a state dict.
 
-    A network of pictures is written as ONNX too, where the extra ``onnx`` is installed: programs without vitascope run
-    that.
+    A network of pictures or volumes is written as ONNX too, where the extra ``onnx`` is installed: programs without
+    vitascope run that. Of volumes it is the network alone that the package holds: prepared volumes in, probabilities
+    and density out.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def export_bioimageio(model: str, out: Path) -> Path:
     Raises
     ------
     ModelError
-        If the model measures volumes or amounts: what is found, cut out and measured the format cannot say.
+        If the model measures amounts: what is found, cut out and measured the format cannot say.
     ParameterError
         If the file exists.
     """
@@ -83,7 +86,7 @@ def export_bioimageio(model: str, out: Path) -> Path:
     network.eval()
     raw = _test_picture(card)
     with torch.no_grad():
-        prepared = apply_steps(raw, steps_of(card.input), "bcyx")
+        prepared = apply_steps(raw, steps_of(card.input), "bc" + _space(card))
         assert prepared is not None  # our own words
         answer = network(torch.from_numpy(prepared)).numpy()
     buffer = io.BytesIO()
@@ -95,7 +98,9 @@ def export_bioimageio(model: str, out: Path) -> Path:
         "README.md": _readme(card).encode(),
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
     }
-    if PLAIN[card.architecture.name] is PlainUNet and can_write():  # of classes it has two answers, the package one
+    if (
+        PLAIN[card.architecture.name] is not PlainMilCnn and can_write()
+    ):  # of classes it has two answers, the package one
         files[ONNX] = translate(card, model)
     description = _description(card, {name: hashlib.sha256(data).hexdigest() for name, data in files.items()})
     if ONNX in files:
@@ -114,13 +119,24 @@ def export_bioimageio(model: str, out: Path) -> Path:
     return path
 
 
+def _space(card: ModelCard) -> str:
+    """Return the axes of space of a card's network."""
+    return "zyx" if find_family(card.architecture).is_3d else "yx"
+
+
 def _test_picture(card: ModelCard) -> Floats:
-    """Draw smooth noise, (1, C, 128, 128) for most networks, to test the package on."""
+    """Draw smooth noise to test the package on: (1, C, 128, 128) for most networks, shallow for volumes.
+
+    Grey values, or what prepared ones are like where the format has no words for the preparation.
+    """
     rng = np.random.default_rng(ATTEMPT_SEED)
-    side = TEST_STEPS * find_family(card.architecture).multiple_px
-    coarse = rng.normal(size=(1, card.network_channels, side // 8, side // 8))
-    fine = np.repeat(np.repeat(coarse, 8, axis=2), 8, axis=3) + 0.3 * rng.normal(size=(1, 1, side, side))
-    return np.asarray(1000 + 100 * fine, np.float32)
+    fine = rng.normal(
+        size=(1, card.network_channels, *(TEST_STEPS * n // 8 for n in find_family(card.architecture).multiple))
+    )
+    for axis in range(2, fine.ndim):
+        fine = np.repeat(fine, 8, axis=axis)
+    fine = fine + 0.3 * rng.normal(size=(1, 1, *fine.shape[2:]))
+    return np.asarray(1000 + 100 * fine if steps_of(card.input) else 0.3 + 0.2 * fine, np.float32)
 
 
 def _npy(array: Floats) -> bytes:
@@ -143,11 +159,14 @@ def _readme(card: ModelCard) -> str:
 
 def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
     """Return ``rdf.yaml`` as plain values."""
-    step = find_family(card.architecture).multiple_px
-    size = {"min": 4 * step, "step": step}
-    space: dict[str, Any] = {"type": "space"}
-    if card.input.pixel_size_um:
-        space |= {"scale": card.input.pixel_size_um, "unit": "micrometer"}
+    axes = _space(card)
+    steps = dict(zip(axes, find_family(card.architecture).multiple, strict=True))
+    lengths = dict.fromkeys("yx", card.input.pixel_size_um) | {"z": card.input.z_step_um}
+
+    def space(axis: str) -> dict[str, Any]:
+        length = lengths[axis]
+        return {"type": "space", "id": axis, **({"scale": length, "unit": "micrometer"} if length else {})}
+
     channels = [str(n) for n in range(card.network_channels)] if card.input.planes > 1 else list(card.input.channels)
     names = {"input": _identifiers(channels), "output": _identifiers([t.name for t in card.targets])}
 
@@ -157,16 +176,17 @@ def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
             "axes": [
                 {"type": "batch"},
                 {"type": "channel", "channel_names": names[kind]},
-                *({**space, "id": axis, "size": size} for axis, size in sizes.items()),
+                *({**space(axis), "size": size} for axis, size in sizes.items()),
             ],
             "test_tensor": {"source": f"test_{kind}.npy", "sha256": sha256[f"test_{kind}.npy"]},
             "data": {"type": "float32"},
         }
 
-    given = tensor("input", {"y": size, "x": size}) | {"preprocessing": steps_of(card.input)}
+    sizes = {axis: {"min": 4 * steps[axis], "step": steps[axis]} for axis in axes}
+    given = tensor("input", sizes) | {"preprocessing": steps_of(card.input)}
     plain = PLAIN[card.architecture.name]
-    axes = "yx" if plain is PlainUNet else ""  # the classes are those of the whole picture
-    same = {axis: {"tensor_id": "input", "axis_id": axis} for axis in axes}
+    kept = "" if plain is PlainMilCnn else axes  # the classes are those of the whole picture
+    same = {axis: {"tensor_id": "input", "axis_id": axis} for axis in kept}
     return {
         "type": "model",
         "format_version": FORMAT,
@@ -177,7 +197,7 @@ def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
         "license": card.licence if card.licence in ("CC-BY-4.0", "CC0-1.0", "MIT", "BSD-3-Clause") else "CC-BY-4.0",
         "documentation": {"source": "README.md", "sha256": sha256["README.md"]},
         "attachments": [{"source": CARD, "sha256": sha256[CARD]}],
-        "tags": ["vitascope", card.task, "2d", card.architecture.name],
+        "tags": ["vitascope", card.task, f"{len(axes)}d", card.architecture.name],
         "version": "1",
         "inputs": [given],
         "outputs": [tensor("output", same)],

@@ -18,6 +18,8 @@ Floats = NDArray[np.float32]
 def steps_of(given: InputSpec) -> list[dict[str, Any]]:
     """Say a card's normalisation in the words of the format; empty where it has none for it."""
     how = given.normalisation
+    if given.spatial_dims == 3:
+        return []  # no word for the filter that comes first
     axes = ["y", "x"] if how.per == "plane" else ["channel", "y", "x"]
     steps: list[dict[str, Any]] = []
     if how.method in ("percentile", "minmax"):

@@ -26,6 +26,9 @@ SPEC_KEYS = (
 )  # fmt: skip
 """What a file of ``--spec`` may say."""
 
+PER = ("image", "plane", "field")
+"""What shares a normalisation: all planes of one time, each plane alone, or all planes and times of a field."""
+
 NORMALISE = "percentile:LOW:HIGH, zscore, zscore:LOW:HIGH, median_iqr, minmax, fixed:MEAN:SD or none"
 
 
@@ -42,6 +45,8 @@ class Description:
     outputs : tuple of str
         Names of the pictures that it answers with.
     normalisation : Normalisation or None
+    per : str
+        What shares a normalisation, see :data:`PER`.
     pixel_size_um, z_step_um : float or None
     divisor : tuple of int or None
         (z, y, x).
@@ -54,6 +59,7 @@ class Description:
     channels: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     normalisation: Normalisation | None = None
+    per: str = ""
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     divisor: tuple[int, int, int] | None = None
@@ -63,20 +69,32 @@ class Description:
     credit: str = ""
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def normalise(self) -> str:
+        """The normalisation as the command line says it; empty where none is told."""
+        how = self.normalisation
+        if how is None:
+            return ""
+        if how.method == "dataset":
+            plain = set(how.means) == {0.0} and set(how.stds) == {1.0}
+            return "none" if plain else f"fixed:{how.means[0]:g}:{how.stds[0]:g}" if len(how.means) == 1 else ""
+        usual = how.method == "zscore" and (how.low, how.high) == (0, 100)
+        bounded = how.method in ("percentile", "zscore") and not usual
+        return f"{how.method}:{how.low:g}:{how.high:g}" if bounded else str(how.method)
+
     def over(self, other: Description) -> Description:
         """Return what this one says, and what the other says where this one is silent."""
         own = {k: v for k, v in vars(self).items() if v not in ("", (), None)}
         return replace(other, **{**own, "notes": (*other.notes, *self.notes)})
 
 
-def parse_normalisation(text: str, per: str = "image") -> Normalisation:
+def parse_normalisation(text: str) -> Normalisation:
     """Read a normalisation as it is told on the command line.
 
     Parameters
     ----------
     text : str
         Such as ``percentile:0:100`` (all of the image to 0 … 1), ``zscore`` or ``fixed:120:30``.
-    per : {"image", "plane"}
 
     Raises
     ------
@@ -93,9 +111,9 @@ def parse_normalisation(text: str, per: str = "image") -> Normalisation:
         if method in ("percentile", "zscore") and len(values) in (0, 2):
             usual = (0.1, 99.9) if method == "percentile" else (0.0, 100.0)
             low, high = values or usual
-            return Normalisation.model_validate({"method": method, "low": low, "high": high, "per": per})
+            return Normalisation.model_validate({"method": method, "low": low, "high": high})
         if method in ("median_iqr", "minmax", "background", "standard") and not values:
-            return Normalisation.model_validate({"method": method, "per": per})
+            return Normalisation.model_validate({"method": method})
         if (method == "fixed" and len(values) == 2) or (method == "none" and not values):
             mean, spread = values or (0.0, 1.0)
             return Normalisation.model_validate({"method": "dataset", "means": (mean,), "stds": (spread,)})
@@ -159,9 +177,11 @@ def from_keys(tree: Mapping[str, Any], name: str) -> Description:
             raise ValueError("divisor is one number, or three for z, y and x")
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name} cannot be used: {describe(error)}.", "See the page 'Bring a model'.") from error
-    per = str(tree.get("per") or "image")
+    per = str(tree.get("per") or "").lower()
+    if per and per not in PER:
+        raise ParameterError(f"{name} says 'per: {per}', which is not known.", f"It is one of {', '.join(PER)}.")
     told = tree.get("normalise")
-    return replace(found, normalisation=parse_normalisation(str(told), per) if told else None)
+    return replace(found, per=per, normalisation=parse_normalisation(str(told)) if told else None)
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from vitascope.core.card import Architecture, InputSpec, ModelCard, Normalisation, Target, Weights
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.graph_spec import GraphOutput, GraphSpec
+from vitascope.core.late_import import import_late
 from vitascope.core.versions import versions
 from vitascope.engine.graphs.measure import GraphQuestion
 from vitascope.engine.graphs.trial import Found, remember, try_graph
 from vitascope.engine.load_model import GRAPH
 from vitascope.exchange.graph_description import (
     Description,
+    from_keys,
     from_metadata,
     guess_axes,
     parse_normalisation,
     read_spec,
 )
 from vitascope.exchange.graph_package import read_package
+from vitascope.exchange.graph_try import try_on
 from vitascope.io.atomic import write_bytes
-from vitascope.io.models.cards import check_model_id, find_cards, own_models, write_card
-from vitascope.io.models.onnx_file import FLOATS, OnnxSummary, check_onnx, read_onnx_bytes
+from vitascope.io.models.cards import check_model_id, find_cards, find_model, own_models, write_card
+from vitascope.io.models.onnx_file import FLOATS, OnnxSummary, Port, check_onnx, read_onnx_bytes
 from vitascope.io.models.weights import sha256_of_bytes
+from vitascope.tasks.graph_guess import Guess
 from vitascope.tasks.registry import TASKS, find_task
 
 UNIT = "network output"
 """Of what a network answers with, unscaled."""
+
+__all__ = ["guess", "import_graph", "name_outputs", "try_on"]
+
+CHECKPOINTS = (".pt", ".pth", ".p", ".ckpt")
+"""Endings of files of weights: those of fnet are known by their names."""
 
 USUAL = Normalisation(method="zscore", low=0, high=100)
 """What is taken where nothing tells: mean 0 and standard deviation 1, the commonest."""
@@ -44,13 +56,14 @@ def import_graph(
     normalise: str = "",
     pixel_size_um: float | None = None,
     planes_for_channels: bool = False,
+    answers: Mapping[str, Any] | None = None,
 ) -> ModelCard:
     """Add a network that is run as it is to the user's models; nothing is asked.
 
     Parameters
     ----------
     path : Path
-        An ONNX file, or a bioimage.io package (``.zip``) that holds one.
+        An ONNX file, a bioimage.io package (``.zip``) that holds one, or a checkpoint of fnet (``.pt``, ``.p``).
     task : str
         That runs it.
     name : str
@@ -65,6 +78,8 @@ def import_graph(
         Of the images it was trained on; without it images are never rescaled.
     planes_for_channels : bool
         Whether several channels are guessed to be planes of a stack.
+    answers : mapping, optional
+        What was answered to questions: the same keys as in ``spec``, before which they go.
 
     Returns
     -------
@@ -83,13 +98,9 @@ def import_graph(
     check_model_id(name)
     if name in find_cards():
         raise ParameterError(f"There is a model '{name}' already.", "Give another name (--name NAME).")
-    if path.suffix.lower() == ".zip":
-        data, packed = read_package(path)
-    else:
-        data, packed = read_onnx_bytes(path), Description()
-    summary = check_onnx(data, path.name)
+    data, summary, said = look(path)
     told = read_spec(spec) if spec is not None else Description()
-    told = told.over(packed).over(from_metadata(summary))
+    told = from_keys(answers or {}, "The answer").over(told).over(said)
     told = replace(told, outputs=tuple(o.strip() for o in outputs.split(",") if o.strip()) or told.outputs)
     if normalise:
         told = replace(told, normalisation=parse_normalisation(normalise))
@@ -109,6 +120,85 @@ def import_graph(
         raise
     remember(data, graph)
     return card
+
+
+def look(path: Path) -> tuple[bytes, OnnxSummary, Description]:
+    """Read a network and what file or package say of it, opening it with no library.
+
+    Raises
+    ------
+    ModelError
+        If it is refused.
+    """
+    if path.suffix.lower() == ".zip":
+        data, packed = read_package(path)
+    elif path.suffix.lower() in CHECKPOINTS:  # needs torch
+        data, told = import_late("vitascope.exchange.fnet_checkpoint", ModuleType).translate_checkpoint(path)
+        packed = Description(notes=(told,))
+    else:
+        data, packed = read_onnx_bytes(path), Description()
+    summary = check_onnx(data, path.name)
+    return data, summary, packed.over(from_metadata(summary))
+
+
+def guess(path: Path, *, planes_for_channels: bool = False) -> Guess:
+    """Return what is to be confirmed before a network is tried.
+
+    Raises
+    ------
+    ModelError
+        If it is refused, or takes no single picture.
+    """
+    _, summary, said = look(path)
+    question, channels, notes = ask(summary, said, path.name, planes_for_channels=planes_for_channels)
+    port = summary.inputs[0]
+    names = said.outputs or tuple(
+        name for output in summary.outputs for name in _numbered(output.name, _channels_of(output, question.axes))
+    )
+    how = said.normalisation
+    return Guess(
+        axes=question.axes,
+        sides=" × ".join("any" if n is None else str(n) for n in port.sides),
+        channels=channels,
+        outputs=names,
+        normalise=said.normalise,
+        per=said.per or (how.per if how is not None else "image"),
+        pixel_size_um=said.pixel_size_um,
+        divisor=max(said.divisor[1:]) if said.divisor is not None else None,
+        depth=question.sides[0] if "z" in question.axes else None,
+        notes=tuple(notes),
+    )
+
+
+def _channels_of(output: Port, axes: str) -> int:
+    """Return how many pictures an output holds, by its declared sides: those of channels, where it has as many axes."""
+    letters = axes if len(output.sides) == len(axes) else "bcyx"
+    if "c" not in letters and len(output.sides) == 4:
+        letters = "bcyx"
+    sides = dict(zip(letters, output.sides, strict=False))
+    return sides.get("c") or 1
+
+
+def _numbered(name: str, count: int) -> tuple[str, ...]:
+    return (name,) if count == 1 else tuple(f"{name}_{k + 1}" for k in range(count))
+
+
+def name_outputs(model: str, names: Sequence[str]) -> ModelCard:
+    """Give the pictures that a network answers with other names, in its order.
+
+    Raises
+    ------
+    ParameterError
+        If names are empty or alike, or as many are not given as there are pictures.
+    """
+    card, _ = find_model(model)
+    given = [name.strip() for name in names]
+    if len(given) != len(card.targets) or not all(given) or len({n.lower() for n in given}) < len(given):
+        raise ParameterError(f"{', '.join(given)} are no names for {len(card.targets)} picture(s).", "Name each once.")
+    targets = tuple(t.model_copy(update={"name": n}) for t, n in zip(card.targets, given, strict=True))
+    made = card.model_copy(update={"targets": targets})
+    write_card(made, own_models())
+    return made
 
 
 def check_task(task: str) -> None:
@@ -221,14 +311,18 @@ def describe(
     if len({n.lower() for n in names}) < len(names):
         raise ParameterError("Two outputs have the same name.", "Name each differently (--outputs a,b).")
     how = told.normalisation or USUAL
+    how = how.model_copy(update={"per": told.per or how.per})
     if how.method == "dataset" and len(how.means) == 1 < len(channels):
         how = how.model_copy(update={"means": how.means * len(channels), "stds": how.stds * len(channels)})
     guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]
     if told.pixel_size_um is None:
         guesses.append("Its pixel size is not known: images are never rescaled.")
-    edges = (
-        "tiles overlap by what it sees, measured" if graph.reach else "it sees the whole window: cut, it is not exact"
-    )
+    if None not in graph.sides[1:]:
+        edges = "it takes one size: smaller pictures are padded, larger ones cut, which is not exact"
+    elif graph.reach:
+        edges = "tiles overlap by what it can see"
+    else:
+        edges = "it sees the whole window: cut, it is not exact"
     sha256 = sha256_of_bytes(data)
     title = told.title or f"Network of {path.name}"
     return ModelCard(
@@ -245,7 +339,7 @@ def describe(
             z_step_um=told.z_step_um,
             normalisation=how,
         ),
-        targets=tuple(Target(name=n, unit=UNIT, colormap="gray") for n in names),
+        targets=tuple(Target(name=n, unit=UNIT) for n in names),
         data=(),
         split="not known",
         limitations="It was not measured here: compare it with a real stain.",
@@ -272,8 +366,4 @@ def describe(
 
 def default_names(outputs: tuple[GraphOutput, ...]) -> tuple[str, ...]:
     """Name pictures after the outputs that hold them, and number those of one."""
-    return tuple(
-        output.name if output.channels == 1 else f"{output.name}_{k + 1}"
-        for output in outputs
-        for k in range(output.channels)
-    )
+    return tuple(name for output in outputs for name in _numbered(output.name, output.channels))

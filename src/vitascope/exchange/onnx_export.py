@@ -122,26 +122,8 @@ def translate(card: ModelCard, model: str) -> bytes:
     names = ANSWERS[card.architecture.name]
     fixed = card.input.side_px if names == ("value",) else None
     sides = [fixed or TRACED * step for step in loaded.family.multiple]
-    free = {axis: torch.export.Dim.DYNAMIC for axis in (0, *(() if fixed else range(2, 2 + len(sides))))}
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it tells of operators of packages that are not installed
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own internals
-            program: Any = torch.onnx.export(
-                AnswerOf(loaded.network, names).eval(),
-                (torch.zeros(2, card.network_channels, *sides),),
-                dynamo=True,
-                input_names=["input"],
-                output_names=list(names),
-                dynamic_shapes=(free,),
-                verbose=False,
-                optimize=False,  # it would fold batch normalisation into weights, for good
-            )
-            _tidy(program.model)
-    finally:
-        logger.setLevel(level)
+    shape = (2, card.network_channels, *sides)
+    program = trace(AnswerOf(loaded.network, names).eval(), shape, names, range(2, 2 if fixed else len(shape)))
     program.model.metadata_props[CARD_KEY] = card.model_dump_json()
     proto = program.model_proto
     held = {tensor.name for tensor in proto.graph.initializer}
@@ -151,6 +133,42 @@ def translate(card: ModelCard, model: str) -> bytes:
             tensor.raw_data = value.numpy().astype("<f4").tobytes()
     found: bytes = proto.SerializeToString()
     return found
+
+
+def trace(network: nn.Module, shape: Sequence[int], names: Sequence[str], free: Sequence[int]) -> Any:
+    """Return a network as a program of ONNX.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    shape : sequence of int
+        Of a batch of two.
+    names : sequence of str
+        Of its answers.
+    free : sequence of int
+        Axes of any length, besides that of the batch.
+    """
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it tells of operators of packages that are not installed
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own internals
+            program: Any = torch.onnx.export(
+                network,
+                (torch.zeros(*shape),),
+                dynamo=True,
+                input_names=["input"],
+                output_names=list(names),
+                dynamic_shapes=({axis: torch.export.Dim.DYNAMIC for axis in (0, *free)},),
+                verbose=False,
+                optimize=False,  # it would fold batch normalisation into weights, for good
+            )
+            _tidy(program.model)
+    finally:
+        logger.setLevel(level)
+    return program
 
 
 def _tidy(graph: Any) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
+from vitascope.engine.graphs.trial import try_pictures
 from vitascope.engine.load_model import build_network, export_tensors, find_family
-from vitascope.engine.openvino_backend import run_onnx
 from vitascope.exchange.match_tensors import COUNTER, LIKE, by_name, by_order, layers_in_order
 from vitascope.exchange.onnx_export import ANSWERS, CARD_KEY, answers_of
 from vitascope.exchange.onnx_graph import OnnxFile, read_onnx
@@ -151,11 +151,9 @@ def compare(file: OnnxFile, network: nn.Module, card: ModelCard) -> float:
     picture = probe(card, _sides(file, card))
     pictures: list[NDArray[np.float32]] = [(scale * picture).numpy() for scale in SCALES]
     try:
-        theirs = run_onnx(file.data, pictures)
-    except RuntimeError as error:
-        raise ModelError(
-            f"{file.name} cannot be run: {str(error).strip().splitlines()[-1][:200]}", "Ask for the file again."
-        ) from error
+        theirs = try_pictures(file.data, file.name, pictures)
+    except ModelError as error:
+        raise ModelError(error.message, "Ask for the file again.") from error
     with torch.no_grad():
         outputs = [answers_of(network, network(torch.from_numpy(x))) for x in pictures]
     ours = {name: np.stack([output[name].numpy() for output in outputs]) for name in outputs[0]}

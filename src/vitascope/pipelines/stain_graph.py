@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec, ModelCard
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, Result, Trust
-from vitascope.engine.device import core_count, pick_device
-from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.device import core_count
+from vitascope.engine.domain import assess_domain, crop_windows, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan
+from vitascope.engine.expected import Expected, grade
+from vitascope.engine.graphs.device import pick_graph_device
 from vitascope.engine.graphs.prediction import output_planes, predict_graph
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.load_model import LoadedModel
@@ -22,6 +24,7 @@ from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_
 from vitascope.engine.select_planes import SelectedPlanes, choose_planes, find_channel, find_channels
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.geometry.resample import Reader, read_reflected
+from vitascope.ops.intensity.quality import crop_statistics
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, write_back
 from vitascope.pipelines.run_context import RunContext
@@ -37,6 +40,29 @@ NOT_KNOWN = Trust(
         "on it.",
     ),
 )
+
+
+CROP_PX = 192
+"""Side of the crops that input and answer are described by: a dozen nuclei find room."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the crops of one picture look like.
+
+    Parameters
+    ----------
+    statistics : list of dict
+        Of the prepared image, see :func:`vitascope.engine.domain.image_statistics`.
+    features : array, shape (crops, 4 K), float64
+        Brightness, contrast, sharpness and skewness of the answer, of each target after another.
+    agreement : tuple of float
+        PCC of each crop with the real stain, where it is known.
+    """
+
+    statistics: list[dict[str, float]]
+    features: NDArray[np.float64]
+    agreement: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,9 +129,10 @@ class GraphRun:
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
         self.limits = (np.inf, -np.inf)
-        device, fallback = pick_device(params.device)
-        lost = ("device_fallback",) if fallback or device.id != "cpu" else ()
-        self.plan = Plan("cpu", "f32", 0, params.threads or core_count(), lost)
+        self.seen: list[Seen] = []
+        device, fallback = pick_graph_device(params.device)
+        lost = ("device_fallback",) if fallback else ()
+        self.plan = Plan(device, "f32", 0, params.threads or core_count(), lost)
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params
@@ -134,7 +161,9 @@ class GraphRun:
         of = f" ({number + 1} of {len(self.stacks)})" if len(self.stacks) > 1 else ""
         prepared = []
         for n, planes in enumerate(stack.channels):
-            prepared.append((yield from prepare_picture(planes, channel_spec(self.card, n, len(planes)), self.scale)))
+            spec = channel_spec(self.card, n, len(planes))
+            every = [p for s in self.stacks for p in s.channels[n]] if spec.normalisation.per == "field" else None
+            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every)))
         self.flags += [flag for one in prepared for flag in one.flags]
         for planes in stack.channels:
             self.flags += seen_in_training(self.card, planes)
@@ -144,7 +173,7 @@ class GraphRun:
             for k in range(len(self.card.targets))
         ]
         yield from self._predict(stack, prepared, targets, f"Predicting{of}", number)
-        self._judge(prepared)
+        told = self._judge(self._look(prepared, pictures, targets))
         apart = pictures if not self.source.spec.has_depth else pictures[:1]
         for n, picture in enumerate(apart):
             planes = [[t[n]] if len(apart) > 1 else t for t in targets]
@@ -155,7 +184,23 @@ class GraphRun:
                 shown = [picture] if len(apart) > 1 else pictures
                 found = planes[self.stain.k]
                 row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
-            self.rows.append({**where, **row})
+            self.rows.append({**where, **row, **told})
+
+    def _look(self, prepared: list[PreparedImage], pictures: list[SelectedPlanes], targets: list[list[Any]]) -> Seen:
+        """Describe image and answer by crops of the middle plane, and the answer beside the real stain."""
+        middle = len(pictures) // 2
+        features, agreement = [], []
+        for window in crop_windows(self.context.image.shape_yx, CROP_PX):
+            crops = [np.asarray(target[middle][window]) for target in targets]
+            features.append([v for crop in crops for v in crop_statistics(crop).values()])
+            if self.stain is not None:
+                real = np.asarray(self.stain.plane(pictures[middle])[window])
+                agreement.append(float(pcc(real, crops[self.stain.k])))
+        statistics = image_statistics(prepared[0].read, prepared[0].shape_yx, CROP_PX)
+        found = Seen(statistics, np.nan_to_num(np.array(features)), tuple(agreement))
+        self.seen.append(found)
+        self.context.keep_features(found.features)
+        return found
 
     def _predict(
         self, stack: Stack, prepared: list[PreparedImage], targets: list[list[Any]], stage: str, number: int
@@ -171,11 +216,15 @@ class GraphRun:
             (planes, *first.shape_yx),
             onto,
             threads=self.plan.threads,
+            device=self.plan.device,
             tile_px=self.context.params.tile_px,
             stage=stage,
         )
         self.plan = replace(
-            self.plan, tile_px=answer.tile_px or 0, flags=tuple(dict.fromkeys((*self.plan.flags, *answer.flags)))
+            self.plan,
+            device=answer.device,
+            tile_px=answer.tile_px or 0,
+            flags=tuple(dict.fromkeys((*self.plan.flags, *answer.flags))),
         )
         if onto is not targets:
             plain = replace(first, finite=None)
@@ -201,17 +250,31 @@ class GraphRun:
                 low, high = min(low, float(piece.min())), max(high, float(piece.max()))
         self.limits = (low, high)
 
-    def _judge(self, prepared: list[PreparedImage]) -> None:
-        """Compare the image with those that a domain was fitted on; without one nothing can be said."""
-        domain = self.card.domain
+    def _judge(self, seen: Seen) -> dict[str, float | None]:
+        """Compare the image with those that a domain was fitted on; without one nothing can be said.
+
+        Returns
+        -------
+        dict
+            The agreement that is expected, where the card tells it: empty unless the image fits.
+        """
+        domain, how = self.card.domain, self.card.expected
         if domain is None:
             self.flags.append("domain_unknown")
-            return
-        first = prepared[0]
-        statistics = image_statistics(first.read, first.shape_yx, domain.crop_px)
-        trust, flags = assess_domain(domain, statistics, np.zeros((0, 0)))
+            return {}
+        trust, flags = assess_domain(domain, seen.statistics, seen.features)
+        told: dict[str, float | None] = {}
+        if how is not None:
+            middle = how.intercept
+            ends = [np.tanh(middle) + by for by in (0, how.low_by, how.high_by)]
+            fits = trust.level == "fits"
+            names = ("expected_pcc", "expected_pcc_low", "expected_pcc_high")
+            told = {n: round(float(e), 4) if fits else None for n, e in zip(names, ends, strict=True)}
+            if fits:
+                trust, flags = grade(how, Expected(*(float(e) for e in ends)))
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
+        return told
 
     def result(self) -> Result:
         """Put everything together."""

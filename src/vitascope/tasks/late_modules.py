@@ -8,6 +8,7 @@ from vitascope.tasks.protocols import (
     DenoiseModule,
     ExchangeModule,
     FineTuningModule,
+    GraphDomainModule,
     GraphImportModule,
     PairCheckModule,
     StainTiersModule,
@@ -32,6 +33,11 @@ def load_exchange() -> ExchangeModule:
 def load_graph_import() -> GraphImportModule:
     """Import the module that takes in networks of other programs to be run as they are."""
     return import_late("vitascope.exchange.graph_import", GraphImportModule)
+
+
+def load_graph_domain() -> GraphDomainModule:
+    """Import the module that describes images which a network of another program does well on."""
+    return import_late("vitascope.pipelines.stain_domain", GraphDomainModule)
 
 
 def load_comparison() -> ComparisonModule:

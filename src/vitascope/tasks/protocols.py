@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.recipes.recipe import Recipe
     from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
+    from vitascope.tasks.good_image import GoodImage
+    from vitascope.tasks.graph_guess import Guess
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
 
@@ -151,8 +153,26 @@ class GraphImportModule(Protocol):
         normalise: str = "",
         pixel_size_um: float | None = None,
         planes_for_channels: bool = False,
+        answers: Mapping[str, Any] | None = None,
     ) -> ModelCard:
         """Add a network to the user's models."""
+
+    def guess(self, path: Path, *, planes_for_channels: bool = False) -> Guess:
+        """Return what is to be confirmed before a network is tried."""
+
+    def try_on(self, card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
+        """Run a network on an image; if it does not run, it is deleted."""
+
+    def name_outputs(self, model: str, names: Sequence[str]) -> ModelCard:
+        """Give the pictures that a network answers with other names, in its order."""
+
+
+@runtime_checkable
+class GraphDomainModule(Protocol):
+    """Domains of networks of other programs: ``pipelines/stain_domain.py``."""
+
+    def fit_domain(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
+        """Describe images that a network does well on in its card."""
 
 
 @runtime_checkable

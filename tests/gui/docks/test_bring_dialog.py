@@ -7,6 +7,7 @@ from gui_support import at_once, settle
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.models_dock import ModelsDock
 from vitascope.gui.train.bring_dialog import BringQuestion
+from vitascope.gui.train.keep_dialog import KeepQuestion
 from vitascope.io.models.cards import find_cards, find_model
 
 pytest.importorskip("onnx")
@@ -32,7 +33,8 @@ def test_a_network_is_asked_about_tried_on_the_open_image_and_shown(dock, qtbot,
     dock.ask_bring(path)
     question = dock.findChild(BringQuestion)
     qtbot.addWidget(question)
-    assert question.tried.text() == "Try it on 'field'"
+    assert question.tried.text().startswith("Try it on 'field'")
+    assert (question.axes.text(), question.channels.text(), question.outputs.text()) == ("bcyx", "image", "y_1, y_2")
     question.pixel_size.setText("half")
     question.accept()
     assert "no pixel size" in question.fault.text()
@@ -40,7 +42,15 @@ def test_a_network_is_asked_about_tried_on_the_open_image_and_shown(dock, qtbot,
     question.outputs.setText("nuclei, membrane")
     question.normalise.setCurrentIndex(question.normalise.findData("minmax"))
     question.accept()
-    assert "Look at each picture" in dock.note.text()
+    keep = dock.findChild(KeepQuestion)
+    qtbot.addWidget(keep)
+    assert [e.text() for e in keep.editors] == ["nuclei", "membrane"]
+    keep.editors[0].setText("membrane")
+    keep.accept()
+    assert "name of its own" in keep.fault.text()
+    keep.editors[0].setText("nuclei")
+    keep.accept()
+    assert "Brought" in dock.note.text()
     card = find_model("their-net")[0]
     assert [t.name for t in card.targets] == ["nuclei", "membrane"]
     shown = [layer for layer in dock._viewer.layers if layer.name != "field"]
@@ -57,8 +67,46 @@ def test_a_file_that_is_no_network_says_so_and_leaves_nothing(dock, qtbot, tmp_p
     (tmp_path / "none.onnx").write_bytes(b"none")
     before = set(find_cards())
     dock.ask_bring(tmp_path / "none.onnx")
+    assert dock.findChild(BringQuestion) is None
+    assert "no sound ONNX" in dock.note.text()
+    assert set(find_cards()) == before
+
+
+def bring(dock, qtbot, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(to_onnx(seeded(SmallUNet, levels=1), (1, 1, 32, 32), free=(2, 3)))
+    dock.ask_bring(path)
     question = dock.findChild(BringQuestion)
     qtbot.addWidget(question)
     question.accept()
-    assert "no sound ONNX" in dock.note.text()
-    assert set(find_cards()) == before
+    keep = dock.findChild(KeepQuestion)
+    qtbot.addWidget(keep)
+    return keep
+
+
+def test_swapped_names_are_put_right_before_it_is_kept(dock, qtbot, tmp_path):
+    keep = bring(dock, qtbot, tmp_path)
+    for editor, name in zip(keep.editors, ("membrane", "nuclei"), strict=True):
+        editor.setText(name)
+    keep.accept()
+    assert [t.name for t in find_model("net")[0].targets] == ["membrane", "nuclei"]
+    assert any("membrane" in layer.name for layer in dock._viewer.layers)
+
+
+def test_what_is_discarded_leaves_nothing(dock, qtbot, tmp_path):
+    bring(dock, qtbot, tmp_path).reject()
+    assert "net" not in find_cards()
+    assert [layer.name for layer in dock._viewer.layers] == ["field"]
+    assert "not kept" in dock.note.text()
+
+
+def test_a_domain_is_fitted_on_the_selected_layers(dock, qtbot, tmp_path):
+    dock._viewer.layers["field"].data = np.random.default_rng(1).integers(90, 4000, (400, 400)).astype(np.uint16)
+    bring(dock, qtbot, tmp_path).accept()
+    dock.list.choose("nuclei-phase")
+    assert not dock.list.domain_button.isEnabled()
+    dock.list.choose("net")
+    dock._viewer.layers.selection = {dock._viewer.layers["field"]}
+    dock.list.domain_button.click()
+    assert "domain was fitted on 1 image(s) of its user: field" in dock.note.text()
+    assert find_model("net")[0].domain.crops == 4

@@ -84,7 +84,7 @@ def image_features(
         If there is no such model, or a setting cannot be used.
     """
     card, _ = find_model(model)
-    if card.domain is None:
+    if card.domain is None and card.graph is None:
         raise ModelError(
             f"The card of {card.id} does not describe its training images: its features are not kept.",
             "Take a model whose card has a domain.",

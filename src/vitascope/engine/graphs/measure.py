@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.engine.graphs.network import GraphNetwork
+from vitascope.engine.graphs.network import GraphNetwork, to_axes
+from vitascope.engine.graphs.reach import STEPS, noise, padded, safe_reach
+from vitascope.engine.graphs.structure import Seen, find_reach
+from vitascope.engine.openvino_backend import folded_graph
 
 Array = NDArray[np.float32]
-
-STEPS = (1, 2, 4, 8, 16, 32, 64)
-"""Divisors and steps that are tried: poolings halve, and no public network does so more than six times."""
 
 FIRST_SIDES = {1: 97, 2: 98, 4: 100, 8: 104, 16: 112, 32: 160, 64: 192}
 FIRST_DEPTHS = {1: 9, 2: 10, 4: 12, 8: 24, 16: 48}
@@ -28,14 +28,11 @@ FIRST_DEPTHS = {1: 9, 2: 10, 4: 12, 8: 24, 16: 48}
 SIDES_PX = {1: 512, 16: 256, 64: 128}
 """Sides of the window for measuring the reach, by its depth at most: half of it is the longest reach that is found."""
 
+TOLD_SIDES = (384, 448)
+"""Height and width that operations are looked through for: multiples of what networks halve, of no square."""
+
 SLOW_S = 4.0
 """A window that takes longer is halved, so that measuring takes a minute at most."""
-
-SAME = 1e-6
-"""Two answers are one, in shares of the largest value: float32 rounds to 6e-8, and sums some hundred times as much."""
-
-SAME_SHIFTED = 1e-5
-"""The same for answers to a shifted picture, whose sums are taken in another order."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,26 @@ def explore(data: bytes, asked: GraphQuestion, memory: Callable[[], int] = lambd
     }
     found = None
     if asked.sides[1] is None and asked.sides[2] is None:
-        found = reach_and_step(lambda x: network.pictures(x, outputs), (asked.channels, *shape), divisor)
+        found = safe_reach(
+            lambda x: network.pictures(x, outputs),
+            (asked.channels, *shape),
+            divisor,
+            lambda: told_reach(data, asked, divisor, outputs),
+        )
     yield {"reach": found[0] if found else None, "step": found[1] if found else list(divisor)}
+
+
+def told_reach(
+    data: bytes, asked: GraphQuestion, divisor: tuple[int, int, int], outputs: Sequence[tuple[str, str]]
+) -> Seen | None:
+    """Return how far the operations let an answer see; None where that is the whole window, or cannot be told."""
+    depth = asked.sides[0] or padded(16, divisor[0])
+    sides = (depth, *(padded(n, divisor[k + 1]) for k, n in enumerate(TOLD_SIDES)))
+    shape = to_axes(np.zeros((asked.channels, *sides), np.float32), asked.axes).shape
+    try:
+        return find_reach(folded_graph(data, asked.name, shape), asked.axes, outputs)
+    except RuntimeError:
+        return None
 
 
 def _first_answer(
@@ -132,7 +147,7 @@ def _first_answer(
             asked.sides[2] or FIRST_SIDES.get(wide, 4 * wide),
         )
         try:
-            answers = network.answers(_noise((asked.channels, *sides), 0))
+            answers = network.answers(noise((asked.channels, *sides), 0))
         except RuntimeError as error:
             last = error
             continue
@@ -215,18 +230,13 @@ def window_shape(asked: GraphQuestion, divisor: tuple[int, int, int]) -> tuple[i
     return depth, asked.sides[1] or padded(side, divisor[1]), asked.sides[2] or padded(side, divisor[2])
 
 
-def padded(length: int, multiple: int) -> int:
-    """Return the least multiple that is at least a length."""
-    return -(-length // multiple) * multiple
-
-
 def _timed(
     network: GraphNetwork, asked: GraphQuestion, shape: tuple[int, int, int], divisor: tuple[int, int, int]
 ) -> tuple[float, tuple[int, int, int]]:
     """Time a window, halving it while it is slow; returns seconds and the window that was taken."""
     while True:
         start = time.perf_counter()
-        network.answers(_noise((asked.channels, *shape), 1))
+        network.answers(noise((asked.channels, *shape), 1))
         seconds = time.perf_counter() - start
         smaller = (
             shape[0],
@@ -238,79 +248,3 @@ def _timed(
         if seconds <= SLOW_S or min(smaller[1:]) < 64 or smaller == shape:
             return seconds, shape
         shape = smaller  # type: ignore[assignment]
-
-
-def reach_and_step(
-    answer: Callable[[Array], Array], shape: tuple[int, ...], divisor: tuple[int, int, int]
-) -> tuple[list[int], list[int]] | None:
-    """Measure how far an answer sees across, and by how much a picture can be shifted (the shift test).
-
-    One half of a picture is changed: what changes of the answer on the other half lies within the reach. Then a
-    picture is shifted by 1, 2, 4 … pixels, until the answer is the old one, shifted as far.
-
-    Parameters
-    ----------
-    answer : callable
-        (C, D, h, w) to (K, D, h, w).
-    shape : tuple of int
-        Of the window.
-    divisor : tuple of int
-        Of (z, y, x).
-
-    Returns
-    -------
-    tuple of list of int, or None
-        Reach and step along (z, y, x), the reach along z being 0: depth is never cut exactly. None where the answer
-        depends on the whole window, or on where the window lies.
-    """
-    reach = max(_reach(answer, shape, axis, divisor[axis - 1]) for axis in (2, 3))
-    if reach < 0 or reach >= min(shape[2:]) // 2:
-        return None
-    larger = (*shape[:2], shape[2] + STEPS[-1], shape[3] + STEPS[-1])
-    picture = _noise(larger, 5)
-
-    def at(offset: int) -> Array:
-        return answer(np.ascontiguousarray(picture[:, :, offset : offset + shape[2], offset : offset + shape[3]]))
-
-    first = at(0)
-    size = float(np.abs(first).max())
-    for step in STEPS:
-        if step % divisor[1] or step % divisor[2] or min(shape[2:]) - 2 * reach - step < 1:
-            continue
-        edge = [slice(reach + step, n - reach) for n in shape[2:]]
-        moved = [slice(reach, n - reach - step) for n in shape[2:]]
-        if np.abs(first[:, :, edge[0], edge[1]] - at(step)[:, :, moved[0], moved[1]]).max() <= SAME_SHIFTED * size:
-            return [0, reach, reach], [divisor[0], step, step]
-    return None
-
-
-def _reach(answer: Callable[[Array], Array], shape: tuple[int, ...], axis: int, divisor: int) -> int:
-    """Measure the reach along one axis from an edge in the middle; -1 where nothing can be told."""
-    half = padded(shape[axis] // 2, max(divisor, STEPS[-1])) if shape[axis] >= 2 * STEPS[-1] else shape[axis] // 2
-    longest = 0
-    for seed, spread in ((2, 1.0), (3, 0.1)):
-        picture = _noise(shape, seed) * np.float32(spread)
-        base = answer(picture)
-        size = float(np.abs(base).max())
-        if not np.isfinite(base).all() or float(np.ptp(base)) <= SAME * size:
-            return -1  # an answer that is the same everywhere tells nothing
-        for changed, kept, far_first in (
-            (slice(half, None), slice(0, half), False),
-            (slice(0, half), slice(half, None), True),
-        ):
-            other = picture.copy()
-            where = (slice(None),) * axis + (changed,)
-            other[where] = _noise(shape, seed + 10)[where] * np.float32(10 * spread)
-            there = (slice(None),) * axis + (kept,)
-            difference = np.abs(answer(other)[there] - base[there])
-            lines = difference.max(axis=tuple(n for n in range(difference.ndim) if n != axis)) > 0
-            hit = np.flatnonzero(lines)
-            if hit.size:
-                longest = max(longest, int(hit[-1]) + 1 if far_first else len(lines) - int(hit[0]))
-                if longest >= len(lines):
-                    return shape[axis]
-    return longest
-
-
-def _noise(shape: tuple[int, ...], seed: int) -> Array:
-    return np.random.default_rng(seed).standard_normal(shape, np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,13 +69,17 @@ class GraphNetwork:
     threads : int, >= 1
     dtype : str
         Of its input.
+    device : str
+        ``cpu``, or ``gpu`` for a graphics card of Intel.
     """
 
     _kept_shapes = 4
 
-    def __init__(self, data: bytes, name: str, axes: str, threads: int, dtype: str = "float32") -> None:
+    def __init__(
+        self, data: bytes, name: str, axes: str, threads: int, dtype: str = "float32", device: str = "cpu"
+    ) -> None:
         self._model, self._name, self._axes = read_graph(data), name, axes
-        self._threads, self._dtype = threads, dtype
+        self._threads, self._dtype, self._device = threads, dtype, device
         self._ready: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def answers(self, x: Array) -> dict[str, NDArray[Any]]:
@@ -93,7 +97,9 @@ class GraphNetwork:
             if given.shape not in self._ready:
                 while len(self._ready) >= self._kept_shapes:
                     self._ready.popitem(last=False)
-                self._ready[given.shape] = compile_graph(self._model, self._name, given.shape, self._threads)
+                self._ready[given.shape] = compile_graph(
+                    self._model, self._name, given.shape, self._threads, self._device
+                )
             compiled = self._ready[given.shape]
             answer = compiled([given])
         except RuntimeError as error:
@@ -111,13 +117,17 @@ class GraphNetwork:
         outputs : sequence of (str, str)
             Names and axes.
         """
-        found = self.answers(x)
-        return np.concatenate([from_axes(found[name], axes) for name, axes in outputs])
+        return pictures_of(self.answers(x), outputs)
 
 
-def open_network(data: bytes, spec: GraphSpec, threads: int) -> GraphNetwork:
+def pictures_of(found: Mapping[str, NDArray[Any]], outputs: Sequence[tuple[str, str]]) -> Array:
+    """Put answers that are pictures one after another, (K, D, h, w) float32."""
+    return np.concatenate([from_axes(found[name], axes) for name, axes in outputs])
+
+
+def open_network(data: bytes, spec: GraphSpec, threads: int, device: str = "cpu") -> GraphNetwork:
     """Open a graph as its card says."""
-    return GraphNetwork(data, spec.input, spec.axes, threads, spec.dtype)
+    return GraphNetwork(data, spec.input, spec.axes, threads, spec.dtype, device)
 
 
 def output_axes(spec: GraphSpec) -> list[tuple[str, str]]:

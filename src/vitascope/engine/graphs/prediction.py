@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.graph_spec import GraphSpec
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.engine.device import is_device_error
+from vitascope.engine.graphs.cuda import CudaNetwork
 from vitascope.engine.graphs.network import GraphNetwork, output_axes
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.graphs.windows import LEAST_TILE_PX, Cut, Piece, cut, planes_of
@@ -33,12 +35,15 @@ class GraphAnswer:
 
     Parameters
     ----------
+    device : str
+        It ran on.
     tile_px : int or None
         Longest side of a window; None where the whole picture was one, or the network takes one size only.
     flags : tuple of str
         ``not_exact`` where windows were blended, ``tile_reduced``.
     """
 
+    device: str
     tile_px: int | None
     flags: tuple[str, ...] = ()
 
@@ -63,6 +68,7 @@ def predict_graph(
     targets: Sequence[Sequence[Any]],
     *,
     threads: int,
+    device: str = "cpu",
     tile_px: int | None = None,
     stage: str = "Predicting",
 ) -> ProgressGenerator[GraphAnswer]:
@@ -78,6 +84,8 @@ def predict_graph(
     targets : sequence of sequence of array
         (Y, X) planes to write to, ``targets[k][z]``.
     threads : int, >= 1
+    device : str
+        See :func:`vitascope.engine.graphs.device.pick_graph_device`; the processor stands in where it fails.
     tile_px : int, optional
         Longest side of a window; by the memory that there is where it is not told.
     stage : str
@@ -100,31 +108,36 @@ def predict_graph(
         plan = cut(source.spec, shape, most, tile_px)
         side = max(p.stop - p.start for axis in (plan.y, plan.x) for p in axis)
         try:
-            yield from _run(source, plan, readers, shape[0], targets, threads, stage)
+            network = source.open(threads, device)
+            yield from _run(source, network, plan, readers, shape[0], targets, stage)
+        except RuntimeError:
+            if device == "cpu":
+                raise
+            device, flags = "cpu", (*flags, "device_fallback")
+            continue
         except MemoryError as error:
             if side <= LEAST_TILE_PX or None not in source.spec.sides[1:]:
                 raise MemoryShortageError(
                     f"Memory ran out, at the smallest window ({side} px) too.",
                     "Close other programs, or run on a machine with more memory.",
                 ) from error
-            tile_px, flags = max(LEAST_TILE_PX, side // 2), ("tile_reduced",)
+            tile_px, flags = max(LEAST_TILE_PX, side // 2), tuple(dict.fromkeys((*flags, "tile_reduced")))
             continue
         free = None in source.spec.sides[1:] and len(plan.y) * len(plan.x) > 1
-        return GraphAnswer(side if free else None, (*flags, *(() if plan.exact else ("not_exact",))))
+        return GraphAnswer(device, side if free else None, (*flags, *(() if plan.exact else ("not_exact",))))
 
 
 def _run(
     source: GraphSource,
+    network: GraphNetwork | CudaNetwork,
     plan: Cut,
     readers: Sequence[Reader],
     planes: int,
     targets: Sequence[Sequence[Any]],
-    threads: int,
     stage: str,
 ) -> ProgressGenerator[None]:
     if plan.adds_up:
         _clear(targets)
-    network = source.open(threads)
     done = 0
     for y in plan.y:
         for x in plan.x:
@@ -137,13 +150,15 @@ def _run(
     yield Progress(done, plan.count, stage)
 
 
-def _answer(source: GraphSource, network: GraphNetwork, x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _answer(source: GraphSource, network: GraphNetwork | CudaNetwork, x: NDArray[np.float32]) -> NDArray[np.float32]:
     try:
         with _TURN:
             found = network.pictures(x, output_axes(source.spec))
     except MemoryError:
         raise
     except (RuntimeError, KeyError, ValueError) as error:
+        if isinstance(error, RuntimeError) and is_device_error(error):
+            raise
         last = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"The network does not take a window of {' × '.join(map(str, x.shape))}: {last[:200]}",

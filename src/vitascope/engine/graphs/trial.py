@@ -11,19 +11,22 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from vitascope.core.errors import ModelError
 from vitascope.core.graph_spec import GraphOutput, GraphSpec
 from vitascope.core.paths import PACKAGE
 from vitascope.core.versions import versions
 from vitascope.engine import compiled_networks
-from vitascope.engine.graphs.child import MEMORY_BYTES
+from vitascope.engine.graphs.child import FOUND, GIVEN, MEMORY_BYTES
 from vitascope.engine.graphs.measure import GraphQuestion
 
 TIME_S = 60.0
@@ -74,7 +77,7 @@ def try_graph(
     ModelError
         If it cannot be read or run, takes too long or too much memory, or ends the process.
     """
-    tried, measured = _ask(data, name, question, time_s, measure=measure)
+    tried, measured = _ask(data, name, asdict(question), time_s, measure=measure)
     reach = measured.get("reach")
     return Found(
         outputs=tuple(GraphOutput(name=one, axes=axes, channels=k) for one, axes, k in tried["outputs"]),
@@ -83,6 +86,37 @@ def try_graph(
         reach=tuple(reach) if reach else None,
         bytes_per_px=float(tried["bytes_per_px"]),
     )
+
+
+def try_pictures(
+    data: bytes, name: str, pictures: Sequence[NDArray[np.float32]]
+) -> list[dict[str, NDArray[np.float32]]]:
+    """Run a file on pictures in a child process.
+
+    Parameters
+    ----------
+    data : bytes
+        That :func:`vitascope.io.models.onnx_file.check_onnx` has passed.
+    name : str
+        Of the file, for messages.
+    pictures : sequence of array
+        For the file's one input.
+
+    Returns
+    -------
+    list of dict
+        Its answers to each, by name.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be run, takes too long or too much memory, or ends the process.
+    """
+    with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
+        np.savez(Path(folder) / GIVEN, *pictures)
+        told, _ = _ask(data, name, {"pictures": folder}, TIME_S, measure=False)
+        with np.load(Path(folder) / FOUND, allow_pickle=False) as found:
+            return [{n: found[f"{k}-{i}"] for i, n in enumerate(told["names"])} for k in range(len(pictures))]
 
 
 def make_sure(data: bytes, name: str, spec: GraphSpec, channels: int) -> None:
@@ -105,7 +139,7 @@ def make_sure(data: bytes, name: str, spec: GraphSpec, channels: int) -> None:
         divisor=spec.divisor,
         outputs=tuple((output.name, output.axes) for output in spec.outputs),
     )
-    _ask(data, name, question, TIME_S, measure=False)
+    _ask(data, name, asdict(question), TIME_S, measure=False)
     remember(data, spec)
 
 
@@ -120,7 +154,7 @@ def _key(data: bytes, spec: GraphSpec) -> str:
 
 
 def _ask(
-    data: bytes, name: str, question: GraphQuestion, time_s: float, *, measure: bool = True
+    data: bytes, name: str, question: Mapping[str, Any], time_s: float, *, measure: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="vitascope-") as folder:
         path = Path(folder) / "network.onnx"
@@ -138,7 +172,7 @@ def _ask(
         try:
             assert child.stdin is not None
             with suppress(BrokenPipeError):
-                child.stdin.write(json.dumps(asdict(question)))
+                child.stdin.write(json.dumps(question))
                 child.stdin.close()
             lines = _Lines(child)
             tried = lines.next(time_s)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import VitascopeError
 from vitascope.core.paths import BUNDLED_MODELS, user_models
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.common.dock import Dock
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.runner import Runner, RunOutcome
@@ -32,13 +34,15 @@ from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.snapshot import Snapshot, snapshot_layers
 from vitascope.gui.run.active_image import source_images
 from vitascope.gui.run.model_box import CardWindow, metric_text
-from vitascope.gui.train.bring_dialog import Answers, BringQuestion, bring
+from vitascope.gui.train.bring_dialog import Answers, BringQuestion, bring, takes_planes
 from vitascope.gui.train.compare_box import CompareBox
 from vitascope.gui.train.import_dialog import ImportQuestion
+from vitascope.gui.train.keep_dialog import KeepQuestion, middle_pictures
 from vitascope.gui.train.runs_box import RunsBox
 from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, read_card
-from vitascope.tasks.late_modules import load_exchange
+from vitascope.tasks.good_image import GoodImage
+from vitascope.tasks.late_modules import load_exchange, load_graph_domain, load_graph_import
 from vitascope.tasks.registry import task_title
 
 if TYPE_CHECKING:
@@ -81,6 +85,7 @@ class ModelsDock(Dock):
         self.compare.asked.connect(lambda title, steps: self._start(title, steps, self.compare.show_comparison))
         self.runs.spoke.connect(self._say)
         self.list.bring_button.clicked.connect(self._ask_bring)
+        self.list.domain_button.clicked.connect(self.fit_domain)
         self.runner.ended.connect(self._ended)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
@@ -109,30 +114,75 @@ class ModelsDock(Dock):
             self._after(outcome.value)
 
     def _ask_bring(self) -> None:
-        name, _ = getopenfilename(self, "Bring a model", filters="Networks as ONNX (*.onnx *.zip)")
+        name, _ = getopenfilename(self, "Bring a model", filters="Networks (*.onnx *.zip *.pt *.pth *.p *.ckpt)")
         if name:
             self.ask_bring(Path(name))
 
     def ask_bring(self, path: Path) -> None:
-        """Ask what a file does not say of its network, and bring it in; it is tried on the chosen image layer."""
-        chosen = [layer for layer in self._viewer.layers if layer in self._viewer.layers.selection]
-        layers = source_images(chosen) or source_images(self._viewer.layers)
-        image = snapshot_layers(layers[:1]) if layers else None
-        question = BringQuestion(path, image.name if image is not None else "", self)
-        question.answered.connect(lambda answers: self.bring(path, answers, image if answers.tried else None))
+        """Show what is guessed of a network, and bring it in; it is tried on the chosen image layer."""
+        image = self._chosen_images()[:1]
+        name = image[0].name if image else ""
+        try:
+            planes = bool(image) and takes_planes(image[0].micrograph())
+            guess = load_graph_import().guess(path, planes_for_channels=planes)
+        except VitascopeError as error:
+            self._say(error.in_dock)
+            return
+        question = BringQuestion(path, guess, name, self)
+        question.answered.connect(
+            lambda answers: self.bring(path, answers, image[0] if image and answers.tried else None)
+        )
         question.open()
 
+    def _chosen_images(self) -> list[Snapshot]:
+        """Return the selected image layers, or the first one where none is selected."""
+        chosen = [layer for layer in self._viewer.layers if layer in self._viewer.layers.selection]
+        layers = source_images(chosen) or source_images(self._viewer.layers)[:1]
+        return [snapshot_layers([layer]) for layer in layers]
+
     def bring(self, path: Path, answers: Answers, image: Snapshot | None) -> None:
-        """Bring in a network that is run as it is, and show what it answers to the image it is tried on."""
+        """Bring in a network that is run as it is; what it answers to the image is shown before it is kept."""
 
         def show(found: Any) -> None:
-            text, result = found
-            if result is not None and image is not None:
-                add_result(self._viewer, result, image.frame)
-            self._exchanged(text)
+            model, text, result = found
+            if result is None or image is None:
+                self._exchanged(text)
+                return
+            output = result.outputs[0]
+            assert isinstance(output, ImageOutput)
+            self._say("Look at each picture, then keep or discard the network.")
+            question = KeepQuestion(model, output.channel_names, middle_pictures(output), self)
+            question.kept.connect(lambda names: self._keep(model, text, names, result, image))
+            question.discarded.connect(lambda: self._discard(model))
+            question.open()
 
         take = image.micrograph if image is not None else None
         self._start(f"Trying {path.name}", lambda: bring(path, answers, take), show)
+
+    def _keep(self, model: str, text: str, names: Sequence[str], result: Result, image: Snapshot) -> None:
+        load_graph_import().name_outputs(model, names)
+        output = result.outputs[0]
+        assert isinstance(output, ImageOutput)
+        output = replace(output, channel_names=tuple(names))
+        add_result(self._viewer, replace(result, outputs=(output,)), image.frame)
+        self._exchanged(text)
+
+    def _discard(self, model: str) -> None:
+        delete_model(model)
+        self._exchanged(f"'{model}' was not kept.")
+
+    def fit_domain(self) -> None:
+        """Describe the selected image layers in the card of the chosen network, so that others can be judged."""
+        model = self.list.chosen()
+        images = [GoodImage(one.name, one.micrograph) for one in self._chosen_images()]
+        if not images:
+            self._say("Open images that it does well on, and select their layers.")
+            return
+        self._start(
+            f"Fitting the domain of {model} on {', '.join(one.name for one in images)}",
+            lambda: load_graph_domain().fit_domain(model, images),
+            lambda card: self._exchanged(card.training["notes"][-1]),
+        )
 
     def _exchanged(self, text: str) -> None:
         self.list.reload()
@@ -160,6 +210,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.delete_button = QPushButton(DELETE)
         self.export_button, self.import_button = QPushButton("Export …"), QPushButton("Import …")
         self.bring_button = QPushButton("Bring a model …")
+        self.domain_button = QPushButton("Fit a domain on these images")
         self._paths: dict[str, Path] = {}
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._chosen)
@@ -185,12 +236,17 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.export_button.setToolTip("As one file to give away, as a bioimage.io package, or its network as ONNX.")
         self.import_button.setToolTip("From one file of ours, a bioimage.io package, a network as ONNX, or weights.")
         self.bring_button.setToolTip("A network of another program (ONNX), to be run as it is.")
+        self.domain_button.setToolTip(
+            "For a network of another program: the selected image layers are ones it does well on. Others are then "
+            "judged by them."
+        )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.table, 1)
         for row in (
             (self.details, self.export_button, self.import_button, self.bring_button),
             (self.name, self.rename_button, self.delete_button),
+            (self.domain_button,),
         ):
             across = QHBoxLayout()
             for part in row:
@@ -227,6 +283,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         model = self.chosen()
         own = model in self._paths and place(self._paths[model]) == "yours"
         self.delete_button.setText(DELETE)
+        self.domain_button.setEnabled(own and read_card(self._paths[model]).graph is not None)
         for part in (self.details, self.export_button):
             part.setEnabled(bool(model))
         for part in (self.name, self.rename_button, self.delete_button):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDialog, QDialogButtonBox, QLineEdit, QVBoxLayout, QWidget
 
-from vitascope.core.errors import VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.gui.common.layout import add_row, make_form, make_note
-from vitascope.io.models.archive import delete_model
+from vitascope.tasks.graph_guess import Guess
 from vitascope.tasks.late_modules import load_graph_import
 from vitascope.tasks.registry import TASKS
 
-WIDTH_PX = 460
+WIDTH_PX = 500
 NORMALISE = (
-    ("as the file says, else mean and standard deviation", ""),
     ("mean 0, standard deviation 1", "zscore"),
     ("median 0, distance of the quartiles 1", "median_iqr"),
     ("darkest pixel 0, brightest 1", "minmax"),
@@ -29,9 +28,12 @@ NORMALISE = (
 )
 """How images are prepared, in words, and as the command line says it."""
 
-LOOK = (
-    "Look at each picture: nothing but your eye tells whether it is what its name says. If two are swapped, delete '{}'"
+PER = (
+    ("each image: all planes of a time", "image"),
+    ("each plane alone", "plane"),
+    ("each field: all planes and times", "field"),
 )
+"""What shares a normalisation."""
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,28 @@ class Answers:
 
     Parameters
     ----------
-    name, outputs, normalise : str
-        As the command ``models import`` takes them.
-    pixel_size_um : float or None
+    name : str
+        As the command ``models import`` takes it.
+    told : mapping
+        As a file of ``--spec`` says it.
     tried : bool
         Whether it is tried on the open image.
     """
 
     name: str
-    outputs: str
-    normalise: str
-    pixel_size_um: float | None
+    told: Mapping[str, Any]
     tried: bool
 
 
 class BringQuestion(QDialog):  # type: ignore[misc]
-    """Asks what a file does not say of its network.
+    """Shows what is guessed of a network, to be confirmed or put right.
 
     Parameters
     ----------
     path : Path
         Of the file.
+    guess : Guess
+        What file, package and shapes tell.
     image : str
         Name of the open image that it can be tried on; empty for none.
     """
@@ -68,33 +71,54 @@ class BringQuestion(QDialog):  # type: ignore[misc]
     answered = Signal(object)
     """:class:`Answers`."""
 
-    def __init__(self, path: Path, image: str = "", parent: QWidget | None = None) -> None:
+    def __init__(self, path: Path, guess: Guess, image: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Bring {path.name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.name, self.outputs, self.pixel_size = QLineEdit(), QLineEdit(), QLineEdit()
-        self.normalise, self.tried, self.fault = QComboBox(), QCheckBox(), make_note()
+        self._guess = guess
+        self.name, self.axes, self.channels = QLineEdit(), QLineEdit(guess.axes), QLineEdit(", ".join(guess.channels))
+        self.outputs, self.divisor = QLineEdit(", ".join(guess.outputs)), QLineEdit(_text(guess.divisor))
+        self.pixel_size = QLineEdit(_text(guess.pixel_size_um))
+        self.normalise, self.per, self.tried, self.fault = QComboBox(), QComboBox(), QCheckBox(), make_note()
         self.name.setPlaceholderText("after the file")
-        self.outputs.setPlaceholderText("as the file says; such as nuclei, membrane")
         self.pixel_size.setPlaceholderText("not known: images are never rescaled")
+        self.divisor.setPlaceholderText("found by trying")
+        known = [told for _, told in NORMALISE]
+        if guess.normalise and guess.normalise not in known:
+            self.normalise.addItem(f"as the file says ({guess.normalise})", guess.normalise)
         for text, told in NORMALISE:
             self.normalise.addItem(text, told)
-        self.tried.setText(f"Try it on '{image}'" if image else "Try it on the open image (there is none)")
+        self.normalise.setCurrentIndex(max(0, self.normalise.findData(guess.normalise)))
+        for text, told in PER:
+            self.per.addItem(text, told)
+        self.per.setCurrentIndex(max(0, self.per.findData(guess.per)))
+        self.tried.setText(f"Try it on '{image}', and look before it is kept" if image else "Try it (no image is open)")
         self.tried.setChecked(bool(image))
         self.tried.setEnabled(bool(image))
-        note = make_note()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        guess, note = self._guess, make_note()
+        depth = f" It takes {guess.depth} planes at once: windows slide along z." if guess.depth else ""
         note.setText(
-            "The network is run as it is, and gives its own values, unscaled. It is looked through and tried in a "
-            "process of its own first, which takes up to two minutes. Nobody told what it was trained on: it is never "
-            "marked as fitting your images."
+            f"Its input is {guess.sides} ({guess.axes}).{depth} {' '.join(guess.notes)} It is run as it is, and gives "
+            "its own values, unscaled. It is looked through and tried in a process of its own first, which takes up to "
+            "two minutes."
         )
         form = make_form()
-        add_row(form, "Name", self.name, "Of the new model: a-z, 0-9, dot, dash and underscore.")
-        add_row(
-            form, "Pictures out", self.outputs, "Names of the pictures that it answers with, in its order, by commas."
-        )
-        add_row(form, "Normalisation", self.normalise, "How the whole image is prepared, as the network was trained.")
-        add_row(form, "Pixel size (µm)", self.pixel_size, "Of the images it was trained on.")
+        rows = (
+            ("Name", self.name, "Of the new model: a-z, 0-9, dot, dash and underscore."),
+            ("Axes in", self.axes, "Of its input, in order: b batch, c channel, z plane, y, x. z without c: planes for "
+             "channels."),
+            ("Channels in", self.channels, "Of the image that it takes, by name, in its order."),
+            ("Pictures out", self.outputs, "Names of the pictures that it answers with, in its order, by commas."),
+            ("Normalisation", self.normalise, "How images are prepared, as the network was trained."),
+            ("Taken over", self.per, "Which pixels one normalisation is fitted to; never a tile."),
+            ("Pixel size (µm)", self.pixel_size, "Of the images it was trained on."),
+            ("Sides, multiples of", self.divisor, "What height and width must be multiples of, in pixels."),
+        )  # fmt: skip
+        for title, editor, tip in rows:
+            add_row(form, title, editor, tip)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
@@ -106,53 +130,71 @@ class BringQuestion(QDialog):  # type: ignore[misc]
         self.resize(WIDTH_PX, self.sizeHint().height())
 
     def accept(self) -> None:
-        """Say what was answered, if the pixel size is a number."""
-        text = self.pixel_size.text().strip().replace(",", ".")
+        """Say what was answered, if sizes are numbers."""
         try:
-            size = float(text) if text else None
-        except ValueError:
-            self.fault.setText(f"'{text}' is no pixel size. Write a number in µm, or leave it empty.")
+            size = _number(self.pixel_size.text(), float, "pixel size. Write a number in µm")
+            divisor = _number(self.divisor.text(), int, "multiple. Write a whole number of pixels")
+        except ValueError as error:
+            self.fault.setText(str(error))
             self.fault.show()
             return
-        self.answered.emit(
-            Answers(
-                name=self.name.text().strip(),
-                outputs=self.outputs.text(),
-                normalise=str(self.normalise.currentData()),
-                pixel_size_um=size,
-                tried=self.tried.isChecked(),
-            )
-        )
+        told = {
+            "axes": self.axes.text().strip(),
+            "channels": self.channels.text(),
+            "outputs": self.outputs.text(),
+            "normalise": str(self.normalise.currentData()),
+            "per": str(self.per.currentData()),
+            "pixel_size_um": size,
+            "divisor": divisor,
+        }
+        guessed = {"channels": ", ".join(self._guess.channels), "outputs": ", ".join(self._guess.outputs)}
+        kept = {k: v for k, v in told.items() if v not in ("", None) and guessed.get(k) != v}
+        self.answered.emit(Answers(self.name.text().strip(), kept, self.tried.isChecked()))
         super().accept()
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _number(text: str, kind: Callable[[str], Any], what: str) -> Any:
+    """Read a number; None for an empty field.
+
+    Raises
+    ------
+    ValueError
+        In words.
+    """
+    text = text.strip().replace(",", ".")
+    try:
+        return kind(text) if text else None
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no {what}, or leave it empty.") from error
+
+
+def takes_planes(image: Micrograph | None) -> bool:
+    """Tell whether several channels of a network are likely planes of this image."""
+    return image is not None and image.sizes["C"] == 1 < image.sizes["Z"]
 
 
 def bring(
     path: Path, answers: Answers, image: Callable[[], Micrograph] | None
-) -> ProgressGenerator[tuple[str, Result | None]]:
-    """Import a network, and run it on an image where it is to be tried: it is kept only if it runs.
+) -> ProgressGenerator[tuple[str, str, Result | None]]:
+    """Import a network, and run it on an image where it is to be tried: if it does not run, it is not kept.
 
     Returns
     -------
-    tuple of str, and Result or None
-        What is said, and the result on the image.
+    tuple of str, str, and Result or None
+        The model, what is said, and the result on the image.
     """
     yield Progress(0, 1, "trying the network")
     task = next(spec for spec in TASKS if spec.runs_graphs)
     taken = image() if image is not None else None
     card = load_graph_import().import_graph(
-        path,
-        task.name,
-        answers.name,
-        outputs=answers.outputs,
-        normalise=answers.normalise,
-        pixel_size_um=answers.pixel_size_um,
-        planes_for_channels=taken is not None and taken.sizes["C"] == 1 < taken.sizes["Z"],
+        path, task.name, answers.name, answers=answers.told, planes_for_channels=takes_planes(taken)
     )
+    said = f"Brought '{card.id}'. {' '.join(card.training['notes'][1:])}"
     if taken is None:
-        return f"Brought '{card.id}'. {' '.join(card.training['notes'][1:])}", None
-    try:
-        result = yield from task.start({"image": taken}, task.make_params(model=card.id))
-    except (VitascopeError, GeneratorExit):
-        delete_model(card.id)
-        raise
-    return f"Brought '{card.id}'. {LOOK.format(card.id)} and bring it again.", result
+        return card.id, said, None
+    result = yield from load_graph_import().try_on(card, taken)
+    return card.id, said, result
