@@ -63,7 +63,7 @@ def overlays(grey: NDArray[np.float64], run: SavedRun) -> dict[str, NDArray[np.f
             lines = find_boundaries(plane, mode="inner")
             found["labels"] = np.where(lines[..., None], np.array(OUTLINE_RGB), grey)
         elif isinstance(picture.output, ImageOutput):
-            low, high = picture.output.limits
+            low, high = picture.output.limits_of(0)
             signal = np.clip((plane - low) / (high - low), 0, 1)[..., None]
             found["prediction"] = grey * 0.6 * (1 - signal) + np.array(PREDICTED_RGB) * signal
     return dict(sorted(found.items(), reverse=True))

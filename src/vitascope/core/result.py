@@ -72,6 +72,8 @@ class ImageOutput:
         Unit of the values.
     limits : tuple of float
         Contrast limits (low, high) for display, in ``unit``.
+    channel_limits : tuple of tuple of float
+        The same for each channel, where they differ; else empty.
     colormap : str
         Name of the colour map the quantity always has.
     """
@@ -84,6 +86,11 @@ class ImageOutput:
     unit: str = ""
     limits: tuple[float, float] = (0.0, 1.0)
     colormap: str = "viridis"
+    channel_limits: tuple[tuple[float, float], ...] = ()
+
+    def limits_of(self, channel: int) -> tuple[float, float]:
+        """Return the contrast limits of a channel."""
+        return self.channel_limits[channel] if self.channel_limits else self.limits
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,20 @@ def run_graph(context: RunContext[StainParams], model: LoadedModel, source: Grap
     return work.result()
 
 
+SAMPLED_PX = 5
+"""Steps of the pixels that contrast limits are found by."""
+
+SHOWN_PERCENTILES = (0.5, 99.8)
+
+
+def _limits(sampled: NDArray[np.float32]) -> tuple[float, float]:
+    """Return limits to show a picture by: a few bright pixels do not darken the rest."""
+    low, high = (float(v) for v in np.percentile(sampled, SHOWN_PERCENTILES))
+    if high <= low:
+        low, high = float(sampled.min()), float(sampled.max())
+    return low, high if high > low else low + 1
+
+
 class GraphRun:
     """What one run holds: the arrays it fills and what it learned on the way."""
 
@@ -128,7 +142,7 @@ class GraphRun:
         self.stain = find_stain(context.inputs.get("reference"), image, self.card)
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
-        self.limits = (np.inf, -np.inf)
+        self.sampled: list[list[NDArray[np.float32]]] = [[] for _ in self.card.targets]
         self.seen: list[Seen] = []
         device, fallback = pick_graph_device(params.device)
         lost = ("device_fallback",) if fallback else ()
@@ -239,16 +253,14 @@ class GraphRun:
             self._finish([target[z] for target in targets], own if masked else [])
 
     def _finish(self, planes: list[Any], inputs: list[Any]) -> None:
-        """Set what was no number in the image to 0, and take note of the range of the answer."""
-        low, high = self.limits
-        for plane in planes:
+        """Set what was no number in the image to 0, and take note of some of the answer, to show it by."""
+        for k, plane in enumerate(planes):
             for window in chunk_slices(plane):
                 piece = np.asarray(plane[window])
                 if inputs:
                     finite = np.all([np.isfinite(np.asarray(read_piece(i, window))) for i in inputs], axis=0)
                     plane[window] = piece = piece * finite
-                low, high = min(low, float(piece.min())), max(high, float(piece.max()))
-        self.limits = (low, high)
+                self.sampled[k].append(piece[::SAMPLED_PX, ::SAMPLED_PX].ravel())
 
     def _judge(self, seen: Seen) -> dict[str, float | None]:
         """Compare the image with those that a domain was fitted on; without one nothing can be said.
@@ -278,7 +290,7 @@ class GraphRun:
 
     def result(self) -> Result:
         """Put everything together."""
-        low, high = self.limits
+        limits = tuple(_limits(np.concatenate(sampled)) for sampled in self.sampled)
         output = ImageOutput(
             kind="prediction",
             title="predicted",
@@ -286,7 +298,8 @@ class GraphRun:
             axes=self.grid.axes + "YX",
             channel_names=tuple(t.name for t in self.card.targets),
             unit=self.card.targets[0].unit,
-            limits=(low, high if high > low else low + 1),
+            limits=(min(low for low, _ in limits), max(high for _, high in limits)),
+            channel_limits=limits,
         )
         params = self.context.resolved(self.card, self.plan)
         return self.context.result(

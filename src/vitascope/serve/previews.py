@@ -31,7 +31,7 @@ def preview_png(path: Path) -> bytes:
         raise ParameterError("There is no preview of this file.", "Only pictures of a result have one.")
     plane = _plane(saved.output.array, saved.output.axes)
     if isinstance(saved.output, ImageOutput):
-        return _png(_coloured(plane, saved.output.limits, saved.output.colormap))
+        return _png(_coloured(plane, saved.output.limits_of(0), saved.output.colormap))
     return _png(_label_colours(plane))
 
 

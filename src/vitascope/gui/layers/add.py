@@ -115,7 +115,7 @@ def result_layers(
             )
             if output.kind == OVERLAY:
                 colour = channel_name.partition(" ")[0]
-            look = map_options(output, colour, (output.kind, output.title, channel_name) == main)
+            look = map_options(output, channel, colour, (output.kind, output.title, channel_name) == main)
             kind = kind_name(task, output.title, channel_name)
             unit = told_unit(output.unit or (NO_UNIT if output.kind == "maps" else ""), provenance.get("inputs", ()))
             made.append((pyramid(array), {**place, **common(kind, unit, output.kind), **look}, "image"))

@@ -115,13 +115,14 @@ def card_colours(task: str, model: str) -> Mapping[str, str]:
     return {target.name: target.colormap for target in read_card(path).targets} if path is not None else {}
 
 
-def map_options(output: ImageOutput, colour: str, visible: bool) -> dict[str, Any]:
-    """Return how napari is to show a picture of a result."""
+def map_options(output: ImageOutput, channel: int, colour: str, visible: bool) -> dict[str, Any]:
+    """Return how napari is to show a channel of a picture of a result."""
+    limits = output.limits_of(channel)
     if output.kind == OVERLAY:
-        return {"colormap": colour, "contrast_limits": output.limits, "blending": "additive", "visible": visible}
+        return {"colormap": colour, "contrast_limits": limits, "blending": "additive", "visible": visible}
     return {
-        "colormap": clear_colormap(colour, output.limits, steep=output.kind == "maps"),
-        "contrast_limits": output.limits,
+        "colormap": clear_colormap(colour, limits, steep=output.kind == "maps"),
+        "contrast_limits": limits,
         "blending": "translucent_no_depth",
         "opacity": MAP_OPACITY,
         "visible": visible,

@@ -90,8 +90,8 @@ def make_picture(output: ImageOutput | LabelsOutput, name: str, stem: str, task:
     channel_names: tuple[str, ...] = (output.title,)
     if isinstance(output, ImageOutput):
         channel_names = output.channel_names
-        low, high = (float(limit) for limit in output.limits)
-        notes |= {"unit": output.unit, "limits": f"{low!r} {high!r}", "colormap": output.colormap}
+        ends = " ".join(repr(float(end)) for pair in (output.limits, *output.channel_limits) for end in pair)
+        notes |= {"unit": output.unit, "limits": ends, "colormap": output.colormap}
     dtype = "float32" if isinstance(output, ImageOutput) else "uint32"
     pixel_size_um, z_step_um = sizes_um
     return PictureFile(

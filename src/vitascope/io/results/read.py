@@ -165,7 +165,8 @@ def read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPi
             kind=notes["kind"], title=notes["title"], array=micrograph.array, axes=micrograph.axes, table=table
         )
     else:
-        low, high = (float(number) for number in notes["limits"].split())
+        ends = [float(number) for number in notes["limits"].split()]
+        limits = tuple(zip(ends[::2], ends[1::2], strict=True))  # of all, then of each channel where they differ
         output = ImageOutput(
             kind=notes["kind"],
             title=notes["title"],
@@ -173,7 +174,8 @@ def read_picture(path: Path, objects: pd.DataFrame, images: set[str]) -> SavedPi
             axes=micrograph.axes,
             channel_names=micrograph.channel_names,
             unit=notes.get("unit", ""),
-            limits=(low, high),
+            limits=limits[0],
+            channel_limits=limits[1:],
             colormap=notes.get("colormap", "viridis"),
         )
     return SavedPicture(image, micrograph, output)
