@@ -269,7 +269,7 @@ class StainRun:
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
         cells: dict[str, float] = {}
         if self.cells is not None:
-            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures, not self._held_back())
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)

@@ -189,13 +189,16 @@ class CellOutputs:
         shape = grid.shape(grid.label_axes)
         self._arrays = {title: scratch.zeros(title, shape, np.uint32) for title in (CELLS, GOLGI)}
         self._tables: dict[str, list[pd.DataFrame]] = {CELLS: [], GOLGI: []}
+        self._listed: dict[str, list[pd.DataFrame]] = {CELLS: [], GOLGI: []}
         self._step_names = step_names(names)
         self._step_grid = OutputGrid(grid.image, grid.pictures, len(self._step_names))
         step_shape = self._step_grid.shape(self._step_grid.axes)
         self._steps = scratch.zeros("steps", step_shape, np.float32) if how.steps else None
 
-    def add(self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any]) -> dict[str, float]:
-        """Find the cells of one picture; return its numbers."""
+    def add(
+        self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any], listed: bool = True
+    ) -> dict[str, float]:
+        """Find the cells of one picture; return its numbers. Those of a picture that is not listed get no rows."""
         found = find_cells(
             nuclei,
             stains,
@@ -204,15 +207,21 @@ class CellOutputs:
             pixel_size_um=self._grid.image.pixel_size_um,
         )
         first = sum(map(len, self._tables[CELLS]))
-        self._write(picture, CELLS, found.cells, found.table, first)
-        self._write(picture, GOLGI, found.spots, found.spot_table, first)
+        self._write(picture, CELLS, found.cells, found.table, first, listed)
+        self._write(picture, GOLGI, found.spots, found.spot_table, first, listed)
         for k, name in enumerate(self._step_names if self._steps is not None else ()):
             where = self._step_grid.index(picture, k, self._step_grid.axes)
             plane_of(self._steps, where)[:, :] = np.asarray(found.steps[name], np.float32)
         return dict(found.summary)
 
     def _write(
-        self, picture: SelectedPlanes, title: str, labels: NDArray[np.uint32], table: pd.DataFrame, first_cell: int
+        self,
+        picture: SelectedPlanes,
+        title: str,
+        labels: NDArray[np.uint32],
+        table: pd.DataFrame,
+        first_cell: int,
+        listed: bool,
     ) -> None:
         first = sum(map(len, self._tables[title]))
         plane = plane_of(self._arrays[title], self._grid.index(picture, 0, self._grid.label_axes))
@@ -222,6 +231,7 @@ class CellOutputs:
         for column, value in reversed(self._grid.where(picture).items()):
             table.insert(1, column, value)
         self._tables[title].append(table)
+        self._listed[title].append(table if listed else table.iloc[:0])
 
     def outputs(self) -> list[ImageOutput | LabelsOutput]:
         """Return cells and spots with their tables, and the steps where they were asked for."""
@@ -233,6 +243,7 @@ class CellOutputs:
                 array=array,
                 axes=axes,
                 table=pd.concat(self._tables[title], ignore_index=True),
+                listed=pd.concat(self._listed[title], ignore_index=True),
             )
             for title, array in self._arrays.items()
         ]

@@ -94,7 +94,7 @@ def _of_well(name: object, values: pd.Series, level: float) -> dict[str, object]
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     low, high = (table[name].to_numpy(np.float64)[:, None] for name in ("low", "high"))
-    greater, smaller = low.T > high, high.T < low  # NaN compares as neither
+    greater, smaller = high < low.T, low > high.T  # NaN compares as neither
     return table.assign(
         wells=len(table),
         rank=table["median"].rank(ascending=False),
