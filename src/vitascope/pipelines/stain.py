@@ -141,7 +141,13 @@ class StainRun:
         check_stains(self.names)
         if self.labels is None:
             raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
-        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        level = self.params.golgi_level
+        how = HowCells(
+            nucleus_px=self.segment_params.nucleus_px,
+            er_method=self.params.er_method,
+            steps=self.params.steps,
+            golgi_level=None if level == "image" else level,
+        )
         return CellOutputs(self.grid, self.names, how, self.scratch)
 
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:

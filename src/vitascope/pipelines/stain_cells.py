@@ -53,11 +53,14 @@ class HowCells:
     er_method : {"mended", "thesis"}
     steps : bool
         Whether every step is kept.
+    golgi_level : float or None
+        Above which the stain of cell bodies is bright, its background taken off; None for a percentile of each picture.
     """
 
     nucleus_px: float
     er_method: ErMethod
     steps: bool
+    golgi_level: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ def find_cells(
     nucleus_px: float,
     *,
     er_method: ErMethod = "mended",
+    golgi_level: float | None = None,
     pixel_size_um: float | None = None,
 ) -> FoundCells:
     """Find whole cells and what lies in them.
@@ -122,6 +126,8 @@ def find_cells(
     nucleus_px : float, > 0, px
         Diameter of a typical nucleus.
     er_method : {"mended", "thesis"}
+    golgi_level : float or None, full scale [0, 1]
+        See :class:`HowCells`.
     pixel_size_um : float or None, > 0, micrometre
 
     Returns
@@ -151,7 +157,8 @@ def find_cells(
         er = steps.mask & (cells > 0)
         found |= dict(zip(STEPS[1:6], steps[1:], strict=True))
     flat = take_off_background(bodies, nucleus_px)
-    golgi = find_golgi(flat, cells > 0, clip_level([(flat, cells > 0)]), nucleus_px)
+    level = clip_level([(flat, cells > 0)]) if golgi_level is None else golgi_level
+    golgi = find_golgi(flat, cells > 0, level, nucleus_px)
     found |= {STEPS[6]: golgi.flat, STEPS[7]: golgi.mask}
     if "mito" in kinds:
         mito = find_mitochondria(pictures[kinds["mito"]], cells > 0, nucleus_px)
@@ -165,7 +172,7 @@ def find_cells(
         table=table,
         spots=golgi.spots,
         spot_table=spots,
-        summary=summarise_cells(table),
+        summary={**summarise_cells(table), "golgi_level": level},
         steps=found,
     )
 
@@ -204,6 +211,7 @@ class CellOutputs:
             stains,
             self._how.nucleus_px,
             er_method=self._how.er_method,
+            golgi_level=self._how.golgi_level,
             pixel_size_um=self._grid.image.pixel_size_um,
         )
         first = sum(map(len, self._tables[CELLS]))
