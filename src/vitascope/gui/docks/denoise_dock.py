@@ -56,7 +56,8 @@ class DenoiseDock(Dock):
         super().__init__(napari_viewer, runner)
         self._started_s = 0.0
         self._active: Layer | None = None
-        self._command, self._result = "", None
+        self._command = ""
+        self._result: Result | None = None
         self.layer, self.settings = LayerBox(ROLE), ParamsForm(DenoiseParams)
         self.about, self.status, self.answer = make_note(), make_note(), make_note()
         self.run_button, self.bar = RunButton("Denoise", "Takes the noise off the layer; the layer stays."), make_bar()
@@ -152,7 +153,7 @@ class DenoiseDock(Dock):
         if choice is None or self.problem():
             self._say(self.problem())
             return
-        snapshot, params = snapshot_layers(choice.layers), self.settings.value()
+        snapshot, params = snapshot_layers(choice.layers), DenoiseParams.make(**self.settings.value().model_dump())
 
         def steps() -> ProgressGenerator[tuple[Snapshot, Result]]:
             from vitascope.batch.denoise import denoise_image  # writers come with it, and opening a dock shall not wait
