@@ -66,8 +66,8 @@ class StainParams(RunParams):
         "image",
         title="Golgi brighter than",
         description="With whole cells: the bright perinuclear part is what rises above this, background taken off. "
-        "image: the 90th percentile inside the cells of each picture. For a plate give one number, such as the median of the "
-        "column golgi_level of a first run: wells with much and with little are then judged alike.",
+        "image: the 90th percentile inside the cells of each picture. For a plate give one number, such as the median "
+        "of the column golgi_level of a first run: wells with much and with little are then judged alike.",
         json_schema_extra={"advanced": True, "unit": "of 1"},
     )
     steps: bool = Field(
