@@ -80,7 +80,8 @@ def rank_wells(
         for keys, group in cells[cells[measure].notna()].groupby(list(by), sort=False, dropna=False):
             table = pd.DataFrame([_of_well(name, one[measure], level) for name, one in group.groupby(well, sort=False)])
             table = table.rename(columns={"name": well}).assign(quantity=measure)
-            table[list(by)] = list(keys)
+            for name, key in zip(by, keys, strict=True):
+                table.insert(0, name, [key] * len(table))
             made.append(_ranked(table).sort_values("rank", kind="stable"))
     names = [*by, well, *COLUMNS]
     return pd.concat(made, ignore_index=True)[names] if made else pd.DataFrame(columns=names)
