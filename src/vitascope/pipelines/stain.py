@@ -141,7 +141,13 @@ class StainRun:
         check_stains(self.names)
         if self.labels is None:
             raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
-        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        level = self.params.golgi_level
+        how = HowCells(
+            nucleus_px=self.segment_params.nucleus_px,
+            er_method=self.params.er_method,
+            steps=self.params.steps,
+            golgi_level=None if level == "image" else level,
+        )
         return CellOutputs(self.grid, self.names, how, self.scratch)
 
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
@@ -269,7 +275,7 @@ class StainRun:
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
         cells: dict[str, float] = {}
         if self.cells is not None:
-            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures, not self._held_back())
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)
