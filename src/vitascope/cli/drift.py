@@ -12,6 +12,7 @@ import typer
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size
+from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def against_reference(
     Exit code: 0 with or without an alarm, 3 when some images have no features, 2 for wrong usage.
     """
     with plain_errors():
+        from vitascope.batch.drift.in_words import since
         from vitascope.batch.drift.references import find_reference
         from vitascope.batch.drift.run import run_drift_test
 
@@ -91,9 +93,8 @@ def against_reference(
         p = report.table["drift_p"].dropna()
         whole = f"; all of them together: p {p.iloc[-1]:.3g}" if len(p) else ""
         if report.first_alarm:
-            typer.echo(
-                f"Drift since {report.first_alarm}: {report.alarms} alarms in {len(report.table)} images{whole}."
-            )
+            told = since([report.first_alarm], report.causes)
+            typer.echo(f"{told}. {report.alarms} alarms in {len(report.table)} images{whole}.")
         else:
             typer.echo(f"No alarm in {len(report.table)} images{whole}.")
         typer.echo(trusted.accuracy(window, ert))
@@ -103,13 +104,25 @@ def against_reference(
 
 
 @app.command()
-def status() -> None:
-    """List the registered references, and the last test and alarm of each."""
+def status(
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of all tests by day, of one reference (.png, .svg or .pdf).")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="List or plot this reference alone: a .drift file or a registered name.")
+    ] = None,
+) -> None:
+    """List the registered references, and the last test and alarm of each; draw the tests of one by day."""
     with plain_errors():
-        from vitascope.batch.drift.references import read_reference, record_of, registered_references
+        if plot is not None:
+            _plot_months(plot, reference)
+            return
+        from vitascope.batch.drift.references import find_reference, read_reference, record_of, registered_references
         from vitascope.core.errors import VitascopeError
 
-        listed = registered_references()
+        listed = [(name, path) for name, path in registered_references() if reference in (None, name, str(path))]
+        if not listed and reference is not None:
+            find_reference(reference)  # says what there is
         if not listed:
             typer.echo("No reference is registered: 'vitascope drift reference' makes one.")
         for name, path in listed:
@@ -123,10 +136,25 @@ def status() -> None:
             last = f"last tested {tests[-1].at} on {tests[-1].source}" if tests else "never tested"
             alarm = (
                 f"last alarm {alarms[-1].at} on {alarms[-1].source}, since {alarms[-1].first_alarm}"
+                f"{': ' + alarms[-1].cause if alarms[-1].cause else ''}"
                 if alarms
                 else "no alarm"
             )
             typer.echo(f"{name}: {len(found.points)} images, model {found.model}; {last}; {alarm}")
+
+
+def _plot_months(path: Path, name: str | None) -> None:
+    from vitascope.batch.drift.months import save_months
+    from vitascope.batch.drift.references import find_reference, record_of, registered_references
+
+    tested = [
+        known for known, file in registered_references() if name is None and record_of(find_reference(file).sha256)
+    ]
+    if name is None and len(tested) != 1:
+        raise ParameterError(f"{len(tested)} references have tests; one is drawn.", "Say which with --reference NAME.")
+    found = find_reference(name or tested[0])
+    save_months(record_of(found.sha256), path, found.name)
+    typer.echo(f"{found.name}: {path}")
 
 
 def _groups(

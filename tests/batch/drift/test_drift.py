@@ -2,15 +2,18 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from matplotlib.figure import Figure
 from scipy import ndimage
 from typer.testing import CliRunner
 
 from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.months import draw_months
 from vitascope.batch.drift.references import (
     check_reference_name,
     find_reference,
@@ -25,6 +28,7 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.run import run_plate
 from vitascope.cli.main import app
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.paths import user_references
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.acquired import acquired_at
 from vitascope.io.plates.read import open_plate
@@ -101,6 +105,46 @@ def test_trusted_images_raise_no_alarm_and_exit_0(tmp_path):
     done = call("test", "good", "--reference", "good wells", "-o", tmp_path / "out", "--window", 4, "--ert", 256)
     assert done.exit_code == 0
     assert "No alarm" in done.output
+
+
+def test_the_months_are_drawn_by_day_and_the_cause_is_told(made, tmp_path):
+    done = call("test", "series", "--reference", "good wells", "-o", tmp_path / "out", *SMALL)
+    assert "blurred" in done.output
+    record = record_of(find_reference("good wells").sha256)[-1]
+    assert record.cause == "blurred"
+    assert record.excess > 1
+    assert "blurred" in call("status").output
+    assert call("status", "--plot", tmp_path / "months.png", "--reference", "good wells").exit_code == 0
+    assert (tmp_path / "months.png").read_bytes().startswith(b"\x89PNG")
+    figure = Figure()
+    later = replace(record, at="2026-11-30T10:00:00+00:00", excess=0.4, alarms=0, cause="")
+    assert draw_months(figure, [record, later, replace(record, excess=None)]) == 1
+    drawn = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in drawn] == [1, 1]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["blurred"]
+    fresh = call("status", "--plot", tmp_path / "no.png", "--reference", "nothing")
+    assert fresh.exit_code == 2
+    assert "nothing" in fresh.output
+    wrong = call("status", "--plot", tmp_path / "no.txt", "--reference", "good wells")
+    assert "no name of a picture" in wrong.output
+
+
+def test_a_record_of_before_gets_its_new_columns(made):
+    path = user_references() / "tests.sqlite"
+    kept = path.read_bytes() if path.is_file() else None
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path)
+    database.execute(
+        "CREATE TABLE tests (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL, "
+        "images INTEGER NOT NULL, steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, "
+        "statistic REAL, p REAL)"
+    )
+    database.execute("INSERT INTO tests VALUES (1, 'x', '2026-01-01T00:00:00+00:00', 's', 3, 2, 0, NULL, 0.1, 0.5)")
+    database.commit()
+    database.close()
+    (old,) = record_of("x")
+    assert (old.excess, old.cause, old.p) == (None, "", 0.5)
+    path.write_bytes(kept) if kept is not None else path.unlink()
 
 
 def test_status_lists_references_with_their_last_alarm(made, tmp_path):

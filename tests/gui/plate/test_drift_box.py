@@ -8,11 +8,15 @@ from scipy import ndimage
 from gui_support import now
 from tests_support import make_domain, make_model, save_model
 from vitascope.batch.drift.references import registered_references
+from vitascope.batch.drift.watch import Drift
+from vitascope.batch.plate.drift_reference import reference_of_results
 from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.results import open_plate_results
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.progress import run_to_end
+from vitascope.core.well import Well
 from vitascope.gui.plate.drift_box import DriftBox, DriftChoice
+from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.io.plates.read import open_plate
 from vitascope.tasks.registry import find_task
@@ -79,6 +83,31 @@ def test_trusted_wells_become_a_reference_and_a_run_against_it_has_a_timeline(qt
         event = type("Picked", (), {"artist": drawn[0], "ind": [0]})
         box._picked(event)
     assert str(caught.args[2]) == drawn[0].images[0].rsplit("_", 1)[1]
+    box.view.setCurrentIndex(box.view.findData("months"))
+    assert box.plot.canvas.figure.axes[0].get_ylabel().startswith("largest distance")
+
+
+def test_a_drifted_well_has_one_badge_with_its_reason_on_the_heat_map(qtbot, plate, tmp_path):
+    trusted = [site.id for site in plate][:20]
+    reference = reference_of_results(run(plate, tmp_path / "first").folder, "good", trusted, window=4, ert=32)
+    results = run(plate, tmp_path / "second", Drift(reference, 4, 32))
+    alarms = results.drift()["alarms"]
+    began = alarms[0].rsplit("_", 1)[1]
+    box = HeatmapBox()
+    qtbot.addWidget(box)
+    box.set_results([results])
+    assert f"Drift since {began}: blurred" in box.words.text()
+    last = Well.parse("B12")
+    assert results.badges[last].level in ("unsure", "outside")
+    assert results.badges[last].reasons[-1].startswith("Drift since")
+    assert "blurred" in results.describe(last, "objects")
+    assert results.badges[Well.parse("A12")].reasons == ("No drift from 'good'",)
+    view = box.panels[0].grid
+    assert last in view._badges
+    view.resize(400, 300)
+    plain = view.grab().toImage()
+    view.set_badges({})
+    assert view.grab().toImage() != plain
 
 
 def test_too_few_wells_are_a_sentence(qtbot, plate, tmp_path):

@@ -21,8 +21,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tests (
     number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL, images INTEGER NOT NULL,
-    steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, statistic REAL, p REAL)
+    steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, statistic REAL, p REAL, excess REAL, cause TEXT)
 """
+_LATER = {"excess": "REAL", "cause": "TEXT"}
+"""Columns that records of before lack."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class DriftRecord:
         Largest of the series.
     p : float or None
         Of the whole set.
+    excess : float or None
+        Largest of the series in units of its threshold: above 1 in alarm. None in records of before it was noted.
+    cause : str
+        Of the first alarm, in words; empty for none, and where it is not known.
     """
 
     sha256: str
@@ -59,6 +65,8 @@ class DriftRecord:
     first_alarm: str
     statistic: float | None
     p: float | None
+    excess: float | None = None
+    cause: str = ""
 
 
 def write_reference(reference: Reference, path: Path) -> None:
@@ -168,11 +176,13 @@ def note_test(record: DriftRecord) -> None:
         record.first_alarm or None,
         record.statistic,
         record.p,
+        record.excess,
+        record.cause or None,
     )
     with _record() as database, database:
         database.execute(
-            "INSERT INTO tests (sha256, at, source, images, steps, alarms, first_alarm, statistic, p) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tests (sha256, at, source, images, steps, alarms, first_alarm, statistic, p, excess, "
+            "cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
 
@@ -187,7 +197,10 @@ def record_of(sha256: str) -> list[DriftRecord]:
     """
     if not (user_references() / RECORD).is_file():
         return []
-    columns = "sha256, at, source, images, steps, alarms, coalesce(first_alarm, ''), statistic, p"
+    columns = (
+        "sha256, at, source, images, steps, alarms, coalesce(first_alarm, ''), statistic, p, excess, "
+        "coalesce(cause, '')"
+    )
     with _record() as database:
         rows = database.execute(f"SELECT {columns} FROM tests WHERE sha256 = ? ORDER BY number", (sha256,)).fetchall()
     names = [field.name for field in fields(DriftRecord)]
@@ -205,6 +218,9 @@ def _record() -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             database.execute(_SCHEMA)
+            known = {row[1] for row in database.execute("PRAGMA table_info(tests)")}
+            for name in _LATER.keys() - known:
+                database.execute(f"ALTER TABLE tests ADD COLUMN {name} {_LATER[name]}")
             yield database
     except sqlite3.Error as error:
         raise OutputError(

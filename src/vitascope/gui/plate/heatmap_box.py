@@ -123,7 +123,10 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
 
     def _in_words(self) -> list[str]:
         """Say of each plate what became of its wells; with its name where there are several."""
-        told = [(one.name, plate_in_words(one.frame)) for one in self._results]
+        told = [
+            (one.name, "; ".join(filter(None, (plate_in_words(one.frame), one.drift_in_words()))))
+            for one in self._results
+        ]
         return [f"{name}: {words}" if len(told) > 1 else words for name, words in told if words]
 
     def _title(self, panel: Panel) -> str:
@@ -220,6 +223,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         used = set().union(*(panel.results.with_flag("") for panel in self.panels))
         for panel, rgba in zip(self.panels, colours, strict=True):
             panel.grid.fill_with(() if self.whole.isChecked() else used)
+            panel.grid.set_badges(panel.results.badges)
             panel.grid.set_colours(fade(rgba, panel.results.with_flag(flag, panel.time)) if flag else rgba)
         words = self._words_of(name)
         if legend.kinds is None and how != "mean":
