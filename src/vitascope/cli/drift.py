@@ -112,19 +112,17 @@ def status(
         str | None, typer.Option(help="List or plot this reference alone: a .drift file or a registered name.")
     ] = None,
 ) -> None:
-    """List the registered references, and the last test and alarm of each; draw the tests of one by day."""
+    """List the references with the last test and alarm of each; draw the tests of one by day."""
     with plain_errors():
         if plot is not None:
             _plot_months(plot, reference)
             return
-        from vitascope.batch.drift.references import find_reference, read_reference, record_of, registered_references
+        from vitascope.batch.drift.references import find_reference, known_references, read_reference, record_of
         from vitascope.core.errors import VitascopeError
 
-        listed = [(name, path) for name, path in registered_references() if reference in (None, name, str(path))]
+        listed = [(name, path) for name, path in known_references() if reference in (None, name, str(path))]
         if not listed and reference is not None:
-            find_reference(reference)  # says what there is
-        if not listed:
-            typer.echo("No reference is registered: 'vitascope drift reference' makes one.")
+            listed = [(find_reference(reference).name, Path(reference))]
         for name, path in listed:
             try:
                 found = read_reference(path)
@@ -145,11 +143,9 @@ def status(
 
 def _plot_months(path: Path, name: str | None) -> None:
     from vitascope.batch.drift.months import save_months
-    from vitascope.batch.drift.references import find_reference, record_of, registered_references
+    from vitascope.batch.drift.references import find_reference, known_references, record_of
 
-    tested = [
-        known for known, file in registered_references() if name is None and record_of(find_reference(file).sha256)
-    ]
+    tested = [known for known, file in known_references() if name is None and record_of(find_reference(file).sha256)]
     if name is None and len(tested) != 1:
         raise ParameterError(f"{len(tested)} references have tests; one is drawn.", "Say which with --reference NAME.")
     found = find_reference(name or tested[0])

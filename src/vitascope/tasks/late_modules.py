@@ -10,6 +10,7 @@ from vitascope.tasks.protocols import (
     FineTuningModule,
     GraphImportModule,
     PairCheckModule,
+    StabilityModule,
     StainTiersModule,
 )
 
@@ -37,6 +38,11 @@ def load_graph_import() -> GraphImportModule:
 def load_comparison() -> ComparisonModule:
     """Import the module that compares models."""
     return import_late("vitascope.training.compare_models", ComparisonModule)
+
+
+def load_stability() -> StabilityModule:
+    """Import the module that makes images worse and says how a model suffers."""
+    return import_late("vitascope.batch.stability.study", StabilityModule)
 
 
 def load_stain_tiers() -> StainTiersModule:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vitascope.core.errors import OutputError, ParameterError, ReaderError, describe
-from vitascope.core.paths import user_references
+from vitascope.core.paths import BUNDLED_MODELS, user_references
 from vitascope.io.atomic import atomic_write
 from vitascope.stats.drift.file_format import MAX_BYTES, SUFFIX, pack_reference, unpack_reference
 from vitascope.stats.drift.reference import Reference
@@ -129,7 +129,7 @@ def register_reference(reference: Reference) -> Path:
 
 
 def find_reference(given: str | Path) -> Reference:
-    """Find a reference by the path of its file, or by the name it is registered under.
+    """Find a reference by the path of its file, by the name it is registered under, or by a bundled model's id.
 
     Raises
     ------
@@ -142,10 +142,10 @@ def find_reference(given: str | Path) -> Reference:
     path = Path(text)
     if path.suffix.lower() == SUFFIX or path.is_file():
         return read_reference(path)
-    named = user_references() / f"{text}{SUFFIX}"
-    if _NAME.fullmatch(text) and named.is_file():
-        return read_reference(named)
-    known = ", ".join(name for name, _ in registered_references()) or "none yet"
+    listed = dict(known_references())
+    if text in listed:
+        return read_reference(listed[text])
+    known = ", ".join(listed)
     raise ParameterError(
         f"There is no drift reference '{text}'.",
         f"Give the path of a {SUFFIX} file or a registered name ({known}); 'vitascope drift reference' makes one.",
@@ -155,6 +155,18 @@ def find_reference(given: str | Path) -> Reference:
 def registered_references() -> list[tuple[str, Path]]:
     """List the registered references: names and files, in alphabetical order."""
     return [(path.stem, path) for path in sorted(user_references().glob(f"*{SUFFIX}")) if path.is_file()]
+
+
+def bundled_references() -> list[tuple[str, Path]]:
+    """List the references that lie beside the bundled models, by the model's id: of images it was trained on."""
+    return [(path.stem, path) for path in sorted(BUNDLED_MODELS.glob(f"*{SUFFIX}"))]
+
+
+def known_references() -> list[tuple[str, Path]]:
+    """List all references that have a name: the user's own, then the bundled ones whose names are not taken."""
+    own = registered_references()
+    taken = {name for name, _ in own}
+    return [*own, *((name, path) for name, path in bundled_references() if name not in taken)]
 
 
 def note_test(record: DriftRecord) -> None:

@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from vitascope.batch.drift.months import ALARM, LIMIT, QUIET, draw_months
-from vitascope.batch.drift.references import find_reference, record_of, register_reference, registered_references
+from vitascope.batch.drift.references import find_reference, known_references, record_of, register_reference
 from vitascope.batch.drift.watch import Drift
 from vitascope.batch.plate.drift_reference import reference_of_results
 from vitascope.batch.plate.journal import has_journal
@@ -50,7 +50,7 @@ class DriftChoice(QWidget):  # type: ignore[misc]
     def fill(self) -> None:
         """List the registered references anew; what is chosen stays."""
         chosen = self.reference.currentData()
-        known = [("Nothing", NOTHING), *((name, name) for name, _ in registered_references())]
+        known = [("Nothing", NOTHING), *((name, name) for name, _ in known_references())]
         if chosen and chosen not in [value for _, value in known]:
             known.append((Path(chosen).name, chosen))
         self.reference.blockSignals(True)
