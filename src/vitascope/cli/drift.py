@@ -18,6 +18,9 @@ from vitascope.core.exit_codes import PARTIAL
 if TYPE_CHECKING:
     from vitascope.io.filenames.grouping import ImageGroup
 
+UNLIKE = 0.05
+"""Adjusted p up to which a well is named as unlike the trusted ones."""
+
 app = typer.Typer(help="Tell when the microscope, the cells or the day has changed.", no_args_is_help=True)
 
 Window = Annotated[int, typer.Option(help="Images that are compared with the reference at a time.")]
@@ -101,6 +104,33 @@ def against_reference(
         typer.echo(f"Results: {out}")
     if report.failed:
         raise typer.Exit(PARTIAL)
+
+
+@app.command()
+def compare(
+    trusted: Annotated[Path, typer.Argument(metavar="TRUSTED", help="Results of a plate run that you trust.")],
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Results of another, or of the same, with one model.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for drift_wells.csv.")],
+    trusted_wells: Annotated[str, typer.Option(metavar="A01,A02,…", help="Wells of the first; all by default.")] = "",
+    other_wells: Annotated[str, typer.Option(metavar="D07,D08,…", help="Wells of the other; all by default.")] = "",
+) -> None:
+    """Is this plate like that one? Compare two plate runs, or two sets of wells, and say which wells differ."""
+    with plain_errors():
+        from vitascope.batch.plate.likeness import compare_runs
+
+        sides = [[part.strip() for part in text.split(",") if part.strip()] for text in (trusted_wells, other_wells)]
+        found = compare_runs(trusted, other, out, trusted_wells=sides[0], other_wells=sides[1])
+        test = found.test
+        typer.echo(
+            f"{test.images[1]} images against {test.images[0]}: p {test.p:.3g}; one image of each is told apart in "
+            f"{100 * test.effect:.0f} of 100 pairs (50 by chance)."
+        )
+        odd = found.wells[found.wells["p_adjusted"] <= UNLIKE]
+        few = f" {len(found.wells)} wells were compared with too few trusted ones to name any." if (
+            found.wells["p_adjusted"].min() > UNLIKE and test.p <= UNLIKE
+        ) else ""  # fmt: skip
+        typer.echo(f"Unlike the trusted wells: {', '.join(odd['well']) or 'no single well'}.{few}")
+        typer.echo(f"Table: {out}")
 
 
 @app.command()

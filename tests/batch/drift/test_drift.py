@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tests_support import make_domain, make_model, save_model
 from vitascope.batch.drift.months import draw_months
 from vitascope.batch.drift.references import (
+    bundled_references,
     check_reference_name,
     find_reference,
     read_reference,
@@ -31,6 +32,7 @@ from vitascope.core.errors import InputError, ModelError, ParameterError, Reader
 from vitascope.core.paths import user_references
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.acquired import acquired_at
+from vitascope.io.models.cards import find_model
 from vitascope.io.plates.read import open_plate
 from vitascope.stats.drift.reference import fit_reference
 from vitascope.stats.drift.series import drift_table
@@ -311,3 +313,53 @@ def test_references_are_listed_by_name(made):
     reference = find_reference("good wells")
     register_reference(reference)
     assert "good wells" in dict(registered_references())
+
+
+def test_two_sets_of_wells_are_compared_and_the_unlike_ones_named(made, tmp_path):
+    run(made, tmp_path / "run")
+    wells = [f"A{n:02}" for n in range(1, SERIES + 1)]
+    done = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "out",
+                "--trusted-wells", ",".join(wells[:CHANGED]), "--other-wells", ",".join(wells[CHANGED:]))  # fmt: skip
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "drift_wells.csv")
+    assert list(table) == ["well", "images", "distance", "p", "p_adjusted"]
+    assert set(table["well"]) == set(wells[CHANGED:])
+    assert "told apart in 100 of 100 pairs" in done.output
+    both = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "no")
+    assert both.exit_code == 2
+    assert "both sides" in both.output
+    gone = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "no", "--other-wells", "H12")
+    assert "Well H12" in gone.output
+    assert not (tmp_path / "no").exists()
+
+
+def test_features_that_cannot_be_used_are_a_sentence_each():
+    rng = np.random.default_rng(0)
+    about = {"name": "r", "model": "m", "model_sha256": "0" * 64, "window": 4, "erts": (32,)}
+    features = rng.normal(size=(40, 8))
+    reference = fit_reference(features, channels=[("phase",)] * 40, **about)
+    names = [f"i{n}" for n in range(40)]
+    with pytest.raises(InputError, match="fewer than the window"):
+        drift_table(names[:3], features[:3], reference, window=4, ert=32)
+    with pytest.raises(InputError, match="constant"):
+        fit_reference(np.ones((40, 8)), **about)
+    with pytest.raises(InputError, match="NaN or infinite in 1 of 40"):
+        drift_table(names, np.where(np.arange(40)[:, None] == 3, np.nan, features), reference, window=4, ert=32)
+    with pytest.raises(ModelError, match="other weights"):
+        drift_table(names, features, reference, window=4, ert=32, model_sha256="1" * 64)
+    with pytest.raises(InputError, match="mixed channels"):
+        fit_reference(features, channels=[("phase",)] * 39 + [("DIC",)], **about)
+    with pytest.raises(InputError, match="have the channels DIC"):
+        drift_table(names, features, reference, window=4, ert=32, channels=("DIC",))
+    constant = drift_table(names, np.repeat(features[:1], 40, axis=0), reference, window=4, ert=32)
+    assert np.isfinite(constant["drift_statistic"].iloc[4:]).all()
+
+
+def test_bundled_references_are_of_the_bundled_models_and_small():
+    listed = bundled_references()
+    assert listed
+    for name, path in listed:
+        reference = find_reference(name)
+        assert path.stat().st_size <= 200_000
+        assert reference.model_sha256 == find_model(name)[0].weights.sha256
+        assert reference.usual is not None

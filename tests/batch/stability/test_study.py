@@ -70,7 +70,9 @@ def test_a_study_names_what_normalisation_takes_back_and_what_the_network_really
     assert "no test part" in done.output
     assert value(table, "contrast before normalisation", 2, "input_change") < 0.01
     assert value(table, "contrast after normalisation", 2, "input_change") > 0.1
-    assert value(table, "contrast before normalisation", 2, "pcc") == pytest.approx(value(table, "none", 0, "pcc"), abs=1e-3)
+    assert value(table, "contrast before normalisation", 2, "pcc") == pytest.approx(
+        value(table, "none", 0, "pcc"), abs=1e-3
+    )
     assert value(table, "defocus after normalisation", 4, "pcc") != value(table, "none", 0, "pcc")
     loss, pcc = (table[table["metric"] == name]["mean"].to_numpy() for name in ("loss", "pcc"))
     np.testing.assert_allclose(loss, 1 - pcc)

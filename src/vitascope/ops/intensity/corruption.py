@@ -33,6 +33,9 @@ SEVERITIES: dict[Corruption, dict[int, float]] = {
 """By severity. Table 9: disk radius (px), gain, and bias (grey values of an 8-bit image). Ours: standard deviation of
 noise (of the scale), share of light that is missing at one edge and too much at the other, and factor of exposure."""
 
+PRINTED: tuple[Corruption, ...] = ("defocus", "contrast", "brightness")
+"""Those of Table 9."""
+
 UNITS: dict[Corruption, str] = {
     "defocus": "px",
     "contrast": "gain",
