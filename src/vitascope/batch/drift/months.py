@@ -14,6 +14,9 @@ from vitascope.io.atomic import atomic_write
 QUIET, ALARM, LIMIT = "#4C9BE8", "#E8744C", "#8A8A8A"
 """Of images as trusted and drifted, and of what they are compared with; the same wherever drift is drawn."""
 
+MARGIN = datetime.timedelta(days=2)
+"""Beside the first and the last test, so that a single day has a scale."""
+
 PICTURES = (".png", ".svg", ".pdf")
 
 
@@ -51,9 +54,12 @@ def draw_months(figure: Any, records: Sequence[DriftRecord]) -> int:
             )
         told = record.cause
     figure.autofmt_xdate()
+    days = [datetime.datetime.fromisoformat(record.at) for record in known]
+    axes.set_xlim(min(days) - MARGIN, max(days) + MARGIN)
     axes.set_ylabel("largest distance, of the threshold", fontsize="small")
-    axes.margins(x=0.1, y=0.15)
-    axes.legend(fontsize="small", frameon=False)
+    axes.margins(y=0.15)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]), top=max(1.5, axes.get_ylim()[1]))
+    axes.legend(fontsize="x-small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return 1
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 NOTES = ("refused", "clipped_percent", "input_change")
 """What is told of the images, not of the model."""
 
+ROWS = 3
+"""Height of one drawing, in rows of a dock's plot."""
+
 LOOKS = {"before normalisation": ("--", "o"), "after normalisation": ("-", "s"), "": (":", "^")}
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#6A6A6A")
 """Of the palette of Okabe and Ito."""
@@ -53,11 +56,11 @@ def draw_stability(figure: Any, table: pd.DataFrame, metric: str) -> int:
         style, marker = next(look for end, look in LOOKS.items() if name.endswith(end))
         colour = COLOURS[bases.index(name.split(" ")[0]) % len(COLOURS)]
         axes.plot(part["severity"], part["mean"], style, marker=marker, markersize=4, color=colour, label=name)
-        axes.fill_between(part["severity"], part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(part["severity"], part["low"], part["high"], color=colour, alpha=0.07, linewidth=0)
     axes.set_xlabel("severity", fontsize="small")
     axes.set_ylabel(quantity_text(metric), fontsize="small")
-    axes.legend(fontsize="x-small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return 2
+    axes.legend(fontsize="x-small", frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return ROWS
 
 
 def save_stability(table: pd.DataFrame, path: Path, title: str) -> None:
@@ -71,7 +74,7 @@ def save_stability(table: pd.DataFrame, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     metrics = metrics_of(table)
-    figure = Figure(figsize=(7.5, 3 * max(1, len(metrics))), layout="constrained")
+    figure = Figure(figsize=(6, 4.5 * max(1, len(metrics))), layout="constrained")
     figure.suptitle(title, fontsize="medium")
     parts = figure.subfigures(max(1, len(metrics)), 1, squeeze=False)[:, 0]
     for part, metric in zip(parts, metrics, strict=False):

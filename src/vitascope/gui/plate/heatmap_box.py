@@ -123,10 +123,12 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
 
     def _in_words(self) -> list[str]:
         """Say of each plate what became of its wells; with its name where there are several."""
-        told = [
-            (one.name, "; ".join(filter(None, (plate_in_words(one.frame), one.drift_in_words()))))
-            for one in self._results
-        ]
+        told = []
+        for one in self._results:
+            parts = [words for words in (plate_in_words(one.frame), one.drift_in_words()) if words]
+            told.append(
+                (one.name, "; ".join(part if not n else part[0].lower() + part[1:] for n, part in enumerate(parts)))
+            )
         return [f"{name}: {words}" if len(told) > 1 else words for name, words in told if words]
 
     def _title(self, panel: Panel) -> str:
@@ -182,6 +184,11 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
             if j != i:
                 panel.grid.set_current(None)
         self.opened.emit(self.panels[i].results, self.panels[i].time, well)
+
+    def choose_wells(self, wells: set[Well]) -> None:
+        """Frame wells of the plate that was opened last."""
+        if self.panels:
+            self.panels[-1].grid.choose(wells)
 
     def choose(self, column: str) -> None:
         """Show a column.
