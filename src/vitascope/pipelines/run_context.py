@@ -152,4 +152,4 @@ class RunContext(Generic[P]):
 
 
 def _mean(found: Sequence[NDArray[np.floating]]) -> NDArray[np.float32] | None:
-    return np.mean(found, axis=0, dtype=np.float64).astype(np.float32) if found else None
+    return np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32) if found else None

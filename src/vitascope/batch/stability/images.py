@@ -112,7 +112,7 @@ def _labelled(recipe: Recipe, data: DataSet, folder: Path, most: int) -> tuple[l
     parts = _parts(recipe, {one.group: tuple(one.labels.get(n, 0.0) for n in names) for one in listed})
     test = [one for one in listed if parts[one.group] == "test"]
     chosen = test or listed
-    some = np.unique(np.linspace(0, len(chosen) - 1, most).round().astype(int)) if chosen else []
+    some = np.unique(np.linspace(0, len(chosen) - 1, most).round().astype(int)).tolist() if chosen else []
     found = [StudyImage(open_group(chosen[k].images), labels=dict(chosen[k].labels)) for k in some]
     return found, bool(test)
 

@@ -52,7 +52,7 @@ class SavedReference(_Saved):
     channels: list[str] = Field(max_length=100)
     widths: list[float] = Field(min_length=1, max_length=10)
     thresholds: list[SavedThresholds] = Field(max_length=100)
-    usual: dict[Literal["focus", "brightness", "contrast", "density"], tuple[float, float]] | None = None
+    usual: dict[str, tuple[float, float]] | None = None
     """Centre and spread of how the images look, of what they have; files of before have none."""
 
     sha256: str = ""
@@ -185,8 +185,8 @@ def _fault(saved: SavedReference, tensors: dict[str, NDArray[Any]]) -> str:
         return "it holds NaN or infinity"
     if not (tensors["scale"] > 0).all() or min(saved.widths) <= 0:
         return "a scale or width is not above 0"
-    if any(spread <= 0 for _, spread in (saved.usual or {}).values()):
-        return "a spread is not above 0"
+    if any(name not in DIRECTIONS or spread <= 0 for name, (_, spread) in (saved.usual or {}).items()):
+        return "how its images look is not told as it should be"
     if any(len(t.values) != t.window + 1 or len(points) < 2 * t.window for t in saved.thresholds):
         return "its thresholds do not fit its window"
     return ""
