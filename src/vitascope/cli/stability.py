@@ -25,10 +25,10 @@ def stability(
 ) -> None:
     """Tell how a model suffers from blur, light, noise and focus: before normalisation, and after it."""
     with plain_errors():
-        from vitascope.batch.stability.study import run_stability
         from vitascope.recipes.recipe import read_recipe
+        from vitascope.tasks.late_modules import load_stability
 
-        steps = run_stability(
+        steps = load_stability().run_stability(
             model,
             read_recipe(recipe),
             recipe.absolute().parent,

@@ -42,7 +42,7 @@ def load_comparison() -> ComparisonModule:
 
 def load_stability() -> StabilityModule:
     """Import the module that makes images worse and says how a model suffers."""
-    return import_late("vitascope.batch.stability.study", StabilityModule)
+    return import_late("vitascope.training.stability.study", StabilityModule)
 
 
 def load_stain_tiers() -> StainTiersModule:

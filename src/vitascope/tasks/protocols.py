@@ -66,7 +66,7 @@ class SearchModule(Protocol):
 
 @runtime_checkable
 class StabilityModule(Protocol):
-    """How a model suffers when images are made worse: ``batch/stability/study.py``."""
+    """How a model suffers when images are made worse: ``training/stability/study.py``."""
 
     def run_stability(
         self,

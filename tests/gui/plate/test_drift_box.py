@@ -85,7 +85,7 @@ def test_trusted_wells_become_a_reference_and_a_run_against_it_has_a_timeline(qt
         box._picked(event)
     assert str(caught.args[2]) == drawn[0].images[0].rsplit("_", 1)[1]
     box.view.setCurrentIndex(box.view.findData("months"))
-    assert box.plot.canvas.figure.axes[0].get_ylabel().startswith("largest distance")
+    assert box.plot.canvas.figure.axes[0].get_ylabel().startswith("distance /")
 
 
 def test_a_drifted_well_has_one_badge_with_its_reason_on_the_heat_map(qtbot, plate, tmp_path):

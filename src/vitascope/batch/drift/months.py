@@ -53,10 +53,14 @@ def draw_months(figure: Any, records: Sequence[DriftRecord]) -> int:
                 record.cause, where, xytext=(4, 4), textcoords="offset points", fontsize="x-small", color=ALARM
             )
         told = record.cause
-    figure.autofmt_xdate()
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=2, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     days = [datetime.datetime.fromisoformat(record.at) for record in known]
     axes.set_xlim(min(days) - MARGIN, max(days) + MARGIN)
-    axes.set_ylabel("largest distance, of the threshold", fontsize="small")
+    axes.set_ylabel("distance / threshold", fontsize="small")
     axes.margins(y=0.15)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]), top=max(1.5, axes.get_ylim()[1]))
     axes.legend(fontsize="x-small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)

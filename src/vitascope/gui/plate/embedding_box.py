@@ -21,7 +21,7 @@ TRUST, NONE = "trust", ""
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#6A6A6A")
 MOST_KINDS = len(COLOURS)
 ALL = "all images"
-CANVAS_PX = 300
+CANVAS_PX = 220
 
 
 class EmbeddingBox(QWidget):  # type: ignore[misc]
@@ -136,15 +136,15 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         """Return the points of each kind; kinds beyond the colours there are come together."""
         assert self._results is not None
         assert self._found is not None
-        frame = self._results.frame.drop_duplicates("image").set_index("image")
-        column = self.colour.currentData()
+        frame, column = self._results.frame.drop_duplicates("image"), self.colour.currentData()
+        told = dict(zip(frame["image"], frame["well" if column == TRUST else column], strict=True))
         kinds = []
         for image in self._found.images:
+            value = told[image]
             if column == TRUST:
-                badge = self._results.badges.get(Well.parse(frame.loc[image, "well"]))
+                badge = self._results.badges.get(Well.parse(str(value)))
                 kinds.append(LOOKS[badge.level].words if badge is not None else LOOKS["unknown"].words)
             else:
-                value = frame.loc[image, column]
                 kinds.append(str(value) if value == value and value is not None else "none")
         known = list(dict.fromkeys(kinds))
         if len(known) > MOST_KINDS:

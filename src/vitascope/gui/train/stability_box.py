@@ -10,13 +10,13 @@ from qtpy.compat import getexistingdirectory, getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
-from vitascope.batch.stability.figure import draw_stability, metrics_of
 from vitascope.core.formatting import quantity_text
 from vitascope.core.paths import training_recipes
 from vitascope.core.progress import ProgressGenerator
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.io.models.cards import find_cards
+from vitascope.io.results.stability_figure import draw_stability, metrics_of
 from vitascope.ops.intensity.corruption import SEVERITIES
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.late_modules import load_stability

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vitascope.batch.stability.figure import save_stability
-from vitascope.batch.stability.images import StudyImage, study_images
-from vitascope.batch.stability.measures import measure
 from vitascope.core.card import ModelCard, Normalisation
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
@@ -31,6 +29,7 @@ from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.atomic import check_writable
 from vitascope.io.models.cards import find_model, write_card
+from vitascope.io.results.stability_figure import save_stability
 from vitascope.io.tables.csv_append import write_csv
 from vitascope.ops.intensity.corruption import SEVERITIES, UNITS, Corruption, corrupt
 from vitascope.recipes.recipe import Recipe
@@ -38,6 +37,8 @@ from vitascope.stats.bootstrap import resample_interval
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.spec import TaskSpec
 from vitascope.tasks.stability import Stability
+from vitascope.training.stability.images import StudyImage, study_images
+from vitascope.training.stability.measures import measure
 
 TABLE, FIGURE = "stability.csv", "stability.png"
 COLUMNS = ("corruption", "severity", "value", "unit", "metric", "mean", "low", "high", "images")
@@ -134,7 +135,7 @@ def run_stability(
                 path = bare if case is not None and case.bare else model
                 params = _params(spec, str(path))
                 yield at
-                numbers = yield from map_progress(_run(spec, one, image, params), lambda _, at=at: at)
+                numbers = yield from map_progress(_run(spec, one, image, params), partial(_at, at))
                 found.append({**numbers, **told})
             clean = found if case is None else clean
             rows += _summary(case, found)
@@ -299,11 +300,20 @@ def _summary(case: _Case | None, found: Sequence[Mapping[str, float]]) -> Iterat
         known = values[np.isfinite(values)]
         if not known.size:
             continue
-        interval = resample_interval(len(known), lambda drawn, known=known: float(known[drawn].mean()))
+        interval = resample_interval(len(known), partial(_mean_of, known))
         ends = (interval.low, interval.high)
         low, high = (math.nan if end is None else float(end) for end in ends)
         row = (*about, metric, float(known.mean()), low, high, int(known.size))
         yield dict(zip(COLUMNS, row, strict=True))
+
+
+def _at(place: Progress, step: Progress) -> Progress:
+    """Return where the whole is, whatever an image is at."""
+    return place
+
+
+def _mean_of(values: NDArray[np.float64], drawn: NDArray[np.intp]) -> float:
+    return float(values[drawn].mean())
 
 
 def _undone(table: pd.DataFrame) -> tuple[str, ...]:

@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from tests_support import make_domain, make_model, save_model
-from vitascope.batch.stability.figure import draw_stability, metrics_of
-from vitascope.batch.stability.images import study_images
-from vitascope.batch.stability.study import run_stability
 from vitascope.cli.main import app
 from vitascope.core.errors import ParameterError
 from vitascope.core.paths import BUNDLED_MODELS, SAMPLES
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.read import read_image
+from vitascope.io.results.stability_figure import draw_stability, metrics_of
 from vitascope.recipes.recipe import read_recipe
+from vitascope.training.stability.images import study_images
+from vitascope.training.stability.study import run_stability
 
 
 @pytest.fixture(scope="module")
