@@ -138,9 +138,9 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
             write_plate_results(journal, job.plate, job.plate_map)
             watch = run.watch
             return PlateReport(
-                job.out,
-                journal.counts(),
-                run.computed,
+                out=job.out,
+                counts=journal.counts(),
+                computed=run.computed,
                 drift_alarms=tuple(watch.alarms) if watch is not None else (),
                 drift_causes=watch.causes if watch is not None else {},
                 stopped_by_drift=run.stopped,

@@ -12,6 +12,8 @@ from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.images.read import open_group
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, find_data
+from vitascope.tasks.registry import find_task
+from vitascope.tasks.training_data import Truth
 from vitascope.training.data.labelled_images import labelled_images_of
 from vitascope.training.data.simulated import draw
 from vitascope.training.data.split_groups import drawn_parts, named_parts
@@ -58,14 +60,15 @@ def study_images(recipe: Recipe, folder: Path, most: int) -> tuple[list[StudyIma
     """
     found: list[StudyImage] = []
     tested = True
+    truth = find_task(recipe.task).trained_on.truth
     for data in recipe.data:
-        if recipe.task == "stain" and data.rendered is None:
+        if truth is Truth.PICTURES and data.rendered is None:
             apart = bool(recipe.split.test_rows) and recipe.split.by == "region"
             rows = recipe.split.test_rows if apart else ()
             where = find_data(data, folder)
             found += [piece for pair in data.pairs for piece in _pieces(data, pair, where, rows)]
             tested = tested and apart
-        elif recipe.task in ("phenotype", "atp", "viability"):
+        elif truth.in_tables:
             own, apart = _labelled(recipe, data, folder, most)
             found, tested = found + own, tested and apart
     if not found:
@@ -89,7 +92,9 @@ def _pieces(data: DataSet, pair: ImagePair, folder: Path, rows: Sequence[tuple[i
             for x in range(0, max(1, width - PIECE_PX + 1), PIECE_PX):
                 window = (slice(y, min(y + PIECE_PX, end)), slice(x, x + PIECE_PX))
                 name = f"{image.name}_y{y}_x{x}"
-                stain = Micrograph(stains[(slice(None), *window)], "CYX", channel_names=tuple(pair.targets), name=name)
+                stain = Micrograph(
+                    array=stains[(slice(None), *window)], axes="CYX", channel_names=tuple(pair.targets), name=name
+                )
                 part = replace(image, array=np.asarray(image.array[(..., *window)]), name=name, sources=())
                 yield StudyImage(part, stain)
 
@@ -104,7 +109,10 @@ def _labelled(recipe: Recipe, data: DataSet, folder: Path, most: int) -> tuple[l
     if data.simulated is not None:
         numbers = np.unique(np.linspace(0, data.simulated.count - 1, most).astype(int))
         drawn = [draw(data.simulated, int(n)) for n in numbers]
-        images = [Micrograph(array, "YX", name=f"drawn_{n}") for n, (array, _, _) in zip(numbers, drawn, strict=True)]
+        images = [
+            Micrograph(array=array, axes="YX", name=f"drawn_{n}")
+            for n, (array, _, _) in zip(numbers, drawn, strict=True)
+        ]
         return [
             StudyImage(image, labels={names[0]: amount}) for image, (_, amount, _) in zip(images, drawn, strict=True)
         ], False

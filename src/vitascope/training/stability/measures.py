@@ -8,6 +8,7 @@ from typing import Any
 
 from vitascope.core.formatting import is_number
 from vitascope.tasks.spec import TaskSpec
+from vitascope.tasks.training_data import Truth
 
 HIGHER_IS_BETTER = frozenset({"pcc", "ssim", "right"})
 
@@ -26,13 +27,13 @@ def measure(spec: TaskSpec, row: Mapping[str, Any], labels: Mapping[str, float])
     Returns
     -------
     dict
-        For ``stain`` ``loss`` (1 - PCC), ``pcc``, ``ssim``, ``nrmse``, and of the objects found in prediction and real
-        stain ``count_error_percent``. For ``phenotype`` ``right`` (1 if the most probable class is the true one) and
+        For pictures ``loss`` (1 - PCC), ``pcc``, ``ssim``, ``nrmse``, and of the objects found in prediction and real
+        stain ``count_error_percent``. For classes ``right`` (1 if the most probable class is the true one) and
         ``probability_error``. For amounts ``absolute_error``.
     """
-    if spec.name == "stain":
+    if spec.trained_on.truth is Truth.PICTURES:
         return _of_stain(row)
-    if spec.name == "phenotype":
+    if spec.trained_on.truth is Truth.CLASSES:
         return _of_classes(row, labels)
     (truth,) = labels.values()
     value = row.get(spec.headline)

@@ -177,7 +177,14 @@ def _cases(card: ModelCard, chosen: Mapping[Corruption, list[int]], images: Sequ
                 ) -> tuple[Micrograph, dict[str, float]]:
                     return _changed(card, one, name, severity, bare=bare)
 
-                yield _Case(f"{name} {where}", severity, SEVERITIES[name][severity], unit, change, bare)
+                yield _Case(
+                    corruption=f"{name} {where}",
+                    severity=severity,
+                    value=SEVERITIES[name][severity],
+                    unit=unit,
+                    change=change,
+                    bare=bare,
+                )
     depths = {one.image.sizes["Z"] for one in images}
     if card.input.planes == 1 and min(depths) > 1:
         step = images[0].image.z_step_um
@@ -187,7 +194,8 @@ def _cases(card: ModelCard, chosen: Mapping[Corruption, list[int]], images: Sequ
             def shift(one: StudyImage, by: int = by) -> tuple[Micrograph, dict[str, float]]:
                 return _plain(one, by), {}
 
-            yield _Case(FOCUS, by, by * step if step else float(by), "um" if step else "planes", shift)
+            value, unit = (by * step, "um") if step else (float(by), "planes")
+            yield _Case(corruption=FOCUS, severity=by, value=value, unit=unit, change=shift)
 
 
 def _plain(one: StudyImage, by: int = 0) -> Micrograph:
@@ -210,9 +218,15 @@ def _changed(
     if bare:
         worse, clipped = _on_scale(seen, name, severity, _ends(card, seen))
         moved = worse
-        changed = Micrograph(worse, _axes(card), pixel_size_um=image.pixel_size_um,
-                             channel_names=tuple(card.input.channels) if _axes(card) == "CYX" else (),
-                             name=image.name)  # fmt: skip
+        axes = "ZYX" if card.input.planes > 1 else "CYX"
+        channels = tuple(card.input.channels)
+        changed = Micrograph(
+            array=worse,
+            axes=axes,
+            pixel_size_um=image.pixel_size_um,
+            channel_names=channels if axes == "CYX" and len(channels) == len(worse) else (),
+            name=image.name,
+        )
     else:
         raw = np.asarray(image.array, np.float32)
         low, high = (0.0, _camera_top(image.array)) if name == "exposure" else (float(raw.min()), float(raw.max()))
@@ -259,10 +273,6 @@ def _camera_top(array: Any) -> float:
     if np.asarray(array).dtype.kind not in "iu":
         return max(1.0, top)
     return next((float(2**bits - 1) for bits in (8, 10, 12, 14, 16) if top < 2**bits), top)
-
-
-def _axes(card: ModelCard) -> str:
-    return "ZYX" if card.input.planes > 1 else "CYX"
 
 
 def _bare_card(card: ModelCard, weights: Path, folder: Path) -> Path:
