@@ -160,7 +160,7 @@ class StainRun:
         planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
         self.expected = None
         if "constant" not in prepared.flags:
-            yield from self._predict(prepared, [*planes, *doubts], f"Predicting{of}")
+            yield from self._predict(prepared, picture.planes, [*planes, *doubts], f"Predicting{of}")
             correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
         numbers: dict[str, Any]
         if self.masked is not None:
@@ -214,7 +214,9 @@ class StainRun:
             for k in range(len(self.model.card.targets))
         ]
 
-    def _predict(self, prepared: PreparedImage, planes: list[Any], stage: str) -> ProgressGenerator[None]:
+    def _predict(
+        self, prepared: PreparedImage, given: list[Any], planes: list[Any], stage: str
+    ) -> ProgressGenerator[None]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
         pool = make_pool(self.model, prepared)
@@ -233,7 +235,7 @@ class StainRun:
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
         if pool is not None:
-            self.context.keep_features(pool.features())
+            self.context.keep_features(pool.features(), given)
         self.expected = expected_of(self.model, self.plan, prepared)
         if self.expected is not None and self.model.card.expected is not None:
             seen = sorted(set(flags) & LOOKS_OFF)
