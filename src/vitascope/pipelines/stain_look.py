@@ -26,8 +26,8 @@ STACK, SINGLE, ANY = "nuclei-phase-stack", "nuclei-phase", "nuclei-any"
 SCALES = (0.55, 1.45, 2.1)
 """Scales that are tried beside the one given: with what the models tolerate around each, nuclei of 10 to 60 px."""
 MARGIN = 0.4
-"""By how much more agreement must be expected of another look, or of ``nuclei-any``, to be taken. What is expected is off
-by 0.14 to 0.21 on laboratories left out (bench ``gate``): twice that, so that what is taken is rarely the worse one.
+"""By how much more agreement must be expected of another look, or of ``nuclei-any``, to be taken. What is expected is
+off by 0.14 to 0.21 on laboratories left out (bench ``gate``): twice that, so that the worse one is rarely taken.
 """
 
 
