@@ -1,6 +1,6 @@
 """Take the pictures of the documentation from the running program (needs a screen).
 
-``python docs/make_images.py [demo] [phenotype] [train] [bring]``; all without a name.
+``python docs/make_images.py [demo] [phenotype] [train] [bring] [trust]``; all without a name. ``trust`` needs no screen.
 """
 
 from __future__ import annotations
@@ -136,8 +136,52 @@ def bring(app: object, viewer: Any) -> None:
     photograph(viewer, "bring_a_model_domain.png")
 
 
+def trust() -> None:
+    """Draw predictions that are good, middling and bad beside what was expected of them and the real stain."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    import vitascope
+    from vitascope.core.paths import SAMPLES
+    from vitascope.io.images.read import read_image
+    from vitascope.ops.intensity.corruption import defocus
+    from vitascope.stats.agreement import pcc
+
+    def sample(name: str, z: int = 0) -> Any:
+        return np.asarray(read_image(str(SAMPLES / f"{name}.ome.tif")).plane(0, 0, z))
+
+    phase, jurkat = sample("isl_phase", 3), sample("jurkat_brightfield")
+    cases = (
+        ("Good: like the training images", phase, sample("isl_stains")),
+        ("Not known: cells of a laboratory never seen", jurkat, sample("jurkat_dna")),
+        ("Bad: out of focus", defocus(phase.astype(np.float32), 16.0), sample("isl_stains")),
+    )
+    figure, axes = plt.subplots(3, 3, figsize=(9, 9.6), layout="constrained")
+    for (told, image, truth), row in zip(cases, axes, strict=True):
+        result = vitascope.run("stain", image, model="nuclei-phase", masks=False)
+        predicted = np.asarray(result.output("prediction").array).reshape(image.shape)
+        found, seen = result.rows[0], (slice(0, 260), slice(0, 260))
+        interval = f"{found['expected_pcc_low']:.2f} to {found['expected_pcc_high']:.2f}"
+        words = (
+            told,
+            f"predicted: expected {interval} ({result.trust.level})",
+            f"real stain: true {pcc(truth.astype(np.float64), predicted):.2f}",
+        )
+        for axis, picture, title in zip(row, (image, predicted, truth), words, strict=True):
+            low, high = np.percentile(picture, (0.5, 99.8))
+            axis.imshow(picture[seen], cmap="gray", vmin=low, vmax=high)
+            axis.set_title(title, fontsize=8)
+            axis.set_axis_off()
+    figure.savefig(IMAGES / "trust.png", dpi=90)
+    plt.close(figure)
+
+
 def main() -> None:
     """Take the pictures that are named, or all."""
+    if len(sys.argv) == 1 or "trust" in sys.argv[1:]:
+        trust()
+    if sys.argv[1:] == ["trust"]:
+        return
     import napari
     from napari.qt import get_qapp
 

@@ -1,6 +1,6 @@
 """Run length in control of the online drift test, on fresh draws; then cost per update and false alarms per order.
 
-``python -m tests.benchmarks drift [REFERENCES [DISTRIBUTION ...]]``. Each reference is 500 images and its own
+``python -m tests.benchmarks drift [REFERENCES [DISTRIBUTION ...]]``; ``drift cost`` prints costs alone. Each reference is 500 images and its own
 thresholds for W 2-20 and ERT 32-256; 1,000 runs a reference, of fresh images of its distribution, each as long as it
 takes to the alarm. Counted from the first full window. Printed: the mean over references as a multiple of the ERT set,
 its standard error, the standard deviation and the extremes between references (the 1,000 runs alone give 3 %), and the
@@ -12,7 +12,10 @@ import sys
 import time
 
 import numpy as np
+import psutil
 
+from vitascope.batch.drift.watch import Drift, PlateWatch
+from vitascope.ops.intensity.appearance import appearance
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.permutation import two_sample_test
 from vitascope.stats.drift.reference import fit_reference
@@ -171,6 +174,31 @@ def cost():
     print(f"permutation test: {time.process_time() - start:.2f} s for 500 permutations of 2 x 500 x 32")
 
 
+def cost_of_a_well():
+    """What a plate pays: its watch with all that is written of it, and how an image looks; memory over 10,000 wells."""
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(IMAGES, 4))
+    reference = fit_reference(
+        features(IMAGES, rng), name="cost", model="none", model_sha256="0" * 64, appearances=looks, window=10
+    )
+    names = [f"plate_{n:05}_f1" for n in range(10_000)]
+    rows, looks = features(len(names), rng).astype(np.float32), rng.normal(size=(len(names), 4)).astype(np.float32)
+    watch = PlateWatch(Drift(reference), names, "0" * 64)
+    watch.add({names[0]: rows[0]}, {names[0]: looks[0]})
+    before, start = psutil.Process().memory_info().rss, time.process_time()
+    for name, row, look in zip(names[1:], rows[1:], looks[1:], strict=True):
+        watch.add({name: row}, {name: look})
+    each = (time.process_time() - start) / len(names)
+    grown = psutil.Process().memory_info().rss - before
+    print(f"watch of a plate: {each * 1e3:.3f} ms a well over 10,000 wells, W 10; memory +{grown / 1024:.0f} KiB")
+    for side in (256, 1024, 2048):
+        image = rng.integers(0, 4000, (side, side)).astype(np.uint16)
+        start = time.process_time()
+        for _ in range(50):
+            appearance(image)
+        print(f"appearance of an image of {side} px: {(time.process_time() - start) / 50 * 1e3:.2f} ms")
+
+
 def orders():
     rng = np.random.default_rng(1)
     wells = features(192, rng)
@@ -182,6 +210,10 @@ def orders():
 
 
 def main(arguments):
+    if arguments == ["cost"]:
+        cost()
+        cost_of_a_well()
+        return
     references = int(arguments[0]) if arguments else REFERENCES
     start = time.process_time()
     for name in arguments[1:] or ("gaussian", "features", "clusters"):
@@ -189,5 +221,6 @@ def main(arguments):
             sys.exit(f"{name} is none of {', '.join(DISTRIBUTIONS)}.")
         in_control(name, references)
     cost()
+    cost_of_a_well()
     orders()
     print(f"{time.process_time() - start:.0f} s of one core in all")

@@ -14,6 +14,7 @@ from vitascope.ops.objects.filled_outlines import fill_outlines
 from vitascope.ops.objects.segment import SegmentParams, segment
 from vitascope.ops.objects.whole_cells import at_border
 from vitascope.pipelines.stain_cells import FoundCells, find_cells
+from vitascope.pipelines.stain_tiers import compare_tiers
 from vitascope.recipes.recipe import find_data, read_recipe
 from vitascope.stats.agreement import pearson
 from vitascope.stats.object_match import match_objects
@@ -40,6 +41,18 @@ def told(name: str, truth: np.ndarray, found: np.ndarray) -> None:
         f"  {name:44} F1 at IoU 0.5 {matched.f1:.3f} ({interval.low:.3f} to {interval.high:.3f}); {len(np.unique(truth)) - 1} "
         f"outlined, {len(np.unique(found)) - 1} found"
     )
+
+
+def tables(true: dict[str, np.ndarray], predicted: dict[str, np.ndarray]) -> None:
+    """Print Tables 5, 7 and 8 of the thesis for every stain: Pearson and Spearman over cells of the rows kept apart."""
+    here = slice(TEST_FROM, None)
+    parts = [{name: stain[here] for name, stain in side.items()} for side in (true, predicted)]
+    found = run_to_end(compare_tiers(*parts, nucleus_px=NUCLEUS_PX)).table()
+    found = found[found["tier"] == "single-cell"]
+    print(f"Tables 5, 7 and 8, rows {TEST_FROM}-809: single cells, true against predicted")
+    for (target, quantity), rows in found.groupby(["target", "quantity"], sort=False):
+        row = rows.iloc[0]
+        print(f"  {target:8} {quantity:28} {row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})")
 
 
 def main(arguments: list[str]) -> None:
@@ -76,6 +89,7 @@ def main(arguments: list[str]) -> None:
     for column in ("nucleus_on_er_fraction", "nucleus_to_cell_ratio", "er_fraction", "area_px", "mito_length_px"):
         a, b = mine[column].to_numpy(float), other[column].to_numpy(float)
         print(f"  {column:24} mean error {np.nanmean(b - a):+.3f}, Pearson {pearson(a, b):.2f}")
+    tables(true, predicted)
     inside = outlined["cells"] > 0
     for method in ("mended", "thesis"):
         mask = find_er(true["er"], NUCLEUS_PX, method).mask

@@ -10,6 +10,7 @@ from tests_support import blobs, make_model, save_model
 from vitascope.core.errors import InputError, ParameterError, ReaderError
 from vitascope.core.micrograph import Micrograph
 from vitascope.ops.objects.whole_cells import parents
+from vitascope.pipelines.stain_cells import find_cells
 
 FAST = {"precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0, "min_solidity": 0}
 NAMES = ("nuclei", "er", "agp", "mito")
@@ -112,6 +113,35 @@ def test_numbers_run_on_over_the_times_of_a_movie(image):
     assert cells.table["label"].tolist() == list(range(1, len(cells.table) + 1))
     assert cells.table["parent"].tolist() == nuclei.table["label"].tolist()
     assert set(np.unique(cells.array[1])) - {0} == set(cells.table.loc[cells.table["time"] == 1, "label"])
+
+
+def drawn_cell(spot):
+    """A nucleus in a cell body with a bright part of a given brightness beside it."""
+    y, x = np.ogrid[:120, :120]
+    from_centre = np.hypot(y - 60, x - 60)
+    body = 0.5 * np.clip(1 - from_centre / 50, 0, 1) + spot * (np.hypot(y - 60, x - 80) < 6)
+    return (from_centre < 10).astype(np.uint32), {"nuclei": 1.0 * (from_centre < 10), "agp": body}
+
+
+def test_one_golgi_level_for_a_plate_tells_bright_cells_from_dim_ones():
+    spots = {}
+    for spot in (0.1, 0.5):
+        nuclei, stains = drawn_cell(spot)
+        alone, plate = find_cells(nuclei, stains, 20), find_cells(nuclei, stains, 20, golgi_level=0.2)
+        spots[spot] = (int(alone.table["golgi_spots"].sum()), int(plate.table["golgi_spots"].sum()))
+        assert plate.summary["golgi_level"] == 0.2
+        again = find_cells(nuclei, stains, 20, golgi_level=alone.summary["golgi_level"])
+        np.testing.assert_array_equal(again.spots, alone.spots)
+    assert spots == {0.1: (1, 0), 0.5: (1, 1)}
+
+
+def test_the_golgi_level_of_a_run_is_in_its_row_and_holds_when_it_is_given(image):
+    row = predict(image, cells=True).rows[0]
+    again = predict(image, cells=True, golgi_level=row["golgi_level"])
+    assert again.rows[0] == pytest.approx(row, nan_ok=True)
+    assert predict(image, cells=True, golgi_level=0.25).rows[0]["golgi_level"] == 0.25
+    with pytest.raises(ParameterError):
+        predict(image, cells=True, golgi_level=1.5)
 
 
 @pytest.mark.parametrize("params", [{"model": "one"}, {"targets": ("er", "agp")}, {"masks": False}])

@@ -5,7 +5,7 @@ from vitascope.core.errors import TrainingError
 from vitascope.engine.expected import AT_HOME, expect
 from vitascope.training.expected_agreement import fit_errors, fit_expected, weighted_quantiles
 
-NAMES = {"good": 1, "noise": 1}
+NAMES = {"good": 1, "also": -1}
 
 
 def rows(laboratories, count=150, seed=0, scatter=0.05):
@@ -16,7 +16,9 @@ def rows(laboratories, count=150, seed=0, scatter=0.05):
         for _ in range(count):
             good = rng.normal()
             true = float(np.tanh(0.5 + 0.4 * good) + rng.normal() * scatter)
-            found.append({"laboratory": laboratory, "true": true, "good": good, "noise": rng.normal()})
+            found.append(
+                {"laboratory": laboratory, "true": true, "good": good, "also": 7 - 2 * good + 0.2 * rng.normal()}
+            )
     return found
 
 
@@ -28,7 +30,7 @@ def test_what_is_left_out_is_told_and_the_interval_holds_its_level():
     assert np.corrcoef([one.value for one in told], true)[0, 1] > 0.95
     inside = np.mean([one.low <= t <= one.high for one, t in zip(told, true, strict=True)])
     assert 0.75 <= inside <= 0.85
-    assert abs(how.weights[1]) < 0.1 * abs(how.weights[0])
+    assert how.weights[1] == -how.weights[0] < 0
     assert how.level == 0.8
     assert how.laboratories == ("a", "b", "c", "d")
 
@@ -42,12 +44,26 @@ def test_a_laboratory_that_is_otherwise_widens_the_interval():
 
 def test_laboratories_weigh_alike_however_many_views_they_have():
     many = [*rows("ab", 60), *[{**row, "true": 0.1} for row in rows("c", 600)]]
-    assert expect(fit_expected(many, NAMES), {"good": 0.0, "noise": 0.0}).value > 0.25
+    assert expect(fit_expected(many, NAMES), {"good": 0.0, "also": 7.0}).value > 0.25
 
 
 def test_a_sign_is_never_turned_over():
-    how = fit_expected(rows("abcd"), {"good": -1, "noise": 1})
-    assert how.weights[0] == 0
+    how = fit_expected(rows("abcd"), {"good": -1})
+    assert how.weights[0] < 0
+
+
+def test_what_is_expected_is_as_spread_as_the_truth():
+    """A statistic that tells little would draw a regression's answers together."""
+    steps = dict(zip("abcd", (-1.5, -0.5, 0.5, 1.5), strict=True))
+    noisy = np.random.default_rng(3)
+    views = [
+        {"laboratory": r["laboratory"], "true": float(np.tanh(0.5 + 0.3 * steps[r["laboratory"]])),
+         "good": steps[r["laboratory"]] + noisy.normal()}
+        for r in rows("abcd")
+    ]  # fmt: skip
+    told = [expect(fit_expected(views, {"good": 1}), view).value for view in views]
+    true = [view["true"] for view in views]
+    assert np.std(np.arctanh(told)) == pytest.approx(np.std(np.arctanh(true)), rel=0.1)
 
 
 def test_images_like_the_training_images_have_an_expectation_of_their_own():
@@ -59,7 +75,7 @@ def test_images_like_the_training_images_have_an_expectation_of_their_own():
     ]
     others = [{**row, **plain, "distance": 0.2} for row in rows("bcd")]
     how = fit_expected([*home, *others], NAMES, home="home")
-    view = {**plain, "distance": -1.2, "good": -3.0, "noise": 0.0}
+    view = {**plain, "distance": -1.2, "good": -3.0, "also": 13.0}
     at_home = expect(how, view)
     assert 0.7 <= at_home.low <= at_home.value <= at_home.high <= 0.74
     assert how.fits == 0.7

@@ -109,7 +109,7 @@ class ItemResult:
     signature : str
         Of its files, see :func:`file_signature`.
     seconds : float
-    features : array, shape (F,), float32, or None
+    features, appearance : array, shapes (F,) and (4,), float32, or None
         See :class:`vitascope.core.result.Result`.
     """
 
@@ -125,6 +125,7 @@ class ItemResult:
     signature: str = ""
     seconds: float = 0.0
     features: Any = None
+    appearance: Any = None
 
 
 def run_item(
@@ -223,6 +224,7 @@ def process_item(
         signature=signature,
         seconds=round(time.perf_counter() - clock, 3),
         features=result.features,
+        appearance=result.appearance,
     )
 
 

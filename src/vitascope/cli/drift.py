@@ -12,10 +12,14 @@ import typer
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size
+from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
 
 if TYPE_CHECKING:
     from vitascope.io.filenames.grouping import ImageGroup
+
+UNLIKE = 0.05
+"""Adjusted p up to which a well is named as unlike the trusted ones."""
 
 app = typer.Typer(help="Tell when the microscope, the cells or the day has changed.", no_args_is_help=True)
 
@@ -71,6 +75,7 @@ def against_reference(
     Exit code: 0 with or without an alarm, 3 when some images have no features, 2 for wrong usage.
     """
     with plain_errors():
+        from vitascope.batch.drift.in_words import since
         from vitascope.batch.drift.references import find_reference
         from vitascope.batch.drift.run import run_drift_test
 
@@ -91,9 +96,8 @@ def against_reference(
         p = report.table["drift_p"].dropna()
         whole = f"; all of them together: p {p.iloc[-1]:.3g}" if len(p) else ""
         if report.first_alarm:
-            typer.echo(
-                f"Drift since {report.first_alarm}: {report.alarms} alarms in {len(report.table)} images{whole}."
-            )
+            told = since([report.first_alarm], report.causes)
+            typer.echo(f"{told}. {report.alarms} alarms in {len(report.table)} images{whole}.")
         else:
             typer.echo(f"No alarm in {len(report.table)} images{whole}.")
         typer.echo(trusted.accuracy(window, ert))
@@ -103,15 +107,52 @@ def against_reference(
 
 
 @app.command()
-def status() -> None:
-    """List the registered references, and the last test and alarm of each."""
+def compare(
+    trusted: Annotated[Path, typer.Argument(metavar="TRUSTED", help="Results of a plate run that you trust.")],
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Results of another, or of the same, with one model.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for drift_wells.csv.")],
+    trusted_wells: Annotated[str, typer.Option(metavar="A01,A02,…", help="Wells of the first; all by default.")] = "",
+    other_wells: Annotated[str, typer.Option(metavar="D07,D08,…", help="Wells of the other; all by default.")] = "",
+) -> None:
+    """Is this plate like that one? Compare two plate runs, or two sets of wells, and say which wells differ."""
     with plain_errors():
-        from vitascope.batch.drift.references import read_reference, record_of, registered_references
+        from vitascope.batch.plate.likeness import compare_runs
+
+        sides = [[part.strip() for part in text.split(",") if part.strip()] for text in (trusted_wells, other_wells)]
+        found = compare_runs(trusted, other, out, trusted_wells=sides[0], other_wells=sides[1])
+        test = found.test
+        typer.echo(
+            f"{test.images[1]} images against {test.images[0]}: p {test.p:.3g}; one image of each is told apart in "
+            f"{100 * test.effect:.0f} of 100 pairs (50 by chance)."
+        )
+        odd = found.wells[found.wells["p_adjusted"] <= UNLIKE]
+        few = f" {len(found.wells)} wells were compared with too few trusted ones to name any." if (
+            found.wells["p_adjusted"].min() > UNLIKE and test.p <= UNLIKE
+        ) else ""  # fmt: skip
+        typer.echo(f"Unlike the trusted wells: {', '.join(odd['well']) or 'no single well'}.{few}")
+        typer.echo(f"Table: {out}")
+
+
+@app.command()
+def status(
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of all tests by day, of one reference (.png, .svg or .pdf).")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="List or plot this reference alone: a .drift file or a registered name.")
+    ] = None,
+) -> None:
+    """List the references with the last test and alarm of each; draw the tests of one by day."""
+    with plain_errors():
+        if plot is not None:
+            _plot_months(plot, reference)
+            return
+        from vitascope.batch.drift.references import find_reference, known_references, read_reference, record_of
         from vitascope.core.errors import VitascopeError
 
-        listed = registered_references()
-        if not listed:
-            typer.echo("No reference is registered: 'vitascope drift reference' makes one.")
+        listed = [(name, path) for name, path in known_references() if reference in (None, name, str(path))]
+        if not listed and reference is not None:
+            listed = [(find_reference(reference).name, Path(reference))]
         for name, path in listed:
             try:
                 found = read_reference(path)
@@ -123,10 +164,23 @@ def status() -> None:
             last = f"last tested {tests[-1].at} on {tests[-1].source}" if tests else "never tested"
             alarm = (
                 f"last alarm {alarms[-1].at} on {alarms[-1].source}, since {alarms[-1].first_alarm}"
+                f"{': ' + alarms[-1].cause if alarms[-1].cause else ''}"
                 if alarms
                 else "no alarm"
             )
             typer.echo(f"{name}: {len(found.points)} images, model {found.model}; {last}; {alarm}")
+
+
+def _plot_months(path: Path, name: str | None) -> None:
+    from vitascope.batch.drift.months import save_months
+    from vitascope.batch.drift.references import find_reference, known_references, record_of
+
+    tested = [known for known, file in known_references() if name is None and record_of(find_reference(file).sha256)]
+    if name is None and len(tested) != 1:
+        raise ParameterError(f"{len(tested)} references have tests; one is drawn.", "Say which with --reference NAME.")
+    found = find_reference(name or tested[0])
+    save_months(record_of(found.sha256), path, found.name)
+    typer.echo(f"{found.name}: {path}")
 
 
 def _groups(

@@ -8,7 +8,20 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import compare_stain, demo, denoise, drift, models, plate, report, response, run, serve, train
+from vitascope.cli import (
+    compare_stain,
+    demo,
+    denoise,
+    drift,
+    models,
+    plate,
+    report,
+    response,
+    run,
+    serve,
+    stability,
+    train,
+)
 
 app = typer.Typer(
     name="vitascope",
@@ -28,6 +41,7 @@ app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)
 app.command("compare-stain")(compare_stain.compare_stain)
+app.command("stability")(stability.stability)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
 app.add_typer(drift.app, name="drift")

@@ -170,8 +170,9 @@ def _tell(report: PlateReport, plate: Plate) -> None:
     told = ", ".join(f"{count} {status or 'not done'}" for status, count in sorted(report.counts.items()))
     typer.echo(f"{plate.name}: {len(plate.wells)} wells, {len(plate)} images: {told}; {report.computed} computed now.")
     if report.drift_alarms:
-        more = len(report.drift_alarms) - 1
-        typer.echo(f"Drift since {report.drift_alarms[0]}{f', and {more} more alarms after it' if more else ''}.")
+        from vitascope.batch.drift.in_words import since
+
+        typer.echo(f"{since(report.drift_alarms, report.drift_causes)}.")
     if report.stopped_by_drift:
         typer.echo("Stopped there. The same command goes on with the plate.")
     typer.echo(f"Results: {report.out}")

@@ -279,9 +279,9 @@ class ExpectedAgreement(CardPart):
     """How the correlation with the real stain is told from an image alone, learned where stains were known.
 
     Images that look like the training images are expected to do as those did that were held out (``home``). For all
-    others: a ridge regression on standardised statistics (:mod:`vitascope.engine.expected`), each cut off at ``limit``
-    standard deviations; the answer is the hyperbolic tangent of their weighted sum, and the interval ``value + low_by``
-    to ``value + high_by``, quantiles of what was left over on laboratories that were left out.
+    others: standardised statistics (:mod:`vitascope.engine.expected`), each cut off at ``limit`` standard deviations;
+    the answer is the hyperbolic tangent of their weighted sum, and the interval ``value + low_by`` to
+    ``value + high_by``, quantiles of what was left over on laboratories that were left out.
     """
 
     statistics: tuple[str, ...] = Field(min_length=1, description="Names, in the order of the numbers.")

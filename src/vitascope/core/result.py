@@ -191,6 +191,9 @@ class Result:
     features : array, shape (F,), float32, or None
         What the network's deepest layer makes of the image, in the mean over its crops and pictures: what images are
         compared by when one asks whether they drift. None where the model's card describes no training images.
+    appearance : array, shape (4,), float32, or None
+        Focus, brightness, contrast and density of the raw image (:mod:`vitascope.ops.intensity.appearance`), in the
+        mean over its pictures: why images drift. None where there are no features.
     """
 
     outputs: tuple[ImageOutput | LabelsOutput, ...]
@@ -207,6 +210,7 @@ class Result:
     provenance: Provenance | None = None
     scratch: object | None = None
     features: Any = None
+    appearance: Any = None
 
     def output(self, kind: str) -> ImageOutput | LabelsOutput:
         """Return the first output of a kind, such as ``"labels"``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,16 @@ class AugmentParams(BaseModel):
     contrast: float = Field(0.2, ge=0, le=1, description="Chance to halve or triple the contrast.")
     defocus: float = Field(0.2, ge=0, le=1, description="Chance of a defocus blur.")
     defocus_radius_px: float = Field(2.0, ge=0, description="Radius of the blurring disk.")
+    corruption: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Chance of one of defocus, contrast and brightness at a level of Table 9, cut to the scale from 0 "
+        "to 1 as there (Pankova 2022, section 4.1.6).",
+    )
+    corruption_levels: tuple[Annotated[int, Field(ge=-5, le=5)], ...] = Field(
+        (-4, 4), description="Levels that are drawn from; defocus has those above 0. The thesis names -4 and 4."
+    )
     brightness: float = Field(0.0, ge=0, description="Standard deviation of an added constant.")
     gain: float = Field(0.0, ge=0, description="Standard deviation of the logarithm of a factor.")
     plane_gain: float = Field(0.0, ge=0, description="The same for each plane on its own, with an added constant.")

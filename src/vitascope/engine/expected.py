@@ -175,12 +175,10 @@ def _of_image(plane: Floats, base: Floats) -> dict[str, float]:
     }
 
 
-STATISTICS = {"flip": -1, "focus": -1, "scale": -1, "polarity": -1, "band2": 1}
-"""What tells, and whether more of it speaks for (1) or against (-1) agreement. A fit may not turn these signs over: of
-a few laboratories it would learn by heart which is which. With the others below added, laboratories that were left out
-were told worse."""
-AT_HOME = (*STATISTICS, "distance", "softness", "peak", "strength", "band1", "band3", "skewness", "follows_texture",
-           "follows_grey", "cover")  # fmt: skip
+STATISTICS = {"flip": -1, "focus": -1, "scale": -1, "polarity": -1, "peak": 1, "softness": -1, "band2": 1}
+"""What tells, and whether more of it speaks for (1) or against (-1) agreement: all that a cause can be named for."""
+AT_HOME = (*STATISTICS, "distance", "strength", "band1", "band3", "skewness", "follows_texture", "follows_grey",
+           "cover")  # fmt: skip
 """What tells an image like the training images."""
 CUT_OFF = 3.0
 LOGARITHMIC = ("flip", "focus", "scale", "polarity", "peak", "strength")

@@ -134,7 +134,7 @@ class AtpRun:
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
         features = outputs[1].astype(np.float64).mean((1, 2))[None]
         trust, flags = assess_domain(self.card.domain, statistics, features)
-        self.context.keep_features(features)
+        self.context.keep_features(features, planes)
         trust, flags = judge_kind(self.card, planes, trust, flags)
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags

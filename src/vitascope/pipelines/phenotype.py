@@ -155,7 +155,7 @@ class PhenotypeRun:
         if "constant" in prepared.flags:
             self.rows.append({**row, **self._numbers(None, False)})
             return
-        grid = yield from self._predict(prepared, planes, f"Classifying{of}")
+        grid = yield from self._predict(prepared, picture.planes, planes, f"Classifying{of}")
         counts, single = self.counts(prepared)
         pooled = Pooled(self.network, grid.logits, counts)
         row |= self._numbers(pooled, single)
@@ -179,7 +179,9 @@ class PhenotypeRun:
             maps, instances, plane_of(self.arrays["labels"], self.grid.index(picture, 0, self.grid.label_axes))
         )
 
-    def _predict(self, prepared: PreparedImage, planes: _Pictures, stage: str) -> ProgressGenerator[InstanceGrid]:
+    def _predict(
+        self, prepared: PreparedImage, given: list[Any], planes: _Pictures, stage: str
+    ) -> ProgressGenerator[InstanceGrid]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
         pool = make_pool(self.model, prepared)
@@ -197,7 +199,7 @@ class PhenotypeRun:
         )
         trust, flags = judge_picture(self.card, prepared, pool)
         if pool is not None:
-            self.context.keep_features(pool.features())
+            self.context.keep_features(pool.features(), given)
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
         return grid

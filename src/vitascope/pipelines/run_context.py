@@ -20,6 +20,7 @@ from vitascope.core.versions import versions
 from vitascope.engine.device import describe_device
 from vitascope.engine.execution_plan import Plan
 from vitascope.io.results.provenance import describe_input
+from vitascope.ops.intensity.appearance import appearance
 
 P = TypeVar("P", bound=RunParams)
 
@@ -41,11 +42,20 @@ class RunContext(Generic[P]):
         self.task, self.inputs, self.params = task, inputs, params
         self.image = inputs["image"]
         self._features: list[NDArray[np.float64]] = []
+        self._appearances: list[NDArray[np.float32]] = []
 
-    def keep_features(self, features: NDArray[np.float64]) -> None:
-        """Take note of the deepest features of a picture's crops, shape (crops, F), for the result."""
+    def keep_features(self, features: NDArray[np.float64], planes: Sequence[Any]) -> None:
+        """Take note of the deepest features of a picture's crops, shape (crops, F), and of how it looks.
+
+        Parameters
+        ----------
+        features : array, shape (crops, F)
+        planes : sequence of array, each (Y, X)
+            The picture as it was given; the middle plane is looked at.
+        """
         if features.size:
             self._features.append(features.mean(axis=0))
+            self._appearances.append(appearance(planes[len(planes) // 2]))
 
     def resolved(self, card: ModelCard, plan: Plan | None) -> dict[str, Any]:
         """Return the parameters with what ``auto`` stood for; without a plan nothing was computed."""
@@ -138,5 +148,10 @@ class RunContext(Generic[P]):
             tables=tables or {},
             provenance=self.provenance(card, plan, params, trust, all_flags),
             scratch=scratch,
-            features=np.mean(self._features, axis=0, dtype=np.float64).astype(np.float32) if self._features else None,
+            features=_mean(self._features),
+            appearance=_mean(self._appearances),
         )
+
+
+def _mean(found: Sequence[NDArray[np.floating]]) -> NDArray[np.float32] | None:
+    return np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32) if found else None

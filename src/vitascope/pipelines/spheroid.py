@@ -159,7 +159,7 @@ class SpheroidRun:
         if self.dead_seen and seen and live_dye_is_leak(prepared):
             self.flags.append("live_dye_leak")
         if seen:
-            answer = yield from self._predict(prepared, scratch, f"Segmenting{of}")
+            answer = yield from self._predict(prepared, stacks[0], scratch, f"Segmenting{of}")
             yield from self._write(prepared, answer, t)
         where = (t,) if self.leading else ()
         measured = yield from measure_spheroids(
@@ -185,7 +185,9 @@ class SpheroidRun:
         self.tables.append(with_place(table, place))
         self.shells.append(with_place(shells, place))
 
-    def _predict(self, prepared: PreparedVolume, scratch: TemporaryStore, stage: str) -> ProgressGenerator[Any]:
+    def _predict(
+        self, prepared: PreparedVolume, given: Any, scratch: TemporaryStore, stage: str
+    ) -> ProgressGenerator[Any]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape)
         answer = scratch.zeros("network", (len(self.names), *prepared.shape), np.float32)
@@ -198,7 +200,7 @@ class SpheroidRun:
         if (domain := self.model.card.domain) is not None:
             found = volume_statistics(prepared.read, prepared.shape, lambda x: answer_window(self.model, plan, x)[1])
             trust, flags = assess_domain(domain, *found)
-            self.context.keep_features(found[1])
+            self.context.keep_features(found[1], given)
             self.trust = worst_trust(self.trust, trust)
             self.flags += flags
         return answer

@@ -141,7 +141,13 @@ class StainRun:
         check_stains(self.names)
         if self.labels is None:
             raise ParameterError("Whole cells are grown from nuclei.", "Find objects, and predict nuclei.")
-        how = HowCells(self.segment_params.nucleus_px, self.params.er_method, self.params.steps)
+        level = self.params.golgi_level
+        how = HowCells(
+            nucleus_px=self.segment_params.nucleus_px,
+            er_method=self.params.er_method,
+            steps=self.params.steps,
+            golgi_level=None if level == "image" else level,
+        )
         return CellOutputs(self.grid, self.names, how, self.scratch)
 
     def do(self, number: int, picture: SelectedPlanes) -> ProgressGenerator[None]:
@@ -154,7 +160,7 @@ class StainRun:
         planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
         self.expected = None
         if "constant" not in prepared.flags:
-            yield from self._predict(prepared, [*planes, *doubts], f"Predicting{of}")
+            yield from self._predict(prepared, picture.planes, [*planes, *doubts], f"Predicting{of}")
             correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
         numbers: dict[str, Any]
         if self.masked is not None:
@@ -208,7 +214,9 @@ class StainRun:
             for k in range(len(self.model.card.targets))
         ]
 
-    def _predict(self, prepared: PreparedImage, planes: list[Any], stage: str) -> ProgressGenerator[None]:
+    def _predict(
+        self, prepared: PreparedImage, given: list[Any], planes: list[Any], stage: str
+    ) -> ProgressGenerator[None]:
         if self.plan is None:
             self.plan = resolve_plan(self.model, self.params, prepared.shape_yx)
         pool = make_pool(self.model, prepared)
@@ -227,7 +235,7 @@ class StainRun:
         )
         trust, flags = judge_picture(self.model.card, prepared, pool)
         if pool is not None:
-            self.context.keep_features(pool.features())
+            self.context.keep_features(pool.features(), given)
         self.expected = expected_of(self.model, self.plan, prepared)
         if self.expected is not None and self.model.card.expected is not None:
             seen = sorted(set(flags) & LOOKS_OFF)
@@ -269,7 +277,7 @@ class StainRun:
         summary = summarise_objects(found.table, self.image.shape_yx, pixel_size_um=self.image.pixel_size_um)
         cells: dict[str, float] = {}
         if self.cells is not None:
-            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures)
+            cells = self.cells.add(picture, np.asarray(labels[:, :]), pictures, not self._held_back())
         table, first = found.table, len(self.table)
         if first and len(table):
             _raise_labels(labels, first)

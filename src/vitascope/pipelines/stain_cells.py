@@ -53,11 +53,14 @@ class HowCells:
     er_method : {"mended", "thesis"}
     steps : bool
         Whether every step is kept.
+    golgi_level : float or None
+        Above which the stain of cell bodies is bright, its background taken off; None for a percentile of each picture.
     """
 
     nucleus_px: float
     er_method: ErMethod
     steps: bool
+    golgi_level: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +112,7 @@ def find_cells(
     nucleus_px: float,
     *,
     er_method: ErMethod = "mended",
+    golgi_level: float | None = None,
     pixel_size_um: float | None = None,
 ) -> FoundCells:
     """Find whole cells and what lies in them.
@@ -122,6 +126,8 @@ def find_cells(
     nucleus_px : float, > 0, px
         Diameter of a typical nucleus.
     er_method : {"mended", "thesis"}
+    golgi_level : float or None, full scale [0, 1]
+        See :class:`HowCells`.
     pixel_size_um : float or None, > 0, micrometre
 
     Returns
@@ -151,7 +157,8 @@ def find_cells(
         er = steps.mask & (cells > 0)
         found |= dict(zip(STEPS[1:6], steps[1:], strict=True))
     flat = take_off_background(bodies, nucleus_px)
-    golgi = find_golgi(flat, cells > 0, clip_level([(flat, cells > 0)]), nucleus_px)
+    level = clip_level([(flat, cells > 0)]) if golgi_level is None else golgi_level
+    golgi = find_golgi(flat, cells > 0, level, nucleus_px)
     found |= {STEPS[6]: golgi.flat, STEPS[7]: golgi.mask}
     if "mito" in kinds:
         mito = find_mitochondria(pictures[kinds["mito"]], cells > 0, nucleus_px)
@@ -165,7 +172,7 @@ def find_cells(
         table=table,
         spots=golgi.spots,
         spot_table=spots,
-        summary=summarise_cells(table),
+        summary={**summarise_cells(table), "golgi_level": level},
         steps=found,
     )
 
@@ -189,30 +196,40 @@ class CellOutputs:
         shape = grid.shape(grid.label_axes)
         self._arrays = {title: scratch.zeros(title, shape, np.uint32) for title in (CELLS, GOLGI)}
         self._tables: dict[str, list[pd.DataFrame]] = {CELLS: [], GOLGI: []}
+        self._listed: dict[str, list[pd.DataFrame]] = {CELLS: [], GOLGI: []}
         self._step_names = step_names(names)
         self._step_grid = OutputGrid(grid.image, grid.pictures, len(self._step_names))
         step_shape = self._step_grid.shape(self._step_grid.axes)
         self._steps = scratch.zeros("steps", step_shape, np.float32) if how.steps else None
 
-    def add(self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any]) -> dict[str, float]:
-        """Find the cells of one picture; return its numbers."""
+    def add(
+        self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any], listed: bool = True
+    ) -> dict[str, float]:
+        """Find the cells of one picture; return its numbers. Those of a picture that is not listed get no rows."""
         found = find_cells(
             nuclei,
             stains,
             self._how.nucleus_px,
             er_method=self._how.er_method,
+            golgi_level=self._how.golgi_level,
             pixel_size_um=self._grid.image.pixel_size_um,
         )
         first = sum(map(len, self._tables[CELLS]))
-        self._write(picture, CELLS, found.cells, found.table, first)
-        self._write(picture, GOLGI, found.spots, found.spot_table, first)
+        self._write(picture, CELLS, found.cells, found.table, first, listed)
+        self._write(picture, GOLGI, found.spots, found.spot_table, first, listed)
         for k, name in enumerate(self._step_names if self._steps is not None else ()):
             where = self._step_grid.index(picture, k, self._step_grid.axes)
             plane_of(self._steps, where)[:, :] = np.asarray(found.steps[name], np.float32)
         return dict(found.summary)
 
     def _write(
-        self, picture: SelectedPlanes, title: str, labels: NDArray[np.uint32], table: pd.DataFrame, first_cell: int
+        self,
+        picture: SelectedPlanes,
+        title: str,
+        labels: NDArray[np.uint32],
+        table: pd.DataFrame,
+        first_cell: int,
+        listed: bool,
     ) -> None:
         first = sum(map(len, self._tables[title]))
         plane = plane_of(self._arrays[title], self._grid.index(picture, 0, self._grid.label_axes))
@@ -222,6 +239,7 @@ class CellOutputs:
         for column, value in reversed(self._grid.where(picture).items()):
             table.insert(1, column, value)
         self._tables[title].append(table)
+        self._listed[title].append(table if listed else table.iloc[:0])
 
     def outputs(self) -> list[ImageOutput | LabelsOutput]:
         """Return cells and spots with their tables, and the steps where they were asked for."""
@@ -233,6 +251,7 @@ class CellOutputs:
                 array=array,
                 axes=axes,
                 table=pd.concat(self._tables[title], ignore_index=True),
+                listed=pd.concat(self._listed[title], ignore_index=True),
             )
             for title, array in self._arrays.items()
         ]

@@ -187,7 +187,7 @@ class GraphRun:
             for k in range(len(self.card.targets))
         ]
         yield from self._predict(stack, prepared, targets, f"Predicting{of}", number)
-        told = self._judge(self._look(prepared, pictures, targets))
+        told = self._judge(self._look(prepared, pictures, targets, stack.channels[0]))
         apart = pictures if not self.source.spec.has_depth else pictures[:1]
         for n, picture in enumerate(apart):
             planes = [[t[n]] if len(apart) > 1 else t for t in targets]
@@ -200,7 +200,13 @@ class GraphRun:
                 row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
             self.rows.append({**where, **row, **told})
 
-    def _look(self, prepared: list[PreparedImage], pictures: list[SelectedPlanes], targets: list[list[Any]]) -> Seen:
+    def _look(
+        self,
+        prepared: list[PreparedImage],
+        pictures: list[SelectedPlanes],
+        targets: list[list[Any]],
+        given: list[Any],
+    ) -> Seen:
         """Describe image and answer by crops of the middle plane, and the answer beside the real stain."""
         middle = len(pictures) // 2
         features, agreement = [], []
@@ -213,7 +219,7 @@ class GraphRun:
         statistics = image_statistics(prepared[0].read, prepared[0].shape_yx, CROP_PX)
         found = Seen(statistics, np.nan_to_num(np.array(features)), tuple(agreement))
         self.seen.append(found)
-        self.context.keep_features(found.features)
+        self.context.keep_features(found.features, given)
         return found
 
     def _predict(

@@ -165,7 +165,7 @@ class ViabilityRun:
         features = encoding.astype(np.float64).mean((1, 2))[None]
         trust, flags = assess_domain(self.card.domain, statistics, features)
         trust, flags = judge_kind(self.card, picture.planes, trust, flags)
-        self.context.keep_features(features)
+        self.context.keep_features(features, picture.planes)
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)

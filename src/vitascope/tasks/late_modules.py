@@ -11,6 +11,7 @@ from vitascope.tasks.protocols import (
     GraphDomainModule,
     GraphImportModule,
     PairCheckModule,
+    StabilityModule,
     StainTiersModule,
 )
 
@@ -43,6 +44,11 @@ def load_graph_domain() -> GraphDomainModule:
 def load_comparison() -> ComparisonModule:
     """Import the module that compares models."""
     return import_late("vitascope.training.compare_models", ComparisonModule)
+
+
+def load_stability() -> StabilityModule:
+    """Import the module that makes images worse and says how a model suffers."""
+    return import_late("vitascope.training.stability.study", StabilityModule)
 
 
 def load_stain_tiers() -> StainTiersModule:

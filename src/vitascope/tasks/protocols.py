@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.tasks.comparison import Comparison
     from vitascope.tasks.good_image import GoodImage
     from vitascope.tasks.graph_guess import Guess
+    from vitascope.tasks.stability import Stability
 
 Params = TypeVar("Params", bound=RunParams, contravariant=True)
 
@@ -63,6 +64,24 @@ class SearchModule(Protocol):
         self, recipe: Recipe, recipe_folder: Path, study_file: Path, trials: int, device: str = "auto"
     ) -> ProgressGenerator[Recipe]:
         """Try values, and return the recipe with the best ones."""
+
+
+@runtime_checkable
+class StabilityModule(Protocol):
+    """How a model suffers when images are made worse: ``training/stability/study.py``."""
+
+    def run_stability(
+        self,
+        model: str,
+        recipe: Recipe,
+        folder: Path,
+        out: Path | None = None,
+        *,
+        corruptions: Sequence[str] = (),
+        severities: Sequence[int] = (),
+        most: int = 12,
+    ) -> ProgressGenerator[Stability]:
+        """Run a study on the images of a recipe."""
 
 
 @runtime_checkable

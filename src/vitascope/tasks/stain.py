@@ -62,6 +62,14 @@ class StainParams(RunParams):
         "printed, which finds too much.",
         json_schema_extra=ADVANCED,
     )
+    golgi_level: Annotated[float, Field(ge=0, lt=1)] | Literal["image"] = Field(
+        "image",
+        title="Golgi brighter than",
+        description="With whole cells: the bright perinuclear part is what rises above this, background taken off. "
+        "image: the 90th percentile inside the cells of each picture. For a plate give one number, such as the median "
+        "of the column golgi_level of a first run: wells with much and with little are then judged alike.",
+        json_schema_extra={"advanced": True, "unit": "of 1"},
+    )
     steps: bool = Field(
         False,
         title="Show steps",

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.errors import TrainingError
@@ -22,8 +21,6 @@ NEARLY = 1
 """Severity of corruptions that users would not notice, or would call fair."""
 LEAST_FIT = 0.5
 """A card may let images of less agreement fit, where its own held-out ones reach no more; never below this."""
-RIDGE = 0.03
-"""Pull of the weights towards 0, against rows that weigh 1 in all."""
 LEVEL = 0.8
 ENDS = (-0.2, 0.97)
 """Agreements beyond are drawn in: their inverse hyperbolic tangent would outweigh all others."""
@@ -35,7 +32,6 @@ LEAST_GROUPS = 3
 def fit_expected(
     rows: Sequence[Mapping[str, Any]],
     statistics: Mapping[str, int] = STATISTICS,
-    ridge: float = RIDGE,
     home: str = "",
     seen: Sequence[Mapping[str, Any]] = (),
 ) -> ExpectedAgreement:
@@ -48,7 +44,6 @@ def fit_expected(
         statistics.
     statistics : mapping of str to int
         What tells, and with which sign; see :data:`vitascope.engine.expected.STATISTICS`.
-    ridge : float, > 0
     home : str
         Laboratory whose images the model was trained on, measured where it has not seen them; empty for none.
     seen : sequence of mapping
@@ -65,11 +60,11 @@ def fit_expected(
             f"{len(np.unique(groups))} laboratories are too few to tell how well others' images will do.",
             f"Measure views of {LEAST_GROUPS} or more.",
         )
-    whole = _fit(rows, statistics, ridge)
+    whole = _fit(rows, statistics)
     over, weights = [], []
     for group in np.unique(groups):
         out = groups == group
-        left = _fit([row for row, o in zip(rows, out, strict=True) if not o], statistics, ridge)
+        left = _fit([row for row, o in zip(rows, out, strict=True) if not o], statistics)
         over += [float(row["true"]) - expect(left, dict(row)).value for row, o in zip(rows, out, strict=True) if o]
         weights += [1 / out.sum()] * int(out.sum())
     low, high = weighted_quantiles(np.array(over), np.array(weights), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
@@ -116,7 +111,16 @@ def fit_home(rows: Sequence[Mapping[str, Any]], home: str, seen: Sequence[Mappin
     return found.model_copy(update={"value": middle, "low": low, "high": high, "views": len(true)})
 
 
-def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int], ridge: float) -> ExpectedAgreement:
+def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> ExpectedAgreement:
+    """Weigh all statistics alike, with their signs, and let what is expected be as spread as the truth.
+
+    Of a few laboratories a regression learns by heart which is which, and its answers shrink towards their mean, which
+    moves away from each laboratory that is left out. Equal weights have nothing to learn but a line's slope and height.
+
+    References
+    ----------
+    Dawes 1979, The robust beauty of improper linear models in decision making.
+    """
     groups = [str(row["laboratory"]) for row in rows]
     weights = np.array([1 / groups.count(g) for g in groups])
     weights /= weights.sum()
@@ -124,18 +128,16 @@ def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int], ridge
     mean = weights @ values
     spread = np.maximum(np.sqrt(weights @ (values - mean) ** 2), 1e-6)
     signs = np.array(list(statistics.values()), float)
-    steps = np.clip((values - mean) / spread, -3, 3) * signs
+    score = np.clip((values - mean) / spread, -CUT_OFF, CUT_OFF) @ signs
     wanted = np.arctanh(np.clip([float(row["true"]) for row in rows], *ENDS))
-    middle, centre, root = weights @ wanted, weights @ steps, np.sqrt(weights)
-    left = np.concatenate([root[:, None] * (steps - centre), math.sqrt(ridge) * np.eye(len(mean))])
-    size, _ = nnls(left, np.concatenate([root * (wanted - middle), np.zeros(len(mean))]))
-    slope, centre = size * signs, centre * signs
+    middle, centre = weights @ wanted, weights @ score
+    slope = math.sqrt(weights @ (wanted - middle) ** 2) / max(math.sqrt(weights @ (score - centre) ** 2), 1e-6)
     return ExpectedAgreement(
         statistics=tuple(statistics),
         mean=tuple(_short(v) for v in mean),
         spread=tuple(_short(v) for v in spread),
-        weights=tuple(_short(v) for v in slope),
-        intercept=_short(middle - centre @ slope),
+        weights=tuple(_short(v) for v in slope * signs),
+        intercept=_short(middle - centre * slope),
         low_by=0.0,
         high_by=0.0,
         level=LEVEL,

@@ -2,16 +2,20 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from matplotlib.figure import Figure
 from scipy import ndimage
 from typer.testing import CliRunner
 
 from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.months import draw_months
 from vitascope.batch.drift.references import (
+    bundled_references,
     check_reference_name,
     find_reference,
     read_reference,
@@ -25,8 +29,10 @@ from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.run import run_plate
 from vitascope.cli.main import app
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.paths import user_references
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.acquired import acquired_at
+from vitascope.io.models.cards import find_model
 from vitascope.io.plates.read import open_plate
 from vitascope.stats.drift.reference import fit_reference
 from vitascope.stats.drift.series import drift_table
@@ -101,6 +107,46 @@ def test_trusted_images_raise_no_alarm_and_exit_0(tmp_path):
     done = call("test", "good", "--reference", "good wells", "-o", tmp_path / "out", "--window", 4, "--ert", 256)
     assert done.exit_code == 0
     assert "No alarm" in done.output
+
+
+def test_the_months_are_drawn_by_day_and_the_cause_is_told(made, tmp_path):
+    done = call("test", "series", "--reference", "good wells", "-o", tmp_path / "out", *SMALL)
+    assert "blurred" in done.output
+    record = record_of(find_reference("good wells").sha256)[-1]
+    assert record.cause == "blurred"
+    assert record.excess > 1
+    assert "blurred" in call("status").output
+    assert call("status", "--plot", tmp_path / "months.png", "--reference", "good wells").exit_code == 0
+    assert (tmp_path / "months.png").read_bytes().startswith(b"\x89PNG")
+    figure = Figure()
+    later = replace(record, at="2026-11-30T10:00:00+00:00", excess=0.4, alarms=0, cause="")
+    assert draw_months(figure, [record, later, replace(record, excess=None)]) == 1
+    drawn = [line for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in drawn] == [1, 1]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["blurred"]
+    fresh = call("status", "--plot", tmp_path / "no.png", "--reference", "nothing")
+    assert fresh.exit_code == 2
+    assert "nothing" in fresh.output
+    wrong = call("status", "--plot", tmp_path / "no.txt", "--reference", "good wells")
+    assert "no name of a picture" in wrong.output
+
+
+def test_a_record_of_before_gets_its_new_columns(made):
+    path = user_references() / "tests.sqlite"
+    kept = path.read_bytes() if path.is_file() else None
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path)
+    database.execute(
+        "CREATE TABLE tests (number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL, "
+        "images INTEGER NOT NULL, steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, "
+        "statistic REAL, p REAL)"
+    )
+    database.execute("INSERT INTO tests VALUES (1, 'x', '2026-01-01T00:00:00+00:00', 's', 3, 2, 0, NULL, 0.1, 0.5)")
+    database.commit()
+    database.close()
+    (old,) = record_of("x")
+    assert (old.excess, old.cause, old.p) == (None, "", 0.5)
+    path.write_bytes(kept) if kept is not None else path.unlink()
 
 
 def test_status_lists_references_with_their_last_alarm(made, tmp_path):
@@ -267,3 +313,53 @@ def test_references_are_listed_by_name(made):
     reference = find_reference("good wells")
     register_reference(reference)
     assert "good wells" in dict(registered_references())
+
+
+def test_two_sets_of_wells_are_compared_and_the_unlike_ones_named(made, tmp_path):
+    run(made, tmp_path / "run")
+    wells = [f"A{n:02}" for n in range(1, SERIES + 1)]
+    done = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "out",
+                "--trusted-wells", ",".join(wells[:CHANGED]), "--other-wells", ",".join(wells[CHANGED:]))  # fmt: skip
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "out" / "drift_wells.csv")
+    assert list(table) == ["well", "images", "distance", "p", "p_adjusted"]
+    assert set(table["well"]) == set(wells[CHANGED:])
+    assert "told apart in 100 of 100 pairs" in done.output
+    both = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "no")
+    assert both.exit_code == 2
+    assert "both sides" in both.output
+    gone = call("compare", tmp_path / "run", tmp_path / "run", "-o", tmp_path / "no", "--other-wells", "H12")
+    assert "Well H12" in gone.output
+    assert not (tmp_path / "no").exists()
+
+
+def test_features_that_cannot_be_used_are_a_sentence_each():
+    rng = np.random.default_rng(0)
+    about = {"name": "r", "model": "m", "model_sha256": "0" * 64, "window": 4, "erts": (32,)}
+    features = rng.normal(size=(40, 8))
+    reference = fit_reference(features, channels=[("phase",)] * 40, **about)
+    names = [f"i{n}" for n in range(40)]
+    with pytest.raises(InputError, match="fewer than the window"):
+        drift_table(names[:3], features[:3], reference, window=4, ert=32)
+    with pytest.raises(InputError, match="constant"):
+        fit_reference(np.ones((40, 8)), **about)
+    with pytest.raises(InputError, match="NaN or infinite in 1 of 40"):
+        drift_table(names, np.where(np.arange(40)[:, None] == 3, np.nan, features), reference, window=4, ert=32)
+    with pytest.raises(ModelError, match="other weights"):
+        drift_table(names, features, reference, window=4, ert=32, model_sha256="1" * 64)
+    with pytest.raises(InputError, match="mixed channels"):
+        fit_reference(features, channels=[("phase",)] * 39 + [("DIC",)], **about)
+    with pytest.raises(InputError, match="have the channels DIC"):
+        drift_table(names, features, reference, window=4, ert=32, channels=("DIC",))
+    constant = drift_table(names, np.repeat(features[:1], 40, axis=0), reference, window=4, ert=32)
+    assert np.isfinite(constant["drift_statistic"].iloc[4:]).all()
+
+
+def test_bundled_references_are_of_the_bundled_models_and_small():
+    listed = bundled_references()
+    assert listed
+    for name, path in listed:
+        reference = find_reference(name)
+        assert path.stat().st_size <= 200_000
+        assert reference.model_sha256 == find_model(name)[0].weights.sha256
+        assert reference.usual is not None

@@ -3,21 +3,24 @@
 import csv
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gui_support import at_once, settle
 from tests_support import make_model, make_recipe, save_model
-from vitascope.core.paths import run_records, training_folder, user_models
-from vitascope.core.progress import run_to_end
+from vitascope.core.paths import BUNDLED_MODELS, run_records, training_folder, user_models
+from vitascope.core.progress import Progress, run_to_end
 from vitascope.core.training_params import Preview
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.models_dock import SURE, ModelsDock
 from vitascope.gui.run.model_box import card_html
+from vitascope.gui.train import stability_box
 from vitascope.gui.train.compare_box import draw_comparison
 from vitascope.gui.train.import_dialog import SAID, ImportQuestion
 from vitascope.io.models.cards import find_cards, find_model
 from vitascope.io.models.training_log import RunRecord, put_record
 from vitascope.recipes.recipe import parse_recipe
+from vitascope.tasks.stability import Stability
 from vitascope.training.compare_models import compare
 from vitascope.training.tasks.stain import run_evaluation
 
@@ -194,3 +197,37 @@ def test_the_difference_picture_is_second_less_first():
     figure = Figure()
     draw_comparison(figure, *numbers, ("one", "two"))
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), [0, 2, 4])
+
+
+def test_a_stability_study_is_asked_for_and_drawn_by_severity(dock, tmp_path, monkeypatch):
+    rows = [("none", 0, 0.0, "", "pcc", 0.9)]
+    for where, worse in (("before", 0.0), ("after", 0.1)):
+        rows += [(f"contrast {where} normalisation", s, 1.0, "gain", "pcc", 0.9 - worse * s) for s in (1, 2, 4)]
+    rows.append(("contrast before normalisation", 1, 1.0, "gain", "input_change", 0.001))
+    table = pd.DataFrame(rows, columns=["corruption", "severity", "value", "unit", "metric", "mean"])
+    table = table.assign(low=table["mean"] - 0.05, high=table["mean"] + 0.05, images=3)
+    asked = {}
+
+    class Module:
+        def run_stability(self, model, recipe, folder, out=None, **settings):
+            asked.update(model=model, recipe=recipe.id, **settings)
+            yield Progress(1, 1, "working")
+            return Stability(model, table, ("contrast before normalisation, severity 1",), False)
+
+    monkeypatch.setattr(stability_box, "load_stability", Module)
+    box = dock.stability
+    assert not box.run_button.isEnabled()
+    box.take_recipe(BUNDLED_MODELS / "recipes" / "nuclei-phase.yaml")
+    box.model.setCurrentIndex(box.model.findData("one"))
+    box.what.setCurrentIndex(box.what.findData("contrast"))
+    box.images.setValue(3)
+    box.run_button.click()
+    assert asked == {"model": "one", "recipe": "nuclei-phase", "corruptions": ["contrast"], "most": 3}
+    assert "Taken back by normalisation" in box.words.text()
+    assert [box.metric.itemData(i) for i in range(box.metric.count())] == ["pcc"]
+    axes = box.plot.canvas.figure.axes[0]
+    assert {line.get_label() for line in axes.get_lines()} >= {
+        f"contrast {w} normalisation" for w in ("before", "after")
+    }
+    box.reload()
+    assert box.on.currentText() == "nuclei-phase"  # a recipe that was brought stays

@@ -1,4 +1,4 @@
-"""Drift in the dock of plates: a reference of trusted wells in two clicks, and the timeline of a run against it."""
+"""Drift in the dock of plates: a reference of trusted wells in two clicks, the timeline of a run, and its embedding."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,16 @@ from scipy import ndimage
 from gui_support import now
 from tests_support import make_domain, make_model, save_model
 from vitascope.batch.drift.references import registered_references
+from vitascope.batch.drift.watch import Drift
+from vitascope.batch.plate.drift_reference import reference_of_results
 from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.results import open_plate_results
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.progress import run_to_end
+from vitascope.core.well import Well
 from vitascope.gui.plate.drift_box import DriftBox, DriftChoice
+from vitascope.gui.plate.embedding_box import EmbeddingBox
+from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.io.plates.read import open_plate
 from vitascope.tasks.registry import find_task
@@ -79,6 +84,31 @@ def test_trusted_wells_become_a_reference_and_a_run_against_it_has_a_timeline(qt
         event = type("Picked", (), {"artist": drawn[0], "ind": [0]})
         box._picked(event)
     assert str(caught.args[2]) == drawn[0].images[0].rsplit("_", 1)[1]
+    box.view.setCurrentIndex(box.view.findData("months"))
+    assert box.plot.canvas.figure.axes[0].get_ylabel().startswith("distance /")
+
+
+def test_a_drifted_well_has_one_badge_with_its_reason_on_the_heat_map(qtbot, plate, tmp_path):
+    trusted = [site.id for site in plate][:20]
+    reference = reference_of_results(run(plate, tmp_path / "first").folder, "good", trusted, window=4, ert=32)
+    results = run(plate, tmp_path / "second", Drift(reference, 4, 32))
+    alarms = results.drift()["alarms"]
+    began = alarms[0].rsplit("_", 1)[1]
+    box = HeatmapBox()
+    qtbot.addWidget(box)
+    box.set_results([results])
+    assert f"drift since {began}: blurred" in box.words.text()
+    last = Well.parse("B12")
+    assert results.badges[last].level in ("unsure", "outside")
+    assert results.badges[last].reasons[-1].startswith("Drift since")
+    assert "blurred" in results.describe(last, "objects")
+    assert results.badges[Well.parse("A12")].reasons == ("No drift from 'good'",)
+    view = box.panels[0].grid
+    assert last in view._badges
+    view.resize(400, 300)
+    plain = view.grab().toImage()
+    view.set_badges({})
+    assert view.grab().toImage() != plain
 
 
 def test_too_few_wells_are_a_sentence(qtbot, plate, tmp_path):
@@ -92,3 +122,39 @@ def test_too_few_wells_are_a_sentence(qtbot, plate, tmp_path):
     box.button.click()
     assert "too few" in box.note.text()
     assert registered_references() == []
+
+
+def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, plate, tmp_path):
+    results = run(plate, tmp_path / "run")
+    results.frame["role"] = ["negative"] * 12 + [""] * 12
+    box = EmbeddingBox()
+    qtbot.addWidget(box)
+    box.resize(400, 500)
+    box.show()
+    assert "open its results" in box.words.text()
+    box.set_results(results)
+    axes = box.plot.canvas.figure.axes[0]
+    drawn = [line for line in axes.get_lines() if getattr(line, "members", None)]
+    assert sum(len(line.members) for line in drawn) == 24
+    assert "of the variance" in axes.get_xlabel()
+    assert "focus" in axes.get_xlabel() + axes.get_ylabel()
+    with qtbot.waitSignal(box.opened) as caught:
+        box._picked(type("Picked", (), {"artist": drawn[0], "ind": [0]}))
+    assert str(caught.args[2]) == box._found.images[drawn[0].members[0]].rsplit("_", 1)[1]
+    blurred = [i for i, name in enumerate(box._found.images) if name.rsplit("_", 1)[1] in ("B09", "B10", "B11", "B12")]
+    low, high = box._found.places[blurred].min(axis=0) - 1e-6, box._found.places[blurred].max(axis=0) + 1e-6
+    heat = HeatmapBox()
+    qtbot.addWidget(heat)
+    heat.set_results([results])
+    box.chosen.connect(heat.choose_wells)
+    box.lasso([(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])])
+    assert {Well.parse(f"B{n:02}") for n in (9, 10, 11, 12)} <= heat.panels[0].grid.wells
+    assert "B12" in box.picked.text()
+    assert len(heat.panels[0].grid.wells) < 12  # the sharp ones lie elsewhere
+    whole = box._found.places.copy()
+    box.fitted.setCurrentIndex(box.fitted.findData("negative"))
+    assert not np.allclose(box._found.places, whole)
+    box.colour.setCurrentIndex(box.colour.findData("role"))
+    assert {line.get_label() for line in box.plot.canvas.figure.axes[0].get_lines()} >= {"negative"}
+    box.set_results(None)
+    assert not box.plot.isVisible()

@@ -7,11 +7,14 @@ import pytest
 from vitascope.core.errors import ParameterError
 from vitascope.ops.intensity.corruption import (
     SEVERITIES,
+    UNITS,
+    add_noise,
     change_brightness,
     change_contrast,
     corrupt,
     defocus,
     defocus_kernel,
+    shade,
 )
 
 PICTURE = np.random.default_rng(0).random((21, 17)).astype(np.float32)
@@ -84,8 +87,29 @@ def test_table_9():
     for name, table in SEVERITIES.items():
         assert corrupt(PICTURE, name, 0) == pytest.approx(PICTURE, abs=1e-7)
         for severity, value in table.items():
-            apply = {"defocus": defocus, "contrast": change_contrast, "brightness": change_brightness}[name]
+            apply = {
+                "defocus": defocus,
+                "contrast": change_contrast,
+                "brightness": change_brightness,
+                "noise": add_noise,
+                "shading": shade,
+                "exposure": change_contrast,
+            }[name]
             assert np.array_equal(corrupt(PICTURE, name, severity), apply(PICTURE, value))
+
+
+def test_noise_shading_and_exposure_are_what_their_values_say():
+    grey = np.full((200, 300), 0.5, np.float32)
+    assert (add_noise(grey, 0.05) - grey).std() == pytest.approx(0.05, rel=0.02)
+    assert np.array_equal(add_noise(grey, 0.05), add_noise(grey, 0.05))
+    lit = shade(grey, 0.3)
+    assert lit[:, 0] == pytest.approx(0.35)
+    assert lit[:, -1] == pytest.approx(0.65)
+    assert lit.mean() == pytest.approx(0.5)
+    assert shade(np.ones((4, 8), np.float32), 0.5).max() == 1
+    assert corrupt(grey, "exposure", -1) == pytest.approx(1 / 3)
+    assert corrupt(grey, "exposure", 1) == pytest.approx(2 / 3)
+    assert set(UNITS) == set(SEVERITIES)
 
 
 @pytest.mark.parametrize(("name", "severity"), [("defocus", -1), ("contrast", 6), ("fog", 1)])

@@ -163,3 +163,17 @@ def test_crops_on_whole_pixels_are_pixels_of_the_image():
             abs(int(s)) for s in np.diff(rounded).ravel()
         }
         assert steps == {1, 80}
+
+
+def test_corruptions_of_table_9_are_drawn_from_the_levels_that_are_named():
+    grey = torch.full((1, 32, 32), 0.4)
+    some = AugmentParams(contrast=0, defocus=0, corruption=1.0)
+    assert some.corruption_levels == (-4, 4)
+    rng = np.random.default_rng(0)
+    found = {round(float(augment(grey, some, rng)[0, 16, 16]), 3) for _ in range(200)}
+    # defocus leaves an even crop; contrast 3.0 and 0.5; brightness -135 and 135 grey values of 255
+    assert found == {0.4, 1.0, 0.2, 0.0, 0.929}
+    blur_only = AugmentParams(contrast=0, defocus=0, corruption=1.0, corruption_levels=(0,))
+    assert torch.equal(augment(grey, blur_only, rng), grey)
+    with pytest.raises(ValueError, match="corruption_levels"):
+        AugmentParams(corruption_levels=(6,))

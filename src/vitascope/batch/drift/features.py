@@ -33,6 +33,8 @@ class ImageFeatures:
     names : tuple of str
         Of the images that have features.
     table : array, shape (images, F), float32
+    appearances : array, shape (images, 4), float32
+        How the images look, see :class:`vitascope.core.result.Result`.
     channels : tuple of tuple of str
         Of each image.
     failed : tuple of tuple of str
@@ -43,6 +45,7 @@ class ImageFeatures:
     model_sha256: str
     names: tuple[str, ...]
     table: NDArray[np.float32]
+    appearances: NDArray[np.float32]
     channels: tuple[tuple[str, ...], ...]
     failed: tuple[tuple[str, str], ...] = ()
 
@@ -94,6 +97,7 @@ def image_features(
     params = spec.make_params(**{"model": model, **plain, **(settings or {})})
     names: list[str] = []
     found: list[NDArray[np.float32]] = []
+    looks: list[NDArray[np.float32]] = []
     channels: list[tuple[str, ...]] = []
     failed: list[tuple[str, str]] = []
     for number, group in enumerate(groups):
@@ -107,6 +111,7 @@ def image_features(
             continue
         names.append(group.name)
         found.append(np.asarray(result.features, np.float32))
+        looks.append(np.asarray(result.appearance, np.float32))
         channels.append(seen[-1] if seen else ())
     yield Progress(len(groups), len(groups), "Comparing images")
     if not found:
@@ -116,6 +121,7 @@ def image_features(
         model_sha256=card.weights.sha256,
         names=tuple(names),
         table=np.stack(found),
+        appearances=np.stack(looks),
         channels=tuple(channels),
         failed=tuple(failed),
     )

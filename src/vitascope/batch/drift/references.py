@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from vitascope.core.errors import OutputError, ParameterError, ReaderError, describe
-from vitascope.core.paths import user_references
+from vitascope.core.paths import BUNDLED_MODELS, user_references
 from vitascope.io.atomic import atomic_write
 from vitascope.stats.drift.file_format import MAX_BYTES, SUFFIX, pack_reference, unpack_reference
 from vitascope.stats.drift.reference import Reference
@@ -21,8 +21,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tests (
     number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, at TEXT NOT NULL, source TEXT NOT NULL, images INTEGER NOT NULL,
-    steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, statistic REAL, p REAL)
+    steps INTEGER NOT NULL, alarms INTEGER NOT NULL, first_alarm TEXT, statistic REAL, p REAL, excess REAL, cause TEXT)
 """
+_LATER = {"excess": "REAL", "cause": "TEXT"}
+"""Columns that records of before lack."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class DriftRecord:
         Largest of the series.
     p : float or None
         Of the whole set.
+    excess : float or None
+        Largest of the series in units of its threshold: above 1 in alarm. None in records of before it was noted.
+    cause : str
+        Of the first alarm, in words; empty for none, and where it is not known.
     """
 
     sha256: str
@@ -59,6 +65,8 @@ class DriftRecord:
     first_alarm: str
     statistic: float | None
     p: float | None
+    excess: float | None = None
+    cause: str = ""
 
 
 def write_reference(reference: Reference, path: Path) -> None:
@@ -121,7 +129,7 @@ def register_reference(reference: Reference) -> Path:
 
 
 def find_reference(given: str | Path) -> Reference:
-    """Find a reference by the path of its file, or by the name it is registered under.
+    """Find a reference by the path of its file, by the name it is registered under, or by a bundled model's id.
 
     Raises
     ------
@@ -134,10 +142,10 @@ def find_reference(given: str | Path) -> Reference:
     path = Path(text)
     if path.suffix.lower() == SUFFIX or path.is_file():
         return read_reference(path)
-    named = user_references() / f"{text}{SUFFIX}"
-    if _NAME.fullmatch(text) and named.is_file():
-        return read_reference(named)
-    known = ", ".join(name for name, _ in registered_references()) or "none yet"
+    listed = dict(known_references())
+    if text in listed:
+        return read_reference(listed[text])
+    known = ", ".join(listed)
     raise ParameterError(
         f"There is no drift reference '{text}'.",
         f"Give the path of a {SUFFIX} file or a registered name ({known}); 'vitascope drift reference' makes one.",
@@ -147,6 +155,18 @@ def find_reference(given: str | Path) -> Reference:
 def registered_references() -> list[tuple[str, Path]]:
     """List the registered references: names and files, in alphabetical order."""
     return [(path.stem, path) for path in sorted(user_references().glob(f"*{SUFFIX}")) if path.is_file()]
+
+
+def bundled_references() -> list[tuple[str, Path]]:
+    """List the references that lie beside the bundled models, by the model's id: of images it was trained on."""
+    return [(path.stem, path) for path in sorted(BUNDLED_MODELS.glob(f"*{SUFFIX}"))]
+
+
+def known_references() -> list[tuple[str, Path]]:
+    """List all references that have a name: the user's own, then the bundled ones whose names are not taken."""
+    own = registered_references()
+    taken = {name for name, _ in own}
+    return [*own, *((name, path) for name, path in bundled_references() if name not in taken)]
 
 
 def note_test(record: DriftRecord) -> None:
@@ -168,11 +188,13 @@ def note_test(record: DriftRecord) -> None:
         record.first_alarm or None,
         record.statistic,
         record.p,
+        record.excess,
+        record.cause or None,
     )
     with _record() as database, database:
         database.execute(
-            "INSERT INTO tests (sha256, at, source, images, steps, alarms, first_alarm, statistic, p) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tests (sha256, at, source, images, steps, alarms, first_alarm, statistic, p, excess, "
+            "cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
 
@@ -187,7 +209,10 @@ def record_of(sha256: str) -> list[DriftRecord]:
     """
     if not (user_references() / RECORD).is_file():
         return []
-    columns = "sha256, at, source, images, steps, alarms, coalesce(first_alarm, ''), statistic, p"
+    columns = (
+        "sha256, at, source, images, steps, alarms, coalesce(first_alarm, ''), statistic, p, excess, "
+        "coalesce(cause, '')"
+    )
     with _record() as database:
         rows = database.execute(f"SELECT {columns} FROM tests WHERE sha256 = ? ORDER BY number", (sha256,)).fetchall()
     names = [field.name for field in fields(DriftRecord)]
@@ -205,6 +230,9 @@ def _record() -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             database.execute(_SCHEMA)
+            known = {row[1] for row in database.execute("PRAGMA table_info(tests)")}
+            for name in _LATER.keys() - known:
+                database.execute(f"ALTER TABLE tests ADD COLUMN {name} {_LATER[name]}")
             yield database
     except sqlite3.Error as error:
         raise OutputError(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from vitascope.batch.drift.features import image_features
 from vitascope.batch.drift.references import DriftRecord, note_test, now, register_reference, write_reference
-from vitascope.core.errors import ModelError
+from vitascope.core.errors import InputError, ModelError
 from vitascope.core.progress import ProgressGenerator
 from vitascope.io.atomic import check_writable
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.tables.csv_append import write_csv
+from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.reference import Reference, fit_reference
-from vitascope.stats.drift.series import check_length, drift_table
+from vitascope.stats.drift.series import check_length, run_series
 from vitascope.stats.drift.thresholds import ERT, WINDOW, check_settings
 
 DRIFT = "drift.csv"
@@ -35,11 +36,14 @@ class DriftReport:
         What was written.
     failed : tuple of tuple of str
         Name and sentence of the images that have no features.
+    causes : dict of str to str
+        Of each alarm, by the image at which it began, in words; empty where it is not known.
     """
 
     table: pd.DataFrame
     out: Path | None
     failed: tuple[tuple[str, str], ...]
+    causes: dict[str, str] = field(default_factory=dict)
 
     @property
     def first_alarm(self) -> str:
@@ -108,6 +112,7 @@ def make_reference(
         model=found.model,
         model_sha256=found.model_sha256,
         channels=found.channels,
+        appearances=found.appearances,
         window=window,
         erts=(ert,),
     )
@@ -166,17 +171,22 @@ def run_drift_test(
     model = model_of(reference)
     found = yield from image_features(groups, model, pixel_size_um=pixel_size_um, axes=axes)
     channels = {one for one in found.channels if one}
-    tested = drift_table(
-        found.names,
-        found.table,
+    if len(channels) > 1:
+        raise InputError(
+            f"The images have mixed channels: {' and '.join(sorted('+'.join(one) for one in channels)[:2])}.",
+            "Give images of one set of channels.",
+        )
+    detector = Detector(
         reference,
-        window=window,
-        ert=ert,
+        window,
+        ert,
         model_sha256=found.model_sha256,
-        channels=next(iter(channels)) if len(channels) == 1 else (),
+        channels=next(iter(channels), ()),
     )
+    series = run_series(found.names, found.table, detector, appearances=found.appearances)
+    tested = series.table
     rows = tested.set_index("image").reindex([group.name for group in groups]).reset_index()
-    report = DriftReport(rows, out, found.failed)
+    report = DriftReport(rows, out, found.failed, {name: cause.words for name, cause in series.causes.items()})
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_csv(out / DRIFT, [rows])
@@ -192,6 +202,8 @@ def run_drift_test(
             first_alarm=report.first_alarm,
             statistic=float(tested["drift_statistic"].max()) if steps else None,
             p=float(tested["drift_p"].iloc[-1]),
+            excess=series.excess,
+            cause=report.causes.get(report.first_alarm, ""),
         )
     )
     return report

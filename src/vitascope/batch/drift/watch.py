@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from vitascope.io.filenames.parse import natural
 from vitascope.io.images.acquired import acquired_at
 from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.plates.plate import Plate
-from vitascope.stats.drift.online import Detector, Step
+from vitascope.stats.drift.cause import CauseFinder
+from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.reference import Reference
 from vitascope.stats.drift.series import scores_p
+from vitascope.stats.drift.step import Step
 from vitascope.stats.drift.thresholds import ERT, WINDOW
 
 LEAST_IMAGES, MOST_IMAGES = 2, 1000
@@ -43,6 +46,34 @@ class Drift:
     ert: int = ERT
     stop: bool = False
     given: str = ""
+
+
+class Sample:
+    """Keeps so many of a series that any member has the same chance to be kept; the same each time.
+
+    Parameters
+    ----------
+    most : int
+
+    References
+    ----------
+    Vitter 1985, "Random sampling with a reservoir", algorithm R.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._seen = most, 0
+        self._rng = np.random.default_rng(0)
+        self.kept: list[NDArray[np.float32]] = []
+
+    def add(self, one: NDArray[np.float32]) -> None:
+        """Take the next member."""
+        self._seen += 1
+        if len(self.kept) < self._most:
+            self.kept.append(one)
+            return
+        place = int(self._rng.integers(self._seen))
+        if place < self._most:
+            self.kept[place] = one
 
 
 class PlateWatch:
@@ -71,14 +102,19 @@ class PlateWatch:
         self.drift = drift
         self._detector = Detector(drift.reference, drift.window, drift.ert, model_sha256=model_sha256)
         self._order, self._next = tuple(order), 0
-        self._waiting: dict[str, NDArray[np.float32] | None] = {}
-        self._scores: list[NDArray[np.float64]] = []
+        self._waiting: dict[str, tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]] = {}
+        self._scores = Sample(MOST_IMAGES)
         self._ringing = False
+        self._causes = CauseFinder(drift.reference.usual, drift.window)
         self.steps: dict[str, Step] = {}
         self.alarms: list[str] = []
 
-    def add(self, found: Mapping[str, NDArray[np.float32] | None]) -> list[str]:
-        """Take the features of images that are done; None for those that have none.
+    def add(
+        self,
+        found: Mapping[str, NDArray[np.float32] | None],
+        looks: Mapping[str, NDArray[np.float32] | None] = MappingProxyType({}),
+    ) -> list[str]:
+        """Take the features of images that are done, and how these look; None for those that have none.
 
         Returns
         -------
@@ -90,16 +126,17 @@ class PlateWatch:
         InputError
             If features are of another number than the reference's.
         """
-        self._waiting.update(found)
+        self._waiting.update({name: (feature, looks.get(name)) for name, feature in found.items()})
         begun: list[str] = []
         while self._next < len(self._order) and (name := self._order[self._next]) in self._waiting:
-            feature = self._waiting.pop(name)
+            feature, look = self._waiting.pop(name)
             self._next += 1
             if feature is None:
                 continue
             score = self.drift.reference.project(feature[None], f"The features of {name}")
-            self._scores.append(score[0].astype(np.float32))
+            self._scores.add(score[0].astype(np.float32))
             step = self.steps[name] = self._detector.step(score)
+            self._causes.step(name, look, step)
             if step.alarm and not self._ringing:
                 begun.append(name)
             self._ringing = bool(step.alarm)
@@ -109,15 +146,12 @@ class PlateWatch:
     def p(self) -> float | None:
         """Return the p of the images tested so far against the reference; None of fewer than two.
 
-        Of more than :data:`MOST_IMAGES`, so many are drawn, the same each time, so that memory stays flat.
+        Of more than :data:`MOST_IMAGES`, so many stand for all, the same each time, so that memory stays flat.
         """
-        if len(self._scores) < LEAST_IMAGES:
+        kept = self._scores.kept
+        if len(kept) < LEAST_IMAGES:
             return None
-        scores = np.stack(self._scores)
-        if len(scores) > MOST_IMAGES:
-            drawn = np.random.default_rng(0).choice(len(scores), MOST_IMAGES, replace=False)
-            scores = scores[np.sort(drawn)]
-        return scores_p(scores.astype(np.float64), self.drift.reference)
+        return scores_p(np.stack(kept).astype(np.float64), self.drift.reference)
 
     def summary(self, with_p: bool = True) -> dict[str, Any]:
         """Return all that was found, as plain JSON: reference, settings, the p of the whole, and each step."""
@@ -130,23 +164,31 @@ class PlateWatch:
             "p": self.p() if with_p else None,
             "last": self.last,
             "alarms": list(self.alarms),
+            "causes": self.causes,
             "steps": {name: [step.statistic, step.threshold, step.alarm] for name, step in self.steps.items()},
         }
 
     def record(self, source: str, found: Mapping[str, Any]) -> DriftRecord:
         """Return what this user's record keeps of a plate; ``found`` is its :meth:`summary`."""
-        statistics = [step.statistic for step in self.steps.values() if step.statistic is not None]
+        full = [(s.statistic, s.threshold) for s in self.steps.values() if s.statistic is not None and s.threshold]
         return DriftRecord(
             sha256=self.drift.reference.sha256,
             at=now(),
             source=source,
             images=len(self.steps),
-            steps=len(statistics),
+            steps=len(full),
             alarms=sum(bool(step.alarm) for step in self.steps.values()),
             first_alarm=self.alarms[0] if self.alarms else "",
-            statistic=max(statistics, default=None),
+            statistic=max((statistic for statistic, _ in full), default=None),
             p=found["p"],
+            excess=max((statistic / threshold for statistic, threshold in full), default=None),
+            cause=self.causes.get(self.alarms[0], "") if self.alarms else "",
         )
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """What images look like since each alarm, in words, by the image at which it began."""
+        return {name: cause.words for name, cause in self._causes.found.items()}
 
     @property
     def last(self) -> str:

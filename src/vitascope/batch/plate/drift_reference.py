@@ -43,6 +43,7 @@ def reference_of_results(
     """
     with Journal(folder, read_only=True) as journal:
         found = {n: f for n, f in journal.features() if f is not None and (images is None or n in images)}
+        looks = [look for n, look in journal.appearances() if n in found]
         about = next(journal.provenances(), None)
     if not found:
         raise InputError(
@@ -55,6 +56,7 @@ def reference_of_results(
         name=name,
         model=about.model,
         model_sha256=about.model_sha256,
+        appearances=None if any(look is None for look in looks) else np.stack([np.asarray(one) for one in looks]),
         window=window,
         erts=(ert,),
     )

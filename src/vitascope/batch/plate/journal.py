@@ -41,8 +41,8 @@ CREATE TABLE images (
 CREATE TABLE tables (image TEXT NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (image, name));
 CREATE INDEX by_position ON images (position);
 """
-_FEATURES = "CREATE TABLE IF NOT EXISTS features (image TEXT PRIMARY KEY, content BLOB NOT NULL)"
-"""Kept apart, so that journals begun before there were features are read and resumed."""
+_LATER = ("features", "appearance")
+"""Tables kept apart, so that journals begun before there were such are read and resumed."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ class Journal:
                 )
             if not read_only:
                 with self._db:
-                    self._db.execute(_FEATURES)
+                    for name in _LATER:
+                        self._db.execute(
+                            f"CREATE TABLE IF NOT EXISTS {name} (image TEXT PRIMARY KEY, content BLOB NOT NULL)"
+                        )
 
     def __enter__(self) -> Journal:
         """Return the journal."""
@@ -201,10 +204,11 @@ class Journal:
             "INSERT INTO tables VALUES (?, ?, ?)",
             [(done.name, name, to_bytes(frame)) for name, frame in done.tables.items() if name != RESULTS],
         )
-        self._db.execute("DELETE FROM features WHERE image = ?", (done.name,))
-        if done.features is not None:
-            content = np.asarray(done.features, "<f4").tobytes()
-            self._db.execute("INSERT INTO features VALUES (?, ?)", (done.name, content))
+        for name, found in zip(_LATER, (done.features, done.appearance), strict=True):
+            self._db.execute(f"DELETE FROM {name} WHERE image = ?", (done.name,))
+            if found is not None:
+                content = np.asarray(found, "<f4").tobytes()
+                self._db.execute(f"INSERT INTO {name} VALUES (?, ?)", (done.name, content))
 
     def forget(self, names: Sequence[str]) -> None:
         """Note that images are to be run again."""
@@ -213,7 +217,7 @@ class Journal:
                 "UPDATE images SET status=NULL, rows=NULL, pictures=NULL, provenance=NULL WHERE name = ?",
                 [(name,) for name in names],
             )
-            for table in ("tables", "features"):
+            for table in ("tables", *_LATER):
                 self._db.executemany(f"DELETE FROM {table} WHERE image = ?", [(name,) for name in names])
 
     def finished(self) -> dict[str, tuple[str, str]]:
@@ -254,9 +258,16 @@ class Journal:
 
     def features(self) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
         """Give the images that are done, in the order of the plate, with their features, shape (F,), or None."""
+        yield from self._arrays("features")
+
+    def appearances(self) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
+        """Give the images that are done, in the order of the plate, with their appearance, shape (4,), or None."""
+        yield from self._arrays("appearance")
+
+    def _arrays(self, table: str) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
         with self._said():
-            known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone()
-        column, join = ("content", "LEFT JOIN features ON image = images.name") if known else ("NULL", "")
+            known = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        column, join = ("content", f"LEFT JOIN {table} ON image = images.name") if known else ("NULL", "")
         query = f"SELECT images.name, {column} FROM images {join} WHERE status IS NOT NULL ORDER BY position"
         for name, content in self._each(query):
             yield name, None if content is None else np.frombuffer(content, "<f4")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vitascope.batch.drift.in_words import since
+from vitascope.batch.plate.badges import well_badges
 from vitascope.batch.plate.image_quality import NUMBERS
-from vitascope.batch.plate.journal import Journal
+from vitascope.batch.plate.journal import Journal, has_journal
 from vitascope.batch.plate.tables import MAP, by_well, number_columns, results_frame
 from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.flags import without_notes
 from vitascope.core.formatting import is_number, number_text, plain_digits, quantity_text
-from vitascope.core.result import OF_CONTROL, LabelsOutput, told_unit
+from vitascope.core.result import OF_CONTROL, LabelsOutput, Trust, told_unit
 from vitascope.core.status import Status
 from vitascope.core.well import Well
 from vitascope.io.plates.plate import Plate
@@ -150,11 +153,13 @@ class PlateResults:
             known.insert(1, f"{plain_digits(first['dose'])} {_text(first.get('dose_unit'))}".strip())
         values = [(number_text(v) if is_number(v) else _text(v)) or "–" for v in part[column]] if column in part else []
         status = sorted(set(part["status"]) - {Status.OK})
+        badge = self.badges.get(well)
         told = [
             str(well),
             *(text for text in known if text),
             f"{self.title(column)}: {', '.join(values)}" if values else "",
             *status,
+            *(badge.reasons if badge is not None else ()),
         ]
         return " · ".join(text for text in told if text)
 
@@ -191,6 +196,19 @@ class PlateResults:
         with Journal(self.folder, read_only=True) as journal:
             found = journal.provenance_of(image)
         return found.model_dump(mode="json") if found else {}
+
+    @cached_property
+    def badges(self) -> dict[Well, Trust]:
+        """How far to rely on each well, see :func:`vitascope.batch.plate.badges.well_badges`."""
+        if "image" not in self.frame or "status" not in self.frame:
+            return {}
+        return well_badges(self.frame, self.drift() if has_journal(self.folder) else {})
+
+    def drift_in_words(self) -> str:
+        """Say since which well the plate drifts, and how it looks since then; empty without an alarm or a watch."""
+        found = self.drift() if has_journal(self.folder) else {}
+        wells = dict(zip(self.frame["image"], self.frame["well"], strict=True)) if len(self.frame) else {}
+        return since(found.get("alarms", ()), found.get("causes", {}), lambda name: str(wells.get(name, name)))
 
     def drift(self) -> dict[str, Any]:
         """Return what the run's watch found, see :meth:`vitascope.batch.drift.watch.PlateWatch.summary`; else empty."""

@@ -52,6 +52,8 @@ class PlateReport:
         Images that this run computed; the others were done before.
     drift_alarms : tuple of str
         Images at which an alarm of drift began, in the order in which they were taken.
+    drift_causes : dict of str to str
+        What the images look like since then, by image, as far as it is known.
     stopped_by_drift : bool
         Whether the run ended there, as was asked for.
     """
@@ -60,6 +62,7 @@ class PlateReport:
     counts: dict[str, int] = field(default_factory=dict)
     computed: int = 0
     drift_alarms: tuple[str, ...] = ()
+    drift_causes: dict[str, str] = field(default_factory=dict)
     stopped_by_drift: bool = False
 
     @property
@@ -135,10 +138,11 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
             write_plate_results(journal, job.plate, job.plate_map)
             watch = run.watch
             return PlateReport(
-                job.out,
-                journal.counts(),
-                run.computed,
+                out=job.out,
+                counts=journal.counts(),
+                computed=run.computed,
                 drift_alarms=tuple(watch.alarms) if watch is not None else (),
+                drift_causes=watch.causes if watch is not None else {},
                 stopped_by_drift=run.stopped,
             )
     except BaseException:
@@ -206,7 +210,8 @@ class _Run:
                 self.waiting.append(Item(site.id, site.place, {job.spec.roles[0].name: read}, site.paths))
         if job.drift is not None:
             self.watch = PlateWatch(job.drift, order_taken(job.plate), job.drift.reference.model_sha256)
-            self.watch.add(dict(journal.features()))  # alarms of before were seen: they stop no run again
+            # alarms of before were seen: they stop no run again
+            self.watch.add(dict(journal.features()), dict(journal.appearances()))
 
     def note_drift(self) -> None:
         """Put what the watch found into the journal, for the tables and the record of this user."""
@@ -238,7 +243,8 @@ class _Run:
         self.journal.record(good)
         self.computed += len(good)
         if self.watch is not None:
-            begun = self.watch.add({done.name: done.features for done in good})
+            looks = {done.name: done.appearance for done in good}
+            begun = self.watch.add({done.name: done.features for done in good}, looks)
             if time.monotonic() - self._noted_s > NOTE_DRIFT_S:
                 self.journal.set(drift=self.watch.summary(with_p=False))
                 self._noted_s = time.monotonic()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vitascope.batch.drift.watch import drift_columns
+from vitascope.batch.plate.cell_ranking import write_cell_ranking
 from vitascope.batch.plate.journal import Journal
 from vitascope.core.flags import join_flags
 from vitascope.core.result import Provenance
@@ -66,6 +67,7 @@ def write_plate_results(journal: Journal, plate: Plate, plate_map: PlateMap | No
     for name in journal.table_names():
         write_csv(folder / name, journal.pieces(name), ("image", "label") if name == OBJECTS else ("image",))
         write_parquet((folder / name).with_suffix(".parquet"), journal.pieces(name))
+    write_cell_ranking(journal, results)
     if plate_map is not None:
         quality = quality_table(results, plate.rows, plate.columns)
         if len(quality):

@@ -38,6 +38,7 @@ class PlotPane(QWidget):  # type: ignore[misc]
         """Throw the drawing away; the plot can be drawn again."""
         if self.canvas is not None:
             self.layout().removeWidget(self.canvas)
+            self.canvas.hide()  # it is deleted later, and would be drawn below the next one until then
             self.canvas.deleteLater()
             self.canvas = None
 

@@ -39,6 +39,7 @@ from vitascope.gui.train.compare_box import CompareBox
 from vitascope.gui.train.import_dialog import ImportQuestion
 from vitascope.gui.train.keep_dialog import KeepQuestion, middle_pictures
 from vitascope.gui.train.runs_box import RunsBox
+from vitascope.gui.train.stability_box import StabilityBox
 from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_model, import_model, rename_model
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.tasks.good_image import GoodImage
@@ -70,8 +71,10 @@ class ModelsDock(Dock):
         self.list, self.note = ModelList(), make_note()
         self.runs = RunsBox(self._text_colour)
         self.compare = CompareBox(self._text_colour)
+        self.stability = StabilityBox(self._text_colour)
         self.tabs = QTabWidget()
-        for part, name in ((self.list, "Models"), (self.runs, "Training runs"), (self.compare, "Compare")):
+        tabs = {"Models": self.list, "Training runs": self.runs, "Compare": self.compare, "Stability": self.stability}
+        for name, part in tabs.items():
             self.tabs.addTab(part, name)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 8)
@@ -82,6 +85,8 @@ class ModelsDock(Dock):
         self.list.spoke.connect(self._say)
         self.list.changed.connect(self.compare.reload)
         self.list.asked.connect(lambda title, steps: self._start(title, steps, self._exchanged))
+        self.list.changed.connect(self.stability.reload)
+        self.stability.asked.connect(lambda title, steps: self._start(title, steps, self.stability.show_study))
         self.compare.asked.connect(lambda title, steps: self._start(title, steps, self.compare.show_comparison))
         self.runs.spoke.connect(self._say)
         self.list.bring_button.clicked.connect(self._ask_bring)
@@ -93,6 +98,7 @@ class ModelsDock(Dock):
         self.list.reload()
         self.runs.reload()
         self.compare.reload()
+        self.stability.reload()
         super().showEvent(event)
 
     def _start(self, title: str, steps: Callable[[], ProgressGenerator[Any]], after: Callable[[Any], None]) -> None:

@@ -21,6 +21,7 @@ from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
 from vitascope.gui.plate.drift_box import DriftBox
+from vitascope.gui.plate.embedding_box import EmbeddingBox
 from vitascope.gui.plate.field_bar import FieldBar
 from vitascope.gui.plate.heatmap_box import HeatmapBox
 from vitascope.gui.plate.plate_export import PlateExportButton
@@ -69,6 +70,7 @@ class PlateDock(Dock):
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())
         self.drift = DriftBox(self._while_open(launch))
+        self.embedding = EmbeddingBox()
         self._launch, self._autosave = launch, autosave_of(self._viewer)
         self.reopen_box = ReopenBox(self._viewer, self._while_open(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)
@@ -96,6 +98,7 @@ class PlateDock(Dock):
             (self.thumbs, "Thumbnails"),
             (self.quality, "Quality"),
             (self.drift, "Drift"),
+            (self.embedding, "Embedding"),
         ):
             self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
@@ -116,6 +119,8 @@ class PlateDock(Dock):
         self.map.valueChanged.connect(self._map_changed)
         self.heat.opened.connect(self._open_well)
         self.drift.opened.connect(self._open_well)
+        self.embedding.opened.connect(self._open_well)
+        self.embedding.chosen.connect(self.heat.choose_wells)
         self.drift.made.connect(self.run.drift.fill)
         self.thumbs.opened.connect(self._open_thumb)
         self.quality.looked.connect(self._show_looked)
@@ -239,7 +244,8 @@ class PlateDock(Dock):
         self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
         self.next.set_results(results)
-        self.drift.set_results(results[-1] if results else None)
+        for box in (self.drift, self.embedding):
+            box.set_results(results[-1] if results else None)
 
     def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
         """Show focus and exposure, beside what was measured on the same plate."""

@@ -11,7 +11,8 @@ from qtpy.compat import getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from vitascope.batch.drift.references import find_reference, register_reference, registered_references
+from vitascope.batch.drift.months import ALARM, LIMIT, QUIET, draw_months
+from vitascope.batch.drift.references import find_reference, known_references, record_of, register_reference
 from vitascope.batch.drift.watch import Drift
 from vitascope.batch.plate.drift_reference import reference_of_results
 from vitascope.batch.plate.journal import has_journal
@@ -24,7 +25,7 @@ from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.runner import Launch
 
 NOTHING, OTHER = "", "other"
-QUIET, ALARM, LIMIT = "#4C9BE8", "#E8744C", "#8A8A8A"
+RUN, MONTHS = "run", "months"
 ALL = "All wells that have a result"
 
 
@@ -49,7 +50,7 @@ class DriftChoice(QWidget):  # type: ignore[misc]
     def fill(self) -> None:
         """List the registered references anew; what is chosen stays."""
         chosen = self.reference.currentData()
-        known = [("Nothing", NOTHING), *((name, name) for name, _ in registered_references())]
+        known = [("Nothing", NOTHING), *((name, name) for name, _ in known_references())]
         if chosen and chosen not in [value for _, value in known]:
             known.append((Path(chosen).name, chosen))
         self.reference.blockSignals(True)
@@ -98,6 +99,9 @@ class DriftBox(QWidget):  # type: ignore[misc]
         self._results: PlateResults | None = None
         self._drift: dict[str, Any] = {}
         self.words, self.note = make_note(), make_note()
+        self.view = QComboBox()
+        self.view.setAccessibleName("What is drawn")
+        self.view.currentIndexChanged.connect(self._offer)
         self.plot = PlotPane(lambda: self.palette().windowText().color().name(), self)
         self.which, self.name, self.button = QComboBox(), QLineEdit(), QPushButton("Make a reference")
         self.name.setPlaceholderText("such as: plate 12, untreated")
@@ -110,7 +114,7 @@ class DriftBox(QWidget):  # type: ignore[misc]
         add_row(form, "Name", self.name, "What the reference is called in lists and commands.")
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
-        for part in (self.words, self.plot):
+        for part in (self.words, self.view, self.plot):
             column.addWidget(part)
         column.addStretch(1)
         column.addLayout(form)
@@ -123,12 +127,35 @@ class DriftBox(QWidget):  # type: ignore[misc]
         self._results = results if results is not None and has_journal(results.folder) else None
         self._drift = self._results.drift() if self._results is not None else {}
         self.words.setText(self._in_words())
-        self.plot.offer(self._draw if self._drift.get("steps") else None)
-        self.plot.setVisible(bool(self._drift.get("steps")))
+        self._fill_view()
         self.button.setEnabled(self._results is not None)
         self._fill()
+        self._offer()
+
+    def _fill_view(self) -> None:
+        """Offer this run, and all that was tested against its reference, by day."""
+        views = [("This run, image by image", RUN)] if self._drift.get("steps") else []
+        if self._drift and record_of(self._drift["reference_sha256"]):
+            views.append((f"All runs against '{self._drift['reference']}', by day", MONTHS))
+        before = self.view.currentData()
+        self.view.blockSignals(True)
+        self.view.clear()
+        for text, value in views:
+            self.view.addItem(text, value)
+        self.view.setCurrentIndex(max(0, self.view.findData(before)))
+        self.view.blockSignals(False)
+        self.view.setVisible(len(views) > 1)
+
+    def _offer(self, *_: object) -> None:
+        """Draw what is chosen."""
+        draw = {RUN: self._draw, MONTHS: self._draw_months}.get(self.view.currentData())
+        self.plot.offer(draw)
+        self.plot.setVisible(draw is not None)
         if self.isVisible():
             self.showEvent(None)
+
+    def _draw_months(self, figure: Any) -> int:
+        return draw_months(figure, record_of(self._drift["reference_sha256"]))
 
     def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
         """Draw when the tab is looked at."""
@@ -159,7 +186,8 @@ class DriftBox(QWidget):  # type: ignore[misc]
         whole = f" All of them together: p {p:.2g}." if p is not None else ""
         if not rang:
             return f"No alarm in {len(steps)} images against '{name}'.{whole}"
-        return f"Drift since {self._drift['alarms'][0]}: {len(rang)} of {len(steps)} images, against '{name}'.{whole}"
+        told = self._results.drift_in_words()
+        return f"{told}. {len(rang)} of {len(steps)} images lie in an alarm, against '{name}'.{whole}"
 
     def _draw(self, figure: Any) -> int:
         steps = self._drift["steps"]

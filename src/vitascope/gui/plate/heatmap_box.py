@@ -123,7 +123,12 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
 
     def _in_words(self) -> list[str]:
         """Say of each plate what became of its wells; with its name where there are several."""
-        told = [(one.name, plate_in_words(one.frame)) for one in self._results]
+        told = []
+        for one in self._results:
+            parts = [words for words in (plate_in_words(one.frame), one.drift_in_words()) if words]
+            told.append(
+                (one.name, "; ".join(part if not n else part[0].lower() + part[1:] for n, part in enumerate(parts)))
+            )
         return [f"{name}: {words}" if len(told) > 1 else words for name, words in told if words]
 
     def _title(self, panel: Panel) -> str:
@@ -180,6 +185,11 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
                 panel.grid.set_current(None)
         self.opened.emit(self.panels[i].results, self.panels[i].time, well)
 
+    def choose_wells(self, wells: set[Well]) -> None:
+        """Frame wells of the plate that was opened last."""
+        if self.panels:
+            self.panels[-1].grid.choose(wells)
+
     def choose(self, column: str) -> None:
         """Show a column.
 
@@ -220,6 +230,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         used = set().union(*(panel.results.with_flag("") for panel in self.panels))
         for panel, rgba in zip(self.panels, colours, strict=True):
             panel.grid.fill_with(() if self.whole.isChecked() else used)
+            panel.grid.set_badges(panel.results.badges)
             panel.grid.set_colours(fade(rgba, panel.results.with_flag(flag, panel.time)) if flag else rgba)
         words = self._words_of(name)
         if legend.kinds is None and how != "mean":

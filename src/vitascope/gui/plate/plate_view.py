@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,18 @@ from qtpy.QtCore import QEvent, QLineF, QPoint, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from vitascope.core.result import Trust, TrustLevel
 from vitascope.core.well import Well
+from vitascope.gui.common.trust import LOOKS
 
 MARGIN_PX = 20
 MOST_SIDE_PX = 48
 """Wells larger than this say no more."""
 
+SIGN_PX = 8
+"""Badges smaller than this have no room for a sign."""
+
+MARKED: tuple[TrustLevel, ...] = ("unsure", "outside")
 EMPTY = QColor(128, 128, 128, 40)
 CHOSEN = QColor("#D55E00")
 STEPS = {Qt.Key.Key_Left: (0, -1), Qt.Key.Key_Right: (0, 1), Qt.Key.Key_Up: (-1, 0), Qt.Key.Key_Down: (1, 0)}
@@ -50,6 +56,7 @@ class PlateView(QWidget):  # type: ignore[misc]
         self.wells: set[Well] = set()
         self._rgba: NDArray[np.uint8] = np.zeros((8, 12, 4), np.uint8)
         self._filled: frozenset[Well] = frozenset()
+        self._badges: dict[Well, TrustLevel] = {}
         self._from: QPoint | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -90,6 +97,11 @@ class PlateView(QWidget):  # type: ignore[misc]
         """
         self._rgba = rgba
         self._fit_height()
+        self.update()
+
+    def set_badges(self, badges: Mapping[Well, Trust]) -> None:
+        """Mark the wells that are not to be relied on as they are; those that fit have no mark."""
+        self._badges = {well: trust.level for well, trust in badges.items() if trust.level in MARKED}
         self.update()
 
     def set_current(self, well: Well | None) -> None:
@@ -149,6 +161,7 @@ class PlateView(QWidget):  # type: ignore[misc]
         else:
             self._draw_image(painter, size, gap)
         self._draw_labels(painter, size)
+        self._draw_badges(painter, size, gap)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         marked = [(well, 2.0) for well in self.wells]
         marked += [(self.current, 3.0)] if self.current is not None else []
@@ -184,6 +197,23 @@ class PlateView(QWidget):  # type: ignore[misc]
             for row in range(rows.start, rows.stop + 1):
                 y = top + row * side - 0.5
                 painter.drawLine(QLineF(frame.left(), y, frame.right(), y))
+
+    def _draw_badges(self, painter: QPainter, size: QSize, gap: float) -> None:
+        """Draw a sign into the upper right corner of the wells that are marked, a spot where wells are small."""
+        side, left, top = self._layout(size)
+        edge = max(2.0, min(11.0, 0.45 * side))
+        rows, columns = self.window
+        font = painter.font()
+        font.setPixelSize(max(6, round(edge) - 2))
+        painter.setFont(font)
+        for well, level in self._badges.items():
+            if well.row not in rows or well.column not in columns:
+                continue
+            corner = QRectF(left + (well.column + 1) * side - gap - edge, top + well.row * side, edge, edge)
+            painter.fillRect(corner, QColor(LOOKS[level].colour))
+            if edge >= SIGN_PX:
+                painter.setPen(QColor("white"))
+                painter.drawText(corner, int(Qt.AlignmentFlag.AlignCenter), LOOKS[level].sign)
 
     def _draw_labels(self, painter: QPainter, size: QSize) -> None:
         rows, columns = self.window

@@ -1,7 +1,12 @@
-"""Pictures made worse on purpose: defocus, brightness and contrast (section 4.1 of Pankova 2022, seed 004)."""
+"""Pictures made worse on purpose: defocus, brightness and contrast (section 4.1 of Pankova 2022, seed 004), and more.
+
+Noise, shading and exposure are ours: the thesis shows exposure in real images (20, 30 and 40 ms, figure 48), and
+neither of the others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +15,7 @@ from scipy import ndimage
 
 from vitascope.core.errors import ParameterError
 
-Corruption = Literal["defocus", "contrast", "brightness"]
+Corruption = Literal["defocus", "contrast", "brightness", "noise", "shading", "exposure"]
 
 SEVERITIES: dict[Corruption, dict[int, float]] = {
     "defocus": {0: 0.0, 1: 0.5, 2: 1.0, 3: 1.5, 4: 2.0, 5: 3.0},
@@ -21,8 +26,25 @@ SEVERITIES: dict[Corruption, dict[int, float]] = {
         -5: -150.0, -4: -135.0, -3: -120.0, -2: -90.0, -1: -50.0, 0: 0.0,
         1: 50.0, 2: 90.0, 3: 120.0, 4: 135.0, 5: 150.0,
     },
+    "noise": {0: 0.0, 1: 0.01, 2: 0.02, 3: 0.04, 4: 0.08, 5: 0.16},
+    "shading": {0: 0.0, 1: 0.05, 2: 0.1, 3: 0.2, 4: 0.3, 5: 0.5},
+    "exposure": {-1: 2 / 3, 0: 1.0, 1: 4 / 3},
 }  # fmt: skip
-"""Table 9: disk radius (px), gain, and bias (grey values of an 8-bit image) by severity."""
+"""By severity. Table 9: disk radius (px), gain, and bias (grey values of an 8-bit image). Ours: standard deviation of
+noise (of the scale), share of light that is missing at one edge and too much at the other, and factor of exposure."""
+
+PRINTED: tuple[Corruption, ...] = ("defocus", "contrast", "brightness")
+"""Those of Table 9."""
+
+UNITS: dict[Corruption, str] = {
+    "defocus": "px",
+    "contrast": "gain",
+    "brightness": "grey values of 255",
+    "noise": "of the scale",
+    "shading": "share of light",
+    "exposure": "factor",
+}
+"""What the values of :data:`SEVERITIES` are."""
 
 GREY_LEVELS = 255.0
 SAMPLES_PER_PIXEL = 64
@@ -137,14 +159,50 @@ def change_brightness(picture: NDArray[Any], bias: float) -> NDArray[np.float32]
     return np.asarray(np.clip(np.asarray(picture, np.float32) + np.float32(bias / GREY_LEVELS), 0, 1), np.float32)
 
 
-def corrupt(picture: NDArray[Any], corruption: Corruption, severity: int) -> NDArray[np.float32]:
-    """Apply a corruption at a severity of Table 9.
+def add_noise(picture: NDArray[Any], deviation: float, seed: int = 0) -> NDArray[np.float32]:
+    """Add Gaussian noise, the same each time, to a picture in [0, 1], and clip it to [0, 1].
+
+    Parameters
+    ----------
+    picture : array, any shape, in [0, 1]
+    deviation : float, >= 0
+        Standard deviation, of the scale.
+    seed : int
+
+    Returns
+    -------
+    array, same shape, float32, in [0, 1]
+    """
+    values = np.asarray(picture, np.float32)
+    noise = np.random.default_rng(seed).standard_normal(values.shape, np.float32)
+    return np.asarray(np.clip(values + noise * np.float32(deviation), 0, 1), np.float32)
+
+
+def shade(picture: NDArray[Any], share: float) -> NDArray[np.float32]:
+    """Light a picture in [0, 1] from one side: the left edge loses a share of its light, the right one gains it.
 
     Parameters
     ----------
     picture : array, shape (..., Y, X), in [0, 1]
-    corruption : {"defocus", "contrast", "brightness"}
-    severity : int, -5 to 5 (defocus: 0 to 5)
+    share : float, 0 to 1
+
+    Returns
+    -------
+    array, same shape, float32, in [0, 1]
+    """
+    values = np.asarray(picture, np.float32)
+    light = np.linspace(1 - share, 1 + share, values.shape[-1], dtype=np.float32)
+    return np.asarray(np.clip(values * light, 0, 1), np.float32)
+
+
+def corrupt(picture: NDArray[Any], corruption: Corruption, severity: int) -> NDArray[np.float32]:
+    """Apply a corruption at a severity of :data:`SEVERITIES`.
+
+    Parameters
+    ----------
+    picture : array, shape (..., Y, X), in [0, 1]
+    corruption : {"defocus", "contrast", "brightness", "noise", "shading", "exposure"}
+    severity : int, -5 to 5 (defocus, noise and shading: 0 to 5; exposure: -1 to 1)
         0 changes nothing.
 
     Returns
@@ -165,5 +223,12 @@ def corrupt(picture: NDArray[Any], corruption: Corruption, severity: int) -> NDA
         raise ParameterError(f"'{corruption}' is no corruption.", f"Known: {', '.join(SEVERITIES)}.")
     if severity not in table:
         raise ParameterError(f"There is no severity {severity} of {corruption}.", f"Take {min(table)} to {max(table)}.")
-    apply = {"defocus": defocus, "contrast": change_contrast, "brightness": change_brightness}[corruption]
+    apply: Callable[[NDArray[Any], float], NDArray[np.float32]] = {
+        "defocus": defocus,
+        "contrast": change_contrast,
+        "brightness": change_brightness,
+        "noise": add_noise,
+        "shading": shade,
+        "exposure": change_contrast,  # a factor, as a gain is
+    }[corruption]
     return apply(picture, table[severity])

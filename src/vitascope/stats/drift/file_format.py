@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitascope.core.errors import OutputError, ReaderError
+from vitascope.stats.drift.cause import DIRECTIONS, Usual
 from vitascope.stats.drift.reference import MAX_COMPONENTS, MAX_IMAGES, MIN_IMAGES, Reference
 from vitascope.stats.drift.thresholds import MAX_ERT, MAX_WINDOW, MIN_ERT, MIN_WINDOW, Thresholds
 
@@ -49,6 +52,9 @@ class SavedReference(_Saved):
     channels: list[str] = Field(max_length=100)
     widths: list[float] = Field(min_length=1, max_length=10)
     thresholds: list[SavedThresholds] = Field(max_length=100)
+    usual: dict[str, tuple[float, float]] | None = None
+    """Centre and spread of how the images look, of what they have; files of before have none."""
+
     sha256: str = ""
 
 
@@ -72,6 +78,7 @@ def pack_reference(reference: Reference) -> bytes:
                 SavedThresholds(window=t.window, ert=t.ert, values=list(t.values), spread=t.spread)
                 for t in reference.thresholds
             ],
+            usual=None if reference.usual is None else _saved_usual(reference.usual),
         )
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
@@ -79,7 +86,7 @@ def pack_reference(reference: Reference) -> bytes:
             f"The reference cannot be saved: its {where} does not fit.", "Give it a name and the hash of its model."
         ) from error
     saved.sha256 = _digest(saved, tensors)
-    data: bytes = safetensors.numpy.save(tensors, metadata={_KEY: saved.model_dump_json()})
+    data: bytes = safetensors.numpy.save(tensors, metadata={_KEY: saved.model_dump_json(exclude_none=True)})
     if len(data) > MAX_BYTES:
         raise OutputError(
             f"The reference would take {len(data) / 1000:.0f} kB; {MAX_BYTES // 1000} are allowed.",
@@ -125,7 +132,19 @@ def unpack_reference(data: bytes, name: str = "The file") -> Reference:
         **tensors,
         widths=tuple(saved.widths),
         thresholds=thresholds,
+        usual=None if saved.usual is None else _read_usual(saved.usual),
     )
+
+
+def _saved_usual(usual: Usual) -> dict[str, tuple[float, float]]:
+    both = zip(DIRECTIONS, usual.centre, usual.spread, strict=True)
+    return {name: (centre, spread) for name, centre, spread in both if math.isfinite(centre)}
+
+
+def _read_usual(saved: Mapping[str, tuple[float, float]]) -> Usual:
+    nothing = (math.nan, math.nan)
+    centre, spread = zip(*(saved.get(name, nothing) for name in DIRECTIONS), strict=True)
+    return Usual(centre, spread)
 
 
 def _settings_text(data: bytes, name: str) -> str:
@@ -146,7 +165,7 @@ def _settings_text(data: bytes, name: str) -> str:
 
 
 def _digest(saved: SavedReference, tensors: dict[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256(saved.model_dump_json(exclude={"sha256"}).encode())
+    digest = hashlib.sha256(saved.model_dump_json(exclude={"sha256"}, exclude_none=True).encode())
     for name in sorted(tensors):
         digest.update(f"{name}{tensors[name].shape}".encode())
         digest.update(tensors[name].tobytes())
@@ -166,6 +185,8 @@ def _fault(saved: SavedReference, tensors: dict[str, NDArray[Any]]) -> str:
         return "it holds NaN or infinity"
     if not (tensors["scale"] > 0).all() or min(saved.widths) <= 0:
         return "a scale or width is not above 0"
+    if any(name not in DIRECTIONS or spread <= 0 for name, (_, spread) in (saved.usual or {}).items()):
+        return "how its images look is not told as it should be"
     if any(len(t.values) != t.window + 1 or len(points) < 2 * t.window for t in saved.thresholds):
         return "its thresholds do not fit its window"
     return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,23 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.stats.drift.kernels import Floats, kernel
 from vitascope.stats.drift.reference import Reference
+from vitascope.stats.drift.step import Step
 from vitascope.stats.drift.thresholds import ERT, WINDOW, check_settings
-
-
-class Step(NamedTuple):
-    """What one more image says.
-
-    Parameters
-    ----------
-    statistic, threshold : float or None
-        Squared MMD of the window, and what it is compared with; None before the first full window.
-    alarm : bool or None
-        Whether the statistic lies above the threshold.
-    """
-
-    statistic: float | None
-    threshold: float | None
-    alarm: bool | None
 
 
 class DetectorState(BaseModel):

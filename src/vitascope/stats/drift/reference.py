@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitascope.core.errors import InputError, ModelError, ParameterError
+from vitascope.stats.drift.cause import Usual, usual_appearance
 from vitascope.stats.drift.kernels import Floats, checked_features, choose_widths, kernel, median_width
 from vitascope.stats.drift.thresholds import ERT, STREAMS, WINDOW, Thresholds, check_settings, simulate_thresholds
 
@@ -52,6 +53,8 @@ class Reference:
         Of the kernel.
     thresholds : tuple of Thresholds
         Those found so far.
+    usual : Usual or None
+        How the images look, by which the cause of an alarm is told; None where that is not known.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Reference:
     points: NDArray[np.float16]
     widths: tuple[float, ...]
     thresholds: tuple[Thresholds, ...] = ()
+    usual: Usual | None = None
 
     @cached_property
     def scores(self) -> Floats:
@@ -165,6 +169,7 @@ def fit_reference(
     model: str,
     model_sha256: str,
     channels: Sequence[str] | Sequence[Sequence[str]] = (),
+    appearances: ArrayLike | None = None,
     axes_features: ArrayLike | None = None,
     components: int = MAX_COMPONENTS,
     window: int = WINDOW,
@@ -182,6 +187,8 @@ def fit_reference(
     name, model, model_sha256 : str
     channels : sequence of str, or of one such sequence for each image
         Channels of the images.
+    appearances : array, shape (N, 4), optional
+        How the images look, see :func:`vitascope.ops.intensity.appearance.appearance`.
     axes_features : array, shape (M, D), optional
         Other images to fit scale and principal axes to, such as those the model was trained on; then none is set apart.
     components : int, 1 to 64
@@ -239,6 +246,7 @@ def fit_reference(
         axes=axes,
         points=points,
         widths=choose_widths(points.astype(float)),
+        usual=None if appearances is None else usual_appearance(appearances),
     )
     return plain.with_thresholds(window, erts)
 

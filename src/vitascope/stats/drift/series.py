@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from vitascope.core.errors import InputError
+from vitascope.stats.drift.cause import Cause, CauseFinder
 from vitascope.stats.drift.kernels import Floats, checked_features, kernel
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.permutation import PERMUTATIONS, permuted
@@ -19,6 +20,25 @@ from vitascope.stats.drift.reference import Reference, fit_reference
 from vitascope.stats.drift.thresholds import ERT, WINDOW
 
 SPLITS = 20
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of images tested against a reference.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See :func:`drift_table`.
+    causes : dict of str to Cause
+        Of each alarm, by the image at which it began; empty where it is not known how the trusted images look.
+    excess : float or None
+        Largest statistic in units of its threshold.
+    """
+
+    table: pd.DataFrame
+    causes: dict[str, Cause]
+    excess: float | None
 
 
 def drift_table(
@@ -56,14 +76,48 @@ def drift_table(
     InputError
         If there are fewer images than the window, or features that cannot be used.
     """
-    table = checked_features(features)
+    detector = Detector(reference, window, ert, model_sha256=model_sha256, channels=channels)
+    return run_series(images, features, detector, seed=seed).table
+
+
+def run_series(
+    images: Sequence[str],
+    features: ArrayLike,
+    detector: Detector,
+    *,
+    appearances: ArrayLike | None = None,
+    seed: int = 0,
+) -> Series:
+    """Test a series of images with a detector that has seen none, and tell the causes of its alarms.
+
+    Parameters
+    ----------
+    images, features, seed
+        As in :func:`drift_table`.
+    detector : Detector
+    appearances : array, shape (N, 4), optional
+        How the images look.
+
+    Returns
+    -------
+    Series
+
+    Raises
+    ------
+    InputError
+        As :func:`drift_table`.
+    """
+    table, reference, window = checked_features(features), detector.reference, detector.thresholds.window
     if len(images) != len(table):
         raise InputError(f"{len(images)} images are named for {len(table)} rows.", "Name the image of each row.")
-    detector = Detector(reference, window, ert, model_sha256=model_sha256, channels=channels)
     check_length(len(table), window)
     steps = [detector.update(row) for row in table]
+    finder = CauseFinder(reference.usual, window)
+    looks = [None] * len(table) if appearances is None else list(np.asarray(appearances))
+    for image, look, step in zip(images, looks, steps, strict=True):
+        finder.step(image, look, step)
     p = [math.nan] * (len(table) - 1) + [whole_set_p(table, reference, seed=seed)]
-    return pd.DataFrame(
+    found = pd.DataFrame(
         {
             "image": list(images),
             "drift_statistic": [math.nan if step.statistic is None else step.statistic for step in steps],
@@ -71,6 +125,8 @@ def drift_table(
             "drift_alarm": pd.array([None if s.alarm is None else int(s.alarm) for s in steps], dtype="Int64"),
         }
     )
+    excess = max(step.statistic / step.threshold for step in steps if step.statistic is not None and step.threshold)
+    return Series(found, finder.found, excess)
 
 
 def check_length(images: int, window: int) -> None:

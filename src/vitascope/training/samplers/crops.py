@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vitascope.core.errors import TrainingError
 from vitascope.core.training_params import AugmentParams, CropFilter
-from vitascope.ops.intensity.corruption import defocus_kernel
+from vitascope.ops.intensity.corruption import PRINTED, SEVERITIES, corrupt, defocus_kernel
 from vitascope.training.samplers.light import blur, by_itself, other_light
 
 TRIES = 60
@@ -202,6 +202,8 @@ def augment(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> 
     if augment.defocus and rng.random() < augment.defocus:
         radius = augment.defocus_radius_px * (rng.random() if augment.defocus_any else 1.0)
         image = blur(image, defocus_kernel(radius))
+    if augment.corruption and rng.random() < augment.corruption:
+        image = corrupted(image, augment.corruption_levels, rng)
     image = other_light(image, augment, rng)
     channels = (len(image), 1, 1)
     if augment.gain or augment.brightness:
@@ -219,6 +221,17 @@ def augment(image: Tensor, augment: AugmentParams, rng: np.random.Generator) -> 
     if augment.cutout and rng.random() < 0.5:
         image = cut_out(image, augment, rng)
     return image
+
+
+def corrupted(image: Tensor, levels: Sequence[int], rng: np.random.Generator) -> Tensor:
+    """Change a crop (C, h, w) on the scale from 0 to 1 by defocus, contrast or brightness of some level."""
+    known = {name: [level for level in levels if level in SEVERITIES[name]] for name in PRINTED}
+    names = [name for name, some in known.items() if some]
+    if not names:
+        return image
+    name = names[int(rng.integers(len(names)))]
+    level = known[name][int(rng.integers(len(known[name])))]
+    return torch.from_numpy(corrupt(image.numpy(), name, level)) if level else image
 
 
 def mixed(batch: dict[str, Tensor], shape: float, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -1,0 +1,32 @@
+"""Drift in one line: since which image, and what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+
+def since(alarms: Sequence[str], causes: Mapping[str, str], name_of: Callable[[str], str] = str) -> str:
+    """Say when drift began and what the images look like since; empty without an alarm.
+
+    Parameters
+    ----------
+    alarms : sequence of str
+        Images at which an alarm began, in order.
+    causes : mapping of str to str
+        By image; see :data:`vitascope.stats.drift.cause.DIRECTIONS`.
+    name_of : callable
+        Names an image, such as by its well.
+
+    Examples
+    --------
+    >>> since(["p_D07"], {"p_D07": "blurred"}, lambda image: image[2:])
+    'Drift since D07: blurred'
+    >>> since(["D07", "F01"], {})
+    'Drift since D07; another alarm after it'
+    """
+    if not alarms:
+        return ""
+    cause = causes.get(alarms[0], "")
+    more = len(alarms) - 1
+    told = f"Drift since {name_of(alarms[0])}{f': {cause}' if cause else ''}"
+    return told + (f"; {'another alarm' if more == 1 else f'{more} more alarms'} after it" if more else "")

@@ -1,0 +1,112 @@
+"""How an image looks, in four numbers of which each has a cause one can see to: focus, light, contrast, density."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+APPEARANCE = ("focus", "brightness", "contrast", "density")
+"""What the numbers stand for, in their order."""
+
+WINDOW_PX, ACROSS = 64, 3
+"""Side of the windows that are looked at, and how many there are along each side: larger images cost no more."""
+
+BLOCK_PX, LIVELY = 4, 95
+"""Side of the squares that texture is told by, in binned pixels, and the percentile that stands for full texture."""
+
+
+def appearance(plane: Any) -> NDArray[np.float32]:
+    """Measure the appearance of a raw image; logarithms, so that a factor is a shift.
+
+    Parameters
+    ----------
+    plane : array, shape (Y, X), real, numpy or dask
+        As the camera gave it; up to 9 windows of 64 px are read.
+
+    Returns
+    -------
+    array, shape (4,), float32
+        - ``focus``: energy of the Laplacian over the variance, of squares of 2 x 2 pixels, so that noise counts less.
+        - ``brightness``: mean grey value.
+        - ``contrast``: standard deviation over mean; exposure alone does not change it.
+        - ``density``: mean texture of small squares over that of the liveliest, which grows with the share of the image
+          that holds something.
+
+        NaN where it is not defined, such as the brightness of an image with a mean of 0 or less.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> image = rng.gamma(2.0, 50.0, (200, 200))
+    >>> (appearance(2 * image) - appearance(image)).round(3).tolist()
+    [0.0, 0.693, 0.0, 0.0]
+    """
+    windows = [np.asarray(plane[window], np.float32) for window in spread_windows(plane.shape)]
+    binned = np.stack([_halved(window) for window in windows])
+    if not np.isfinite(binned).all():
+        binned[~np.isfinite(binned)] = np.nan
+    mean = _mean(binned)
+    centred = binned - np.float32(mean)
+    variance = _mean(centred * centred)
+    focus = _laplacian_energy(centred) / variance if variance > 0 else math.nan
+    contrast = math.sqrt(variance) / mean if mean > 0 else math.nan
+    return np.array([_log(one) for one in (focus, mean, contrast, _fullness(centred))], np.float32)
+
+
+def spread_windows(shape_yx: tuple[int, ...]) -> list[tuple[slice, slice]]:
+    """Spread up to 3 x 3 windows of one size evenly over a picture of the shape (Y, X)."""
+    sides = [min(n, WINDOW_PX) for n in shape_yx]
+    starts = [
+        np.linspace(0, n - s, max(1, min(ACROSS, n // WINDOW_PX))).astype(int) if n >= 2 * WINDOW_PX else [(n - s) // 2]
+        for n, s in zip(shape_yx, sides, strict=True)
+    ]
+    return [(slice(y, y + sides[0]), slice(x, x + sides[1])) for y in starts[0] for x in starts[1]]
+
+
+def _halved(window: Floats) -> Floats:
+    """Average squares of 2 x 2 pixels, where the picture is not tiny."""
+    if min(window.shape) < 16:
+        return window
+    rows, columns = (n // 2 * 2 for n in window.shape)
+    cut = window[:rows, :columns]
+    return np.asarray((cut[::2, ::2] + cut[1::2, ::2] + cut[::2, 1::2] + cut[1::2, 1::2]) / 4, np.float32)
+
+
+def _mean(values: Floats) -> float:
+    mean = float(values.mean(dtype=np.float64)) if values.size else math.nan
+    if math.isfinite(mean):
+        return mean
+    known = values[np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else math.nan
+
+
+def _laplacian_energy(values: Floats) -> float:
+    if min(values.shape[1:]) < 3:
+        return math.nan
+    found = values[:, :-2, 1:-1] + values[:, 2:, 1:-1] + values[:, 1:-1, :-2] + values[:, 1:-1, 2:]
+    found -= 4 * values[:, 1:-1, 1:-1]
+    return _mean(found * found)
+
+
+def _fullness(values: Floats) -> float:
+    """Mean standard deviation of squares over that of the liveliest ones."""
+    count, height, width = values.shape
+    rows, columns = height // BLOCK_PX, width // BLOCK_PX
+    if not rows or not columns:
+        return math.nan
+    blocks = values[:, : rows * BLOCK_PX, : columns * BLOCK_PX].reshape(count, rows, BLOCK_PX, columns, BLOCK_PX)
+    sums, squares = blocks.sum(axis=(2, 4)), np.square(blocks).sum(axis=(2, 4))
+    pixels = BLOCK_PX * BLOCK_PX
+    spread = np.sqrt(np.maximum(squares / pixels - np.square(sums / pixels), 0)).ravel()
+    spread = spread[np.isfinite(spread)]
+    top = float(np.percentile(spread, LIVELY)) if spread.size else 0.0
+    return float(spread.mean()) / top if top > 0 else math.nan
+
+
+def _log(value: float) -> float:
+    return math.log(value) if math.isfinite(value) and value > 0 else math.nan

@@ -1,0 +1,108 @@
+"""Make the drift references that lie beside the bundled models: ``python -m tests.benchmarks zoo_references [MODEL ...]``.
+
+Each is made of images of the data that its model was trained on, as the recipe lists them, by the same functions as
+``vitascope drift reference``. Where a model saw one field only, pieces of it stand for images: they are no independent
+ones, and the reference is narrower than the microscope is. Not made: ``nuclei-any`` (four laboratories and drawn light:
+what differs as much as they do would pass for trusted) and ``spheroid-live-dead`` (its stacks are put together anew in
+each step of training). Needs the folder of VITASCOPE_DATA.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from vitascope.batch.drift.run import make_reference
+from vitascope.core.paths import BUNDLED_MODELS, training_data
+from vitascope.core.progress import run_to_end
+from vitascope.io.images.read import group_paths, read_image
+from vitascope.recipes.recipe import read_recipe
+from vitascope.training.data.simulated import draw
+
+ISL, JURKAT = "1_insilico_labelling/isl_conditionB_wellA4", "1_insilico_labelling/mlcp_flow_bf_dna"
+SIDE, STEP, DRAWN = 192, 96, 200
+
+
+def planes(*names):
+    found = [np.asarray(read_image(str(training_data() / name), fallback_axes="YX").plane()) for name in names]
+    return np.stack(found) if len(found) > 1 else found[0]
+
+
+def pieces(image, rows, step=STEP, side=SIDE):
+    height, width = image.shape[-2:]
+    for y in range(0, min(rows, height) - side + 1, step):
+        for x in range(0, width - side + 1, step):
+            yield image[..., y : y + side, x : x + side]
+
+
+def phase(_):
+    for z in (4, 6, 8):
+        yield from pieces(planes(f"{ISL}/phase_z{z:02}.png"), 768, 128)
+
+
+def phase_stack(_):
+    yield from pieces(planes(*(f"{ISL}/phase_z{z:02}.png" for z in range(0, 13, 2))), 768)
+
+
+def jurkat(_):
+    for name, number in (("G1", 8), ("S_phase", 9), ("G2", 8), ("Prophase", 1)):
+        yield from list(pieces(planes(f"{JURKAT}/{name}__brightfield__Ch3_CP000{number}.tif"), 10**6, 160))[:50]
+
+
+def bright_field(_):
+    yield from pieces(planes("1_insilico_labelling/cellpainting_bf_5stains/ch1_brightfield_high.tif"), 810)
+
+
+def control_wells(recipe):
+    folder = training_data() / "4_mil_hcs/bbbc013_sbs_plate"
+    for well in recipe.split.train_groups:
+        found = [next(folder.glob(f"Channel{c}-*-{well[0]}-{well[1:]}.tif")) for c in (1, 2)]
+        yield from pieces(np.stack([tifffile.imread(path) for path in found]), 640, 320, 320)
+
+
+def chamber(_):
+    for path in sorted((training_data() / "3_spheroid_viability/ldc_live_dead").glob("*.png")):
+        yield np.asarray(read_image(str(path)).plane())
+
+
+def simulated(recipe):
+    (source,) = (data.simulated for data in recipe.data)
+    for number in np.linspace(0, source.count - 1, DRAWN).astype(int):
+        yield draw(source, int(number))[0]
+
+
+IMAGES = {
+    "nuclei-phase": phase,
+    "nuclei-phase-stack": phase_stack,
+    "neurites-phase-stack": phase_stack,
+    "dna-brightfield": jurkat,
+    "cell-cycle-brightfield": jurkat,
+    "organelles-brightfield": bright_field,
+    "translocation-bbbc013": control_wells,
+    "viability-ldc": chamber,
+    "atp-organoid-sim": simulated,
+    "viability-spheroid-sim": simulated,
+}
+
+
+def make(model):
+    recipe = read_recipe(BUNDLED_MODELS / "recipes" / f"{model}.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, image in enumerate(IMAGES[model](recipe)):
+            axes = {2: "YX", 3: "CYX" if model == "translocation-bbbc013" else "ZYX"}[image.ndim]
+            named = {"Channel": {"Name": ["GFP", "DNA"]}} if "C" in axes else {}
+            tifffile.imwrite(Path(folder) / f"i{number:03}.ome.tif", image, ome=True, metadata={"axes": axes, **named})
+        groups, _ = group_paths([folder])
+        out = BUNDLED_MODELS / f"{model}.drift"
+        made, failed = run_to_end(make_reference(groups, model, model, out=out, register=False))
+    print(f"{model}: {len(made.points)} images of {len(groups)}, {out.stat().st_size / 1000:.0f} kB. {made.accuracy()}")
+    for name, sentence in failed[:3]:
+        print(f"  {name} left out: {sentence}")
+
+
+def main(arguments):
+    for model in arguments or IMAGES:
+        make(model)
+        sys.stdout.flush()
