@@ -1,6 +1,6 @@
 """Take the pictures of the documentation from the running program (needs a screen).
 
-``python docs/make_images.py [demo] [phenotype] [train] [bring] [trust]``; all without a name. ``trust`` needs no screen.
+``python docs/make_images.py [demo] [phenotype] [train] [bring] [trust]``; all without a name; trust needs no screen.
 """
 
 from __future__ import annotations
