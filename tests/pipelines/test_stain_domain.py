@@ -5,6 +5,7 @@ import tifffile
 from scipy import ndimage
 from typer.testing import CliRunner
 
+import vitascope
 from graph_support import SmallUNet, seeded, to_onnx, torch_answer
 from vitascope import run
 from vitascope.cli.main import app
@@ -99,6 +100,17 @@ def test_what_cannot_be_fitted_is_said(theirs):
     with pytest.raises(ParameterError, match="larger stained"):
         run_to_end(fit_domain("theirs", [small]))
     assert find_model("theirs")[0] == before
+
+
+def test_each_picture_is_shown_by_limits_of_its_own_that_hot_pixels_do_not_set(theirs):
+    image = field(2)
+    image[::97, ::97] *= 50
+    output = vitascope.run("stain", Micrograph(image, "YX", name="hot"), model="theirs").outputs[0]
+    assert len(output.channel_limits) == 2
+    for k, (low, high) in enumerate(output.channel_limits):
+        plane = np.asarray(output.array[k])
+        assert np.mean((plane >= low) & (plane <= high)) > 0.98
+        assert high - low < 0.8 * float(np.ptp(plane))
 
 
 def test_the_command_fits_and_a_run_then_has_no_word_of_an_unknown_domain(theirs, tmp_path):

@@ -18,9 +18,13 @@ from vitascope.gui.layers.display import (
     attend,
     clear_colormap,
     main_map,
+    map_options,
 )
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.reader import results_layers
+from vitascope.io.images.write import write_ome_tiff
+from vitascope.io.results.images import make_picture
+from vitascope.io.results.read import read_picture
 from vitascope.io.results.save import save_result
 
 SHAPE = (8, 9)
@@ -263,3 +267,15 @@ def test_of_several_pictures_the_map_of_the_most_frequent_class_is_shown():
     assert main_map(outputs, rows) == ("maps", "map", "positive")
     assert main_map(outputs) == ("maps", "map", "negative")
     assert main_map(outputs[2:]) is None
+
+
+def test_each_channel_has_its_own_limits_in_the_viewer_and_after_saving(viewer, tmp_path):
+    """A network from elsewhere gives what it gives: a dim stain beside a bright one is seen, in spite of hot pixels."""
+    array = np.zeros((2, 32, 32), np.float32)
+    output = ImageOutput("prediction", "predicted", array, "CYX", ("dim", "bright"), "", (0.0, 90.0),
+                         channel_limits=((0.0, 0.04), (-2.0, 90.0)))  # fmt: skip
+    assert [map_options(output, k, "viridis", True)["contrast_limits"] for k in (0, 1)] == [(0.0, 0.04), (-2.0, 90.0)]
+    file = make_picture(output, "a.ome.tif", "a", "stain", (None, None))
+    write_ome_tiff(tmp_path / "a.ome.tif", file)
+    saved = read_picture(tmp_path / "a.ome.tif", pd.DataFrame(), {"a"})
+    assert (saved.output.limits, saved.output.channel_limits) == (output.limits, output.channel_limits)
