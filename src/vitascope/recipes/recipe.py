@@ -20,7 +20,10 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
-LATER_FIELDS = ('"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
+LATER_FIELDS = (
+    '"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111',
+    ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
+)  # fmt: skip
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
@@ -151,6 +154,19 @@ class MosaicBags(RecipePart):
     validation_bags: int = Field(60, ge=1, description="Bags to validate on.")
     test_bags: int = Field(200, ge=1, description="Bags to test on.")
     one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
+    phases: bool = Field(
+        False, description="Lay bags anywhere against the grid of instances, not with its corner on theirs only."
+    )
+    alone: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the steps that train on whole tiles of one cell, under its class, at any place.",
+    )
+    alone_cells: int = Field(64, ge=1, description="Tiles of such a step.")
+    merged: dict[str, tuple[str, ...]] = Field(
+        {}, description="Classes that count as one where tiles of one cell are measured too, by the name of them all."
+    )
 
 
 class VolumeTraining(RecipePart):

@@ -34,6 +34,7 @@ from vitascope.training.data.split_groups import (
     describe_split,
     drawn_parts,
     merge_near_duplicates,
+    merge_overlaps,
     split_samples,
 )
 from vitascope.training.samplers.crops import Pair
@@ -73,6 +74,8 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
             hashes[data.name] = {name: one["sha256"] for name, one in found}
     if recipe.split.near_duplicates:
         samples = merge_near_duplicates(samples, recipe.split.near_duplicates)
+    if recipe.input.crop_to == "none" and not recipe.split.force_leak and not is_drawn(recipe):
+        samples = merge_overlaps(samples)
     forced: list[str] = []
     parts = split_samples(samples, recipe.split, forced)
     spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
@@ -82,6 +85,11 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
     return LabelledCorpus(pairs, parts, spec, describe_split(parts) + leak_words(forced), hashes)
+
+
+def is_drawn(recipe: Recipe) -> bool:
+    """Tell whether all images of a recipe are simulated: these share nothing."""
+    return all(data.simulated is not None for data in recipe.data)
 
 
 def labelled_images_of(

@@ -64,13 +64,13 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
         for part, rows in kept.items():
             parts[part].append(cells[rows])
     middle = recipe.mosaic.cell_px if recipe.mosaic is not None else None
-    parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
-    spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
-    scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
+    spec = measured_input(recipe.input, ([*np.moveaxis(_middle(c, middle), 1, 0)] for c in parts["train"]))
+    tiles = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
+    scaled = {part: [_middle(cells, middle) for cells in each] for part, each in tiles.items()}
     description = "by cell, repeats and padding dropped: " + "; ".join(
         f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
     )
-    return CellCorpus(scaled, spec, description)
+    return CellCorpus(scaled, tiles, spec, description)
 
 
 def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:

@@ -333,7 +333,7 @@ def _backward(job: TrainingJob, state: TrainingState, params: TrainingParams, pr
             state.optimizer.zero_grad(set_to_none=True)
             loss = 0.0
             for part in _parts(batch, state.micro_batch):
-                share = len(next(iter(part.values()))) / params.batch_size
+                share = len(next(iter(part.values()))) / len(next(iter(batch.values())))
                 moved = {k: v.to(device) for k, v in part.items()}
                 low = precision != "f32"
                 with torch.autocast(device.type, DTYPES[precision]) if low else nullcontext():
