@@ -250,7 +250,7 @@ def test_single_cells_are_judged_by_their_middle(tmp_path):
 
 
 def test_mosaics_lie_anywhere_against_the_grid_and_only_their_own_pixels_count():
-    cells_of = [
+    cells_of = [np.random.default_rng(k).normal(size=(40, 1, 16, 16)).astype(np.float32) for k in range(2)]
     drawn = [MosaicSampler(cells_of, (0.5, 0.3), (3, 5), 32, 7, phases=True).batch(s, 2) for s in range(6)]
     corners = {tuple(int(n) for n in np.argwhere(b["weight"][0, 0].numpy() > 0)[0]) for b in drawn}
     assert len(corners) > 3

@@ -21,7 +21,7 @@ from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
@@ -139,7 +139,7 @@ def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[st
         )
     raw = [np.asarray(p) for p in pictures[0].planes]
     found = _samples_of(_framed(raw, recipe), recipe, labelled, names, folder)
-    return [replace(sample, fingerprints=fingerprints(raw)) for sample in found]
+    return [replace(sample, fingerprints=marks(raw, look=labelled.source.montage is None)) for sample in found]
 
 
 def _samples_of(

@@ -13,7 +13,7 @@ from scipy import ndimage
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess import prepare_picture
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.intensity.target_preparation import prepare_target
 from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells, lay_out
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, check_files, find_data
@@ -110,7 +110,7 @@ def _read(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         chosen = planes[pair.channel or 0]
         prepared = yield from prepare_picture([chosen], recipe.input, 1.0)
         whole = prepared.read((slice(0, image.shape_yx[0]), slice(0, image.shape_yx[1])))
-        return [_Field(whole, np.stack(stains), weight, pair, fingerprints([chosen]))]
+        return [_Field(whole, np.stack(stains), weight, pair, marks([chosen], look=pair.montage is None))]
     cytoplasm = np.mean([_unit(p) for p in planes], axis=0)
     drawn = []
     for view in range(data.rendered.views):

@@ -21,7 +21,7 @@ from vitascope.io.images.read import read_image
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.ops.geometry.pair_check import check_pair, refuse
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.objects.density import cell_density
 from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
@@ -361,7 +361,7 @@ def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolum
         density=None if density is None else np.ascontiguousarray(density[kept]),
         group=stack.group,
         kind=stack.kind,
-        fingerprints=fingerprints(c[len(c) // 2] for c in stack.channels) if stack.kind != "simulated" else (),
+        fingerprints=marks([c[len(c) // 2] for c in stack.channels]) if stack.kind != "simulated" else (),
     )
 
 

@@ -22,7 +22,7 @@ from vitascope.io.images.read import read_image
 from vitascope.ops.geometry.duplicates import join_duplicates
 from vitascope.ops.geometry.field_overlap import join_overlaps, overlapping_fields
 from vitascope.ops.geometry.pair_check import check_pair, refuse
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.intensity.histogram import histogram
 from vitascope.ops.intensity.target_preparation import prepare_target
 from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells, lay_out
@@ -146,7 +146,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         source=pair,
         name=f"{data.name}/{pair.image}",
         warnings=warnings,
-        fingerprints=fingerprints(pictures[0].planes),
+        fingerprints=marks(pictures[0].planes, look=pair.montage is None),
     )
 
 
