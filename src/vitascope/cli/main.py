@@ -8,7 +8,20 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import compare_stain, demo, denoise, drift, models, plate, report, response, run, serve, train
+from vitascope.cli import (
+    calibrate_counts,
+    compare_stain,
+    demo,
+    denoise,
+    drift,
+    models,
+    plate,
+    report,
+    response,
+    run,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="vitascope",
@@ -27,6 +40,7 @@ app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)
+app.command("calibrate-counts")(calibrate_counts.calibrate_counts)
 app.command("compare-stain")(compare_stain.compare_stain)
 app.command("serve")(serve.serve)
 app.add_typer(models.app, name="models")
