@@ -64,6 +64,15 @@ class ImagePair(RecipePart):
     )
 
 
+class PairSource(RecipePart):
+    """Images and stains that are found, not listed: paired by name."""
+
+    images: str = Field(description="Glob of the images inside the data set's folder, such as 'DIC/*.tif'.")
+    targets: dict[str, str] | str = Field(
+        description="Glob of the stains, such as 'DAPI/*.tif'; of several stains one by target."
+    )
+
+
 class LabelledImageSource(RecipePart):
     """Images with numbers that are found, not listed: by folder, or in a table.
 
@@ -212,7 +221,11 @@ class DataSet(RecipePart):
         {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
     )
     axes: str = Field("", description="Axes of each image file, as --axes takes them, where the files do not tell.")
-    pairs: tuple[ImagePair, ...] = Field((), description="Images with their truth, listed one by one.")
+    pairs: tuple[ImagePair, ...] | PairSource = Field(
+        (),
+        description="Images with their truth, listed one by one; or globs of both, paired by name: {images: "
+        "'DIC/*.tif', targets: 'DAPI/*.tif'}.",
+    )
     laboratory: str = Field(
         "",
         description="For 'stain': who took the images. Laboratories are trained on evenly, each stain is scaled within "
@@ -242,6 +255,11 @@ class DataSet(RecipePart):
                 "'simulated'"
             )
         return self
+
+    @property
+    def listed(self) -> tuple[ImagePair, ...]:
+        """The pairs that are listed; none where they are found."""
+        return () if isinstance(self.pairs, PairSource) else self.pairs
 
 
 class Split(RecipePart):
@@ -340,6 +358,8 @@ class Recipe(RecipePart):
     def _of_something(self) -> Recipe:
         if not self.data and (self.volumes is None or not self.volumes.simulated[0]):
             raise ValueError("a recipe names data")
+        if self.task != "stain" and any(isinstance(data.pairs, PairSource) for data in self.data):
+            raise ValueError("pairs of images and stains that are found by name are for the task 'stain'")
         return self
 
     def changed(self, values: dict[str, Any]) -> Recipe:

@@ -11,6 +11,7 @@ from vitascope.core.errors import AxesUnknownError, InputError, ModelError, Read
 from vitascope.core.progress import run_to_end
 from vitascope.ops.wells.montage import cut_montage
 from vitascope.recipes.recipe import ImagePair, parse_recipe
+from vitascope.training.data.laboratories import load_stains
 from vitascope.training.data.stain import (
     MOSAIC_COLUMNS,
     TRAINING_MOSAICS,
@@ -309,6 +310,21 @@ def test_overlapping_fields_whose_rows_would_leak_are_refused(tmp_path):
         corpus_of(tmp_path, {**tree, "split": split})
     forced = corpus_of(tmp_path, {**tree, "split": {**split, "force_leak": True}})
     assert "LEAKS" in forced.description
+
+
+def test_pairs_are_found_by_name_and_what_has_no_partner_is_told(tmp_path):
+    tree = grouped(tmp_path, list("ABCD"), {"test_fraction": 0.25})
+    data = tree["data"][0]
+    (tmp_path / "data" / "dna3.tif").unlink()
+    found = {**data, "pairs": {"images": "phase*.tif", "targets": "dna*.tif"}, "sha256": {}}
+    corpus = run_to_end(load_stains(parse_recipe({**tree, "data": [found]}, "x"), tmp_path))
+    assert sorted(len(part) for part in part_lists(corpus)) == [0, 1, 2]
+    assert "phase3.tif: there is no stain of this name; left out." in corpus.warnings
+    own = corpus.hashes[data["name"]]
+    assert own == {name: sha for name, sha in data["sha256"].items() if "3" not in name}
+    other = {**found, "pairs": {"images": "p*.tif", "targets": "dapi*"}}
+    with pytest.raises(InputError, match="no file 'dapi"):
+        run_to_end(load_stains(parse_recipe({**tree, "data": [other]}, "x"), tmp_path))
 
 
 SIDE = 16

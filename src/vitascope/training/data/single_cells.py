@@ -37,7 +37,7 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
         for number, labelled in enumerate(find_labelled_images(data, tuple(names), folder)):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             own = [k for k, name in enumerate(names) if labelled.labels.get(name)]
             if labelled.source.montage is None or len(own) != 1:
                 raise InputError(

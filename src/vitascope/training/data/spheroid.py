@@ -129,7 +129,7 @@ def load_volumes(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[dict[
 
 def _check_groups(recipe: Recipe) -> None:
     """Refuse a split that names groups which no volume is of."""
-    there = sorted({pair.group or pair.image for data in recipe.data for pair in data.pairs})
+    there = sorted({pair.group or pair.image for data in recipe.data for pair in data.listed})
     split = recipe.split
     missing = sorted({*split.train_groups, *split.validation_groups, *split.test_groups} - set(there))
     if missing:
@@ -215,8 +215,8 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[S
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        for number, pair in enumerate(data.pairs):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+        for number, pair in enumerate(data.listed):
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             if "classes" in pair.targets:
                 found.append(_labelled(pair, folder, recipe, data.axes))
                 continue

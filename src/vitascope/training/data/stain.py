@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Corpus:
     """Pairs for training, validation and test; no pixel and no group stands in two of them.
 
     ``scales`` holds, for each target, the grey values that became 0 and 1; ``test_cells`` the group of every test cell
-    of montages, in the order that they are laid out; ``warnings`` what looks wrong with a pair.
+    of montages, in the order that they are laid out; ``warnings`` what looks wrong with a pair; ``hashes`` the files,
+    by data set, that a recipe found and did not list.
     """
 
     train: list[Pair]
@@ -53,6 +54,7 @@ class Corpus:
     test_cells: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        for number, pair in enumerate(data.pairs):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+        for number, pair in enumerate(data.listed):
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             loaded.append((yield from _load(recipe, data, pair, folder)))
     scales = target_scales([one.stains[:, one.weight[0] > 0] for one in loaded], recipe.target_percentiles)
     split = split_rows if recipe.split.by == "region" else split_groups
