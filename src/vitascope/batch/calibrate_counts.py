@@ -43,6 +43,7 @@ def calibrate_counts(
     check_writable(out.parent)
     steps = start("stain", image, pixel_size_um=pixel_size_um, **{**values, "masks": True, "abstain": False})
     result: Result = yield from steps
+    assert result.provenance is not None
     prediction = result.output("prediction")
     picture = np.asarray(prediction.array)
     if len(result.rows) > 1:
@@ -72,6 +73,7 @@ def calibrate_counts(
 
 def _start(result: Result) -> SegmentParams:
     """Return how nuclei were found in a run."""
+    assert result.provenance is not None
     params = result.provenance.params
     card, _ = find_model(result.provenance.model)
     diameter = params.get("object_diameter_px")
