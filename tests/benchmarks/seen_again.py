@@ -92,7 +92,8 @@ def main(arguments: list[str]) -> None:
         card = read_card(path)
         if asked.write:
             seen = marks_of(model)
-            card = card.model_copy(update={"training": {**card.training, **seen.for_card()}})
+            known_again = {"trained_on": seen.fingerprints, "training": {**card.training, **seen.for_card()}}
+            card = card.model_copy(update=known_again)
             write_bytes(path, (card.model_dump_json(indent=1) + "\n").encode())
         names = {source.name for source in card.data}
         others = [

@@ -79,3 +79,4 @@ class CellCorpus:
     tiles: dict[str, list[NDArray[np.float32]]]
     input: InputSpec
     description: str
+    fingerprints: tuple[str, ...] = ()

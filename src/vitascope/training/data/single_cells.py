@@ -33,6 +33,7 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
     names = [t.name for t in recipe.targets]
     raw: list[list[NDArray[Any]]] = [[] for _ in names]
     seen: set[bytes] = set()
+    marks: list[str] = []
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
@@ -43,9 +44,9 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
                 raise InputError(
                     f"{labelled.images.name} is no montage of cells of one class.", "Name its class and grid."
                 )
-            raw[own[0]].append(
-                _new_cells(read_labelled_image(recipe, labelled, (), folder)[0], labelled.source.montage, seen)
-            )
+            sample = read_labelled_image(recipe, labelled, (), folder)[0]
+            marks += sample.fingerprints
+            raw[own[0]].append(_new_cells(sample, labelled.source.montage, seen))
     rng = np.random.default_rng(recipe.split.seed)
     parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS}
     for name, found in zip(names, raw, strict=True):
@@ -70,7 +71,7 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
     description = "by cell, repeats and padding dropped: " + "; ".join(
         f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
     )
-    return CellCorpus(scaled, tiles, spec, description)
+    return CellCorpus(scaled, tiles, spec, description, tuple(dict.fromkeys(marks)))
 
 
 def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:

@@ -165,7 +165,7 @@ class MosaicJob(_Job):
 
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.description, network)
-        self.corpus = corpus
+        self.corpus, self.fingerprints = corpus, corpus.fingerprints
         self.counts = {f"{part} cells": sum(map(len, cells)) for part, cells in corpus.cells.items()}
         self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
         self._plain = self.sampler("train", recipe.training.seed)
