@@ -279,7 +279,7 @@ class MosaicJob(_Job):
         for k in rng.choice(len(tiles), DOMAIN_TILES, p=often / often.sum()):
             tile = tiles[k][int(rng.integers(len(tiles[k])))]
             weight = np.ones((1, *tile.shape[1:]), np.float32)
-            found.append(Pair(tile, np.zeros((0, *tile.shape[1:]), np.float32), weight))
+            found.append(Pair(image=tile, target=np.zeros((0, *tile.shape[1:]), np.float32), weight=weight))
         return found
 
     def test_counts(self) -> list[int]:
