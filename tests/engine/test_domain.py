@@ -2,14 +2,24 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from tests_support import make_domain
+from tests_support import make_card, make_domain
 from vitascope.core.card import Domain
 from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.result import Trust
-from vitascope.engine.domain import assess_domain, crop_windows, feature_distances, image_statistics, worst_trust
+from vitascope.engine.domain import (
+    assess_domain,
+    crop_windows,
+    feature_distances,
+    image_statistics,
+    seen_in_training,
+    worst_trust,
+)
 from vitascope.engine.domain import make_domain as describe
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.intensity.fingerprint import marks
+from vitascope.training.seen import Seen
 
 NAMES = ("mean", "contrast", "focus", "skewness")
 
@@ -175,3 +185,19 @@ def test_a_network_that_answers_with_no_numbers_has_no_domain():
     features = np.array([[1.0, np.nan], [2.0, 3.0]])
     with pytest.raises(TrainingError, match="training has diverged"):
         describe(64, [*crops(), *crops()], features, ["a", "b"])
+
+
+def test_training_images_and_crops_of_them_are_known_again_and_others_are_not():
+    rng = np.random.default_rng(0)
+    fields = [ndimage.gaussian_filter(rng.normal(6000, 1e5, (600, 640)), 10).astype(np.float32) for _ in range(2)]
+    seen = Seen.of(marks([fields[0]]))
+    card = make_card().model_copy(update={"trained_on": seen.fingerprints, "training": seen.for_card()})
+    flag = ("trained_on_this",)
+    assert seen_in_training(card, [fields[0]]) == flag
+    assert seen_in_training(card, [fields[0][120:430, 200:560]]) == flag  # a crop
+    assert seen_in_training(card, [fields[0][:100, :100]]) == ()  # too small to tell
+    assert seen_in_training(card, [fields[1]]) == ()
+    by_hash = card.model_copy(update={"trained_on": (), "training": {"image_sha256": list(seen.image_sha256)}})
+    assert seen_in_training(by_hash, [fields[0]]) == flag
+    assert seen_in_training(by_hash, [fields[1]]) == ()
+    assert seen_in_training(make_card(), [fields[0]]) == ()

@@ -17,6 +17,7 @@ from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.io.images.read import read_image
 from vitascope.networks.jacobian import JacobianMaps
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.wells.cell_views import cell_centre, phases_sheet
 from vitascope.pipelines.phenotype import decide
 from vitascope.tasks.run import start
 
@@ -151,13 +152,10 @@ def test_of_a_crop_only_the_cell_in_the_middle_counts_and_the_pooling_layer_answ
     array = cells(True, (48, 48))
     row = run(image(array), model, maps=False).rows[0]
     made = make_model()
-    x = torch.from_numpy(np.clip((array.astype(np.float32) - 100) / 50, -5, 10))[None]
-    mask = torch.zeros(1, 1, 3, 3)
-    for i in range(3):
-        for j in range(3):
-            mask[0, 0, i, j] = float(np.hypot(16 * i - 23.5, 16 * j - 23.5) <= 12)
-    assert mask.sum() == 3
-    expected = torch.exp(made.network(x, mask).pooled.log_p)[0]
+    prepared = np.clip((array.astype(np.float32) - 100) / 50, -5, 10)
+    sheet, counts = phases_sheet(prepared, cell_centre(prepared, 24.0), 16, 24.0, 4)
+    output = made.network(torch.from_numpy(sheet)[None], torch.from_numpy(counts)[None, None])
+    expected = torch.exp(output.pooled.log_p)[0]
     assert [row["prob_negative"], row["prob_positive"]] == pytest.approx(expected.tolist(), abs=1e-5)
     whole = run(image(array), model, maps=False, instances="all").rows[0]
     assert whole["prob_positive"] == pytest.approx(plain(array)[0][1], abs=1e-5)

@@ -9,6 +9,7 @@ import typer
 
 from vitascope import __version__
 from vitascope.cli import (
+    calibrate_counts,
     compare_stain,
     demo,
     denoise,
@@ -40,6 +41,7 @@ app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)
+app.command("calibrate-counts")(calibrate_counts.calibrate_counts)
 app.command("compare-stain")(compare_stain.compare_stain)
 app.command("stability")(stability.stability)
 app.command("serve")(serve.serve)

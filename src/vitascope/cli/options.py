@@ -43,6 +43,15 @@ Settings = Annotated[
     ),
 ]
 
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE.json",
+        help="Parameters from a file, as 'vitascope calibrate-counts' writes it; --set wins.",
+    ),
+]
+
 Images = Annotated[
     list[str],
     typer.Argument(

@@ -136,7 +136,9 @@ FLAGS: dict[str, Flag] = {
     "domain_unknown": warning(
         "Nothing is known of the images that this model was trained on: whether it can be relied on here is not known."
     ),
-    "trained_on_this": warning("The model was trained on this very image: its figures on it are optimistic."),
+    "trained_on_this": warning(
+        "The model was trained on this very image, or on one that this is a crop of: its figures on it are optimistic."
+    ),
     "noise_shared": warning(
         "Neighbouring pixels share their noise: denoising learns it with the signal, and part of it stays."
     ),

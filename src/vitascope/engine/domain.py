@@ -14,13 +14,17 @@ from vitascope.core.errors import ModelError, TrainingError
 from vitascope.core.formatting import number_text
 from vitascope.core.result import Trust
 from vitascope.ops.geometry.resample import Reader
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import fingerprints, raw_sha256
+from vitascope.ops.intensity.likeness import LEAST_LIKENESS, crops_of, likeness, read_look
 from vitascope.ops.intensity.quality import crop_statistics
 
 MAX_CROPS = 64
 SIGNIFICANT = 4
 FAR, FAR_OF_ONE, MANY_CROPS = 0.5, 0.9, 4
 """So far from the middle of the training crops a picture's skewness is worth a comparison with its negative."""
+MOST_HASHED_PX = 2**26
+"""Larger planes are known by their fingerprint and by crops."""
+
 LIKENESS = 2.0
 """The negative must lie within twice the training range to say that it is the likelier: beyond, neither is alike."""
 
@@ -215,8 +219,24 @@ def _steps_away(value: float, known: tuple[float, float, float]) -> float:
 
 
 def seen_in_training(card: ModelCard, planes: Iterable[Any]) -> tuple[str, ...]:
-    """Flag planes, as their files hold them, that the model was trained on; they are read only where its card tells."""
-    return ("trained_on_this",) if card.trained_on and set(fingerprints(planes)) & set(card.trained_on) else ()
+    """Flag planes, as their files hold them, that the model was trained on, and crops of these.
+
+    Planes are known by their fingerprint or by the hash of their raw pixels; crops of 256 px or more by where they lie
+    on a small version of a training image. Planes are read only where the card tells of any.
+    """
+    hashes, looks = (card.training.get(name) or () for name in ("image_sha256", "looks"))
+    if not (card.trained_on or hashes or looks):
+        return ()
+    whole = list(planes)
+    if set(fingerprints(whole)) & set(card.trained_on) or any(
+        plane.size <= MOST_HASHED_PX and raw_sha256(np.asarray(plane)) in hashes for plane in whole if hashes
+    ):
+        return ("trained_on_this",)
+    if not looks:
+        return ()
+    known = [read_look(text) for text in looks]
+    alike = any(likeness(crop, known) >= LEAST_LIKENESS for plane in whole for crop in crops_of(plane))
+    return ("trained_on_this",) if alike else ()
 
 
 def worst_trust(first: Trust, second: Trust) -> Trust:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,12 @@ from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.mil_cnn import MilCnn
+from vitascope.ops.geometry.resample import array_reader
 from vitascope.ops.intensity.histogram import count_values
 from vitascope.ops.objects.map_regions import RegionParams, add_regions, map_scales
 from vitascope.ops.objects.measure import column_names
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
+from vitascope.ops.wells.cell_views import PHASES, cell_centre, phases_sheet
 from vitascope.ops.wells.instances import central, is_single_cell
 from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool, predict_onto, write_back
 from vitascope.pipelines.run_context import RunContext
@@ -121,7 +123,7 @@ class PhenotypeRun:
         self.context, self.image, params = context, context.image, context.params
         self.params = params
         card = self.card = model.card
-        self.model, self.network = with_maps(model, params.maps), model.network
+        self.model_itself, self.model, self.network = model, with_maps(model, params.maps), model.network
         pictures, flags = select_pictures(self.image, card.input, None, params.planes, params.channels)
         self.scale, scale_flags = rescale_factor(
             self.image, card.input, rescale=params.rescale, object_diameter_px=params.object_diameter_px
@@ -157,7 +159,10 @@ class PhenotypeRun:
             return
         grid = yield from self._predict(prepared, picture.planes, planes, f"Classifying{of}")
         counts, single = self.counts(prepared)
-        pooled = Pooled(self.network, grid.logits, counts)
+        if single and self.region is None:
+            pooled = yield from self._alone(prepared, f"Looking at the cell{of}")
+        else:
+            pooled = Pooled(self.network, grid.logits, counts)
         row |= self._numbers(pooled, single)
         if planes.maps:
             scales = map_scales(self.card.default_params, self.names)
@@ -203,6 +208,28 @@ class PhenotypeRun:
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
         return grid
+
+    def _alone(self, prepared: PreparedImage, stage: str) -> ProgressGenerator[Pooled]:
+        """Find the cell of a crop, and judge it by the instances within it at all phases of their grid."""
+        height, width = prepared.shape_yx
+        picture = prepared.read((slice(0, height), slice(0, width)))
+        cell, step = self.card.input.object_diameter_px or min(height, width) / 2, self.model.family.multiple_px
+        sheet, counts = phases_sheet(picture, cell_centre(picture, cell), step, cell, PHASES)
+        sides = (sheet.shape[1], sheet.shape[2])
+        laid_out = replace(prepared, read=array_reader(sheet), shape_yx=sides, source_yx=sides, finite=None)
+        numbers_alone = with_maps(self.model_itself, False)
+        grid = InstanceGrid(sides, len(self.names), step)
+        yield from predict_onto(
+            numbers_alone,
+            laid_out,
+            [_Nowhere(sides) for _ in self.names],
+            resolve_plan(numbers_alone, self.params, sides),
+            self.scratch,
+            name=f"cell-{len(self.rows)}",
+            pool=grid,
+            stage=stage,
+        )
+        return Pooled(self.network, grid.logits, counts)
 
     def counts(self, prepared: PreparedImage) -> tuple[NDArray[np.float32], bool]:
         """Return which instances count (h, w), and whether the picture is a crop of one cell.

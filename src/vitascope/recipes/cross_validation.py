@@ -69,7 +69,7 @@ def fold_recipes(recipe: Recipe, count: int) -> list[Recipe]:
         raise ParameterError("Folds are whole groups.", "Set 'by: group' in the recipe's split.")
     strata: dict[str, str] = {}
     for data in recipe.data:
-        for pair in data.pairs:
+        for pair in data.listed:
             strata.setdefault(pair.group or pair.image, pair.treatment or data.name)
     folds = grouped_folds(strata, count, recipe.split.seed)
     simulated = recipe.volumes is not None and recipe.volumes.simulated[1] > 0

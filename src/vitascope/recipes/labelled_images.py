@@ -70,7 +70,7 @@ def find_labelled_images(data: DataSet, targets: tuple[str, ...], folder: Path) 
         If a file cannot be read.
     """
     if data.labelled_images is None:
-        found = [_listed(pair, folder) for pair in data.pairs]
+        found = [_listed(pair, folder) for pair in data.listed]
     elif data.labelled_images.table:
         found = _of_table(data.labelled_images, targets, folder)
     else:

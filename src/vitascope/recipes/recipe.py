@@ -20,7 +20,10 @@ from vitascope.io.models.yaml import read_yaml
 MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
-LATER_FIELDS = ('"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111')
+LATER_FIELDS = (
+    '"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111',
+    ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
+)  # fmt: skip
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
@@ -58,6 +61,15 @@ class ImagePair(RecipePart):
     )
     ignore: tuple[tuple[int, int, int, int], ...] = Field(
         (), description="Rectangles that do not count: first row, behind the last, first column, behind the last."
+    )
+
+
+class PairSource(RecipePart):
+    """Images and stains that are found, not listed: paired by name."""
+
+    images: str = Field(description="Glob of the images inside the data set's folder, such as 'DIC/*.tif'.")
+    targets: dict[str, str] | str = Field(
+        description="Glob of the stains, such as 'DAPI/*.tif'; of several stains one by target."
     )
 
 
@@ -151,6 +163,19 @@ class MosaicBags(RecipePart):
     validation_bags: int = Field(60, ge=1, description="Bags to validate on.")
     test_bags: int = Field(200, ge=1, description="Bags to test on.")
     one_cell: bool = Field(False, description="Train on one cell of each bag, under the bag's labels.")
+    phases: bool = Field(
+        False, description="Lay bags anywhere against the grid of instances, not with its corner on theirs only."
+    )
+    alone: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the steps that train on whole tiles of one cell, under its class, at any place.",
+    )
+    alone_cells: int = Field(64, ge=1, description="Tiles of such a step.")
+    merged: dict[str, tuple[str, ...]] = Field(
+        {}, description="Classes that count as one where tiles of one cell are measured too, by the name of them all."
+    )
 
 
 class VolumeTraining(RecipePart):
@@ -196,7 +221,11 @@ class DataSet(RecipePart):
         {}, description="Hash of every file that is used; it may be left out where files are found, not listed."
     )
     axes: str = Field("", description="Axes of each image file, as --axes takes them, where the files do not tell.")
-    pairs: tuple[ImagePair, ...] = Field((), description="Images with their truth, listed one by one.")
+    pairs: tuple[ImagePair, ...] | PairSource = Field(
+        (),
+        description="Images with their truth, listed one by one; or globs of both, paired by name: {images: "
+        "'DIC/*.tif', targets: 'DAPI/*.tif'}.",
+    )
     laboratory: str = Field(
         "",
         description="For 'stain': who took the images. Laboratories are trained on evenly, each stain is scaled within "
@@ -226,6 +255,11 @@ class DataSet(RecipePart):
                 "'simulated'"
             )
         return self
+
+    @property
+    def listed(self) -> tuple[ImagePair, ...]:
+        """The pairs that are listed; none where they are found."""
+        return () if isinstance(self.pairs, PairSource) else self.pairs
 
 
 class Split(RecipePart):
@@ -324,6 +358,8 @@ class Recipe(RecipePart):
     def _of_something(self) -> Recipe:
         if not self.data and (self.volumes is None or not self.volumes.simulated[0]):
             raise ValueError("a recipe names data")
+        if self.task != "stain" and any(isinstance(data.pairs, PairSource) for data in self.data):
+            raise ValueError("pairs of images and stains that are found by name are for the task 'stain'")
         return self
 
     def changed(self, values: dict[str, Any]) -> Recipe:

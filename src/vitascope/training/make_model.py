@@ -37,6 +37,7 @@ from vitascope.training.loop.loop import Trained, train
 from vitascope.training.loop.optim import freeze, train_only_first
 from vitascope.training.run_log import TrainingRecord, recorded
 from vitascope.training.samplers.crops import Pair
+from vitascope.training.seen import Seen
 from vitascope.training.training_task import TrainingTask
 
 logger = logging.getLogger(__name__)
@@ -316,6 +317,7 @@ def _write_model(
 ) -> ProgressGenerator[Path]:
     yield Progress(0, 2, "measuring the model")
     last, network = final.trainee, final.trained.network
+    seen = Seen.of([*trainee.fingerprints, *last.fingerprints])
     metrics = last.metrics(network)
     if recipe.refit is not None and recipe.refit.on == "all" and last is not trainee:
         metrics = [m.model_copy(update={"from_holdout_model": True}) for m in trainee.metrics(trained.network)]
@@ -340,7 +342,7 @@ def _write_model(
             for d in recipe.data
         ),
         data_is_simulated=is_simulated(recipe) and not started.saw_real,
-        trained_on=tuple(dict.fromkeys([*trainee.fingerprints, *last.fingerprints])),
+        trained_on=seen.fingerprints,
         split=_words_of_split(recipe, trainee, final),
         metrics=tuple(metrics) or twin_metrics(recipe, out),
         limitations=recipe.limitations,
@@ -367,6 +369,7 @@ def _write_model(
             "start": dict(trained.start),
             "validated": _validated(trained),
             "start_metrics": started.metrics,
+            **seen.for_card(),
             "start_saw": started.saw(trainee.fingerprints),
             "notes": [*trained.notes, *trainee.notes, *_words_of_data(recipe)],
             "class_ids": {name: i for d in recipe.data for name, i in d.class_ids.items()},

@@ -10,6 +10,7 @@ from vitascope.core.progress import run_to_end
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.training.data.laboratories import load_stains
 from vitascope.training.samplers.crops import CropSampler
+from vitascope.training.seen import Seen
 
 SIDE = 96
 
@@ -113,7 +114,7 @@ def test_a_laboratory_left_out_is_nowhere_in_training(folder):
     seen = tifffile.imread(folder / "b.tif")[2].astype(float)
     for pair in corpus.train:
         assert abs(np.corrcoef(pair.image[0].ravel(), seen.ravel())[0, 1]) < 0.1
-    assert len(corpus.fingerprints) == 2
+    assert len(Seen.of(corpus.fingerprints).fingerprints) == 2
 
 
 def test_laboratories_named_for_some_data_only_are_refused(folder):

@@ -4,12 +4,14 @@ import re
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from tests_support import make_recipe
 from vitascope.core.errors import AxesUnknownError, InputError, ModelError, ReaderError, TrainingError
 from vitascope.core.progress import run_to_end
 from vitascope.ops.wells.montage import cut_montage
 from vitascope.recipes.recipe import ImagePair, parse_recipe
+from vitascope.training.data.laboratories import load_stains
 from vitascope.training.data.stain import (
     MOSAIC_COLUMNS,
     TRAINING_MOSAICS,
@@ -275,6 +277,54 @@ def test_the_same_picture_in_two_groups_is_refused(tmp_path):
     replace(tmp_path, tree, "phase1.tif", tifffile.imread(tmp_path / "data" / "phase0.tif"))
     with pytest.raises(TrainingError, match="is the picture of another group too"):
         corpus_of(tmp_path, tree)
+
+
+def blobs(seed, shape):
+    rng = np.random.default_rng(seed)
+    cells = sum(ndimage.gaussian_filter((rng.random(shape) < 0.004) * 1.0, s) * s**2 for s in (2.0, 4.0))
+    return (cells * 2000 + rng.normal(500, 5, shape)).astype(np.uint16)
+
+
+def test_one_image_cut_into_overlapping_fields_stays_on_one_side(tmp_path):
+    sample = blobs(0, (160, 420))
+    tree = grouped(tmp_path, list("ABCDEF"), {"test_fraction": 0.34, "validation_fraction": 0.34})
+    for i in range(6):
+        field = sample[:, 130 * i : 130 * i + 160] if i < 3 else blobs(i, (160, 160))
+        replace(tmp_path, tree, f"phase{i}.tif", field)
+        replace(tmp_path, tree, f"dna{i}.tif", field)
+    for seed in range(4):
+        corpus = corpus_of(tmp_path, {**tree, "split": {**tree["split"], "seed": seed}})
+        assert sorted(len(part) for part in part_lists(corpus)) in ([1, 1, 4], [1, 2, 3])
+        assert "B" not in corpus.description.replace("by group", "")
+        assert "C" not in corpus.description
+
+
+def test_overlapping_fields_whose_rows_would_leak_are_refused(tmp_path):
+    sample = blobs(0, (300, 160))
+    tree = make_recipe(tmp_path, shape=(32, 32), images=2)
+    for i in range(2):
+        for name in (f"phase{i}.tif", f"dna{i}.tif"):
+            replace(tmp_path, tree, name, sample[100 * i : 100 * i + 160])
+    split = {"by": "region", "train_rows": [[0, 64]], "test_rows": [[96, 160]]}
+    with pytest.raises(TrainingError, match=r"phase0\.tif and .*phase1\.tif overlap by 3[78]%"):
+        corpus_of(tmp_path, {**tree, "split": split})
+    forced = corpus_of(tmp_path, {**tree, "split": {**split, "force_leak": True}})
+    assert "LEAKS" in forced.description
+
+
+def test_pairs_are_found_by_name_and_what_has_no_partner_is_told(tmp_path):
+    tree = grouped(tmp_path, list("ABCD"), {"test_fraction": 0.25})
+    data = tree["data"][0]
+    (tmp_path / "data" / "dna3.tif").unlink()
+    found = {**data, "pairs": {"images": "phase*.tif", "targets": "dna*.tif"}, "sha256": {}}
+    corpus = run_to_end(load_stains(parse_recipe({**tree, "data": [found]}, "x"), tmp_path))
+    assert sorted(len(part) for part in part_lists(corpus)) == [0, 1, 2]
+    assert "phase3.tif: there is no stain of this name; left out." in corpus.warnings
+    own = corpus.hashes[data["name"]]
+    assert own == {name: sha for name, sha in data["sha256"].items() if "3" not in name}
+    other = {**found, "pairs": {"images": "p*.tif", "targets": "dapi*"}}
+    with pytest.raises(InputError, match="no file 'dapi"):
+        run_to_end(load_stains(parse_recipe({**tree, "data": [other]}, "x"), tmp_path))
 
 
 SIDE = 16

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from phenotype_support import cells, make_cell_recipe, make_plate, make_recipe
 from vitascope.core.errors import InputError, ParameterError, TrainingError
@@ -13,6 +14,7 @@ from vitascope.core.training_params import AugmentParams
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.models.cards import read_card
 from vitascope.ops.objects.map_regions import RegionParams, foreground, map_scales
+from vitascope.ops.wells.cell_views import cell_centre, phases_sheet
 from vitascope.recipes.labelled_images import LabelledImage
 from vitascope.recipes.recipe import ImagePair, Split, parse_recipe
 from vitascope.stats.classification import mean_iou
@@ -238,9 +240,37 @@ def test_single_cells_are_judged_by_their_middle(tmp_path):
     truth, scores = job.score_cells(job.network, "test")
     assert truth.sum(0).tolist() == [9, 8]
     assert scores.shape == (17, 2)
-    one = Pair(corpus.cells["test"][0][0], np.zeros((0, 16, 16), np.float32), np.ones((1, 16, 16), np.float32))
-    expected = score(job.network, [one], lambda p: np.ones((1, 1), np.float32)).pooled
+    tile, step = corpus.tiles["test"][0][0], 16 * job.network.stride0
+    sheet, counts = phases_sheet(tile, cell_centre(tile, job.cell_px), step, job.cell_px, 4)
+    one = Pair(sheet, np.zeros((0, *sheet.shape[1:]), np.float32), np.ones((1, *sheet.shape[1:]), np.float32))
+    expected = score(job.network, [one], lambda p: counts).pooled
     assert scores[0] == pytest.approx(expected[0], abs=1e-6)
+    moved = job.score_cells(job.network, "test", moved_px=(5, 11))[1]
+    assert np.abs(moved - scores).max() < 0.02
+
+
+def test_mosaics_lie_anywhere_against_the_grid_and_only_their_own_pixels_count():
+    cells_of = [np.random.default_rng(k).normal(size=(40, 1, 16, 16)).astype(np.float32) for k in range(2)]
+    drawn = [MosaicSampler(cells_of, (0.5, 0.3), (3, 5), 32, 7, phases=True).batch(s, 2) for s in range(6)]
+    corners = {tuple(int(n) for n in np.argwhere(b["weight"][0, 0].numpy() > 0)[0]) for b in drawn}
+    assert len(corners) > 3
+    assert all(0 <= y < 32 and 0 <= x < 32 for y, x in corners)
+    for batch in drawn:
+        assert batch["weight"][0].sum() % 256 == 0
+        assert batch["image"].shape[2] % 32 == batch["image"].shape[3] % 32 == 0
+
+
+def test_tiles_of_one_cell_are_trained_on_under_their_class(tmp_path):
+    tree = make_cell_recipe(tmp_path)
+    mosaic = {**tree["mosaic"], "phases": True, "alone": 0.5, "alone_cells": 5, "merged": {"any": ["small", "large"]}}
+    read = cell_recipe(tmp_path, mosaic=mosaic)
+    job = MosaicJob(read, run_to_end(load_cells(read, tmp_path)), build_network(read.network).eval())
+    lone = [b for b in (job.batch(step, 2) for step in range(12)) if len(b["image"]) == 5]
+    assert 2 < len(lone) < 10
+    assert all((b["numbers"].sum(1) == 1).all() and (b["weight"].flatten(1).sum(1) > 0).all() for b in lone)
+    assert torch.equal(job.batch(3, 2)["image"], job.batch(3, 2)["image"])
+    assert {"mean_average_precision", "mean_average_precision_of_cells", "score"} == set(job.validate(job.network))
+    assert "mean class accuracy over any" in [m.name for m in job.metrics(job.network)]
 
 
 def test_scales_threshold_and_smoothing_are_those_of_the_best_overlap(tiny):

@@ -21,7 +21,7 @@ from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
@@ -34,6 +34,7 @@ from vitascope.training.data.split_groups import (
     describe_split,
     drawn_parts,
     merge_near_duplicates,
+    merge_overlaps,
     split_samples,
 )
 from vitascope.training.samplers.crops import Pair
@@ -73,6 +74,8 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
             hashes[data.name] = {name: one["sha256"] for name, one in found}
     if recipe.split.near_duplicates:
         samples = merge_near_duplicates(samples, recipe.split.near_duplicates)
+    if recipe.input.crop_to == "none" and not recipe.split.force_leak and not is_drawn(recipe):
+        samples = merge_overlaps(samples)
     forced: list[str] = []
     parts = split_samples(samples, recipe.split, forced)
     spec = measured_input(recipe.input, [s.planes for s in parts["train"]])
@@ -82,6 +85,11 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
     return LabelledCorpus(pairs, parts, spec, describe_split(parts) + leak_words(forced), hashes)
+
+
+def is_drawn(recipe: Recipe) -> bool:
+    """Tell whether all images of a recipe are simulated: these share nothing."""
+    return all(data.simulated is not None for data in recipe.data)
 
 
 def labelled_images_of(
@@ -131,7 +139,7 @@ def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[st
         )
     raw = [np.asarray(p) for p in pictures[0].planes]
     found = _samples_of(_framed(raw, recipe), recipe, labelled, names, folder)
-    return [replace(sample, fingerprints=fingerprints(raw)) for sample in found]
+    return [replace(sample, fingerprints=marks(raw, look=labelled.source.montage is None)) for sample in found]
 
 
 def _samples_of(

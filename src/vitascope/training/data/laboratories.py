@@ -13,9 +13,10 @@ from scipy import ndimage
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess import prepare_picture
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.intensity.target_preparation import prepare_target
 from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells, lay_out
+from vitascope.recipes.found_pairs import list_pairs
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, check_files, find_data
 from vitascope.simulate.transmitted import draw_light
 from vitascope.training.data.split_groups import named_parts
@@ -45,6 +46,15 @@ def load_stains(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
     ReaderError, InputError, TrainingError
         As :func:`~vitascope.training.data.stain.load_corpus`; also if some data sets name a laboratory and others not.
     """
+    named_before = {data.name: data.sha256 for data in recipe.data}
+    recipe, unmatched = list_pairs(recipe, recipe_folder)
+    found = {d.name: d.sha256 for d in recipe.data if d.sha256 != named_before[d.name]}
+    corpus = yield from _load_listed(recipe, recipe_folder)
+    return replace(corpus, warnings=(*unmatched, *corpus.warnings), hashes=found)
+
+
+def _load_listed(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus]:
+    """Read the data of a recipe that lists its pairs."""
     named = [bool(data.laboratory) for data in recipe.data]
     if not any(named):
         return (yield from load_corpus(recipe, recipe_folder))
@@ -62,8 +72,8 @@ def load_stains(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
         fields: list[_Field] = []
-        for number, pair in enumerate(data.pairs):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+        for number, pair in enumerate(data.listed):
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             fields += yield from _read(recipe, data, pair, folder)
         part = part_of[data.laboratory]
         scales = target_scales([f.stains[:, f.weight[0] > 0] for f in fields], recipe.target_percentiles)
@@ -110,7 +120,7 @@ def _read(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         chosen = planes[pair.channel or 0]
         prepared = yield from prepare_picture([chosen], recipe.input, 1.0)
         whole = prepared.read((slice(0, image.shape_yx[0]), slice(0, image.shape_yx[1])))
-        return [_Field(whole, np.stack(stains), weight, pair, fingerprints([chosen]))]
+        return [_Field(whole, np.stack(stains), weight, pair, marks([chosen], look=pair.montage is None))]
     cytoplasm = np.mean([_unit(p) for p in planes], axis=0)
     drawn = []
     for view in range(data.rendered.views):

@@ -69,8 +69,14 @@ class LabelledCorpus:
 
 @dataclass(frozen=True)
 class CellCorpus:
-    """Single cells of each class, (n, C, side, side) in network units, for training, validation and test."""
+    """Single cells of each class, (n, C, side, side) in network units, for training, validation and test.
+
+    ``cells`` are what mosaics are laid out of, the middle of each tile where the recipe says so; ``tiles`` the whole
+    tiles.
+    """
 
     cells: dict[str, list[NDArray[np.float32]]]
+    tiles: dict[str, list[NDArray[np.float32]]]
     input: InputSpec
     description: str
+    fingerprints: tuple[str, ...] = ()

@@ -33,19 +33,20 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
     names = [t.name for t in recipe.targets]
     raw: list[list[NDArray[Any]]] = [[] for _ in names]
     seen: set[bytes] = set()
+    marks: list[str] = []
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
         for number, labelled in enumerate(find_labelled_images(data, tuple(names), folder)):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             own = [k for k, name in enumerate(names) if labelled.labels.get(name)]
             if labelled.source.montage is None or len(own) != 1:
                 raise InputError(
                     f"{labelled.images.name} is no montage of cells of one class.", "Name its class and grid."
                 )
-            raw[own[0]].append(
-                _new_cells(read_labelled_image(recipe, labelled, (), folder)[0], labelled.source.montage, seen)
-            )
+            sample = read_labelled_image(recipe, labelled, (), folder)[0]
+            marks += sample.fingerprints
+            raw[own[0]].append(_new_cells(sample, labelled.source.montage, seen))
     rng = np.random.default_rng(recipe.split.seed)
     parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS}
     for name, found in zip(names, raw, strict=True):
@@ -64,13 +65,13 @@ def load_cells(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[CellCor
         for part, rows in kept.items():
             parts[part].append(cells[rows])
     middle = recipe.mosaic.cell_px if recipe.mosaic is not None else None
-    parts = {part: [_middle(cells, middle) for cells in each] for part, each in parts.items()}
-    spec = measured_input(recipe.input, ([*np.moveaxis(c, 1, 0)] for c in parts["train"]))
-    scaled = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
+    spec = measured_input(recipe.input, ([*np.moveaxis(_middle(c, middle), 1, 0)] for c in parts["train"]))
+    tiles = {part: [_scaled(cells, spec) for cells in each] for part, each in parts.items()}
+    scaled = {part: [_middle(cells, middle) for cells in each] for part, each in tiles.items()}
     description = "by cell, repeats and padding dropped: " + "; ".join(
         f"{part} {', '.join(f'{len(c)} {n}' for c, n in zip(parts[part], names, strict=True))}" for part in PARTS
     )
-    return CellCorpus(scaled, spec, description)
+    return CellCorpus(scaled, tiles, spec, description, tuple(dict.fromkeys(marks)))
 
 
 def _new_cells(sample: Sample, montage: tuple[int, int, int], seen: set[bytes]) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from vitascope.io.images.read import read_image
 from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.ops.geometry.pair_check import check_pair, refuse
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.objects.density import cell_density
 from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
@@ -129,7 +129,7 @@ def load_volumes(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[dict[
 
 def _check_groups(recipe: Recipe) -> None:
     """Refuse a split that names groups which no volume is of."""
-    there = sorted({pair.group or pair.image for data in recipe.data for pair in data.pairs})
+    there = sorted({pair.group or pair.image for data in recipe.data for pair in data.listed})
     split = recipe.split
     missing = sorted({*split.train_groups, *split.validation_groups, *split.test_groups} - set(there))
     if missing:
@@ -215,8 +215,8 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[S
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        for number, pair in enumerate(data.pairs):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+        for number, pair in enumerate(data.listed):
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             if "classes" in pair.targets:
                 found.append(_labelled(pair, folder, recipe, data.axes))
                 continue
@@ -361,7 +361,7 @@ def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolum
         density=None if density is None else np.ascontiguousarray(density[kept]),
         group=stack.group,
         kind=stack.kind,
-        fingerprints=fingerprints(c[len(c) // 2] for c in stack.channels) if stack.kind != "simulated" else (),
+        fingerprints=marks([c[len(c) // 2] for c in stack.channels]) if stack.kind != "simulated" else (),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vitascope.core.errors import TrainingError
 from vitascope.ops.geometry.duplicates import join_duplicates
+from vitascope.ops.geometry.field_overlap import join_overlaps
 from vitascope.recipes.recipe import Split
 from vitascope.training.data.leakage import refuse_leak
 from vitascope.training.data.samples import PARTS, Sample
@@ -44,6 +45,15 @@ def merge_near_duplicates(samples: Sequence[Sample], r: float) -> list[Sample]:
     """
     names = join_duplicates(
         [np.asarray(s.planes[0], np.float64) for s in samples], [s.labelled.group for s in samples], r
+    )
+    return [replace(s, labelled=replace(s.labelled, group=n)) for s, n in zip(samples, names, strict=True)]
+
+
+def merge_overlaps(samples: Sequence[Sample]) -> list[Sample]:
+    """Give fields that overlap in part the group of the first of them."""
+    places = [s.labelled.images.place for s in samples]
+    names = join_overlaps(
+        [s.planes[0] for s in samples], [s.labelled.group for s in samples], [(p.plate, p.well) for p in places]
     )
     return [replace(s, labelled=replace(s.labelled, group=n)) for s, n in zip(samples, names, strict=True)]
 

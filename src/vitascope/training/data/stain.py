@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.images.read import read_image
 from vitascope.ops.geometry.duplicates import join_duplicates
+from vitascope.ops.geometry.field_overlap import join_overlaps, overlapping_fields
 from vitascope.ops.geometry.pair_check import check_pair, refuse
-from vitascope.ops.intensity.fingerprint import fingerprints
+from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.intensity.histogram import histogram
 from vitascope.ops.intensity.target_preparation import prepare_target
 from vitascope.ops.wells.montage import cut_montage, distinct_cells, draw_cells, lay_out
-from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, check_files, find_data
+from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, Split, check_files, find_data
 from vitascope.training.data.leakage import leak_words, refuse_leak
 from vitascope.training.data.split_rows import check_gaps, describe_rows
 from vitascope.training.noise2void import denoise_picture
@@ -40,7 +41,8 @@ class Corpus:
     """Pairs for training, validation and test; no pixel and no group stands in two of them.
 
     ``scales`` holds, for each target, the grey values that became 0 and 1; ``test_cells`` the group of every test cell
-    of montages, in the order that they are laid out; ``warnings`` what looks wrong with a pair.
+    of montages, in the order that they are laid out; ``warnings`` what looks wrong with a pair; ``hashes`` the files,
+    by data set, that a recipe found and did not list.
     """
 
     train: list[Pair]
@@ -52,6 +54,7 @@ class Corpus:
     test_cells: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    hashes: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,8 @@ def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
-        for number, pair in enumerate(data.pairs):
-            yield Progress(number, len(data.pairs), f"reading {data.name}")
+        for number, pair in enumerate(data.listed):
+            yield Progress(number, len(data.listed), f"reading {data.name}")
             loaded.append((yield from _load(recipe, data, pair, folder)))
     scales = target_scales([one.stains[:, one.weight[0] > 0] for one in loaded], recipe.target_percentiles)
     split = split_rows if recipe.split.by == "region" else split_groups
@@ -145,7 +148,7 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         source=pair,
         name=f"{data.name}/{pair.image}",
         warnings=warnings,
-        fingerprints=fingerprints(pictures[0].planes),
+        fingerprints=marks(pictures[0].planes, look=pair.montage is None),
     )
 
 
@@ -256,6 +259,7 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
     split = recipe.split
     forced: list[str] = []
     gap = check_gaps(split, forced)
+    refuse_shared_rows(split, loaded, forced)
 
     def pairs(rows: Sequence[tuple[int, int]]) -> list[Pair]:
         found = []
@@ -282,6 +286,29 @@ def split_rows(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[flo
         groups=[o.name for o in loaded],
         description=description,
     )
+
+
+def refuse_shared_rows(split: Split, loaded: Sequence[_Loaded], forced: list[str]) -> None:
+    """Refuse rows that are kept apart in one image and trained on in another one that shows the same place.
+
+    Raises
+    ------
+    TrainingError
+    """
+    kept = (*split.validation_rows, *split.test_rows)
+    if not kept:
+        return
+    for (i, j), found in overlapping_fields([one.image[0] for one in loaded], lambda _i, _j: True).items():
+        moved = round(found.y_px)  # row r of the second lies on row r + moved of the first
+        sides = [(split.train_rows, kept), (kept, split.train_rows)]
+        if any(a < d + moved and c + moved < b for one, other in sides for a, b in one for c, d in other):
+            refuse_leak(
+                split,
+                f"{loaded[i].name} and {loaded[j].name} overlap by {found.share:.0%}: rows that are kept apart in one "
+                "are trained on in the other.",
+                "Split by group: fields that overlap then stay on one side.",
+                forced,
+            )
 
 
 def split_groups(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[float, float]]) -> Corpus:
@@ -318,6 +345,8 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
     groups = [one.source.group or one.name for one in loaded]
     if recipe.split.near_duplicates:
         groups = join_duplicates([one.image[0] for one in loaded], groups, recipe.split.near_duplicates)
+    if not recipe.split.force_leak:
+        groups = join_overlaps([one.image[0] for one in loaded], groups)
     for one, group in zip(loaded, groups, strict=True):
         if owner.setdefault(hashlib.sha256(one.image.tobytes()).digest(), group) != group:
             description = f"{one.name} is the picture of another group too."

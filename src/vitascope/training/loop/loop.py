@@ -340,7 +340,7 @@ def _backward(job: TrainingJob, state: TrainingState, params: TrainingParams, pr
             state.optimizer.zero_grad(set_to_none=True)
             loss = 0.0
             for part in _parts(batch, state.micro_batch):
-                share = len(next(iter(part.values()))) / params.batch_size
+                share = len(next(iter(part.values()))) / len(next(iter(batch.values())))
                 moved = {k: v.to(device, non_blocking=True) for k, v in part.items()}
                 with autocast(device, precision):
                     value = job.loss(state.network, moved) * share

@@ -49,6 +49,8 @@ class MosaicSampler:
         How the look of a mosaic is varied; cells are turned and mirrored in any case.
     one_cell : bool
         Whether a batch holds one cell of each bag, under the bag's labels, instead of the bag.
+    phases : bool
+        Whether bags lie anywhere against the grid of instances; otherwise their corner lies on one.
 
     Raises
     ------
@@ -65,6 +67,7 @@ class MosaicSampler:
         seed: int,
         augment: AugmentParams | None = None,
         one_cell: bool = False,
+        phases: bool = False,
     ) -> None:
         self._cells, self._thresholds = cells, np.array(thresholds)
         self._counts = np.array([len(c) for c in cells])
@@ -74,14 +77,15 @@ class MosaicSampler:
                 "Add cells, or take smaller mosaics.",
             )
         self._rows, self._multiple, self._seed = rows, multiple_px, seed
-        self._augment, self._one_cell = augment, one_cell
+        self._augment, self._one_cell, self._phases = augment, one_cell, phases
 
     def batch(self, step: int, size: int) -> Mapping[str, Tensor]:
         """Return ``image`` (B, C, h, w), ``weight`` (B, 1, h, w) and ``numbers`` (B, K) of a step; one size a batch."""
         rng = np.random.default_rng((self._seed, step))
         rows, columns = (int(n) for n in rng.integers(self._rows[0], self._rows[1] + 1, 2))
+        first = self._phase(rng)
         drawn = [np.random.default_rng((self._seed, step, i + 1)) for i in range(size)]
-        pairs = [self._one(one, rows, columns) for one in drawn]
+        pairs = [self._one(one, rows, columns, first) for one in drawn]
         images = [torch.from_numpy(p.image) for p in pairs]
         if self._augment is not None:
             images = [augment(i, self._augment, one) for i, one in zip(images, drawn, strict=True)]
@@ -93,17 +97,23 @@ class MosaicSampler:
 
     def draw(self, rng: np.random.Generator) -> Mosaic:
         """Draw one bag of any of the sizes."""
-        return self._bag(rng, *(int(n) for n in rng.integers(self._rows[0], self._rows[1] + 1, 2)))
+        rows, columns = (int(n) for n in rng.integers(self._rows[0], self._rows[1] + 1, 2))
+        return self._bag(rng, rows, columns, self._phase(rng))
 
-    def _one(self, rng: np.random.Generator, rows: int, columns: int) -> Pair:
+    def _phase(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw where the first pixel of bags lies on the grid of instances."""
+        y, x = rng.integers(0, self._multiple, 2) if self._phases else (0, 0)
+        return int(y), int(x)
+
+    def _one(self, rng: np.random.Generator, rows: int, columns: int, first: tuple[int, int]) -> Pair:
         if not self._one_cell:
-            return self._bag(rng, rows, columns).pair
+            return self._bag(rng, rows, columns, first).pair
         classes, numbers = self._composition(rng, rows * columns)
-        return self.laid_out(self._picked(rng, classes)[:1], 1, 1, numbers)
+        return self.laid_out(self._picked(rng, classes)[:1], 1, 1, numbers, first)
 
-    def _bag(self, rng: np.random.Generator, rows: int, columns: int) -> Mosaic:
+    def _bag(self, rng: np.random.Generator, rows: int, columns: int, first: tuple[int, int]) -> Mosaic:
         classes, numbers = self._composition(rng, rows * columns)
-        pair = self.laid_out(self._picked(rng, classes), rows, columns, numbers)
+        pair = self.laid_out(self._picked(rng, classes), rows, columns, numbers, first)
         return Mosaic(pair, classes.reshape(rows, columns))
 
     def _composition(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -126,23 +136,36 @@ class MosaicSampler:
         return picked
 
     def laid_out(
-        self, cells: Sequence[NDArray[np.float32]], rows: int, columns: int, numbers: NDArray[np.float32]
+        self,
+        cells: Sequence[NDArray[np.float32]],
+        rows: int,
+        columns: int,
+        numbers: NDArray[np.float32],
+        first: tuple[int, int] = (0, 0),
     ) -> Pair:
         """Lay cells (C, side, side) out row by row, as a pair for the network."""
         picture = np.concatenate(
             [np.concatenate(cells[r * columns : (r + 1) * columns], axis=2) for r in range(rows)], axis=1
         )
-        return padded_pair(picture, np.ones((1, *picture.shape[1:]), np.float32), numbers, self._multiple)
+        return padded_pair(picture, np.ones((1, *picture.shape[1:]), np.float32), numbers, self._multiple, first)
 
 
 def padded_pair(
-    image: NDArray[np.float32], weight: NDArray[np.float32], numbers: NDArray[np.float32], multiple_px: int
+    image: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    numbers: NDArray[np.float32],
+    multiple_px: int,
+    first: tuple[int, int] = (0, 0),
 ) -> Pair:
-    """Continue an image (C, H, W) by reflection to a multiple at its far edges; what is added does not count."""
+    """Continue an image (C, H, W) by reflection to a multiple at its far edges; what is added does not count.
+
+    ``first`` is where its first pixel comes to lie: as much is added before it.
+    """
     height, width = image.shape[1:]
-    window = (slice(0, padded_length(height, multiple_px)), slice(0, padded_length(width, multiple_px)))
-    padded = np.zeros((1, window[0].stop, window[1].stop), np.float32)
-    padded[:, :height, :width] = weight
+    sides = [padded_length(n + f, multiple_px) for n, f in zip((height, width), first, strict=True)]
+    window = (slice(-first[0], sides[0] - first[0]), slice(-first[1], sides[1] - first[1]))
+    padded = np.zeros((1, *sides), np.float32)
+    padded[:, first[0] : first[0] + height, first[1] : first[1] + width] = weight
     whole = np.ascontiguousarray(array_reader(image)(window), np.float32)
     return Pair(
         image=whole, target=np.zeros((0, *padded.shape[1:]), np.float32), weight=padded, areas=(), numbers=numbers

@@ -18,6 +18,7 @@ from vitascope.core.training_params import PLAIN, AugmentParams, Preview
 from vitascope.engine.load_model import check_channels, find_family, load_model
 from vitascope.networks.mil_cnn import MilCnn, joint_loss
 from vitascope.ops.wells import instances
+from vitascope.ops.wells.cell_views import PHASES, cell_centre, phases_sheet, with_ground_before
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.classification import (
     accuracy,
@@ -29,12 +30,16 @@ from vitascope.training.data.single_cells import load_cells
 from vitascope.training.loop.batches import Batch
 from vitascope.training.make_model import describe_pairs, make_model, measure_model
 from vitascope.training.samplers.crops import CropSampler, Pair
+from vitascope.training.samplers.lone_cells import LoneCellSampler
 from vitascope.training.samplers.mosaics import Mosaic, MosaicSampler, padded_pair
 from vitascope.training.tasks.phenotype_map_calibration import choose_settings
 from vitascope.training.tasks.phenotype_metrics import bag_metrics, cell_metrics, image_metrics, truth_of_classes
 from vitascope.training.training_task import TrainingTask
 
-DOMAIN_MOSAICS = 24
+DOMAIN_MOSAICS, DOMAIN_TILES = 24, 200
+
+VALIDATION_PHASES = 1
+"""Between epochs tiles are seen at one phase only: it is enough to tell which epoch is best."""
 
 
 class Scored(NamedTuple):
@@ -160,11 +165,22 @@ class MosaicJob(_Job):
 
     def __init__(self, recipe: Recipe, corpus: CellCorpus, network: nn.Module) -> None:
         super().__init__(recipe, corpus.input, corpus.description, network)
-        self.corpus = corpus
+        self.corpus, self.fingerprints = corpus, corpus.fingerprints
         self.counts = {f"{part} cells": sum(map(len, cells)) for part, cells in corpus.cells.items()}
         self._sampler = self.sampler("train", recipe.training.seed, recipe.augment, one_cell=True)
         self._plain = self.sampler("train", recipe.training.seed)
         self._validation = [m.pair for m in self.bags("validation")]
+        self._alone: LoneCellSampler | None = None
+        assert recipe.mosaic is not None
+        if recipe.mosaic.alone:
+            self._alone = LoneCellSampler(
+                corpus.tiles["train"], self.cell_px, self._step, recipe.training.seed, recipe.augment
+            )
+
+    @property
+    def cell_px(self) -> float:
+        """Diameter of a cell: the card's, else the side of its tile."""
+        return self.input.object_diameter_px or float(self.corpus.tiles["train"][0].shape[-1])
 
     def sampler(
         self, part: str, seed: int, augment: AugmentParams | None = None, one_cell: bool = False
@@ -184,6 +200,7 @@ class MosaicJob(_Job):
             seed,
             augment,
             one_cell and bags.one_cell,
+            bags.phases,
         )
 
     def bags(self, part: str) -> list[Mosaic]:
@@ -196,7 +213,14 @@ class MosaicJob(_Job):
         return [sampler.draw(np.random.default_rng((self.recipe.split.seed, i))) for i in range(count)]
 
     def batch(self, step: int, size: int) -> Batch:
-        """Return the bags of a step."""
+        """Return the bags of a step, or tiles of one cell."""
+        bags = self.recipe.mosaic
+        assert bags is not None
+        if (
+            self._alone is not None
+            and np.random.default_rng((self.recipe.training.seed, step, 0)).random() < bags.alone
+        ):
+            return self._alone.batch(step, bags.alone_cells)
         return self._sampler.batch(step, size)
 
     def plain_batch(self, step: int, size: int) -> Batch:
@@ -204,55 +228,70 @@ class MosaicJob(_Job):
         return self._plain.batch(step, size)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return mean average precision over the validation bags."""
+        """Return mean average precision over the validation bags, and over tiles where they are trained on too."""
         if not self._validation:
             return {}
         value = mean_average_precision(truth_of_classes(self._validation), score(network, self._validation).last)
-        return {"mean_average_precision": value, "score": value}
+        found = {"mean_average_precision": value}
+        if self._alone is None:
+            return {**found, "score": value}
+        alone = mean_average_precision(*self.score_cells(network, "validation", VALIDATION_PHASES))
+        return {**found, "mean_average_precision_of_cells": alone, "score": (value + alone) / 2}
 
-    def single_cells(self, part: str) -> list[Pair]:
-        """Return every cell of a part as a picture of its own, under its class."""
+    def score_cells(
+        self, network: nn.Module, part: str, phases: int = PHASES, moved_px: tuple[int, int] = (0, 0)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Classify tiles of one cell, each seen at all phases; truth and probabilities of the MIL layer (N, K).
+
+        ``moved_px`` are rows and columns of ground that are put before each tile.
+        """
         eye = np.eye(len(self._names), dtype=np.float32)
-        return [
-            Pair(
-                image=c,
-                target=np.zeros((0, *c.shape[1:]), np.float32),
-                weight=np.ones((1, *c.shape[1:]), np.float32),
-                areas=(),
-                numbers=eye[k],
-            )
-            for k, cells in enumerate(self.corpus.cells[part])
-            for c in cells
-        ]
-
-    def score_cells(self, network: nn.Module, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Classify single cells by the MIL layer over their central instances; truth and probabilities (N, K)."""
-        cells = self.single_cells(part)
-        diameter = self.input.object_diameter_px or cells[0].image.shape[-1]
-
-        def middle(pair: Pair) -> NDArray[np.float32]:
-            return instances.central((pair.image.shape[1], pair.image.shape[2]), diameter, self._step)
-
-        return truth_of_classes(cells), score(network, cells, middle).pooled
+        truth, pairs, counts = [], [], []
+        for k, tiles in enumerate(self.corpus.tiles[part]):
+            for tile in tiles:
+                picture = with_ground_before(tile, moved_px)
+                centre = cell_centre(picture, self.cell_px)
+                sheet, own = phases_sheet(picture, centre, self._step, self.cell_px, phases)
+                weight = np.ones((1, *sheet.shape[1:]), np.float32)
+                pairs.append(padded_pair(sheet, weight, eye[k], self._step))
+                truth.append(eye[k])
+                counts.append(own)
+        waiting = iter(counts)
+        return np.array(truth, np.float64), score(network, pairs, lambda _: next(waiting)).pooled
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure test bags, and test cells one by one."""
+        assert self.recipe.mosaic is not None
         pairs = [m.pair for m in self.bags("test")]
         if not pairs:
             return []
         return [
             *bag_metrics(truth_of_classes(pairs), score(network, pairs).last, self._names, self.test_counts()),
-            *cell_metrics(*self.score_cells(network, "test"), self._names),
+            *cell_metrics(*self.score_cells(network, "test"), self._names, self.recipe.mosaic.merged),
         ]
+
+    def _some_tiles(self) -> list[Pair]:
+        """Return some training tiles as pictures of their own, classes by the root of how many there are."""
+        rng = np.random.default_rng(0)
+        tiles = self.corpus.tiles["train"]
+        often = np.sqrt([len(each) for each in tiles])
+        found = []
+        for k in rng.choice(len(tiles), DOMAIN_TILES, p=often / often.sum()):
+            tile = tiles[k][int(rng.integers(len(tiles[k])))]
+            weight = np.ones((1, *tile.shape[1:]), np.float32)
+            found.append(Pair(image=tile, target=np.zeros((0, *tile.shape[1:]), np.float32), weight=weight))
+        return found
 
     def test_counts(self) -> list[int]:
         """Return how many test cells there are of each class."""
         return [len(c) for c in self.corpus.cells["test"]]
 
     def domain(self, network: nn.Module) -> Domain:
-        """Describe the training bags."""
+        """Describe the training bags, and tiles of one cell where they are trained on too."""
         sampler = self.sampler("train", 0)
         pairs = [sampler.draw(np.random.default_rng((1, i))).pair for i in range(DOMAIN_MOSAICS)]
+        if self._alone is not None:
+            pairs += self._some_tiles()
         return describe_pairs(pairs, lambda crop: encode(network, crop))
 
 

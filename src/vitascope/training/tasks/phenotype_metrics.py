@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,11 +96,38 @@ def bag_metrics(
     return found
 
 
-def cell_metrics(truth: NDArray[np.float64], scores: NDArray[np.float64], names: Sequence[str]) -> list[Metric]:
-    """Measure single cells: accuracy and mean class accuracy."""
+def cell_metrics(
+    truth: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    names: Sequence[str],
+    merged: Mapping[str, Sequence[str]] | None = None,
+) -> list[Metric]:
+    """Measure single cells: accuracy and mean class accuracy, and the latter over classes that count as one."""
     rows = list(range(len(truth)))
     on = "test cells one by one, MIL layer"
-    return [
+    found = [
         _metric(ACCURACY, rows, lambda r: accuracy(truth[r], scores[r]), on),
         _metric("mean class accuracy", rows, lambda r: mean_class_accuracy(truth[r], scores[r]), on),
     ]
+    if merged:
+        joined, told = merge_classes(names, merged)
+        own, found_scores = truth @ joined, scores @ joined
+        what = f"mean class accuracy over {', '.join(told)}"
+        found.append(_metric(what, rows, lambda r: mean_class_accuracy(own[r], found_scores[r]), on))
+    return found
+
+
+def merge_classes(names: Sequence[str], merged: Mapping[str, Sequence[str]]) -> tuple[NDArray[np.float64], list[str]]:
+    """Return which classes (K,) count as which of fewer (M,), as ones in (K, M), and the names of these.
+
+    Examples
+    --------
+    >>> merge_classes(["G1", "S", "G2"], {"S/G2": ("S", "G2")})[1]
+    ['G1', 'S/G2']
+    """
+    owner = {one: group for group, each in merged.items() for one in each}
+    told = list(dict.fromkeys(owner.get(name, name) for name in names))
+    joined = np.zeros((len(names), len(told)))
+    for k, name in enumerate(names):
+        joined[k, told.index(owner.get(name, name))] = 1
+    return joined, told

@@ -61,7 +61,7 @@ class StainJob(TrainingTask):
             for t, (low, high) in zip(recipe.targets, corpus.scales, strict=True)
         )
         self._recipe, self._corpus = recipe, corpus
-        self.fingerprints = corpus.fingerprints
+        self.fingerprints, self.hashes = corpus.fingerprints, corpus.hashes
         self._validation = corpus.validation
         self.counts = {"images": len(corpus.groups)} | {
             part: len(pairs)
