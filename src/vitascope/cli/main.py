@@ -8,7 +8,7 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import compare_stain, demo, denoise, drift, models, plate, report, response, run, serve, train
+from vitascope.cli import calibrate, compare_stain, demo, denoise, drift, models, plate, report, response, run, serve, train
 
 app = typer.Typer(
     name="vitascope",
@@ -25,6 +25,7 @@ app.command("response")(response.response)
 app.command("dili")(response.dili)
 app.command("report")(report.report)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)
 app.command("compare-stain")(compare_stain.compare_stain)
