@@ -8,7 +8,20 @@ import sys
 import typer
 
 from vitascope import __version__
-from vitascope.cli import calibrate, compare_stain, demo, denoise, drift, models, plate, report, response, run, serve, train
+from vitascope.cli import (
+    calibrate,
+    compare_stain,
+    demo,
+    denoise,
+    drift,
+    models,
+    plate,
+    report,
+    response,
+    run,
+    serve,
+    train,
+)
 
 app = typer.Typer(
     name="vitascope",

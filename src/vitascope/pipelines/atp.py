@@ -172,7 +172,9 @@ class AtpRun:
                 prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
             )
             values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
-            found.append((moved, values * seen_instances(framed, self.network.grid) if self.network.has_contribution else values))
+            found.append(
+                (moved, values * seen_instances(framed, self.network.grid) if self.network.has_contribution else values)
+            )
         return found
 
     def result(self) -> Result:

@@ -121,5 +121,6 @@ class Calibration:
             last = expected.iloc[-1]
             told.append(f"With {int(last['wells'])} wells some {last['mae']:,.4g} {unit} is to be expected.")
         if len(self.next_wells):
-            told.append(f"Measure these next: {', '.join((self.next_wells['well'].where(self.next_wells['well'] != '', self.next_wells['image'])))}.")
+            named = self.next_wells["well"].where(self.next_wells["well"] != "", self.next_wells["image"])
+            told.append(f"Measure these next: {', '.join(named)}.")
         return told

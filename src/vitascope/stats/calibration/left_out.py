@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from vitascope.core.errors import ParameterError
 from vitascope.core.well import Well
 from vitascope.stats.bootstrap import group_interval
-from vitascope.stats.calibration.readouts import LEAST_WELLS, READ_METHODS, Floats, ReadMethod, Wells, fit_readout, read_out
+from vitascope.stats.calibration.readouts import (
+    LEAST_WELLS,
+    READ_METHODS,
+    Floats,
+    ReadMethod,
+    Wells,
+    fit_readout,
+    read_out,
+)
 
 FOLDS, LEAST_APART = 5, 3
 CONSTANT, NETWORK = "constant", "network"
-PREFER_BLEND = 0.95
-"""Another way is kept instead of the blend where its error is less than this share of the blend's."""
+PREFER_BLEND = 0.7
+"""Another way is kept instead of the blend where its error is less than this share of the blend's: of some tens of
+wells the least error is often luck, and a blend is never far from the best."""
 
 REPEATS, SMALLEST = 12, 8
 GROW = 1.5
@@ -101,10 +110,7 @@ def compare_left_out(wells: Wells, folds: NDArray[np.intp], network: Floats | No
 
 
 def choose(errors: Mapping[str, float]) -> str:
-    """Return the method to keep: the blend, unless another is better by more than one in twenty.
-
-    The best of a handful of wells is the best by luck too; a blend is never far from the best.
-    """
+    """Return the method to keep: the blend, unless another errs less than :data:`PREFER_BLEND` times as much."""
     ways = {name: error for name, error in errors.items() if name != CONSTANT}
     best = min(ways, key=ways.__getitem__)
     return best if ways[best] < PREFER_BLEND * ways["blend"] else "blend"

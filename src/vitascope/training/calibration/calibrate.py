@@ -1,4 +1,4 @@
-"""Calibrate a model of wells on one laboratory's plate: compare ways, keep the best, say what more wells would bring."""
+"""Calibrate a model of wells on one plate: compare ways, keep the best, say what more wells would bring."""
 
 from __future__ import annotations
 
@@ -164,14 +164,14 @@ def _card(
         credit=start.credit,
         weights=start.weights,
         readout=readout,
-        domain=domain_of_few(
-            laboratory.known[0].pixels.shape[-1], [one.statistics for one in laboratory.known], deep
-        ),
+        domain=domain_of_few(laboratory.known[0].pixels.shape[-1], [one.statistics for one in laboratory.known], deep),
         intervals=narrowest(wells.truth, predicted[chosen], wells.groups, on),
         picture_kind=start.picture_kind,
         default_params=start.default_params,
         parent=f"{start.id} {start.weights.sha256}",
-        training={"calibration": {"method": chosen, "wells": len(wells), "apart": laboratory.apart, **_settings(params)}},
+        training={
+            "calibration": {"method": chosen, "wells": len(wells), "apart": laboratory.apart, **_settings(params)}
+        },
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         versions=versions(),
     )
@@ -213,9 +213,7 @@ def _written(card: ModelCard, laboratory: Laboratory, network: nn.Module | None,
         tensors, count = export_tensors(laboratory.start.network, card.weights.dtype), card.weights.parameters
     sha256 = write_weights(file, tensors)
     dtype = "float16" if network is not None else card.weights.dtype
-    card = card.model_copy(
-        update={"weights": Weights(file=file.name, sha256=sha256, dtype=dtype, parameters=count)}
-    )
+    card = card.model_copy(update={"weights": Weights(file=file.name, sha256=sha256, dtype=dtype, parameters=count)})
     try:
         write_card(card, out)
     except OutputError:

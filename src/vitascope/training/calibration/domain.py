@@ -15,9 +15,7 @@ SHARE = 0.99
 Limits = tuple[float, float, float]
 
 
-def domain_of_few(
-    side_px: int, statistics: Sequence[dict[str, float]], features: NDArray[np.float64]
-) -> Domain:
+def domain_of_few(side_px: int, statistics: Sequence[dict[str, float]], features: NDArray[np.float64]) -> Domain:
     """Describe wells for the card; each well is left out in turn for the distance.
 
     The extremes of some tens of wells are passed by the next ones too often to mean anything: limits are those between
