@@ -33,7 +33,10 @@ class CalibrateParams(FormParams):
     """What can be set for "Calibrate"."""
 
     start: str = Field(
-        "auto", title="Start model", description="Model whose number is calibrated; auto takes the one 'run' takes."
+        "auto",
+        title="Start model",
+        description="Model whose number is calibrated; auto takes that of 'run', in the dock the chosen one.",
+        json_schema_extra={"advanced": True},
     )
     method: Literal["best", "line", "features", "blend", "network"] = Field(
         "best",
@@ -55,7 +58,12 @@ class CalibrateParams(FormParams):
         description="Column of the sheet, such as day: wells of one never stand on both sides. Empty keeps plates "
         "apart, or within one plate rows.",
     )
-    pattern: str = Field("", title="Pattern", description="Pattern for file names, as --pattern takes it.")
+    pattern: str = Field(
+        "",
+        title="Pattern",
+        description="Pattern for file names, as --pattern takes it.",
+        json_schema_extra={"advanced": True},
+    )
     unit: str = Field("", title="Unit", description="Unit of the measured values; empty takes the start model's.")
     seed: int = Field(
         0,

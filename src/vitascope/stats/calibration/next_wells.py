@@ -59,7 +59,8 @@ def rank_next(known: Floats, unknown: Floats, count: int = MOST) -> list[tuple[i
         Rows of ``unknown``, and their gains.
     """
     spread = np.linalg.inv(PRIOR * np.eye(known.shape[1]) + known.T @ known)
-    left, found = list(range(len(unknown))), []
+    left = list(range(len(unknown)))
+    found: list[tuple[int, float]] = []
     while left and len(found) < count:
         x = unknown[left]
         gains = np.einsum("nf,fg,ng->n", x, spread, x)

@@ -184,9 +184,9 @@ def _settings(params: CalibrateParams) -> dict[str, Any]:
 def _metrics(table: pd.DataFrame, chosen: str, unit: str, on: str) -> tuple[Metric, ...]:
     """Return the errors of the method that was kept, and of the best constant."""
     found = []
-    rows = table.set_index("method")
+    rows: dict[str, dict[str, Any]] = {row["method"]: row for row in table.to_dict("records")}
     for method, name in ((chosen, "MAE"), ("constant", "MAE of the median of the other wells")):
-        row = rows.loc[method]
+        row = rows[method]
         known = bool(np.isfinite(row["low"]))
         found.append(
             Metric(
