@@ -24,6 +24,7 @@ from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp
+from vitascope.ops.wells.light import MOST_SHADING, shading
 from vitascope.ops.wells.locate import Region
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
@@ -109,7 +110,9 @@ class AtpRun:
             atp, weights = self._read_out(self.card.readout, picture, framed, atp, weights)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
-        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        middle = np.asarray(picture.planes[len(picture.planes) // 2])
+        uneven = ("shading",) if shading(middle, framed.region) > MOST_SHADING else ()
+        told = (*framed.flags, *uneven, *flags, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
