@@ -184,7 +184,7 @@ def _settings(params: CalibrateParams) -> dict[str, Any]:
 def _metrics(table: pd.DataFrame, chosen: str, unit: str, on: str) -> tuple[Metric, ...]:
     """Return the errors of the method that was kept, and of the best constant."""
     found = []
-    rows: dict[str, dict[str, Any]] = {row["method"]: row for row in table.to_dict("records")}
+    rows = {str(row["method"]): row for row in table.to_dict("records")}
     for method, name in ((chosen, "MAE"), ("constant", "MAE of the median of the other wells")):
         row = rows[method]
         known = bool(np.isfinite(row["low"]))
