@@ -30,5 +30,7 @@ def main(arguments: list[str]) -> None:
         own = np.array([shading(p, find_well(p)) for p in pictures])
         print(f"{name}, as they are: {np.mean(own > MOST_SHADING):.1%} of {len(own)} flagged (bar {OWN_BAR:.0%})")
         for amount in SHADED:
-            found = [shading(s, find_well(s)) for s in (lit(p, amount, a) for p, a in zip(pictures, angles, strict=True))]
+            found = [
+                shading(s, find_well(s)) for s in (lit(p, amount, a) for p, a in zip(pictures, angles, strict=True))
+            ]
             print(f"{name}, {amount:.0%} shading: {np.mean(np.array(found) > MOST_SHADING):.1%} flagged")
