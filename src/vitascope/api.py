@@ -412,7 +412,8 @@ def calibrate(task: str, images: AnyPath, values: AnyPath, out: AnyPath, **setti
         If images, sheet or start model cannot be used, or there is a model of this name already.
     """
     from vitascope.io.models.cards import new_model
-    from vitascope.recipes.calibration import CalibrateParams, check_calibrated
+    from vitascope.recipes.calibration import CalibrateParams
+    from vitascope.tasks.calibration import check_calibrated
     from vitascope.tasks.late_modules import load_calibration
 
     check_calibrated(task)

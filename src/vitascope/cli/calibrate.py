@@ -45,7 +45,8 @@ def calibrate(
     """
     with plain_errors():
         from vitascope.io.models.cards import new_model
-        from vitascope.recipes.calibration import ERRORS, CalibrateParams, check_calibrated
+        from vitascope.recipes.calibration import ERRORS, CalibrateParams
+        from vitascope.tasks.calibration import check_calibrated
 
         check_calibrated(task)
         folder, name = new_model(out)

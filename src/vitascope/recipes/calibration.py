@@ -9,24 +9,11 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
-from vitascope.core.aliases import task_name
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ParameterError
 from vitascope.core.params import FormParams
 
 LEAST_WELLS = 8
 ERRORS, CURVE, NEXT, WELLS = "calibration.csv", "learning_curve.csv", "next_wells.csv", "wells.csv"
-
-
-def check_calibrated(task: str) -> None:
-    """Refuse tasks whose models are not calibrated.
-
-    Raises
-    ------
-    ParameterError
-    """
-    if task_name(task) != "atp":
-        raise ParameterError(f"Models of the task '{task}' are not calibrated.", "Only those of 'atp' are.")
 
 
 class CalibrateParams(FormParams):

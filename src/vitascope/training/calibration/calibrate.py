@@ -113,7 +113,15 @@ def calibrate(
     _write_tables(folder, table, curve, following, laboratory, predicted)
     yield Progress(1, 1, "comparing")
     return Calibration(
-        card, out / f"{name}.json", folder, chosen, table, curve, following, laboratory.apart, laboratory.problems
+        card=card,
+        path=out / f"{name}.json",
+        folder=folder,
+        chosen=chosen,
+        errors=table,
+        curve=curve,
+        next_wells=following,
+        apart=laboratory.apart,
+        problems=laboratory.problems,
     )
 
 
@@ -146,7 +154,7 @@ def _card(
     return ModelCard(
         card_version=1 if readout is None else 3,
         id=name,
-        task="atp",
+        task=start.task,
         title=f"ATP, calibrated on {len(wells)} wells",
         summary=f"Calibrated on {len(wells)} wells by {HOW[chosen]}; start: {start.id}",
         architecture=start.architecture if recipe is None or network is None else recipe.network,

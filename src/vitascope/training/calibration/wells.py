@@ -27,7 +27,7 @@ from vitascope.recipes.measured_images import match_sheet
 from vitascope.recipes.recipe import AmountSource
 from vitascope.stats.calibration.left_out import kept_apart
 from vitascope.stats.calibration.readouts import Wells
-from vitascope.tasks.atp import DEFAULT_MODEL, AtpParams
+from vitascope.tasks.atp import DEFAULT_MODEL, SPEC, AtpParams
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def read_laboratory(images: Path, values: Path, params: CalibrateParams) -> Prog
     ModelError
         If the start model was calibrated itself, or is no model of wells.
     """
-    start = load_model(DEFAULT_MODEL if params.start == "auto" else params.start, "atp")
+    start = load_model(DEFAULT_MODEL if params.start == "auto" else params.start, SPEC.name)
     if start.card.readout is not None:
         raise ModelError(
             f"'{start.card.id}' is calibrated itself.", f"Start from {start.card.parent.split()[0]}, as it did."
@@ -132,7 +132,7 @@ def read_laboratory(images: Path, values: Path, params: CalibrateParams) -> Prog
         names=ORGANOID_FEATURES,
         groups=apart,
     )
-    return Laboratory(start, known, unknown, wells, word, matched.problems)
+    return Laboratory(start=start, known=known, unknown=unknown, wells=wells, apart=word, problems=matched.problems)
 
 
 def _see(start: LoadedModel, groups: Sequence[ImageGroup]) -> ProgressGenerator[tuple[SeenWell, ...]]:
@@ -140,7 +140,7 @@ def _see(start: LoadedModel, groups: Sequence[ImageGroup]) -> ProgressGenerator[
     card = start.card
     network = start.network
     if not isinstance(network, InsAtp) or card.input.side_px is None:
-        raise ModelError(f"'{card.id}' is no model of wells.", "Start from a model of the task 'atp'.")
+        raise ModelError(f"'{card.id}' is no model of wells.", f"Start from a model of the task '{SPEC.name}'.")
     backend = SquareBackend(start, fixed_plan(AtpParams(), card.input.side_px))
     found = []
     for done, group in enumerate(groups):
