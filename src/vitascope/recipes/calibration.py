@@ -34,7 +34,7 @@ class CalibrateParams(FormParams):
     network: bool = Field(
         False,
         title="Try fine-tuning too",
-        description="Fine-tunes the network on the wells as well: six short trainings, some minutes.",
+        description="Fine-tunes the network on the wells as well: six trainings, which take long on a processor.",
     )
     column: str = Field(
         "", title="Column", description="Column or kind of value in the sheet; empty takes atp, value, rlu, …"
