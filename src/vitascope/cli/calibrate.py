@@ -12,7 +12,7 @@ from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.formatting import number_text
 from vitascope.tasks.late_modules import load_calibration
 
-HELP_OF_NETWORK = "Fine-tune the network on the wells as well, as a third way: six trainings, which take long on a processor."
+HELP_OF_NETWORK = "Fine-tune the network too, as a third way: six trainings, which take long on a processor."
 
 
 def calibrate(
