@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vitascope.api import (
+        calibrate,
         fit_dose_response,
         list_models,
         list_tasks,
@@ -32,6 +33,7 @@ __all__ = [
     "Micrograph",
     "Result",
     "__version__",
+    "calibrate",
     "fit_dose_response",
     "list_models",
     "list_tasks",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vitascope.core.result import Result
     from vitascope.io.plates.plate import Plate
     from vitascope.io.tables.plate_map import PlateMap
+    from vitascope.recipes.calibration import Calibration
     from vitascope.recipes.recipe import Recipe
     from vitascope.stats.response.result import ResponseResult
     from vitascope.tasks.spec import TaskSpec
@@ -367,6 +368,7 @@ def train(task: str, recipe: Recipe | AnyPath, out: AnyPath, start_from: str | N
     from vitascope.io.models.cards import new_model
     from vitascope.recipes.recipe import Recipe as Tree
     from vitascope.recipes.recipe import read_recipe
+    from vitascope.tasks.late_modules import load_finetuning
     from vitascope.tasks.registry import find_task
 
     spec = find_task(task)
@@ -375,9 +377,50 @@ def train(task: str, recipe: Recipe | AnyPath, out: AnyPath, start_from: str | N
     if find_task(found.task) is not spec:
         raise ParameterError(f"The recipe is for the task '{found.task}', not '{task}'.")
     models, name = new_model(os.fspath(out))
+    if start := start_from or found.start_from:
+        found = load_finetuning().with_start_defaults(found, start)
     steps = spec.load_training().run_training(found.changed({"id": name}), folder, models, start_from, "auto")
     card: Path = run_to_end(steps)
     return card
+
+
+def calibrate(task: str, images: AnyPath, values: AnyPath, out: AnyPath, **settings: Any) -> Calibration:
+    """Calibrate a model on one laboratory's wells: bright-field images and a reader's sheet.
+
+    Parameters
+    ----------
+    task : str
+        ``"atp"``.
+    images : path
+        Folder of images, a well each. Those without a value are candidates to be measured next.
+    values : path
+        A reader's sheet (CSV or XLSX): grid, list or export. Eight wells are enough to begin.
+    out : path
+        Name of the new model, which then lies with the user's own; or a path that ends in its name.
+    **settings
+        Fields of :class:`vitascope.recipes.calibration.CalibrateParams`, such as ``method``, ``network``, ``group`` and
+        ``start``.
+
+    Returns
+    -------
+    Calibration
+        ``card`` is that of the new model; ``errors``, ``curve`` and ``next_wells`` are tables; ``sentences`` say it.
+
+    Raises
+    ------
+    VitascopeError
+        If images, sheet or start model cannot be used, or there is a model of this name already.
+    """
+    from vitascope.io.models.cards import new_model
+    from vitascope.recipes.calibration import CalibrateParams
+    from vitascope.tasks.calibration import check_calibrated
+    from vitascope.tasks.late_modules import load_calibration
+
+    check_calibrated(task)
+    folder, name = new_model(os.fspath(out))
+    params = CalibrateParams.make(**settings)
+    found: Calibration = run_to_end(load_calibration().calibrate(Path(images), Path(values), folder, name, params))
+    return found
 
 
 def list_tasks() -> list[TaskSpec]:

@@ -415,6 +415,12 @@ def _(tmp_path):
     return well(good_well()), well(ground)
 
 
+@case("shading")
+def _(tmp_path):
+    even = good_well()
+    return well(even), well((even * np.linspace(0.75, 1.25, even.shape[0])[:, None]).astype(np.uint16))
+
+
 @case("no_well")
 def _(tmp_path):
     ground = np.random.default_rng(0).normal(4000, 20, (256, 256)).astype(np.uint16)

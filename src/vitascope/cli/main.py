@@ -9,6 +9,7 @@ import typer
 
 from vitascope import __version__
 from vitascope.cli import (
+    calibrate,
     calibrate_counts,
     compare_stain,
     demo,
@@ -39,6 +40,7 @@ app.command("response")(response.response)
 app.command("dili")(response.dili)
 app.command("report")(report.report)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)
 app.command("calibrate-counts")(calibrate_counts.calibrate_counts)

@@ -13,6 +13,7 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import number_text
 from vitascope.core.progress import Progress, ProgressGenerator, StopEarly
 from vitascope.core.training_params import EpochProgress
+from vitascope.tasks.late_modules import load_finetuning
 from vitascope.tasks.registry import find_task
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def train(
         if find_task(read.task) is not spec:
             raise ParameterError(f"The recipe is for the task '{read.task}', not '{task}'.")
         folder, name = new_model(out)
+        if start_from or read.start_from:
+            read = load_finetuning().with_start_defaults(read, start_from or read.start_from)
         read = read.changed({"id": name})
         if search:
             study = folder / f"{name}.search.db"

@@ -24,6 +24,7 @@ from vitascope.core.aliases import Aliased, TaskName
 from vitascope.core.errors import ModelError
 from vitascope.core.graph_spec import GraphSpec
 from vitascope.core.params import describe_validation
+from vitascope.core.readout import Readout
 
 MODEL_ID = re.compile(r"\A[a-z0-9][a-z0-9._-]{0,63}\Z")
 RESERVED = re.compile(r"\A(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?\Z")
@@ -48,8 +49,9 @@ def check_id(value: str) -> str:
     return value
 
 
-CARD_VERSION = 2
-"""The newest kind of card that this version reads: 2 for networks that are run as they are, 1 for all others."""
+CARD_VERSION = 3
+"""The newest kind of card that this version reads: 2 for networks that are run as they are, 3 for calibrated models, 1
+for all others."""
 
 
 def _version_of(text: str | bytes) -> int:
@@ -340,7 +342,7 @@ class Weights(CardPart):
 class ModelCard(CardPart):
     """Everything known of a model; preprocessing travels with it."""
 
-    card_version: Literal[1, 2] = 1
+    card_version: Literal[1, 2, 3] = 1
     id: ModelId
     version: str = "1"
     task: TaskName
@@ -363,6 +365,7 @@ class ModelCard(CardPart):
     credit: str = ""
     weights: Weights
     graph: GraphSpec | None = Field(None, description="How a network that is run as it is takes and gives pictures.")
+    readout: Readout | None = Field(None, description="How the number of a calibrated model is read; empty for others.")
     domain: Domain | None = None
     intervals: Intervals | None = None
     picture_kind: str = Field("", description="Kind of pictures it is for, by which others are told apart.")
@@ -392,6 +395,8 @@ class ModelCard(CardPart):
             raise ValueError(
                 "a card of version 2 has weights of kind 'graph' and says how it is run, all others neither"
             )
+        if (self.card_version == 3) != (self.readout is not None):
+            raise ValueError("a card of version 3 says how its calibrated number is read, all others do not")
         if self.graph is not None and self.graph.channels != len(self.targets):
             raise ValueError(f"the graph gives {self.graph.channels} picture(s), but has {len(self.targets)} name(s)")
         return self
@@ -399,18 +404,24 @@ class ModelCard(CardPart):
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         tree: dict[str, Any] = handler(self)
-        if self.graph is None:
-            tree.pop("graph", None)
+        for later in ("graph", "readout"):
+            if tree.get(later) is None:
+                tree.pop(later, None)
         return tree
 
     @property
     def interval_flags(self) -> tuple[str, ...]:
-        """What is to be said beside every interval of this model; nothing where it has none."""
+        """What is to be said beside every interval of this model; of none, that a calibration had too few wells."""
         if self.intervals is None:
-            return ()
+            return ("interval_unknown",) if self.calibrated else ()
         simulated = bool(self.data_is_simulated) or "simulated" in self.intervals.on
         unknown = self.intervals.level is None
         return (("interval_unknown",) if unknown else ()) + (("interval_simulated",) if simulated else ())
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the model was calibrated on wells of one laboratory, in whatever way."""
+        return self.readout is not None or "calibration" in self.training
 
     @property
     def network_channels(self) -> int:

@@ -106,6 +106,10 @@ FLAGS: dict[str, Flag] = {
     ),
     "low_contrast": warning("Contrast lies below that of the training images."),
     "out_of_focus": warning("The image is blurrier than the training images."),
+    "shading": warning(
+        "The well is lit unevenly: its ground falls by more than a sixth from edge to edge. Divide the image by one of "
+        "an empty field."
+    ),
     "inverted_contrast": warning("Contrast looks inverted against the training images."),
     "precision_lost": warning("Whole numbers above 2^53 cannot be told apart in this calculation."),
     "planes_missing": warning("The model wants more planes than the stack has, or a plane was taken twice."),

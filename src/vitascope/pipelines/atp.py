@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.readout import NUMBER, Readout
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
@@ -21,16 +22,17 @@ from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
+from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp
+from vitascope.ops.wells.light import MOST_SHADING, shading
 from vitascope.ops.wells.locate import Region
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.well_maps import WellMaps, shifted
+from vitascope.stats.calibration.readouts import read_out
 from vitascope.stats.conformal import interval
-from vitascope.tasks.atp import AtpParams
-
-DEFAULT_MODEL = "atp-organoid-sim"
+from vitascope.tasks.atp import DEFAULT_MODEL, AtpParams
 
 
 def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerator[Result]:
@@ -101,17 +103,16 @@ class AtpRun:
         except InputError as error:
             self.rows.refuse(picture, error)
             return
-        value, _, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
-        weights = contribution[0] if self.network.has_contribution else attention[0]
-        atp = float(value[0])
-        if self.network.has_contribution:
-            weights = weights * self._seen(framed)
-            atp = float(weights.sum())
+        atp, weights = well_number(self.network, outputs, framed)
         if not np.isfinite(atp):
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
+        if self.card.readout is not None:
+            atp, weights = self._read_out(self.card.readout, picture, framed, atp, weights)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
-        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        middle = np.asarray(picture.planes[len(picture.planes) // 2])
+        uneven = ("shading",) if shading(middle, framed.region) > MOST_SHADING else ()
+        told = (*framed.flags, *uneven, *flags, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None and known:  # what explains a number that is held back would be taken for one
             finer = yield from self._refined(picture, framed.region)
@@ -139,11 +140,22 @@ class AtpRun:
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
 
-    def _seen(self, framed: CroppedObject) -> NDArray[np.bool_]:
-        """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
-        starts = [cells[0] for cells in np.array_split(np.arange(len(framed.inside)), self.network.grid)]
-        rows = np.logical_or.reduceat(framed.inside, starts, axis=0)
-        return np.asarray(np.logical_or.reduceat(rows, starts, axis=1))
+    def _read_out(
+        self,
+        readout: Readout,
+        picture: SelectedPlanes,
+        framed: CroppedObject,
+        number: float,
+        weights: NDArray[np.float64],
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Read the calibrated number; contributions are scaled to sum to it, attention stays what it is."""
+        values = {NUMBER: [number]}
+        if readout.wants_features:
+            measured = organoid_features(picture.planes, self.card.input, framed.region)
+            values |= {name: [value] for name, value in measured.items()}
+        atp = float(read_out(readout, values)[0])
+        total = float(weights.sum())
+        return atp, weights * (atp / total) if self.network.has_contribution and total > 0 else weights
 
     def _interval(self, atp: float) -> tuple[float, float]:
         if self.card.intervals is None:
@@ -163,7 +175,9 @@ class AtpRun:
                 prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
             )
             values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
-            found.append((moved, values * self._seen(framed) if self.network.has_contribution else values))
+            found.append(
+                (moved, values * seen_instances(framed, self.network.grid) if self.network.has_contribution else values)
+            )
         return found
 
     def result(self) -> Result:

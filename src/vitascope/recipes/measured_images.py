@@ -56,7 +56,8 @@ def find_amounts(source: AmountSource, target: str, folder: Path, axes: str = ""
     labelled_images: list[LabelledImage] = []
     problems: list[str] = []
     for table in tables:
-        found = _match(source, target, table, per_folder=_is_glob(source.table))
+        groups = find_groups([table.parent], source.pattern or None)
+        found = _match(source, target, table, groups, table.parent.name if _is_glob(source.table) else "")
         labelled_images += [replace(one, images=replace(one.images, axes=axes)) for one in found.labelled_images]
         problems += found.problems
     for problem in problems:
@@ -73,10 +74,43 @@ def _is_glob(text: str) -> bool:
     return any(mark in text for mark in "*?[")
 
 
-def _match(source: AmountSource, target: str, table: Path, *, per_folder: bool) -> Matched:
+def match_sheet(source: AmountSource, target: str, images: Path, sheet: Path) -> tuple[Matched, tuple[ImageGroup, ...]]:
+    """Match the images of a folder with the amounts of a sheet that may lie elsewhere.
+
+    Parameters
+    ----------
+    source : AmountSource
+        How the sheet is read; its ``table`` does not count.
+    target : str
+        Name of the amount.
+    images, sheet : Path
+
+    Returns
+    -------
+    Matched, and tuple of ImageGroup
+        Images without an amount stand in the second.
+
+    Raises
+    ------
+    ReaderError
+        If the sheet or the folder cannot be read.
+    InputError
+        If the sheet cannot be understood, holds a well twice, or nothing matches.
+    """
+    groups = find_groups([images], source.pattern or None)
+    found = _match(source, target, sheet, groups, "")
+    if not found.labelled_images:
+        raise InputError(
+            f"No image of {images.name} has an amount in {sheet.name}.",
+            " ".join(found.problems[:2]) or "Wells or names of images must stand in both.",
+        )
+    used = {one.images.name for one in found.labelled_images}
+    return found, tuple(group for group in groups if group.name not in used)
+
+
+def _match(source: AmountSource, target: str, table: Path, groups: list[ImageGroup], plate: str) -> Matched:
+    """Match images with the amounts of one table, of a plate where it speaks for one alone."""
     amounts = read_amounts(table, source.column, source.group)
-    groups = find_groups([table.parent], source.pattern or None)
-    plate = table.parent.name if per_folder else ""
     labelled_images, missing, used = [], [], set()
     for amount in amounts.rows:
         images = _find(amount, groups)

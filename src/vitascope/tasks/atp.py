@@ -11,6 +11,9 @@ from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
 from vitascope.tasks.training_data import TrainingData, Truth
 
+DEFAULT_MODEL = "atp-organoid-sim"
+"""What 'auto' stands for."""
+
 ADVANCED: JsonDict = {"advanced": True}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vitascope.core.late_import import import_late
 from vitascope.tasks.protocols import (
+    CalibrationModule,
     ComparisonModule,
     DenoiseModule,
     ExchangeModule,
@@ -19,6 +20,11 @@ from vitascope.tasks.protocols import (
 def load_finetuning() -> FineTuningModule:
     """Import the module that sets up fine-tuning."""
     return import_late("vitascope.training.finetune", FineTuningModule)
+
+
+def load_calibration() -> CalibrationModule:
+    """Import the module that calibrates models of wells."""
+    return import_late("vitascope.training.calibration.calibrate", CalibrationModule)
 
 
 def load_pair_checks() -> PairCheckModule:

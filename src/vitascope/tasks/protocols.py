@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.progress import ProgressGenerator
     from vitascope.core.result import Result
+    from vitascope.recipes.calibration import CalibrateParams, Calibration
     from vitascope.recipes.finetune import CheckedPair, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
     from vitascope.recipes.recipe import Recipe
     from vitascope.stats.stain_tiers import Tiers
@@ -98,6 +99,9 @@ class FineTuningModule(Protocol):
     ) -> SetUp:
         """Write the recipe of a run that fine-tunes a model on the images of a table, or of folders."""
 
+    def with_start_defaults(self, recipe: Recipe, start_from: str) -> Recipe:
+        """Complete a recipe that starts from a model by what the dock takes, where it says nothing itself."""
+
     def estimate(self, recipe: Recipe, folder: Path, device: str = "auto") -> ProgressGenerator[Estimate]:
         """Measure a few real steps, to tell how long a run will take and how much memory."""
 
@@ -106,6 +110,16 @@ class FineTuningModule(Protocol):
 
     def warm_up(self) -> None:
         """Load what is loaded with the first training."""
+
+
+@runtime_checkable
+class CalibrationModule(Protocol):
+    """A model of wells calibrated on one laboratory's plate: ``training/calibration/calibrate.py``."""
+
+    def calibrate(
+        self, images: Path, values: Path, out: Path, name: str, params: CalibrateParams
+    ) -> ProgressGenerator[Calibration]:
+        """Compare ways to calibrate, and make a model of the best."""
 
 
 @runtime_checkable

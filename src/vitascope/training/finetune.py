@@ -123,7 +123,7 @@ def set_up_pairs(
             raise TrainingError(f"'{pair.name}' cannot be trained on: {refused[0]}", "Remove it, or put it right.")
     saw = [pair.name for pair in pairs if seen_in_training(card, raw_planes(pair, card.input))]
     pixel_size = None if pairs[0].values else common_pixel_size(pairs)
-    tree = _tree(card, name, params, "" if scratch else card.id)
+    tree = recipe_tree(card, name, params, "" if scratch else card.id)
     if pixel_size:
         tree["input"] |= {"pixel_size_um": pixel_size, "pixel_size_note": "", "object_diameter_px": None}
     targets = _targets(card, pairs)
@@ -138,7 +138,7 @@ def set_up_pairs(
     folder = training_folder(name)
     try:
         entries, hashes = yield from write_pairs(pairs, card.input, truth, folder)
-        tree["data"] = [{**_private("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
+        tree["data"] = [{**private_data("layers", "."), "sha256": hashes, "pairs": entries, "class_ids": class_ids}]
         return _finish(tree, folder, description, warnings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -154,10 +154,10 @@ def set_up_table(name: str, start: str, data: TableData, params: FineTuneParams,
     _new(name)
     if not Path(data.folder).is_dir():
         raise TrainingError(f"There is no folder '{data.folder}'.", "Choose the folder with the images.")
-    tree = _tree(card, name, params, "" if scratch else card.id)
+    tree = recipe_tree(card, name, params, "" if scratch else card.id)
     source = data.source.model_dump()
     kind = "amounts" if "column" in source else "labelled_images"
-    tree["data"] = [{**_private(data.name, data.folder), kind: source}]
+    tree["data"] = [{**private_data(data.name, data.folder), kind: source}]
     tree["split"] = split_by_group(params)
     plan = plan_split(parse_recipe(tree, name), Path(data.folder))
     parts = [_told(plan, part, what) for part, what in zip(PARTS, ("train", "validate", "test"), strict=True)]
@@ -239,12 +239,13 @@ def _check_values(card: ModelCard, pairs: Sequence[TrainingPair]) -> None:
         raise TrainingError(f"All images have the value {told:g}: there is nothing to learn.", "Check the values.")
 
 
-def _private(name: str, folder: str) -> dict[str, Any]:
+def private_data(name: str, folder: str) -> dict[str, Any]:
+    """Return what a recipe says of data of the user's own."""
     return {"name": name, "url": "", "licence": "of the user", "credit": "the user", "folder": folder}
 
 
-def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -> dict[str, Any]:
-    """Return the recipe without data and split, as plain values."""
+def recipe_tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -> dict[str, Any]:
+    """Return the recipe of fine-tuning without data and split, as plain values: what the dock takes by default."""
     tree = base_recipe(card)
     training = {**tree.get("training", {})}
     kept = KEPT[params.freeze] if start_from else {}
@@ -285,6 +286,38 @@ def _tree(card: ModelCard, name: str, params: FineTuneParams, start_from: str) -
     if tree.get("volumes"):
         tree["volumes"] = {**tree["volumes"], "simulated": [0, 0, 0], "sparse": []}
     return tree
+
+
+def with_start_defaults(recipe: Recipe, start_from: str) -> Recipe:
+    """Complete a recipe that starts from a model of amounts by what the dock takes, where it says nothing itself.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        As it was read: what it does not name counts as not said.
+    start_from : str
+        Model to start from.
+
+    Returns
+    -------
+    Recipe
+        The same, for models of other tasks.
+    """
+    card, _ = find_model(start_from)
+    if card.task != recipe.task or not find_task(card.task).trained_on.extensive:
+        return recipe
+    tree = recipe_tree(card, recipe.id, FineTuneParams(), card.id)
+    said = recipe.model_dump(exclude_unset=True)
+    return parse_recipe(_laid_over(tree, said), recipe.id)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Put what is said over what is taken otherwise, key by key."""
+    both = {key: (below.get(key), value) for key, value in above.items()}
+    return below | {
+        key: _laid_over(old, new) if isinstance(old, dict) and isinstance(new, dict) and key != "loss" else new
+        for key, (old, new) in both.items()
+    }
 
 
 def _vary_amounts(tree: dict[str, Any], card: ModelCard) -> None:

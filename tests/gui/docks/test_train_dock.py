@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+import tifffile
 
 from gui_support import at_once, now, settle
 from tests_support import blobs, make_recipe
@@ -373,3 +374,32 @@ def test_while_a_model_is_trained_the_search_for_garbage_passes_over_what_was_th
     assert max(frozen[-3:]) > 10_000
     assert gc.get_freeze_count() == 0
     assert gc.get_threshold() == limits
+
+
+def test_a_model_is_calibrated_on_a_folder_and_a_sheet(dock, tmp_path):
+    dock.task.setCurrentIndex(dock.task.findData("atp"))
+    box = dock.calibrate
+    assert not dock.calibrate_fold.isHidden()
+    assert not box.button.isEnabled()
+    (tmp_path / "wells").mkdir()
+    lines = ["well,atp"]
+    for number in range(10):
+        well = make_well(3, number, number // 4, 64)
+        name = f"{'AB'[number // 5]}{number % 5 + 1:02d}"
+        tifffile.imwrite(tmp_path / "wells" / f"P1_{name}.tif", well.image)
+        lines += [f"{name},{well.atp_rlu / 1000:.3f}"] if number < 9 else []
+    (tmp_path / "sheet.csv").write_text("\n".join(lines))
+    box.images.setText(str(tmp_path / "wells"))
+    box.values.setText(str(tmp_path / "sheet.csv"))
+    assert box.button.isEnabled()
+    dock.name.setText("calibrated")
+    box.button.click()
+    card = read_card(find_cards()["calibrated"])
+    assert card.readout is not None
+    assert [box.table.item(row, 0).text() for row in range(4)] == ["line", "features", "blend", "constant"]
+    assert "Measure these next: B05" in box.note.text()
+    assert dock.answer.text().startswith("'calibrated' is ready. Kept:")
+    settle()
+    assert dock.model.model.findText("calibrated") >= 0
+    dock.task.setCurrentIndex(dock.task.findData("stain"))
+    assert dock.calibrate_fold.isHidden()

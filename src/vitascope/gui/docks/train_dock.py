@@ -41,11 +41,13 @@ from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.run.model_box import ModelBox
 from vitascope.gui.session.autosave import autosave_of
 from vitascope.gui.session.reopen_box import ReopenBox
+from vitascope.gui.train.calibrate_box import CalibrateBox
 from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots
 from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
 from vitascope.gui.train.train_words import against_start, best_of, figure_name, model_headline, words_of_test
+from vitascope.recipes.calibration import Calibration
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
 from vitascope.tasks.late_modules import load_finetuning
@@ -96,6 +98,7 @@ class TrainDock(Dock):
         self.plots = TrainPlots(self._text_colour, self._guarded)
         self.reopen_box = ReopenBox(self._viewer)
         self.prepare = PrepareBox(self._guarded, self._text_colour)
+        self.calibrate = CalibrateBox()
         self._lay_out()
         for spec in TASKS:
             self.task.addItem(spec.title, spec.name)
@@ -123,6 +126,7 @@ class TrainDock(Dock):
         tip = "Its name: small letters, digits, dot, dash, underscore. No model is ever replaced."
         add_row(names, "New model", self.name, tip)
         column.addLayout(names)
+        column.addWidget(self._calibrate_fold())
         column.addWidget(self.settings)
         column.addWidget(self.prepare)
         column.addWidget(make_line())
@@ -160,6 +164,12 @@ class TrainDock(Dock):
         across.addWidget(self.estimate_button, 1)
         return across
 
+    def _calibrate_fold(self) -> QWidget:
+        column = QVBoxLayout()
+        column.addWidget(self.calibrate)
+        self.calibrate_fold = Collapsible("Calibrate on one plate", column)
+        return self.calibrate_fold
+
     def _resume_fold(self) -> QWidget:
         row = QHBoxLayout()
         self.unfinished.setAccessibleName("Unfinished trainings")
@@ -175,6 +185,7 @@ class TrainDock(Dock):
                 discard(slot.takeAt(0).widget())
         self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, unchosen="")
         self.prepare.setVisible(spec.trained_on.truth is Truth.PICTURES)
+        self.calibrate_fold.setVisible(spec.trained_on.extensive)
         self._slots["data"].addWidget(self.data)
         self._slots["model"].addWidget(self.model)
         self.model.valueChanged.connect(self._model_changed)
@@ -196,6 +207,7 @@ class TrainDock(Dock):
         self.estimate_button.clicked.connect(self.estimate)
         self.resume_button.clicked.connect(self.resume)
         self.prepare.button.clicked.connect(self._show_prepared)
+        self.calibrate.asked.connect(lambda title, steps: self._start(title, steps, self._show_calibration))
         self.name.textChanged.connect(self._refresh)
         self.settings.valueChanged.connect(self._refresh)
         self.runner.progressed.connect(self._show_progress)
@@ -249,7 +261,8 @@ class TrainDock(Dock):
     def _refresh(self, *_: object) -> None:
         if self.runner.running:
             return
-        problem = self.problem()
+        problem, card = self.problem(), self.model.card()
+        self.calibrate.set_start(card.id if card is not None else "", self.name.text().strip())
         self.train_button.setEnabled(not problem)
         self.estimate_button.setEnabled(not problem)
         self._say(problem or self._told)
@@ -357,7 +370,8 @@ class TrainDock(Dock):
             self._show_failure(error.message, error.dock_hint)
 
     def _lock(self, running: bool) -> None:
-        for part in (self.task, self.data, self.model, self.scratch, self.name, self.settings, self.resume_fold):
+        folds = (self.resume_fold, self.calibrate_fold)
+        for part in (self.task, self.data, self.model, self.scratch, self.name, self.settings, *folds):
             part.setEnabled(not running)
         self.train_button.setText(PAUSE if running else TRAIN)
         self.train_button.setEnabled(True)
@@ -438,6 +452,12 @@ class TrainDock(Dock):
     def _show_answer(self) -> None:
         if self._open and isalive(self):
             self.area.verticalScrollBar().setValue(self.train_button.y())
+
+    def _show_calibration(self, found: Calibration) -> None:
+        self._show_model(found.card)
+        self.calibrate.show_calibration(found)
+        self.answer.setText(f"'{found.card.id}' is ready. {found.sentences[0]}")
+        self.status.hide()
 
     def use_model(self) -> TaskDock | None:
         """Open the dock of the new model's task, with the model chosen; None where there is nothing to open it in."""

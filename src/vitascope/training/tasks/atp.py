@@ -66,14 +66,15 @@ class AtpJob(AmountJob):
         return narrowest(truth, predicted, groups)
 
 
-def narrowest(truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
+def narrowest(
+    truth: Floats, predicted: Floats, groups: Sequence[str], on: str = "validation wells"
+) -> Intervals | None:
     """Calibrate intervals as differences, and as factors where all numbers are above 0; keep the narrower ones.
 
     None where there are too few wells to calibrate on.
     """
-    if len(truth) * (1 - INTERVAL_LEVEL) < INTERVAL_LEVEL:
+    if len(truth) < INTERVAL_LEVEL * (len(truth) + 1) - 1e-9:
         return None
-    on = "validation wells"
     found = [calibrate(truth, predicted, groups, INTERVAL_LEVEL, "linear", on)]
     if (truth > 0).all() and (predicted > 0).all():
         found.append(calibrate(truth, predicted, groups, INTERVAL_LEVEL, "log", on))
@@ -104,7 +105,11 @@ def fitted(recipe: Recipe, recipe_folder: Path) -> Recipe:
         )
     if recipe.split.by != "group":
         raise ParameterError("Wells are split by group, such as the plate, not by rows.", "Set 'by: group'.")
-    values = [v for data in recipe.data for v in amounts_of(data, recipe.targets[0].name, recipe_folder)]
+    return fitted_to(recipe, [v for one in recipe.data for v in amounts_of(one, recipe.targets[0].name, recipe_folder)])
+
+
+def fitted_to(recipe: Recipe, values: Sequence[float]) -> Recipe:
+    """Fit the range of the amounts to these values."""
     top = round_top(max(values))
     width = recipe.amounts.bin_width or float(f"{top / recipe.amounts.bins:.12g}")
     arguments = {**recipe.network.arguments, "top": top, "bin_width": width, "bits": bits_needed(top, width)}

@@ -1,0 +1,1 @@
+"""Calibrate a model on wells with a measured number."""
