@@ -1,0 +1,90 @@
+"""Tell what in a bright-field well is organoid and what is empty ground: by darkness against the ground nearby.
+
+Nothing is learned here: this is what maps are held against, what wells are composed of, and where "empty" is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vitascope.ops.wells.locate import DARKER, Region, cut_square, shrink, well_mask
+
+GROUND_SIDE_PX, GROUND_WINDOW, GROUND_PERCENTILE = 64, 9, 70.0
+"""The ground is what is bright in a neighbourhood of a seventh of the square, in a small version of it."""
+
+LARGEST_LUMEN, SMALLEST, GAP = 0.03, 0.004, 0.004
+"""Radius of the largest hole that is taken for a lumen, side of the smallest thing seen, and half the widest gap in the
+wall of a cyst; shares of the side."""
+
+SQUARE_PX = 256
+"""Side at which a well is looked at where nothing else is said."""
+
+
+def local_ground(square: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the light that each place would have without anything on it, grey values, as (side, side).
+
+    Parameters
+    ----------
+    square : array, shape (side, side), real, finite
+    """
+    small, factor = shrink(square, GROUND_SIDE_PX)
+    bright = ndimage.percentile_filter(small, GROUND_PERCENTILE, GROUND_WINDOW, mode="nearest")
+    smooth = ndimage.gaussian_filter(bright, 2, mode="nearest")
+    at = (np.arange(square.shape[0]) + 0.5) / factor - 0.5
+    grid = np.meshgrid(at, at, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(smooth, grid, order=1, mode="nearest"), np.float64)
+
+
+def absorbance(square: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return what each place absorbs, ``-log(light / ground)``, (side, side); below 0 where it is brighter.
+
+    References
+    ----------
+    Beer-Lambert: what lies over each other adds up.
+    """
+    ground = np.maximum(local_ground(square), 1e-9)
+    return np.asarray(-np.log(np.maximum(square, 1e-3 * ground) / ground), np.float64)
+
+
+def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER) -> NDArray[np.bool_]:
+    """Tell organoids, and whatever else is as dark, from ground.
+
+    Parameters
+    ----------
+    square : array, shape (side, side), real, finite
+        A well, as :func:`~vitascope.ops.wells.locate.cut_square` cuts it out.
+    darker : float, between 0 and 1
+        Share of the light that something takes away at least.
+
+    Returns
+    -------
+    array, shape (side, side), bool
+        Lumens are filled; what is smaller than :data:`SMALLEST` is left out. Living and dead look alike to it.
+    """
+    side = len(square)
+    dark = ndimage.gaussian_filter(absorbance(square), side / 1000) > -np.log(1 - darker)
+    walls = ndimage.binary_closing(np.pad(dark, 8), iterations=max(1, round(GAP * side)))[8:-8, 8:-8]
+    holes, count = ndimage.label(ndimage.binary_fill_holes(walls) & ~dark)
+    if count:
+        areas = ndimage.sum_labels(np.ones_like(holes), holes, np.arange(count + 1))
+        dark |= (areas <= np.pi * (LARGEST_LUMEN * side) ** 2)[holes] & (holes > 0)
+    things, count = ndimage.label(dark)
+    if count:
+        areas = ndimage.sum_labels(np.ones_like(things), things, np.arange(count + 1))
+        dark &= (areas >= (SMALLEST * side) ** 2)[things]
+    return np.asarray(dark & well_mask(side, 6.0), np.bool_)
+
+
+def area_per_place(mask: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
+    """Return the share of each of ``grid x grid`` places that a mask covers.
+
+    Examples
+    --------
+    >>> area_per_place(np.eye(4, dtype=bool), 2).tolist()
+    [[0.5, 0.0], [0.0, 0.5]]
+    """
+    return np.asarray(cut_square(mask.astype(np.float32), Region(0, 0, len(mask)), grid), np.float64)
