@@ -24,33 +24,36 @@ SQUARE_PX = 256
 """Side at which a well is looked at where nothing else is said."""
 
 
-def local_ground(square: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def local_ground(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArray[np.float64]:
     """Return the light that each place would have without anything on it, grey values, as (side, side).
 
     Parameters
     ----------
     square : array, shape (side, side), real, finite
+    shown : float, > 0
+        Side of the square against that of a well.
     """
     small, factor = shrink(square, GROUND_SIDE_PX)
-    bright = ndimage.percentile_filter(small, GROUND_PERCENTILE, GROUND_WINDOW, mode="nearest")
+    window = max(3, round(GROUND_WINDOW / shown))
+    bright = ndimage.percentile_filter(small, GROUND_PERCENTILE, window, mode="nearest")
     smooth = ndimage.gaussian_filter(bright, 2, mode="nearest")
     at = (np.arange(square.shape[0]) + 0.5) / factor - 0.5
     grid = np.meshgrid(at, at, indexing="ij")
     return np.asarray(ndimage.map_coordinates(smooth, grid, order=1, mode="nearest"), np.float64)
 
 
-def absorbance(square: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def absorbance(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArray[np.float64]:
     """Return what each place absorbs, ``-log(light / ground)``, (side, side); below 0 where it is brighter.
 
     References
     ----------
     Beer-Lambert: what lies over each other adds up.
     """
-    ground = np.maximum(local_ground(square), 1e-9)
+    ground = np.maximum(local_ground(square, shown), 1e-9)
     return np.asarray(-np.log(np.maximum(square, 1e-3 * ground) / ground), np.float64)
 
 
-def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER) -> NDArray[np.bool_]:
+def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, shown: float = 1.0) -> NDArray[np.bool_]:
     """Tell organoids, and whatever else is as dark, from ground.
 
     Parameters
@@ -59,14 +62,16 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER) -> 
         A well, as :func:`~vitascope.ops.wells.locate.cut_square` cuts it out.
     darker : float, between 0 and 1
         Share of the light that something takes away at least.
+    shown : float, > 0
+        Side of the square against that of a well, for a field that is smaller than its well.
 
     Returns
     -------
     array, shape (side, side), bool
         Lumens are filled; what is smaller than :data:`SMALLEST` is left out. Living and dead look alike to it.
     """
-    side = len(square)
-    dark = ndimage.gaussian_filter(absorbance(square), side / 1000) > -np.log(1 - darker)
+    side = len(square) / shown
+    dark = ndimage.gaussian_filter(absorbance(square, shown), side / 1000) > -np.log(1 - darker)
     walls = ndimage.binary_closing(np.pad(dark, 8), iterations=max(1, round(GAP * side)))[8:-8, 8:-8]
     holes, count = ndimage.label(ndimage.binary_fill_holes(walls) & ~dark)
     if count:
@@ -76,7 +81,7 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER) -> 
     if count:
         areas = ndimage.sum_labels(np.ones_like(things), things, np.arange(count + 1))
         dark &= (areas >= (SMALLEST * side) ** 2)[things]
-    return np.asarray(dark & well_mask(side, 6.0), np.bool_)
+    return np.asarray(dark & well_mask(len(square), 6.0), np.bool_)
 
 
 def area_per_place(mask: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
