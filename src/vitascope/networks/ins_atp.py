@@ -28,8 +28,10 @@ class AtpOutput(NamedTuple):
 
     ``value``: ATP in target units, (B, 1), >= 0; ``encoding``: features of the instances, (B, F, g, g); ``attention``:
     weights a_n that sum to 1, (B, 1, g, g), uniform where there is no attention; ``contribution``: of each instance in
-    target units, (B, 1, g, g), summing to ``value``, 0 where the fusion is not additive; ``code``: logits of the bits
-    and the fraction (B, n_bits + 1), or for a value head the number in shares of the range (B, 1).
+    target units, (B, 1, g, g), summing to ``value``: its own where the fusion is additive, its weight times what the head
+    reads from it alone where there is attention (exact for a head without hidden units, else scaled to the sum), 0 for
+    other fusions; ``code``: logits of the bits and the fraction (B, n_bits + 1), or for a value head the number in
+    shares of the range (B, 1).
     """
 
     value: Tensor
@@ -124,7 +126,12 @@ class InsAtp(nn.Module):
 
     @property
     def has_contribution(self) -> bool:
-        """Whether the number is the sum of what instances contribute."""
+        """Whether there is a contribution of each instance to the number."""
+        return self.adds_up or self.has_attention
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the number is nothing but the sum of what instances contribute."""
         return self.fusion == "additive"
 
     def forward(self, x: Tensor) -> AtpOutput:
@@ -139,7 +146,17 @@ class InsAtp(nn.Module):
             return AtpOutput(value, encoding, self._uniform(encoding), contribution, value / self.top)
         attention = self.attention(encoding)
         code = self.regression(self.fuse(encoding, attention))
-        return AtpOutput(self.value(code), encoding, attention, torch.zeros_like(attention), code)
+        value = self.value(code)
+        if not self.has_attention:
+            return AtpOutput(value, encoding, attention, torch.zeros_like(attention), code)
+        return AtpOutput(value, encoding, attention, self.attributed(value, encoding, attention), code)
+
+    def attributed(self, value: Tensor, encoding: Tensor, attention: Tensor) -> Tensor:
+        """Deal the number out to the instances, (B, 1, g, g): attention times what the head reads from each alone."""
+        alone = self.regression(encoding.permute(0, 2, 3, 1))  # (B, g, g, bits + 1)
+        read = self.value(alone.reshape(-1, alone.shape[-1])).view(-1, 1, self.grid, self.grid)
+        shares = attention * (read.clamp(min=0) + 1e-6 * self.top)
+        return value.clamp(min=0)[:, :, None, None] * shares / shares.sum((2, 3), keepdim=True)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return what turns the features of the instances into an amount."""

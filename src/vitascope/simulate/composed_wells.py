@@ -152,8 +152,8 @@ def compose_well(seed: int, number: int, plate: int, parts: Parts, variety: Vari
     slope, bend = rng.normal(0, variety.shading, 2), rng.normal(0, variety.shading / 2)
     light = np.exp(slope[0] * at[:, None] + slope[1] * at[None] + bend * (at[:, None] ** 2 + at[None] ** 2 - 1))
     flat = np.rot90(ground.light, int(rng.integers(4)))[:: int(rng.choice((-1, 1)))]
-    image = flat * light * np.exp(-np.where(ground.inside, absorbed, 0)) * np.exp(line.normal(0, 0.2))
-    image += rng.normal(0, 0.003, image.shape) * float(np.median(flat))
+    seen = np.minimum(flat * np.exp(-np.where(ground.inside, absorbed, 0)), ground.ceiling)
+    image = seen * light * np.exp(line.normal(0, 0.2))
     pixels = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
     return SimulatedWell(pixels, plan.atp_rlu, living.astype(np.float32))
 

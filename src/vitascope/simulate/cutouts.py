@@ -76,10 +76,13 @@ class Ground:
         Grey values.
     inside : array of bool, shape (side, side)
         Where things may lie: the well, or the whole field.
+    ceiling : float
+        Brightest that the source is there, grey values: projections are often cut off above their ground.
     """
 
     light: NDArray[np.float32]
     inside: NDArray[np.bool_]
+    ceiling: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,8 @@ def cut_parts(pictures: Iterable[tuple[str, NDArray[Any], float | None]], side_p
         lines.setdefault(name, []).extend(organoids)
         fibres += found
         ground = square if len(square) == side_px else _filled(cut_square(picture, region, side_px))
-        grounds.append(Ground(empty_ground(ground, scale), _inside(side_px, region, whole)))
+        inside = _inside(side_px, region, whole)
+        grounds.append(Ground(empty_ground(ground, scale), inside, float(ground[inside].max())))
     kept = tuple(tuple(own) for own in lines.values() if own)
     if not kept:
         raise ValueError("no organoid was found in the pictures")
