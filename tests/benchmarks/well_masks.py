@@ -6,6 +6,7 @@ hand: fibres, dirt and smears that it takes for organoids are taken out. Written
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ SIDE = 512
 
 DIRT = {
     "A01": [
-        [(250, 0), (318, 0), (310, 45), (262, 165), (238, 190), (225, 265), (190, 350), (168, 398), (152, 395)]
-        + [(165, 345), (198, 230), (215, 190), (212, 140), (235, 60)]
+        [
+            *((250, 0), (318, 0), (310, 45), (262, 165), (238, 190), (225, 265), (190, 350), (168, 398), (152, 395)),
+            *((165, 345), (198, 230), (215, 190), (212, 140), (235, 60)),
+        ]
     ],
     "A02": [[(286, 290), (316, 290), (316, 308), (286, 308)], [(225, 0), (260, 0), (260, 14), (225, 14)]],
     "A08": [[(8, 478), (42, 478), (42, 497), (8, 497)]],
@@ -74,7 +77,7 @@ def corrected(name, mask):
     for path in FIBRES.get(name, []):
         points = np.rint(np.array(path) * SIDE / 784).astype(int)
         drawn = np.zeros_like(mask)
-        for (x0, y0), (x1, y1) in zip(points[:-1], points[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(points):
             drawn[line(y0, x0, y1, x1)] = True
         gone |= dilation(drawn, disk(4))
     return mask & ~gone

@@ -28,9 +28,9 @@ class AtpOutput(NamedTuple):
 
     ``value``: ATP in target units, (B, 1), >= 0; ``encoding``: features of the instances, (B, F, g, g); ``attention``:
     weights a_n that sum to 1, (B, 1, g, g), uniform where there is no attention; ``contribution``: of each instance in
-    target units, (B, 1, g, g), summing to ``value``: its own where the fusion is additive, its weight times what the head
-    reads from it alone where there is attention (exact for a head without hidden units, else scaled to the sum), 0 for
-    other fusions; ``code``: logits of the bits and the fraction (B, n_bits + 1), or for a value head the number in
+    target units, (B, 1, g, g), summing to ``value``: its own where the fusion is additive, its weight times what the
+    head reads from it alone where there is attention (exact for a head without hidden units, else scaled to the sum), 0
+    for other fusions; ``code``: logits of the bits and the fraction (B, n_bits + 1), or for a value head the number in
     shares of the range (B, 1).
     """
 

@@ -15,6 +15,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.eight_views import averaged
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
@@ -22,7 +23,8 @@ from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.networks.ins_atp import InsAtp
-from vitascope.ops.wells.locate import Region
+from vitascope.ops.wells.locate import Region, cut_square, well_mask
+from vitascope.ops.wells.organoids import SQUARE_PX, area_per_place, organoid_mask, share_on_ground
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.run_context import RunContext
@@ -31,6 +33,9 @@ from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import AtpParams
 
 DEFAULT_MODEL = "atp-organoid-sim"
+
+MOST_ON_GROUND = 0.5
+"""Share of what the number rests on, on empty ground, above which a well is flagged."""
 
 
 def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerator[Result]:
@@ -50,8 +55,10 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerato
     Returns
     -------
     Result
-        Rows with ``atp``, ``atp_low`` and ``atp_high`` in the unit of the model; ``maps`` (float32) and ``instances``
-        (uint32, with a table) on the grid of the input. Contributions over all pixels sum to ``atp``.
+        Rows with ``atp``, ``atp_low`` and ``atp_high`` in the unit of the model, and ``attention_on_background``, 0 to
+        1: the share of attention, or of contributions where there is none, on places without organoids; ``maps``
+        (float32) and ``instances`` (uint32, with a table) on the grid of the input. Contributions over all pixels sum
+        to ``atp``.
 
     Raises
     ------
@@ -86,11 +93,12 @@ class AtpRun:
             raise ModelError(f"The card of {self.card.id} does not say which square of a well the network sees.")
         pictures, flags = select_pictures(self.image, spec, params.channel, params.planes)
         self.grid = OutputGrid(self.image, pictures, 1)
-        self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
+        columns = ("atp", "atp_low", "atp_high", "attention_on_background")
+        self.rows = PictureRows(self.grid, columns, (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = SquareBackend(model, self.plan)
-        explained = self.network.has_attention or self.network.has_contribution
-        self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
+        mapped = params.maps and self.network.has_contribution
+        self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if mapped else None
         self.trust = Trust()
 
     def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
@@ -102,20 +110,22 @@ class AtpRun:
             self.rows.refuse(picture, error)
             return
         value, _, attention, contribution = (np.asarray(o, np.float64) for o in outputs[:4])
-        weights = contribution[0] if self.network.has_contribution else attention[0]
-        atp = float(value[0])
-        if self.network.has_contribution:
-            weights = weights * self._seen(framed)
+        weights, atp = contribution[0] * self._seen(framed), float(value[0])
+        if self.network.adds_up:
             atp = float(weights.sum())
+        elif weights.sum() > 0:
+            weights *= atp / weights.sum()
         if not np.isfinite(atp):
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         known = not (self.params.abstain and trust.level == "outside")
-        numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
+        ground = self._on_ground(picture.planes, framed, attention[0] if self.network.has_attention else weights)
+        numbers = (atp, *self._interval(atp), ground) if known else (np.nan,) * 4
         told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        told += ("attention_on_background",) if known and ground > MOST_ON_GROUND else ()
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None:
             finer = yield from self._refined(picture, framed.region)
-            self.maps.add(picture, framed.region, weights, finer)
+            self.maps.add(picture, framed.region, weights, attention[0], finer)
 
     def _predict(
         self, framed: CroppedObject, planes: Sequence[Any]
@@ -125,7 +135,7 @@ class AtpRun:
         prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
         x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
         try:
-            outputs = self.backend.infer_concurrently(x)
+            outputs = averaged(self.backend.infer_concurrently, x, self.params.views)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
@@ -138,6 +148,17 @@ class AtpRun:
         trust, flags = judge_kind(self.card, planes, trust, flags)
         self.trust = worst_trust(self.trust, trust)
         return outputs, trust, flags
+
+    def _on_ground(self, planes: Sequence[Any], framed: CroppedObject, weights: NDArray[np.float64]) -> float:
+        """Return the share of what the number rests on that lies where no organoid is seen; NaN where it has no map."""
+        if not self.network.has_contribution:
+            return float("nan")
+        square = cut_square(np.asarray(planes[len(planes) // 2]), framed.region, SQUARE_PX)
+        inside = np.isfinite(square) & well_mask(SQUARE_PX)
+        if not inside.any():
+            return float("nan")
+        filled = np.where(np.isfinite(square), square, np.median(square[inside]))
+        return share_on_ground(weights, area_per_place(organoid_mask(filled), self.network.grid))
 
     def _seen(self, framed: CroppedObject) -> NDArray[np.bool_]:
         """Tell which instances (g, g) see a part of the image: those beyond its edge count for nothing."""
@@ -159,11 +180,9 @@ class AtpRun:
         for moved in shifted(region, self.network.grid, self.params.refine):
             framed = crop_to_object(picture.planes, self.card.input, moved)
             prepared = yield from prepare_picture(list(framed.planes), self.card.input, 1.0)
-            outputs = self.backend.infer_concurrently(
-                prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
-            )
-            values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
-            found.append((moved, values * self._seen(framed) if self.network.has_contribution else values))
+            x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
+            outputs = averaged(self.backend.infer_concurrently, x, self.params.views)
+            found.append((moved, np.array(outputs[3][0], np.float64) * self._seen(framed)))
         return found
 
     def result(self) -> Result:

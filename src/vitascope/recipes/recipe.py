@@ -105,9 +105,7 @@ class RealWells(RecipePart):
     """A folder of real pictures that wells are composed of; what is read is in it, not below it."""
 
     folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
-    pattern: str = Field(
-        "*.tif", description="Which files; their names tell the well, and planes of one well belong together."
-    )
+    pattern: str = Field("*.tif", description="Which files; names tell the well, planes of one well belong together.")
     field_um: float | None = Field(
         None, gt=0, description="Side of the square in the middle of a picture; empty where it shows a whole well."
     )

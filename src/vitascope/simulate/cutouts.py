@@ -1,7 +1,7 @@
 """What real wells are made of, cut out of them: organoids, fibres, and the ground with everything on it taken away.
 
-A cut-out is what a thing absorbs, so that things laid over each other add up. No picture is kept here: cut-outs are made
-from the folders that a recipe names, whenever it runs.
+A cut-out is what a thing absorbs, so that things laid over each other add up. No picture is kept here: cut-outs are
+made from the folders that a recipe names, whenever it runs.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What wells are composed of, at ``side_px`` for a well of 3.3 mm; ``lines`` are the organoids of each source well."""
+    """What wells are composed of, at ``side_px`` a well of 3.3 mm; ``lines`` are the organoids of each source well."""
 
     side_px: int
     lines: tuple[tuple[CutOut, ...], ...]

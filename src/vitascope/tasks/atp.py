@@ -33,6 +33,13 @@ class AtpParams(RunParams):
         title="Show what it rests on",
         description="Make the maps: attention or what each place contributes, as the model has it, and its percentile.",
     )
+    views: Literal[1, 8] = Field(
+        8,
+        title="Ways to lay it down",
+        description="Average number and maps over the eight ways to turn and mirror a well, so that they do not depend "
+        "on which way is up; 1 is faster.",
+        json_schema_extra=ADVANCED,
+    )
     refine: Literal[1, 2, 4] = Field(
         1,
         title="Refine maps",

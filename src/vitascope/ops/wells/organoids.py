@@ -84,6 +84,29 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, sho
     return np.asarray(dark & well_mask(len(square), 6.0), np.bool_)
 
 
+EMPTY = 0.02
+"""A place of which less than this share is organoid counts as empty ground."""
+
+
+def share_on_ground(weights: NDArray[np.floating[Any]], area: NDArray[np.float64]) -> float:
+    """Return the share of weights (g, g), at least 0 each, on places without organoids; NaN where all are 0.
+
+    Parameters
+    ----------
+    weights : array, shape (g, g)
+        Attention, or contributions.
+    area : array, shape (g, g), 0 to 1
+        Of :func:`area_per_place`.
+
+    Examples
+    --------
+    >>> share_on_ground(np.array([[3.0, 1.0]]), np.array([[0.4, 0.0]]))
+    0.25
+    """
+    total = float(weights.sum())
+    return float(weights[area < EMPTY].sum()) / total if total > 0 else float("nan")
+
+
 def area_per_place(mask: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
     """Return the share of each of ``grid x grid`` places that a mask covers.
 

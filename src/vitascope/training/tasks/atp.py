@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.engine.eight_views import EIGHT
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.binary_code import bits_needed, round_top
 from vitascope.recipes.labelled_images import find_labelled_images
@@ -33,6 +34,8 @@ HEAD_PULL = 0.01
 
 class AtpJob(AmountJob):
     """What training needs to know of the task ``atp``."""
+
+    views = EIGHT
 
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         assert isinstance(network, InsAtp)
