@@ -21,7 +21,7 @@ from vitascope.ops.wells.locate import Region, cut_square
 from vitascope.simulate.composed_wells import Variety, compose_well
 from vitascope.simulate.wells import make_well
 
-EACH, SIDE, RANGE = 20, 512, 440_000.0
+EACH, SIDE, RANGE = 12, 512, 440_000.0
 BARS = {"flips and turns": 0.03, "shading 20 %": 0.10, "ground ±10 %": 0.08, "resampled": 0.15, "blur σ 2 px": 0.15}
 DEAD_BAR, BIAS_BAR = 0.15, 0.10
 BINS = (0, 11_000, 22_000, 44_000, 88_000, 176_000, np.inf)

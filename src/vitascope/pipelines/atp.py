@@ -32,7 +32,7 @@ from vitascope.pipelines.well_maps import WellMaps, shifted
 from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import AtpParams
 
-DEFAULT_MODEL = "atp-organoid-sim"
+DEFAULT_MODEL = "atp-organoid"
 
 MOST_ON_GROUND = 0.5
 """Share of what the number rests on, on empty ground, above which a well is flagged."""

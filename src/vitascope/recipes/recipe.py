@@ -25,7 +25,7 @@ LATER_FIELDS = (
     '"left_out":[],',
     '"whole_pixels":false,',
     ',"mask":false,"mask_block_px":111',
-    ',"composed_of":[],"folds":5',
+    ',"composed_of":[],"folds":5,"lots":[]',
 )
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
@@ -128,11 +128,14 @@ class SimulatedSource(RecipePart):
         description="For 'composed': real wells are dealt to so many lots. A plate is composed of one lot, and all "
         "plates of a lot are one group, 'sources0' and so on.",
     )
+    lots: tuple[int, ...] = Field((), description="For 'composed': take these lots only; empty for all.")
 
     @model_validator(mode="after")
     def _composed_of_something(self) -> SimulatedSource:
         if (self.kind == "composed") != bool(self.composed_of):
             raise ValueError("'composed_of' names the real wells that 'composed' ones are made of, and only theirs")
+        if any(not 0 <= lot < self.folds for lot in self.lots):
+            raise ValueError("'lots' are numbered from 0 to below 'folds'")
         return self
 
 

@@ -48,7 +48,7 @@ def draw(source: SimulatedSource, number: int, folders: Folders = ()) -> Drawn:
         spheroid = make_spheroid(source.seed, _setting(source, number), source.side_px)
         return Drawn(spheroid.image, spheroid.viability, f"plate{plate:03d}")
     if source.kind == "composed":
-        lot = plate % source.folds
+        lot = _lot(source, plate)
         well = compose_well(source.seed, number, plate, parts_of(source, folders, lot))
         return Drawn(well.image, well.atp_rlu, f"sources{lot}", well.living)
     well = make_well(source.seed, number, plate, source.side_px)
@@ -83,7 +83,7 @@ def truths(source: SimulatedSource, folders: Folders = ()) -> list[float]:
         found = []
         for number in range(source.count):
             plate = plate_of(source, number)
-            parts = parts_of(source, folders, plate % source.folds)
+            parts = parts_of(source, folders, _lot(source, plate))
             found.append(plan_well(source.seed, number, plate, parts).atp_rlu)
         return found
     return [draw_truth(source.seed, n, plate_of(source, n)) for n in range(source.count)]
@@ -122,6 +122,12 @@ def lot_of(position: int, count: int, folds: int) -> int:
     ([1, 3, 4], [0, 1, 2, 3, 4, 0])
     """
     return position % folds if count >= 2 * folds else (position * folds + folds - 1) // count
+
+
+def _lot(source: SimulatedSource, plate: int) -> int:
+    """Return the lot of real wells that a plate is composed of."""
+    lots = source.lots or tuple(range(source.folds))
+    return lots[plate % len(lots)]
 
 
 @lru_cache(maxsize=8)

@@ -50,7 +50,7 @@ class BagSampler:
         self._mapped = all(len(p.target) for p in pairs)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """Return ``image`` (B, C, side, side), ``numbers`` (B, L), ``epoch`` (B,), ``target`` (B, 0 or 1, side, side)."""
+        """Return ``image`` (B, C, side, side), ``numbers`` (B, L), ``epoch`` (B,), ``target`` (B, T, side, side)."""
         drawn = [self._made(step * size + i, np.random.default_rng((self._seed, step, i))) for i in range(size)]
         images, numbers, targets = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         epoch = torch.full((size,), float(step // self._epoch))

@@ -145,7 +145,7 @@ def truth_of(pairs: Sequence[Pair]) -> Floats:
 
 
 def predict(network: nn.Module, pairs: Sequence[Pair], views: int = 1) -> tuple[Floats, Floats]:
-    """Return the estimated amounts (N,) and mean features (N, F), averaged over ``views`` ways to lay each well down."""
+    """Return the estimated amounts (N,) and mean features (N, F), averaged over ``views`` ways to lay a well down."""
     weight = next(network.parameters())
 
     def run(images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
