@@ -32,7 +32,7 @@ MODELS = {
 }
 VIEWS = {"atp": EIGHT, "viability": 1}
 SPLITS, LEVEL = 100, 0.9
-LEAST, SEED, COMPOSED_PLATES = 1200, 1000, 80
+LEAST, SEED, COMPOSED_PLATES = 1200, 1000, 40
 
 
 def held_out(recipe):

@@ -11,8 +11,8 @@ from vitascope.core.aliases import TASKS
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.io.models.cards import find_model
-from vitascope.simulate.wells import make_well
 from vitascope.recipes.recipe import parse_recipe
+from vitascope.simulate.wells import make_well
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.run import start
 

@@ -64,6 +64,8 @@ class InsAtp(nn.Module):
     backbone : {"residual", "vgg", "inception", "resnet18"}
     width, stages : int
         Of the extractor.
+    squeeze : int, >= 0
+        Features that each instance keeps before they are put side by side (``concat``); 0 keeps all of them.
     hidden : int
         Of attention and regression network.
     dropout : float, in [0, 1)
@@ -90,13 +92,14 @@ class InsAtp(nn.Module):
         stages: int = 3,
         hidden: int = 64,
         dropout: float = 0.0,
+        squeeze: int = CONCAT_FEATURES,
     ) -> None:
         super().__init__()
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):
             if value not in known:
                 raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or bin_width <= 0 or top <= 0:
-            raise ValueError("one number out; grid, bits, bin width and top above 0")
+        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0 or squeeze < 0:
+            raise ValueError("one number out; grid, bits, bin width and top above 0, squeeze not below")
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top
         self.decode = decode
@@ -110,8 +113,8 @@ class InsAtp(nn.Module):
             self.u = nn.Conv2d(features, hidden, 1) if fusion == "gated" else None
             self.w = nn.Conv2d(hidden, 1, 1, bias=False)
         if fusion == "concat":
-            self.squeeze = nn.Conv2d(features, CONCAT_FEATURES, 1)
-            features = CONCAT_FEATURES * self.grid**2
+            self.squeeze: nn.Module = nn.Conv2d(features, squeeze, 1) if squeeze else nn.Identity()
+            features = (squeeze or features) * self.grid**2
         self.regression = nn.Sequential(
             nn.Linear(features, hidden),
             nn.ReLU(),
