@@ -19,7 +19,7 @@ from vitascope.recipes.recipe import read_recipe
 from vitascope.simulate.composed_wells import compose_well
 from vitascope.training.data.simulated import lot_of, parts_of, source_folders
 
-MODELS = ("atp-organoid", "atp-organoid-attention")
+MODELS = ("atp-organoid",)
 LEAST_AREA, SEED, COMPOSED, HELD_OUT = 0.01, 500, 40, 4
 
 

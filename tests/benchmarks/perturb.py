@@ -117,6 +117,6 @@ def bias(model):
 
 
 def main(arguments):
-    for model in [a for a in arguments if a != "bias"] or ("atp-organoid", "atp-organoid-attention"):
+    for model in [a for a in arguments if a != "bias"] or ["atp-organoid"]:
         print(model, flush=True)
         bias(model) if "bias" in arguments else perturb(model)
