@@ -163,7 +163,8 @@ def _lay(
 ) -> None:
     """Lay one organoid down: what it absorbs in its state, and its ATP where it lives."""
     cutout, alive, turns, flip = plan.cutouts[i], float(plan.alive[i]), int(rng.integers(4)), bool(rng.integers(2))
-    patch, body = (np.rot90(a[::-1] if flip else a, turns) for a in (cutout.absorbed, cutout.inside))
+    patch = np.rot90(cutout.absorbed[::-1] if flip else cutout.absorbed, turns)
+    body: NDArray[np.bool_] = np.rot90(cutout.inside[::-1] if flip else cutout.inside, turns)
     zoom = float(plan.zoom[i]) * (SHRINK + (1 - SHRINK) * alive)
     if abs(zoom - 1) > 0.03:
         patch = ndimage.zoom(patch, zoom, order=1, grid_mode=True, mode="grid-constant")

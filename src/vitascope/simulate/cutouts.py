@@ -147,13 +147,13 @@ def cut_things(square: NDArray[np.float32], well_px: int) -> tuple[list[CutOut],
     absorbed, mask = absorbance(square, shown), organoid_mask(square, shown=shown)
     whole = measure(ndimage.label(mask)[0])
     long = (whole.minor < FIBRE_ROUND * whole.major) & (whole.major > FIBRE_LENGTH * well_px)
-    fibres = [_cut(absorbed, whole, n) for n in np.flatnonzero(long)]
+    fibres = [_cut(absorbed, whole, int(n)) for n in np.flatnonzero(long)]
     mask &= ~np.r_[False, long][whole.labels]
     apart = measure(split_touching(mask))
     like = (apart.area >= LEAST_PX) & (apart.minor >= ROUND * apart.major)
     like &= apart.area >= SOLID * np.pi / 4 * apart.major * apart.minor
     like &= apart.area <= np.pi / 4 * (LARGEST * well_px) ** 2
-    return [_cut(absorbed, apart, n) for n in np.flatnonzero(like)], fibres
+    return [_cut(absorbed, apart, int(n)) for n in np.flatnonzero(like)], fibres
 
 
 @dataclass(frozen=True, eq=False)
