@@ -55,7 +55,7 @@ class Variety:
 
 
 VARIED = Variety()
-AS_FOUND = Variety((0.11, 0.22), size=0.0, zoom=0.0, blur_px=0.0, shading=0.0, alive=1.0)
+AS_FOUND = Variety(cover=(0.11, 0.22), size=0.0, zoom=0.0, blur_px=0.0, shading=0.0, alive=1.0)
 """As on a plate that was given nothing: sizes, focus and light as they were found, all alive."""
 
 
@@ -112,7 +112,7 @@ def plan_well(seed: int, number: int, plate: int, parts: Parts, variety: Variety
         living = np.full(count, float(variety.alive))
     blur = np.abs(rng.normal(0, variety.blur_px, MOST))[:count] * parts.side_px / 512
     full = np.array([living_volume_rlu(c, z, parts.side_px) for c, z in zip(cutouts, zoom, strict=False)])
-    return Composition(cutouts, y, x, zoom[:count], blur, living, full)
+    return Composition(cutouts=cutouts, y=y, x=x, zoom=zoom[:count], blur_px=blur, alive=living, full_rlu=full)
 
 
 def _places(cutouts: tuple[CutOut, ...], rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

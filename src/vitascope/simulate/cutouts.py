@@ -181,7 +181,9 @@ def measure(labels: NDArray[Any]) -> Bodies:
     yy, xx = yy + 1 / 12, xx + 1 / 12  # a pixel's own
     middle, spread = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + yx**2)
     major, minor = 4 * np.sqrt(middle + spread), 4 * np.sqrt(np.maximum(middle - spread, 0))
-    return Bodies(np.asarray(labels, np.int32), area, major, minor, y, x, list(ndimage.find_objects(labels)))
+    boxes = list(ndimage.find_objects(labels))
+    own_labels = np.asarray(labels, np.int32)
+    return Bodies(labels=own_labels, area=area, major=major, minor=minor, y=y, x=x, boxes=boxes)
 
 
 def split_touching(mask: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -143,7 +143,8 @@ def _samples_of(
     planes: list[NDArray[Any]], recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path
 ) -> list[Sample]:
     if not labelled.source.regions:
-        return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(labelled, names), labelled)]
+        whole = np.ones((1, *planes[0].shape), np.float32)
+        return [Sample(planes=planes, weight=whole, numbers=_numbers(labelled, names), labelled=labelled)]
     regions = np.asarray(read_image(folder / labelled.source.regions).plane())
     if regions.shape != planes[0].shape:
         raise InputError(
@@ -177,10 +178,10 @@ def simulate_samples(
         weight = np.ones((1, *planes[0].shape), np.float32)
         samples.append(
             Sample(
-                planes,
-                weight,
-                np.array([amount], np.float32),
-                LabelledImage(images=group, labels={target: amount}, group=plate),
+                planes=planes,
+                weight=weight,
+                numbers=np.array([amount], np.float32),
+                labelled=LabelledImage(images=group, labels={target: amount}, group=plate),
                 living=shown_living,
             )
         )
@@ -204,7 +205,7 @@ def _amount_map(living: NDArray[np.float32], framed: CroppedObject) -> NDArray[n
     """Cut the amounts of pixels out as their image was; what lies in the square keeps its sum."""
     side = len(framed.planes[0])
     cut = cut_square(living, framed.region, side) * np.float32((framed.region.side / side) ** 2)
-    return np.nan_to_num(cut, nan=0.0)
+    return np.where(np.isfinite(cut), cut, np.float32(0))
 
 
 def labelled_bags(
@@ -233,7 +234,8 @@ def labelled_bags(
             f"Nothing is labelled in the regions of {labelled.images.name}.", "Paint the regions that count."
         )
     if labelled.labels:
-        return [Sample(planes, (regions != 0)[None].astype(np.float32), _numbers(labelled, names), labelled)]
+        painted = (regions != 0)[None].astype(np.float32)
+        return [Sample(planes=planes, weight=painted, numbers=_numbers(labelled, names), labelled=labelled)]
     if not 1 <= min(values) <= max(values) <= len(names):
         raise InputError(
             f"The regions of {labelled.images.name} hold the labels {values}; there are {len(names)} classes.",
@@ -242,7 +244,8 @@ def labelled_bags(
     found = []
     for k in values:
         own = replace(labelled, labels=one_class(names[k - 1], names))
-        found.append(Sample(planes, (regions == k)[None].astype(np.float32), _numbers(own, names), own))
+        painted = (regions == k)[None].astype(np.float32)
+        found.append(Sample(planes=planes, weight=painted, numbers=_numbers(own, names), labelled=own))
     return found
 
 
