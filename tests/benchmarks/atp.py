@@ -2,7 +2,7 @@
 
 One frozen budget: 300 wells of 60 plates, 128 px, 12 epochs of 24 batches of 15; two seeds a cell in Table 1, one in
 Tables 2 and 3. ``python -m tests.benchmarks atp`` prints what was run, from ``results/atp.json``; cells that were not
-run print "not run". ``atp run table1 [even] [table2] [table3]`` runs the cells of these tables that are missing there.
+run print "not run". ``atp run table1 [even] [table2] [table3] [widths]`` runs the cells that are missing there.
 ``atp before`` prints the whole comparison as it was run before the simulated wells had vacuoles.
 """
 
@@ -57,6 +57,7 @@ EVEN = {
 TABLE3 = {
     "DeepIns, sum": ({"fusion": "sum"}, {}),
     "DeepIns, concatenation": ({"fusion": "concat"}, {}),
+    "DeepIns, concatenation without squeeze": ({"fusion": "concat", "squeeze": 0}, {}),
     "DeepIns, gated attention": ({"fusion": "gated"}, {}),
     "DeepIns, no code": ({**ATTENDS, "head": "value"}, {}),
     "DeepIns, no resampling": (ATTENDS, EVENLY),
@@ -64,6 +65,11 @@ TABLE3 = {
     "DeepIns, 8 x 8 instances": ({**ATTENDS, "grid": 8}, {}),
     "MeshIns, 4 x 4 instances": ({**ATTENDS, "instances": "mesh", "grid": 4}, {}),
     "MeshIns, 16 x 16 instances": ({**ATTENDS, "instances": "mesh", "grid": 16}, {}),
+}
+WIDTHS = {
+    f"DeepIns, range / {bins}, {how}": (ATTENDS, {"amounts.bins": bins, "amounts.sampling": sampling})
+    for bins in (5, 10, 20, 40)
+    for how, sampling in (("resampled", "balanced"), ("not resampled", "random"))
 }
 PAPER3 = "one factor at a time; the paper's best 10926 to 19152"
 SIDES = (128, 192, 256)
@@ -168,6 +174,8 @@ def plan(tables: list[str]) -> list[tuple[str, dict[str, object], dict[str, obje
         cells += [(n, *cell, seed, SIDES[0]) for seed in (0, 1) for n, cell in EVEN.items()]
     if "table3" in tables:
         cells += [(n, changed, changes, 0, SIDES[0]) for n, (changed, changes) in TABLE3.items()]
+    if "widths" in tables:
+        cells += [(n, *cell, 0, SIDES[0]) for n, cell in WIDTHS.items()]
     if "table2" in tables:
         cells += [(n, TABLE1[n][0], {}, 0, side) for side in SIDES for n in TABLE2]
     return cells
@@ -208,6 +216,11 @@ def main(arguments: list[str]) -> None:
     print("Table 3, one factor at a time from DeepIns with attention, code and resampling (one seed)")
     for name in ("DeepIns", *TABLE3):
         tell(name, store.cell(name, 1), PAPER3)
+    print("Width of a bin, section 5")
+    for name in WIDTHS:
+        tell(name, cell := store.cell(name, 1), "-")
+        if cell is not None:
+            print(cell.bins())
 
 
 def tell(name: str, cell: Cell | None, paper: str) -> None:

@@ -14,29 +14,54 @@ import vitascope
 from vitascope.core.errors import ReaderError
 from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.progress import run_to_end
+from vitascope.engine.eight_views import EIGHT
 from vitascope.engine.load_model import load_model
 from vitascope.io.models.cards import find_model, write_card
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.conformal import calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.simulated import plate_of
 from vitascope.training.tasks.regression import predict, truth_of
 
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
-MODELS = {"viability-ldc": "viability", "viability-spheroid-sim": "viability", "atp-organoid-sim": "atp"}
+MODELS = {
+    "viability-ldc": "viability",
+    "viability-spheroid-sim": "viability",
+    "atp-organoid": "atp",
+}
+VIEWS = {"atp": EIGHT, "viability": 1}
 SPLITS, LEVEL = 100, 0.9
-LEAST, SEED = 1200, 1000
+LEAST, SEED, COMPOSED_PLATES = 1200, 1000, 40
 
 
 def held_out(recipe):
-    """Return the recipe, and the parts of its data that the model has never seen; simulated data are drawn anew."""
-    source = recipe.data[0].simulated
-    if source is None:
+    """Return the recipe, and the parts of its data that the model has never seen; simulated data are made anew.
+
+    Composed wells are made of the real wells of the lot that the recipe tests on.
+    """
+    if recipe.data[0].simulated is None:
         return recipe, ("validation", "test")
-    each = source.count // source.groups
-    plates = max(60, -(-LEAST // each))
-    anew = source.model_copy(update={"seed": SEED, "groups": plates, "count": plates * each})
-    data = recipe.data[0].model_copy(update={"simulated": anew})
-    return recipe.model_copy(update={"data": (data,)}), ("train", "validation", "test")
+    anew = []
+    for data in recipe.data:
+        source = data.simulated
+        each = source.count // source.groups
+        plates = max(60, -(-LEAST // each))
+        made = {"seed": SEED, "groups": plates, "count": plates * each}
+        if source.kind == "composed":
+            lots = tuple(n for n in range(source.folds) if f"sources{n}" in recipe.split.test_groups)
+            made |= {"groups": COMPOSED_PLATES, "count": COMPOSED_PLATES * each, "lots": lots}
+        anew.append(data.model_copy(update={"simulated": source.model_copy(update=made)}))
+    split = recipe.split.model_copy(update={"train_groups": (), "validation_groups": (), "test_groups": ()})
+    return recipe.model_copy(update={"data": tuple(anew), "split": split}), ("train", "validation", "test")
+
+
+def plates(recipe, sample):
+    """The plate of a sample: composed ones of one lot are of many plates."""
+    group = str(sample.labelled.group)
+    if not group.startswith("sources"):
+        return group
+    source = next(d.simulated for d in recipe.data if d.simulated.kind == "composed")
+    return f"{group} plate {plate_of(source, int(sample.labelled.images.name.rsplit('_', 1)[1]))}"
 
 
 def coverage(truth, predicted, groups, rng):
@@ -95,8 +120,8 @@ def main(arguments):
             print(f"{model}: skipped. {error if isinstance(error, ReaderError) else str(error)}")
             continue
         pairs = [pair for part in parts for pair in corpus.pairs[part]]
-        groups = [str(s.labelled.group) for part in parts for s in corpus.samples[part]]
-        truth, predicted = truth_of(pairs), predict(network, pairs)[0]
+        groups = [plates(recipe, s) for part in parts for s in corpus.samples[part]]
+        truth, predicted = truth_of(pairs), predict(network, pairs, VIEWS[MODELS[model]])[0]
         report(model, truth, predicted, groups)
         if anew and recipe.data[0].simulated is not None:
             write(model, truth, predicted, groups)

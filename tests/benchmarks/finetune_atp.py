@@ -29,7 +29,7 @@ from vitascope.training.finetune import set_up_table
 from vitascope.training.tasks.atp import prepare
 from vitascope.training.tasks.regression import predict, truth_of
 
-START, SEED, SIDE_PX, PER_PLATE = "atp-organoid-sim", 77, 128, 4
+START, SEED, SIDE_PX, PER_PLATE = "atp-organoid", 77, 128, 4
 LABELS = 1000.0
 LABORATORIES = {"larger-fainter": (1.35, 0.6), "smaller-stronger": (0.75, 1.5)}
 """Width of organoids against those the starting model knows, and power of the contrast."""

@@ -30,7 +30,7 @@ CELLS = ("3_spheroid_viability/ldc_live_dead",)
 KINDS = {"organoid-well": (WELLS, SPHEROIDS), "cells-brightfield": (CELLS, ())}
 """Sources of each kind, and those that are near enough to count for neither side."""
 
-MODELS = {"atp-organoid-sim": "organoid-well", "viability-ldc": "cells-brightfield"}
+MODELS = {"atp-organoid": "organoid-well", "viability-ldc": "cells-brightfield"}
 WIDTH, RIDGE, FOLDS = 0.6, 0.1, 6
 PASSED, OTHERS_PASSED = 0.97, 0.85
 """Shares of own pictures below the limit: of sources that are known, and of each source that was left out whole."""

@@ -40,7 +40,7 @@ from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.atp import SPEC
 
-MODEL, SIDE_PX, DISTINCT = "atp-organoid-sim", 1992, 24
+MODEL, SIDE_PX, DISTINCT = "atp-organoid", 1992, 24
 REAL = "2_organoid_atp/deepOrganoid_plate23997_rowA"
 
 Resize = Callable[[NDArray[np.uint16], Region, int], NDArray[np.float32]]

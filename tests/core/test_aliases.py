@@ -12,6 +12,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.io.models.cards import find_model
 from vitascope.recipes.recipe import parse_recipe
+from vitascope.simulate.wells import make_well
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.run import start
 
@@ -80,3 +81,10 @@ def test_a_card_that_calls_it_so_is_read(alias, name, folder):
     old = json.loads(card.model_dump_json()) | {"task": alias}
     assert ModelCard.model_validate(old) == card
     assert ModelCard.model_validate(old).task == name
+
+
+def test_a_model_is_found_under_the_name_it_had(folder):
+    card, weights = find_model("atp-organoid-sim", "atp")
+    assert (card.id, weights.name) == ("atp-organoid", "atp-organoid.safetensors")
+    result = vitascope.run("atp", make_well(0, 0, 0, 96).image, model="atp-organoid-sim", threads=1)
+    assert result.provenance.model == "atp-organoid"

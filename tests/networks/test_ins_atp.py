@@ -116,3 +116,24 @@ def test_a_whole_image_network_has_no_maps():
 def test_what_cannot_be_built_is_refused(wrong):
     with pytest.raises(ValueError, match=r"none of|above 0"):
         small(**wrong)
+
+
+def test_concatenation_can_keep_all_features():
+    squeezed, whole = (InsAtp(fusion="concat", grid=4, width=4, stages=2, hidden=8, squeeze=s) for s in (8, 0))
+    features = whole.extractor.features
+    assert squeezed.regression[0].in_features == 8 * 16
+    assert whole.regression[0].in_features == features * 16
+    encoding = torch.arange(features * 16.0).view(1, features, 4, 4)
+    assert torch.equal(whole.fuse(encoding, encoding)[0], torch.arange(features * 16.0))
+
+
+def test_contributions_of_an_attention_network_sum_to_the_number_and_are_exact_for_a_plain_head():
+    torch.manual_seed(0)
+    network = InsAtp(fusion="attention", head="value", grid=4, width=4, stages=2, hidden=8).eval()
+    network.regression = torch.nn.Linear(network.extractor.features, 1)
+    with torch.no_grad():
+        network.regression.weight.abs_()
+        output = network(torch.rand(2, 1, 64, 64))
+        alone = torch.relu(network.regression(output.encoding.permute(0, 2, 3, 1)))[..., 0] * network.top
+    assert torch.allclose(output.contribution.sum((1, 2, 3)), output.value[:, 0], rtol=1e-4)
+    torch.testing.assert_close(output.contribution[:, 0], output.attention[:, 0] * alone, rtol=0.02, atol=1.0)

@@ -95,7 +95,21 @@ def test_the_number_is_the_networks_own(card):
     x = framed.planes[0] / np.median(framed.planes[0]) - 1
     with torch.no_grad():
         expected = float(model.network(torch.from_numpy(x[None, None].astype(np.float32))).value)
-    assert estimate(image, card).rows[0]["atp"] == pytest.approx(expected, rel=2e-3)
+    assert estimate(image, card, views=1).rows[0]["atp"] == pytest.approx(expected, rel=2e-3)
+
+
+def test_number_and_maps_do_not_depend_on_which_way_is_up(card):
+    image = make_well(3, 0, 0, 200).image
+    upright, turned = (estimate(Micrograph.from_array(i.copy()), card) for i in (image, np.rot90(image)))
+    assert turned.rows[0]["atp"] == pytest.approx(upright.rows[0]["atp"], rel=1e-4)
+    np.testing.assert_allclose(
+        np.rot90(upright.output("maps").array),
+        turned.output("maps").array,
+        rtol=1e-3,
+        atol=1e-3 * upright.rows[0]["atp"] / 4e4,
+    )
+    alone = [estimate(Micrograph.from_array(i.copy()), card, views=1).rows[0]["atp"] for i in (image, np.rot90(image))]
+    assert abs(alone[1] / alone[0] - 1) > 1e-4
 
 
 def test_instances_lie_where_their_contributions_are(card):
@@ -116,7 +130,10 @@ def test_attention_models_show_attention_that_sums_to_one(tmp_path):
     card = make_model(tmp_path, "atp-attends", fusion="attention", instances="mesh", bits=5, bin_width=2e4)
     result = estimate(image_of(), card)
     assert result.output("instances").table["attention"].sum() == pytest.approx(1, rel=1e-5)
-    assert result.output("maps").title == "attention"
+    shown = {output.title: output.array for output in result.outputs if output.kind == "maps"}
+    assert list(shown) == ["contribution", "attention", "percentile"]
+    assert shown["contribution"].sum(dtype=float) == pytest.approx(result.rows[0]["atp"], rel=1e-4)
+    assert len(np.unique(shown["attention"])) <= 64 + 1
     assert np.isnan(result.rows[0]["atp_low"])
 
 
@@ -187,3 +204,16 @@ def test_the_command_writes_numbers_and_maps(card, tmp_path):
     assert {"atp", "atp_low", "atp_high", "unit", "interval_level"} <= set(table)
     for stem, atp in zip(table["image"][:2], table["atp"][:2], strict=True):
         assert tifffile.imread(out / "maps" / f"{stem}.ome.tif").astype(float).sum() == pytest.approx(atp, rel=1e-5)
+
+
+def test_how_much_rests_on_empty_ground_is_told(card, tmp_path):
+    ground = np.full((200, 200), 5000.0)
+    ground += np.random.default_rng(0).normal(0, 20, ground.shape)
+    ground[80:120, 80:120] = 2500
+    row = estimate(Micrograph.from_array(ground), card).rows[0]
+    maps = estimate(Micrograph.from_array(ground), card).output("maps").array.astype(float)
+    places = np.zeros((200, 200), bool)
+    places[75:125, 75:125] = True  # the two by two places in the middle
+    assert row["attention_on_background"] == pytest.approx(maps[~places].sum() / maps.sum(), abs=0.02)
+    result = estimate(Micrograph.from_array(ground), card)
+    assert ("attention_on_background" in result.flags) == (row["attention_on_background"] > 0.5)

@@ -57,6 +57,9 @@ OPTIONS = {"--group": "--pattern"}
 KEYWORDS = {"group": "pattern"}
 """Old keywords of the functions that read images and plates."""
 
+MODELS = {"atp-organoid-sim": "atp-organoid"}
+"""Bundled models by the names they had; a model that has such a name itself is meant first."""
+
 TASKS = {"virtual_stain": "stain"}
 """Other names of tasks."""
 

@@ -122,6 +122,9 @@ FLAGS: dict[str, Flag] = {
         "The live dye shows only, and faintly, what the dead dye shows: what looks alive may be dead cells that leak."
     ),
     "empty_well": warning("The well holds next to nothing: no organoids were seen in it."),
+    "attention_on_background": warning(
+        "More than half of what the number rests on lies where no organoid was seen: look at the maps."
+    ),
     "no_well": warning("No rim of a well was seen: the whole image was taken for the well."),
     "well_cut_off": warning("The well reaches beyond the image: what lies outside is missing in the numbers."),
     "several_wells": warning("There is more than one well in the image: the largest was taken."),

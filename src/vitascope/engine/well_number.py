@@ -12,7 +12,7 @@ from vitascope.core.card import InputSpec
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.locate import Region, well_mask
-from vitascope.ops.wells.organoids import measure_organoids
+from vitascope.ops.wells.organoid_features import measure_organoids
 
 FEATURES_PX = 256
 """Side of the square that organoids are measured in: finer than networks see, and alike for every objective."""
@@ -33,13 +33,14 @@ def well_number(
     Returns
     -------
     tuple of float and array
-        Contributions, which sum to the number, where the network has them; else attention.
+        Contributions, which sum to the number.
     """
-    value, _, attention, contribution = (np.asarray(one, np.float64) for one in outputs[:4])
-    if not network.has_contribution:
-        return float(value[0]), attention[0]
+    value, _, _, contribution = (np.asarray(one, np.float64) for one in outputs[:4])
     weights = contribution[0] * seen_instances(framed, network.grid)
-    return float(weights.sum()), weights
+    if network.adds_up:
+        return float(weights.sum()), weights
+    total = float(weights.sum())
+    return float(value[0]), weights * (float(value[0]) / total) if total > 0 else weights
 
 
 def seen_instances(framed: CroppedObject, grid: int) -> NDArray[np.bool_]:
@@ -64,7 +65,7 @@ def organoid_features(planes: Sequence[Any], spec: InputSpec, region: Region) ->
     Returns
     -------
     dict
-        See :func:`vitascope.ops.wells.organoids.measure_organoids`.
+        See :func:`vitascope.ops.wells.organoid_features.measure_organoids`.
     """
     fine = spec.model_copy(update={"side_px": FEATURES_PX})
     framed = crop_to_object([planes[len(planes) // 2]], fine, region)

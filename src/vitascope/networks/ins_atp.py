@@ -28,8 +28,10 @@ class AtpOutput(NamedTuple):
 
     ``value``: ATP in target units, (B, 1), >= 0; ``encoding``: features of the instances, (B, F, g, g); ``attention``:
     weights a_n that sum to 1, (B, 1, g, g), uniform where there is no attention; ``contribution``: of each instance in
-    target units, (B, 1, g, g), summing to ``value``, 0 where the fusion is not additive; ``code``: logits of the bits
-    and the fraction (B, n_bits + 1), or for a value head the number in shares of the range (B, 1).
+    target units, (B, 1, g, g), summing to ``value``: its own where the fusion is additive, its weight times what the
+    head reads from it alone where there is attention (exact for a head without hidden units, else scaled to the sum), 0
+    for other fusions; ``code``: logits of the bits and the fraction (B, n_bits + 1), or for a value head the number in
+    shares of the range (B, 1).
     """
 
     value: Tensor
@@ -62,6 +64,8 @@ class InsAtp(nn.Module):
     backbone : {"residual", "vgg", "inception", "resnet18"}
     width, stages : int
         Of the extractor.
+    squeeze : int, >= 0
+        Features that each instance keeps before they are put side by side (``concat``); 0 keeps all of them.
     hidden : int
         Of attention and regression network.
     dropout : float, in [0, 1)
@@ -88,13 +92,14 @@ class InsAtp(nn.Module):
         stages: int = 3,
         hidden: int = 64,
         dropout: float = 0.0,
+        squeeze: int = CONCAT_FEATURES,
     ) -> None:
         super().__init__()
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):
             if value not in known:
                 raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or bin_width <= 0 or top <= 0:
-            raise ValueError("one number out; grid, bits, bin width and top above 0")
+        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0 or squeeze < 0:
+            raise ValueError("one number out; grid, bits, bin width and top above 0, squeeze not below")
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top
         self.decode = decode
@@ -108,8 +113,8 @@ class InsAtp(nn.Module):
             self.u = nn.Conv2d(features, hidden, 1) if fusion == "gated" else None
             self.w = nn.Conv2d(hidden, 1, 1, bias=False)
         if fusion == "concat":
-            self.squeeze = nn.Conv2d(features, CONCAT_FEATURES, 1)
-            features = CONCAT_FEATURES * self.grid**2
+            self.squeeze: nn.Module = nn.Conv2d(features, squeeze, 1) if squeeze else nn.Identity()
+            features = (squeeze or features) * self.grid**2
         self.regression = nn.Sequential(
             nn.Linear(features, hidden),
             nn.ReLU(),
@@ -124,7 +129,12 @@ class InsAtp(nn.Module):
 
     @property
     def has_contribution(self) -> bool:
-        """Whether the number is the sum of what instances contribute."""
+        """Whether there is a contribution of each instance to the number."""
+        return self.adds_up or self.has_attention
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the number is nothing but the sum of what instances contribute."""
         return self.fusion == "additive"
 
     def forward(self, x: Tensor) -> AtpOutput:
@@ -139,7 +149,17 @@ class InsAtp(nn.Module):
             return AtpOutput(value, encoding, self._uniform(encoding), contribution, value / self.top)
         attention = self.attention(encoding)
         code = self.regression(self.fuse(encoding, attention))
-        return AtpOutput(self.value(code), encoding, attention, torch.zeros_like(attention), code)
+        value = self.value(code)
+        if not self.has_attention:
+            return AtpOutput(value, encoding, attention, torch.zeros_like(attention), code)
+        return AtpOutput(value, encoding, attention, self.attributed(value, encoding, attention), code)
+
+    def attributed(self, value: Tensor, encoding: Tensor, attention: Tensor) -> Tensor:
+        """Deal the number out to the instances, (B, 1, g, g): attention times what the head reads from each alone."""
+        alone = self.regression(encoding.permute(0, 2, 3, 1))  # (B, g, g, bits + 1)
+        read = self.value(alone.reshape(-1, alone.shape[-1])).view(-1, 1, self.grid, self.grid)
+        shares = attention * (read.clamp(min=0) + 1e-6 * self.top)
+        return value.clamp(min=0)[:, :, None, None] * shares / shares.sum((2, 3), keepdim=True)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return what turns the features of the instances into an amount."""

@@ -16,6 +16,7 @@ from vitascope.core.readout import NUMBER, Readout
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.eight_views import averaged
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
@@ -25,7 +26,8 @@ from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.light import MOST_SHADING, shading
-from vitascope.ops.wells.locate import Region
+from vitascope.ops.wells.locate import Region, cut_square, well_mask
+from vitascope.ops.wells.organoids import SQUARE_PX, area_per_place, organoid_mask, share_on_ground
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.run_context import RunContext
@@ -33,6 +35,9 @@ from vitascope.pipelines.well_maps import WellMaps, shifted
 from vitascope.stats.calibration.readouts import read_out
 from vitascope.stats.conformal import interval
 from vitascope.tasks.atp import DEFAULT_MODEL, AtpParams
+
+MOST_ON_GROUND = 0.5
+"""Share of what the number rests on, on empty ground, above which a well is flagged."""
 
 
 def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerator[Result]:
@@ -52,8 +57,10 @@ def run(inputs: Mapping[str, Micrograph], params: AtpParams) -> ProgressGenerato
     Returns
     -------
     Result
-        Rows with ``atp``, ``atp_low`` and ``atp_high`` in the unit of the model; ``maps`` (float32) and ``instances``
-        (uint32, with a table) on the grid of the input. Contributions over all pixels sum to ``atp``.
+        Rows with ``atp``, ``atp_low`` and ``atp_high`` in the unit of the model, and ``attention_on_background``, 0 to
+        1: the share of attention, or of contributions where there is none, on places without organoids; ``maps``
+        (float32) and ``instances`` (uint32, with a table) on the grid of the input. Contributions over all pixels sum
+        to ``atp``.
 
     Raises
     ------
@@ -88,11 +95,12 @@ class AtpRun:
             raise ModelError(f"The card of {self.card.id} does not say which square of a well the network sees.")
         pictures, flags = select_pictures(self.image, spec, params.channel, params.planes)
         self.grid = OutputGrid(self.image, pictures, 1)
-        self.rows = PictureRows(self.grid, ("atp", "atp_low", "atp_high"), (*self.image.flags, *flags))
+        columns = ("atp", "atp_low", "atp_high", "attention_on_background")
+        self.rows = PictureRows(self.grid, columns, (*self.image.flags, *flags))
         self.plan = fixed_plan(params, spec.side_px)
         self.backend = SquareBackend(model, self.plan)
-        explained = self.network.has_attention or self.network.has_contribution
-        self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if params.maps and explained else None
+        mapped = params.maps and self.network.has_contribution
+        self.maps = WellMaps(self.grid, self.network, self.card.targets[0].unit) if mapped else None
         self.trust = Trust()
 
     def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
@@ -104,19 +112,22 @@ class AtpRun:
             self.rows.refuse(picture, error)
             return
         atp, weights = well_number(self.network, outputs, framed)
+        attention = np.asarray(outputs[2], np.float64)
         if not np.isfinite(atp):
             raise ModelError(f"The model {self.card.id} gives numbers that are not finite.")
         if self.card.readout is not None:
             atp, weights = self._read_out(self.card.readout, picture, framed, atp, weights)
         known = not (self.params.abstain and trust.level == "outside")
-        numbers = (atp, *self._interval(atp)) if known else (np.nan, np.nan, np.nan)
+        ground = self._on_ground(picture.planes, framed, attention[0] if self.network.has_attention else weights)
+        numbers = (atp, *self._interval(atp), ground) if known else (np.nan,) * 4
         middle = np.asarray(picture.planes[len(picture.planes) // 2])
         uneven = ("shading",) if shading(middle, framed.region) > MOST_SHADING else ()
         told = (*framed.flags, *uneven, *flags, *seen_in_training(self.card, picture.planes))
+        told += ("attention_on_background",) if known and ground > MOST_ON_GROUND else ()
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None and known:  # what explains a number that is held back would be taken for one
             finer = yield from self._refined(picture, framed.region)
-            self.maps.add(picture, framed.region, weights, finer)
+            self.maps.add(picture, framed.region, weights, attention[0], finer)
 
     def _predict(
         self, framed: CroppedObject, planes: Sequence[Any]
@@ -126,7 +137,7 @@ class AtpRun:
         prepared = yield from prepare_picture(list(framed.planes), spec, 1.0)
         x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
         try:
-            outputs = self.backend.infer_concurrently(x)
+            outputs = averaged(self.backend.infer_many, x, self.params.views)
         except (MemoryError, RuntimeError) as error:
             if not is_memory_error(error):
                 raise
@@ -148,14 +159,25 @@ class AtpRun:
         number: float,
         weights: NDArray[np.float64],
     ) -> tuple[float, NDArray[np.float64]]:
-        """Read the calibrated number; contributions are scaled to sum to it, attention stays what it is."""
+        """Read the calibrated number; contributions are scaled to sum to it."""
         values = {NUMBER: [number]}
         if readout.wants_features:
             measured = organoid_features(picture.planes, self.card.input, framed.region)
             values |= {name: [value] for name, value in measured.items()}
         atp = float(read_out(readout, values)[0])
         total = float(weights.sum())
-        return atp, weights * (atp / total) if self.network.has_contribution and total > 0 else weights
+        return atp, weights * (atp / total) if total > 0 else weights
+
+    def _on_ground(self, planes: Sequence[Any], framed: CroppedObject, weights: NDArray[np.float64]) -> float:
+        """Return the share of what the number rests on that lies where no organoid is seen; NaN where it has no map."""
+        if not self.network.has_contribution:
+            return float("nan")
+        square = cut_square(np.asarray(planes[len(planes) // 2]), framed.region, SQUARE_PX)
+        inside = np.isfinite(square) & well_mask(SQUARE_PX)
+        if not inside.any():
+            return float("nan")
+        filled = np.where(np.isfinite(square), square, np.median(square[inside]))
+        return share_on_ground(weights, area_per_place(organoid_mask(filled), self.network.grid))
 
     def _interval(self, atp: float) -> tuple[float, float]:
         if self.card.intervals is None:
@@ -171,13 +193,9 @@ class AtpRun:
         for moved in shifted(region, self.network.grid, self.params.refine):
             framed = crop_to_object(picture.planes, self.card.input, moved)
             prepared = yield from prepare_picture(list(framed.planes), self.card.input, 1.0)
-            outputs = self.backend.infer_concurrently(
-                prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
-            )
-            values = np.array(outputs[3 if self.network.has_contribution else 2][0], np.float64)
-            found.append(
-                (moved, values * seen_instances(framed, self.network.grid) if self.network.has_contribution else values)
-            )
+            x = prepared.read((slice(0, prepared.shape_yx[0]), slice(0, prepared.shape_yx[1])))
+            outputs = averaged(self.backend.infer_many, x, self.params.views)
+            found.append((moved, np.array(outputs[3][0], np.float64) * seen_instances(framed, self.network.grid)))
         return found
 
     def result(self) -> Result:

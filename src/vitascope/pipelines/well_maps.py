@@ -53,7 +53,7 @@ class WellMaps:
     ----------
     grid : OutputGrid
     network : InsAtp
-        With attention or contributions.
+        With contributions, and attention or none.
     unit : str
         Of the number.
     """
@@ -64,6 +64,7 @@ class WellMaps:
         self.scratch = TemporaryStore()
         shape = grid.shape(self._axes)
         self._weights = self.scratch.zeros("weights", shape, np.float32)
+        self._attention = self.scratch.zeros("attention", shape, np.float32) if network.has_attention else None
         self._ranks = self.scratch.zeros("ranks", shape, np.float32)
         self._labels = self.scratch.zeros("labels", shape, np.uint32)
         self._tables: list[pd.DataFrame] = []
@@ -74,16 +75,25 @@ class WellMaps:
         """Whether any well was added."""
         return bool(self._tables)
 
-    def add(self, picture: SelectedPlanes, region: Region, weights: NDArray[np.float64], finer: Finer) -> None:
-        """Lay one well's weights (g, g) on the image; ``finer`` are those of shifted squares."""
+    def add(
+        self,
+        picture: SelectedPlanes,
+        region: Region,
+        weights: NDArray[np.float64],
+        attention: NDArray[np.float64],
+        finer: Finer,
+    ) -> None:
+        """Lay one well's contributions and attention (g, g) on the image; ``finer`` are those of shifted squares."""
         index, image_yx = self._grid.index(picture, 0, self._axes), self._grid.image.shape_yx
         numbers = np.arange(1, weights.size + 1).reshape(weights.shape) + sum(len(t) for t in self._tables)
         laid = self._laid(region, weights)
         if finer:
             laid = np.mean([self._laid(r, w) for r, w in finer], axis=0, dtype=np.float64)
-            if self._network.has_contribution and laid.sum() > 0:
+            if laid.sum() > 0:
                 laid *= weights.sum() / laid.sum()
         plane_of(self._weights, index)[WHOLE] = laid.astype(np.float32)
+        if self._attention is not None:
+            plane_of(self._attention, index)[WHOLE] = back_on_image(attention, region, image_yx, 0.0)
         plane_of(self._ranks, index)[WHOLE] = back_on_image(percentiles(weights), region, image_yx, 0.0)
         plane_of(self._labels, index)[WHOLE] = _lay_numbers(numbers, region, image_yx)
         g = len(weights)
@@ -93,21 +103,16 @@ class WellMaps:
                 **self._grid.where(picture),
                 "row": np.repeat(np.arange(g), g),
                 "column": np.tile(np.arange(g), g),
-                self._name: weights.ravel(),
+                self._column: weights.ravel(),
+                **({"attention": attention.ravel()} if self._attention is not None else {}),
                 "percentile": percentiles(weights).ravel(),
             }
         )
         self._tables.append(table)
 
-    @property
-    def _name(self) -> str:
-        return self._column if self._network.has_contribution else "attention"
-
     def _laid(self, region: Region, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Lay weights on the image: attention as it is, contributions spread over the pixels of their cell."""
+        """Lay contributions on the image, each spread over the pixels of its cell."""
         image_yx = self._grid.image.shape_yx
-        if not self._network.has_contribution:
-            return back_on_image(weights, region, image_yx, 0.0).astype(np.float64)
         counts = [
             np.bincount(c[c >= 0], minlength=len(weights))
             for start, n in zip((region.top, region.left), image_yx, strict=True)
@@ -120,33 +125,32 @@ class WellMaps:
 
     def outputs(self) -> tuple[ImageOutput | LabelsOutput, ...]:
         """Return the maps, then the instances with their table."""
-        axes, g2 = self._axes + "YX", self._network.grid**2
-        title, unit, even = "attention", "share of 1", 1 / g2
-        if self._network.has_contribution:
-            title, unit = "contribution", f"{self._unit}/px"
-            even = self._network.top / g2 / self._most_px
+        even = 1 / self._network.grid**2
+        most = HIGHEST_SHARE * even
+        maps = [
+            self._map(
+                "contribution", self._weights, f"{self._unit}/px", most * self._network.top / self._most_px, "magma"
+            )
+        ]
+        if self._attention is not None:
+            maps.append(self._map("attention", self._attention, "share of 1", most, "magma"))
+        maps.append(self._map("percentile", self._ranks, "%", 100.0, "viridis"))
+        axes = self._axes + "YX"
         return (
-            ImageOutput(
-                kind="maps",
-                title=title,
-                array=self._weights,
-                axes=axes,
-                channel_names=("map",),
-                unit=unit,
-                limits=(0.0, HIGHEST_SHARE * even),
-                colormap="magma",
-            ),
-            ImageOutput(
-                kind="maps",
-                title="percentile",
-                array=self._ranks,
-                axes=axes,
-                channel_names=("map",),
-                unit="%",
-                limits=(0.0, 100.0),
-                colormap="viridis",
-            ),
+            *maps,
             LabelsOutput(kind="instances", title="instances", array=self._labels, axes=axes, table=self.table()),
+        )
+
+    def _map(self, title: str, array: Any, unit: str, highest: float, colormap: str) -> ImageOutput:
+        return ImageOutput(
+            kind="maps",
+            title=title,
+            array=array,
+            axes=self._axes + "YX",
+            channel_names=("map",),
+            unit=unit,
+            limits=(0.0, highest),
+            colormap=colormap,
         )
 
     def table(self) -> pd.DataFrame:
@@ -155,7 +159,7 @@ class WellMaps:
 
     def highest(self, count: int) -> pd.DataFrame:
         """Return the places of each well that count most, the first first."""
-        kept = [t.nlargest(count, self._name).assign(rank=np.arange(1, min(count, len(t)) + 1)) for t in self._tables]
+        kept = [t.nlargest(count, self._column).assign(rank=np.arange(1, min(count, len(t)) + 1)) for t in self._tables]
         return pd.concat(kept, ignore_index=True)
 
 

@@ -21,9 +21,13 @@ MAX_BYTES = 1 << 20
 MOST_DIFFERENCES = 6
 ABSENT = "nothing"
 LATER_FIELDS = (
-    '"denoise":"none",', '"left_out":[],', '"whole_pixels":false,', ',"mask":false,"mask_block_px":111',
+    '"denoise":"none",',
+    '"left_out":[],',
+    '"whole_pixels":false,',
+    ',"mask":false,"mask_block_px":111',
     ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
-)  # fmt: skip
+    ',"composed_of":[],"folds":5,"lots":[]',
+)
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
 COMPARE = "Start from that of a bundled model: vitascope models show ID --recipe."
@@ -107,14 +111,42 @@ class AmountSource(RecipePart):
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
 
 
+class RealWells(RecipePart):
+    """A folder of real pictures that wells are composed of; what is read is in it, not below it."""
+
+    folder: str = Field(description="Under VITASCOPE_DATA, or relative to the recipe.")
+    pattern: str = Field("*.tif", description="Which files; names tell the well, planes of one well belong together.")
+    field_um: float | None = Field(
+        None, gt=0, description="Side of the square in the middle of a picture; empty where it shows a whole well."
+    )
+
+
 class SimulatedSource(RecipePart):
     """Images drawn when the recipe runs, with known truth; the same seed gives the same images."""
 
-    kind: Literal["wells", "spheroids"] = Field(description="What is drawn.")
+    kind: Literal["wells", "spheroids", "composed"] = Field(
+        description="What is drawn, or that wells are composed of real organoids."
+    )
     count: int = Field(ge=1, le=100_000, description="Number of images.")
     seed: int = Field(0, ge=0, description="Start of all random numbers.")
     side_px: int = Field(ge=32, le=4096, description="Side of an image.")
     groups: int = Field(10, ge=1, description="Plates that the images are spread over.")
+    composed_of: tuple[RealWells, ...] = Field((), description="Real wells, for 'composed'.")
+    folds: int = Field(
+        5,
+        ge=1,
+        description="For 'composed': real wells are dealt to so many lots. A plate is composed of one lot, and all "
+        "plates of a lot are one group, 'sources0' and so on.",
+    )
+    lots: tuple[int, ...] = Field((), description="For 'composed': take these lots only; empty for all.")
+
+    @model_validator(mode="after")
+    def _composed_of_something(self) -> SimulatedSource:
+        if (self.kind == "composed") != bool(self.composed_of):
+            raise ValueError("'composed_of' names the real wells that 'composed' ones are made of, and only theirs")
+        if any(not 0 <= lot < self.folds for lot in self.lots):
+            raise ValueError("'lots' are numbered from 0 to below 'folds'")
+        return self
 
 
 class RenderedLight(RecipePart):
@@ -459,14 +491,25 @@ def find_data(data: DataSet, recipe_folder: Path) -> Path:
     ReaderError
         If it is in neither place; the sentence says where to get it.
     """
-    roots = (recipe_folder,) if data.folder == "." else (training_data(), recipe_folder)
-    places = [root / data.folder for root in roots if root is not None]
+    return find_folder(data.folder, data, recipe_folder)
+
+
+def find_folder(folder: str, data: DataSet, recipe_folder: Path) -> Path:
+    """Return a folder that a data set names, as :func:`find_data` looks for its own.
+
+    Raises
+    ------
+    ReaderError
+        If it is not there.
+    """
+    roots = (recipe_folder,) if folder == "." else (training_data(), recipe_folder)
+    places = [root / folder for root in roots if root is not None]
     for place in places:
         if place.is_dir():
             return place
     raise ReaderError(
         f"The data set '{data.name}' is not on this machine.",
-        f"Get it from {data.url} ({data.licence}), and set VITASCOPE_DATA to the folder that holds '{data.folder}'.",
+        f"Get it from {data.url} ({data.licence}), and set VITASCOPE_DATA to the folder that holds '{folder}'.",
     )
 
 

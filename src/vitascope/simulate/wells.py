@@ -8,7 +8,7 @@ Lengths are shares of the well's side; numbers stand beside those measured in re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,9 @@ def draw_organoids(seed: int, number: int, plate: int) -> Organoids:
     )
 
 
-def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float = VACUOLES) -> SimulatedWell:
+def make_well(
+    seed: int, number: int, plate: int, side_px: int, vacuoles: float = VACUOLES, alive: float | None = None
+) -> SimulatedWell:
     """Draw a well; the same arguments give the same image.
 
     Parameters
@@ -102,8 +104,12 @@ def make_well(seed: int, number: int, plate: int, side_px: int, vacuoles: float 
     side_px : int, >= 32
     vacuoles : float, >= 0
         How many empty vesicles there are on average; they carry no ATP.
+    alive : float, optional
+        Living share of every organoid, 0 to 1, instead of what the drug leaves alive; all else stays where it is.
     """
     things = draw_organoids(seed, number, plate)
+    if alive is not None:
+        things = replace(things, alive=np.full(len(things.radius), float(alive)))
     line, rng = np.random.default_rng((seed, 3, plate)), np.random.default_rng((seed, 4, number, side_px))
     absorbed, living = np.zeros((side_px, side_px)), np.zeros((side_px, side_px))
     for i in range(len(things.radius)):

@@ -11,7 +11,7 @@ from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
 from vitascope.tasks.training_data import TrainingData, Truth
 
-DEFAULT_MODEL = "atp-organoid-sim"
+DEFAULT_MODEL = "atp-organoid"
 """What 'auto' stands for."""
 
 ADVANCED: JsonDict = {"advanced": True}
@@ -35,6 +35,13 @@ class AtpParams(RunParams):
         True,
         title="Show what it rests on",
         description="Make the maps: attention or what each place contributes, as the model has it, and its percentile.",
+    )
+    views: Literal[1, 8] = Field(
+        8,
+        title="Ways to lay it down",
+        description="Average number and maps over the eight ways to turn and mirror a well, so that they do not depend "
+        "on which way is up; 1 is faster.",
+        json_schema_extra=ADVANCED,
     )
     refine: Literal[1, 2, 4] = Field(
         1,

@@ -177,7 +177,7 @@ def test_of_several_selected_images_all_are_offered_first(viewer, wells):
     viewer.layers.selection = set(viewer.layers)
     assert wells.input.main.itemText(0) == "all 3 images, one by one"
     wells.run()
-    assert "all 3 images · atp-organoid-sim" in wells.answer.number.text()
+    assert "all 3 images · atp-organoid" in wells.answer.number.text()
     wells.wells.table.selectRow(1)
     assert wells.wells.save.isEnabled()
     assert wells.input.image_name() == "all 3 images"

@@ -3,7 +3,7 @@ import pytest
 
 from vitascope.core.errors import InputError
 from vitascope.core.readout import NUMBER
-from vitascope.ops.wells.organoids import ORGANOID_FEATURES
+from vitascope.ops.wells.organoid_features import ORGANOID_FEATURES
 from vitascope.stats.calibration.left_out import (
     choose,
     compare_left_out,

@@ -2,19 +2,22 @@ import numpy as np
 import openpyxl
 import pytest
 import tifffile
+import torch
 
 from vitascope.core.errors import InputError, ParameterError, TrainingError
 from vitascope.core.micrograph import Micrograph
+from vitascope.core.paths import SAMPLES
 from vitascope.core.progress import run_to_end
-from vitascope.engine.load_model import load_model
+from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.models.cards import read_card
 from vitascope.pipelines.atp import run
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.wells import draw_truth, make_well
 from vitascope.tasks.atp import AtpParams
 from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.simulated import lot_of
 from vitascope.training.data.split_groups import merge_near_duplicates
-from vitascope.training.tasks.atp import fitted, run_evaluation, run_training
+from vitascope.training.tasks.atp import AtpJob, fitted, run_evaluation, run_training
 from vitascope.training.tasks.regression import amount_metrics, within_groups
 
 BASE = {
@@ -154,3 +157,61 @@ def test_a_table_without_matching_wells_is_said(tmp_path):
             run_training(recipe({**ABOUT, "amounts": {"table": "0747-2/other.csv"}}), tmp_path, tmp_path / "out")
         )
     assert not (tmp_path / "out").exists()
+
+
+COMPOSED = {
+    "name": "composed",
+    "url": "u",
+    "licence": "MIT",
+    "credit": "c",
+    "folder": ".",
+    "simulated": {
+        "kind": "composed",
+        "count": 6,
+        "groups": 6,
+        "side_px": 96,
+        "folds": 12,
+        "lots": [0, 1, 2],
+        "composed_of": [{"folder": "plate23997_rowA"}],
+    },
+}
+
+
+def test_wells_composed_of_one_lot_of_real_wells_stay_together_and_train_place_by_place(monkeypatch):
+    monkeypatch.delenv("VITASCOPE_DATA", raising=False)
+    split = {"by": "group", "validation_groups": ["sources1"], "test_groups": ["sources2"]}
+    recipe = parse_recipe({**BASE, "data": [COMPOSED], "split": split, "loss": {"places": 0.1}}, "r")
+    recipe = fitted(recipe, SAMPLES)
+    corpus = run_to_end(load_labelled_images(recipe, SAMPLES))
+    groups = {part: {s.labelled.group for s in samples} for part, samples in corpus.samples.items()}
+    assert groups == {"train": {"sources0"}, "validation": {"sources1"}, "test": {"sources2"}}
+    assert len(corpus.hashes["composed"]) == 24
+    pair = corpus.pairs["train"][0]
+    assert pair.target.sum() == pytest.approx(float(pair.numbers[0]), rel=1e-4)
+    network = build_network(recipe.network)
+    job = AtpJob(recipe, corpus, network)
+    batch = job.batch(0, 3)
+    assert batch["target"].shape == (3, 1, 32, 32)
+    with_places = float(job.loss(network.eval(), batch).detach())
+    with torch.no_grad():
+        output = network(batch["image"])
+    even = network.top / 16
+    truth = batch["target"].reshape(3, 4, 8, 4, 8).sum((2, 4)).numpy() / even
+    own = output.contribution[:, 0].numpy() / even
+    places = ((np.sqrt(own + 0.01) - np.sqrt(truth + 0.01)) ** 2).mean()
+    number = float((((output.value[:, 0] - batch["numbers"][:, 0]) / network.top) ** 2).mean())
+    assert with_places == pytest.approx(number + 0.1 * places, rel=1e-4)
+
+
+def test_few_wells_of_a_folder_are_dealt_to_the_last_lots_too():
+    for count in (1, 3, 4, 6, 9, 10, 24):
+        lots = [lot_of(n, count, 5) for n in range(count)]
+        assert set(lots) <= set(range(5))
+        assert 4 in lots
+        assert len(set(lots)) == min(count, 5)
+
+
+def test_composed_wells_without_real_ones_are_refused():
+    without = {**COMPOSED, "simulated": {**COMPOSED["simulated"], "composed_of": []}}
+    with pytest.raises(InputError, match="composed_of"):
+        parse_recipe({**BASE, "data": [without]}, "r")

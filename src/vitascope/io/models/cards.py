@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vitascope.core.aliases import task_name
+from vitascope.core.aliases import MODELS, task_name
 from vitascope.core.card import MODEL_ID, ModelCard, check_id
 from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
@@ -177,7 +177,7 @@ def find_model(model: str, task: str | None = None) -> tuple[ModelCard, Path]:
     """
     path = find_card(model, task)
     card = read_card(path)
-    if not model.endswith(".json") and card.id != model:
+    if not model.endswith(".json") and card.id not in (model, MODELS.get(model)):
         raise ModelError(
             f"The card '{path.name}' is that of a model '{card.id}'.", f"Rename the file to '{card.id}.json'."
         )
@@ -197,9 +197,10 @@ def find_card(model: str, task: str | None = None) -> Path:
     if model.endswith(".json"):
         return Path(model)
     if MODEL_ID.match(model):
-        for folder in model_folders():
-            if (folder / f"{model}.json").is_file():
-                return folder / f"{model}.json"
+        for name in (model, *([MODELS[model]] if model in MODELS else [])):
+            for folder in model_folders():
+                if (folder / f"{name}.json").is_file():
+                    return folder / f"{name}.json"
     raise ParameterError(f"There is no model '{model}'.", _known(task))
 
 

@@ -13,6 +13,9 @@ from skimage.measure import find_contours, label
 MAX_POINTS = 120
 """Points that a contour is brought to; curvature is taken between them."""
 
+STEADY_POINTS = 3.0
+"""Standard deviation of the smoothing along the outline, of :data:`MAX_POINTS`: pixels have corners of their own."""
+
 
 class Contour(NamedTuple):
     """Measures of a spheroid.
@@ -22,7 +25,9 @@ class Contour(NamedTuple):
     roundness : float, 0 to 1
         Circumference of the circle of equal area over the length of the outline; 1 for a circle.
     curvature : float, >= 0
-        Mean absolute curvature of the outline times the radius of the circle of equal area; 1 for a circle.
+        Mean absolute difference of the outline's curvature from that of the circle of equal area, times its radius; 0
+        for a circle. The plain mean of the absolute curvature, as in the public code, is no second feature: of any
+        convex outline it equals ``roundness``, since the turns of such an outline add up to a full circle.
     light : float, >= 0
         Light in the spheroid's middle over that in the corners of the picture.
     """
@@ -64,6 +69,7 @@ def measure_contour(picture: NDArray[Any], smoothing_px: float = 2.0) -> Contour
     radius = np.sqrt(area / np.pi)
     angles = np.arctan2(steps[:, 0], steps[:, 1])
     turns = (np.diff(np.append(angles, angles[0])) + np.pi) % (2 * np.pi) - np.pi
+    bends = ndimage.gaussian_filter1d(turns, STEADY_POINTS * len(turns) / MAX_POINTS, mode="wrap")
     cy, cx = (int(v) for v in ndimage.center_of_mass(body))
     reach = max(1, int(radius / 3))
     inner = smooth[max(0, cy - reach) : cy + reach + 1, max(0, cx - reach) : cx + reach + 1]
@@ -71,7 +77,7 @@ def measure_contour(picture: NDArray[Any], smoothing_px: float = 2.0) -> Contour
     corners = [smooth[r, c] for r in (slice(edge), slice(-edge, None)) for c in (slice(edge), slice(-edge, None))]
     return Contour(
         float(2 * np.pi * radius / lengths.sum()),
-        float(np.abs(turns).sum() / lengths.sum() * radius),
+        float(np.abs(bends * np.sign(turns.sum()) * radius - lengths).sum() / lengths.sum()),
         float(inner.mean() / np.median(np.concatenate([c.ravel() for c in corners]))),
     )
 

@@ -1,151 +1,118 @@
-"""What can be measured of the organoids of a well without a network: area, volume, darkness, texture, roundness.
+"""Tell what in a bright-field well is organoid and what is empty ground: by darkness against the ground nearby.
 
-All is measured on light that is missing against the ground near by, so that exposure and slow shading do not count, and
-lengths are shares of the well's side, so that magnification does not.
+Nothing is learned here: this is what maps are held against, what wells are composed of, and where "empty" is.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import threshold_otsu
-from skimage.measure import perimeter_crofton
 
-Floats = NDArray[np.float64]
+from vitascope.ops.wells.locate import DARKER, Region, cut_square, shrink, well_mask
 
-GROUND_PARTS = 8
-"""The ground is read in so many parts along a side."""
+GROUND_SIDE_PX, GROUND_WINDOW, GROUND_PERCENTILE = 64, 9, 70.0
+"""The ground is what is bright in a neighbourhood of a seventh of the square, in a small version of it."""
 
-GROUND_PERCENTILE = 70.0
-LEAST_ABSORBED, MOST_ABSORBED = 0.05, 0.3
-"""Bounds of the absorbance that tells an organoid from ground."""
+LARGEST_LUMEN, SMALLEST, GAP = 0.03, 0.004, 0.004
+"""Radius of the largest hole that is taken for a lumen, side of the smallest thing seen, and half the widest gap in the
+wall of a cyst; shares of the side."""
 
-LEAST_AREA = 2e-4
-"""Smaller things are debris; share of the square."""
-
-FINE = 1 / 128
-"""Width over which texture is taken off, share of the side."""
-
-ORGANOID_FEATURES = (
-    "area",
-    "volume",
-    "absorbed",
-    "volume_absorbed",
-    "darkness",
-    "texture",
-    "roundness",
-    "objects",
-    "spread",
-)
-"""Names of what :func:`measure_organoids` measures."""
+SQUARE_PX = 256
+"""Side at which a well is looked at where nothing else is said."""
 
 
-def absorbance(square: NDArray[np.floating], inside: NDArray[np.bool_]) -> Floats:
-    """Return the light that is missing against the ground near by: A = -ln(I / ground).
+def local_ground(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArray[np.float64]:
+    """Return the light that each place would have without anything on it, grey values, as (side, side).
 
     Parameters
     ----------
-    square : array, shape (S, S), grey values
-    inside : array of bool, shape (S, S)
-        What belongs to the well; the rest is 0.
+    square : array, shape (side, side), real, finite
+    shown : float, > 0
+        Side of the square against that of a well.
+    """
+    small, factor = shrink(square, GROUND_SIDE_PX)
+    window = max(3, round(GROUND_WINDOW / shown))
+    bright = ndimage.percentile_filter(small, GROUND_PERCENTILE, window, mode="nearest")
+    smooth = ndimage.gaussian_filter(bright, 2, mode="nearest")
+    at = (np.arange(square.shape[0]) + 0.5) / factor - 0.5
+    grid = np.meshgrid(at, at, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(smooth, grid, order=1, mode="nearest"), np.float64)
+
+
+def absorbance(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArray[np.float64]:
+    """Return what each place absorbs, ``-log(light / ground)``, (side, side); below 0 where it is brighter.
+
+    References
+    ----------
+    Beer-Lambert: what lies over each other adds up.
+    """
+    ground = np.maximum(local_ground(square, shown), 1e-9)
+    return np.asarray(-np.log(np.maximum(square, 1e-3 * ground) / ground), np.float64)
+
+
+def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, shown: float = 1.0) -> NDArray[np.bool_]:
+    """Tell organoids, and whatever else is as dark, from ground.
+
+    Parameters
+    ----------
+    square : array, shape (side, side), real, finite
+        A well, as :func:`~vitascope.ops.wells.locate.cut_square` cuts it out.
+    darker : float, between 0 and 1
+        Share of the light that something takes away at least.
+    shown : float, > 0
+        Side of the square against that of a well, for a field that is smaller than its well.
 
     Returns
     -------
-    array, shape (S, S), float64
-        Above 0 where it is darker than the ground. All 0 where the ground is not above 0.
+    array, shape (side, side), bool
+        Lumens are filled; what is smaller than :data:`SMALLEST` is left out. Living and dead look alike to it.
     """
-    side = len(square)
-    values = np.where(inside, square, np.nan).astype(np.float64)
-    edges = np.linspace(0, side, GROUND_PARTS + 1).round().astype(int)
-    whole = float(np.nanpercentile(values, GROUND_PERCENTILE)) if inside.any() else 0.0
-    if not whole > 0:
-        return np.zeros(square.shape)
-    coarse = np.full((GROUND_PARTS, GROUND_PARTS), whole)
-    for i in range(GROUND_PARTS):
-        for j in range(GROUND_PARTS):
-            part = values[edges[i] : edges[i + 1], edges[j] : edges[j + 1]]
-            known = part[np.isfinite(part)]
-            if known.size * 2 >= part.size > 0:
-                coarse[i, j] = np.percentile(known, GROUND_PERCENTILE)
-    # A part that is full of organoids has no ground of its own: its neighbours' holds.
-    coarse = np.maximum(coarse, ndimage.median_filter(coarse, 3, mode="nearest"))
-    at = (np.arange(side) + 0.5) / side * GROUND_PARTS - 0.5
-    ground = ndimage.map_coordinates(coarse, np.meshgrid(at, at, indexing="ij"), order=1, mode="nearest")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = -np.log(np.maximum(square, 1e-3 * whole) / np.maximum(ground, 1e-3 * whole))
-    return np.where(inside, found, 0.0)
+    side = len(square) / shown
+    dark = ndimage.gaussian_filter(absorbance(square, shown), side / 1000) > -np.log(1 - darker)
+    walls = ndimage.binary_closing(np.pad(dark, 8), iterations=max(1, round(GAP * side)))[8:-8, 8:-8]
+    holes, count = ndimage.label(ndimage.binary_fill_holes(walls) & ~dark)
+    if count:
+        areas = ndimage.sum_labels(np.ones_like(holes), holes, np.arange(count + 1))
+        dark |= (areas <= np.pi * (LARGEST_LUMEN * side) ** 2)[holes] & (holes > 0)
+    things, count = ndimage.label(dark)
+    if count:
+        areas = ndimage.sum_labels(np.ones_like(things), things, np.arange(count + 1))
+        dark &= (areas >= (SMALLEST * side) ** 2)[things]
+    return np.asarray(dark & well_mask(len(square), 6.0), np.bool_)
 
 
-def organoid_mask(absorbed: Floats) -> NDArray[np.bool_]:
-    """Return where organoids lie, shape (S, S): darker than the ground, bright lumens filled, debris left out.
+EMPTY = 0.02
+"""A place of which less than this share is organoid counts as empty ground."""
+
+
+def share_on_ground(weights: NDArray[np.floating[Any]], area: NDArray[np.float64]) -> float:
+    """Return the share of weights (g, g), at least 0 each, on places without organoids; NaN where all are 0.
 
     Parameters
     ----------
-    absorbed : array, shape (S, S)
-        See :func:`absorbance`.
+    weights : array, shape (g, g)
+        Attention, or contributions.
+    area : array, shape (g, g), 0 to 1
+        Of :func:`area_per_place`.
+
+    Examples
+    --------
+    >>> share_on_ground(np.array([[3.0, 1.0]]), np.array([[0.4, 0.0]]))
+    0.25
     """
-    side = len(absorbed)
-    smooth = ndimage.gaussian_filter(absorbed, max(0.5, side / 400))
-    threshold = float(np.clip(threshold_otsu(smooth), LEAST_ABSORBED, MOST_ABSORBED)) if np.ptp(smooth) > 0 else 1.0
-    mask = ndimage.binary_fill_holes(smooth > threshold)
-    labels, count = ndimage.label(mask)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    kept = areas >= LEAST_AREA * side * side
-    kept[0] = False
-    return np.asarray(kept[labels])
+    total = float(weights.sum())
+    return float(weights[area < EMPTY].sum()) / total if total > 0 else float("nan")
 
 
-def measure_organoids(square: NDArray[np.floating], inside: NDArray[np.bool_]) -> dict[str, float]:
-    """Measure the organoids of a well.
+def area_per_place(mask: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
+    """Return the share of each of ``grid x grid`` places that a mask covers.
 
-    Parameters
-    ----------
-    square : array, shape (S, S), real, grey values
-        The well, cut out.
-    inside : array of bool, shape (S, S)
-        What of the square belongs to the well and the image.
-
-    Returns
-    -------
-    dict
-        By :data:`ORGANOID_FEATURES`. ``area``: share of the well. ``volume``: sum over objects of 4/3 pi r³ with
-        r = sqrt(area / pi), in sides³, times 1000. ``absorbed``: absorbance summed over organoids, per pixel of the
-        well. ``volume_absorbed``: volume times mean absorbance of each object, summed. ``darkness``: mean absorbance
-        of organoids. ``texture``: standard deviation of what is finer than 1/128 of the side, over organoids.
-        ``roundness``: 4 pi area / perimeter², mean over objects weighted by area. ``objects``: how many, square root.
-        ``spread``: standard deviation over the median of all grey values inside. All are 0 in an empty well.
+    Examples
+    --------
+    >>> area_per_place(np.eye(4, dtype=bool), 2).tolist()
+    [[0.5, 0.0], [0.0, 0.5]]
     """
-    side = len(square)
-    absorbed = absorbance(square, inside)
-    mask = organoid_mask(absorbed)
-    known = np.asarray(square, np.float64)[inside]
-    middle = float(np.median(known)) if known.size else 0.0
-    found = dict.fromkeys(ORGANOID_FEATURES, 0.0)
-    found["spread"] = float(known.std()) / middle if middle > 0 else 0.0
-    if not mask.any():
-        return found
-    labels, count = ndimage.label(mask)
-    numbers = np.arange(1, count + 1)
-    areas = ndimage.sum_labels(mask, labels, numbers)
-    dark = np.maximum(ndimage.mean(absorbed, labels, numbers), 0)
-    volumes = 4 / 3 * np.pi * (areas / np.pi) ** 1.5 / side**3 * 1000
-    fine = absorbed - ndimage.gaussian_filter(absorbed, max(0.7, side * FINE))
-    round_of = [_roundness(labels[place] == n) for n, place in enumerate(ndimage.find_objects(labels), start=1)]
-    pixels = max(1, int(inside.sum()))
-    return found | {
-        "area": float(areas.sum()) / pixels,
-        "volume": float(volumes.sum()),
-        "absorbed": float(absorbed[mask].sum()) / pixels,
-        "volume_absorbed": float((volumes * dark).sum()),
-        "darkness": float(absorbed[mask].mean()),
-        "texture": float(fine[mask].std()),
-        "roundness": float(np.average(round_of, weights=areas)),
-        "objects": float(np.sqrt(count)),
-    }
-
-
-def _roundness(mask: NDArray[np.bool_]) -> float:
-    """Return 4 pi area / perimeter² of one object, at most 1."""
-    around = perimeter_crofton(np.pad(mask, 1), directions=4)
-    return min(1.0, 4 * np.pi * float(mask.sum()) / around**2) if around > 0 else 1.0
+    return np.asarray(cut_square(mask.astype(np.float32), Region(0, 0, len(mask)), grid), np.float64)

@@ -22,7 +22,7 @@ from vitascope.io.models.cards import find_model, write_card
 from vitascope.io.models.weights import write_weights
 from vitascope.io.results.hashing import sha256_of
 from vitascope.io.tables.csv_append import write_csv
-from vitascope.ops.wells.organoids import ORGANOID_FEATURES
+from vitascope.ops.wells.organoid_features import ORGANOID_FEATURES
 from vitascope.recipes.calibration import CURVE, ERRORS, NEXT, WELLS, CalibrateParams, Calibration
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.bootstrap import LEVEL

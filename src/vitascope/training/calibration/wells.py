@@ -13,6 +13,7 @@ from vitascope.core.errors import InputError, ModelError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.crop_to_object import crop_to_object
 from vitascope.engine.domain import image_statistics
+from vitascope.engine.eight_views import averaged
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import prepare_picture
@@ -21,7 +22,7 @@ from vitascope.engine.well_number import organoid_features, well_number
 from vitascope.io.images.read import ImageGroup, open_group
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.intensity.fingerprint import fingerprints
-from vitascope.ops.wells.organoids import ORGANOID_FEATURES
+from vitascope.ops.wells.organoid_features import ORGANOID_FEATURES
 from vitascope.recipes.calibration import LEAST_WELLS, CalibrateParams
 from vitascope.recipes.measured_images import match_sheet
 from vitascope.recipes.recipe import AmountSource
@@ -40,7 +41,7 @@ class SeenWell:
     number : float
         As a run gives it.
     features : array, shape (F,)
-        By :data:`vitascope.ops.wells.organoids.ORGANOID_FEATURES`.
+        By :data:`vitascope.ops.wells.organoid_features.ORGANOID_FEATURES`.
     deep : array, shape (D,)
         Pooled deepest features.
     statistics : dict
@@ -155,7 +156,7 @@ def _see(start: LoadedModel, groups: Sequence[ImageGroup]) -> ProgressGenerator[
         prepared = yield from prepare_picture(list(framed.planes), card.input, 1.0)
         height, width = prepared.shape_yx
         pixels = prepared.read((slice(0, height), slice(0, width)))
-        outputs = backend.infer_concurrently(pixels)
+        outputs = averaged(backend.infer_many, pixels, AtpParams().views)
         measured = organoid_features(planes, card.input, framed.region)
         found.append(
             SeenWell(

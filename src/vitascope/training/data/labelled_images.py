@@ -15,20 +15,21 @@ from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.well import WellPosition
-from vitascope.engine.crop_to_object import crop_to_object
+from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.intensity.fingerprint import marks
+from vitascope.ops.wells.locate import Region, cut_square
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
 from vitascope.training.data.control_pairs import pair_with_control
 from vitascope.training.data.leakage import leak_words
 from vitascope.training.data.samples import PARTS, LabelledCorpus, Sample
-from vitascope.training.data.simulated import draw, draw_control
+from vitascope.training.data.simulated import Folders, draw, draw_control, source_files, source_folders
 from vitascope.training.data.split_groups import (
     PlannedSplit,
     describe_split,
@@ -57,7 +58,11 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
     names = tuple(t.name for t in recipe.targets)
     for data in recipe.data:
         if data.simulated is not None:
-            samples += yield from simulate_samples(recipe, data.simulated, data.name)
+            folders = source_folders(data, recipe_folder)
+            samples += yield from simulate_samples(recipe, data.simulated, data.name, folders)
+            files = source_files(data.simulated, folders)
+            if files:
+                hashes[data.name] = {p.name: one["sha256"] for p, one in zip(files, sha256_of(files), strict=True)}
             continue
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
@@ -146,7 +151,8 @@ def _samples_of(
     planes: list[NDArray[Any]], recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path
 ) -> list[Sample]:
     if not labelled.source.regions:
-        return [Sample(planes, np.ones((1, *planes[0].shape), np.float32), _numbers(labelled, names), labelled)]
+        whole = np.ones((1, *planes[0].shape), np.float32)
+        return [Sample(planes=planes, weight=whole, numbers=_numbers(labelled, names), labelled=labelled)]
     regions = np.asarray(read_image(folder / labelled.source.regions).plane())
     if regions.shape != planes[0].shape:
         raise InputError(
@@ -157,26 +163,34 @@ def _samples_of(
     return labelled_bags(planes, regions, labelled, names)
 
 
-def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> ProgressGenerator[list[Sample]]:
-    """Draw the images of a simulated data set; the plate is the group."""
+def simulate_samples(
+    recipe: Recipe, source: SimulatedSource, name: str, folders: Folders = ()
+) -> ProgressGenerator[list[Sample]]:
+    """Draw the images of a simulated data set; the plate, or the lot of real wells it is composed of, is the group."""
     samples = []
     target = recipe.targets[0].name
     for number in range(source.count):
         if number % 10 == 0:
             yield Progress(number, source.count, f"drawing {name}")
-        plane, amount, plate = draw(source, number)
+        plane, amount, plate, living = draw(source, number, folders)
         group = ImageGroup(
             name=f"{plate}_{number:05d}", grid=((Path(f"{plate}_{number:05d}.tif"),),), place=WellPosition(plate=plate)
         )
         shown = [plane, draw_control(source, number)] if recipe.network.arguments.get("pair") else [plane]
-        planes = [p for s in shown for p in _framed([s], recipe)]
+        framed = [_cropped([s], recipe) for s in shown]
+        planes = [p for one in framed for p in one.planes]
+        shown_living = None
+        if living is not None and recipe.loss.get("places"):
+            shown_living = _amount_map(living, framed[0])
+            amount = float(shown_living.sum())  # what was cut out, also where the well was found wrongly
         weight = np.ones((1, *planes[0].shape), np.float32)
         samples.append(
             Sample(
-                planes,
-                weight,
-                np.array([amount], np.float32),
-                LabelledImage(images=group, labels={target: amount}, group=plate),
+                planes=planes,
+                weight=weight,
+                numbers=np.array([amount], np.float32),
+                labelled=LabelledImage(images=group, labels={target: amount}, group=plate),
+                living=shown_living,
             )
         )
     return samples
@@ -184,7 +198,22 @@ def simulate_samples(recipe: Recipe, source: SimulatedSource, name: str) -> Prog
 
 def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
     """Cut out what the recipe says is found in an image."""
-    return list(crop_to_object(planes, recipe.input).planes) if recipe.input.crop_to != "none" else planes
+    return list(_cropped(planes, recipe).planes)
+
+
+def _cropped(planes: list[NDArray[Any]], recipe: Recipe) -> CroppedObject:
+    """Cut out what the recipe says is found in an image; all of it where nothing is."""
+    if recipe.input.crop_to != "none":
+        return crop_to_object(planes, recipe.input)
+    whole = Region(0.0, 0.0, float(min(planes[0].shape)))
+    return CroppedObject(planes, whole, np.ones(planes[0].shape, bool), ())
+
+
+def _amount_map(living: NDArray[np.float32], framed: CroppedObject) -> NDArray[np.float32]:
+    """Cut the amounts of pixels out as their image was; what lies in the square keeps its sum."""
+    side = len(framed.planes[0])
+    cut = cut_square(living, framed.region, side) * np.float32((framed.region.side / side) ** 2)
+    return np.where(np.isfinite(cut), cut, np.float32(0))
 
 
 def labelled_bags(
@@ -213,7 +242,8 @@ def labelled_bags(
             f"Nothing is labelled in the regions of {labelled.images.name}.", "Paint the regions that count."
         )
     if labelled.labels:
-        return [Sample(planes, (regions != 0)[None].astype(np.float32), _numbers(labelled, names), labelled)]
+        painted = (regions != 0)[None].astype(np.float32)
+        return [Sample(planes=planes, weight=painted, numbers=_numbers(labelled, names), labelled=labelled)]
     if not 1 <= min(values) <= max(values) <= len(names):
         raise InputError(
             f"The regions of {labelled.images.name} hold the labels {values}; there are {len(names)} classes.",
@@ -222,7 +252,8 @@ def labelled_bags(
     found = []
     for k in values:
         own = replace(labelled, labels=one_class(names[k - 1], names))
-        found.append(Sample(planes, (regions == k)[None].astype(np.float32), _numbers(own, names), own))
+        painted = (regions == k)[None].astype(np.float32)
+        found.append(Sample(planes=planes, weight=painted, numbers=_numbers(own, names), labelled=own))
     return found
 
 
@@ -263,7 +294,7 @@ def _pair(sample: Sample, spec: InputSpec) -> ProgressGenerator[Pair]:
     pixels = prepared.read((slice(0, height), slice(0, width)))
     return Pair(
         image=pixels,
-        target=np.zeros((0, height, width), np.float32),
+        target=np.zeros((0, height, width), np.float32) if sample.living is None else sample.living[None],
         weight=sample.weight,
         areas=(),
         numbers=sample.numbers,

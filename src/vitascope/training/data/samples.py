@@ -29,6 +29,8 @@ class Sample:
     labelled : LabelledImage
     fingerprints : tuple of str
         Of the raw planes of its file.
+    living : array, shape (H, W), float32, optional
+        The amount of each pixel, where it is known.
     """
 
     planes: list[NDArray[Any]]
@@ -36,6 +38,7 @@ class Sample:
     numbers: NDArray[np.float32]
     labelled: LabelledImage
     fingerprints: tuple[str, ...] = ()
+    living: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,14 @@ class AtpLoss:
         w of equation 5; 0.9 in the text, 0.5 in the authors' script.
     margin : float, 0 to 1
         Bits closer to the truth than this count for nothing (0.3 in the authors' script); 0 as in the text.
+    places : float, >= 0
+        Weight of the loss of single places, where the amount of each is known, as in simulated wells; not of the paper.
     """
 
     beta: float = 0.5
     decay: float = 0.9
     margin: float = 0.0
+    places: float = 0.0
 
     @classmethod
     def from_recipe(cls, given: Mapping[str, float]) -> AtpLoss:
@@ -42,13 +45,38 @@ class AtpLoss:
             If a name is unknown or a number out of bounds.
         """
         values = {k: float(v) for k, v in given.items() if k != "pcc"}
-        unknown = sorted(set(values) - {"beta", "decay", "margin"})
+        unknown = sorted(set(values) - {"beta", "decay", "margin", "places"})
         if unknown:
-            raise ParameterError(f"The loss of ATP has no setting '{unknown[0]}'.", "It has beta, decay and margin.")
+            raise ParameterError(
+                f"The loss of ATP has no setting '{unknown[0]}'.", "It has beta, decay, margin and places."
+            )
         made = cls(**values)
-        if not (0 <= made.beta <= 1 and 0 < made.decay < 1 and 0 <= made.margin < 1):
-            raise ParameterError("Beta and margin lie from 0 to 1, decay between 0 and 1.")
+        if not (0 <= made.beta <= 1 and 0 < made.decay < 1 and 0 <= made.margin < 1 and made.places >= 0):
+            raise ParameterError("Beta and margin lie from 0 to 1, decay between 0 and 1; places is not below 0.")
         return made
+
+
+SOFT = 0.01
+"""Added before the root, shares of an even place: what is next to nothing need not be told from nothing."""
+
+
+def places_loss(output: AtpOutput, network: InsAtp, amounts: Tensor) -> Tensor:
+    """Return the mean square difference of the roots of contributed and true amounts, over all places.
+
+    Roots, as for counts, so that a place that holds much does not outweigh all that hold little.
+
+    Parameters
+    ----------
+    output : AtpOutput
+    network : InsAtp
+        Tells the range.
+    amounts : Tensor, shape (B, 1, H, W), target units for each pixel
+    """
+    even = network.top / network.grid**2
+    pixels = amounts.shape[2] * amounts.shape[3]
+    truth = F.adaptive_avg_pool2d(amounts.float(), network.grid) * (pixels / network.grid**2 / even)  # (B, 1, g, g)
+    own = output.contribution.float().clamp(min=0) / even
+    return ((own + SOFT).sqrt() - (truth + SOFT).sqrt()).square().mean()
 
 
 def code_weights(length: int, epoch: float, decay: float) -> Tensor:

@@ -24,7 +24,8 @@ class BagSampler:
     Parameters
     ----------
     pairs : sequence of Pair
-        Squares of one size, each with one number.
+        Squares of one size, each with one number. Where each has a target, the amount of each pixel, it is moved with
+        its image.
     bin_width : float, > 0
         Of the bins that are drawn from equally often; 0 draws images equally often.
     augment : AugmentParams
@@ -46,28 +47,34 @@ class BagSampler:
         keys = np.floor(numbers / bin_width) if bin_width else np.zeros(len(pairs))
         self.bins: list[NDArray[np.intp]] = [np.flatnonzero(keys == k) for k in np.unique(keys)]
         self._pairs, self._augment, self._seed, self._epoch = pairs, augment, seed, steps_per_epoch
+        self._mapped = all(len(p.target) for p in pairs)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
-        """Return ``image`` (B, C, side, side), ``numbers`` (B, L) and ``epoch`` (B,)."""
+        """Return ``image`` (B, C, side, side), ``numbers`` (B, L), ``epoch`` (B,), ``target`` (B, T, side, side)."""
         drawn = [self._made(step * size + i, np.random.default_rng((self._seed, step, i))) for i in range(size)]
-        images, numbers = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        images, numbers, targets = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         epoch = torch.full((size,), float(step // self._epoch))
-        return {"image": images.contiguous(memory_format=torch.channels_last), "numbers": numbers, "epoch": epoch}
+        ordered = images.contiguous(memory_format=torch.channels_last)
+        return {"image": ordered, "numbers": numbers, "epoch": epoch, "target": targets}
 
-    def _made(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _made(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw one image, and lay another over it by chance: as two wells in one beam."""
-        image, numbers = self.draw(turn, rng)
+        image, numbers, target = self.draw(turn, rng)
         if self._augment.overlay and rng.random() < self._augment.overlay:
-            over, more = self.draw(int(rng.integers(len(self.bins))), rng)
-            return (1 + image) * (1 + over) - 1, numbers + more
-        return image, numbers
+            over, more, added = self.draw(int(rng.integers(len(self.bins))), rng)
+            return (1 + image) * (1 + over) - 1, numbers + more, target + added
+        return image, numbers, target
 
-    def draw(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Draw one image of the bin whose turn it is: (C, side, side) and its numbers (L,)."""
+    def draw(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one image of the bin whose turn it is: (C, side, side), its numbers (L,), and its target."""
         chosen = self.bins[turn % len(self.bins)]
         pair = self._pairs[int(chosen[rng.integers(len(chosen))])]
         matrix = random_matrix(self._augment, pair.image.shape[-1], rng)
-        return augment(rotate(pair.image, matrix), self._augment, rng), torch.from_numpy(pair.numbers)
+        channels = len(pair.image)
+        kept = pair.target if self._mapped else pair.target[:0]
+        moved = rotate(np.concatenate([pair.image, kept]), matrix)
+        image = augment(moved[:channels], self._augment, rng)
+        return image, torch.from_numpy(pair.numbers), moved[channels:]
 
 
 def rotate(image: NDArray[np.float32], matrix: NDArray[np.float64]) -> Tensor:

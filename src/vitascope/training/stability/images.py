@@ -11,11 +11,12 @@ import numpy as np
 from vitascope.core.errors import InputError
 from vitascope.core.micrograph import Micrograph
 from vitascope.io.images.read import open_group
+from vitascope.recipes.found_pairs import list_pairs
 from vitascope.recipes.recipe import DataSet, ImagePair, Recipe, find_data
 from vitascope.tasks.registry import find_task
 from vitascope.tasks.training_data import Truth
 from vitascope.training.data.labelled_images import labelled_images_of
-from vitascope.training.data.simulated import draw
+from vitascope.training.data.simulated import draw, source_folders
 from vitascope.training.data.split_groups import drawn_parts, named_parts
 from vitascope.training.data.stain import read_listed
 
@@ -60,13 +61,14 @@ def study_images(recipe: Recipe, folder: Path, most: int) -> tuple[list[StudyIma
     """
     found: list[StudyImage] = []
     tested = True
+    recipe, _ = list_pairs(recipe, folder)
     truth = find_task(recipe.task).trained_on.truth
     for data in recipe.data:
         if truth is Truth.PICTURES and data.rendered is None:
             apart = bool(recipe.split.test_rows) and recipe.split.by == "region"
             rows = recipe.split.test_rows if apart else ()
             where = find_data(data, folder)
-            found += [piece for pair in data.pairs for piece in _pieces(data, pair, where, rows)]
+            found += [piece for pair in data.listed for piece in _pieces(data, pair, where, rows)]
             tested = tested and apart
         elif truth.in_tables:
             own, apart = _labelled(recipe, data, folder, most)
@@ -108,13 +110,11 @@ def _labelled(recipe: Recipe, data: DataSet, folder: Path, most: int) -> tuple[l
     names = tuple(target.name for target in recipe.targets)
     if data.simulated is not None:
         numbers = np.unique(np.linspace(0, data.simulated.count - 1, most).astype(int))
-        drawn = [draw(data.simulated, int(n)) for n in numbers]
-        images = [
-            Micrograph(array=array, axes="YX", name=f"drawn_{n}")
-            for n, (array, _, _) in zip(numbers, drawn, strict=True)
-        ]
+        folders = source_folders(data, folder)
+        drawn = [draw(data.simulated, int(n), folders) for n in numbers]
         return [
-            StudyImage(image, labels={names[0]: amount}) for image, (_, amount, _) in zip(images, drawn, strict=True)
+            StudyImage(Micrograph(array=one.image, axes="YX", name=f"drawn_{n}"), labels={names[0]: one.amount})
+            for n, one in zip(numbers, drawn, strict=True)
         ], False
     listed, _ = labelled_images_of(data, names, find_data(data, folder))
     parts = _parts(recipe, {one.group: tuple(one.labels.get(n, 0.0) for n in names) for one in listed})

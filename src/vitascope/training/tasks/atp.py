@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.errors import ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.engine.eight_views import EIGHT
 from vitascope.networks.ins_atp import InsAtp
 from vitascope.ops.wells.binary_code import bits_needed, round_top
 from vitascope.recipes.labelled_images import find_labelled_images
@@ -20,10 +21,10 @@ from vitascope.recipes.recipe import DataSet, Recipe, find_data
 from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.samples import LabelledCorpus
-from vitascope.training.data.simulated import truths
+from vitascope.training.data.simulated import source_folders, truths
 from vitascope.training.loop.batches import Batch
 from vitascope.training.loop.head_fit import fit_head
-from vitascope.training.losses.atp import AtpLoss, atp_loss
+from vitascope.training.losses.atp import AtpLoss, atp_loss, places_loss
 from vitascope.training.make_model import make_model
 from vitascope.training.tasks.regression import AmountJob, Floats, evaluate, truth_of
 from vitascope.training.training_task import TrainingTask
@@ -34,6 +35,8 @@ HEAD_PULL = 0.01
 class AtpJob(AmountJob):
     """What training needs to know of the task ``atp``."""
 
+    views = EIGHT
+
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module) -> None:
         assert isinstance(network, InsAtp)
         balanced = recipe.amounts.sampling == "balanced"
@@ -41,9 +44,13 @@ class AtpJob(AmountJob):
         self._loss = AtpLoss.from_recipe(recipe.loss)
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return equation 2."""
+        """Return equation 2, and the loss of single places where a recipe asks for it and they are known."""
         assert isinstance(network, InsAtp)
-        return atp_loss(network(batch["image"]), network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
+        output = network(batch["image"])
+        loss = atp_loss(output, network, batch["numbers"][:, 0], float(batch["epoch"][0]), self._loss)
+        if self._loss.places and batch["target"].shape[1] and network.has_contribution:
+            loss = loss + self._loss.places * places_loss(output, network, batch["target"])
+        return loss
 
     def fit_head(self, network: nn.Module) -> bool:
         """Fit what reads amounts from features to the training wells, as they lie."""
@@ -119,7 +126,7 @@ def fitted_to(recipe: Recipe, values: Sequence[float]) -> Recipe:
 def amounts_of(data: DataSet, target: str, recipe_folder: Path) -> list[float]:
     """Return the amounts of a data set without reading its images."""
     if data.simulated is not None:
-        return truths(data.simulated)
+        return truths(data.simulated, source_folders(data, recipe_folder))
     folder = find_data(data, recipe_folder)
     if data.amounts is not None:
         labelled_images = list(find_amounts(data.amounts, target, folder, data.axes).labelled_images)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from vitascope.core.errors import TrainingError
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
 from vitascope.engine.domain import image_statistics, make_domain
+from vitascope.engine.eight_views import averaged
 from vitascope.engine.load_model import check_channels, load_model
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
@@ -49,6 +51,9 @@ class AmountJob(TrainingTask):
         Of the bins that are drawn from equally often; 0 draws images equally often.
     """
 
+    views: ClassVar[int] = 1
+    """Ways to lay an image down that a run averages over; epochs are compared by one."""
+
     def __init__(self, recipe: Recipe, corpus: LabelledCorpus, network: nn.Module, bin_width: float) -> None:
         super().__init__(recipe, network, corpus.input, corpus.description)
         self.corpus, self.hashes, self.counts = corpus, corpus.hashes, corpus.counts
@@ -81,12 +86,14 @@ class AmountJob(TrainingTask):
     def held_out(self, network: nn.Module) -> list[Preview]:
         """Return the numbers of the test part."""
         pairs = self.corpus.pairs["test"]
-        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs)[0])] if pairs else []
+        return [Preview(self.targets[0].name, truth_of(pairs), predict(network, pairs, self.views)[0])] if pairs else []
 
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the test images; intervals over groups."""
         pairs = self.corpus.pairs["test"]
-        return self.measured(truth_of(pairs), predict(network, pairs)[0], self.groups("test")) if pairs else []
+        if not pairs:
+            return []
+        return self.measured(truth_of(pairs), predict(network, pairs, self.views)[0], self.groups("test"))
 
     def measured(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> list[Metric]:
         """Return what the card says of the test images."""
@@ -98,14 +105,14 @@ class AmountJob(TrainingTask):
         side = pairs[0].image.shape[-1]
         # The first channel: the second of a pair is the control.
         statistics = [image_statistics(array_reader(p.image[:1]), (side, side), side)[0] for p in pairs]
-        return make_domain(side, statistics, predict(network, pairs)[1], self.groups("train"))
+        return make_domain(side, statistics, predict(network, pairs, self.views)[1], self.groups("train"))
 
     def intervals(self, network: nn.Module) -> Intervals | None:
         """Calibrate on the validation images, group by group."""
         pairs = self.corpus.pairs["validation"]
         if not pairs:
             return None
-        return self.calibrated(truth_of(pairs), predict(network, pairs)[0], self.groups("validation"))
+        return self.calibrated(truth_of(pairs), predict(network, pairs, self.views)[0], self.groups("validation"))
 
     @abstractmethod
     def calibrated(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
@@ -137,16 +144,22 @@ def truth_of(pairs: Sequence[Pair]) -> Floats:
     return np.array([p.numbers[0] for p in pairs], np.float64)
 
 
-def predict(network: nn.Module, pairs: Sequence[Pair]) -> tuple[Floats, Floats]:
-    """Return the estimated amount of each well (N,), and its mean features (N, F)."""
+def predict(network: nn.Module, pairs: Sequence[Pair], views: int = 1) -> tuple[Floats, Floats]:
+    """Return the estimated amounts (N,) and mean features (N, F), averaged over ``views`` ways to lay a well down."""
     weight = next(network.parameters())
+
+    def run(laid: Sequence[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        for images in laid:
+            output = network(torch.from_numpy(images).to(weight.device, memory_format=torch.channels_last))
+            yield output.value.float().cpu().numpy(), output.encoding.float().cpu().numpy()
+
     values, features = [], []
     with torch.inference_mode():
         for first in range(0, len(pairs), AT_ONCE):
             images = np.stack([p.image for p in pairs[first : first + AT_ONCE]])
-            output = network(torch.from_numpy(images).to(weight.device, memory_format=torch.channels_last))
-            values.append(output.value[:, 0].double().cpu().numpy())
-            features.append(output.encoding.double().mean((2, 3)).cpu().numpy())
+            value, encoding = averaged(run, images, views)
+            values.append(value[:, 0].astype(np.float64))
+            features.append(encoding.mean((2, 3), dtype=np.float64))
     return np.concatenate(values), np.concatenate(features)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vitascope.ops.wells.organoids import ORGANOID_FEATURES, measure_organoids
+from vitascope.ops.wells.organoid_features import ORGANOID_FEATURES, measure_organoids
 
 
 def discs(side, radius, places, depth, gain=1.0):
