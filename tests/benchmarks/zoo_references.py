@@ -19,7 +19,7 @@ from vitascope.core.paths import BUNDLED_MODELS, training_data
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.read import group_paths, read_image
 from vitascope.recipes.recipe import read_recipe
-from vitascope.training.data.simulated import draw
+from vitascope.training.data.simulated import draw, source_folders
 
 ISL, JURKAT = "1_insilico_labelling/isl_conditionB_wellA4", "1_insilico_labelling/mlcp_flow_bf_dna"
 SIDE, STEP, DRAWN = 192, 96, 200
@@ -68,9 +68,10 @@ def chamber(_):
 
 
 def simulated(recipe):
-    (source,) = (data.simulated for data in recipe.data)
-    for number in np.linspace(0, source.count - 1, DRAWN).astype(int):
-        yield draw(source, int(number))[0]
+    for data in recipe.data:
+        folders = source_folders(data, BUNDLED_MODELS / "recipes")
+        for number in np.linspace(0, data.simulated.count - 1, DRAWN // len(recipe.data)).astype(int):
+            yield draw(data.simulated, int(number), folders).image
 
 
 IMAGES = {
@@ -82,7 +83,7 @@ IMAGES = {
     "organelles-brightfield": bright_field,
     "translocation-bbbc013": control_wells,
     "viability-ldc": chamber,
-    "atp-organoid-sim": simulated,
+    "atp-organoid": simulated,
     "viability-spheroid-sim": simulated,
 }
 
