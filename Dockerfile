@@ -9,6 +9,9 @@ COPY src src
 RUN python -m build --wheel -o dist .
 
 FROM python:${PYTHON}-slim AS base
+# as .ci/constraints.txt has it; all else by version and hash, in requirements.lock
+ARG TORCH=2.13.0
+COPY requirements.lock /
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --home-dir /tmp vitascope \
     && mkdir /data /images && chown vitascope /data
@@ -19,8 +22,9 @@ FROM base AS cpu
 ARG INDEX=""
 ARG IMAGE="vitascope-cpu"
 RUN --mount=from=wheel,source=/build/dist,target=/dist \
-    if [ -n "$INDEX" ]; then pip install --no-cache-dir --index-url "$INDEX" torch; fi \
-    && pip install --no-cache-dir "$(ls /dist/*.whl)[serve]"
+    pip install --no-cache-dir --no-deps --require-hashes -r /requirements.lock \
+    && pip install --no-cache-dir ${INDEX:+--index-url "$INDEX"} "torch==$TORCH" \
+    && pip install --no-cache-dir --no-deps /dist/*.whl
 ENV VITASCOPE_IMAGE=${IMAGE}
 USER 10001
 VOLUME ["/data"]
@@ -33,7 +37,10 @@ CMD ["serve", "--host", "0.0.0.0", "--token-file", "/tokens", "--root", "/images
 # NVIDIA GPUs: torch from the default index brings CUDA's libraries; the host brings the driver.
 FROM base AS cuda
 ARG IMAGE="vitascope-cuda"
-RUN --mount=from=wheel,source=/build/dist,target=/dist pip install --no-cache-dir "$(ls /dist/*.whl)[serve]"
+RUN --mount=from=wheel,source=/build/dist,target=/dist \
+    pip install --no-cache-dir --no-deps --require-hashes -r /requirements.lock \
+    && pip install --no-cache-dir "torch==$TORCH" \
+    && pip install --no-cache-dir --no-deps /dist/*.whl
 ENV VITASCOPE_IMAGE=${IMAGE} NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001
 VOLUME ["/data"]
