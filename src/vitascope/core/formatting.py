@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 ABBREVIATIONS = {
     "atp": "ATP",
-    "attention_on_background": "attention on empty ground",
+    "attention_on_background": "Share on empty ground",
     "atp_low": "ATP, lower end",
     "atp_high": "ATP, upper end",
     "viability_low": "Viability, lower end",
