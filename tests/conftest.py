@@ -26,6 +26,7 @@ def _own_folders(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("VITASCOPE_CACHE", str(folder / "cache"))
     monkeypatch.setenv("VITASCOPE_MODELS", str(folder / "models"))
     monkeypatch.setenv("VITASCOPE_SESSIONS", str(folder / "sessions"))
+    monkeypatch.setenv("VITASCOPE_SERVERS", str(folder / "servers.json"))
 
 
 @pytest.fixture

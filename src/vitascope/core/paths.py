@@ -58,6 +58,13 @@ def sessions() -> Path:
     )
 
 
+def servers_file() -> Path:
+    """File of the servers that docks run on, with their tokens: ``VITASCOPE_SERVERS``, or the platform's settings."""
+    return Path(
+        os.environ.get("VITASCOPE_SERVERS") or Path(platformdirs.user_config_dir("vitascope", False)) / "servers.json"
+    )
+
+
 def training_data() -> Path | None:
     """Folder that recipes find their data under: ``VITASCOPE_DATA``, or None."""
     listed = os.environ.get("VITASCOPE_DATA")

@@ -85,8 +85,14 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, private: bool = False) -> Iterator[IO[bytes]]:
     """Open a temporary file that becomes ``path`` when all is written, and vanishes when anything goes wrong.
+
+    Parameters
+    ----------
+    path : Path
+    private : bool
+        Whether the user alone may read it, from the first byte.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _free_name(path.parent)
-        with temporary.open("x+b") as file:
+        with open(temporary, "x+b", opener=_for_the_user if private else None) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -109,6 +115,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def _for_the_user(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _free_name(folder: Path) -> Path:

@@ -39,6 +39,7 @@ def describe_model(card: ModelCard) -> dict[str, Any]:
         "title": card.title,
         "summary": card.summary,
         "limitations": card.limitations,
+        "sha256": card.weights.sha256,
         "metrics": [metric.model_dump(mode="json") for metric in card.metrics],
         "data_is_simulated": card.data_is_simulated,
     }

@@ -22,17 +22,18 @@ from vitascope.gui.common.dock import Dock, make_bar, make_column
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import make_line, make_note, make_title
 from vitascope.gui.common.result_text import headline
-from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_background, in_words
 from vitascope.gui.common.trust import as_far_as_known, check_before, in_full, scale_is_told
 from vitascope.gui.common.whole_run import show_share
 from vitascope.gui.layers.add import add_result
 from vitascope.gui.layers.display import attend, is_mask, uncover
 from vitascope.gui.layers.frame import Frame
 from vitascope.gui.layers.snapshot import Snapshot, is_result
+from vitascope.gui.run.device_box import AUTOMATIC
 from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.export_box import ExportBox
 from vitascope.gui.run.input_box import Cure, InputBox
-from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
+from vitascope.gui.run.model_box import ASK, ModelBox
 from vitascope.gui.run.result_box import ResultBox
 from vitascope.gui.run.run_button import RunButton
 from vitascope.gui.session.autosave import autosave_of
@@ -95,7 +96,8 @@ class TaskDock(Dock):
         attend(self._viewer)
         self._autosave = autosave_of(self._viewer)
         self.input = InputBox(self.spec, self.each, follows=True)
-        self.model = ModelBox(self.spec.name, AUTOMATIC if self.spec.automatic else ASK)
+        unchosen = AUTOMATIC if self.spec.automatic else ASK
+        self.model = ModelBox(self.spec.name, unchosen, self._while_open(in_background))
         hidden = [n for n in ASKED_ELSEWHERE if n in self.spec.params.model_fields]
         self.settings = ParamsForm(self.spec.params, hidden)
         self.run_button = RunButton(self.spec.verb, self.spec.summary)
@@ -326,16 +328,16 @@ class TaskDock(Dock):
         self._began = self.question()
         self.answer.clear_problem()
         spec, frame = self.spec, snapshots[self.spec.roles[0].name].frame
-        opened_from = self._opened_from()
+        opened_from, server = self._opened_from(), self.model.device.server()
 
         def steps() -> ProgressGenerator[FinishedRun]:
             yield Progress(0, 1, "Starting")
             images = {role: snapshot.micrograph() for role, snapshot in snapshots.items()}
             # the libraries are loaded here: the last moment to cancel before the model
-            begun = spec.start(images, params)
-            yield Progress(0, 1, "Loading the model")
+            begun = spec.start(images, params) if server is None else server.steps(spec, images, params)
+            yield Progress(0, 1, "Loading the model" if server is None else f"Sending to {server.name}")
             result = yield from begun
-            run = FinishedRun(spec, snapshots, images, result, opened_from)
+            run = FinishedRun(spec, snapshots, images, result, opened_from, server)
             keep_run(run)
             return run
 
@@ -410,7 +412,8 @@ class TaskDock(Dock):
     def question(self) -> Question:
         """Return what a run would be made on now, and how."""
         try:
-            return Question(self.input.layers(), self.input.image_name(), (*self.input.key(), self.params()))
+            asked = (*self.input.key(), self.params(), self.model.device.server())
+            return Question(self.input.layers(), self.input.image_name(), asked)
         except VitascopeError:
             return Question()
 

@@ -36,6 +36,8 @@ from vitascope.gui.session.folder import keep_run, keep_runs
 if TYPE_CHECKING:
     from vitascope.batch.item import Item
 
+NOT_SENT = "Images are sent to a server one at a time: choose one image, or a device of this machine."
+
 
 class WellsDock(TaskDock):
     """A dock for one well or many; subclasses name the task."""
@@ -141,6 +143,11 @@ class WellsDock(TaskDock):
         self.top_instances.clear()
 
     # -- many layers, one by one ------------------------------------------------------------------------------------
+
+    def problem(self) -> str:
+        """Say what keeps a run from starting; empty if nothing does."""
+        several = self.model.device.server() is not None and self.input.each()
+        return super().problem() or (NOT_SENT if several else "")
 
     def run(self) -> None:
         """Start a run with what stands in the dock, on one image or on each of several."""

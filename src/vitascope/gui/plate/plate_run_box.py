@@ -38,7 +38,8 @@ from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
 from vitascope.gui.plate.drift_box import DriftChoice
 from vitascope.gui.plate.plate_command import plate_command, plate_python
 from vitascope.gui.plate.well_choice import STATUS_WORDS, WellChoice
-from vitascope.gui.run.model_box import ASK, AUTOMATIC, ModelBox
+from vitascope.gui.run.device_box import AUTOMATIC
+from vitascope.gui.run.model_box import ASK, ModelBox
 from vitascope.io.atomic import check_writable
 from vitascope.io.plates.plate import Plate
 from vitascope.io.tables.plate_map import PlateMap

@@ -18,6 +18,7 @@ from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result
 from vitascope.gui.layers.snapshot import Snapshot
+from vitascope.gui.run.servers import TOKEN_VARIABLE, Server
 from vitascope.tasks.spec import TaskSpec
 
 SAVE_FIRST = "Save the layer (File ▸ Save Selected Layers), open the file, and run again."
@@ -37,6 +38,8 @@ class FinishedRun:
     result : Result
     opened_from : mapping of role to tuple of str
         Files that a layer seems to come from, where it was not opened by our reader.
+    server : Server, optional
+        Where it was run; None for this machine.
     """
 
     spec: TaskSpec
@@ -44,6 +47,7 @@ class FinishedRun:
     images: Mapping[str, Micrograph]
     result: Result
     opened_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    server: Server | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -138,14 +142,23 @@ def as_python(run: FinishedRun) -> str:
     InputError, ReaderError
         As :func:`find_files`.
     """
-    lines = ["import vitascope", ""]
+    server = run.server
+    lines = [*(["import os", ""] if server is not None and server.token else []), "import vitascope", ""]
     for role in run.images:
         lines.append(f"{role} = {_read_call(find_files(run, role))}")
     first, *others = run.images
     arguments = [f'"{run.spec.name}"', first, *(f"{n}={n}" for n in others)]
     arguments += [f"{name}={value!r}" for name, value in run.settings.items()]
-    lines += [f"result = vitascope.run({', '.join(arguments)})", "print(result)"]
+    lines += [f"result = {_runner(server)}.run({', '.join(arguments)})", "print(result)"]
     return "\n".join([*lines, ""])
+
+
+def _runner(server: Server | None) -> str:
+    """Write what runs it; of a token only the name of the variable that holds it."""
+    if server is None:
+        return "vitascope"
+    token = f', token=os.environ["{TOKEN_VARIABLE}"]' if server.token else ""
+    return f"vitascope.Client({server.url!r}{token})"
 
 
 def _read_call(given: FileInput) -> str:
@@ -176,6 +189,8 @@ def as_command(run: FinishedRun, out: str = "results", more: Sequence[FinishedRu
     InputError, ReaderError
         As :func:`find_files`, or if the command has no word for what the run used.
     """
+    if run.server is not None:
+        raise InputError("A command runs on this machine, and this run was made on a server.", ELSE_PYTHON)
     main, *others = run.images
     given = find_files(run, main)
     _check_command(given)

@@ -20,15 +20,16 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.card import Metric, ModelCard
-from vitascope.core.hardware import offered_devices, unused_card
+from vitascope.core.hardware import unused_card
 from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.result import Trust
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
+from vitascope.gui.common.runner import Launch
 from vitascope.gui.common.trust import LOOKS
+from vitascope.gui.run.device_box import AUTO, AUTOMATIC, DeviceBox
 from vitascope.io.models.cards import NO_MODELS, find_cards, read_card
 
-AUTO = "auto"
-AUTOMATIC, ASK = "automatic", "choose …"
+ASK = "choose …"
 AUTO_LINE = "Takes the bundled model that fits the image."
 CHOOSE_LINE = "Choose the model by what is in your image."
 
@@ -62,28 +63,36 @@ class ModelBox(QWidget):  # type: ignore[misc]
         Whose models are offered.
     unchosen : str
         What stands first: :data:`AUTOMATIC` leaves the choice to the image, :data:`ASK` asks for it; empty for neither.
+    launch : Launch, optional
+        Asks servers off the main thread; where it is not given, none are offered.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
 
-    def __init__(self, task: str, unchosen: str = AUTOMATIC, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        unchosen: str = AUTOMATIC,
+        launch: Launch | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._task, self._unchosen = task, unchosen
         self._cards: dict[str, ModelCard] = {}
         self._used: ModelCard | None = None
-        self.model, self.device = QComboBox(), QComboBox()
+        self.model, self.device = QComboBox(), DeviceBox(launch is not None)
+        self._launch = launch
+        self._there: list[dict[str, Any]] = []
         self.details = QPushButton("Details …")
         self.line, self.badge, self.reason = make_note(), Badge(), make_note()
         self.unused = make_note()
         self._lay_out()
-        for id_, text in ((AUTO, AUTOMATIC), *offered_devices()):
-            self.device.addItem(text, id_)
         self.hide_trust()
         self.unused.setText(unused_card())
         self.unused.setVisible(bool(self.unused.text()))
         self.reload()
         self.model.currentIndexChanged.connect(self._changed)
-        self.device.currentIndexChanged.connect(lambda _: self.valueChanged.emit())
+        self.device.deviceChanged.connect(self._device_changed)
         self.details.clicked.connect(self.show_details)
 
     def _lay_out(self) -> None:
@@ -107,7 +116,8 @@ class ModelBox(QWidget):  # type: ignore[misc]
         layout.addWidget(self.reason)
 
     def reload(self) -> None:
-        """Look for models again, those of the user among them; the chosen one stays."""
+        """Look for models again, those of the user among them, and for servers; what is chosen stays."""
+        self.device.reload()
         before = self.model.currentData()
         paths = find_cards(self._task)
         self._cards = {id_: read_card(path) for id_, path in paths.items()}
@@ -145,7 +155,26 @@ class ModelBox(QWidget):  # type: ignore[misc]
         """Say what keeps a run from starting; empty if nothing does."""
         if not self.model.count():
             return NO_MODELS
-        return CHOOSE_LINE if self._unchosen != AUTOMATIC and self.model.currentData() == AUTO else ""
+        if self._unchosen != AUTOMATIC and self.model.currentData() == AUTO:
+            return CHOOSE_LINE
+        server, card = self.device.server(), self.card()
+        if server is None or card is None or not self._there:
+            return ""
+        return server.model_problem(card.id, card.weights.sha256, self._there)
+
+    def _device_changed(self) -> None:
+        """Ask a server that was chosen for its models; one that does not answer says so when it is run on."""
+        server, launch, self._there = self.device.server(), self._launch, []
+        self.valueChanged.emit()
+        if server is None or launch is None:
+            return
+
+        def arrived(found: Any) -> None:
+            if isinstance(found, list) and self.device.server() == server:
+                self._there = found
+                self.valueChanged.emit()
+
+        launch(lambda: server.client().models(self._task), arrived)
 
     def card_of(self, id_: str) -> ModelCard | None:
         """Return the card of a model that is offered."""
@@ -153,7 +182,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
 
     def value(self) -> dict[str, Any]:
         """Return the parameters that are asked for here."""
-        return {"model": self.model.currentData() or AUTO, "device": self.device.currentData()}
+        return {"model": self.model.currentData() or AUTO, "device": self.device.value()}
 
     def show_trust(self, trust: Trust) -> None:
         """Show whether the image fits, with the reasons in short."""

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from vitascope.core.errors import ReaderError
-from vitascope.core.result import Provenance, Result, Trust, TrustLevel
+from vitascope.core.result import LabelsOutput, Provenance, Result, Trust, TrustLevel
 from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, OBJECTS, PROVENANCE, RESULTS
@@ -58,7 +58,7 @@ def saved_result(folder: str | os.PathLike[str], rows: Sequence[Mapping[str, Any
         if path.name not in (RESULTS, OBJECTS, *OF_THE_RUN)
     }
     return Result(
-        outputs=tuple(picture.output for picture in saved.pictures),
+        outputs=tuple(sorted((one.output for one in saved.pictures), key=lambda one: isinstance(one, LabelsOutput))),
         rows=tuple(_numbers(row) for row in rows),
         unit=str(first.get("unit") or ""),
         place=_place(first),
