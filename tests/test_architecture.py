@@ -59,6 +59,8 @@ OTHER_MEANINGS = {
     "gui/train/annotations.py": {"phenotype"},  # a column that people name so
     "io/tables/measured_values.py": {"atp", "viability"},
     "training/tasks/spheroid.py": {"viability"},  # a loss
+    "recipes/found_pairs.py": {"stain"},  # a word of a sentence
+    "recipes/recipe.py": {"stain"},  # recipes know no tasks: which of their parts one has stands here
 }
 """Words that are the name of a task too, and stand for something else."""
 

@@ -16,7 +16,7 @@ from vitascope.recipes.recipe import parse_recipe
 from vitascope.simulate.wells import make_well
 from vitascope.training.finetune import recipe_tree, with_start_defaults
 
-START = "atp-organoid-sim"
+START = "atp-organoid"
 
 
 @pytest.fixture(scope="module")

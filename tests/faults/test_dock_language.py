@@ -19,10 +19,10 @@ from vitascope.core.paths import SAMPLES
 SOURCE = SAMPLES.parent
 COMMANDS = ("cli/", "serve/")
 """Rooms that docks never reach."""
-WRITERS = ("gui/run/export.py", "gui/plate/plate_command.py", "gui/demo.py")
+WRITERS = ("gui/run/export.py", "gui/plate/plate_command.py", "gui/docks/denoise_dock.py", "gui/demo.py")
 """They write commands for the clipboard, or are started by one."""
 OPTION = re.compile(r"--[a-z]|command line|vitascope (run|plate|train|models|evaluate) ")
-MENUS = ("File ▸ Open Sample", "File ▸ Save Selected Layers", "Help ▸ Show logs")
+MENUS = ("File ▸ Open Sample", "File ▸ Save Selected Layers", "Help ▸ Show logs", "Layers ▸ Split RGB")
 """Of napari."""
 KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, VitascopeError)}
 

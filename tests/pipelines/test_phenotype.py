@@ -293,7 +293,7 @@ def test_memory_that_runs_out_takes_smaller_tiles_and_the_same_result(model):
     plan = run_to_end(
         predict_picture(ready, array_reader(x), (600, 700), plan, sink, pool=grid, open_with=short)  # type: ignore[arg-type]
     )
-    assert ("tile_reduced" in plan.flags, plan.tile_px) == (True, 512)
+    assert ("tile_reduced" in plan.flags, plan.tile_px) == (True, 416)
     share = Pooled(made.network, grid.logits, np.ones(grid.logits.shape[1:], np.float32)).pooled
     wanted = expected.output("maps").array
     assert np.abs(maps * share[:, None, None] - wanted).max() <= 1e-4 * wanted.max()

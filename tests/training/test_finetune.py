@@ -275,13 +275,13 @@ def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted
     (tmp_path / "atp.csv").write_text("\n".join(rows))
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="image"), "plate")
     params = FineTuneParams(epochs=1, steps_per_epoch=1, learning_rate=0.1)
-    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, params)
+    ready = finetune.set_up_table("wells", "atp-organoid", data, params)
     card = read_card(
         run_to_end(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu"))
     )
     assert card.training["best_epoch"] == 0
     assert training.HEAD_ALONE in card.training["notes"]
-    ours, theirs = load_model("wells", "atp").network, load_model("atp-organoid-sim", "atp").network
+    ours, theirs = load_model("wells", "atp").network, load_model("atp-organoid", "atp").network
     for a, b in zip(ours.extractor.parameters(), theirs.extractor.parameters(), strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.allclose(ours.share.weight, theirs.share.weight)
@@ -297,11 +297,11 @@ def test_wells_of_another_laboratory_start_from_a_head_that_fits_their_unit(tmp_
         rows.append(f"A{number + 1:02d},{well.atp_rlu * 1000:.0f}")
     (tmp_path / "atp.csv").write_text("\n".join(rows))
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="well"), "plate")
-    recipe = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT).recipe
+    recipe = finetune.set_up_table("wells", "atp-organoid", data, SHORT).recipe
     assert (recipe.augment.quarter_turns, recipe.augment.overlay, recipe.amounts.sampling) == (True, 0.5, "random")
     recipe = atp_training.fitted(recipe, tmp_path)
     network = build_network(recipe.network)
-    network.load_state_dict(load_model("atp-organoid-sim", "atp").network.state_dict())
+    network.load_state_dict(load_model("atp-organoid", "atp").network.state_dict())
     network.top *= 3.0  # as if the range had been fitted otherwise
     job = run_to_end(atp_training.prepare(recipe, tmp_path, network.eval()))
     pairs = job.corpus.pairs["train"]
@@ -366,8 +366,8 @@ def test_wells_of_a_table_are_set_up_and_split_by_well(tmp_path):
         rows.append(f"A{number + 1:02d},{well.atp_rlu * 1000:.0f}")
     (folder / "atp.csv").write_text("\n".join(rows))
     data = TableData(str(folder), AmountSource(table="atp.csv", by="well"), "plate")
-    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
-    assert ready.recipe.start_from == "atp-organoid-sim"
+    ready = finetune.set_up_table("wells", "atp-organoid", data, SHORT)
+    assert ready.recipe.start_from == "atp-organoid"
     fitted = atp_training.fitted(ready.recipe, tmp_path)
     assert fitted.network.arguments["top"] > 1000 * 10_000
     corpus = run_to_end(load_labelled_images(fitted, tmp_path))
@@ -385,13 +385,13 @@ def test_the_split_of_a_table_is_told_in_numbers_and_so_is_what_is_wrong_with_it
         rows.append(f"A{number + 1:02d},{well.atp_rlu:.0f}")
     (tmp_path / "atp.csv").write_text("\n".join([*rows, "H12,5"]))
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="well"), "plate")
-    ready = finetune.set_up_table("wells", "atp-organoid-sim", data, SHORT)
+    ready = finetune.set_up_table("wells", "atp-organoid", data, SHORT)
     told = "6 groups (12 images) to train on, 2 groups (4 images) to validate on and 2 groups (4 images) to test on"
     assert ready.description == f"by well: {told}"
     assert "H12" in " ".join(ready.warnings)
     (tmp_path / "atp.csv").write_text("\n".join(rows[:2]))
     with pytest.raises(TrainingError, match=r"1 group\(s\) are too few"):
-        finetune.set_up_table("other", "atp-organoid-sim", data, SHORT)
+        finetune.set_up_table("other", "atp-organoid", data, SHORT)
 
 
 def test_layers_with_values_are_set_up_like_the_images_of_a_table():
@@ -400,7 +400,7 @@ def test_layers_with_values_are_set_up_like_the_images_of_a_table():
         well = make_well(0, number, number, 64)
         image = Micrograph.from_array(well.image, pixel_size_um=1.0 + number, name=f"w{number}")
         pairs.append(TrainingPair(f"w{number}", image, values={"ATP": 1000.0 * number}, group=f"P{number // 2 * 2}"))
-    ready = run_to_end(finetune.set_up_pairs("wells", "atp-organoid-sim", pairs, SHORT))
+    ready = run_to_end(finetune.set_up_pairs("wells", "atp-organoid", pairs, SHORT))
     assert ready.description == "by group: 1 to train on, 1 to validate and 1 to test on"
     corpus = run_to_end(
         load_labelled_images(atp_training.fitted(ready.recipe, training_folder("wells")), training_folder("wells"))
@@ -413,10 +413,10 @@ def test_layers_with_values_are_set_up_like_the_images_of_a_table():
     assert sorted(found.values()) == [(1000.0 * n, f"P{n // 2 * 2}") for n in range(5)]
     flat = [replace(pair, values={"ATP": 5.0}) for pair in pairs]
     with pytest.raises(TrainingError, match="All images have the value 5: there is nothing to learn"):
-        run_to_end(finetune.set_up_pairs("flat", "atp-organoid-sim", flat, SHORT))
+        run_to_end(finetune.set_up_pairs("flat", "atp-organoid", flat, SHORT))
     negative = [replace(pairs[0], values={"ATP": -5.0}), *pairs[1:]]
     with pytest.raises(TrainingError, match="negative, or no number"):
-        run_to_end(finetune.set_up_pairs("negative", "atp-organoid-sim", negative, SHORT))
+        run_to_end(finetune.set_up_pairs("negative", "atp-organoid", negative, SHORT))
 
 
 def test_painted_regions_are_classes_of_the_phenotype():
@@ -567,7 +567,7 @@ def test_the_starting_model_may_go_while_training_runs(tmp_path):
 
 
 def test_a_model_of_another_task_is_no_start(tmp_path):
-    tree = {**make_recipe(tmp_path), "start_from": "atp-organoid-sim"}
+    tree = {**make_recipe(tmp_path), "start_from": "atp-organoid"}
     with pytest.raises(ModelError, match="is for the task 'atp', not 'stain'"):
         run_to_end(run_training(parse_recipe(tree, "recipe"), tmp_path, user_models(), None, "cpu"))
 

@@ -16,6 +16,7 @@ from vitascope.io.models.cards import find_model
 from vitascope.ops.objects.pointed import PointedSettings, choose_by_points
 from vitascope.ops.objects.segment import SegmentParams
 from vitascope.tasks.run import start
+from vitascope.tasks.stain import SPEC
 
 
 def calibrate_counts(
@@ -41,7 +42,7 @@ def calibrate_counts(
         If the points are too few or outside, or the image holds several pictures.
     """
     check_writable(out.parent)
-    steps = start("stain", image, pixel_size_um=pixel_size_um, **{**values, "masks": True, "abstain": False})
+    steps = start(SPEC.name, image, pixel_size_um=pixel_size_um, **{**values, "masks": True, "abstain": False})
     result: Result = yield from steps
     assert result.provenance is not None
     prediction = result.output("prediction")
@@ -55,7 +56,7 @@ def calibrate_counts(
     write_json(
         out,
         {
-            "task": "stain",
+            "task": SPEC.name,
             "name": out.stem,
             "settings": {**kept, **settings},
             "measured": {

@@ -92,12 +92,13 @@ class Plan:
 
     def resolved(self) -> dict[str, str | int]:
         """Return the fields that replace ``auto`` in the parameters."""
+        batch: dict[str, str | int] = {"batch": self.batch} if self.device != "cpu" else {}
         return {
             "device": self.device,
             "precision": self.precision,
             "tile_px": self.tile_px,
-            "batch": self.batch,
             "threads": self.threads,
+            **batch,
         }
 
 
@@ -293,7 +294,14 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         precision = precision or best_precision(speeds)
         tile_px = tile_px or best_tile(speeds, precision, shape, model.family, memory_cap(device, model.family.is_3d))
         batch = batch or best_batch(speeds, _windows(model.family, tile_px, shape), memory_cap(device))
-    return Plan(device.id, precision, tile_px, threads, flags, 1 if device.id == "cpu" else batch)
+    return Plan(
+        device=device.id,
+        precision=precision,
+        tile_px=tile_px,
+        threads=threads,
+        flags=flags,
+        batch=1 if device.id == "cpu" else batch,
+    )
 
 
 def best_batch(speeds: Sequence[Speed], windows: Sequence[Tile], cap_bytes: int) -> int:
@@ -334,12 +342,12 @@ def fixed_plan(params: RunParams, side_px: int) -> Plan:
             f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
         )
     return Plan(
-        device.id,
-        precision if precision in device.precisions else "f32",
-        side_px,
-        params.threads or core_count(),
-        ("device_fallback",) if fallback else (),
-        1 if device.id == "cpu" else params.batch or SQUARES_AT_ONCE,
+        device=device.id,
+        precision=precision if precision in device.precisions else "f32",
+        tile_px=side_px,
+        threads=params.threads or core_count(),
+        flags=("device_fallback",) if fallback else (),
+        batch=1 if device.id == "cpu" else params.batch or SQUARES_AT_ONCE,
     )
 
 
@@ -487,13 +495,13 @@ def measure(
         needed = max(s.bytes_per_px for s in speeds) * math.prod(window_sides(model.family, tile))
         if needed > memory_cap(device, model.family.is_3d) * 1.5:
             break
-        speeds.append(_time(model, Plan(device.id, best, tile, threads)))
+        speeds.append(_time(model, Plan(device=device.id, precision=best, tile_px=tile, threads=threads)))
     return speeds
 
 
 def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int, repeats: int) -> list[Speed]:
     """Time each number format; again where it is not plain which one is worthwhile."""
-    plans = [Plan(device.id, p, tile_px, threads) for p in device.precisions]
+    plans = [Plan(device=device.id, precision=p, tile_px=tile_px, threads=threads) for p in device.precisions]
     speeds = [_time(model, plan, repeats) for plan in plans]
     gains = [speeds[0].seconds_per_px / s.seconds_per_px for s in speeds[1:]]
     if any(WORTHWHILE / CLEARLY < gain < WORTHWHILE * CLEARLY for gain in gains):

@@ -146,7 +146,9 @@ class GraphRun:
         self.seen: list[Seen] = []
         device, fallback = pick_graph_device(params.device)
         lost = ("device_fallback",) if fallback else ()
-        self.plan = Plan(device, "f32", 0, params.threads or core_count(), lost)
+        self.plan = Plan(
+            device=device, precision="f32", tile_px=0, threads=params.threads or core_count(), flags=lost
+        )
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params

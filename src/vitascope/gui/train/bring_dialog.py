@@ -135,7 +135,7 @@ class BringQuestion(QDialog):  # type: ignore[misc]
             size = _number(self.pixel_size.text(), float, "pixel size. Write a number in µm")
             divisor = _number(self.divisor.text(), int, "multiple. Write a whole number of pixels")
         except ValueError as error:
-            self.fault.setText(str(error))
+            self.fault.setText(str(error.args[0]))
             self.fault.show()
             return
         told = {
