@@ -127,6 +127,13 @@ def report(kind):
     """Fit image and assay, and print how far their IC50s lie from the truth and from each other."""
     wells = pd.read_csv(RESULTS / f"response_study_{kind}.csv", keep_default_na=False, na_values=["nan"])
     truth = wells[wells["role"] == "treated"].groupby("treatment", sort=False)["truth"].first()
+    leaks = wells["flags"].str.split(";").map(lambda words: "live_dye_leak" in words)
+    dim = wells["assay"] < 0.02 * wells.loc[wells["role"] == "negative", "assay"].median()
+    if leaks.any():
+        print(
+            f"  live_dye_leak: {int(leaks.sum())} wells, {int((leaks & dim).sum())} of the {int(dim.sum())} dead ones"
+        )
+        wells.loc[leaks, "image"] = np.nan  # as the task gives them
     curves = fit_dose_response(wells, dose="dose", response=["image", "assay"]).curves.set_index("treatment")
     parts = {name: part.loc[truth.index] for name, part in curves.groupby("quantity")}
     print(f"{kind}: {len(truth)} compounds, {len(wells)} wells")
