@@ -5,7 +5,7 @@ apart on the log axis (2^step), and nothing is called µM. cellHTS2 has no doses
 """
 
 import numpy as np
-from tests.benchmarks.phenotype_bbbc013 import ROWS, predict, wells
+from tests.benchmarks.phenotype_bbbc013 import ROWS, predict, translocation_by_cell, wells
 
 from vitascope.batch.response.inputs import read_response_table
 from vitascope.core.errors import InputError
@@ -15,29 +15,63 @@ from vitascope.stats.plate_normalise import normalise
 from vitascope.stats.plate_quality import plate_quality
 from vitascope.stats.response.analysis import fit_dose_response
 
+LEARNED, MEASURED = "logit_positive", ("share", "responding", "log_ratio", "ratio")
+
+
+def equal_errors(negative, positive):
+    """The ratio at which as large a share of the cells of either control is called wrongly."""
+    tried = np.sort(np.concatenate([negative, positive]))
+    wrong = np.searchsorted(np.sort(positive), tried, "right") / len(positive)
+    wrong -= 1 - np.searchsorted(np.sort(negative), tried, "right") / len(negative)
+    return float(tried[np.abs(wrong).argmin()])
+
+
+def readings(plate):
+    """The two rows with every dose, and what nuclear and ring GFP say on each scale.
+
+    A ratio of two parts of one whole is no amount: it rises without end as the ring empties. ``share`` is the share of
+    GFP that lies in the nucleus, ratio / (1 + ratio); ``responding`` the share of cells nearer to the positive control,
+    told by their own ratio, where the limit comes from the control wells of the other rows. Neither was fitted to doses.
+    """
+    cells = [translocation_by_cell(np.asarray(image.array)) for image in plate["image"]]
+    dosed = plate["well"].str[0].isin(ROWS)
+    known = {
+        name: np.concatenate([c for c, use in zip(cells, ~dosed & (plate["control"] == name), strict=True) if use])
+        for name in ("negative", "positive")
+    }
+    limit = equal_errors(**known)
+    print(
+        f"  a cell responds above a ratio of {limit:.2f}: {(known['negative'] > limit).mean():.1%} of {len(known['negative'])} "
+        f"negative and {(known['positive'] > limit).mean():.1%} of {len(known['positive'])} positive ones, other rows"
+    )
+    ratio = plate["ratio"]
+    told = [float((one > limit).mean()) for one in cells]
+    return plate.assign(share=ratio / (1 + ratio), log_ratio=np.log(ratio), responding=told)[dosed]
+
 
 def bbbc013(folder):
     plate, _ = predict(BUNDLED_MODELS / "translocation-bbbc013.json", wells(folder))
-    rows = plate[plate["well"].str[0].isin(ROWS)].copy()
+    rows = readings(plate)
     rows["dose"] = np.where(rows["dose"] > 0, 2.0 ** rows["dose"], 0.0)
-    rows["log_ratio"] = np.log(rows["ratio"])
     table = rows.assign(treatment=rows["well"].str[0].map("row {}".format), dose_unit="2^step", role="treated")
     for by in (["treatment"], []):
-        found = fit_dose_response(table, dose="dose", response=["logit_positive", "ratio", "log_ratio"], by=by).curves
-        for name, part in found.groupby(by or ["quantity"], sort=False):
-            both = part.set_index("quantity")
-            steps = {q: np.log2(both.loc[q, ["ic50", "ic50_low", "ic50_high"]].astype(float)) for q in both.index}
-            for quantity, one in steps.items():
-                row = both.loc[quantity]
-                print(
-                    f"  {'both rows' if not by else name[0]:10} {quantity:15} midpoint at step {one['ic50']:.2f} "
-                    f"({one['ic50_low']:.2f} to {one['ic50_high']:.2f}), {row['quality']}, unit '{row['ic50_unit']}'"
-                )
-            for other in ("ratio", "log_ratio") if len(steps) == 3 else ():
-                one, two = steps["logit_positive"], steps[other]
-                overlap = max(one["ic50_low"], two["ic50_low"]) <= min(one["ic50_high"], two["ic50_high"])
-                print(f"  logit_positive and {other}: apart by {abs(one['ic50'] - two['ic50']):.2f} steps; "
-                      f"intervals overlap: {overlap}")  # fmt: skip
+        found = fit_dose_response(table, dose="dose", response=[LEARNED, *MEASURED], by=by).curves
+        for name, part in found.groupby(by) if by else [(("both rows",), found)]:
+            compare(name[0], part.set_index("quantity"))
+
+
+def compare(name, curves):
+    """Print the midpoint of each reading in steps, and how far it lies from that of the model."""
+    steps = {q: np.log2(curves.loc[q, ["ic50", "ic50_low", "ic50_high"]].astype(float)) for q in curves.index}
+    one = steps[LEARNED]
+    for quantity, two in steps.items():
+        row = curves.loc[quantity]
+        overlap = max(one["ic50_low"], two["ic50_low"]) <= min(one["ic50_high"], two["ic50_high"])
+        print(
+            f"  {name:10} {quantity:15} midpoint at step {two['ic50']:.2f} ({two['ic50_low']:.2f} to "
+            f"{two['ic50_high']:.2f}), {row['quality']}, unit '{row['ic50_unit']}'; apart by "
+            f"{abs(one['ic50'] - two['ic50']):.2f}, intervals overlap: {overlap}"
+        )
 
 
 def screen(folder):

@@ -6,7 +6,8 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
 from vitascope.pipelines.spheroid import run
-from vitascope.simulate.spheroids import DEAD, LIVE
+from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
+from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.tasks.spheroid import SPEC
 
 
@@ -57,6 +58,17 @@ def test_without_a_dead_dye_live_voxels_are_given_and_no_viability(model):
     assert shells["live_fraction"].isna().all()
     assert "dead_channel_missing" in named.flags
     assert "constant" not in named.flags
+
+
+def test_where_the_live_dye_leaks_no_viability_is_given(model):
+    image = simulate_spheroid(StackParams(diameter_um=120, dose=1000.0), (4.0, 2.0, 2.0), VolumeOptics(), 1).image
+    found = run_to_end(start(model, stack(image), control_live_um3=1e5))
+    row = found.rows[0]
+    assert "live_dye_leak" in found.flags
+    assert np.isnan([row[n] for n in ("viability_percent", "viability_low", "viability_of_control_percent")]).all()
+    assert found.output("labels").table["viability_percent"].isna().all()
+    assert found.tables["shells"]["live_fraction"].isna().all()
+    assert row["total_um3"] > 0
 
 
 def test_swapped_channels_give_the_same_as_in_order(model, result):

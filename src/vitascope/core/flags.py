@@ -72,7 +72,9 @@ CURVE_FLAGS: dict[str, Flag] = {
     "extrapolated": warning("The midpoint lies beyond the doses tested."),
     "interval_open": warning("An end of the interval lies beyond the doses tested."),
     "no_spread": warning("The points lie exactly on the curve: the interval says nothing about noise."),
-    "rests_on_outside_model": warning("Some points of the curve come from images outside what the model knows."),
+    "rests_on_outside_model": warning(
+        "Some points of the curve come from images outside what the model knows, or with a leaking dye."
+    ),
     "low_z_prime": warning("Z' of the curve's plate lies below 0: its controls cannot be told apart well by well."),
     "edge_effect": warning("The edge of the curve's plate differs from its inside (p < 0.01)."),
     "row_effect": warning("Rows of the curve's plate differ (p < 0.01)."),
@@ -119,7 +121,8 @@ FLAGS: dict[str, Flag] = {
         "There is no dead dye: live voxels are given, dead volume and viability are left empty."
     ),
     "live_dye_leak": warning(
-        "The live dye shows only, and faintly, what the dead dye shows: what looks alive may be dead cells that leak."
+        "The live dye shows only, and faintly, what the dead dye shows: what looks alive may be dead cells that leak. "
+        "Viability is left empty."
     ),
     "empty_well": warning("The well holds next to nothing: no organoids were seen in it."),
     "attention_on_background": warning(

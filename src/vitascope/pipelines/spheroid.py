@@ -30,6 +30,7 @@ from vitascope.ops.objects.dye_overlap import shared_signal
 from vitascope.ops.objects.outlines import CoarseGrid, separate
 from vitascope.ops.objects.spheroids import (
     NEEDS_DEAD,
+    SHARES,
     UNKNOWN_VOXEL_UM,
     blank,
     measure_spheroids,
@@ -156,7 +157,7 @@ class SpheroidRun:
         seen = any(m.gain > 0 for m in prepared.maps)
         self.flags += [f for f in prepared.flags if f != "constant" or not seen or self.dead_seen]
         self.flags += seen_in_training(self.model.card, (stack[len(stack) // 2] for stack in stacks))
-        if self.dead_seen and seen and live_dye_is_leak(prepared):
+        if leaks := self.dead_seen and seen and live_dye_is_leak(prepared):
             self.flags.append("live_dye_leak")
         if seen:
             answer = yield from self._predict(prepared, stacks[0], scratch, f"Segmenting{of}")
@@ -174,12 +175,12 @@ class SpheroidRun:
         )
         row = summarise_spheroids(measured.table)
         table, shells = measured.table, measured.shells
-        if not self.dead_seen:
-            row |= {name: float("nan") for name in NEEDS_DEAD if name in row}
-            table, shells = blank(table), blank(shells)
+        lost = NEEDS_DEAD if not self.dead_seen else SHARES if leaks else ()
+        row |= {name: float("nan") for name in lost if name in row}
+        table, shells = blank(table, lost), blank(shells, lost)
         if not len(table):
             self.flags.append("no_objects")
-        self._add_references(row, measured.live_by_plane)
+        self._add_references(row, None if leaks else measured.live_by_plane)
         place = {"time": t} if self.leading else {}
         self.rows.append({**place, **row})
         self.tables.append(with_place(table, place))
@@ -226,7 +227,7 @@ class SpheroidRun:
                 _View(self.probability, (*where, k))[piece] = picture
         yield Progress(len(pieces), len(pieces), "Putting together")
 
-    def _add_references(self, row: dict[str, Any], live_by_plane: NDArray[np.float64]) -> None:
+    def _add_references(self, row: dict[str, Any], live_by_plane: NDArray[np.float64] | None) -> None:
         """Add the interval, and the viability relative to the control, where the card and the user give them."""
         value, intervals = row["viability_percent"], self.model.card.intervals
         if intervals is not None and np.isfinite(value):
@@ -234,7 +235,7 @@ class SpheroidRun:
             row["viability_low"], row["viability_high"] = max(0.0, float(low[0])), min(100.0, float(high[0]))
             self.flags += self.model.card.interval_flags
         control = self.params.control_live_um3
-        if control is not None and self.sized:
+        if control is not None and self.sized and live_by_plane is not None:
             voxels = control / float(np.prod(self.voxel_um))
             row["viability_of_control_percent"] = viability_of_control(self.model, live_by_plane / voxels)
 

@@ -296,7 +296,7 @@ def test_weights_by_the_wells_own_intervals(wells):
 
 
 def test_wells_outside_the_model(wells):
-    table = wells(flags=["outside_model"] * 2 + ["saturated;interval_simulated"] + [""] * 24)
+    table = wells(flags=["outside_model", "few_cells;live_dye_leak"] + ["saturated;interval_simulated"] + [""] * 24)
     row = row_of(table)
     assert row["outside_wells"] == 2
     assert {"rests_on_outside_model", "interval_simulated"} <= set(row["flags"].split(";"))

@@ -21,6 +21,8 @@ INJURES, HARMLESS, UNKNOWN = "#D55E00", "#009E73", "#999999"
 """Okabe and Ito's colours, which the colour-blind tell apart."""
 COLUMNS, ROWS_A_PAGE = 4, 6
 WIDTH_IN, ROW_IN = 11.0, 2.4
+LARGE_TICKS, SMALL_TICKS = 6, 4
+"""Numbers along a dose axis at most; those of a small curve stand on less than 2 inches."""
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "vitascope", "text.usetex": False, "text.parse_math": False,
     "font.family": "sans-serif",
@@ -54,6 +56,7 @@ def draw_grid(figure: Any, views: Sequence[CurveView], columns: int = COLUMNS, c
         draw_curve(one, view, colour=colour)
         one.set_title(f"{shorten(view.title, 34)}\n{view.answer}", fontsize=7, loc="left", color=colour)
         one.tick_params(labelsize=6)
+        spread_ticks(one.xaxis, SMALL_TICKS)
         one.set_xlabel(one.get_xlabel(), fontsize=6)
         one.set_ylabel(one.get_ylabel(), fontsize=6)
     return list(axes[: len(views)])
@@ -94,12 +97,20 @@ def draw_curve(axes: Any, view: CurveView, *, colour: str = POINT) -> None:
 
 def log_axis(axis: Any) -> None:
     """Make an axis logarithmic, with numbers as people write them and no formulas."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
-    axis.set_major_locator(LogLocator(numticks=6))
+    spread_ticks(axis, LARGE_TICKS)
     axis.set_major_formatter(lambda value, _: plain_digits(value, 3))
     axis.set_minor_formatter(NullFormatter())
+
+
+def spread_ticks(axis: Any, most: int) -> None:
+    """Number a logarithmic axis at whole powers of ten, at no more than ``most`` places."""
+    from matplotlib.ticker import LogLocator
+
+    if axis.get_scale() == "log":
+        axis.set_major_locator(LogLocator(numticks=most))
 
 
 def _draw_fit(axes: Any, view: CurveView) -> None:

@@ -199,7 +199,7 @@ def with_new_masks(result: Result, live: Any, dead: Any, image: Micrograph) -> P
         new, table, shell_table = summarise_spheroids(measured.table), measured.table, measured.shells
         if "dead_channel_missing" in result.flags:
             new |= {name: float("nan") for name in NEEDS_DEAD if name in new}
-            table, shell_table = blank(table), blank(shell_table)
+            table, shell_table = blank(table, NEEDS_DEAD), blank(shell_table, NEEDS_DEAD)
         tables.append(with_place(table, place))
         shells.append(with_place(shell_table, place))
         rows.append({**old, **new, **dict.fromkeys(FROM_REFERENCES, float("nan"))})

@@ -6,7 +6,7 @@ A stack of any size is two passes over its voxels. Depth is the distance from a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,9 @@ NEEDS_DEAD = (
     "dead_um3", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
 )  # fmt: skip
 """Columns that cannot be told without a dead dye."""
+
+SHARES = ("viability_percent", "live_fraction")
+"""Columns of the living share, which a leaking dye makes worthless."""
 
 FORMS = ("equivalent_diameter_um", "sphericity", "core_um3", "depth_um")
 
@@ -258,9 +261,9 @@ def with_place(table: pd.DataFrame, place: Mapping[str, int]) -> pd.DataFrame:
     return table
 
 
-def blank(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with the columns empty that need the dead dye."""
-    return table.assign(**{name: np.nan for name in NEEDS_DEAD if name in table})
+def blank(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table with those of the columns empty that it has."""
+    return table.assign(**{name: np.nan for name in columns if name in table})
 
 
 def summarise_spheroids(table: pd.DataFrame) -> dict[str, float]:

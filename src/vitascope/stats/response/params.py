@@ -62,7 +62,9 @@ class ResponseParams(FormParams):
         "rate of 1 %. They are recorded.",
     )
     outside_wells: Literal["keep", "leave_out"] = Field(
-        "keep", title="Wells outside the model", description="Whether wells that the model was not made for count."
+        "keep",
+        title="Wells outside the model",
+        description="Whether wells that the model was not made for, or whose live dye leaks, count.",
     )
     interval: IntervalKind = Field(
         "profile",

@@ -16,6 +16,8 @@ from vitascope.stats.response.params import ResponseParams
 
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
 LARGEST = 1e50
+NOT_RELIED_ON = frozenset({"outside_model", "live_dye_leak"})
+"""Flags of images whose numbers say little: their points are hollow."""
 HELD = ("hold_top", "hold_bottom")
 """Columns of plateaus that are held for single curves, in the unit they are fitted in."""
 
@@ -70,7 +72,7 @@ def read_wells(
         wells[name] = [cell.value for cell in read_column(table[name].tolist())] if name in table else math.nan
     wells["weight"] = 1.0
     given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
-    wells["outside_model"] = [("outside_model" in words.split(";")) for words in given]
+    wells["outside_model"] = [not NOT_RELIED_ON.isdisjoint(words.split(";")) for words in given]
     alarm = _text(table["drift_alarm"]) if "drift_alarm" in table else [""] * len(table)
     wells["drifted"] = [
         "drift_alarm" in words.split(";") or word.casefold() in ("true", "1", "1.0", "yes")
@@ -88,7 +90,7 @@ def read_wells(
         if not reason and hand:
             reason, words = hand, [*words, "outliers_left_out"]
         if not reason and outside and params.outside_wells == "leave_out":
-            reason = "the image lies outside the model"
+            reason = "the image lies outside the model, or its live dye leaks"
         reasons.append(reason)
         notes.append(tuple(words))
     wells["reason"], wells["notes"] = reasons, notes
