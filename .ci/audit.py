@@ -1,7 +1,7 @@
-"""Check ``requirements.lock`` against ``pyproject.toml``, then ask pip-audit for known weaknesses where it can be reached.
+"""Check ``requirements.lock`` against ``pyproject.toml``, then ask pip-audit for known weaknesses if it can be reached.
 
-Every requirement of the service is locked to one version that it allows, with a hash. Ends with 1 where one is not, or where
-pip-audit knows of a weakness; a machine that cannot reach its database says so and passes.
+Every requirement of the service is locked to one version that it allows, with a hash. Ends with 1 where one is not, or
+where pip-audit knows of a weakness; a machine that cannot reach its database says so and passes.
 """
 
 from __future__ import annotations

@@ -421,6 +421,14 @@ def _(tmp_path):
     return well(even), well((even * np.linspace(0.75, 1.25, even.shape[0])[:, None]).astype(np.uint16))
 
 
+@case("attention_on_background")
+def _(tmp_path):
+    """Organoids so pale that they are not told from ground: the number rests on nothing that is seen."""
+    dark = good_well()
+    middle = np.median(dark)
+    return well(dark), well((middle + (dark - middle) * 0.15).astype(np.uint16))
+
+
 @case("no_well")
 def _(tmp_path):
     ground = np.random.default_rng(0).normal(4000, 20, (256, 256)).astype(np.uint16)

@@ -146,9 +146,7 @@ class GraphRun:
         self.seen: list[Seen] = []
         device, fallback = pick_graph_device(params.device)
         lost = ("device_fallback",) if fallback else ()
-        self.plan = Plan(
-            device=device, precision="f32", tile_px=0, threads=params.threads or core_count(), flags=lost
-        )
+        self.plan = Plan(device=device, precision="f32", tile_px=0, threads=params.threads or core_count(), flags=lost)
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 APPEARANCE = ("focus", "brightness", "contrast", "density")
 """What the numbers stand for, in their order."""

@@ -298,7 +298,12 @@ def _run_time_predict(model: LoadedModel, image: NDArray[np.float32], device: st
         out[(slice(None), *where)] = piece
 
     for _ in predict_picture(
-        model, array_reader(image), shape, Plan(device=device, precision="f32", tile_px=1024, threads=1), sink, open_with=open_backend
+        model,
+        array_reader(image),
+        shape,
+        Plan(device=device, precision="f32", tile_px=1024, threads=1),
+        sink,
+        open_with=open_backend,
     ):
         pass
     return out
