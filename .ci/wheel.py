@@ -26,7 +26,7 @@ def main(path: str) -> None:
         problems.append(f"{size:.0f} MB, more than {MOST_MB}")
     if problems:
         sys.exit(f"{path}: {'; '.join(problems)}")
-    print(f"{Path(path).name}: {len(names)} files, {size:.1f} MB")  # noqa: T201
+    print(f"{Path(path).name}: {len(names)} files, {size:.1f} MB")
 
 
 if __name__ == "__main__":
