@@ -337,7 +337,14 @@ class TaskDock(Dock):
             begun = spec.start(images, params) if server is None else server.steps(spec, images, params)
             yield Progress(0, 1, "Loading the model" if server is None else f"Sending to {server.name}")
             result = yield from begun
-            run = FinishedRun(spec, snapshots, images, result, opened_from, server)
+            run = FinishedRun(
+                spec=spec,
+                snapshots=snapshots,
+                images=images,
+                result=result,
+                opened_from=opened_from,
+                server=server,
+            )
             keep_run(run)
             return run
 

@@ -195,7 +195,13 @@ class WellsDock(TaskDock):
         """Return the run of one image of a series."""
         layer, snapshots = series.layers[number], series.snapshots[number]
         opened_from = {self.spec.roles[0].name: (str(layer.source.path),)} if layer.source.path else {}
-        return FinishedRun(self.spec, snapshots, micrographs(snapshots), result, opened_from)
+        return FinishedRun(
+            spec=self.spec,
+            snapshots=snapshots,
+            images=micrographs(snapshots),
+            result=result,
+            opened_from=opened_from,
+        )
 
     def _items(self, layers: Sequence[Image], snapshots: Sequence[Mapping[str, Snapshot]]) -> list[Item]:
         from vitascope.batch.item import Item
@@ -276,7 +282,7 @@ class WellsDock(TaskDock):
         yield Progress(0, 1, "Starting")
         images = micrographs(series.snapshots[of])
         result = yield from self.spec.start(images, series.params)
-        run = FinishedRun(self.spec, series.snapshots[of], images, result)
+        run = FinishedRun(spec=self.spec, snapshots=series.snapshots[of], images=images, result=result)
         keep_run(run)
         return run
 

@@ -52,7 +52,7 @@ class ServerQuestion(QDialog):  # type: ignore[misc]
         about.setText(ABOUT)
         form = make_form()
         add_row(form, "Address", self.url, "Of the server, with its port.")
-        add_row(form, "Token", self.token, "Whoever runs the server gives it out (vitascope serve --new-token).")
+        add_row(form, "Token", self.token, "Whoever runs the server gives it out.")
         roles, kinds = QDialogButtonBox.ButtonRole, QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self.test = self.buttons.addButton("Test", roles.ActionRole)
