@@ -1,3 +1,4 @@
+import re
 from typing import Literal
 
 import pytest
@@ -77,7 +78,8 @@ def other_values(field):
     if field.annotation is bool:
         return [not field.default]
     if "Literal" in text and "float" in text:  # a number, or a word for it
-        return [26.5, 1999.25, "auto"]
+        words = re.findall(r"Literal\['(\w+)'\]", text)
+        return [*((0.25, 0.875) if "lt=1" in text.lower() else (26.5, 1999.25)), *words]
     if "Literal" in text:
         return list(field.annotation.__args__)
     if "tuple[int" in text:
