@@ -179,3 +179,21 @@ def test_a_plan_is_repeated_by_what_it_records():
     plan = Plan("cuda:0", "tf32", 512, 2, batch=4)
     told = RunParams(**plan.resolved())
     assert replace(plan, flags=()) == Plan(told.device, told.precision, told.tile_px, told.threads, (), told.batch)
+
+
+def test_a_square_alone_and_many_share_one_network_on_the_card(model, windows, monkeypatch):
+    opened = []
+
+    def open_counted(model, plan, streams=1):
+        opened.append(plan)
+        return on_processor(model, plan)
+
+    monkeypatch.setattr(planning, "_open", open_counted)
+    squares = SquareBackend(model, Plan("cuda:0", "f32", 32, 1, batch=4))
+    alone = squares.infer_concurrently(windows[0])
+    many = squares.infer_many(windows)
+    again = squares.infer_concurrently(windows[0])
+    planning._opened.pop(model.source)
+    assert len(opened) == 1
+    np.testing.assert_array_equal(alone[0], again[0])
+    np.testing.assert_allclose(many[0][0], alone[0], atol=1e-4)

@@ -205,7 +205,7 @@ class SquareBackend:
         MemoryError, RuntimeError
             Of the processor.
         """
-        return self._answered(replace(self.plan, batch=1), lambda backend: backend.infer_concurrently(x))
+        return self._answered(lambda backend: backend.infer_concurrently(x))
 
     def infer_many(self, squares: Sequence[NDArray[np.float32]]) -> list[tuple[NDArray[np.float32], ...]]:
         """Run squares of one shape, on a graphics card in batches; errors and arrays as of one."""
@@ -215,21 +215,22 @@ class SquareBackend:
                 return [backend.infer_concurrently(x) for x in squares]
             return list(answers_of(backend, squares))
 
-        return self._answered(self.plan, in_turn)
+        return self._answered(in_turn, in_batches=True)
 
-    def _answered(self, plan: Plan, ask: Callable[[Backend], T]) -> T:
+    def _answered(self, ask: Callable[[Backend], T], in_batches: bool = False) -> T:
         while True:
+            plan = self.plan
             streams = max(1, min(core_count() // plan.threads, MOST_STREAMS))
             try:
                 return ask(self._open(self._model, plan, streams))
             except (MemoryError, RuntimeError) as error:
-                if is_memory_error(error) and plan.batch > 1:
-                    plan = self.plan = replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
+                if in_batches and is_memory_error(error) and plan.batch > 1:
+                    self.plan = replace(plan, batch=plan.batch // 2, flags=(*plan.flags, "tile_reduced"))
                     continue
                 on_processor = plan_after(error, plan)
                 if on_processor is None:
                     raise
-                plan = self.plan = on_processor
+                self.plan = on_processor
 
 
 def plan_after(error: BaseException, plan: Plan) -> Plan | None:

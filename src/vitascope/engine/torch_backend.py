@@ -61,13 +61,13 @@ class TorchBackend:
         torch.OutOfMemoryError
             If memory does not suffice for this window.
         """
-        return next(self.answers([x]))
+        return next(self.answers([x], at_once=1))
 
     def infer_concurrently(self, x: NDArray[np.float32]) -> Answer:
         """Run one window, also while other threads wait with theirs; the arrays are the caller's to keep."""
         return self(x)
 
-    def answers(self, windows: Iterable[NDArray[np.float32]]) -> Iterator[Answer]:
+    def answers(self, windows: Iterable[NDArray[np.float32]], at_once: int | None = None) -> Iterator[Answer]:
         """Run windows of one shape, batch by batch, and give their answers in order; they are the caller's to keep.
 
         While the device computes a batch, the next one is read and sent: there are two buffers on either side.
@@ -76,6 +76,8 @@ class TorchBackend:
         ----------
         windows : iterable of array
             Each (C, h, w) or (C, d, h, w), float32; drawn when a batch is made of them.
+        at_once : int, optional
+            Windows in a batch, where it is not the backend's own number.
 
         Yields
         ------
@@ -87,35 +89,34 @@ class TorchBackend:
         torch.OutOfMemoryError
             If memory does not suffice for a batch.
         """
-        left = iter(windows)
-        buffers: list[Tensor | None] = [None, None]
+        left, at_once = iter(windows), at_once or self.at_once
+        buffers: list[Tensor] = []
         under_way: _Sent | None = None
-        turn = 0
-        while group := list(islice(left, self.at_once)):
+        while group := list(islice(left, at_once)):
+            if len(buffers) < 2:
+                buffers.append(torch.zeros((at_once, *group[0].shape), pin_memory=self._on_card))
             with self._turn:
-                sent, buffers[turn] = self._send(group, buffers[turn])
+                sent = self._send(group, buffers[-1])
             if under_way is not None:
                 yield from self._collect(under_way)
-            under_way, turn = sent, 1 - turn
+            under_way = sent
+            buffers.reverse()
         if under_way is not None:
             yield from self._collect(under_way)
 
-    def _send(self, group: Sequence[NDArray[np.float32]], buffer: Tensor | None) -> tuple[_Sent, Tensor]:
-        """Start a batch; on a graphics card this returns before it is computed."""
-        shape = (self.at_once, *group[0].shape)
-        if buffer is None:
-            buffer = torch.zeros(shape, pin_memory=self._on_card)
+    def _send(self, group: Sequence[NDArray[np.float32]], buffer: Tensor) -> _Sent:
+        """Start a batch of as many windows as the buffer holds; a graphics card still computes when this returns."""
         for place, x in zip(buffer, group, strict=False):
             place.numpy()[...] = x
         buffer[len(group) :] = 0
         with torch.inference_mode(), numbers(self._device, self._precision):
             batch = buffer.to(self._device, non_blocking=True).contiguous(memory_format=self._format)
             outputs = [output.float() for output in self._network(batch)]
-            flat = torch.cat([output.reshape(self.at_once, -1) for output in outputs], 1)  # copied back in one piece
+            flat = torch.cat([output.reshape(len(buffer), -1) for output in outputs], 1)  # copied back in one piece
             held = torch.empty(flat.shape, pin_memory=self._on_card)
             held.copy_(flat, non_blocking=True)
         shapes = tuple(tuple(output.shape[1:]) for output in outputs)
-        return _Sent(held, shapes, len(group), self._mark()), buffer
+        return _Sent(held, shapes, len(group), self._mark())
 
     def _mark(self) -> Any:
         if not self._on_card:

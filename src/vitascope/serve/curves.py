@@ -37,9 +37,6 @@ FOLDER = "response"
 MOST_TABLE_BYTES = 64 << 20
 _OWN = ("value", "by", "map")
 
-_ONE_AT_A_TIME = asyncio.Semaphore(1)
-"""Fits take all cores for some seconds; those who ask at the same time wait in turn."""
-
 
 def add_curves(app: FastAPI, service: Any) -> None:
     """Add the addresses.
@@ -49,6 +46,7 @@ def add_curves(app: FastAPI, service: Any) -> None:
     app : FastAPI
     service : Service
     """
+    one_at_a_time = asyncio.Semaphore(1)  # fits take all cores for some seconds
 
     @app.post(
         "/v1/jobs/{job_id}/response",
@@ -65,7 +63,7 @@ def add_curves(app: FastAPI, service: Any) -> None:
         folder = job_folder(service.settings.data, job.id)
         if not job.state.ended or not (folder / RESULTS_FOLDER / RESULTS).is_file():
             raise RefusedError(409, f"The job is {job.state}: there is no result.", "Ask when its state is 'done'.")
-        async with _ONE_AT_A_TIME:
+        async with one_at_a_time:
             await run_in_threadpool(_fit_job, job, folder, asked, service.settings)
         return await run_in_threadpool(_answer, folder / RESULTS_FOLDER / FOLDER, kind)
 
@@ -85,7 +83,7 @@ def add_curves(app: FastAPI, service: Any) -> None:
             place = Path(made)
             async with request.form(max_files=2, max_fields=20, max_part_size=1 << 20) as form:
                 given = await run_in_threadpool(_stored, form, place)
-            async with _ONE_AT_A_TIME:
+            async with one_at_a_time:
                 await run_in_threadpool(_fit, place / given["table"], given, place / FOLDER, service.settings, place)
             return await run_in_threadpool(_answer, place / FOLDER, kind, as_file=False)
 

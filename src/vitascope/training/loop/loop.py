@@ -146,8 +146,7 @@ def train(
 
     batches = Batches(job.batch, params.batch_size, state.device)
     try:
-        with settings(state.device, precision):
-            stopped = yield from _epochs(job, state, params, precision, batches, save)
+        stopped = yield from _epochs(job, state, params, precision, batches, save)
     except StopEarly as stop:
         if not state.step:
             raise TrainingError("Training was stopped before its first step: there is no new model.") from stop
@@ -189,12 +188,13 @@ def _epochs(
     if state.start or state.step:
         yield _progress(state, params)
     while state.step < params.epochs * params.steps_per_epoch:
-        if not _step(job, state, params, precision, batches):
-            return "diverged"
-        epoch, within = divmod(state.step, params.steps_per_epoch)
-        if within == 0:
-            _end_epoch(job, state, params, epoch)
-            save()
+        with settings(state.device, precision):  # the process's own: not held while the caller has its turn
+            if not _step(job, state, params, precision, batches):
+                return "diverged"
+            epoch, within = divmod(state.step, params.steps_per_epoch)
+            if within == 0:
+                _end_epoch(job, state, params, epoch)
+                save()
         yield _progress(state, params)
         if within == 0 and params.patience and epoch - state.best_epoch >= params.patience:
             return "early stop"
