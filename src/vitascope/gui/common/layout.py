@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -63,6 +64,17 @@ def narrow(box: QComboBox) -> None:
     """Let a box be narrower than its longest entry."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
+
+
+def refill(box: QComboBox, entries: Iterable[tuple[str, Any]]) -> None:
+    """Give a box other entries, text and data, without a signal; what was chosen stays where it is among them."""
+    before = box.currentData()
+    box.blockSignals(True)
+    box.clear()
+    for text, data in entries:
+        box.addItem(text, data)
+    box.setCurrentIndex(max(0, box.findData(before)))
+    box.blockSignals(False)
 
 
 def make_note() -> QLabel:

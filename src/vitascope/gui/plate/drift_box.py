@@ -20,7 +20,7 @@ from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.status import JUDGED
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note
+from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, refill
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.runner import Launch
 
@@ -137,13 +137,7 @@ class DriftBox(QWidget):  # type: ignore[misc]
         views = [("This run, image by image", RUN)] if self._drift.get("steps") else []
         if self._drift and record_of(self._drift["reference_sha256"]):
             views.append((f"All runs against '{self._drift['reference']}', by day", MONTHS))
-        before = self.view.currentData()
-        self.view.blockSignals(True)
-        self.view.clear()
-        for text, value in views:
-            self.view.addItem(text, value)
-        self.view.setCurrentIndex(max(0, self.view.findData(before)))
-        self.view.blockSignals(False)
+        refill(self.view, views)
         self.view.setVisible(len(views) > 1)
 
     def _offer(self, *_: object) -> None:

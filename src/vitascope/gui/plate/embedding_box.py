@@ -13,7 +13,7 @@ from vitascope.batch.plate.journal import has_journal
 from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
+from vitascope.gui.common.layout import add_row, make_form, make_note, narrow, refill
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.trust import LOOKS
 
@@ -65,20 +65,10 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         roles = (
             sorted({str(r) for r in frame["role"].dropna() if str(r)}) if frame is not None and "role" in frame else []
         )
-        self._fill(self.colour, [("Trust", TRUST), *((name, name) for name in kinds)])
-        self._fill(self.fitted, [(ALL, NONE), *((f"wells whose role is {role}", role) for role in roles)])
+        refill(self.colour, [("Trust", TRUST), *((name, name) for name in kinds)])
+        refill(self.fitted, [(ALL, NONE), *((f"wells whose role is {role}", role) for role in roles)])
         if self.isVisible():
             self._compute()
-
-    @staticmethod
-    def _fill(box: QComboBox, entries: list[tuple[str, str]]) -> None:
-        before = box.currentData()
-        box.blockSignals(True)
-        box.clear()
-        for text, value in entries:
-            box.addItem(text, value)
-        box.setCurrentIndex(max(0, box.findData(before)))
-        box.blockSignals(False)
 
     def showEvent(self, event: Any) -> None:  # noqa: N802, Qt's name
         """Compute when the tab is looked at."""

@@ -19,7 +19,7 @@ from vitascope.batch.plate.in_words import plate_in_words
 from vitascope.batch.plate.results import HOW, PlateResults
 from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
+from vitascope.gui.common.layout import add_row, make_form, make_note, narrow, refill
 from vitascope.gui.plate.heatmap import Legend, colour_amounts, colour_kinds, fade, kind_colours, limits
 from vitascope.gui.plate.legend_bar import LegendBar
 from vitascope.gui.plate.plate_view import PlateView
@@ -152,14 +152,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
     def _fill(box: QComboBox, entries: list[tuple[str, str]]) -> None:
         if [box.itemData(i) for i in range(box.count())] == [value for _, value in entries]:
             return
-        before = box.currentData()
-        box.blockSignals(True)
-        box.clear()
-        for text, value in entries:
-            box.addItem(text, value)
-        index = box.findData(before)
-        box.setCurrentIndex(max(index, 0) if entries else -1)
-        box.blockSignals(False)
+        refill(box, entries)
 
     def _make_panels(self, count: int) -> None:
         for panel in self.panels:

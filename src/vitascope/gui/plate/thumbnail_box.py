@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSlider,
 from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import make_note, narrow, scrolling
+from vitascope.gui.common.layout import make_note, narrow, refill, scrolling
 from vitascope.gui.common.runner import Launch, in_background
 from vitascope.gui.plate.plate_view import MARGIN_PX, PlateView
 from vitascope.io.plates.plate import Plate, Site
@@ -142,14 +142,8 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
     def set_results(self, results: PlateResults | None) -> None:
         """Offer the flags of a run to filter by."""
         self._results = results
-        before = self.flag.currentData()
-        self.flag.blockSignals(True)
-        self.flag.clear()
-        self.flag.addItem("All wells", "")
-        for flag in results.flags() if results is not None else ():
-            self.flag.addItem(flag, flag)
-        self.flag.setCurrentIndex(max(0, self.flag.findData(before)))
-        self.flag.blockSignals(False)
+        flags = results.flags() if results is not None else ()
+        refill(self.flag, [("All wells", ""), *((flag, flag) for flag in flags)])
         self._filter()
 
     def _filter(self, *_: object) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.compat import getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QHeaderView,
     QPushButton,
     QTableWidget,
@@ -22,10 +19,10 @@ from qtpy.QtWidgets import (
 )
 
 from vitascope.core.formatting import interval_texts, number_text
-from vitascope.core.paths import training_recipes
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import Preview
-from vitascope.gui.common.layout import add_row, make_form, narrow
+from vitascope.gui.common.layout import add_row, make_form, narrow, refill
+from vitascope.gui.train.measured_on import MeasuredOn
 from vitascope.gui.train.train_plots import FIGURE, START, FigureBox, brightest_square, plain_axes
 from vitascope.io.models.cards import find_cards
 from vitascope.recipes.recipe import read_recipe
@@ -50,29 +47,22 @@ class CompareBox(QWidget):  # type: ignore[misc]
     def __init__(self, text_colour: Callable[[], str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._text_colour = text_colour
-        self.first, self.second, self.on = QComboBox(), QComboBox(), QComboBox()
-        self.recipe_button, self.compare_button = QPushButton("…"), QPushButton("Compare")
+        self.first, self.second, self.on = QComboBox(), QComboBox(), MeasuredOn()
+        self.compare_button = QPushButton("Compare")
         self.table, self.figure = QTableWidget(0, len(COLUMNS)), FigureBox(360)
         self._lay_out()
-        self.recipe_button.clicked.connect(self._ask_recipe)
+        self.on.changed.connect(lambda: self.compare_button.setEnabled(self.on.choice.count() > 0))
         self.compare_button.clicked.connect(self.compare)
         self.reload()
 
     def _lay_out(self) -> None:
         form = make_form()
-        row = QWidget()
-        across = QHBoxLayout(row)
-        across.setContentsMargins(0, 0, 0, 0)
-        across.addWidget(self.on, 1)
-        across.addWidget(self.recipe_button)
-        for box in (self.first, self.second, self.on):
+        for box in (self.first, self.second):
             narrow(box)
         add_row(form, "First", self.first, "The model that the other is compared with.")
         add_row(form, "Second", self.second, "The other model.")
-        add_row(
-            form, "Measured on", row, "The test part of a training's data; neither model may have seen it.", self.on
-        )
-        self.recipe_button.setToolTip("A recipe file.")
+        told = "The test part of a training's data; neither model may have seen it."
+        add_row(form, "Measured on", self.on, told, self.on.choice)
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
         self.table.setAccessibleName("Figures of both models")
@@ -87,30 +77,16 @@ class CompareBox(QWidget):  # type: ignore[misc]
 
     def reload(self) -> None:
         """Look for models and trainings again."""
-        models = list(find_cards())
-        recipes = training_recipes()
-        for box, entries in (
-            (self.first, [(m, m) for m in models]),
-            (self.second, [(m, m) for m in models]),
-            (self.on, [(f"test part of {p.parent.name}", p) for p in recipes]),
-        ):
-            before = box.currentData()
-            box.clear()
-            for text, data in entries:
-                box.addItem(text, data)
-            box.setCurrentIndex(max(0, box.findData(before)))
-        self.compare_button.setEnabled(self.on.count() > 0)
-
-    def _ask_recipe(self) -> None:
-        name, _ = getopenfilename(self, "Recipe", filters="Recipes (*.yaml *.yml)")
-        if name:
-            self.on.addItem(Path(name).stem, Path(name))
-            self.on.setCurrentIndex(self.on.count() - 1)
-            self.compare_button.setEnabled(True)
+        models = [(model, model) for model in find_cards()]
+        for box in (self.first, self.second):
+            refill(box, models)
+        self.on.reload()
 
     def compare(self) -> None:
         """Measure both."""
-        first, second, path = self.first.currentData(), self.second.currentData(), self.on.currentData()
+        first, second, path = self.first.currentData(), self.second.currentData(), self.on.path()
+        if path is None:
+            return
 
         def steps() -> ProgressGenerator[Comparison]:
             return (yield from load_comparison().compare(first, second, read_recipe(path), path.parent))

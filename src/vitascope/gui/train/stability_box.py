@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.compat import getexistingdirectory, getopenfilename
+from qtpy.compat import getexistingdirectory
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from vitascope.core.formatting import quantity_text
-from vitascope.core.paths import training_recipes
 from vitascope.core.progress import ProgressGenerator
-from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
+from vitascope.gui.common.layout import add_row, make_form, make_note, narrow, refill
 from vitascope.gui.common.plot_pane import PlotPane
+from vitascope.gui.train.measured_on import MeasuredOn
 from vitascope.io.models.cards import find_cards
 from vitascope.io.results.stability_figure import draw_stability, metrics_of
 from vitascope.ops.intensity.corruption import SEVERITIES
@@ -39,9 +39,11 @@ class StabilityBox(QWidget):  # type: ignore[misc]
 
     def __init__(self, text_colour: Callable[[], str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.model, self.on, self.what, self.metric = QComboBox(), QComboBox(), QComboBox(), QComboBox()
+        self.model, self.what, self.metric = QComboBox(), QComboBox(), QComboBox()
+        self.measured_on = MeasuredOn()
+        self.on, self.take_recipe = self.measured_on.choice, self.measured_on.take_recipe
         self.images = QSpinBox()
-        self.recipe_button, self.run_button = QPushButton("…"), QPushButton("Make images worse")
+        self.run_button = QPushButton("Make images worse")
         self.out_button = QPushButton("Save table and figure to …")
         self.words, self.plot = make_note(), PlotPane(text_colour, self)
         self._found: Stability | None = None
@@ -52,26 +54,20 @@ class StabilityBox(QWidget):  # type: ignore[misc]
         for name in SEVERITIES:
             self.what.addItem(name.capitalize(), name)
         self._lay_out()
-        self.recipe_button.clicked.connect(self._ask_recipe)
+        self.measured_on.changed.connect(lambda: self.run_button.setEnabled(self.on.count() > 0))
         self.out_button.clicked.connect(self._ask_out)
         self.run_button.clicked.connect(self.run)
         self.metric.currentIndexChanged.connect(self._draw)
         self.reload()
 
     def _lay_out(self) -> None:
-        row = QWidget()
-        across = QHBoxLayout(row)
-        across.setContentsMargins(0, 0, 0, 0)
-        across.addWidget(self.on, 1)
-        across.addWidget(self.recipe_button)
         form = make_form()
-        for box in (self.model, self.on, self.what, self.metric):
+        for box in (self.model, self.what, self.metric):
             narrow(box)
         add_row(form, "Model", self.model, "The model whose predictions are looked at.")
-        add_row(form, "Images", row, "The test part of a training's data, with its truth.", self.on)
+        add_row(form, "Images", self.measured_on, "The test part of a training's data, with its truth.", self.on)
         add_row(form, "Made worse by", self.what, "Blur, light, noise; of a stack also its planes out of focus.")
         add_row(form, "At most", self.images, "Images, spread evenly; each is run some fifty times.")
-        self.recipe_button.setToolTip("A recipe file.")
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button)
         buttons.addWidget(self.out_button)
@@ -88,27 +84,8 @@ class StabilityBox(QWidget):  # type: ignore[misc]
 
     def reload(self) -> None:
         """Look for models and trainings again."""
-        recipes = [(f"test part of {p.parent.name}", p) for p in training_recipes()]
-        for box, entries in ((self.model, [(m, m) for m in find_cards()]), (self.on, recipes)):
-            before = box.currentData()
-            if box is self.on and isinstance(before, Path) and before not in [path for _, path in recipes]:
-                recipes.append((before.stem, before))
-            box.clear()
-            for text, data in entries:
-                box.addItem(text, data)
-            box.setCurrentIndex(max(0, box.findData(before)))
-        self.run_button.setEnabled(self.on.count() > 0)
-
-    def _ask_recipe(self) -> None:
-        name, _ = getopenfilename(self, "Recipe", filters="Recipes (*.yaml *.yml)")
-        if name:
-            self.take_recipe(Path(name))
-
-    def take_recipe(self, path: Path) -> None:
-        """Choose the images of a recipe file."""
-        self.on.addItem(path.stem, path)
-        self.on.setCurrentIndex(self.on.count() - 1)
-        self.run_button.setEnabled(True)
+        refill(self.model, [(model, model) for model in find_cards()])
+        self.measured_on.reload()
 
     def _ask_out(self) -> None:
         name = getexistingdirectory(self, "Folder for table and figure")
@@ -118,7 +95,9 @@ class StabilityBox(QWidget):  # type: ignore[misc]
 
     def run(self) -> None:
         """Run the study."""
-        model, path, most, out = self.model.currentData(), self.on.currentData(), self.images.value(), self._out
+        model, path, most, out = self.model.currentData(), self.measured_on.path(), self.images.value(), self._out
+        if path is None:
+            return
         chosen = [self.what.currentData()] if self.what.currentData() else []
 
         def steps() -> ProgressGenerator[Stability]:
