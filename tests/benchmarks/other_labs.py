@@ -90,7 +90,7 @@ def automatic(view: View, twin: Path, laboratory: str) -> tuple[Result, str]:
         model, look = second, run_to_end(find_look(second, image, params))
     else:
         first = told_without(load_model("nuclei-phase", "stain"), "nuclei-phase", laboratory)
-        model, look = run_to_end(choose_between(first, second, image, params))
+        model, look = run_to_end(choose_between(first, lambda: second, image, params))
     size = model.card.input.object_diameter_px
     shown = {"invert": "yes" if look.inverted else "no", "object_diameter_px": size / look.scale}
     name = str(twin) if model is second else "nuclei-phase"

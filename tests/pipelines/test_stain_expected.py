@@ -9,7 +9,14 @@ import pytest
 import vitascope
 from tests_support import blobs, make_domain, make_model, save_model
 from vitascope.core.card import ExpectedAgreement, ObjectErrors
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.paths import SAMPLES
+from vitascope.core.progress import run_to_end
+from vitascope.engine.load_model import load_model
 from vitascope.engine.preprocess import LinearMap, Normalisation
+from vitascope.io.images.read import read_image
+from vitascope.pipelines.stain_look import choose_between
+from vitascope.tasks.stain import StainParams
 
 FAST = {"model": "told", "precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0}
 
@@ -157,3 +164,20 @@ def test_swapping_bright_and_dark_is_about_the_middle_or_the_ground(method, of):
     turned = plain.turned(Normalisation(method=method))
     assert turned(np.array([0.25, np.nan])).tolist()[0] == pytest.approx(of)
     assert turned(np.array([5.0]))[0] == pytest.approx(1 - 2 if of > 0 else -2)
+
+
+def test_the_second_model_is_loaded_only_where_the_first_does_not_fit():
+    """Loading one that was never compiled here imports torch, which takes longer than a run."""
+    image = read_image(SAMPLES / "isl_phase.ome.tif")
+    middle = Micrograph(np.asarray(image.plane(z=3)), "YX", name="middle")
+    first, loaded = load_model("nuclei-phase", "stain"), []
+
+    def load_second():
+        loaded.append("nuclei-any")
+        return load_model("nuclei-any", "stain")
+
+    assert run_to_end(choose_between(first, load_second, middle, StainParams(threads=1)))[0] is first
+    assert loaded == []
+    noise = Micrograph(np.random.default_rng(0).normal(100, 5, (300, 300)).astype(np.float32), "YX", name="noise")
+    run_to_end(choose_between(first, load_second, noise, StainParams(threads=1)))
+    assert loaded == ["nuclei-any"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,18 +91,20 @@ def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tu
     first = load_model(SINGLE, "stain")
     if ANY not in known or first.card.expected is None:
         return first, (yield from find_look(first, image, params))
-    return (yield from choose_between(first, load_model(ANY, "stain"), image, params))
+    return (yield from choose_between(first, partial(load_model, ANY, "stain"), image, params))
 
 
 def choose_between(
-    first: LoadedModel, second: LoadedModel, image: Micrograph, params: StainParams
+    first: LoadedModel, load_second: Callable[[], LoadedModel], image: Micrograph, params: StainParams
 ) -> ProgressGenerator[tuple[LoadedModel, Look]]:
     """Return the first model where the image fits it or nearly as much is expected of it, else the second.
 
     Parameters
     ----------
-    first, second : LoadedModel
-        Both cards tell what is expected.
+    first : LoadedModel
+        Its card tells what is expected.
+    load_second : callable
+        Loads the other one, whose card does too: only where the image does not fit the first.
     image : Micrograph
     params : StainParams
     """
@@ -109,6 +112,7 @@ def choose_between(
     as_given = yield from _Trial(first, image, params).as_given()
     if as_given is None or as_given.low >= first.card.expected.fits:
         return first, (yield from find_look(first, image, params, as_given))
+    second = load_second()
     other_look, other_value = yield from _Trial(second, image, params).best()
     look, value = yield from _Trial(first, image, params).best(as_given)
     return (second, other_look) if other_value > value + MARGIN else (first, look)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
 Floats = NDArray[np.float32]
 
@@ -135,6 +135,8 @@ def _best(part: Floats, look: Floats) -> float:
     """Return the highest correlation of a part with the places of a look that hold all of it."""
     if any(m > n for m, n in zip(part.shape, look.shape, strict=True)) or not part.std() > 0:
         return 0.0
+    from scipy import fft  # takes long to import, and most models have no looks
+
     part = part - part.mean()
     shape = [fft.next_fast_len(n, real=True) for n in look.shape]
     spectrum = fft.rfft2(look, shape)
