@@ -259,7 +259,9 @@ def _build_filled(card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> nn.Mo
         network = build_network(card.architecture)
     check_tensors(network, tensors, card.id)
     if all(name.endswith(COUNTER) for name, _ in network.named_buffers() if name not in tensors):
-        network.to_empty(device="cpu")  # without the start values of training, which take longer to draw than the rest
+        # Without the start values of training, which take longer to draw than the rest; torch's own `to_empty` imports
+        # a library of symbolic algebra.
+        network._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
         for name, buffer in network.named_buffers():
             if name.endswith(COUNTER):
                 buffer.zero_()
