@@ -259,7 +259,7 @@ def _build_filled(card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> nn.Mo
         network = build_network(card.architecture)
     check_tensors(network, tensors, card.id)
     if all(name.endswith(COUNTER) for name, _ in network.named_buffers() if name not in tensors):
-        # Without the start values of training, which take longer to draw than the rest; `to_empty` would do the same but
+        # Without the start values of training, which take longer to draw than the rest. `to_empty` would do, but it
         # imports a library of symbolic algebra.
         empty = {k: torch.empty(v.shape, dtype=v.dtype) for k, v in network.state_dict().items()}
         for name in (n for n in empty if n.endswith(COUNTER)):
