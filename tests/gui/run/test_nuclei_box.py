@@ -44,7 +44,7 @@ def test_a_circle_over_a_nucleus_sets_its_diameter(dock, viewer):
     assert dock.settings.value().object_diameter_px == 30
     assert "30 px" in dock.nuclei.circle_note.text()
     assert dock.input.image_name() == "field"
-    layer.add_ellipses([ELLIPSE[:1] + [[0, 0], [0, 1], [1, 1], [1, 0]]])  # a click without a drag
+    layer.add_ellipses([40 + np.array([[0, 0], [0, 1], [1, 1], [1, 0]])])  # a click without a drag
     assert dock.settings.value().object_diameter_px == 30
     dock.nuclei.circle()
     assert len(viewer.layers) == 2

@@ -317,7 +317,7 @@ class TrainDock(Dock):
         device = str(self.model.value()["device"])
         try:
             table = self.data.table(params.by) if self.data.from_table else None
-            pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+            readers = [] if table is not None else self.data.training_pairs()
         except VitascopeError as error:
             self._show_failure(error.message, error.dock_hint)
             return
@@ -328,6 +328,10 @@ class TrainDock(Dock):
                 if table is not None:
                     ready = module.set_up_table(name, card.id, table, params, scratch)
                 else:
+                    pairs = []
+                    for number, read in enumerate(readers):
+                        yield Progress(number, len(readers), "reading the images")
+                        pairs.append(read())
                     ready = yield from module.set_up_pairs(name, card.id, pairs, params, scratch)
                 yield said(ready)
                 return (yield from steps(ready, device))
