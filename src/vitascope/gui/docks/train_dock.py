@@ -46,7 +46,14 @@ from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots
 from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
-from vitascope.gui.train.train_words import against_start, best_of, figure_name, model_headline, words_of_test
+from vitascope.gui.train.train_words import (
+    against_start,
+    best_of,
+    figure_name,
+    model_headline,
+    quick_words,
+    words_of_test,
+)
 from vitascope.recipes.calibration import Calibration
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
@@ -405,9 +412,11 @@ class TrainDock(Dock):
 
     def _show_figure(self, progress: EpochProgress) -> None:
         name = figure_name(progress.history, progress.start)
-        told = against_start(name, best_of(progress.history), progress.start)
+        told = against_start(name, best_of(progress.history), progress.start, quick=progress.quick)
+        told = f"{told} so far" if told and name in progress.start else told
+        told = told or quick_words(name, progress.quick, progress.start)
         if told:
-            self.answer.setText(f"{told} so far" if name in progress.start else told)
+            self.answer.setText(told)
             self.answer.show()
 
     def _ended(self, outcome: RunOutcome) -> None:
