@@ -68,7 +68,7 @@ def test_few_points_are_not_enough_and_enough_choose_settings_that_are_kept(dock
     assert len(where) >= 10
     layer.data = where[:9]
     assert not dock.nuclei.fit_button.isEnabled()
-    assert dock.nuclei.point_note.text().startswith("9 pointed at")
+    assert dock.nuclei.point_note.text() == "9 of 10 to 30"
     layer.data = where
     assert dock.nuclei.fit_button.isEnabled()
     dock.nuclei.name.setText("mine")

@@ -22,7 +22,7 @@ LEAST_DIAMETER_PX = 3.0
 MOST_POINTS = 30
 NONE_KEPT, OWN = "none kept yet", "choose …"
 COLOUR = "#E69F00"
-POINT_TOLD = "{n} pointed at; all nuclei in a part of the image, {least} to {most} of them."
+POINT_TOLD = "{n} of {least} to {most}"
 
 
 def ellipse_diameter(vertices: NDArray[np.floating]) -> float:
@@ -72,8 +72,8 @@ class NucleiBox(QWidget):  # type: ignore[misc]
             "Drag a circle over one typical nucleus: its diameter is what images are scaled by."
         )
         self.point_button.setToolTip(
-            "Click on every nucleus in a part of the image; threshold, smallest object and least signal are chosen by "
-            "them. No stain is needed."
+            "Click on every nucleus in a part of the image, 10 to 30: threshold, smallest object and least signal are "
+            "chosen by them. No stain is needed."
         )
         self.fit_button.setToolTip(
             "Predicts the stain, tries settings, and keeps the ones that find what was pointed at."
@@ -96,12 +96,12 @@ class NucleiBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout()
         column.addLayout(buttons)
         column.addLayout(form)
-        column.addWidget(self.said)
         self.said.hide()
         self.fold = Collapsible("Show it your nuclei", column)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.fold)
+        for part in (self.fold, self.said):
+            whole.addWidget(part)
 
     # -- layers to draw on ------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class NucleiBox(QWidget):  # type: ignore[misc]
     def refresh(self) -> None:
         """Show how many were pointed at, and whether that is enough."""
         count, image = len(self.points_yx()), self._image()
-        told = POINT_TOLD.format(n=count or "None", least=LEAST_POINTS, most=MOST_POINTS)
+        told = POINT_TOLD.format(n=count, least=LEAST_POINTS, most=MOST_POINTS)
         self.point_note.setText(told)
         for button in (self.circle_button, self.point_button):
             button.setEnabled(image is not None)
