@@ -8,10 +8,10 @@ import tifffile
 from typer.testing import CliRunner
 
 from vitascope.cli.main import app
-from vitascope.cli.run import read_settings
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.paths import SAMPLES
 from vitascope.io.images.read import read_image
+from vitascope.io.results.settings_file import find_settings, free_settings_name, read_settings, settings_path
 from vitascope.ops.objects.segment import SegmentParams, segment
 
 
@@ -74,3 +74,25 @@ def test_files_that_hold_no_settings_are_refused(tmp_path):
         read_settings(path, "stain")
     path.write_text('{"min_area": 0.2}')
     assert read_settings(path, "stain") == {"min_area": 0.2}
+
+
+def test_settings_are_found_by_the_name_they_are_kept_under(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path))
+    with pytest.raises(ParameterError, match="no settings 'mine'"):
+        find_settings("mine", "stain")
+    path = settings_path(free_settings_name("mine", "stain"), "stain")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"min_area": 0.2}')
+    assert find_settings("mine", "stain") == path
+    assert free_settings_name("mine", "stain") == "mine-2"
+    assert free_settings_name("../A 5 (µ)", "stain") == "A-5"
+    with pytest.raises(ParameterError, match="no settings 'mien'") as caught:
+        find_settings("mien", "stain")
+    assert caught.value.hint == "Kept are mine."
+    assert find_settings(str(tmp_path / "gone.json"), "stain") == tmp_path / "gone.json"
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "ends.", "x" * 80])
+def test_a_name_that_leads_elsewhere_is_refused(name):
+    with pytest.raises(ParameterError, match="cannot be a name"):
+        settings_path(name, "stain")

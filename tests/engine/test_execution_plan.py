@@ -38,6 +38,8 @@ FAMILY = find_family(Architecture(name="unet"))
 
 def speeds(f32=1.0, bf16=0.5, bytes_per_px=100.0):
     return [
+        Speed("f32", 192, f32, bytes_per_px),
+        Speed("bf16", 192, bf16, bytes_per_px),
         Speed("f32", 512, f32, bytes_per_px),
         Speed("bf16", 512, bf16, bytes_per_px),
         Speed("bf16", 1024, bf16, bytes_per_px),
@@ -131,13 +133,13 @@ def test_a_plan_that_is_fixed_needs_no_measurement(model, measuring):
 def test_tiles_are_measured_when_a_picture_first_needs_them(model, measuring):
     measured = [measured_speeds(model, CPU, 1, shape) for shape in [(100, 100), (500, 400), (600, 500), (5000, 600)]]
     assert [[s.tile_px for s in found] for found in measured] == [
-        [512, 512],
-        [512, 512],
+        [192, 192],
+        [192, 192],
         [512, 512, 1024],
         [512, 512, 1024, 2144],
     ]
     assert len(measuring) == 3
-    assert measured_speeds(model, CPU, 1, (100, 100)) == measured[-1]
+    assert measured_speeds(model, CPU, 1, (100, 100)) == measured[0]
     assert len(measuring) == 3
 
 
@@ -168,6 +170,9 @@ def test_formats_are_timed_again_only_where_it_is_not_plain_which_one_is_worthwh
     monkeypatch.setattr(planning, "_time", time)
     planning.measure(model, CPU, 1, (512,))
     assert asked == timings
+    asked.clear()
+    planning.measure(model, CPU, 1, (192,))
+    assert asked == [5, 5]
 
 
 def test_threads_are_the_cores_unless_named(model, measuring):
@@ -230,7 +235,7 @@ def test_a_tile_larger_than_the_picture_is_not_tried_again():
 
 def test_speeds_are_measured_once_and_kept(model, measuring):
     first = measured_speeds(model, CPU, 2)
-    assert measured_speeds(model, CPU, 2) == first == speeds()
+    assert measured_speeds(model, CPU, 2) == first == speeds()[2:]
     assert measuring == [("cpu", 2)]
     measured_speeds(model, CPU, 1)
     assert measuring == [("cpu", 2), ("cpu", 1)]
@@ -269,7 +274,7 @@ def test_a_damaged_or_older_cache_is_measured_anew(model, measuring, text):
     file = cache() / "speed-1.json"
     key = next(iter(json.loads(file.read_text())))
     file.write_text(json.dumps({key: text["KEY"]}) if isinstance(text, dict) else text)
-    assert measured_speeds(model, CPU, 2) == speeds()
+    assert measured_speeds(model, CPU, 2) == speeds()[2:]
     assert len(measuring) == 2
 
 

@@ -44,11 +44,12 @@ Settings = Annotated[
 ]
 
 SettingsFile = Annotated[
-    Path | None,
+    str,
     typer.Option(
         "--settings",
-        metavar="FILE.json",
-        help="Parameters from a file, as 'vitascope calibrate-counts' writes it; --set wins.",
+        metavar="FILE.json|NAME",
+        help="Parameters from a file, as 'vitascope calibrate-counts' writes it, or kept under a name by the dock; "
+        "--set wins.",
     ),
 ]
 

@@ -12,7 +12,7 @@ import typer
 
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
-from vitascope.cli.run import check_axes_given, check_pixel_size, image_lines, parse_settings, read_settings
+from vitascope.cli.run import check_axes_given, check_pixel_size, image_lines, kept_settings, parse_settings
 from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import DRIFT, PARTIAL
 from vitascope.io.atomic import check_writable
@@ -49,7 +49,7 @@ def plate(
     estimate: options.Estimate = False,
     price_per_hour: options.Price = None,
     settings: options.Settings = None,
-    settings_file: options.SettingsFile = None,
+    settings_file: options.SettingsFile = "",
 ) -> None:
     """Run a task on a whole plate; stopped at any moment and started again, it resumes where it stopped.
 
@@ -68,7 +68,7 @@ def plate(
         if export_profiles is not None:
             check_profiles_name(export_profiles)
             check_writable(export_profiles.absolute().parent)
-        kept = read_settings(settings_file, spec.name) if settings_file is not None else {}
+        kept = kept_settings(settings_file, spec.name)
         params = spec.make_params(**{"model": model, "device": device, **kept, **parse_settings(settings or [])})
         opened = _open(path, pattern or old_pattern, name, planes)
         plate_map = _read_map(map, map_column or [], opened)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -17,7 +16,7 @@ import typer
 from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
-from vitascope.core.errors import ParameterError, ReaderError, describe
+from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.flags import without_notes
 from vitascope.core.formatting import interval_texts, is_number, number_text
@@ -59,7 +58,7 @@ def run(
     device: options.Device = "auto",
     format: Annotated[str, typer.Option(help="Pictures as tif or zarr; auto takes zarr above 2 GiB.")] = "auto",
     settings: options.Settings = None,
-    settings_file: options.SettingsFile = None,
+    settings_file: options.SettingsFile = "",
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the task's parameters and stop.", callback=show_parameters)
     ] = False,
@@ -74,7 +73,7 @@ def run(
             raise ParameterError(f"'{format}' is no format.", "Choose auto, tif or zarr.")
         check_pixel_size(pixel_size_um)
         check_axes_given(axes)
-        kept = read_settings(settings_file, spec.name) if settings_file is not None else {}
+        kept = kept_settings(settings_file, spec.name)
         values = {**kept, **parse_settings(settings or [])}
         params = spec.make_params(**{"model": model, "device": device, **values})
         from vitascope.batch.run_images import Job, run_images
@@ -172,29 +171,11 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
     return values
 
 
-def read_settings(path: Path, task: str) -> dict[str, Any]:
-    """Read parameters from a file that :mod:`vitascope.batch.calibrate_counts` wrote, or of plain names and values.
+def kept_settings(file_or_name: str, task: str) -> dict[str, Any]:
+    """Return the parameters of a settings file, or of settings kept under a name; none for an empty text."""
+    from vitascope.io.results.settings_file import find_settings, read_settings
 
-    Raises
-    ------
-    ReaderError
-        If it cannot be read, or is no such file.
-    ParameterError
-        If it is for another task.
-    """
-    hint = "Take a file that 'vitascope calibrate-counts' wrote."
-    try:
-        tree = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ReaderError(f"The settings {path.name} cannot be read: {describe(error)}.", "Check the path.") from error
-    except ValueError as error:
-        raise ReaderError(f"{path.name} is no JSON.", hint) from error
-    values = tree.get("settings", tree) if isinstance(tree, dict) else None
-    if not isinstance(values, dict):
-        raise ReaderError(f"{path.name} holds no settings.", hint)
-    if "settings" in tree and tree.get("task", task) != task:
-        raise ParameterError(f"{path.name} holds settings of the task '{tree['task']}'.", f"This is a run of '{task}'.")
-    return values
+    return read_settings(find_settings(file_or_name, task), task) if file_or_name else {}
 
 
 def describe_parameters(spec: TaskSpec) -> str:

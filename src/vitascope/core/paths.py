@@ -26,6 +26,11 @@ def user_references() -> Path:
     return user_models() / "references"
 
 
+def user_settings(task: str) -> Path:
+    """Folder of the named settings that this user keeps for a task."""
+    return user_models() / "settings" / task
+
+
 def training_folder(name: str) -> Path:
     """Folder of a training run that was set up in a dock: its recipe and its data."""
     return user_models() / "training" / name

@@ -238,6 +238,8 @@ class EpochProgress(Progress):
         One entry for every epoch that ended, those before an interruption too.
     start : mapping
         What the starting model measured on the validation part; empty without one.
+    quick : mapping
+        What a ridge regression on its features measured there; empty without one.
     picture : Preview or None
         Of the last epoch that ended in this process, or of the starting model.
     """
@@ -248,4 +250,5 @@ class EpochProgress(Progress):
     preview: bool = False
     history: tuple[Mapping[str, float], ...] = ()
     start: Mapping[str, float] = field(default_factory=dict)
+    quick: Mapping[str, float] = field(default_factory=dict)
     picture: Preview | None = None

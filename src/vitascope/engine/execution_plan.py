@@ -44,6 +44,12 @@ MEASURED_TILES_PX = (512, 1024, 2144)
 MEASURED_VOLUME_TILES_PX = (96, 192)
 """Tiles whose speed is measured, smallest first."""
 
+FORMATS_TILE_PX = 192
+"""The tile that number formats are compared at for a picture that the smallest of these takes at once.
+
+It costs a fifth of the first and is the side of the crops that a picture is judged by. On a processor only.
+"""
+
 MEMORY_SHARE = 1 / 20
 """What one tile may take of the processor's memory; never more than a quarter of what is free."""
 
@@ -58,6 +64,9 @@ WORTHWHILE = 1.2
 
 CLEARLY = 1.5
 """By what factor one timing must lie beside :data:`WORTHWHILE` to be enough."""
+
+ENOUGH_REPEATS = 5
+"""After how many timings the best one is taken as it is."""
 
 Backend: TypeAlias = "OpenVinoBackend | TorchBackend"
 T = TypeVar("T")
@@ -455,10 +464,12 @@ def measured_speeds(
     kind = f"{model.network_name} {model.card.architecture.model_dump_json()}"
     made_by = cpu_key() if device.id == "cpu" else f"torch {versions().get('torch')}"
     key = f"{cpu_name()}|{device.label}|{threads}|{kind}|{made_by}"
+    tiles: Sequence[int] = MEASURED_VOLUME_TILES_PX if model.family.is_3d else MEASURED_TILES_PX
+    wanted = tiles if shape is None else _up_to_whole(model.family, tiles, shape)
+    if device.id == "cpu" and not model.family.is_3d and len(wanted) == 1:
+        key, wanted = f"{key}|formats", (FORMATS_TILE_PX,)  # kept apart: no plan depends on what else was run
     known = _read_cache()
     speeds = [Speed(**entry) for entry in known.get(key, ())]
-    tiles = MEASURED_VOLUME_TILES_PX if model.family.is_3d else MEASURED_TILES_PX
-    wanted = tiles if shape is None else _up_to_whole(model.family, tiles, shape)
     found = measure(model, device, threads, wanted, speeds)
     if len(found) > len(speeds):
         known[key] = [asdict(s) for s in found]
@@ -488,7 +499,7 @@ def measure(
         The known ones first.
     """
     first, *larger = tiles
-    speeds = list(known) or _time_formats(model, device, threads, first, repeats=2 if larger else 1)
+    speeds = list(known) or _time_formats(model, device, threads, first, repeats=_repeats(first, bool(larger)))
     best = best_precision(speeds)
     for tile in larger:
         if any(s.tile_px == tile for s in speeds):
@@ -500,12 +511,18 @@ def measure(
     return speeds
 
 
+def _repeats(tile_px: int, more_to_come: bool) -> int:
+    if tile_px == FORMATS_TILE_PX:  # milliseconds each
+        return ENOUGH_REPEATS
+    return 2 if more_to_come else 1
+
+
 def _time_formats(model: LoadedModel, device: Device, threads: int, tile_px: int, repeats: int) -> list[Speed]:
-    """Time each number format; again where it is not plain which one is worthwhile."""
+    """Time each number format; again where it is not plain which one is worthwhile after few repeats."""
     plans = [Plan(device=device.id, precision=p, tile_px=tile_px, threads=threads) for p in device.precisions]
     speeds = [_time(model, plan, repeats) for plan in plans]
     gains = [speeds[0].seconds_per_px / s.seconds_per_px for s in speeds[1:]]
-    if any(WORTHWHILE / CLEARLY < gain < WORTHWHILE * CLEARLY for gain in gains):
+    if repeats < ENOUGH_REPEATS and any(WORTHWHILE / CLEARLY < gain < WORTHWHILE * CLEARLY for gain in gains):
         speeds = [_time(model, plan, 2) for plan in plans]
     return speeds
 
@@ -522,7 +539,7 @@ def _time(model: LoadedModel, plan: Plan, repeats: int = 2) -> Speed:
         start = time.perf_counter()
         backend(x)
         seconds.append(time.perf_counter() - start)
-    grown = used() - before
+    grown = used() - before if plan.tile_px != FORMATS_TILE_PX else 0  # mostly weights, where a tile is small
     pixels = math.prod(sides)
     return Speed(plan.precision, plan.tile_px, min(seconds) / pixels, max(grown / pixels, _least_bytes_per_px(model)))
 

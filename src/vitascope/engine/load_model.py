@@ -259,10 +259,12 @@ def _build_filled(card: ModelCard, tensors: Mapping[str, NDArray[Any]]) -> nn.Mo
         network = build_network(card.architecture)
     check_tensors(network, tensors, card.id)
     if all(name.endswith(COUNTER) for name, _ in network.named_buffers() if name not in tensors):
-        network.to_empty(device="cpu")  # without the start values of training, which take longer to draw than the rest
-        for name, buffer in network.named_buffers():
-            if name.endswith(COUNTER):
-                buffer.zero_()
+        # Without the start values of training, which take longer to draw than the rest. `to_empty` would do, but it
+        # imports a library of symbolic algebra.
+        empty = {k: torch.empty(v.shape, dtype=v.dtype) for k, v in network.state_dict().items()}
+        for name in (n for n in empty if n.endswith(COUNTER)):
+            empty[name].zero_()
+        network.load_state_dict(empty, assign=True)
     else:
         network = build_network(card.architecture)
     fill(network, tensors)

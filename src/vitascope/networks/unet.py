@@ -10,6 +10,7 @@ else. Definition 2.19 names ReLU in the decoder; section 2.2.1 says ELU is used 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,9 @@ from vitascope.networks.reach import UNET
 
 HALO_PX, MULTIPLE_PX = UNET.halo_px, UNET.multiple_px
 """How far an output pixel sees, and what sides of the input are multiples of."""
+
+
+LEVELS = 5
 
 
 class UNetOutput(NamedTuple):
@@ -64,6 +68,9 @@ class UNet(nn.Module):
         architecture.
     final_sigmoid : bool
         Whether ``image`` is squashed to (0, 1); the thesis does.
+    columns : bool
+        Whether the last convolution reads the features of all levels at a pixel (its "hypercolumn", Hariharan 2015)
+        and not those of the last decoder level alone: what a ridge regression is fitted on.
 
     References
     ----------
@@ -77,12 +84,13 @@ class UNet(nn.Module):
         width: float = 1.0,
         dropout: float = 0.0,
         final_sigmoid: bool = True,
+        columns: bool = False,
     ) -> None:
         super().__init__()
         filters = [round(16 * width) * 2**level for level in range(5)]
         if min(in_channels, out_channels, filters[0]) < 1:
             raise ValueError("inputs, targets and filters must each be at least one")
-        self.final_sigmoid = final_sigmoid
+        self.final_sigmoid, self.columns = final_sigmoid, columns
         ends = [in_channels, *filters]
         self.encoder = nn.ModuleList(ConvPair(ends[k], ends[k + 1], norm=k > 0, dropout=dropout) for k in range(5))
         self.up = nn.ModuleList(nn.ConvTranspose2d(filters[k], filters[k - 1], 2, stride=2) for k in (4, 3, 2, 1))
@@ -90,6 +98,8 @@ class UNet(nn.Module):
             ConvPair(2 * filters[k], filters[k], norm=False, dropout=dropout) for k in (3, 2, 1, 0)
         )
         self.last = nn.Conv2d(filters[0], out_channels, 1)
+        others = [*filters, *filters[3:0:-1]] if columns else []  # in the order of `maps`
+        self.readers = nn.ModuleList(nn.Conv2d(n, out_channels, 1, bias=False) for n in others)
         initialise(self)
 
     def forward(self, x: Tensor) -> UNetOutput:
@@ -104,15 +114,39 @@ class UNet(nn.Module):
         -------
         UNetOutput
         """
-        skips: list[Tensor] = []
+        maps = self.maps(x)
+        image = self.last(maps[-1])  # (B, K, H, W)
+        for reader, (level, read) in zip(self.readers, enumerate_levels(maps[:-1]), strict=False):  # no readers: none
+            part = reader(read)
+            image = image + (F.interpolate(part, scale_factor=float(2**level)) if level else part)
+        return UNetOutput(torch.sigmoid(image) if self.final_sigmoid else image, maps[LEVELS - 1])
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the features of all levels: down the encoder, then up the decoder.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, C, H, W), float
+
+        Returns
+        -------
+        list of Tensor
+            Nine, each (B, 16 width 2^level, H/2^level, W/2^level); the fifth is the deepest.
+        """
+        found: list[Tensor] = []
         for level, pair in enumerate(self.encoder):
-            x = pair(F.max_pool2d(x, 2) if level else x)  # (B, 16 w 2^level, H/2^level, W/2^level)
-            skips.append(x)
-        encoding = skips.pop()
+            x = pair(F.max_pool2d(x, 2) if level else x)
+            found.append(x)
+        skips = found[: LEVELS - 1]
         for up, pair in zip(self.up, self.decoder, strict=True):
             x = pair(torch.cat([skips.pop(), up(x)], dim=1))
-        image = self.last(x)  # (B, K, H, W)
-        return UNetOutput(torch.sigmoid(image) if self.final_sigmoid else image, encoding)
+            found.append(x)
+        return found
+
+
+def enumerate_levels(maps: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
+    """Return maps of :meth:`UNet.maps` with their levels: 0 1 2 3 4, then 3 2 1 0."""
+    return [(n if n < LEVELS else 2 * (LEVELS - 1) - n, one) for n, one in enumerate(maps)]
 
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d | nn.Conv3d | nn.ConvTranspose3d

@@ -49,6 +49,10 @@ BEGUN_WITH = "recipe.json"
 """The recipe of unfinished checkpoints, beside them."""
 
 REFIT, AGAIN = "refit", "training once more, on more of the images"
+QUICK_NETWORK = {"final_sigmoid": False, "columns": True}
+"""Arguments of the network of a quick answer, see :mod:`vitascope.training.quick_ridge`."""
+
+RIDGE_KEPT = "The model is the quick answer, a ridge regression on the start's features: no epoch did better."
 HEAD_ALONE = "The model is the starting one whose last layers alone were fitted."
 
 
@@ -108,7 +112,10 @@ def make_model(
     _check_same(checkpoints, recipe, parent)
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
     how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
-    steps = train(trainee, recipe.training, folder=checkpoints, measure_start=bool(parent), **how)
+    yield Progress(0, 1, "a quick answer first")
+    quick = _quick_answer(trainee, network) if parent else None
+    told: dict[str, Any] = {"measure_start": bool(parent), "quick": quick.figures if quick is not None else {}}
+    steps = train(trainee, recipe.training, folder=checkpoints, **told, **how)
     run = TrainingRecord(recipe, fingerprint, parent, chosen.label)
     trained = yield from recorded(steps, run)
     first = (begun or copy.deepcopy(fresh).eval()) if parent else None
@@ -116,12 +123,20 @@ def make_model(
     better = begun is None or improved(trained)  # without a head to fall back on, it is trained as was asked
     if begun is not None and not better:
         trained = replace(trained, network=begun, best_epoch=0, notes=(*trained.notes, HEAD_ALONE))
+    if quick is not None and quick.is_best(trained):
+        recipe, better = _with_network(recipe, QUICK_NETWORK), False
+        notes = (*trained.notes, RIDGE_KEPT)
+        trained = replace(trained, network=quick.network, best_epoch=0, quick_kept=True, notes=notes)
+    else:
+        quick = None
     final = Final(recipe, trainee, trained)
     again = refit_recipe(recipe, trained)
     if again is not None:
         last = yield from prepare(again, recipe_folder, fresh)
         if begun is not None:
             _fitted(last, fresh)
+        if quick is not None:
+            fresh = last.quick_answer(fresh) or quick.network
         final = Final(again, last, replace(trained, network=fresh.eval()))
         if better:
             (checkpoints / REFIT).mkdir(exist_ok=True)
@@ -142,6 +157,32 @@ def _fitted(trainee: TrainingTask, network: nn.Module) -> nn.Module | None:
     if not trainee.fit_head(network):
         return None
     return copy.deepcopy(network).eval()
+
+
+@dataclass(frozen=True)
+class QuickAnswer:
+    """A network that was fitted in seconds, and what it measured on the validation part."""
+
+    network: nn.Module
+    figures: dict[str, float]
+
+    def is_best(self, trained: Trained) -> bool:
+        """Tell whether no epoch did better on the validation part."""
+        scores = [entry["score"] for entry in trained.history if "score" in entry]
+        return bool(scores) and self.figures["score"] > max(scores)
+
+
+def _quick_answer(trainee: TrainingTask, network: nn.Module) -> QuickAnswer | None:
+    quick = trainee.quick_answer(network)
+    if quick is None:
+        return None
+    with torch.inference_mode():
+        return QuickAnswer(quick, trainee.validate(quick))
+
+
+def _with_network(recipe: Recipe, arguments: dict[str, Any]) -> Recipe:
+    network = recipe.network.model_copy(update={"arguments": {**recipe.network.arguments, **arguments}})
+    return recipe.model_copy(update={"network": network})
 
 
 @dataclass(frozen=True)
@@ -172,9 +213,9 @@ class Started:
 
 
 def _validated(trained: Trained) -> dict[str, float]:
-    """Return what the kept epoch measured on the validation part; that of the start where no epoch was kept."""
+    """Return what was kept measured on the validation part: an epoch, the start, or the quick answer."""
     if not trained.best_epoch:
-        return dict(trained.start)
+        return dict(trained.quick if trained.quick_kept else trained.start)
     return dict(next((one for one in trained.history if one["epoch"] == trained.best_epoch), {}))
 
 
@@ -367,6 +408,7 @@ def _write_model(
             "counts": last.counts,
             "refit": recipe.refit.on if recipe.refit is not None and last is not trainee else "",
             "start": dict(trained.start),
+            "quick": dict(trained.quick),
             "validated": _validated(trained),
             "start_metrics": started.metrics,
             **seen.for_card(),

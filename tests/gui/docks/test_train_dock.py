@@ -403,3 +403,57 @@ def test_a_model_is_calibrated_on_a_folder_and_a_sheet(dock, tmp_path):
     assert dock.model.model.findText("calibrated") >= 0
     dock.task.setCurrentIndex(dock.task.findData("stain"))
     assert dock.calibrate_fold.isHidden()
+
+
+def folders_of_pairs(folder, count=3):
+    rng = np.random.default_rng(1)
+    for number in range(count):
+        stain = (1000 * blobs((256, 96), rng.uniform(8, (248, 88), (40, 2)), 6.0)).astype(np.uint16)
+        image = (500 + 0.3 * stain + rng.normal(0, 20, stain.shape)).astype(np.uint16)
+        for kind, pixels in (("phase", image), ("dna", stain)):
+            (folder / kind).mkdir(exist_ok=True)
+            tifffile.imwrite(folder / kind / f"field {number}.tif", pixels, photometric="minisblack")
+
+
+def test_folders_of_images_and_stains_become_pairs_that_are_trained_on(dock, tmp_path):
+    folders_of_pairs(tmp_path)
+    tifffile.imwrite(tmp_path / "phase" / "lonely.tif", np.zeros((64, 64), np.uint16), photometric="minisblack")
+    dialog = dock.data.ask_folders()
+    assert not dialog.add_button.isEnabled()
+    dialog.images.setText(str(tmp_path / "phase"))
+    dialog.stains["DNA"].setText(str(tmp_path / "nowhere"))
+    dialog.look()
+    assert "no image in nowhere" in dialog.note.text()
+    dialog.stains["DNA"].setText(str(tmp_path / "dna"))
+    dialog.look()
+    assert dialog.note.text() == "3 pairs. No stain for lonely.tif."
+    assert [dialog.table.item(0, column).text() for column in (0, 1)] == ["field 0", "field 0.tif"]
+    assert dialog.add_button.text() == "Add 3 pairs"
+    dialog.accept()
+    assert [dock.data.pairs.item(row).text() for row in range(3)] == [
+        f"✓ field {row} (256 x 96 px): nothing wrong" for row in range(3)
+    ]
+    assert "lonely.tif" in dock.data.note.text()
+    assert dock.problem() == ""
+    dock.train_button.click()
+    card = read_card(find_cards()["tiny-mine"])
+    assert card.parent.startswith("tiny ")
+    assert "by group" in dock.words.text()
+
+
+def test_channels_of_a_folder_are_offered_by_name(dock, tmp_path):
+    for number in range(2):
+        planes = np.stack([np.full((64, 64), 1 + number, np.uint16), np.full((64, 64), 5, np.uint16)])
+        names = {"axes": "CYX", "Channel": {"Name": ["bf", "dapi"]}}
+        tifffile.imwrite(tmp_path / f"f{number}.ome.tif", planes, metadata=names, photometric="minisblack")
+    dialog = dock.data.ask_folders()
+    dialog.where.setCurrentIndex(1)
+    dialog.images.setText(str(tmp_path))
+    dialog._images_changed()
+    assert dialog.channel.currentData() == "bf"
+    assert dialog.stain_channels["DNA"].currentData() == "dapi"
+    assert dialog.note.text() == "2 pairs."
+    dialog.stain_channels["DNA"].setCurrentIndex(0)
+    dialog.look()
+    assert "taken twice" in dialog.note.text()
+    assert not dialog.add_button.isEnabled()

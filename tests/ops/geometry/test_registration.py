@@ -30,3 +30,25 @@ def test_pictures_that_have_nothing_in_common_say_nothing():
 @pytest.mark.parametrize("picture", [np.zeros((64, 64)), np.full((64, 64), np.nan), np.ones((8, 90))])
 def test_what_cannot_be_compared_is_not_sure(picture):
     assert not estimate_shift(picture, np.random.default_rng(0).normal(size=picture.shape)).sure
+
+
+@pytest.mark.parametrize("side", [128, 212, 300, 400])
+def test_neurons_that_lie_on_their_stain_are_hardly_ever_said_to_lie_beside_it(side):
+    """Neurites make most of the texture in phase contrast and none of it in a stain of nuclei."""
+    phase = np.asarray(read_image(str(SAMPLES / "isl_phase.ome.tif")).plane(z=3)).astype(float)
+    stain = np.asarray(read_image(str(SAMPLES / "isl_stains.ome.tif")).plane(c=0)).astype(float)
+    rng = np.random.default_rng(side)
+    corners = rng.integers(0, 512 - side + 1, (12, 2))
+    cuts = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
+    said = [s for s in (estimate_shift(phase[c], stain[c]) for c in cuts) if s.sure and s.length_px > 2]
+    assert len(said) <= 2
+
+
+def test_a_few_bright_objects_that_fall_on_others_are_no_shift_of_the_picture():
+    first, second = np.zeros((256, 256)), np.zeros((256, 256))
+    rng = np.random.default_rng(0)
+    first += rng.normal(0, 0.05, first.shape)
+    second += rng.normal(0, 0.05, first.shape)
+    first[100:120, 100:120] += rng.normal(0, 5, (20, 20))
+    second[130:150, 100:120] += rng.normal(0, 5, (20, 20))
+    assert not estimate_shift(first, second).sure

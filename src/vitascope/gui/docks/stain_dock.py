@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import napari.viewer
-from napari.layers import Layer
+from napari.layers import Image, Layer
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
+from vitascope.core.errors import VitascopeError
 from vitascope.core.params import RunParams
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.task_dock import TaskDock
 from vitascope.gui.run.export import FinishedRun
+from vitascope.gui.run.nuclei_box import NucleiBox
 from vitascope.gui.run.stain_box import OverlayBox, TargetBox
+from vitascope.io.results.settings_file import settings_path
+from vitascope.ops.objects.pointed import PointedSettings
 from vitascope.tasks import stain
 
 NEEDS_A_STAIN = ("unsure", "outside_model", "withheld")
@@ -27,12 +32,15 @@ class StainDock(TaskDock):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, runner: Runner | None = None) -> None:
         self.targets, self.overlay = TargetBox(), OverlayBox(napari_viewer)
+        self.nuclei = NucleiBox(napari_viewer, self._image, self.spec.name)
         super().__init__(napari_viewer, runner)
         self.targets.valueChanged.connect(self._refresh)
+        self.nuclei.taken.connect(self.take_settings)
+        self.nuclei.fit_asked.connect(self.fit_counts)
 
     def parts_after_model(self) -> Sequence[Any]:
-        """Return the stains to choose from."""
-        return (self.targets,)
+        """Return the stains to choose from, and what can be shown by hand."""
+        return (self.targets, self.nuclei)
 
     def parts_after_answer(self) -> Sequence[Any]:
         """Return the overlay's buttons, and what helps where too little agreement is expected."""
@@ -55,9 +63,12 @@ class StainDock(TaskDock):
         if not self.runner.running:
             self.targets.offer(self.model.card())
         super()._refresh()
+        if not self.runner.running:
+            self.nuclei.set_ready(not self.problem())
 
     def _lock(self, running: bool) -> None:
-        self.targets.setEnabled(not running)
+        for part in (self.targets, self.nuclei):
+            part.setEnabled(not running)
         super()._lock(running)
 
     def problem(self) -> str:
@@ -81,6 +92,39 @@ class StainDock(TaskDock):
         self.overlay.clear()
         self.help.hide()
         super().forget_answer()
+
+    def _image(self) -> Image | None:
+        return next((layer for layer in self.input.layers() if layer in self._viewer.layers), None)
+
+    def take_settings(self, values: Mapping[str, Any]) -> None:
+        """Put parameters into the dock: of a circled nucleus, or of settings that were kept."""
+        for name, value in values.items():
+            if name in self.settings.editors:
+                self.settings.editors[name].setValue(value)
+
+    def fit_counts(self, name: str) -> None:
+        """Choose how nuclei are counted by those that were pointed at, and keep it under a name."""
+        try:
+            snapshots, _ = self.input.value()
+            params = self.params()
+        except VitascopeError as error:
+            self.nuclei.say(error.in_dock)
+            return
+        points, snapshot = self.nuclei.points_yx(), snapshots[self.spec.roles[0].name]
+        path = settings_path(name, self.spec.name)
+
+        def steps() -> ProgressGenerator[PointedSettings]:
+            from vitascope.batch.calibrate_counts import calibrate_counts  # readers and writers come with it
+
+            yield Progress(0, 1, "Starting")
+            return (yield from calibrate_counts(snapshot.micrograph(), points, path, **params.model_dump()))
+
+        self._start(
+            steps,
+            lambda found: self.nuclei.show_fitted(name, found),
+            lambda message, hint: self.nuclei.say(f"{message} {hint}".strip()),
+            f"Fitting counts: {snapshot.frame.name}",
+        )
 
     def show_anyway(self) -> None:
         """Run again without holding numbers back."""

@@ -46,7 +46,14 @@ from vitascope.gui.train.prepare_box import PrepareBox
 from vitascope.gui.train.train_data_box import TrainDataBox
 from vitascope.gui.train.train_plots import TrainPlots
 from vitascope.gui.train.train_run import Said, libraries, said, train_new, train_steps, unfinished
-from vitascope.gui.train.train_words import against_start, best_of, figure_name, model_headline, words_of_test
+from vitascope.gui.train.train_words import (
+    against_start,
+    best_of,
+    figure_name,
+    model_headline,
+    quick_words,
+    words_of_test,
+)
 from vitascope.recipes.calibration import Calibration
 from vitascope.recipes.finetune import Estimate, FineTuneParams, SetUp, free_name
 from vitascope.recipes.recipe import read_recipe
@@ -317,7 +324,7 @@ class TrainDock(Dock):
         device = str(self.model.value()["device"])
         try:
             table = self.data.table(params.by) if self.data.from_table else None
-            pairs = [] if table is not None else [layers.pair() for layers in self.data.layer_pairs()]
+            readers = [] if table is not None else self.data.training_pairs()
         except VitascopeError as error:
             self._show_failure(error.message, error.dock_hint)
             return
@@ -328,6 +335,10 @@ class TrainDock(Dock):
                 if table is not None:
                     ready = module.set_up_table(name, card.id, table, params, scratch)
                 else:
+                    pairs = []
+                    for number, read in enumerate(readers):
+                        yield Progress(number, len(readers), "reading the images")
+                        pairs.append(read())
                     ready = yield from module.set_up_pairs(name, card.id, pairs, params, scratch)
                 yield said(ready)
                 return (yield from steps(ready, device))
@@ -401,9 +412,11 @@ class TrainDock(Dock):
 
     def _show_figure(self, progress: EpochProgress) -> None:
         name = figure_name(progress.history, progress.start)
-        told = against_start(name, best_of(progress.history), progress.start)
+        told = against_start(name, best_of(progress.history), progress.start, quick=progress.quick)
+        told = f"{told} so far" if told and name in progress.start else told
+        told = told or quick_words(name, progress.quick, progress.start)
         if told:
-            self.answer.setText(f"{told} so far" if name in progress.start else told)
+            self.answer.setText(told)
             self.answer.show()
 
     def _ended(self, outcome: RunOutcome) -> None:

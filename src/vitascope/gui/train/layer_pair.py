@@ -13,6 +13,7 @@ from vitascope.core.card import ModelCard
 from vitascope.gui.layers.snapshot import Snapshot
 from vitascope.gui.train.annotations import ANNOTATIONS, SIDE_PX, painted_from
 from vitascope.recipes.finetune import CheckedPair, TrainingPair
+from vitascope.recipes.folder_pairs import FilePair
 from vitascope.tasks.late_modules import load_pair_checks
 from vitascope.tasks.spec import TaskSpec
 
@@ -98,6 +99,7 @@ class LayerPair:
             values=self.values,
         )
 
-    def checked(self, spec: TaskSpec, card: ModelCard) -> CheckedPair:
-        """Look at what the layers hold now, as training would; not in the main thread."""
-        return load_pair_checks().check(self.pair(), card.input, spec.trained_on.truth)
+
+def look_at(pair: LayerPair | FilePair, spec: TaskSpec, card: ModelCard) -> CheckedPair:
+    """Look at what layers or files hold now, as training would; not in the main thread."""
+    return load_pair_checks().check(pair.pair(), card.input, spec.trained_on.truth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.train.layer_pair import LayerPair
 from vitascope.gui.train.train_plots import FigureBox
 from vitascope.recipes.finetune import FineTuneParams
+from vitascope.recipes.folder_pairs import FilePair
 
 CROP_PX = 128
 HEIGHT_PX = 190
@@ -37,7 +38,7 @@ class PreparedTarget:
     kept: NDArray[np.bool_]
 
 
-def prepare_first(pair: LayerPair, params: FineTuneParams) -> PreparedTarget:
+def prepare_first(pair: LayerPair | FilePair, params: FineTuneParams) -> PreparedTarget:
     """Prepare the first stain of a pair as a training with these parameters would."""
     from vitascope.ops.intensity.target_preparation import (  # opening a dock shall not wait
         EXPOSURE,
@@ -76,9 +77,9 @@ class PrepareBox(QWidget):  # type: ignore[misc]
         for part in (self.note, self.figure):
             part.hide()
 
-    def show_pair(self, pairs: list[LayerPair], params: FineTuneParams) -> None:
+    def show_pair(self, pairs: Sequence[LayerPair | FilePair], params: FineTuneParams) -> None:
         """Prepare the stain of the first pair that has one, and show it."""
-        stained = [p for p in pairs if "" not in p.truths and p.pair().targets]
+        stained = [p for p in pairs if isinstance(p, FilePair) or ("" not in p.truths and p.pair().targets)]
         if not stained:
             self._say("Add a pair with a stain first.")
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,16 @@ from qtpy.QtWidgets import (
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import InputError, ParameterError, VitascopeError
+from vitascope.core.formatting import name_some
 from vitascope.gui.common.layout import add_row, discard, make_form, make_note, narrow
 from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.run.input_box import Cure, InputBox
 from vitascope.gui.train.annotations import ANNOTATIONS, AnnotationRow
-from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair
+from vitascope.gui.train.folder_dialog import FolderDialog
+from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, MASKS, WARN_SIGN, LayerPair, look_at
 from vitascope.gui.train.value_table import ValueTable
-from vitascope.recipes.finetune import CheckedPair, TableData
+from vitascope.recipes.finetune import CheckedPair, TableData, TrainingPair
+from vitascope.recipes.folder_pairs import FilePair, FoundPairs
 from vitascope.recipes.recipe import AmountSource, LabelledImageSource
 from vitascope.tasks.spec import TaskSpec
 from vitascope.tasks.training_data import Truth
@@ -43,6 +47,10 @@ MEANINGS = {
 }
 LAYERS_OF_TRUTH = {Truth.VOLUMES: (Labels,), Truth.CLASSES: (Labels, *ANNOTATIONS)}
 """Layers that hold the truth, where it is no picture."""
+
+
+def _same(pair: TrainingPair) -> TrainingPair:
+    return pair
 
 
 class TrainDataBox(QWidget):  # type: ignore[misc]
@@ -67,6 +75,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.truths: dict[str, QComboBox] = {}
         self.meaning, self.group, self.annotations = QComboBox(), QLineEdit(), AnnotationRow()
         self.add_button, self.remove_button = QPushButton("Add pair"), QPushButton("Remove")
+        self.folders_button = QPushButton("Add folders …")
         self.pairs, self.note = QListWidget(), make_note()
         self.values = ValueTable(spec, launch)
         self.path, self.column = QLineEdit(), QLineEdit()
@@ -87,8 +96,9 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         layout.addWidget(self.tabs)
         layout.addWidget(self.note)
         self.note.hide()
-        parts = (self.input, self.annotations, self.meaning, self.group, self.add_button, self.remove_button)
-        for part in (*parts, self.pairs, self.values, self.path, self.column, self.table_button, self.folder_button):
+        buttons = (self.add_button, self.folders_button, self.remove_button, self.table_button, self.folder_button)
+        parts = (self.input, self.annotations, self.meaning, self.group, self.pairs, self.values, self.path)
+        for part in (*buttons, *parts, self.column):
             if part.parent() is None:  # not asked for by this task
                 part.setParent(self)
                 part.hide()
@@ -112,8 +122,10 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         tip = "Well, plate, patient or batch: images of one group never stand on both sides of the split."
         add_row(self.form, "Group", self.group, tip)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.add_button)
-        buttons.addWidget(self.remove_button)
+        self.folders_button.setToolTip("Pairs the images of a folder with those of another, or channels, by name.")
+        self.folders_button.setVisible(self._truth is Truth.PICTURES)
+        for button in (self.add_button, self.folders_button, self.remove_button):
+            buttons.addWidget(button)
         column.addLayout(buttons)
         self.pairs.setWordWrap(True)
         self.pairs.setMaximumHeight(130)
@@ -142,6 +154,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
 
     def _connect(self) -> None:
         self.add_button.clicked.connect(self.add)
+        self.folders_button.clicked.connect(self.ask_folders)
         self.remove_button.clicked.connect(self.remove)
         self.input.valueChanged.connect(self._refresh)
         self.values.valueChanged.connect(self._refresh)
@@ -240,10 +253,28 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             column=self.annotations.column.currentText(),
             side_px=self.annotations.side.value(),
         )
+        self._list(pair)
+        self._refresh()
+
+    def _list(self, pair: LayerPair | FilePair) -> None:
         item = QListWidgetItem(f"{pair.name}: looking at it …")
         item.setData(Qt.ItemDataRole.UserRole, pair)
         self.pairs.addItem(item)
         self._check(item)
+
+    def ask_folders(self) -> FolderDialog:
+        """Ask for folders of images and stains; their pairs are listed with those of layers."""
+        dialog = FolderDialog(list(self.truths), self._launch, self)
+        dialog.answered.connect(self.add_files)
+        dialog.open()
+        return dialog
+
+    def add_files(self, found: FoundPairs) -> None:
+        """Add pairs that were found in folders, and name what has no partner."""
+        for pair in found.pairs:
+            self._list(pair)
+        left = [*found.images, *found.stains]
+        self._say(f"Left out, for they have no partner: {name_some(left)}." if left else "")
         self._refresh()
 
     def remove(self) -> None:
@@ -255,7 +286,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         card = self._card
         if card is None:
             return
-        layers: LayerPair = item.data(Qt.ItemDataRole.UserRole)
+        layers: LayerPair | FilePair = item.data(Qt.ItemDataRole.UserRole)
         spec = self._spec
 
         def show(checked: CheckedPair | RunOutcome) -> None:
@@ -271,7 +302,7 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
             item.setText(f"{sign} {layers.name} ({size} px): {told}")
             self.valueChanged.emit()
 
-        self._launch(lambda: layers.checked(spec, card), show)
+        self._launch(lambda: look_at(layers, spec, card), show)
 
     def refused(self) -> list[QListWidgetItem]:
         """Return the pairs of the list that cannot be trained on."""
@@ -302,11 +333,23 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
 
         return Cure(f"Take plane {plane} of the stack", take)
 
-    def _wants_plane(self, pair: LayerPair) -> bool:
+    def _wants_plane(self, pair: LayerPair | FilePair) -> bool:
+        if not isinstance(pair, LayerPair):
+            return False
         one = self._card is not None and self._card.input.planes == 1 and self._card.input.spatial_dims == 2
         return one and pair.image.sizes["Z"] > 1 and len(pair.asked.get("planes") or ()) != 1
 
-    def layer_pairs(self) -> list[LayerPair]:
+    def training_pairs(self) -> list[Callable[[], TrainingPair]]:
+        """Return what gives each pair: layers as they are now, files as they are when they are read.
+
+        Raises
+        ------
+        InputError
+            If an image has no value.
+        """
+        return [pair.pair if isinstance(pair, FilePair) else partial(_same, pair.pair()) for pair in self.layer_pairs()]
+
+    def layer_pairs(self) -> Sequence[LayerPair | FilePair]:
         """Return the pairs of the list, or the images of the table of values.
 
         Raises

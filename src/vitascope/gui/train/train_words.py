@@ -42,8 +42,14 @@ def best_of(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
     return max(history, key=lambda one: one.get("score", 0.0), default={})
 
 
-def against_start(name: str, found: Mapping[str, Any], start: Mapping[str, Any], saw: bool = False) -> str:
-    """Compare a figure with that of the start on the same pixels; empty where there is none.
+def against_start(
+    name: str,
+    found: Mapping[str, Any],
+    start: Mapping[str, Any],
+    saw: bool = False,
+    quick: Mapping[str, Any] | None = None,
+) -> str:
+    """Compare a figure with that of the start, and of the quick answer, on the same pixels; empty where there is none.
 
     Parameters
     ----------
@@ -52,11 +58,15 @@ def against_start(name: str, found: Mapping[str, Any], start: Mapping[str, Any],
     found, start : mapping of str to float
     saw : bool
         Whether the start was trained on some of these images.
+    quick : mapping of str to float, optional
+        Of a ridge regression on the start's features.
 
     Examples
     --------
     >>> against_start("pcc_DAPI", {"pcc_DAPI": 0.8391}, {"pcc_DAPI": 0.867})
     'PCC DAPI 0.839; start 0.867: not better'
+    >>> against_start("pcc_DAPI", {"pcc_DAPI": 0.74}, {"pcc_DAPI": 0.18}, quick={"pcc_DAPI": 0.44})
+    'PCC DAPI 0.740; quick ridge 0.440, start 0.180: better'
     """
     if name not in found:
         return ""
@@ -66,17 +76,32 @@ def against_start(name: str, found: Mapping[str, Any], start: Mapping[str, Any],
     sign = -1 if name.split("_")[0] in LOWER_IS_BETTER else 1
     better = sign * found[name] > sign * start[name] and _figure(found[name]) != _figure(start[name])
     known = " (trained on some of these images)" if saw else ""
-    return f"{told}; start {_figure(start[name])}{known}: {'better' if better else 'not better'}"
+    ridge = f"quick ridge {_figure(quick[name])}, " if quick and name in quick else ""
+    return f"{told}; {ridge}start {_figure(start[name])}{known}: {'better' if better else 'not better'}"
 
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
+def quick_words(name: str, quick: Mapping[str, float], start: Mapping[str, float]) -> str:
+    """Say what the quick answer reached, before the first round ends; empty where there is none.
+
+    Examples
+    --------
+    >>> quick_words("pcc_DAPI", {"pcc_DAPI": 0.44}, {"pcc_DAPI": 0.18})
+    'PCC DAPI: quick ridge 0.440, start 0.180'
+    """
+    if name not in quick or name not in start:
+        return ""
+    return f"{figure_words(name)}: quick ridge {_figure(quick[name])}, start {_figure(start[name])}"
+
+
 def model_headline(card: ModelCard) -> str:
     """Say how good a new model is on the validation part, against the one it started from."""
-    validated, start = card.training.get("validated", {}), card.training.get("start", {})
-    told = against_start(figure_name((validated,), start), validated, start, bool(card.training.get("start_saw")))
+    validated, start, quick = (card.training.get(key, {}) for key in ("validated", "start", "quick"))
+    saw = bool(card.training.get("start_saw"))
+    told = against_start(figure_name((validated,), start), validated, start, saw, quick)
     figures = told or "; ".join(metric_text(m) for m in card.metrics[:2]) or "no test part, so no figure"
     return f"'{card.id}' is ready. {figures}"
 

@@ -24,7 +24,7 @@ from vitascope.core.numbers import decimal_mark, read_number
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.runner import Launch, RunOutcome
 from vitascope.gui.layers.snapshot import snapshot_layers
-from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair
+from vitascope.gui.train.layer_pair import BAD_SIGN, GOOD_SIGN, WARN_SIGN, LayerPair, look_at
 from vitascope.recipes.finetune import CheckedPair
 from vitascope.tasks.spec import TaskSpec
 
@@ -126,7 +126,7 @@ class ValueTable(QWidget):  # type: ignore[misc]
             item.setToolTip(" ".join(problems) or "nothing wrong")
             self._tell()
 
-        self._launch(lambda: layers.checked(spec, card), show)
+        self._launch(lambda: look_at(layers, spec, card), show)
 
     def _tell(self) -> None:
         items = [self.table.item(row, IMAGE) for row in range(self.table.rowCount())]

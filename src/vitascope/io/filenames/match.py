@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vitascope.core.errors import InputError
+from vitascope.io.filenames.parse import split_suffix
 
 TOKEN = re.compile(r"\d+|[^\W\d_]+")
 
@@ -65,6 +66,40 @@ def match_globs(folder: Path, images: str, stains: str) -> Matched:
             "Give both the same name or number.",
         )
     return matched
+
+
+def match_folders(images: Path, stains: Path) -> Matched:
+    """Pair the image files of two folders by name: whole names first, else the words and numbers that tell them apart.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no image, both are the same, or nothing can be paired.
+    """
+    if images.resolve() == stains.resolve():
+        raise InputError("Images and stains are the same folder.", "Choose two, or channels of the same images.")
+    names = []
+    for folder in (images, stains):
+        files = sorted(p.name for p in folder.iterdir() if split_suffix(p.name)[1]) if folder.is_dir() else []
+        files = [name for name in files if not name.startswith(".")]
+        if not files:
+            raise InputError(f"There is no image in {folder.name or folder}.", "Check the folder.")
+        names.append(files)
+    first, second = names
+    if len(first) == len(second) == 1:
+        return Matched(((split_suffix(first[0])[0], first[0], second[0]),))
+    whole = match(first, second, _stem, _stem)
+    matched = whole if whole.pairs else match(first, second, _words(first), _words(second))
+    if not matched.pairs:
+        raise InputError(
+            f"No image has a stain: {first[0]} and {second[0]} share nothing that tells them from others.",
+            "Give both the same name or number.",
+        )
+    return matched
+
+
+def _stem(name: str) -> str:
+    return split_suffix(name)[0]
 
 
 def match(

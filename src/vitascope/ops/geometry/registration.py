@@ -20,6 +20,9 @@ LEAST_PROMINENCE = 5.0
 HIGH = 0.3
 """A correlation that pictures of different fields do not reach."""
 
+PARTS, LEAST_PART = 3, 0.1
+"""Bands of rows, and of columns, in each of which a shift must gain this share of what all gain on average."""
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -82,7 +85,31 @@ def estimate_shift(first: NDArray[Any], second: NDArray[Any]) -> Shift:
     gain = peak - float(near[reach[0], reach[1]])
     still = (y, x) == (reach[0], reach[1])
     sure = (peak > HIGH or prominence > LEAST_PROMINENCE) and (still or gain > LEAST_GAIN)
+    if sure and not still:
+        sure = _seen_everywhere(a, b, y - reach[0], x - reach[1])
     return Shift(y - reach[0] + _vertex(near[:, x], y), x - reach[1] + _vertex(near[y], x), peak, sure)
+
+
+def _seen_everywhere(first: Floats, second: Floats, down: int, across: int) -> bool:
+    """Tell whether each part of a picture by itself agrees better with the other shifted than as it lies.
+
+    A real shift is one of the whole picture; a few objects that happen to fall on others gain in one place only.
+
+    Parameters
+    ----------
+    first, second : array, shape (Y, X)
+        Textures.
+    down, across : int
+        By which the second is moved, px.
+    """
+    here = [slice(max(0, by), n + min(0, by)) for n, by in zip(first.shape, (down, across), strict=True)]
+    there = [slice(max(0, -by), n - max(0, by)) for n, by in zip(first.shape, (down, across), strict=True)]
+    gained = first * 0
+    gained[here[0], here[1]] = first[here[0], here[1]] * second[there[0], there[1]]
+    gained -= first * second
+    whole = float(gained.sum())
+    bands = [half for axis in (0, 1) for half in np.array_split(gained, PARTS, axis)]
+    return whole > 0 and all(float(band.sum()) > LEAST_PART * whole / PARTS for band in bands)
 
 
 def _texture(picture: NDArray[Any]) -> Floats:

@@ -77,6 +77,10 @@ class Trained:
         What the user should know of the run, in sentences.
     start : mapping
         What the starting model measured, where it was.
+    quick : mapping
+        What a quick answer measured, where there was one.
+    quick_kept : bool
+        Whether the network is that quick answer.
     """
 
     network: nn.Module
@@ -85,6 +89,8 @@ class Trained:
     stopped: str
     notes: tuple[str, ...]
     start: Mapping[str, float] = field(default_factory=dict)
+    quick: Mapping[str, float] = field(default_factory=dict)
+    quick_kept: bool = False
 
 
 def train(
@@ -96,6 +102,7 @@ def train(
     folder: Path | None = None,
     fingerprint: str = "",
     measure_start: bool = False,
+    quick: Mapping[str, float] | None = None,
 ) -> ProgressGenerator[Trained]:
     """Train a network.
 
@@ -115,6 +122,8 @@ def train(
         Names data and parameters; a checkpoint of another run is refused.
     measure_start : bool
         Whether the network is one worth beating: it is measured first, and all progress carries its figures.
+    quick : mapping, optional
+        What another answer measured, to be carried by all progress.
 
     Yields
     ------
@@ -136,6 +145,7 @@ def train(
     if params.bn_stats_steps and job.plain_batch(0, 1) is None:
         raise TrainingError("This training has no plain images to settle on.", "Set bn_stats_steps to 0.")
     state = TrainingState(job.network, params, torch.device(device))
+    state.quick = dict(quick or {})
     if measure_start:
         state.start, state.picture = _measure(job, state.network)
     notes = _resume(state, folder, fingerprint) if folder is not None else []
@@ -173,6 +183,7 @@ def train(
         stopped=stopped,
         notes=tuple(notes),
         start=state.start,
+        quick=state.quick,
     )
 
 
@@ -227,6 +238,7 @@ def _progress(state: TrainingState, params: TrainingParams) -> EpochProgress:
         preview=ended,
         history=tuple(state.history),
         start=state.start,
+        quick=state.quick,
         picture=state.picture,
     )
 

@@ -40,6 +40,7 @@ class TrainingState:
         self.micro_batch = params.batch_size
         self.good: dict[str, Any] | None = None
         self.start: dict[str, float] = {}
+        self.quick: dict[str, float] = {}
         self.picture: Preview | None = None
         start_training(self.network)
 

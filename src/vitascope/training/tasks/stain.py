@@ -20,6 +20,7 @@ from vitascope.core.training_params import PLAIN, Preview
 from vitascope.engine.execution_plan import Plan, open_backend
 from vitascope.engine.load_model import LoadedModel, check_channels, load_model
 from vitascope.engine.tiled_prediction import predict_picture
+from vitascope.networks.unet import UNet
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pcc
@@ -30,12 +31,16 @@ from vitascope.training.data.stain import Corpus
 from vitascope.training.loop.batches import Batch
 from vitascope.training.losses.images import check_losses, weighted_sum
 from vitascope.training.make_model import choose_device, describe_pairs, make_model
+from vitascope.training.quick_ridge import ridge_network
 from vitascope.training.samplers.crops import CropSampler, Pair
 from vitascope.training.samplers.light import by_itself
 from vitascope.training.training_task import TrainingTask
 
 BOOTSTRAP_BLOCK_PX = 64
 BOOTSTRAP_LEVEL = 0.95
+
+QUICK_PX, MOST_QUICK = 3_000_000, 40
+"""Pixels of crops that a quick answer is fitted to, a few seconds' work, and the most batches of them."""
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Maps a whole prepared image (C, H, W) to its prediction (K, H, W)."""
@@ -116,6 +121,14 @@ class StainJob(TrainingTask):
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the correlation of each target on the test part."""
         return test_metrics(self._recipe, self._corpus.test, lambda image: torch_predict(network, image))
+
+    def quick_answer(self, network: nn.Module) -> nn.Module | None:
+        """Return a ridge regression on the features of a U-Net, where a validation part tells what it is worth."""
+        if not isinstance(network, UNet) or network.columns or not self._validation:
+            return None
+        side, size = self._recipe.crop_px, self._recipe.training.batch_size
+        count = max(2, min(MOST_QUICK, round(QUICK_PX / (size * side**2))))
+        return ridge_network(network, (self.plain_batch(step, size) for step in range(count)))
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
