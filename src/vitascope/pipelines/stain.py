@@ -14,6 +14,7 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
+from vitascope.core.stain_names import stain_of
 from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
 from vitascope.engine.expected import Expected, grade
@@ -36,6 +37,7 @@ from vitascope.pipelines.stain_look import Look, choose_model, expected_of
 from vitascope.pipelines.stain_pictures import (
     chosen_targets,
     correct_planes,
+    cuts_of,
     draw_overlay,
     mean_signal,
     overlay_names,
@@ -104,7 +106,6 @@ class StainRun:
         self.pictures, flags = select_pictures(self.image, card.input, params.channel, params.planes)
         self.lines = read_corrections(params.correction)
         self.flags: list[str] = [*self.image.flags, *flags, *look.flags]
-        self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
         self.chosen = chosen_targets(card.targets, params.targets)
         self.names = tuple(card.targets[k].name for k in self.chosen)
@@ -121,6 +122,10 @@ class StainRun:
             else None
         )
         self.masked = next((k for k in self.chosen if card.targets[k].masks), None) if params.masks else None
+        self.cuts = cuts_of(card, params.cut)
+        cut = None if self.masked is None else self.cuts.get(card.targets[self.masked].name)
+        self.objects = "cells" if cut is not None and stain_of(card.targets[self.masked].name) == "cell" else "nuclei"
+        self.segment_params = make_segment_params(card, params, self.scale, cut)
         self.labels = (
             self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
             if self.masked is not None
@@ -147,6 +152,7 @@ class StainRun:
             er_method=self.params.er_method,
             steps=self.params.steps,
             golgi_level=None if level == "image" else level,
+            cuts=self.cuts,
         )
         return CellOutputs(self.grid, self.names, how, self.scratch)
 
@@ -320,7 +326,7 @@ class StainRun:
             outputs.append(
                 LabelsOutput(
                     kind="labels",
-                    title="nuclei",
+                    title=self.objects,
                     array=self.labels,
                     axes=self.label_axes + "YX",
                     table=self.table,
@@ -352,7 +358,7 @@ class StainRun:
             interval_level=LEVEL if any(row.get("objects_low") is not None for row in self.rows) else None,
             outputs=outputs,
             rows=self.rows,
-            unit="nuclei" if self.masked is not None else card.targets[self.chosen[0]].unit,
+            unit=self.objects if self.masked is not None else card.targets[self.chosen[0]].unit,
             flags=flags,
             trust=trust,
             tables=tables,
@@ -403,13 +409,16 @@ class StainRun:
         return made
 
 
-def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:
+def make_segment_params(
+    card: ModelCard, params: StainParams, scale: float, cut: float | None = None
+) -> SegmentParams:
     """Translate the task's parameters; the typical diameter comes from the user, else from the card."""
     diameter = None if params.object_diameter_px == "auto" else params.object_diameter_px
     if diameter is None and card.input.object_diameter_px is not None:
         diameter = card.input.object_diameter_px / scale
     return SegmentParams(
         threshold=params.threshold,
+        cut=cut,
         diameter_px=diameter,
         block_diameters=params.block_diameters,
         min_contrast=params.min_contrast,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,15 @@ class HowCells:
         Whether every step is kept.
     golgi_level : float or None
         Above which the stain of cell bodies is bright, its background taken off; None for a percentile of each picture.
+    cuts : mapping of str to float
+        Above which value a target is inside, of those that are masks and no stains.
     """
 
     nucleus_px: float
     er_method: ErMethod
     steps: bool
     golgi_level: float | None = None
+    cuts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,7 @@ def find_cells(
     *,
     er_method: ErMethod = "mended",
     golgi_level: float | None = None,
+    cuts: Mapping[str, float] | None = None,
     pixel_size_um: float | None = None,
 ) -> FoundCells:
     """Find whole cells and what lies in them.
@@ -127,7 +132,8 @@ def find_cells(
         Diameter of a typical nucleus.
     er_method : {"mended", "thesis"}
     golgi_level : float or None, full scale [0, 1]
-        See :class:`HowCells`.
+    cuts : mapping of str to float, optional
+        See :class:`HowCells`. A mask of cells tells where they are, and has no bright part.
     pixel_size_um : float or None, > 0, micrometre
 
     Returns
@@ -148,7 +154,8 @@ def find_cells(
     pictures = {name: np.asarray(stain[:, :]) for name, stain in stains.items()}
     kinds = {stain_of(name): name for name in reversed(list(pictures))}
     bodies = pictures[kinds["cell"]]
-    inside = cell_foreground(bodies, nucleus_px)
+    cut = (cuts or {}).get(kinds["cell"])
+    inside = cell_foreground(bodies, nucleus_px) if cut is None else bodies > cut
     cells = grow_cells(np.asarray(nuclei), bodies, inside)
     found: dict[str, NDArray[Any]] = {STEPS[0]: inside}
     er = mito = None
@@ -158,6 +165,8 @@ def find_cells(
         found |= dict(zip(STEPS[1:6], steps[1:], strict=True))
     flat = take_off_background(bodies, nucleus_px)
     level = clip_level([(flat, cells > 0)]) if golgi_level is None else golgi_level
+    if cut is not None:
+        level = math.nan
     golgi = find_golgi(flat, cells > 0, level, nucleus_px)
     found |= {STEPS[6]: golgi.flat, STEPS[7]: golgi.mask}
     if "mito" in kinds:
@@ -212,6 +221,7 @@ class CellOutputs:
             self._how.nucleus_px,
             er_method=self._how.er_method,
             golgi_level=self._how.golgi_level,
+            cuts=self._how.cuts,
             pixel_size_um=self._grid.image.pixel_size_um,
         )
         first = sum(map(len, self._tables[CELLS]))

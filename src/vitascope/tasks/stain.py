@@ -149,6 +149,14 @@ class StainParams(RunParams):
         "faster; iterative: halfway between the means; mixture: crossing of two bell curves.",
         json_schema_extra=ADVANCED,
     )
+    cut: Annotated[float, Field(gt=0, lt=1)] | Literal["card", "thesis"] = Field(
+        "card",
+        title="Cut of masks",
+        description="For models that were trained on masks, such as of whole cells: what is predicted brighter than "
+        "this is inside. card: where areas came out right on images that were held out of the model's training; "
+        "thesis: 0.8.",
+        json_schema_extra={"advanced": True, "unit": "of 1"},
+    )
     block_diameters: float = Field(
         3.7,
         title="Neighbourhood of threshold",

@@ -21,6 +21,7 @@ from vitascope.engine.execution_plan import Plan, open_backend
 from vitascope.engine.load_model import LoadedModel, check_channels, load_model
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.intensity.mask import CUT, cut_for_area
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pcc
 from vitascope.stats.bootstrap import Interval, pcc_interval
@@ -116,6 +117,16 @@ class StainJob(TrainingTask):
     def metrics(self, network: nn.Module) -> list[Metric]:
         """Measure the correlation of each target on the test part."""
         return test_metrics(self._recipe, self._corpus.test, lambda image: torch_predict(network, image))
+
+    def default_params(self, network: nn.Module) -> dict[str, float]:
+        """Choose where predicted masks are cut: area bias 0 on the validation part, or on training images without one."""
+        if not self._recipe.target_preparation.mask:
+            return {}
+        compared = compare(
+            self._validation or self._corpus.train, lambda image: torch_predict(network, image)
+        )
+        cuts = {f"{CUT}{t.name}": cut_for_area(*pooled(compared, k)) for k, t in enumerate(self.targets)}
+        return {name: cut for name, cut in cuts.items() if math.isfinite(cut)}
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
