@@ -92,6 +92,11 @@ class RunParams(FormParams):
         json_schema_extra={"advanced": True, "unit": "s"},
     )
 
+    @property
+    def to_settle(self) -> bool:
+        """Whether something is to be learnt from all images of a run before the first is run."""
+        return False
+
 
 def describe_validation(error: ValidationError) -> str:
     """Say in one sentence what pydantic found wrong: the first few faults, and how many more there are."""

@@ -18,7 +18,7 @@ from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.cell_table import CellParts, cell_table, summarise_cells
 from vitascope.ops.objects.er import ErMethod, find_er
-from vitascope.ops.objects.golgi import clip_level, find_golgi, take_off_background
+from vitascope.ops.objects.golgi import LEVEL_BINS, clip_level, count_inside, find_golgi, take_off_background
 from vitascope.ops.objects.measure import measure_objects
 from vitascope.ops.objects.mitochondria import find_mitochondria
 from vitascope.ops.objects.whole_cells import cell_foreground, grow_cells, parents
@@ -85,6 +85,8 @@ class FoundCells:
         Numbers for the image.
     steps : mapping of str to array, shape (Y, X)
         By name of :data:`STEPS`, those whose stain there is.
+    counts : array, shape (16384,), int64
+        Pixels inside cells by the brightness that the perinuclear part is told by.
     """
 
     cells: NDArray[np.uint32]
@@ -93,6 +95,7 @@ class FoundCells:
     spot_table: pd.DataFrame
     summary: Mapping[str, float]
     steps: Mapping[str, NDArray[Any]]
+    counts: NDArray[np.int64]
 
 
 def check_stains(names: Sequence[str]) -> None:
@@ -164,6 +167,7 @@ def find_cells(
         er = steps.mask & (cells > 0)
         found |= dict(zip(STEPS[1:6], steps[1:], strict=True))
     flat = take_off_background(bodies, nucleus_px)
+    counts = count_inside(flat, cells > 0)
     level = clip_level([(flat, cells > 0)]) if golgi_level is None else golgi_level
     if cut is not None:
         level = math.nan
@@ -183,6 +187,7 @@ def find_cells(
         spot_table=spots,
         summary={**summarise_cells(table), "golgi_level": level},
         steps=found,
+        counts=counts,
     )
 
 
@@ -210,6 +215,7 @@ class CellOutputs:
         self._step_grid = OutputGrid(grid.image, grid.pictures, len(self._step_names))
         step_shape = self._step_grid.shape(self._step_grid.axes)
         self._steps = scratch.zeros("steps", step_shape, np.float32) if how.steps else None
+        self.counts = np.zeros(LEVEL_BINS, np.int64)
 
     def add(
         self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any], listed: bool = True
@@ -224,6 +230,8 @@ class CellOutputs:
             cuts=self._how.cuts,
             pixel_size_um=self._grid.image.pixel_size_um,
         )
+        if listed:
+            self.counts += found.counts
         first = sum(map(len, self._tables[CELLS]))
         self._write(picture, CELLS, found.cells, found.table, first, listed)
         self._write(picture, GOLGI, found.spots, found.spot_table, first, listed)

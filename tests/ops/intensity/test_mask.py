@@ -17,7 +17,10 @@ def test_the_cut_makes_the_predicted_area_the_true_one(seed):
 
 
 def test_pixels_predicted_alike_stay_out_together():
-    assert np.count_nonzero(np.array([0.2, 0.6, 0.6, 0.9]) > cut_for_area(np.array([0.2, 0.6, 0.6, 0.9]), [0, 0, 1, 1])) == 1
+    assert (
+        np.count_nonzero(np.array([0.2, 0.6, 0.6, 0.9]) > cut_for_area(np.array([0.2, 0.6, 0.6, 0.9]), [0, 0, 1, 1]))
+        == 1
+    )
 
 
 @pytest.mark.parametrize("mask", [np.zeros(9), np.ones(9)])

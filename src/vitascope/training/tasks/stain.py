@@ -122,9 +122,7 @@ class StainJob(TrainingTask):
         """Choose where predicted masks are cut: area bias 0 on the validation part, or on training images without one."""
         if not self._recipe.target_preparation.mask:
             return {}
-        compared = compare(
-            self._validation or self._corpus.train, lambda image: torch_predict(network, image)
-        )
+        compared = compare(self._validation or self._corpus.train, lambda image: torch_predict(network, image))
         cuts = {f"{CUT}{t.name}": cut_for_area(*pooled(compared, k)) for k, t in enumerate(self.targets)}
         return {name: cut for name, cut in cuts.items() if math.isfinite(cut)}
 
