@@ -49,7 +49,7 @@ def cut_for_area(predicted: NDArray[Any], mask: NDArray[Any]) -> float:
     -------
     float
         What is *brighter* is inside. Halfway between the last pixel that is in and the first that is out, so that no
-        rounding moves it; of pixels that are predicted alike all are out. NaN where no pixel, or every pixel, is inside:
+        rounding moves it; of pixels that are predicted alike all are out. NaN where all pixels of the truth are alike:
         nothing then tells where to cut.
 
     Examples

@@ -119,7 +119,7 @@ class StainJob(TrainingTask):
         return test_metrics(self._recipe, self._corpus.test, lambda image: torch_predict(network, image))
 
     def default_params(self, network: nn.Module) -> dict[str, float]:
-        """Choose where predicted masks are cut: area bias 0 on the validation part, or on training images without one."""
+        """Cut predicted masks for area bias 0 on the validation part; on the training part where there is none."""
         if not self._recipe.target_preparation.mask:
             return {}
         compared = compare(self._validation or self._corpus.train, lambda image: torch_predict(network, image))
