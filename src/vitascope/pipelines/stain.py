@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,11 +139,17 @@ def settle(images: Sequence[Callable[[], Micrograph]], params: StainParams) -> P
         at = Progress(number, count, f"Looking at cells ({number + 1} of {count})")
         try:
             image = images[number * len(images) // count]()
-            counts += yield from map_progress(_cells_of(image, looked), lambda _, at=at: at)
+            counts += yield from map_progress(_cells_of(image, looked), partial(_only, at))
         except (InputError, ReaderError, OSError) as error:
             logger.info("An image was left out of the level of brightness: %s", describe(error))
     level = level_of_counts(counts)
-    return params.changed(golgi_level=round(level, 4) if math.isfinite(level) else "image")
+    settled: StainParams = params.changed(golgi_level=round(level, 4) if math.isfinite(level) else "image")
+    return settled
+
+
+def _only(shown: Progress, _: Progress) -> Progress:
+    """Show one step whatever a run within says."""
+    return shown
 
 
 def _cells_of(image: Micrograph, params: StainParams) -> ProgressGenerator[NDArray[np.int64]]:
@@ -184,8 +191,9 @@ class StainRun:
         )
         self.masked = next((k for k in self.chosen if card.targets[k].masks), None) if params.masks else None
         self.cuts = cuts_of(card, params.cut)
-        cut = None if self.masked is None else self.cuts.get(card.targets[self.masked].name)
-        self.objects = "cells" if cut is not None and stain_of(card.targets[self.masked].name) == "cell" else "nuclei"
+        shown = "" if self.masked is None else card.targets[self.masked].name
+        cut = self.cuts.get(shown)
+        self.objects = "cells" if cut is not None and stain_of(shown) == "cell" else "nuclei"
         self.segment_params = make_segment_params(card, params, self.scale, cut)
         self.labels = (
             self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
