@@ -49,6 +49,9 @@ def test_writes_the_table_of_three_tiers_and_a_figure(files):
     )
     assert found.exit_code == 0, found.output
     table = pd.read_csv(files / "out" / "agreement.csv")
+    apart = pd.read_csv(files / "out" / "no_stain.csv")
+    counted = table[table["quantity"].str.endswith("_without_real_stain")]["value"].sum()
+    assert len(apart) == counted
     assert list(table.columns) == ["tier", "quantity", "target", "value", "low", "high"]
     assert set(table["target"]) == {"nuclei", "er"}
     assert set(table["tier"]) == {"pixels", "masks", "single-cell"}

@@ -1,4 +1,7 @@
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams, describe_validation, field_extra
@@ -54,3 +57,18 @@ def test_extras_of_a_field_are_found():
     fields = RunParams.model_fields
     assert field_extra(fields["tile_px"], "unit") == "px"
     assert field_extra(fields["model"], "unit") is None
+
+
+class Mixed(RunParams):
+    level: Annotated[float, Field(ge=0, lt=1)] | Literal["set", "image"] = "set"
+    sizes: tuple[int, ...] | None = None
+
+
+def test_a_field_of_several_kinds_has_one_fault_without_pydantics_words():
+    with pytest.raises(ParameterError) as refused:
+        Mixed.make(level="plate", sizes="x")
+    message = refused.value.message
+    assert message.count("level:") == message.count("sizes:") == 1
+    assert "'set' or 'image'" in message
+    assert "constrained" not in message
+    assert "literal" not in message

@@ -14,6 +14,7 @@ from vitascope.exchange.state_dict_import import import_weights
 from vitascope.io.models.cards import find_model, own_models, read_card, write_card
 from vitascope.io.models.weights import read_weights, write_weights
 from vitascope.networks.fnet import FNet, FNet3d
+from vitascope.networks.unet import initialise
 from vitascope.recipes.recipe import parse_recipe
 from vitascope.training.tasks.stain import run_training
 
@@ -137,3 +138,15 @@ def test_weights_of_another_network_are_told_in_a_sentence(tmp_path, monkeypatch
 def test_a_network_of_nothing_is_refused(bad):
     with pytest.raises(ValueError, match="at least one"):
         FNet(**bad)
+
+
+@pytest.mark.parametrize(("make", "shape"), [(FNet, (1, 1, 32, 32)), (FNet3d, (2, 1, 16, 16, 16))])
+def test_training_starts_from_zero_and_leaves_it_at_the_first_step(make, shape):
+    network = make(filters=4)
+    initialise(network, torch.Generator().manual_seed(0))
+    picture = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    assert not network(picture).image.any()
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    ((network(picture).image - 1) ** 2).mean().backward()
+    optimizer.step()
+    assert network(picture).image.abs().max() > 0

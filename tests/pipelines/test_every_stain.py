@@ -1,9 +1,12 @@
 """Targets, overlay, doubt and whole cells of the task ``stain``."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy import ndimage
 
 import vitascope
 from tests_support import blobs, make_model, save_model
@@ -195,3 +198,44 @@ def test_a_real_stain_is_compared_in_three_tiers_as_the_command_does(image):
     assert set(table["tier"]) == {"pixels", "masks", "single-cell"}
     row = table[(table["quantity"] == "pcc") & (table["target"] == "nuclei")].iloc[0]
     assert row["value"] == pytest.approx(result.rows[0]["pcc"], abs=1e-5)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """Two models of masks: of cells alone, and of nuclei and cells."""
+    for name, targets, size in (("bodies", ("cells",), 170), ("both", ("nuclei", "cells"), 18)):
+        model = make_model(model_id=name, targets=targets, width=0.25, object_diameter_px=size)
+        cuts = {f"cut_{target}": 0.45 for target in targets}
+        save_model(replace(model, card=model.card.model_copy(update={"default_params": cuts})), tmp_path / "models")
+
+
+LOOSE = {"min_area": 0, "max_area": 1000, "split_touching": False}
+
+
+def test_a_predicted_mask_is_cut_where_the_card_says_or_the_thesis(image, masks):
+    answers = {}
+    for cut in ("card", 0.45, 0.5, "thesis"):
+        result = predict(image, model="bodies", cut=cut, **LOOSE)
+        predicted, found = result.output("prediction").array, result.output("labels")
+        answers[cut] = np.asarray(found.array)
+        above = predicted > {"card": 0.45, "thesis": 0.8}.get(cut, cut)
+        assert not answers[cut][~ndimage.binary_fill_holes(above)].any()
+        assert found.title == result.unit == "cells"
+    np.testing.assert_array_equal(answers["card"], answers[0.45])
+    assert (answers["card"] > 0).sum() > (answers[0.5] > 0).sum() > (answers["thesis"] > 0).sum()
+
+
+def test_whole_cells_lie_in_the_mask_that_was_predicted_and_have_no_golgi(image, masks):
+    result = predict(image, model="both", cells=True, **LOOSE)
+    found = {o.title: o for o in result.outputs}
+    inside = result.output("prediction").array[1] > 0.45
+    cells = np.asarray(found["cells"].array) > 0
+    assert cells.any()
+    assert not (cells & ~inside & ~(np.asarray(found["nuclei"].array) > 0)).any()
+    assert not np.asarray(found["golgi part"].array).any()
+
+
+def test_a_cut_of_stains_is_refused(image):
+    with pytest.raises(ParameterError, match="not masks") as refused:
+        predict(image, cut="thesis")
+    assert "target_preparation.mask" in refused.value.hint

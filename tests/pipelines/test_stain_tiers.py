@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 
 from vitascope.core.progress import run_to_end
 from vitascope.pipelines.stain_tiers import compare_tiers
-from vitascope.stats.stain_tiers import COLUMNS
+from vitascope.stats.stain_tiers import APART, COLUMNS, NO_STAIN
 
 SHAPE = (260, 320)
 CENTRES = [(50, 60), (50, 160), (60, 260), (150, 70), (150, 170), (150, 265), (220, 120)]
@@ -83,6 +83,11 @@ def test_missed_and_invented_nuclei_are_counted_and_the_one_without_stain_is_tol
     assert row["low"] <= row["value"] <= row["high"]
     assert value(tiers, "nuclei_without_real_stain", "nuclei")["value"] == 1
     assert value(tiers, "nuclei_f1_iou50_with_stain", "nuclei")["value"] == pytest.approx(2 * 6 / 13)
+    nuclei = tiers.apart[tiers.apart["objects"] == "nuclei"]
+    assert list(tiers.apart.columns) == list(APART)
+    assert nuclei["why"].tolist() == [NO_STAIN]
+    place = nuclei.iloc[0][["centroid_y_px", "centroid_x_px"]].astype(float).tolist()
+    assert place == pytest.approx([226, 251], abs=1)
 
 
 def test_masks_of_moved_disks_overlap_as_disks_do(tiers):

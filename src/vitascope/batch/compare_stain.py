@@ -29,6 +29,7 @@ CROP_DIAMETERS = 6.0
 """Side of the crops that a correction is fitted on or tried on, in nucleus diameters: two cells or so."""
 
 AGREEMENT, FIGURE, CELLS, PROVENANCE = "agreement.csv", "agreement.png", "cells.csv", "provenance.json"
+NO_STAIN = "no_stain.csv"
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def compare_stain(
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / AGREEMENT, table.to_csv(index=False).encode())
     write_bytes(out / CELLS, tiers.cells.to_csv(index=False).encode())
+    write_bytes(out / NO_STAIN, tiers.apart.to_csv(index=False).encode())
     pictures = {name: tiers.pictures[name] for name in found}
     save_stain_figure(
         out / FIGURE, given.plane(z=given.sizes["Z"] // 2), pictures, table, tiers.cells, column_names(list(found))
@@ -138,7 +140,9 @@ def compare_stain(
         },
     )
     left_out = tuple(name for name in answer.channel_names if name not in found)
-    return StainComparison(table, correction, tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, PROVENANCE)), left_out)
+    return StainComparison(
+        table, correction, tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, NO_STAIN, PROVENANCE)), left_out
+    )
 
 
 def _read_real(text: str) -> tuple[str, Micrograph]:

@@ -99,6 +99,10 @@ class ImageRun:
             Those that end the run; whatever was finished stays.
         """
         images = len(self._items)
+        role = self._spec.roles[0].name
+        settling = self._spec.settle([item.inputs[role] for item in self._items], self._params)
+        first = self._items[0].name if images else ""
+        self._params = yield from map_progress(settling, partial(_of_image, 0, images, first))
         try:
             for number, item in enumerate(self._items):
                 done = yield from map_progress(self._result(number), partial(_of_image, number, images, item.name))

@@ -45,6 +45,10 @@ def run_layers(spec: TaskSpec, items: Sequence[Item], params: RunParams) -> Prog
         If there is no room for results, or a package is missing.
     """
     found: list[Result] = []
+    role = spec.roles[0].name
+    params = yield from as_one_step(
+        spec.settle([item.inputs[role] for item in items], params), Progress(0, len(items), spec.title)
+    )
     for number, item in enumerate(items):
         shown = Progress(number, len(items), spec.title)
         yield shown

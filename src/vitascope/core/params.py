@@ -92,15 +92,33 @@ class RunParams(FormParams):
         json_schema_extra={"advanced": True, "unit": "s"},
     )
 
+    @property
+    def to_settle(self) -> bool:
+        """Whether something is to be learnt from all images of a run before the first is run."""
+        return False
+
 
 def describe_validation(error: ValidationError) -> str:
-    """Say in one sentence what pydantic found wrong: the first few faults, and how many more there are."""
-    parts = []
-    for item in error.errors()[:MOST_TOLD]:
-        name = ".".join(str(p) for p in item["loc"]) or "value"
-        parts.append(f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}")
-    more = error.error_count() - len(parts)
+    """Say in one sentence what pydantic found wrong: the first few faults, and how many more there are.
+
+    Of a field that takes either of several kinds pydantic tells a fault for each kind; they are one.
+    """
+    faults: dict[str, list[str]] = {}
+    for item in error.errors():
+        name = ".".join(str(p) for p in item["loc"] if not _is_kind(p)) or "value"
+        faults.setdefault(name, []).append(f"{item['msg'][0].lower()}{item['msg'][1:]}")
+    parts = [f"{name}: {', or '.join(dict.fromkeys(said))}" for name, said in [*faults.items()][:MOST_TOLD]]
+    more = len(faults) - len(parts)
     return "; ".join(parts) + (f"; and {more} more." if more else ".")
+
+
+KINDS = {"bool", "float", "int", "str", "none", "constrained-float", "constrained-int", "constrained-str"}
+"""What pydantic calls the kinds that a field may be of; choices and lists have brackets besides."""
+
+
+def _is_kind(part: str | int) -> bool:
+    """Tell whether a part of the place of a fault is a kind of value, and no name."""
+    return isinstance(part, str) and (part in KINDS or "[" in part)
 
 
 def field_extra(field: FieldInfo, key: str) -> Any:

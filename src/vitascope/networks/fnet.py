@@ -99,6 +99,11 @@ class FNet(nn.Module):
         self.net_recurse = Level(in_channels, filters, MOST_LEVELS, self.dims)
         self.conv_out = CONVOLUTIONS[self.dims](filters, out_channels, 3, padding=1)
 
+    @property
+    def answers(self) -> tuple[nn.Module, ...]:
+        """The layer that no ReLU follows: training starts from 0 everywhere, not from noise ten times the stain."""
+        return (self.conv_out,)
+
     def forward(self, x: Tensor) -> FNetOutput:
         """Predict fluorescence.
 

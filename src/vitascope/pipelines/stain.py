@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
-from vitascope.core.errors import ParameterError
+from vitascope.core.errors import InputError, ParameterError, ReaderError, describe
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.progress import ProgressGenerator
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
+from vitascope.core.stain_names import stain_of
 from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
 from vitascope.engine.expected import Expected, grade
@@ -23,6 +28,7 @@ from vitascope.engine.preprocess import PreparedImage, prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
+from vitascope.ops.objects.golgi import LEVEL_BINS, level_of_counts
 from vitascope.ops.objects.measure import empty_table, summarise_objects
 from vitascope.ops.objects.segment import SegmentParams, segment_blocks
 from vitascope.ops.tiling.chunks import chunk_slices
@@ -36,6 +42,7 @@ from vitascope.pipelines.stain_look import Look, choose_model, expected_of
 from vitascope.pipelines.stain_pictures import (
     chosen_targets,
     correct_planes,
+    cuts_of,
     draw_overlay,
     mean_signal,
     overlay_names,
@@ -43,6 +50,8 @@ from vitascope.pipelines.stain_pictures import (
 )
 from vitascope.pipelines.stain_tiers import compare_tiers
 from vitascope.tasks.stain import StainParams
+
+logger = logging.getLogger(__name__)
 
 LOOKS_OFF = {"low_contrast", "out_of_focus", "inverted_contrast"}
 """Flags that say what is wrong with an image of which too little is expected."""
@@ -88,9 +97,70 @@ def run(inputs: Mapping[str, Micrograph], params: StainParams) -> ProgressGenera
         return (yield from run_graph(context, named, named.graph))
     model, look = yield from choose_model(context.image, params)
     work = StainRun(context, model, look)
+    if params.to_settle and len(work.pictures) > 1:  # a movie is a set of its own
+        params = yield from settle([lambda: context.image], params)
+        context.params = params
+        work = StainRun(context, model, look)
     for number, picture in enumerate(work.pictures):
         yield from work.do(number, picture)
     return work.result()
+
+
+MOST_SETTLING = 24
+"""Images that a level of brightness is learnt from, spread evenly over the run: some hundred cells and more."""
+
+
+def settle(images: Sequence[Callable[[], Micrograph]], params: StainParams) -> ProgressGenerator[StainParams]:
+    """Learn the level of the bright perinuclear part from the cells of a whole run.
+
+    Parameters
+    ----------
+    images : sequence of callable
+        Each opens one; at most :data:`MOST_SETTLING` of them are looked at, those that cannot be read are passed over.
+    params : StainParams
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    StainParams
+        With ``golgi_level`` as a number; "image" where there are no cells to learn from.
+
+    References
+    ----------
+    Pankova 2022 (seed 004), section 3.4.1.1: one percentile; there of each whole picture, here of pixels inside cells.
+    """
+    count = min(MOST_SETTLING, len(images))
+    looked = params.changed(golgi_level="image", overlay=False, doubt=False, steps=False)
+    counts = np.zeros(LEVEL_BINS, np.int64)
+    for number in range(count):
+        at = Progress(number, count, f"Looking at cells ({number + 1} of {count})")
+        try:
+            image = images[number * len(images) // count]()
+            counts += yield from map_progress(_cells_of(image, looked), partial(_only, at))
+        except (InputError, ReaderError, OSError) as error:
+            logger.info("An image was left out of the level of brightness: %s", describe(error))
+    level = level_of_counts(counts)
+    settled: StainParams = params.changed(golgi_level=round(level, 4) if math.isfinite(level) else "image")
+    return settled
+
+
+def _only(shown: Progress, _: Progress) -> Progress:
+    """Show one step whatever a run within says."""
+    return shown
+
+
+def _cells_of(image: Micrograph, params: StainParams) -> ProgressGenerator[NDArray[np.int64]]:
+    """Count the pixels inside the cells of an image by their brightness."""
+    context = RunContext("stain", {"image": image}, params)
+    model, look = yield from choose_model(image, params)
+    work = StainRun(context, model, look)
+    for number, picture in enumerate(work.pictures):
+        yield from work.do(number, picture)
+    assert work.cells is not None
+    return work.cells.counts
 
 
 class StainRun:
@@ -104,7 +174,6 @@ class StainRun:
         self.pictures, flags = select_pictures(self.image, card.input, params.channel, params.planes)
         self.lines = read_corrections(params.correction)
         self.flags: list[str] = [*self.image.flags, *flags, *look.flags]
-        self.segment_params = make_segment_params(card, params, self.scale)
         self.scratch = TemporaryStore()
         self.chosen = chosen_targets(card.targets, params.targets)
         self.names = tuple(card.targets[k].name for k in self.chosen)
@@ -121,6 +190,11 @@ class StainRun:
             else None
         )
         self.masked = next((k for k in self.chosen if card.targets[k].masks), None) if params.masks else None
+        self.cuts = cuts_of(card, params.cut)
+        shown = "" if self.masked is None else card.targets[self.masked].name
+        cut = self.cuts.get(shown)
+        self.objects = "cells" if cut is not None and stain_of(shown) == "cell" else "nuclei"
+        self.segment_params = make_segment_params(card, params, self.scale, cut)
         self.labels = (
             self.scratch.zeros("labels", self.grid.shape(self.label_axes), np.uint32)
             if self.masked is not None
@@ -146,7 +220,8 @@ class StainRun:
             nucleus_px=self.segment_params.nucleus_px,
             er_method=self.params.er_method,
             steps=self.params.steps,
-            golgi_level=None if level == "image" else level,
+            golgi_level=None if isinstance(level, str) else level,
+            cuts=self.cuts,
         )
         return CellOutputs(self.grid, self.names, how, self.scratch)
 
@@ -320,7 +395,7 @@ class StainRun:
             outputs.append(
                 LabelsOutput(
                     kind="labels",
-                    title="nuclei",
+                    title=self.objects,
                     array=self.labels,
                     axes=self.label_axes + "YX",
                     table=self.table,
@@ -352,7 +427,7 @@ class StainRun:
             interval_level=LEVEL if any(row.get("objects_low") is not None for row in self.rows) else None,
             outputs=outputs,
             rows=self.rows,
-            unit="nuclei" if self.masked is not None else card.targets[self.chosen[0]].unit,
+            unit=self.objects if self.masked is not None else card.targets[self.chosen[0]].unit,
             flags=flags,
             trust=trust,
             tables=tables,
@@ -403,13 +478,14 @@ class StainRun:
         return made
 
 
-def make_segment_params(card: ModelCard, params: StainParams, scale: float) -> SegmentParams:
+def make_segment_params(card: ModelCard, params: StainParams, scale: float, cut: float | None = None) -> SegmentParams:
     """Translate the task's parameters; the typical diameter comes from the user, else from the card."""
     diameter = None if params.object_diameter_px == "auto" else params.object_diameter_px
     if diameter is None and card.input.object_diameter_px is not None:
         diameter = card.input.object_diameter_px / scale
     return SegmentParams(
         threshold=params.threshold,
+        cut=cut,
         diameter_px=diameter,
         block_diameters=params.block_diameters,
         min_contrast=params.min_contrast,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.objects.cell_table import CellParts, cell_table, summarise_cells
 from vitascope.ops.objects.er import ErMethod, find_er
-from vitascope.ops.objects.golgi import clip_level, find_golgi, take_off_background
+from vitascope.ops.objects.golgi import LEVEL_BINS, clip_level, count_inside, find_golgi, take_off_background
 from vitascope.ops.objects.measure import measure_objects
 from vitascope.ops.objects.mitochondria import find_mitochondria
 from vitascope.ops.objects.whole_cells import cell_foreground, grow_cells, parents
@@ -55,12 +56,15 @@ class HowCells:
         Whether every step is kept.
     golgi_level : float or None
         Above which the stain of cell bodies is bright, its background taken off; None for a percentile of each picture.
+    cuts : mapping of str to float
+        Above which value a target is inside, of those that are masks and no stains.
     """
 
     nucleus_px: float
     er_method: ErMethod
     steps: bool
     golgi_level: float | None = None
+    cuts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,8 @@ class FoundCells:
         Numbers for the image.
     steps : mapping of str to array, shape (Y, X)
         By name of :data:`STEPS`, those whose stain there is.
+    counts : array, shape (16384,), int64
+        Pixels inside cells by the brightness that the perinuclear part is told by.
     """
 
     cells: NDArray[np.uint32]
@@ -89,6 +95,7 @@ class FoundCells:
     spot_table: pd.DataFrame
     summary: Mapping[str, float]
     steps: Mapping[str, NDArray[Any]]
+    counts: NDArray[np.int64]
 
 
 def check_stains(names: Sequence[str]) -> None:
@@ -113,6 +120,7 @@ def find_cells(
     *,
     er_method: ErMethod = "mended",
     golgi_level: float | None = None,
+    cuts: Mapping[str, float] | None = None,
     pixel_size_um: float | None = None,
 ) -> FoundCells:
     """Find whole cells and what lies in them.
@@ -127,7 +135,8 @@ def find_cells(
         Diameter of a typical nucleus.
     er_method : {"mended", "thesis"}
     golgi_level : float or None, full scale [0, 1]
-        See :class:`HowCells`.
+    cuts : mapping of str to float, optional
+        See :class:`HowCells`. A mask of cells tells where they are, and has no bright part.
     pixel_size_um : float or None, > 0, micrometre
 
     Returns
@@ -148,7 +157,8 @@ def find_cells(
     pictures = {name: np.asarray(stain[:, :]) for name, stain in stains.items()}
     kinds = {stain_of(name): name for name in reversed(list(pictures))}
     bodies = pictures[kinds["cell"]]
-    inside = cell_foreground(bodies, nucleus_px)
+    cut = (cuts or {}).get(kinds["cell"])
+    inside = cell_foreground(bodies, nucleus_px) if cut is None else bodies > cut
     cells = grow_cells(np.asarray(nuclei), bodies, inside)
     found: dict[str, NDArray[Any]] = {STEPS[0]: inside}
     er = mito = None
@@ -157,7 +167,10 @@ def find_cells(
         er = steps.mask & (cells > 0)
         found |= dict(zip(STEPS[1:6], steps[1:], strict=True))
     flat = take_off_background(bodies, nucleus_px)
+    counts = count_inside(flat, cells > 0)
     level = clip_level([(flat, cells > 0)]) if golgi_level is None else golgi_level
+    if cut is not None:
+        level = math.nan
     golgi = find_golgi(flat, cells > 0, level, nucleus_px)
     found |= {STEPS[6]: golgi.flat, STEPS[7]: golgi.mask}
     if "mito" in kinds:
@@ -174,6 +187,7 @@ def find_cells(
         spot_table=spots,
         summary={**summarise_cells(table), "golgi_level": level},
         steps=found,
+        counts=counts,
     )
 
 
@@ -201,6 +215,7 @@ class CellOutputs:
         self._step_grid = OutputGrid(grid.image, grid.pictures, len(self._step_names))
         step_shape = self._step_grid.shape(self._step_grid.axes)
         self._steps = scratch.zeros("steps", step_shape, np.float32) if how.steps else None
+        self.counts = np.zeros(LEVEL_BINS, np.int64)
 
     def add(
         self, picture: SelectedPlanes, nuclei: NDArray[Any], stains: Mapping[str, Any], listed: bool = True
@@ -212,8 +227,11 @@ class CellOutputs:
             self._how.nucleus_px,
             er_method=self._how.er_method,
             golgi_level=self._how.golgi_level,
+            cuts=self._how.cuts,
             pixel_size_um=self._grid.image.pixel_size_um,
         )
+        if listed:
+            self.counts += found.counts
         first = sum(map(len, self._tables[CELLS]))
         self._write(picture, CELLS, found.cells, found.table, first, listed)
         self._write(picture, GOLGI, found.spots, found.spot_table, first, listed)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vitascope.core.card import Target
+from vitascope.core.card import ModelCard, Target
 from vitascope.core.errors import ParameterError, ReaderError, describe
 from vitascope.core.stain_names import COLOURS, overlay_stains
+from vitascope.ops.intensity.mask import CUT, THESIS_CUT
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.stats.linear_correction import Line, parse_corrections
 
@@ -36,6 +37,32 @@ def chosen_targets(targets: Sequence[Target], wanted: Sequence[str] | None) -> l
             )
     asked = {name.strip().lower() for name in wanted}
     return [k for k, name in enumerate(names) if name in asked]
+
+
+def cuts_of(card: ModelCard, wanted: float | str) -> dict[str, float]:
+    """Return above which value each target is inside, of those that the model learnt as masks.
+
+    Parameters
+    ----------
+    card : ModelCard
+        ``default_params`` has ``cut_<target>`` for these.
+    wanted : float or {"card", "thesis"}
+
+    Raises
+    ------
+    ParameterError
+        If a cut is asked for of a model that has no masks.
+    """
+    known = {t.name: card.default_params.get(f"{CUT}{t.name}") for t in card.targets}
+    cuts = {name: value for name, value in known.items() if value is not None}
+    if wanted == "card":
+        return cuts
+    if not cuts:
+        raise ParameterError(
+            f"'{card.id}' predicts stains, not masks: there is nothing to cut.",
+            "Leave cut at 'card', or take a model that was trained with target_preparation.mask.",
+        )
+    return dict.fromkeys(cuts, THESIS_CUT if wanted == "thesis" else float(wanted))
 
 
 def read_corrections(path: str | None) -> dict[str, Line]:

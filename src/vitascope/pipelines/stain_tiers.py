@@ -215,6 +215,7 @@ def _add_objects(
     empty = without_stain(matched, found, there, truth)
     rest = Matched(matched.truth, matched.found, matched.missed, np.setdiff1d(matched.invented, empty))
     tiers.add(MASKS, f"{what}_without_real_stain", name, len(empty))
+    tiers.set_apart(what, measure_objects(np.where(np.isin(found, empty), found, 0), {}))
     tiers.add(MASKS, f"{what}_f1_iou50_with_stain", name, rest.f1, rest.f1_interval())
     area = [np.bincount(side.ravel().astype(np.int64)).astype(np.float64) for side in labels]
     _add_numbers(tiers, f"{what}_area", name, area[0][matched.truth], area[1][matched.found])

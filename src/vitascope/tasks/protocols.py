@@ -12,7 +12,7 @@ from vitascope.core.params import RunParams
 from vitascope.tasks.training_data import Truth
 
 if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -40,6 +40,14 @@ class PipelineModule(Protocol[Params]):
 
     def run(self, inputs: Mapping[str, Micrograph], params: Params, /) -> ProgressGenerator[Result]:
         """Run on images by role."""
+
+
+@runtime_checkable
+class SettlingModule(Protocol[Params]):
+    """How a task learns what all images of a run share: in ``pipelines/<task>.py``."""
+
+    def settle(self, images: Sequence[Callable[[], Micrograph]], params: Params, /) -> ProgressGenerator[RunParams]:
+        """Look at some of the images, and return the parameters that hold for all."""
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
-from vitascope.tasks.protocols import PipelineModule, SearchModule, TrainingModule
+from vitascope.tasks.protocols import PipelineModule, SearchModule, SettlingModule, TrainingModule
 from vitascope.tasks.training_data import TrainingData, Truth
 
 RunFunction = Callable[[Mapping[str, Micrograph], RunParams], ProgressGenerator[Result]]
@@ -75,6 +75,8 @@ class TaskSpec:
     side_by_side : bool
         Whether an image is so little work that several are run at once, with a core each; otherwise an image's network
         takes all cores.
+    settling : str
+        Module whose ``settle`` learns from all images of a run what they share; empty where there is nothing.
     searching : str
         Module whose ``search`` finds the best values of a recipe; empty for none.
     plot : str
@@ -107,6 +109,7 @@ class TaskSpec:
     headline_text: str = ""
     automatic: bool = True
     side_by_side: bool = False
+    settling: str = ""
     searching: str = ""
     plot: PlotName = ""
     trained_on: TrainingData = MEASURED_NUMBERS
@@ -133,6 +136,25 @@ class TaskSpec:
         """Import the pipeline and return its ``run``."""
         module: PipelineModule[RunParams] = import_late(self.pipeline, PipelineModule)
         return module.run
+
+    def settle(self, images: Sequence[Callable[[], Micrograph]], params: RunParams) -> ProgressGenerator[RunParams]:
+        """Learn from the images of a run what all of them share, such as one level of brightness, before the first.
+
+        Parameters
+        ----------
+        images : sequence of callable
+            Each opens one.
+        params : RunParams
+
+        Returns
+        -------
+        RunParams
+            Those given where there is nothing to learn.
+        """
+        if not self.settling or not params.to_settle or len(images) < 2:
+            return params
+        module: SettlingModule[RunParams] = import_late(self.settling, SettlingModule)
+        return (yield from module.settle(images, params))
 
     def load_training(self) -> TrainingModule:
         """Import the module that trains and evaluates models of this task."""

@@ -62,12 +62,13 @@ class StainParams(RunParams):
         "printed, which finds too much.",
         json_schema_extra=ADVANCED,
     )
-    golgi_level: Annotated[float, Field(ge=0, lt=1)] | Literal["image"] = Field(
-        "image",
+    golgi_level: Annotated[float, Field(ge=0, lt=1)] | Literal["set", "image"] = Field(
+        "set",
         title="Golgi brighter than",
         description="With whole cells: the bright perinuclear part is what rises above this, background taken off. "
-        "image: the 90th percentile inside the cells of each picture. For a plate give one number, such as the median "
-        "of the column golgi_level of a first run: wells with much and with little are then judged alike.",
+        "set: the 90th percentile inside the cells of all images of the run, learnt from up to 24 of them first; wells "
+        "with much and with little are then judged alike. image: that of each picture; a tenth of its cells is then "
+        "bright whatever there is.",
         json_schema_extra={"advanced": True, "unit": "of 1"},
     )
     steps: bool = Field(
@@ -149,6 +150,14 @@ class StainParams(RunParams):
         "faster; iterative: halfway between the means; mixture: crossing of two bell curves.",
         json_schema_extra=ADVANCED,
     )
+    cut: Annotated[float, Field(gt=0, lt=1)] | Literal["card", "thesis"] = Field(
+        "card",
+        title="Cut of masks",
+        description="For models that were trained on masks, such as of whole cells: what is predicted brighter than "
+        "this is inside. card: where areas came out right on images that were held out of the model's training; "
+        "thesis: 0.8.",
+        json_schema_extra={"advanced": True, "unit": "of 1"},
+    )
     block_diameters: float = Field(
         3.7,
         title="Neighbourhood of threshold",
@@ -194,6 +203,11 @@ class StainParams(RunParams):
         True, title="Split touching objects", description="Cut clumps at their waists.", json_schema_extra=ADVANCED
     )
 
+    @property
+    def to_settle(self) -> bool:
+        """Whether the level of brightness is to be learnt from all images of a run before the first one."""
+        return self.cells and self.golgi_level == "set"
+
     @field_validator("targets", mode="before")
     @classmethod
     def _names(cls, value: object) -> object:
@@ -215,6 +229,7 @@ SPEC = TaskSpec(
     summary="Predict a fluorescent stain from a label-free image, find the nuclei and measure them.",
     params=StainParams,
     pipeline="vitascope.pipelines.stain",
+    settling="vitascope.pipelines.stain",
     training="vitascope.training.tasks.stain",
     roles=(
         Role("image", "Image", "Label-free image: phase contrast, bright-field or DIC; a plane or a z-stack."),

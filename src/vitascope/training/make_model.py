@@ -362,7 +362,10 @@ def _write_model(
     metrics = last.metrics(network)
     if recipe.refit is not None and recipe.refit.on == "all" and last is not trainee:
         metrics = [m.model_copy(update={"from_holdout_model": True}) for m in trainee.metrics(trained.network)]
-    domain, default_params = last.domain(network), last.default_params(network)
+    domain = last.domain(network)
+    refitted = last is not trainee and recipe.target_preparation.mask
+    # a cut of masks is chosen on pixels that the network was not trained on
+    default_params = trainee.default_params(trained.network) if refitted else last.default_params(network)
     intervals = trainee.intervals(trained.network)  # a network that was not trained on the validation part
     yield Progress(1, 2, "measuring the model")
     weights_file = f"{recipe.id}.safetensors"

@@ -6,7 +6,14 @@ from scipy import ndimage
 
 from vitascope.core.errors import ParameterError
 from vitascope.ops.objects.cell_table import CellParts, cell_table, summarise_cells
-from vitascope.ops.objects.golgi import LEAST_CONTRAST, clip_level, find_golgi, take_off_background
+from vitascope.ops.objects.golgi import (
+    LEAST_CONTRAST,
+    clip_level,
+    count_inside,
+    find_golgi,
+    level_of_counts,
+    take_off_background,
+)
 from vitascope.ops.objects.mitochondria import find_mitochondria, network_length_px
 
 
@@ -118,3 +125,14 @@ def test_no_cell_is_an_empty_table():
     assert len(table) == 0
     assert {"parent", "at_border", "er_area_px", "mito_length_px", "golgi_spots"} <= set(table)
     assert math.isnan(summarise_cells(table)["median_cell_area_px"])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counted_pixels_give_the_level_of_all_pictures_together(seed):
+    rng = np.random.default_rng(seed)
+    pictures = [(rng.beta(1, 9, (60, 70)).astype(np.float32), rng.random((60, 70)) < share) for share in (0.1, 0.7)]
+    pictures[0][0][5, :] = np.nan
+    counts = sum(count_inside(*one) for one in pictures)
+    assert level_of_counts(counts) == pytest.approx(clip_level(pictures), abs=1e-3)
+    assert level_of_counts(counts, 50) == pytest.approx(clip_level(pictures, 50), abs=1e-3)
+    assert np.isnan(level_of_counts(np.zeros_like(counts)))

@@ -393,3 +393,35 @@ def test_progress_names_the_epochs_and_counts_every_step(tmp_path, tiny):
     assert seen[0].stage == "epoch 1 of 2"
     assert [p.preview for p in seen] == [False, False, True] * 2
     assert set(seen[-1].metrics) >= {"loss", "score", "pcc_DNA"}
+
+
+def mask_recipe(tmp_path, **changes):
+    """A recipe that learns a mask of the stain."""
+    tree = make_recipe(tmp_path)
+    training = {"epochs": 4, "steps_per_epoch": 10, "batch_size": 4, "precision": "f32", "learning_rate": 0.01}
+    how = {"target_preparation": {"mask": True, "mask_block_px": 31}, "loss": {"bce": 1.0}, "training": training}
+    return parse_recipe({**tree, **how, **changes}, "recipe")
+
+
+def test_the_cut_of_a_mask_is_chosen_on_validation_for_the_true_area(tmp_path):
+    read = mask_recipe(tmp_path)
+    path = trained(tmp_path, read)
+    cut = read_card(path).default_params["cut_DNA"]
+    corpus = run_to_end(load_corpus(read, tmp_path))
+    network = load_model(str(path), "stain").network
+    for part, most in ((corpus.validation, 0.02), (corpus.test, 1.0)):
+        predicted, truth = pooled(compare(part, lambda image: torch_predict(network, image)), 0)
+        assert set(np.unique(truth)) == {0, 1}
+        bias = np.count_nonzero(predicted > cut) / np.count_nonzero(truth) - 1
+        assert abs(bias) <= most  # weights are rounded to 16 bit
+
+
+def test_a_model_trained_anew_on_all_keeps_the_cut_of_rows_it_had_not_seen(tmp_path):
+    read = mask_recipe(tmp_path)
+    alone = read_card(trained(tmp_path, read)).default_params
+    again = mask_recipe(tmp_path, refit={"on": "all"})
+    assert read_card(trained(tmp_path, again, "refit")).default_params == pytest.approx(alone)
+
+
+def test_stains_have_no_cut(tiny):
+    assert read_card(tiny[2]).default_params == {}

@@ -19,7 +19,7 @@ from vitascope.batch.plate.lock import LOCK, locked
 from vitascope.batch.plate.tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
-from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.status import NOT_DONE
 from vitascope.io.atomic import TEMPORARY, check_writable
 from vitascope.io.models.cards import find_model
@@ -277,8 +277,14 @@ class _Run:
         """Hand out images until all are done."""
         if not self.waiting:
             return
-        yield PlateProgress(self._count(), len(self.job.plate), "Starting workers")
         job = self.job
+        if not self._settled:
+            images = [partial(site.open, job.pixel_size_um, job.axes) for site in job.plate]
+            settling = job.spec.settle(images, self.params)
+            self.params = yield from map_progress(
+                settling, lambda at: PlateProgress(self._count(), len(job.plate), at.stage)
+            )
+        yield PlateProgress(self._count(), len(self.job.plate), "Starting workers")
         needed = (str(job.out.absolute()), str(job.plate.path.absolute()))
         workers = open_with(job.scheduler, job.workers, needed, job.spec.side_by_side)
         try:

@@ -47,6 +47,8 @@ class SegmentParams:
         ``local``: each pixel against the Gaussian-weighted mean around it. For the whole picture: ``minimum``, the
         valley of the histogram; ``iterative``, Algorithm 3; ``mixture``, the crossing of two Gaussians.
         ``mixture_regions``: the same for overlapping regions eight diameters wide.
+    cut : float or None, 0 to 1
+        For a predicted mask: what is brighter is inside, instead of any threshold and of ``min_contrast``.
     diameter_px : float or None, > 2, px
         Typical nucleus. None takes what the thesis's neighbourhood of 111 px stands for (30 px).
     block_diameters : float, > 0
@@ -77,6 +79,7 @@ class SegmentParams:
     """
 
     threshold: Method = "local"
+    cut: float | None = None
     diameter_px: float | None = None
     block_diameters: float = 3.7
     equal_variance: bool = False
@@ -105,6 +108,8 @@ class SegmentParams:
             raise ParameterError(
                 f"The smallest area ({self.min_area}) exceeds the largest ({self.max_area}).", "Exchange them."
             )
+        if self.cut is not None and self.cut > 1:
+            raise ParameterError(f"A cut of {self.cut:g} leaves nothing: masks lie between 0 and 1.", "Take 0 to 1.")
         if self.min_solidity > 1 or self.min_contrast > 1:
             raise ParameterError("min_solidity and min_contrast lie between 0 and 1.", "Take a smaller number.")
 
@@ -132,7 +137,7 @@ class SegmentParams:
         """
         reach = 2 * self.max_length + REACH_DIAMETERS
         smoothing = int(SMOOTHING_TRUNCATE * self.smoothing_diameters * self.nucleus_px + 0.5)
-        local = local_reach_px(self.block_px) if self.threshold == "local" else 0
+        local = local_reach_px(self.block_px) if self.threshold == "local" and self.cut is None else 0
         return math.ceil(reach * self.nucleus_px) + smoothing + local
 
 
@@ -169,6 +174,8 @@ class _Cutoff:
     def at(
         self, values: NDArray[np.float32], finite: NDArray[np.bool_], window: Window, params: SegmentParams
     ) -> NDArray[np.float32] | float:
+        if params.cut is not None:
+            return params.cut
         if self.whole is not None:
             return max(self.whole.value, params.min_contrast)
         if self.regions is not None:
@@ -294,7 +301,7 @@ def _flags(values: ValueRange, count: int) -> tuple[str, ...]:
 
 def _find_cutoff(picture: Any, params: SegmentParams) -> ProgressGenerator[tuple[_Cutoff, ValueRange]]:
     """Learn of the whole picture what its blocks must agree on."""
-    if params.threshold == "local":
+    if params.threshold == "local" or params.cut is not None:
         values = yield from scan_range(picture)
         return _Cutoff(masked=values.finite < values.pixels), values
     counted = yield from count_values(picture)
@@ -324,7 +331,7 @@ def _segment_window(picture: Any, core: Window, window: Window, params: SegmentP
     values = read_piece(picture, window).astype(np.float32)
     finite = np.isfinite(values)
     values[~finite] = 0
-    if params.smoothing_diameters:
+    if params.smoothing_diameters and params.cut is None:  # a blur would move the edge that the cut was chosen for
         sigma = params.smoothing_diameters * params.nucleus_px
         values = ndimage.gaussian_filter(values, sigma, truncate=SMOOTHING_TRUNCATE)
     mask = (values > cutoff.at(values, finite, window, params)) & finite

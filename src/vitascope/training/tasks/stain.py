@@ -22,6 +22,7 @@ from vitascope.engine.load_model import LoadedModel, check_channels, load_model
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.networks.unet import UNet
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.intensity.mask import CUT, cut_for_area
 from vitascope.recipes.recipe import Recipe
 from vitascope.stats.agreement import pcc
 from vitascope.stats.bootstrap import Interval, pcc_interval
@@ -129,6 +130,14 @@ class StainJob(TrainingTask):
         side, size = self._recipe.crop_px, self._recipe.training.batch_size
         count = max(2, min(MOST_QUICK, round(QUICK_PX / (size * side**2))))
         return ridge_network(network, (self.plain_batch(step, size) for step in range(count)))
+
+    def default_params(self, network: nn.Module) -> dict[str, float]:
+        """Cut predicted masks for area bias 0 on the validation part; on the training part where there is none."""
+        if not self._recipe.target_preparation.mask:
+            return {}
+        compared = compare(self._validation or self._corpus.train, lambda image: torch_predict(network, image))
+        cuts = {f"{CUT}{t.name}": cut_for_area(*pooled(compared, k)) for k, t in enumerate(self.targets)}
+        return {name: cut for name, cut in cuts.items() if math.isfinite(cut)}
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training images."""
