@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.graph_spec import GraphSpec
+from vitascope.engine.graphs.steady_sums import steady
 from vitascope.engine.openvino_backend import compile_graph, is_memory_error, read_graph
 
 CANONICAL = "czyx"
@@ -98,7 +99,7 @@ class GraphNetwork:
                 while len(self._ready) >= self._kept_shapes:
                     self._ready.popitem(last=False)
                 self._ready[given.shape] = compile_graph(
-                    self._model, self._name, given.shape, self._threads, self._device
+                    self._model, self._name, given.shape, self._threads, self._device, steady
                 )
             compiled = self._ready[given.shape]
             answer = compiled([given])
