@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from vitascope.engine.graphs.device import pick_graph_device
 from vitascope.engine.graphs.prediction import output_planes, predict_graph
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.plate_levels import levels_of_run
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
-from vitascope.engine.select_planes import SelectedPlanes, choose_planes, find_channel, find_channels
+from vitascope.engine.select_planes import SelectedPlanes, choose_planes, graph_channels
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.geometry.resample import Reader, read_reflected
 from vitascope.ops.intensity.quality import crop_statistics
@@ -100,6 +102,8 @@ def run_graph(context: RunContext[StainParams], model: LoadedModel, source: Grap
     ------
     InputError
         If the image has not the channels that the graph takes.
+    ParameterError
+        If the graph is normalised by plate, and the plate's grey levels are not given.
     ModelError, MemoryShortageError
         See their messages.
     """
@@ -133,6 +137,7 @@ class GraphRun:
         self.scale, scale_flags = rescale_factor(
             image, self.card.input, rescale=params.rescale, object_diameter_px=given
         )
+        self.levels = levels_of_run(self.card, params.plate_levels, image.name)
         self.stacks, flags = self._select()
         self.flags: list[str] = [*image.flags, *flags, *scale_flags]
         self.scratch = TemporaryStore()
@@ -150,14 +155,8 @@ class GraphRun:
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params
-        flags: list[str] = []
-        if len(spec.channels) == 1:
-            channels: Sequence[int] = (find_channel(image, params.channel, spec.channels[0]),)
-        elif image.sizes["C"] == len(spec.channels):
-            channels = range(len(spec.channels))
-        else:
-            channels = find_channels(image, None, spec)
-            flags.append("fewer_channels_used")
+        channels, fewer = graph_channels(image, spec, params.channel)
+        flags = [*fewer]
         count = image.sizes["Z"]
         chosen = tuple(range(count)) if params.planes is None else chosen_planes(count, params.planes)
         depth = self.source.spec.sides[0]
@@ -177,7 +176,9 @@ class GraphRun:
         for n, planes in enumerate(stack.channels):
             spec = channel_spec(self.card, n, len(planes))
             every = [p for s in self.stacks for p in s.channels[n]] if spec.normalisation.per == "field" else None
-            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every)))
+            level = self.levels[n] if self.levels is not None else None
+            fit = partial(level.mapped, how=spec.normalisation) if level is not None else None
+            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every, fit=fit)))
         self.flags += [flag for one in prepared for flag in one.flags]
         for planes in stack.channels:
             self.flags += seen_in_training(self.card, planes)

@@ -126,6 +126,8 @@ def test_small_windows_and_plain_networks_are_left_as_they_are(monkeypatch):
     plain = steady_sums.steady
     monkeypatch.setattr("vitascope.engine.graphs.network.steady", lambda m, ops: counts.append(plain(m, ops)))
     GraphNetwork(to_onnx(seeded(Ends), (1, 1, 64, 64), free=(2, 3)), "x", "bcyx", 1).answers(picture((1, 64, 64)))
-    GraphNetwork(to_onnx(seeded(SmallUNet), (1, 1, 64, 64), free=(2, 3)), "x", "bcyx", 1).answers(picture((1, 128, 128)))
+    GraphNetwork(to_onnx(seeded(SmallUNet), (1, 1, 64, 64), free=(2, 3)), "x", "bcyx", 1).answers(
+        picture((1, 128, 128))
+    )
     GraphNetwork(to_onnx(seeded(Ends), (1, 1, 64, 64), free=(2, 3)), "x", "bcyx", 1).answers(picture((1, 65, 65)))
     assert counts == [0, 0, 1]

@@ -15,11 +15,12 @@ from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, failed, f
 from vitascope.batch.open_workers import open_workers
 from vitascope.batch.plate.job import PlateJob, check_same_run, run_identity
 from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
+from vitascope.batch.plate.levels import with_levels
 from vitascope.batch.plate.lock import LOCK, locked
 from vitascope.batch.plate.tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
 from vitascope.core.errors import ModelError, ParameterError, ReaderError, VitascopeError
-from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.status import NOT_DONE
 from vitascope.io.atomic import TEMPORARY, check_writable
 from vitascope.io.models.cards import find_model
@@ -277,6 +278,8 @@ class _Run:
         """Hand out images until all are done."""
         if not self.waiting:
             return
+        levels = with_levels(self.job, self.params)
+        self.params = yield from map_progress(levels, lambda at: PlateProgress(at.done, at.total, at.stage))
         yield PlateProgress(self._count(), len(self.job.plate), "Starting workers")
         job = self.job
         needed = (str(job.out.absolute()), str(job.plate.path.absolute()))

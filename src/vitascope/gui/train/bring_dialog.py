@@ -32,6 +32,7 @@ PER = (
     ("each image: all planes of a time", "image"),
     ("each plane alone", "plane"),
     ("each field: all planes and times", "field"),
+    ("each plate: all its images, found when a plate is run", "plate"),
 )
 """What shares a normalisation."""
 
