@@ -277,6 +277,7 @@ def _rdf_outputs(tensor: Mapping[str, Any]) -> tuple[str, ...]:
         for axis in axes:
             if _letter(axis) == "c":
                 return tuple(str(n) for n in axis.get("channel_names", ()))
+        return (str(tensor["id"]),) if tensor.get("id") else ()
     return ()
 
 

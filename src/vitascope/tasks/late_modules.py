@@ -12,6 +12,7 @@ from vitascope.tasks.protocols import (
     GraphDomainModule,
     GraphImportModule,
     PairCheckModule,
+    PlateLevelsModule,
     StabilityModule,
     StainTiersModule,
 )
@@ -45,6 +46,11 @@ def load_graph_import() -> GraphImportModule:
 def load_graph_domain() -> GraphDomainModule:
     """Import the module that describes images which a network of another program does well on."""
     return import_late("vitascope.pipelines.stain_domain", GraphDomainModule)
+
+
+def load_plate_levels() -> PlateLevelsModule:
+    """Import the module that finds grey levels which all images of a plate share; needs no torch."""
+    return import_late("vitascope.engine.plate_levels", PlateLevelsModule)
 
 
 def load_comparison() -> ComparisonModule:

@@ -12,7 +12,7 @@ from vitascope.core.params import RunParams
 from vitascope.tasks.training_data import Truth
 
 if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -206,6 +206,20 @@ class GraphDomainModule(Protocol):
 
     def fit_domain(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
         """Describe images that a network does well on in its card."""
+
+
+@runtime_checkable
+class PlateLevelsModule(Protocol):
+    """Grey levels that all images of a plate share: ``engine/plate_levels.py``; needs no torch."""
+
+    def find_levels(
+        self,
+        card: ModelCard,
+        images: Sequence[tuple[str, Callable[[], Micrograph]]],
+        channel: str | None = None,
+        planes: Sequence[int] | None = None,
+    ) -> ProgressGenerator[str | None]:
+        """Count the pixels of all images, and say which grey values become 0 and 1."""
 
 
 @runtime_checkable

@@ -7,8 +7,8 @@ from functools import partial
 from vitascope.batch.plate.job import PlateJob
 from vitascope.core.params import RunParams
 from vitascope.core.progress import ProgressGenerator
-from vitascope.engine.plate_levels import find_levels, is_by_plate
 from vitascope.io.models.cards import find_model
+from vitascope.tasks.late_modules import load_plate_levels
 
 
 def with_levels(job: PlateJob, params: RunParams) -> ProgressGenerator[RunParams]:
@@ -31,9 +31,9 @@ def with_levels(job: PlateJob, params: RunParams) -> ProgressGenerator[RunParams
     if params.model == "auto" or told.get("plate_levels", "") is not None:
         return params
     card = find_model(params.model, job.spec.name)[0]
-    if not is_by_plate(card):
+    if card.graph is None or card.input.normalisation.per != "plate":
         return params
     images = [(site.id, partial(site.open, job.pixel_size_um, job.axes)) for site in job.plate]
-    found = yield from find_levels(card, images, told.get("channel"), told.get("planes"))
+    found = yield from load_plate_levels().find_levels(card, images, told.get("channel"), told.get("planes"))
     changed: RunParams = params.changed(plate_levels=found)
     return changed

@@ -93,7 +93,18 @@ class GraphNetwork:
         RuntimeError
             If the graph does not take this shape.
         """
-        given = to_axes(x, self._axes, self._dtype)
+        return self.answers_to(to_axes(x, self._axes, self._dtype))
+
+    def answers_to(self, given: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what the graph answers to an array in its own axes, by the names of its outputs, as it is.
+
+        Raises
+        ------
+        MemoryError
+            If memory does not suffice.
+        RuntimeError
+            If the graph does not take this shape.
+        """
         try:
             if given.shape not in self._ready:
                 while len(self._ready) >= self._kept_shapes:
