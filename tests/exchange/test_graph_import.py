@@ -357,3 +357,17 @@ def test_one_normalisation_can_hold_for_all_times_of_a_field(plain, tmp_path):
     np.testing.assert_allclose(found.array, wanted, atol=2e-5 * np.ptp(wanted))
     with pytest.raises(ParameterError, match="per: moon"):
         import_graph(tmp_path / "net.onnx", "stain", "other", answers={"per": "moon"})
+
+
+def test_pictures_that_nobody_asked_for_are_left_out_and_change_nothing(plain, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(plain[1])
+    import_graph(tmp_path / "net.onnx", "stain", "theirs", outputs="nuclei,membrane")
+    image = Micrograph(np.stack([picture(), picture(seed=1)]), "TYX", name="a")
+    both, one = (run("stain", image, model="theirs", targets=t) for t in (None, ("membrane",)))
+    assert one.outputs[0].channel_names == ("membrane",)
+    np.testing.assert_array_equal(np.asarray(one.outputs[0].array), np.asarray(both.outputs[0].array)[:, 1])
+    assert [row["mean_membrane"] for row in one.rows] == [row["mean_membrane"] for row in both.rows]
+    assert "mean_nuclei" not in one.rows[0]
+    np.testing.assert_array_equal(one.features, both.features)
+    with pytest.raises(ParameterError, match="does not predict 'er'"):
+        run("stain", image, model="theirs", targets=("er",))

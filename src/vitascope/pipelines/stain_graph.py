@@ -31,7 +31,7 @@ from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, write_back
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import find_stain
-from vitascope.pipelines.stain_pictures import mean_signal
+from vitascope.pipelines.stain_pictures import chosen_targets, mean_signal
 from vitascope.stats.agreement import pcc
 from vitascope.tasks.stain import StainParams
 
@@ -142,12 +142,14 @@ class GraphRun:
         self.flags: list[str] = [*image.flags, *flags, *scale_flags]
         self.scratch = TemporaryStore()
         pictures = [SelectedPlanes([], stack.t, z) for stack in self.stacks for z in stack.z]
-        self.grid = OutputGrid(image, pictures, len(self.card.targets))
+        self.chosen = chosen_targets(self.card.targets, params.targets)
+        self.names = [self.card.targets[k].name for k in self.chosen]
+        self.grid = OutputGrid(image, pictures, len(self.chosen))
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.grid.axes), np.float32)
         self.stain = find_stain(context.inputs.get("reference"), image, self.card)
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
-        self.sampled: list[list[NDArray[np.float32]]] = [[] for _ in self.card.targets]
+        self.sampled: list[list[NDArray[np.float32]]] = [[] for _ in self.chosen]
         self.seen: list[Seen] = []
         device, fallback = pick_graph_device(params.device)
         lost = ("device_fallback",) if fallback else ()
@@ -183,16 +185,14 @@ class GraphRun:
         for planes in stack.channels:
             self.flags += seen_in_training(self.card, planes)
         pictures = [SelectedPlanes([], stack.t, z) for z in stack.z]
-        targets = [
-            [plane_of(self.prediction, self.grid.index(p, k, self.grid.axes)) for p in pictures]
-            for k in range(len(self.card.targets))
-        ]
+        targets = self._planes(pictures, number)
         yield from self._predict(stack, prepared, targets, f"Predicting{of}", number)
         told = self._judge(self._look(prepared, pictures, targets, stack.channels[0]))
         apart = pictures if not self.source.spec.has_depth else pictures[:1]
         for n, picture in enumerate(apart):
             planes = [[t[n]] if len(apart) > 1 else t for t in targets]
-            means = [mean_signal([t.name for t in self.card.targets], list(at)) for at in zip(*planes, strict=True)]
+            chosen = [planes[k] for k in self.chosen]
+            means = [mean_signal(self.names, list(at)) for at in zip(*chosen, strict=True)]
             where = self.grid.where(picture if len(apart) > 1 else replace(picture, z=None))
             row = {f"mean_{k}": float(np.mean([m[k] for m in means])) for k in means[0]}
             if self.stain is not None:
@@ -200,6 +200,22 @@ class GraphRun:
                 found = planes[self.stain.k]
                 row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
             self.rows.append({**where, **row, **told})
+
+    def _planes(self, pictures: list[SelectedPlanes], number: int) -> list[list[Any]]:
+        """Return where each picture of the network is written, those that nobody asked for to planes that are let go.
+
+        They are kept until the image is described: what is expected of it must not depend on what was asked for.
+        """
+        found = []
+        for k in range(len(self.card.targets)):
+            if k in self.chosen:
+                at = self.chosen.index(k)
+                found.append([plane_of(self.prediction, self.grid.index(p, at, self.grid.axes)) for p in pictures])
+            else:
+                shape = (len(pictures), *self.context.image.shape_yx)
+                spare = self.scratch.zeros(f"spare-{number}-{k}", shape, np.float32)
+                found.append([plane_of(spare, (z,)) for z in range(len(pictures))])
+        return found
 
     def _look(
         self,
@@ -257,7 +273,7 @@ class GraphRun:
             own = (
                 [c[z] for c in stack.channels] if len(targets[0]) == planes else [p for c in stack.channels for p in c]
             )
-            self._finish([target[z] for target in targets], own if masked else [])
+            self._finish([targets[k][z] for k in self.chosen], own if masked else [])
 
     def _finish(self, planes: list[Any], inputs: list[Any]) -> None:
         """Set what was no number in the image to 0, and take note of some of the answer, to show it by."""
@@ -303,7 +319,7 @@ class GraphRun:
             title="predicted",
             array=self.prediction,
             axes=self.grid.axes + "YX",
-            channel_names=tuple(t.name for t in self.card.targets),
+            channel_names=tuple(self.names),
             unit=self.card.targets[0].unit,
             limits=(min(low for low, _ in limits), max(high for _, high in limits)),
             channel_limits=limits,
