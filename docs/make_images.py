@@ -102,6 +102,7 @@ def bring(app: object, viewer: Any) -> None:
     """Bring a network as ONNX: the questions, the pictures before it is kept, and its domain."""
     from vitascope.core.paths import SAMPLES
     from vitascope.gui.docks.models_dock import ModelsDock
+    from vitascope.gui.docks.stain_dock import StainDock
     from vitascope.gui.train.bring_dialog import BringQuestion
     from vitascope.gui.train.keep_dialog import KeepQuestion
     from vitascope.tasks.late_modules import load_exchange
@@ -112,6 +113,8 @@ def bring(app: object, viewer: Any) -> None:
     viewer.open(str(SAMPLES / "jurkat_brightfield.ome.tif"), plugin="vitascope")
     dock = ModelsDock(viewer)
     viewer.window.add_dock_widget(dock, name="Models")
+    wait(app, 1.0)
+    photograph(viewer, "bring_a_model_dock.png")
     dock.ask_bring(path)
     question = dock.findChild(BringQuestion)
     question.name.setText("theirs")
@@ -134,6 +137,13 @@ def bring(app: object, viewer: Any) -> None:
     wait(app, LIMIT_S, lambda: not dock.runner.running)
     wait(app, 1.0)
     photograph(viewer, "bring_a_model_domain.png")
+    stain = StainDock(viewer)
+    viewer.window.add_dock_widget(stain, name="Predict nuclei")
+    stain.model.model.setCurrentIndex(stain.model.model.findText("theirs"))
+    stain.run()
+    wait(app, LIMIT_S, lambda: not stain.runner.running)
+    wait(app, 1.0)
+    photograph(viewer, "bring_a_model_run.png")
 
 
 def trust() -> None:

@@ -1,4 +1,7 @@
-"""A network of another program run as it is: torch's numbers, time against MONAI's window; ``mutated`` tries 500 files."""
+"""A network of another program run as it is: torch's numbers, time against MONAI's window.
+
+``normalised [SIDE …]``: one that adds up whole pictures, in large windows; ``mutated [COUNT]`` tries 500 spoilt files.
+"""
 
 import sys
 import time
@@ -65,6 +68,38 @@ def compare(side=SIDE, rounds=2):
     )
 
 
+def normalised(sides=(256, 1024, 2048)):
+    """Largest difference to torch in float64 of instance normalisation in one window, and of OpenVINO left alone."""
+    import torch
+
+    from vitascope.engine.graphs import steady_sums
+    from vitascope.engine.graphs.network import GraphNetwork
+
+    network = seeded(SmallUNet, levels=2, width=8, norm="instance")
+    data = to_onnx(network, (1, 1, 64, 64), free=(2, 3))
+    exact = seeded(SmallUNet, levels=2, width=8, norm="instance").double()
+    for side in sides:
+        rng = np.random.default_rng(0)
+        wave = 0.3 * np.sin(np.arange(side) / 50) + 0.2 * (np.arange(side) > side // 2)
+        image = (rng.random((1, 1, side, side)) * 0.2 + wave + 0.5).astype(np.float32)
+        with torch.inference_mode():
+            wanted = exact(torch.from_numpy(image).double()).numpy()[0, :, None]
+            plain = network(torch.from_numpy(image)).numpy()[0, :, None]
+        found, seconds = {"torch": plain}, {}
+        for name in ("ours", "OpenVINO"):
+            most = steady_sums.NOT_STEADY
+            steady_sums.NOT_STEADY = most if name == "ours" else 1 << 62
+            graph = GraphNetwork(data, "x", "bcyx", 1)
+            graph.pictures(image, [("y", "bcyx")])
+            steady_sums.NOT_STEADY = most
+            clock = time.process_time()
+            found[name] = graph.pictures(image, [("y", "bcyx")])
+            seconds[name] = time.process_time() - clock
+        told = ", ".join(f"{k} {np.abs(v - wanted).max() / np.ptp(wanted):.1e}" for k, v in found.items())
+        times = ", ".join(f"{k} {v:.2f} s" for k, v in seconds.items())
+        print(f"foreign_onnx normalised: {side} px, largest difference to float64 of the range: {told}; {times}")
+
+
 def mutated(count=MUTANTS):
     """How many mutated files are refused by the reader, by the trial, or run; one that ends this process ends the bench."""
     sys.path.insert(0, str(Path(__file__).parent.parent))  # where the tests find their support
@@ -96,9 +131,11 @@ def mutated(count=MUTANTS):
 
 
 def main(arguments):
-    """Without arguments the comparison; ``mutated [COUNT]`` the files."""
+    """Without arguments the comparison; ``normalised`` and ``mutated`` as told above."""
     print(describe())
     if arguments[:1] == ["mutated"]:
         mutated(int(arguments[1]) if len(arguments) > 1 else MUTANTS)
+    elif arguments[:1] == ["normalised"]:
+        normalised(*([tuple(int(n) for n in arguments[1:])] if arguments[1:] else []))
     else:
         compare(int(arguments[0]) if arguments else SIDE)

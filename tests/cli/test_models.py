@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from tests_support import make_model, save_model
 from vitascope.cli.main import app
-from vitascope.cli.models import describe
+from vitascope.cli.model_text import describe
 from vitascope.core.card import Metric
 from vitascope.io.models.cards import find_cards, find_model, read_card, write_card
 from vitascope.io.models.yaml import read_yaml

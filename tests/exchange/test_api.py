@@ -20,7 +20,7 @@ from vitascope.core.paths import user_models
 from vitascope.engine.load_model import load_model
 from vitascope.engine.openvino_backend import run_onnx
 from vitascope.exchange.api import export_bioimageio, import_bioimageio, import_foreign, import_weights
-from vitascope.exchange.bioimageio_export import CARD, ONNX
+from vitascope.exchange.bioimageio_package import CARD, ONNX
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
 from vitascope.exchange.match_tensors import rename_state
 from vitascope.exchange.onnx_export import can_write

@@ -16,7 +16,6 @@ from vitascope.core.paths import user_models
 from vitascope.core.progress import run_to_end
 from vitascope.core.status import Status
 from vitascope.engine.load_model import load_model
-from vitascope.exchange.bioimageio_export import export_bioimageio
 from vitascope.exchange.graph_import import import_graph, try_on
 from vitascope.exchange.graph_try import tight_windows
 from vitascope.exchange.onnx_export import export_onnx
@@ -314,8 +313,6 @@ def test_a_graph_moves_and_is_renamed_and_a_changed_one_is_refused(plain, tmp_pa
     assert sorted(find_cards("stain"))[-1] == "theirs"
     assert load_model("other", "stain").graph is not None
     assert export_onnx("other", tmp_path).read_bytes() == plain[1]
-    with pytest.raises(ModelError, match="run as it is"):
-        export_bioimageio("other", tmp_path)
     with pytest.raises(ModelError, match="cannot be trained on"):
         _ = load_model("other", "stain").network
     file = find_model("theirs")[1]
@@ -360,3 +357,17 @@ def test_one_normalisation_can_hold_for_all_times_of_a_field(plain, tmp_path):
     np.testing.assert_allclose(found.array, wanted, atol=2e-5 * np.ptp(wanted))
     with pytest.raises(ParameterError, match="per: moon"):
         import_graph(tmp_path / "net.onnx", "stain", "other", answers={"per": "moon"})
+
+
+def test_pictures_that_nobody_asked_for_are_left_out_and_change_nothing(plain, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(plain[1])
+    import_graph(tmp_path / "net.onnx", "stain", "theirs", outputs="nuclei,membrane")
+    image = Micrograph(np.stack([picture(), picture(seed=1)]), "TYX", name="a")
+    both, one = (run("stain", image, model="theirs", targets=t) for t in (None, ("membrane",)))
+    assert one.outputs[0].channel_names == ("membrane",)
+    np.testing.assert_array_equal(np.asarray(one.outputs[0].array), np.asarray(both.outputs[0].array)[:, 1])
+    assert [row["mean_membrane"] for row in one.rows] == [row["mean_membrane"] for row in both.rows]
+    assert "mean_nuclei" not in one.rows[0]
+    np.testing.assert_array_equal(one.features, both.features)
+    with pytest.raises(ParameterError, match="does not predict 'er'"):
+        run("stain", image, model="theirs", targets=("er",))

@@ -23,6 +23,7 @@ from vitascope.cli import (
     serve,
     stability,
     train,
+    train_stack,
 )
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.command("response")(response.response)
 app.command("dili")(response.dili)
 app.command("report")(report.report)
 app.command("train")(train.train)
+app.command("train-stack")(train_stack.train_stack)
 app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(train.evaluate)
 app.command("denoise")(denoise.denoise)

@@ -99,8 +99,10 @@ class Normalisation(CardPart):
     low: float = Field(0.1, ge=0, le=100, description="Lower percentile, where the method has one.")
     high: float = Field(99.9, ge=0, le=100, description="Upper percentile, where the method has one.")
     clip: tuple[float, float] | None = Field(None, description="Bounds of the result; empty for none.")
-    per: Literal["image", "plane", "field"] = Field(
-        "image", description="What shares a map: a plane, all planes of one time, or of all times (field)."
+    per: Literal["image", "plane", "field", "plate"] = Field(
+        "image",
+        description="What shares a map: a plane, all planes of one time (image), of all times (field), or all images "
+        "of a plate.",
     )
     means: tuple[float, ...] = Field((), description="For 'dataset': grey value that becomes 0, of each channel.")
     stds: tuple[Annotated[float, Field(gt=0)], ...] = Field(

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -120,15 +120,36 @@ def has_intel_card() -> bool:
     return any(name.startswith("GPU") for name in _core().available_devices)
 
 
-def compile_graph(model: Any, name: str, shape: tuple[int, ...], threads: int, device: str = "cpu") -> Any:
+def compile_graph(
+    model: Any,
+    name: str,
+    shape: tuple[int, ...],
+    threads: int,
+    device: str = "cpu",
+    rewrite: Callable[[Any, Any], object] = lambda model, operations: None,
+) -> Any:
     """Compile a graph for one shape of its input, in float32.
+
+    Parameters
+    ----------
+    model : openvino.Model
+        Left as it is.
+    name : str
+        Of its input.
+    shape : tuple of int
+    threads : int, >= 1
+    device : str
+    rewrite : callable
+        Changes the graph for this shape first; takes OpenVINO's operations too.
 
     Raises
     ------
     RuntimeError
         If it does not take this shape, or memory does not suffice.
     """
+    model = model.clone()  # what is written anew for one shape is wrong for others
     model.reshape({name: _openvino().PartialShape(list(shape))})
+    rewrite(model, import_late("openvino.opset13", ModuleType))
     options = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "NUM_STREAMS": 1}
     if device == "cpu":
         options["INFERENCE_NUM_THREADS"] = threads

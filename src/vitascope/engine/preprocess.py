@@ -93,7 +93,13 @@ class PreparedImage:
 
 
 def prepare_picture(
-    planes: list[Any], spec: InputSpec, scale: float, *, inverted: bool = False, fitted_on: list[Any] | None = None
+    planes: list[Any],
+    spec: InputSpec,
+    scale: float,
+    *,
+    inverted: bool = False,
+    fitted_on: list[Any] | None = None,
+    fit: Callable[[Histogram], LinearMap] | None = None,
 ) -> ProgressGenerator[PreparedImage]:
     """Make one picture ready: a first pass over the pixels fits the normalisation, the reader applies it on the fly.
 
@@ -109,6 +115,8 @@ def prepare_picture(
         Whether bright and dark are swapped.
     fitted_on : list of array, optional
         Planes that the normalisation is fitted to, where it is one for all; by default ``planes``.
+    fit : callable, optional
+        Turns grey values into the normalisation; by default :func:`fit_normalisation` as the card says.
 
     Yields
     ------
@@ -131,7 +139,9 @@ def prepare_picture(
         stack = stack_lazily(planes if fitted_on is None else fitted_on)
         histograms = [(yield from count_values(stack))] * len(planes)
     flags = [flag for h in dict.fromkeys(histograms) for flag in check_histogram(h)]
-    if spec.normalisation.method == "dataset":
+    if fit is not None:
+        maps = tuple(fit(h) for h in histograms)
+    elif spec.normalisation.method == "dataset":
         maps = dataset_maps(histograms, spec.normalisation)
     else:
         maps = tuple(fit_normalisation(h, spec.normalisation) for h in histograms)

@@ -101,6 +101,21 @@ def _several_channels(
     return pictures, (*flags, "fewer_channels_used") if more else flags
 
 
+def graph_channels(image: Micrograph, spec: InputSpec, channel: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
+    """Return the channels of an image that a network of another program takes, in its order, and flags.
+
+    Raises
+    ------
+    InputError
+        If a channel is missing or cannot be told.
+    """
+    if len(spec.channels) == 1:
+        return (find_channel(image, channel, spec.channels[0]),), ()
+    if image.sizes["C"] == len(spec.channels):
+        return range(len(spec.channels)), ()
+    return find_channels(image, None, spec), ("fewer_channels_used",)
+
+
 def find_channels(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec) -> tuple[int, ...]:
     """Return the indices of the channels that a model of several takes, in its order.
 

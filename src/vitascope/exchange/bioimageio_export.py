@@ -8,29 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError
 from vitascope.engine.load_model import find_family, load_model
+from vitascope.exchange.bioimageio_graph import export_graph
+from vitascope.exchange.bioimageio_package import CARD, FORMAT, ONNX, identifiers, npy, plain_text, write_package
 from vitascope.exchange.bioimageio_preprocessing import apply_steps, steps_of
 from vitascope.exchange.onnx_export import can_write, translate
-from vitascope.io.atomic import write_bytes
 from vitascope.io.models.archive import new_file
 from vitascope.io.models.cards import find_model
 from vitascope.io.models.onnx_file import check_onnx
 from vitascope.networks.single_output import PlainFNet, PlainMilCnn, PlainUNet, PlainUNet3d
 
-FORMAT = "0.5.3"
-CARD = "vitascope-card.json"
-ONNX = "weights.onnx"
 PLAIN = {"unet": PlainUNet, "fnet": PlainFNet, "unet3d": PlainUNet3d, "mil_cnn": PlainMilCnn}
 """What each network is called in a package."""
 
@@ -51,7 +47,7 @@ def export_bioimageio(model: str, out: Path) -> Path:
 
     A network of pictures or volumes is written as ONNX too, where the extra ``onnx`` is installed: programs without
     vitascope run that. Of volumes it is the network alone that the package holds: prepared volumes in, probabilities
-    and density out.
+    and density out. A network of another program is packed as it is, as ONNX alone.
 
     Parameters
     ----------
@@ -67,12 +63,9 @@ def export_bioimageio(model: str, out: Path) -> Path:
     ParameterError
         If the file exists.
     """
-    card, _ = find_model(model)
+    card, weights = find_model(model)
     if card.graph is not None:
-        raise ModelError(
-            f"'{card.id}' is a network of another program, run as it is: its maker's word for a package is not known.",
-            "Give it away as one file of ours (.vitascope), or as ONNX (.onnx).",
-        )
+        return export_graph(card, weights, out)
     if card.architecture.name not in PLAIN:
         raise ModelError(
             f"'{card.id}' is a model of '{card.architecture.name}', which bioimage.io programs cannot run: what is "
@@ -93,8 +86,8 @@ def export_bioimageio(model: str, out: Path) -> Path:
     torch.save(network.state_dict(), buffer)
     files = {
         "weights.pt": buffer.getvalue(),
-        "test_input.npy": _npy(raw),
-        "test_output.npy": _npy(answer),
+        "test_input.npy": npy(raw),
+        "test_output.npy": npy(answer),
         "README.md": _readme(card).encode(),
         CARD: (card.model_dump_json(indent=1) + "\n").encode(),
     }
@@ -110,12 +103,7 @@ def export_bioimageio(model: str, out: Path) -> Path:
             "opset_version": check_onnx(files[ONNX], ONNX).opset,
             "parent": "pytorch_state_dict",
         }
-    files["rdf.yaml"] = yaml.safe_dump(description, sort_keys=False, allow_unicode=True).encode()
-    package = io.BytesIO()
-    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    write_bytes(path, package.getvalue())
+    write_package(path, files, description)
     return path
 
 
@@ -137,12 +125,6 @@ def _test_picture(card: ModelCard) -> Floats:
         fine = np.repeat(fine, 8, axis=axis)
     fine = fine + 0.3 * rng.normal(size=(1, 1, *fine.shape[2:]))
     return np.asarray(1000 + 100 * fine if steps_of(card.input) else 0.3 + 0.2 * fine, np.float32)
-
-
-def _npy(array: Floats) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def _readme(card: ModelCard) -> str:
@@ -168,7 +150,7 @@ def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
         return {"type": "space", "id": axis, **({"scale": length, "unit": "micrometer"} if length else {})}
 
     channels = [str(n) for n in range(card.network_channels)] if card.input.planes > 1 else list(card.input.channels)
-    names = {"input": _identifiers(channels), "output": _identifiers([t.name for t in card.targets])}
+    names = {"input": identifiers(channels), "output": identifiers([t.name for t in card.targets])}
 
     def tensor(kind: str, sizes: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -190,9 +172,9 @@ def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
     return {
         "type": "model",
         "format_version": FORMAT,
-        "name": f"{_plain(card.title)[:100]} (vitascope)",
+        "name": f"{plain_text(card.title)[:100]} (vitascope)",
         "description": card.summary[:1024],
-        "authors": [{"name": _plain(card.credit.split(";")[0] or "vitascope")[:80]}],
+        "authors": [{"name": plain_text(card.credit.split(";")[0] or "vitascope")[:80]}],
         "cite": [{"text": card.credit or "vitascope", "url": CITED[card.architecture.name]}],
         "license": card.licence if card.licence in ("CC-BY-4.0", "CC0-1.0", "MIT", "BSD-3-Clause") else "CC-BY-4.0",
         "documentation": {"source": "README.md", "sha256": sha256["README.md"]},
@@ -214,11 +196,3 @@ def _description(card: ModelCard, sha256: dict[str, str]) -> dict[str, Any]:
             }
         },
     }
-
-
-def _identifiers(names: list[str]) -> list[str]:
-    return ["".join(c if c.isalnum() else "_" for c in name) or "channel" for name in names]
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "_+- ()" else " " for c in text).strip()

@@ -21,7 +21,7 @@ from vitascope.core.aliases import module_names
 from vitascope.core.card import ModelCard
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.engine.load_model import export_tensors
-from vitascope.exchange.bioimageio_export import CARD
+from vitascope.exchange.bioimageio_package import CARD
 from vitascope.exchange.bioimageio_preprocessing import apply_steps
 from vitascope.exchange.match_tensors import LIKE
 from vitascope.exchange.onnx_export import answers_of

@@ -26,8 +26,9 @@ SPEC_KEYS = (
 )  # fmt: skip
 """What a file of ``--spec`` may say."""
 
-PER = ("image", "plane", "field")
-"""What shares a normalisation: all planes of one time, each plane alone, or all planes and times of a field."""
+PER = ("image", "plane", "field", "plate")
+"""What shares a normalisation: all planes of one time, each plane alone, all planes and times of a field, or all images
+of a plate."""
 
 NORMALISE = "percentile:LOW:HIGH, zscore, zscore:LOW:HIGH, median_iqr, minmax, fixed:MEAN:SD or none"
 
@@ -276,6 +277,7 @@ def _rdf_outputs(tensor: Mapping[str, Any]) -> tuple[str, ...]:
         for axis in axes:
             if _letter(axis) == "c":
                 return tuple(str(n) for n in axis.get("channel_names", ()))
+        return (str(tensor["id"]),) if tensor.get("id") else ()
     return ()
 
 

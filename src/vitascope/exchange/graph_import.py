@@ -312,6 +312,11 @@ def describe(
         raise ParameterError("Two outputs have the same name.", "Name each differently (--outputs a,b).")
     how = told.normalisation or USUAL
     how = how.model_copy(update={"per": told.per or how.per})
+    if (how.method, how.per) == ("dataset", "plate"):
+        raise ParameterError(
+            "Fixed numbers are the same for each image: there is nothing that a plate could share.",
+            "Leave out what shares the normalisation (--per), or name another one (--normalise).",
+        )
     if how.method == "dataset" and len(how.means) == 1 < len(channels):
         how = how.model_copy(update={"means": how.means * len(channels), "stds": how.stds * len(channels)})
     guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]

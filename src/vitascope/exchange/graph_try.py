@@ -12,6 +12,7 @@ from vitascope.core.card import ModelCard
 from vitascope.core.micrograph import Micrograph, sliceable
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result
+from vitascope.engine.plate_levels import find_levels, is_by_plate
 from vitascope.io.models.archive import delete_model
 from vitascope.io.models.cards import own_models, write_card
 from vitascope.tasks.registry import find_task
@@ -51,9 +52,12 @@ def try_on(card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
     task = find_task(card.task)
 
     def run(given: Micrograph, tile_px: int | None = None) -> Generator[Progress, None, Result]:
-        return task.start({"image": given}, task.make_params(model=card.id, tile_px=tile_px))
+        return task.start({"image": given}, task.make_params(model=card.id, tile_px=tile_px, **levels))
 
+    levels: dict[str, str | None] = {}
     try:
+        if is_by_plate(card):  # the image stands for the plate that is not there yet
+            levels["plate_levels"] = yield from find_levels(card, [(image.name, lambda: image)])
         result = yield from run(image)
         tile_px, side = tight_windows(card, min(image.shape_yx))
         if side:

@@ -13,6 +13,7 @@ from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load_model import load_model
+from vitascope.engine.plate_levels import find_levels, is_by_plate
 from vitascope.io.models.cards import find_card, find_model, own_models, write_card
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_graph import CROP_PX, GraphRun, Seen
@@ -74,12 +75,16 @@ def fit_domain(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Mod
     loaded = load_model(model, "stain")
     assert loaded.graph is not None  # its card says so
     plain = replace(loaded, card=card.model_copy(update={"domain": None, "expected": None}))
+    params = StainParams(model=model)
+    if is_by_plate(card):  # these images stand for the plate
+        read = [(one.name, one.image) for one in images]
+        params = params.changed(plate_levels=(yield from find_levels(card, read)))
     seen: list[Seen] = []
     names: list[str] = []
     for number, one in enumerate(images):
         yield Progress(number, len(images), "Looking at images")
         inputs = {"image": one.image(), **({"reference": one.stain()} if one.stain is not None else {})}
-        work = GraphRun(RunContext("stain", inputs, StainParams(model=model)), plain, loaded.graph)
+        work = GraphRun(RunContext("stain", inputs, params), plain, loaded.graph)
         for place, stack in enumerate(work.stacks):
             yield from work.do(place, stack)
         seen += work.seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from vitascope.engine.graphs.device import pick_graph_device
 from vitascope.engine.graphs.prediction import output_planes, predict_graph
 from vitascope.engine.graphs.source import GraphSource
 from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.plate_levels import levels_of_run
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
-from vitascope.engine.select_planes import SelectedPlanes, choose_planes, find_channel, find_channels
+from vitascope.engine.select_planes import SelectedPlanes, choose_planes, graph_channels
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.ops.geometry.resample import Reader, read_reflected
 from vitascope.ops.intensity.quality import crop_statistics
@@ -29,7 +31,7 @@ from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 from vitascope.pipelines.output_grid import OutputGrid, write_back
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import find_stain
-from vitascope.pipelines.stain_pictures import mean_signal
+from vitascope.pipelines.stain_pictures import chosen_targets, mean_signal
 from vitascope.stats.agreement import pcc
 from vitascope.tasks.stain import StainParams
 
@@ -100,6 +102,8 @@ def run_graph(context: RunContext[StainParams], model: LoadedModel, source: Grap
     ------
     InputError
         If the image has not the channels that the graph takes.
+    ParameterError
+        If the graph is normalised by plate, and the plate's grey levels are not given.
     ModelError, MemoryShortageError
         See their messages.
     """
@@ -133,16 +137,19 @@ class GraphRun:
         self.scale, scale_flags = rescale_factor(
             image, self.card.input, rescale=params.rescale, object_diameter_px=given
         )
+        self.levels = levels_of_run(self.card, params.plate_levels, image.name)
         self.stacks, flags = self._select()
         self.flags: list[str] = [*image.flags, *flags, *scale_flags]
         self.scratch = TemporaryStore()
         pictures = [SelectedPlanes([], stack.t, z) for stack in self.stacks for z in stack.z]
-        self.grid = OutputGrid(image, pictures, len(self.card.targets))
+        self.chosen = chosen_targets(self.card.targets, params.targets)
+        self.names = [self.card.targets[k].name for k in self.chosen]
+        self.grid = OutputGrid(image, pictures, len(self.chosen))
         self.prediction = self.scratch.zeros("prediction", self.grid.shape(self.grid.axes), np.float32)
         self.stain = find_stain(context.inputs.get("reference"), image, self.card)
         self.rows: list[dict[str, Any]] = []
         self.trust = Trust() if self.card.domain is not None else NOT_KNOWN
-        self.sampled: list[list[NDArray[np.float32]]] = [[] for _ in self.card.targets]
+        self.sampled: list[list[NDArray[np.float32]]] = [[] for _ in self.chosen]
         self.seen: list[Seen] = []
         device, fallback = pick_graph_device(params.device)
         lost = ("device_fallback",) if fallback else ()
@@ -150,14 +157,8 @@ class GraphRun:
 
     def _select(self) -> tuple[list[Stack], list[str]]:
         image, spec, params = self.context.image, self.card.input, self.context.params
-        flags: list[str] = []
-        if len(spec.channels) == 1:
-            channels: Sequence[int] = (find_channel(image, params.channel, spec.channels[0]),)
-        elif image.sizes["C"] == len(spec.channels):
-            channels = range(len(spec.channels))
-        else:
-            channels = find_channels(image, None, spec)
-            flags.append("fewer_channels_used")
+        channels, fewer = graph_channels(image, spec, params.channel)
+        flags = [*fewer]
         count = image.sizes["Z"]
         chosen = tuple(range(count)) if params.planes is None else chosen_planes(count, params.planes)
         depth = self.source.spec.sides[0]
@@ -177,21 +178,21 @@ class GraphRun:
         for n, planes in enumerate(stack.channels):
             spec = channel_spec(self.card, n, len(planes))
             every = [p for s in self.stacks for p in s.channels[n]] if spec.normalisation.per == "field" else None
-            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every)))
+            level = self.levels[n] if self.levels is not None else None
+            fit = partial(level.mapped, how=spec.normalisation) if level is not None else None
+            prepared.append((yield from prepare_picture(planes, spec, self.scale, fitted_on=every, fit=fit)))
         self.flags += [flag for one in prepared for flag in one.flags]
         for planes in stack.channels:
             self.flags += seen_in_training(self.card, planes)
         pictures = [SelectedPlanes([], stack.t, z) for z in stack.z]
-        targets = [
-            [plane_of(self.prediction, self.grid.index(p, k, self.grid.axes)) for p in pictures]
-            for k in range(len(self.card.targets))
-        ]
+        targets = self._planes(pictures, number)
         yield from self._predict(stack, prepared, targets, f"Predicting{of}", number)
         told = self._judge(self._look(prepared, pictures, targets, stack.channels[0]))
         apart = pictures if not self.source.spec.has_depth else pictures[:1]
         for n, picture in enumerate(apart):
             planes = [[t[n]] if len(apart) > 1 else t for t in targets]
-            means = [mean_signal([t.name for t in self.card.targets], list(at)) for at in zip(*planes, strict=True)]
+            chosen = [planes[k] for k in self.chosen]
+            means = [mean_signal(self.names, list(at)) for at in zip(*chosen, strict=True)]
             where = self.grid.where(picture if len(apart) > 1 else replace(picture, z=None))
             row = {f"mean_{k}": float(np.mean([m[k] for m in means])) for k in means[0]}
             if self.stain is not None:
@@ -199,6 +200,22 @@ class GraphRun:
                 found = planes[self.stain.k]
                 row["pcc"] = float(np.mean([pcc(self.stain.plane(p), q) for p, q in zip(shown, found, strict=True)]))
             self.rows.append({**where, **row, **told})
+
+    def _planes(self, pictures: list[SelectedPlanes], number: int) -> list[list[Any]]:
+        """Return where each picture of the network is written, those that nobody asked for to planes that are let go.
+
+        They are kept until the image is described: what is expected of it must not depend on what was asked for.
+        """
+        found = []
+        for k in range(len(self.card.targets)):
+            if k in self.chosen:
+                at = self.chosen.index(k)
+                found.append([plane_of(self.prediction, self.grid.index(p, at, self.grid.axes)) for p in pictures])
+            else:
+                shape = (len(pictures), *self.context.image.shape_yx)
+                spare = self.scratch.zeros(f"spare-{number}-{k}", shape, np.float32)
+                found.append([plane_of(spare, (z,)) for z in range(len(pictures))])
+        return found
 
     def _look(
         self,
@@ -256,7 +273,7 @@ class GraphRun:
             own = (
                 [c[z] for c in stack.channels] if len(targets[0]) == planes else [p for c in stack.channels for p in c]
             )
-            self._finish([target[z] for target in targets], own if masked else [])
+            self._finish([targets[k][z] for k in self.chosen], own if masked else [])
 
     def _finish(self, planes: list[Any], inputs: list[Any]) -> None:
         """Set what was no number in the image to 0, and take note of some of the answer, to show it by."""
@@ -302,7 +319,7 @@ class GraphRun:
             title="predicted",
             array=self.prediction,
             axes=self.grid.axes + "YX",
-            channel_names=tuple(t.name for t in self.card.targets),
+            channel_names=tuple(self.names),
             unit=self.card.targets[0].unit,
             limits=(min(low for low, _ in limits), max(high for _, high in limits)),
             channel_limits=limits,

@@ -12,7 +12,10 @@ from vitascope.tasks.protocols import (
     GraphDomainModule,
     GraphImportModule,
     PairCheckModule,
+    PlateLevelsModule,
     StabilityModule,
+    StackModelModule,
+    StackTrainingModule,
     StainTiersModule,
 )
 
@@ -45,6 +48,21 @@ def load_graph_import() -> GraphImportModule:
 def load_graph_domain() -> GraphDomainModule:
     """Import the module that describes images which a network of another program does well on."""
     return import_late("vitascope.pipelines.stain_domain", GraphDomainModule)
+
+
+def load_stack_training() -> StackTrainingModule:
+    """Import the module that trains networks of volumes on stacks and their stains."""
+    return import_late("vitascope.training.fnet_stack", StackTrainingModule)
+
+
+def load_stack_model() -> StackModelModule:
+    """Import the module that makes a model of a network of volumes that was trained here."""
+    return import_late("vitascope.exchange.fnet_model", StackModelModule)
+
+
+def load_plate_levels() -> PlateLevelsModule:
+    """Import the module that finds grey levels which all images of a plate share; needs no torch."""
+    return import_late("vitascope.engine.plate_levels", PlateLevelsModule)
 
 
 def load_comparison() -> ComparisonModule:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
     from vitascope.recipes.calibration import CalibrateParams, Calibration
     from vitascope.recipes.finetune import CheckedPair, Estimate, FineTuneParams, SetUp, TableData, TrainingPair
     from vitascope.recipes.recipe import Recipe
+    from vitascope.recipes.stack_pair import StackFigures, StackPair, StackTrainParams
     from vitascope.stats.stain_tiers import Tiers
     from vitascope.tasks.comparison import Comparison
     from vitascope.tasks.good_image import GoodImage
@@ -214,6 +215,47 @@ class GraphDomainModule(Protocol):
 
     def fit_domain(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
         """Describe images that a network does well on in its card."""
+
+
+@runtime_checkable
+class StackTrainingModule(Protocol):
+    """Networks of volumes trained on stacks and their stains: ``training/fnet_stack.py``."""
+
+    def train_on_stacks(
+        self, pairs: Sequence[StackPair], params: StackTrainParams, out: Path, device: str = "auto"
+    ) -> ProgressGenerator[StackFigures]:
+        """Train, write the weights, and measure on rows that were held out."""
+
+
+@runtime_checkable
+class StackModelModule(Protocol):
+    """A trained network of volumes kept as a model: ``exchange/fnet_model.py``."""
+
+    def keep_stack_model(
+        self,
+        checkpoint: Path,
+        name: str,
+        stain: str,
+        figures: StackFigures,
+        params: StackTrainParams,
+        sources: tuple[str, ...],
+        pixel_size_um: float | None = None,
+    ) -> ModelCard:
+        """Make a model of weights that were trained."""
+
+
+@runtime_checkable
+class PlateLevelsModule(Protocol):
+    """Grey levels that all images of a plate share: ``engine/plate_levels.py``; needs no torch."""
+
+    def find_levels(
+        self,
+        card: ModelCard,
+        images: Sequence[tuple[str, Callable[[], Micrograph]]],
+        channel: str | None = None,
+        planes: Sequence[int] | None = None,
+    ) -> ProgressGenerator[str | None]:
+        """Count the pixels of all images, and say which grey values become 0 and 1."""
 
 
 @runtime_checkable

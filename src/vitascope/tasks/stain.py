@@ -105,6 +105,14 @@ class StainParams(RunParams):
         "clearly better. Pixel sizes known on both sides win.",
         json_schema_extra={"advanced": True, "unit": "px"},
     )
+    plate_levels: str | None = Field(
+        None,
+        title="Grey levels of the plate",
+        description="For a model that is normalised by plate: the grey value that becomes 0 and how many make 1, as "
+        "ZERO:UNIT of each channel in its order, by commas. Runs of a plate find them and record them here; empty for "
+        "all other models.",
+        json_schema_extra=ADVANCED,
+    )
     invert: Literal["auto", "yes", "no"] = Field(
         "auto",
         title="Swap bright and dark",

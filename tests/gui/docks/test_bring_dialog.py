@@ -6,6 +6,7 @@ from graph_support import SmallUNet, seeded, to_onnx, torch_answer
 from gui_support import at_once, settle
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.models_dock import ModelsDock
+from vitascope.gui.docks.stain_dock import StainDock
 from vitascope.gui.train.bring_dialog import BringQuestion
 from vitascope.gui.train.keep_dialog import KeepQuestion
 from vitascope.io.models.cards import find_cards, find_model
@@ -110,3 +111,32 @@ def test_a_domain_is_fitted_on_the_selected_layers(dock, qtbot, tmp_path):
     dock.list.domain_button.click()
     assert "domain was fitted on 1 image(s) of its user: field" in dock.note.text()
     assert find_model("net")[0].domain.crops == 4
+
+
+def test_a_name_that_cannot_be_is_said_before_anything_is_tried(dock, qtbot, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(to_onnx(seeded(SmallUNet, levels=1), (1, 1, 32, 32), free=(2, 3)))
+    dock.ask_bring(path)
+    question = dock.findChild(BringQuestion)
+    qtbot.addWidget(question)
+    for name, told in (("Their Net", "is no name for a model"), ("nuclei-phase", "'nuclei-phase' already")):
+        question.name.setText(name)
+        question.accept()
+        assert told in question.fault.text()
+        assert question.result() == 0  # still open, with all that was typed
+    question.name.setText("theirs")
+    question.per.setCurrentIndex(question.per.findData("plate"))
+    question.tried.setChecked(False)
+    question.accept()
+    assert find_model("theirs")[0].input.normalisation.per == "plate"
+
+
+def test_what_networks_of_others_do_not_give_cannot_be_asked_for(dock, qtbot, tmp_path):
+    bring(dock, qtbot, tmp_path).accept()
+    stain = StainDock(dock._viewer, Runner(at_once, activity=False))
+    qtbot.addWidget(stain)
+    for model, enabled in (("net", False), ("nuclei-phase", True)):
+        stain.model.model.setCurrentIndex(stain.model.model.findText(model))
+        assert stain.settings.editors["masks"].widget.enabled is enabled
+        assert stain.settings.editors["cells"].widget.enabled is enabled
+    stain.close_down()

@@ -15,6 +15,7 @@ from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, failed, f
 from vitascope.batch.open_workers import open_workers
 from vitascope.batch.plate.job import PlateJob, check_same_run, run_identity
 from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
+from vitascope.batch.plate.levels import with_levels
 from vitascope.batch.plate.lock import LOCK, locked
 from vitascope.batch.plate.tables import MAP, write_plate_results
 from vitascope.batch.workers import Chunk, StoppedError, WorkerDiedError, Workers
@@ -277,6 +278,8 @@ class _Run:
         """Hand out images until all are done."""
         if not self.waiting:
             return
+        levels = with_levels(self.job, self.params)
+        self.params = yield from map_progress(levels, lambda at: PlateProgress(at.done, at.total, at.stage))
         job = self.job
         if not self._settled:
             images = [partial(site.open, job.pixel_size_um, job.axes) for site in job.plate]

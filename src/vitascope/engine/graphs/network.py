@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.graph_spec import GraphSpec
+from vitascope.engine.graphs.steady_sums import steady
 from vitascope.engine.openvino_backend import compile_graph, is_memory_error, read_graph
 
 CANONICAL = "czyx"
@@ -92,13 +93,24 @@ class GraphNetwork:
         RuntimeError
             If the graph does not take this shape.
         """
-        given = to_axes(x, self._axes, self._dtype)
+        return self.answers_to(to_axes(x, self._axes, self._dtype))
+
+    def answers_to(self, given: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return what the graph answers to an array in its own axes, by the names of its outputs, as it is.
+
+        Raises
+        ------
+        MemoryError
+            If memory does not suffice.
+        RuntimeError
+            If the graph does not take this shape.
+        """
         try:
             if given.shape not in self._ready:
                 while len(self._ready) >= self._kept_shapes:
                     self._ready.popitem(last=False)
                 self._ready[given.shape] = compile_graph(
-                    self._model, self._name, given.shape, self._threads, self._device
+                    self._model, self._name, given.shape, self._threads, self._device, steady
                 )
             compiled = self._ready[given.shape]
             answer = compiled([given])

@@ -4,46 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Along:
-    """A side of a tensor that runs along the picture: element i depends on pixels i step + low to i step + high.
-
-    Parameters
-    ----------
-    letter : str
-        ``y`` or ``x``.
-    step, low, high : Fraction
-        Pixels of the input.
-    """
-
-    letter: str
-    step: Fraction = Fraction(1)
-    low: Fraction = Fraction(0)
-    high: Fraction = Fraction(0)
-
-    def over(self, step: Fraction | int, first: Fraction | int, last: Fraction | int) -> Along:
-        """Return the side of an answer whose element i takes elements i step + first to i step + last."""
-        s = self.step
-        return replace(self, step=s * step, low=s * first + self.low, high=s * last + self.high)
-
-
-Part = tuple[int, Along | None]
-"""Length of a factor of a side, and how it runs."""
-
-Side = Along | tuple[Part, ...] | None
-"""How a side runs: along the picture, as several sides put together, or not."""
-
-Sides = tuple[Side, ...]
-
-
-class WholePicture(Exception):  # noqa: N818, no fault
-    """An operation looks at the whole picture, or at what cannot be told from it."""
-
+from vitascope.engine.graphs.sides import Along, Part, Side, Sides, WholePicture, apart_from, joined, merged
 
 _EACH = (
     "Abs Acos Acosh Add Asin Asinh Atan Atanh BatchNormInference BitwiseAnd BitwiseNot BitwiseOr Ceiling Clamp Convert "
@@ -79,8 +43,8 @@ def answer_of(node: Any, given: list[Sides | None]) -> Sides:
         return _product(node, given)
     if kind == "Concat":
         axis = node.get_attributes()["axis"] % len(_shape(node.output(0)))
-        found = _merged([s for s in given if s is not None])
-        return _apart_from(found, {axis})
+        found = merged([s for s in given if s is not None])
+        return apart_from(found, {axis})
     if first is None or any(one is not None for one in given[1:]):
         raise WholePicture  # picked by what was seen elsewhere
     if kind in ALONG_AXES:
@@ -112,24 +76,6 @@ def _constant(node: Any, n: int) -> list[int] | None:
     return [int(v) for v in source.get_data().ravel()] if source.get_type_name() == "Constant" else None
 
 
-def _joined(a: Side, b: Side) -> Side:
-    """Return how a side runs that takes from two."""
-    if a is None or b is None or a == b:
-        return a if b is None else b
-    if not isinstance(a, Along) or not isinstance(b, Along) or (a.letter, a.step) != (b.letter, b.step):
-        raise WholePicture
-    return replace(a, low=min(a.low, b.low), high=max(a.high, b.high))
-
-
-def _merged(all_sides: Sequence[Sides]) -> Sides:
-    found = all_sides[0]
-    for other in all_sides[1:]:
-        if len(other) != len(found):
-            raise WholePicture
-        found = tuple(_joined(a, b) for a, b in zip(found, other, strict=True))
-    return found
-
-
 def _together(shape: tuple[int, ...], given: Sequence[tuple[tuple[int, ...], Sides | None]]) -> Sides:
     """Elements of several pictures, one by one; those of length 1 are repeated."""
     found: list[Side] = [None] * len(shape)
@@ -140,15 +86,8 @@ def _together(shape: tuple[int, ...], given: Sequence[tuple[tuple[int, ...], Sid
             at = len(shape) - 1 - n
             if length != shape[at] and side is not None:
                 raise WholePicture
-            found[at] = _joined(found[at], side)
+            found[at] = joined(found[at], side)
     return tuple(found)
-
-
-def _apart_from(sides: Sides, axes: set[int]) -> Sides:
-    """Return sides as they are, if none of some runs along the picture."""
-    if any(sides[n % len(sides)] is not None for n in axes):
-        raise WholePicture
-    return sides
 
 
 def _along_axes(node: Any, sides: Sides) -> Sides:
@@ -158,7 +97,7 @@ def _along_axes(node: Any, sides: Sides) -> Sides:
         if len(before) != len(after) or before == after:
             raise WholePicture
         axes = [n for n, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
-    _apart_from(sides, set(axes))
+    apart_from(sides, set(axes))
     if len(_shape(node.output(0))) < len(sides):
         gone = {n % len(sides) for n in axes}
         return tuple(s for n, s in enumerate(sides) if n not in gone)
@@ -185,7 +124,7 @@ def _product(node: Any, given: list[Sides | None]) -> Sides:
         for at in range(3, len(shape) + 1):
             if sides[-at] is not None and shape[-at] != out[-at]:
                 raise WholePicture
-            found[-at] = _joined(found[-at], sides[-at])
+            found[-at] = joined(found[-at], sides[-at])
     return tuple(found)
 
 
@@ -238,7 +177,7 @@ def _windows(node: Any, sides: Sides) -> Sides:
     across = len(shape) - 2
     kernel = told.get("kernel") or _shape(node.input_value(1))[-across:]
     steps, wide = told["strides"], told.get("dilations") or [1] * across
-    found: list[Side] = list(_apart_from(sides, {0, 1}))
+    found: list[Side] = list(apart_from(sides, {0, 1}))
     for n in range(across):
         side = sides[2 + n]
         if side is None:
@@ -259,7 +198,7 @@ def _enlarging(node: Any, sides: Sides) -> Sides:
     told, shape = node.get_attributes(), _shape(node.input_value(0))
     across = len(shape) - 2
     kernel = _shape(node.input_value(1))[-across:]
-    found: list[Side] = list(_apart_from(sides, {0, 1}))
+    found: list[Side] = list(apart_from(sides, {0, 1}))
     for n in range(across):
         side = sides[2 + n]
         if side is None:
@@ -303,7 +242,7 @@ def _resized(node: Any, sides: Sides) -> Sides:
 def _shuffled(node: Any, sides: Sides) -> Sides:
     """Depth to space, and back."""
     before, after = _shape(node.input_value(0)), _shape(node.output(0))
-    found: list[Side] = list(_apart_from(sides, {0, 1}))
+    found: list[Side] = list(apart_from(sides, {0, 1}))
     for n in range(2, len(sides)):
         side = sides[n]
         if side is None:
@@ -366,7 +305,7 @@ def _picked(node: Any, sides: Sides) -> Sides:
     if axes is None:
         raise WholePicture
     axis = axes[0] % len(sides)
-    _apart_from(sides, {axis})
+    apart_from(sides, {axis})
     return (*sides[:axis], *([None] * len(_shape(node.input_value(1)))), *sides[axis + 1 :])
 
 
@@ -374,11 +313,11 @@ def _split(node: Any, sides: Sides) -> Sides:
     axes = _constant(node, 1)
     if axes is None:
         raise WholePicture
-    return _apart_from(sides, set(axes))
+    return apart_from(sides, set(axes))
 
 
 def _along_one(node: Any, sides: Sides) -> Sides:
-    return _apart_from(sides, {int(node.get_attributes()["axis"])})
+    return apart_from(sides, {int(node.get_attributes()["axis"])})
 
 
 HOW: dict[str, Callable[[Any, Sides], Sides]] = {

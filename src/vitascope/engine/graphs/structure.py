@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from vitascope.engine.graphs.operations import Along, Sides, WholePicture, answer_of
+from vitascope.engine.graphs.operations import answer_of
+from vitascope.engine.graphs.sides import Along, Sides, WholePicture
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ from vitascope.tasks import stain
 NEEDS_A_STAIN = ("unsure", "outside_model", "withheld")
 
 
+MASKED = ("masks", "cells")
+"""Settings of what is found in predictions: networks of other programs answer on scales that are not known."""
+
+
 class StainDock(TaskDock):
     """Predict nuclei, and all other stains that a model knows."""
 
@@ -61,7 +65,10 @@ class StainDock(TaskDock):
 
     def _refresh(self) -> None:
         if not self.runner.running:
-            self.targets.offer(self.model.card())
+            card = self.model.card()
+            self.targets.offer(card)
+            for name in MASKED:
+                self.settings.editors[name].widget.enabled = card is None or card.graph is None
         super()._refresh()
         if not self.runner.running:
             self.nuclei.set_ready(not self.problem())

@@ -10,10 +10,12 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDialog, QDialogButtonBox, QLineEdit, QVBoxLayout, QWidget
 
+from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.gui.common.layout import add_row, make_form, make_note
+from vitascope.io.models.cards import check_model_id, find_cards
 from vitascope.tasks.graph_guess import Guess
 from vitascope.tasks.late_modules import load_graph_import
 from vitascope.tasks.registry import TASKS
@@ -32,6 +34,7 @@ PER = (
     ("each image: all planes of a time", "image"),
     ("each plane alone", "plane"),
     ("each field: all planes and times", "field"),
+    ("each plate: all of its images", "plate"),
 )
 """What shares a normalisation."""
 
@@ -101,9 +104,14 @@ class BringQuestion(QDialog):  # type: ignore[misc]
         guess, note = self._guess, make_note()
         depth = f" It takes {guess.depth} planes at once: windows slide along z." if guess.depth else ""
         note.setText(
-            f"Its input is {guess.sides} ({guess.axes}).{depth} {' '.join(guess.notes)} It is run as it is, and gives "
-            "its own values, unscaled. It is looked through and tried in a process of its own first, which takes up to "
-            "two minutes."
+            " ".join(
+                (
+                    f"Its input is {guess.sides} ({guess.axes}).{depth}",
+                    *guess.notes,
+                    "It is run as it is, and gives its own values, unscaled. It is looked through and tried in a "
+                    "process of its own first, which takes up to two minutes.",
+                )
+            )
         )
         form = make_form()
         rows = (
@@ -113,7 +121,8 @@ class BringQuestion(QDialog):  # type: ignore[misc]
             ("Channels in", self.channels, "Of the image that it takes, by name, in its order."),
             ("Pictures out", self.outputs, "Names of the pictures that it answers with, in its order, by commas."),
             ("Normalisation", self.normalise, "How images are prepared, as the network was trained."),
-            ("Taken over", self.per, "Which pixels one normalisation is fitted to; never a tile."),
+            ("Taken over", self.per, "Which pixels one normalisation is fitted to; never a tile. Of a plate it is "
+             "found when the plate is run."),
             ("Pixel size (µm)", self.pixel_size, "Of the images it was trained on."),
             ("Sides, multiples of", self.divisor, "What height and width must be multiples of, in pixels."),
         )  # fmt: skip
@@ -130,12 +139,15 @@ class BringQuestion(QDialog):  # type: ignore[misc]
         self.resize(WIDTH_PX, self.sizeHint().height())
 
     def accept(self) -> None:
-        """Say what was answered, if sizes are numbers."""
+        """Say what was answered, if sizes are numbers and the name is free."""
+        name = self.name.text().strip()
         try:
+            if name:
+                check_new_name(name)
             size = _number(self.pixel_size.text(), float, "pixel size. Write a number in µm")
             divisor = _number(self.divisor.text(), int, "multiple. Write a whole number of pixels")
-        except ValueError as error:
-            self.fault.setText(str(error.args[0]))
+        except (ValueError, VitascopeError) as error:
+            self.fault.setText(error.in_dock if isinstance(error, VitascopeError) else str(error.args[0]))
             self.fault.show()
             return
         told = {
@@ -149,8 +161,20 @@ class BringQuestion(QDialog):  # type: ignore[misc]
         }
         guessed = {"channels": ", ".join(self._guess.channels), "outputs": ", ".join(self._guess.outputs)}
         kept = {k: v for k, v in told.items() if v not in ("", None) and guessed.get(k) != v}
-        self.answered.emit(Answers(self.name.text().strip(), kept, self.tried.isChecked()))
+        self.answered.emit(Answers(name, kept, self.tried.isChecked()))
         super().accept()
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that no model can have, or that one has already.
+
+    Raises
+    ------
+    ParameterError
+    """
+    check_model_id(name)
+    if name in find_cards():
+        raise ParameterError(f"There is a model '{name}' already.", "Give another name.")
 
 
 def _text(value: float | None) -> str:
