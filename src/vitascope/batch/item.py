@@ -33,6 +33,7 @@ from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import result_tables
 from vitascope.io.results.images import Sizes
+from vitascope.io.stores.mirror import release
 from vitascope.tasks.spec import TaskSpec
 
 logger = logging.getLogger(__name__)
@@ -211,6 +212,7 @@ def process_item(
         )
         result = error_result(item, growing)
     pictures = work.store.write(result, stem, sizes)
+    release(item.paths)
     return ItemResult(
         name=item.name,
         place=result.place,

@@ -123,3 +123,9 @@ Estimate = Annotated[
 Price = Annotated[
     float | None, typer.Option(min=0, help="What an hour of one worker costs; the estimate is told as a price too.")
 ]
+EstimateTraining = Annotated[
+    bool, typer.Option("--estimate", help="Try a few steps, say how long the training will take, and stop.")
+]
+MachinePrice = Annotated[
+    float | None, typer.Option(min=0, help="What an hour of this machine costs; the estimate is told as a price too.")
+]
