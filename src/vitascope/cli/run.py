@@ -47,7 +47,9 @@ def show_parameters(context: typer.Context, wanted: bool) -> None:
 def run(
     task: Annotated[str, typer.Argument(help=options.TASK_HELP, is_eager=True)],
     images: options.Images,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results, or an address such as s3://bucket/results.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the results, or an address such as s3://bucket/results.")
+    ],
     model: options.Model = "auto",
     reference: options.Reference = None,
     map: options.ImageMap = None,
@@ -208,7 +210,7 @@ def describe_parameters(spec: TaskSpec) -> str:
     return "\n".join(lines)
 
 
-def print_report(report: Report, spec: TaskSpec, where: str = "") -> None:
+def print_report(report: Report, spec: TaskSpec, place: str = "") -> None:
     """Say what came out, one line for each image, and where it lies."""
     from vitascope.batch.run_images import result_table
     from vitascope.batch.tables import percent_name
@@ -231,7 +233,7 @@ def print_report(report: Report, spec: TaskSpec, where: str = "") -> None:
         trust = next((words for flag, words in TRUST.items() if flag in noticed), "")
         line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{trust}{row['message']}"
         typer.echo(line.rstrip())
-    typer.echo(f"Results: {where or report.out}")
+    typer.echo(f"Results: {place or report.out}")
 
 
 def _number_in_words(spec: TaskSpec, row: Mapping[Any, Any]) -> str:

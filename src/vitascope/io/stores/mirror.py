@@ -29,7 +29,19 @@ FOLDER, OBJECTS = "stores", "objects.json"
 INDEX_SUFFIXES = (".xml", ".htd", ".mlf", ".mes", ".mrf", ".companion.ome")
 """Files that tell of others beside them: the folder of such a one is listed."""
 
-GOT_AT_ONCE = (*INDEX_SUFFIXES, ".json", ".csv", ".tsv", ".txt", ".xlsx", ".yaml", ".md5", ".sha1", ".sha256", ".sha512")
+GOT_AT_ONCE = (
+    *INDEX_SUFFIXES,
+    ".json",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".xlsx",
+    ".yaml",
+    ".md5",
+    ".sha1",
+    ".sha256",
+    ".sha512",
+)
 ZARR_METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
 OF_SEVERAL = (".czi", ".lif", ".nd2")
 """Files of several images, of which another may be read just now."""
@@ -79,7 +91,9 @@ def mirror(text: str) -> Path:
     except OSError as error:
         raise output_error(home, error) from error
     top = home / url.name
-    small = [path for path, one in ((_place(top, one.name), one) for one in listed) if _is_got_at_once(path.name, one.size)]
+    small = [
+        path for path, one in ((_place(top, one.name), one) for one in listed) if _is_got_at_once(path.name, one.size)
+    ]
     fetch(small)
     return top
 

@@ -62,7 +62,9 @@ class StoreUrl:
             )
         key = os.fspath(text)[found.end() if found else 0 :].strip("/")
         if not key or any(part in ("", ".", "..") for part in key.split("/")):
-            raise ReaderError(f"'{os.fspath(text)}' is no address of an object.", "Write it as s3://bucket/folder/file.")
+            raise ReaderError(
+                f"'{os.fspath(text)}' is no address of an object.", "Write it as s3://bucket/folder/file."
+            )
         return cls(scheme, key)
 
     def __str__(self) -> str:
