@@ -1,8 +1,9 @@
 """Many stacks through the plate path: throughput, memory over time, overhead a stack, workers killed; a model of more.
 
-``python -m tests.benchmarks scale [STACKS] [WORKERS] [KILL_S]``: a plate of STACKS stacks (64 x 256 x 256 x 2, ten files by
-many names) is segmented by the bundled spheroid network; every KILL_S seconds one worker is killed (0: none). Whatever is
-called "model" is a multiplication and no measurement.
+``python -m tests.benchmarks scale [STACKS] [WORKERS] [KILL_S] [MINUTES]``: a plate of STACKS stacks (64 x 256 x 256 x 2, ten
+files by many names) is segmented by the bundled spheroid network; every KILL_S seconds one worker is killed (0: none). After
+MINUTES (0: never) the run is stopped as by Ctrl-C, and what it did is told. Whatever is called "model" is a multiplication
+and no measurement.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import psutil
 import tifffile
+
+from vitascope.batch.plate.journal import Entry, Journal
 
 BAR_S = 115.2
 """1,000 stacks in 4 h on 8 GPUs: seconds a stack a GPU (seed 003, section 3.3)."""
@@ -81,23 +84,25 @@ class Watched:
 
 
 def main(arguments: list[str]) -> None:
-    stacks, workers, kill_s = (int(given) for given in [*arguments, *["1000", "1", "0"][len(arguments) :]])
+    given = [*arguments, *["1000", "1", "0", "0"][len(arguments) :]]
+    stacks, workers, kill_s, minutes = (int(one) for one in given)
     with tempfile.TemporaryDirectory() as made:
         plate, out = make_plate(Path(made) / "plate", stacks), Path(made) / "out"
         words = ["plate", str(plate), "--task", "spheroid", "-o", str(out), "--device", "cpu"]
         words += ["--workers", str(workers)] if workers > 1 or kill_s else []
-        seen = watch(words, out, kill_s, Path(made) / "log")
-        table = pd.read_csv(out / "results.csv")
+        seen = watch(words, out, kill_s, 60 * minutes, Path(made) / "log")
+        with Journal(out, read_only=True) as journal:
+            entries = list(journal.entries())
         files = sorted(Path(made).glob("stack*.ome.tif"))
         plain = subprocess.run(
             [sys.executable, "-c", PLAIN, *map(str, files)], capture_output=True, text=True, check=True
         )
-    tell(table, stacks, workers, seen)
+    tell(entries, stacks, workers, seen)
     tell_overhead(seen, [float(line) for line in plain.stdout.split()][1:])
-    tell_model(seen.took / stacks * workers)
+    tell_model(seen.took / seen.done[-1] * workers)
 
 
-def watch(words: list[str], out: Path, kill_s: int, log_file: Path) -> Watched:
+def watch(words: list[str], out: Path, kill_s: int, stop_s: int, log_file: Path) -> Watched:
     """Run the command, look at it every second, and kill one of its workers every ``kill_s`` seconds."""
     seen, clock = Watched(), time.monotonic()
     last, told = clock, clock
@@ -116,22 +121,29 @@ def watch(words: list[str], out: Path, kill_s: int, log_file: Path) -> Watched:
                 told = time.monotonic()
                 print(f"  {told - clock:5.0f} s: {seen.done[-1]} done, {seen.resident[-1] / 2**30:.2f} GiB", flush=True)
             busy = [one for one in family[1:] if "spawn_main" in " ".join(command(one))]
+            if stop_s and time.monotonic() - clock > stop_s:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+                continue
             if kill_s and busy and seen.done[-1] and time.monotonic() - last > kill_s:
                 busy[-1].send_signal(signal.SIGKILL)
                 seen.killed, last = seen.killed + 1, time.monotonic()
     seen.took = time.monotonic() - clock
-    assert process.returncode in (0, 3), log_file.read_text()[-2000:]
+    seen.done[-1] = finished(out)
+    assert process.returncode in (0, 3, 130), log_file.read_text()[-2000:]
     return seen
 
 
-def tell(table: pd.DataFrame, stacks: int, workers: int, seen: Watched) -> None:
-    rows, each = table["image"].nunique(), seen.took / stacks * workers
+def tell(entries: list[Entry], stacks: int, workers: int, seen: Watched) -> None:
+    done, each = seen.done[-1], seen.took / seen.done[-1] * workers
     print(
-        f"{stacks} stacks, {workers} worker(s), {seen.killed} killed: {seen.took:.0f} s, {seen.took / stacks:.2f} s a stack"
+        f"{done} of {stacks} stacks, {workers} worker(s), {seen.killed} killed: {seen.took:.0f} s, {seen.took / done:.2f} s "
+        "a stack"
     )
-    print(
-        f"  rows: {len(table)}; lost: {stacks - rows}, twice: {len(table) - rows}; {table['status'].value_counts().to_dict()}"
-    )
+    rows = sum(len(one.rows) for one in entries)
+    names = {one.name for one in entries}
+    states = dict(Counter(str(one.status) for one in entries))
+    print(f"  stacks {len(names)}, rows {rows}, twice: {len(entries) - len(names)}; {states}")
     gib = np.array(seen.resident) / 2**30
     quarters = [float(np.median(part)) for part in np.array_split(gib, 4)]
     print(
