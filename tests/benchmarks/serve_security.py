@@ -251,7 +251,7 @@ def workbook_bomb(unpacked: int) -> bytes:
     out = io.BytesIO()
     with (
         zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("xl/worksheets/sheet1.xml", "w") as sheet,
+        archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet,
     ):
         for _ in range(unpacked >> 20):
             sheet.write(b" " * (1 << 20))

@@ -101,9 +101,8 @@ def test_a_declared_upload_of_ten_gigabytes_is_413_at_once(server):
         there.settimeout(10)
         assert b"413" in said.split(b"\r\n")[0]
         assert b'"flag":"too_large"' in said
-        with pytest.raises(OSError):  # noqa: PT011, the connection is closed: reset or broken pipe
-            for _ in range(2000):
-                there.sendall(bytes(1 << 20))
+        with pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+            there.sendall(bytes(2 << 30))
     assert taken(server) == 0
     assert server.ask("GET", "/health")[0] == 200
 

@@ -1,7 +1,7 @@
 """Workers that are a service's: each image of a plate is sent there as a job, and its result kept here as any other.
 
-The journal, the pictures and the tables of the plate are this machine's, so that a run is watched, cancelled and resumed as
-always; only the task itself is done elsewhere. Threads of this process send, wait and write.
+The journal, the pictures and the tables of the plate are this machine's, so that a run is watched, cancelled and
+resumed as always; only the task itself is done elsewhere. Threads of this process send, wait and write.
 """
 
 from __future__ import annotations

@@ -100,8 +100,8 @@ def tell_estimate(recipe: Recipe, folder: Path, device: str, models: int, price_
         f"{steps * training.batch_size} crops."
     )
     typer.echo(
-        f"At most {training.epochs} epochs{twice}: about {seconds / 60:.3g} min{each}, {found.start_s:.3g} s of them to "
-        "read the data; measuring the model at the end comes on top."
+        f"At most {training.epochs} epochs{twice}: about {seconds / 60:.3g} min{each}, {found.start_s:.3g} s of them "
+        "to read the data; measuring the model at the end comes on top."
     )
     card = f", and {found.card_bytes / 2**30:.2g} GiB of the card's" if found.card_bytes else ""
     typer.echo(f"Memory: {found.process_bytes / 2**30:.2g} GiB{card}.")

@@ -49,8 +49,8 @@ HIDDEN = ("model", "device", "planes", "channel", "threads")
 MOST_WORKERS = 64
 RUN, PREVIEW = "Run the plate", "Preview controls"
 ON_SERVER = (
-    "Each image is sent to the server, which computes it; pictures, tables and journal are kept here, so that the run can be "
-    "cancelled and resumed. The server has its own workers, and gives no features to tell drift by."
+    "Each image is sent to the server, which computes it; pictures, tables and journal are kept here, so that the run "
+    "can be cancelled and resumed. The server has its own workers, and gives no features to tell drift by."
 )
 
 

@@ -1,9 +1,9 @@
 """A store's objects as files of this machine, each of which is got when it is opened.
 
-What lies under an address is listed once, whenever the address is given. For each object a file of its size and time
-stands in a folder of the cache: all that looks at names, sizes and times works as on a disk, and no pixel is moved. Such a
-file is read-only as long as it is empty inside; :func:`fetch` replaces it by the object, whole, and makes it writable.
-Whoever opens images calls it first; chunks of zarr are got one by one, as they are read.
+What lies under an address is listed whenever the address is given. For each object a file of its size and time
+stands in a folder of the cache: all that looks at names, sizes and times works as on a disk, and no pixel is moved.
+Such a file is read-only as long as it is empty inside; :func:`fetch` replaces it by the object, whole, and makes it
+writable. Whoever opens images calls it first; chunks of zarr are got one by one, as they are read.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ EXTRAS = {"s3": ("s3fs", "s3")}
 ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")}
 _MAY_NOT = ("NoCredentialsError", "PartialCredentialsError", "PermissionError", "ProfileNotFound")
 _WHO = (
-    "Give the credentials in the environment (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); a bucket that "
-    "is open to all is read with FSSPEC_S3_ANON=true."
+    "Give the credentials in the environment (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); a bucket "
+    "that is open to all is read with FSSPEC_S3_ANON=true."
 )
 
 
