@@ -426,31 +426,17 @@ def test_a_worker_that_dies_or_takes_too_much_memory_fails_its_job_alone(tmp_pat
         assert server.ask("GET", "/health")[0] == 200
 
 
-def test_a_job_that_takes_too_long_is_ended_alone(tmp_path):
-    for number in range(200):
-        make_field(tmp_path / "root" / "many" / f"f{number}.ome.tif")
+def test_a_job_that_takes_too_long_is_ended_and_the_service_lives(tmp_path):
     make_field(tmp_path / "root" / "one.ome.tif")
-    with Server(tmp_path, "--max-minutes", "0.25") as server:
-        warm = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["one.ome.tif"], "params": FAST})[2]
-        warm = server.wait(warm["id"])
-        if warm["state"] != "done":
-            pytest.skip("this machine is too busy to load a model within the time that the test gives a job")
-        busy = worker_of(server)
-        clock = time.monotonic()
-        long = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["many"], "params": {**FAST, "tile_px": 256}})[
-            2
-        ]
-        short = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["one.ome.tif"], "params": FAST})[2]
-        told = server.wait(long["id"])
-        assert told["state"] == "failed", f"200 images took {time.monotonic() - clock:.0f} s"
-        assert told["error"]["message"] == "It took longer than 15 s."
-        assert told["error"]["hint"]
-        assert 14 < time.monotonic() - clock < 40
-        assert server.ask("GET", f"/v1/jobs/{long['id']}/result")[0] == 409
+    with Server(tmp_path, "--max-minutes", "0.01") as server:
+        for _ in range(2):  # the second one by a new worker
+            job = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["one.ome.tif"], "params": FAST})[2]["id"]
+            told = server.wait(job)
+            assert (told["state"], told["error"]["message"]) == ("failed", "It took longer than 0.6 s.")
+            assert told["error"]["hint"]
+            assert server.ask("GET", f"/v1/jobs/{job}/result")[0] == 409
         assert server.ask("GET", "/health")[0] == 200
-        assert not psutil.pid_exists(busy.pid) or busy.status() == psutil.STATUS_ZOMBIE
-        assert server.wait(short["id"])["state"] in ("done", "failed")  # by a new worker, which loads its model anew
-        assert worker_of(server).pid != busy.pid
+        assert psutil.Process(server.process.pid).children() == []
 
 
 def test_a_worker_that_the_system_kills_fails_its_job_and_the_next_one_runs(tmp_path):

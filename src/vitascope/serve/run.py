@@ -69,6 +69,8 @@ def serve(settings: ServiceSettings) -> None:
             lifespan="on",
         )
         logging.getLogger("uvicorn").propagate = False
+        for name in ("multipart", "python_multipart"):  # a line for each broken form: whoever sends them is told
+            logging.getLogger(name).setLevel(logging.ERROR)
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn ends in good order, and then raises it again
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         sys.stdout.write(f"vitascope serves at http://{host}:{listening.getsockname()[1]}/\n")
