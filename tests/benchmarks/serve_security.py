@@ -116,7 +116,8 @@ def slow(watched: Watched, clients: int = 200) -> None:
             f"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {RIGHT}\r\n"
             "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
         ).encode()
-        there.sendall(head if number % 2 else head[:40])
+        part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.tif"\r\n\r\n'
+        there.sendall(head + part if number % 2 else head[:40])
         held.append((number % 2, there, time.monotonic()))
     asked, ended, told = [], {0: [], 1: []}, Counter()
     begun = time.monotonic()
@@ -401,5 +402,5 @@ def main(arguments: list[str]) -> None:
                 ALL[name](watched)
             log = server.log.read_text()
         print(f"log of the service: {len(log.splitlines())} lines, {log.count('Traceback')} tracebacks")
-        for line in log.splitlines()[-5:]:
+        for line in log.splitlines()[-40:]:
             print("  log:", line[:300])

@@ -271,6 +271,7 @@ def test_who_goes_away_while_sending_leaves_nothing_behind(server):
         assert b"200 OK" in there.recv(1000)
     assert server.wait(job)["state"] == "done"  # a job is not a connection: DELETE cancels it
     assert {one["id"] for one in server.ask("GET", "/v1/jobs")[2]} == {job, *(one["id"] for one in before)}
+    assert "Traceback" not in server.log.read_text()
     assert list((server.data / "incoming").iterdir()) == []
 
 
@@ -295,6 +296,12 @@ def test_malformed_forms_are_refused(server):
     for body in (b"", b"--b\r\n", b"\0" * 100, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"):
         status, _, told = server.ask("POST", "/v1/jobs", body, Content_Type="multipart/form-data; boundary=b")
         assert 400 <= status < 500, told
+    two_ways = {
+        "Content_Type": "multipart/form-data; boundary=b",
+        "Transfer_Encoding": "chunked",
+        "Content_Length": "3",
+    }
+    assert server.ask("POST", "/v1/jobs", b"0\r\n\r\n", **two_ways)[0] == 400
     assert server.ask("POST", "/v1/jobs", b"{}", Content_Type="text/plain")[0] == 415
     assert server.ask("POST", "/v1/jobs", b"[" * 9000, Content_Type="application/json")[0] == 422
     assert server.ask("PUT", "/v1/jobs", b"")[0] == 405

@@ -67,6 +67,8 @@ class Gate:
         declared = headers.get(b"content-length", "0")
         if not declared.isdecimal():
             return RefusedError(400, "The length of the request cannot be read.")
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            return RefusedError(400, "The request declares its length in two ways.", "Send one of them.")
         if int(declared) > most:
             return too_large(most)
         host = _host_of(f"//{headers.get(b'host', '')}")

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from vitascope.core.errors import VitascopeError
@@ -103,6 +104,10 @@ def add_handlers(app: FastAPI) -> None:
     async def tell_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:MOST_TOLD]]
         return problem(422, "; ".join(faults), "See /openapi.json for what is taken.")
+
+    @app.exception_handler(ClientDisconnect)
+    async def tell_nobody(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The client went away while it was sending.", MALFORMED[400])
 
     @app.exception_handler(Exception)
     async def tell_unexpected(request: Request, error: Exception) -> JSONResponse:
