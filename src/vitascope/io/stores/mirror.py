@@ -18,8 +18,6 @@ import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
 from vitascope.core.errors import IncompleteError, OutputError, ReaderError
 from vitascope.core.paths import cache, is_url
 from vitascope.io.atomic import TEMPORARY, output_error, write_json
@@ -76,6 +74,8 @@ def mirror(text: str) -> Path:
     OutputError
         If the cache cannot be written.
     """
+    from filelock import FileLock  # paths of this machine do without it
+
     url = StoreUrl.parse(text)
     if url.name.lower().endswith(INDEX_SUFFIXES):
         found = mirror(str(url.parent())) / url.name
