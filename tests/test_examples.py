@@ -36,7 +36,8 @@ class Recorder:
 
 
 @pytest.fixture
-def dag(monkeypatch, tmp_path):
+def make_dag(monkeypatch, tmp_path):
+    """Read the DAG with what the environment says; a stand-in for the command notes what it is asked for."""
     names = {"airflow": "DAG", "airflow.providers.standard.operators.bash": "BashOperator"}
     names["airflow.providers.standard.sensors.filesystem"] = "FileSensor"
     for module, name in names.items():
@@ -44,24 +45,48 @@ def dag(monkeypatch, tmp_path):
             if part not in sys.modules:
                 monkeypatch.setitem(sys.modules, part, ModuleType(part))
         setattr(sys.modules[module], name, Recorder)
-    monkeypatch.setattr(Recorder, "made", [])
     monkeypatch.setenv("VITASCOPE_COMMAND", str(tmp_path / "vitascope"))
     monkeypatch.setenv("VITASCOPE_OUT", str(tmp_path / "out with space"))
-    runpy.run_path(str(ROOT / "examples" / "airflow_plate.py"))
-    return {one.values["task_id"]: one for one in Recorder.made if "task_id" in one.values}
+
+    def make(code=0, **environment):
+        (tmp_path / "vitascope").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/words\nexit {code}\n')
+        (tmp_path / "vitascope").chmod(0o755)
+        for name, value in environment.items():
+            monkeypatch.setenv(f"VITASCOPE_{name}", value)
+        monkeypatch.setattr(Recorder, "made", [])
+        runpy.run_path(str(ROOT / "examples" / "airflow_plate.py"))
+        return {one.values["task_id"]: one for one in Recorder.made if "task_id" in one.values}
+
+    return make
+
+
+def done(task, folder):
+    """Run the command of a task; return its exit code and what was asked for."""
+    ran = subprocess.run(["bash", "-c", task.values["bash_command"]], check=False)
+    return ran.returncode, (folder / "words").read_text().splitlines()
 
 
 @pytest.mark.parametrize(("code", "fails"), [(0, False), (3, False), (2, True), (130, True)])
-def test_the_dag_runs_the_plate_and_fails_only_where_all_of_it_did(dag, tmp_path, code, fails):
-    command = tmp_path / "vitascope"
-    command.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/words\nexit {code}\n')
-    command.chmod(0o755)
-    done = subprocess.run(["bash", "-c", dag["run_plate"].values["bash_command"]], check=False)
-    assert (done.returncode != 0) is fails
-    words = (tmp_path / "words").read_text().splitlines()
+def test_the_dag_runs_the_plate_and_fails_only_where_all_of_it_did(make_dag, tmp_path, code, fails):
+    dag = make_dag(code)
+    failed, words = done(dag["run_plate"], tmp_path)
+    assert (failed != 0) is fails
     assert words == ["plate", "/images/plate", "--task", "stain", "-o", str(tmp_path / "out with space")]
     assert dag["wait_for_plate"].after == [dag["run_plate"]]
-    assert dag["run_plate"].after == [dag["check_tables"]]
+    assert dag["run_plate"].after == [dag["write_report"]]
+    assert "fit_curves" not in dag
+
+
+def test_with_a_plate_map_the_dag_fits_curves_and_reports_them(make_dag, tmp_path):
+    dag = make_dag(MAP="/maps/a map.csv", VALUE="viability", SCHEDULER="http://node17:8765")
+    out = str(tmp_path / "out with space")
+    assert done(dag["run_plate"], tmp_path)[1][-4:] == ["--map", "/maps/a map.csv", "--scheduler", "http://node17:8765"]
+    (tmp_path / "out with space_response").mkdir()
+    assert done(dag["fit_curves"], tmp_path) == (0, ["response", out, "-o", f"{out}_response", "--value", "viability"])
+    assert not (tmp_path / "out with space_response").exists()
+    assert done(dag["write_report"], tmp_path) == (0, ["report", f"{out}_response", "-o", f"{out}_report.html"])
+    assert dag["run_plate"].after == [dag["fit_curves"]]
+    assert dag["fit_curves"].after == [dag["write_report"]]
 
 
 def test_the_compose_file_gives_no_rights_that_are_not_needed():

@@ -227,9 +227,9 @@ def run_plate(plate: Plate | AnyPath, task: str, out: AnyPath, **params: Any) ->
     **params
         Fields of the task's parameters, such as ``model`` and ``device``. Besides these: ``plate_map`` (PlateMap or
         path), whose columns come into the tables; ``workers`` (processes on this machine; without it, threads of this
-        one) or ``scheduler`` (address of a dask scheduler); ``redo=True`` to run again what failed; ``pixel_size_um``
-        and ``axes`` of all images; ``drift`` (name or file of a reference that the images are compared with) and
-        ``stop_on_drift=True`` to end at the first alarm.
+        one) or ``scheduler`` (address of a dask scheduler, or ``http://…`` of a service); ``redo=True`` to run again
+        what failed; ``pixel_size_um`` and ``axes`` of all images; ``drift`` (name or file of a reference that the
+        images are compared with) and ``stop_on_drift=True`` to end at the first alarm.
 
     Returns
     -------

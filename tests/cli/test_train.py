@@ -62,6 +62,26 @@ def test_without_a_terminal_every_epoch_is_a_line_with_its_time_and_figures(plac
     assert len(epochs) == 2
 
 
+def test_an_estimate_tells_time_memory_and_price_and_leaves_nothing(place):
+    write(place, {**make_recipe(place), "training": {**make_recipe(place)["training"], "epochs": 50}})
+    done = train("--estimate", "--price-per-hour", "7.2")
+    assert done.exit_code == 0, done.output
+    step, measure, epoch_min, steps = re.search(
+        r"([\d.e-]+) s a step \(median of \d tried, batches of \d+\) and ([\d.e-]+) s to measure: ([\d.e-]+) min an "
+        r"epoch of (\d+) steps",
+        done.stdout,
+    ).groups()
+    assert float(epoch_min) * 60 == pytest.approx(int(steps) * float(step) + float(measure), rel=0.05)
+    minutes, start = re.search(r"At most 50 epochs: about ([\d.e-]+) min, ([\d.e-]+) s", done.stdout).groups()
+    assert float(minutes) * 60 == pytest.approx(float(start) + 50 * 60 * float(epoch_min), rel=0.1)
+    assert float(re.search(r"Memory: ([\d.]+) GiB", done.stdout)[1]) > 0.1
+    each, whole = re.search(r"Price: ([\d.e-]+) an epoch, ([\d.e-]+) in all, at 7.2 for an hour", done.stdout).groups()
+    assert float(each) == pytest.approx(float(epoch_min) / 60 * 7.2, rel=0.05)
+    assert float(whole) == pytest.approx(float(minutes) / 60 * 7.2, rel=0.05)
+    assert not list((place / "models").glob("mine*"))
+    assert train("--estimate", "--search", "3").exit_code == 2
+
+
 def test_a_path_names_the_folder_too(place):
     assert train(out="elsewhere/mine").exit_code == 0
     assert {p.name for p in (place / "elsewhere").iterdir()} == {"mine.json", "mine.safetensors"}

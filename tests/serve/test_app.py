@@ -115,3 +115,24 @@ def test_other_formats_are_refused(accept, asked, status):
 def test_an_address_says_which_methods_it_takes(service):
     status, headers, _ = ask(service, "/v1/jobs", method="PUT")
     assert (status, headers[b"allow"]) == (405, b"GET, POST")
+
+
+def test_every_link_of_the_description_leads_to_an_address_that_is_there(service):
+    described = create_app(service).openapi()
+    known = {
+        one["operationId"] for path in described["paths"].values() for one in path.values() if "operationId" in one
+    }
+    links = described["paths"]["/v1/jobs"]["post"]["responses"]["202"]["links"]
+    assert {"job", "end", "events", "result", "files"} == set(links)
+    assert {one["operationId"] for one in links.values()} <= known
+
+
+def test_a_form_takes_no_null_and_a_result_names_its_formats(service):
+    described = create_app(service).openapi()
+    form = described["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["planes"]["enum"] == ["stack", "projection"]
+    assert "null" not in json.dumps([field for name, field in form["properties"].items() if name != "params"])
+    (asked,) = [
+        one for one in described["paths"]["/v1/jobs/{job_id}/result"]["get"]["parameters"] if one["name"] == "format"
+    ]
+    assert asked["schema"]["enum"] == ["json", "csv", "parquet"]

@@ -271,6 +271,7 @@ def test_who_goes_away_while_sending_leaves_nothing_behind(server):
         assert b"200 OK" in there.recv(1000)
     assert server.wait(job)["state"] == "done"  # a job is not a connection: DELETE cancels it
     assert {one["id"] for one in server.ask("GET", "/v1/jobs")[2]} == {job, *(one["id"] for one in before)}
+    assert "Traceback" not in server.log.read_text()
     assert list((server.data / "incoming").iterdir()) == []
 
 
@@ -295,6 +296,12 @@ def test_malformed_forms_are_refused(server):
     for body in (b"", b"--b\r\n", b"\0" * 100, b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n"):
         status, _, told = server.ask("POST", "/v1/jobs", body, Content_Type="multipart/form-data; boundary=b")
         assert 400 <= status < 500, told
+    two_ways = {
+        "Content_Type": "multipart/form-data; boundary=b",
+        "Transfer_Encoding": "chunked",
+        "Content_Length": "3",
+    }
+    assert server.ask("POST", "/v1/jobs", b"0\r\n\r\n", **two_ways)[0] == 400
     assert server.ask("POST", "/v1/jobs", b"{}", Content_Type="text/plain")[0] == 415
     assert server.ask("POST", "/v1/jobs", b"[" * 9000, Content_Type="application/json")[0] == 422
     assert server.ask("PUT", "/v1/jobs", b"")[0] == 405
@@ -424,6 +431,19 @@ def test_a_worker_that_dies_or_takes_too_much_memory_fails_its_job_alone(tmp_pat
         job = server.ask("POST", "/v1/jobs", body)[2]["id"]
         assert server.wait(job)["state"] == "failed"
         assert server.ask("GET", "/health")[0] == 200
+
+
+def test_a_job_that_takes_too_long_is_ended_and_the_service_lives(tmp_path):
+    make_field(tmp_path / "root" / "one.ome.tif")
+    with Server(tmp_path, "--max-minutes", "0.01") as server:
+        for _ in range(2):  # the second one by a new worker
+            job = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["one.ome.tif"], "params": FAST})[2]["id"]
+            told = server.wait(job)
+            assert (told["state"], told["error"]["message"]) == ("failed", "It took longer than 0.6 s.")
+            assert told["error"]["hint"]
+            assert server.ask("GET", f"/v1/jobs/{job}/result")[0] == 409
+        assert server.ask("GET", "/health")[0] == 200
+        assert psutil.Process(server.process.pid).children() == []
 
 
 def test_a_worker_that_the_system_kills_fails_its_job_and_the_next_one_runs(tmp_path):

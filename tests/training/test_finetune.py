@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from vitascope.training import make_model as training
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.spheroid import load_volumes
 from vitascope.training.data.split_rows import plan_rows
+from vitascope.training.loop import loop
 from vitascope.training.loop.loop import Trained
 from vitascope.training.tasks import atp as atp_training
 from vitascope.training.tasks import regression as amount_training
@@ -346,8 +348,26 @@ def test_the_estimate_comes_from_real_steps_and_leaves_nothing():
     found = run_to_end(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
     assert found.total_s == pytest.approx(2 * 20 * (30 * found.step_s + found.round_s))
     assert found.step_s > 0
+    assert found.tried == finetune.ESTIMATE_STEPS - 1
+    assert found.process_bytes > found.memory_bytes >= 0
     assert "mine" not in find_cards()
     assert list_records(run_records()) == []
+
+
+def test_the_estimate_of_a_training_from_scratch_knows_what_measuring_a_round_takes(monkeypatch):
+    ready = set_up([make_pair()], params=FineTuneParams(epochs=20, steps_per_epoch=30), scratch=True)
+    measure = loop._measure
+
+    def slow(*given):
+        time.sleep(0.5)
+        return measure(*given)
+
+    monkeypatch.setattr(loop, "_measure", slow)
+    found = run_to_end(finetune.estimate(ready.recipe, user_models() / "training" / "mine", "cpu"))
+    assert found.round_s >= 0.4
+    assert found.step_s < found.round_s
+    assert found.tried == finetune.ESTIMATE_STEPS - 2
+    assert found.total_s >= 20 * found.round_s
 
 
 def test_from_scratch_there_is_no_parent():

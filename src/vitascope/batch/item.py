@@ -33,6 +33,7 @@ from vitascope.core.status import Status
 from vitascope.core.well import WellPosition
 from vitascope.io.results.folder import result_tables
 from vitascope.io.results.images import Sizes
+from vitascope.io.stores.mirror import release
 from vitascope.tasks.spec import TaskSpec
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ MISSING = "missing"
 """Stands for a file that is not there, where files are signed."""
 
 Open = Callable[[], Micrograph]
+Start = Callable[[Mapping[str, Micrograph], RunParams], ProgressGenerator[Result]]
 
 
 class PictureStore(Protocol):
@@ -82,10 +84,13 @@ class Work:
     ----------
     spec : TaskSpec
     store : PictureStore
+    start : callable, optional
+        Runs the task on images by role somewhere else; by default it is run here.
     """
 
     spec: TaskSpec
     store: PictureStore
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,11 @@ class ItemResult:
 
 
 def run_item(
-    spec: TaskSpec, item: Item, params: RunParams, ending: tuple[type[Exception], ...] = ENDS_THE_RUN
+    spec: TaskSpec,
+    item: Item,
+    params: RunParams,
+    ending: tuple[type[Exception], ...] = ENDS_THE_RUN,
+    start: Start | None = None,
 ) -> ProgressGenerator[tuple[Result, Sizes]]:
     """Read one image and run the task on it; nothing is written.
 
@@ -140,6 +149,8 @@ def run_item(
     params : RunParams
     ending : tuple of exception types
         Errors that are not this image's alone; they are raised, all others become its status.
+    start : callable, optional
+        See :class:`Work`.
 
     Yields
     ------
@@ -163,7 +174,7 @@ def run_item(
         inputs = {role: read() for role, read in item.inputs.items()}
         image = inputs[spec.roles[0].name]
         sizes = (image.pixel_size_um, image.z_step_um)
-        return (yield from spec.start(inputs, params))
+        return (yield from (start or spec.start)(inputs, params))
 
     try:
         return (yield from retried(attempt, params.retry_s, item.paths)), sizes
@@ -202,7 +213,7 @@ def process_item(
         Those of ``ending``.
     """
     clock, signature = time.perf_counter(), file_signature(item.paths)
-    result, sizes = yield from run_item(work.spec, item, params, ending)
+    result, sizes = yield from run_item(work.spec, item, params, ending, work.start)
     if changed_since(item.paths, signature):
         growing = IncompleteError(
             f"{item.name} was changed while it was read: it is still being written.",
@@ -211,6 +222,7 @@ def process_item(
         )
         result = error_result(item, growing)
     pictures = work.store.write(result, stem, sizes)
+    release(item.paths)
     return ItemResult(
         name=item.name,
         place=result.place,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from vitascope.client.connection import ServerError
 from vitascope.core.errors import ReaderError
 from vitascope.core.progress import Progress, ProgressGenerator
 
@@ -79,6 +80,8 @@ def passing_fault(error: BaseException, paths: Sequence[Path] = ()) -> str | Non
 
     A file that is not there counts only where its folder is gone too: an image that was deleted stays deleted.
     """
+    if isinstance(error, ServerError):
+        return None  # the client has tried again, and no image is to blame
     for cause in _causes(error):
         if not isinstance(cause, OSError):
             continue

@@ -95,7 +95,13 @@ MapColumns = Annotated[
     ),
 ]
 PlateName = Annotated[str | None, typer.Option("--plate", help="Name of the plate, where the folder holds several.")]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a dask scheduler, such as tcp://node17:8786.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a dask scheduler, such as tcp://node17:8786, or of a service, such as http://node17:8765 "
+        "(token: VITASCOPE_TOKEN), which computes the images."
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=512, help="Worker processes on this machine; without it, threads of one.")
 ]
@@ -123,4 +129,10 @@ Estimate = Annotated[
 ]
 Price = Annotated[
     float | None, typer.Option(min=0, help="What an hour of one worker costs; the estimate is told as a price too.")
+]
+EstimateTraining = Annotated[
+    bool, typer.Option("--estimate", help="Try a few steps, say how long the training will take, and stop.")
+]
+MachinePrice = Annotated[
+    float | None, typer.Option(min=0, help="What an hour of this machine costs; the estimate is told as a price too.")
 ]

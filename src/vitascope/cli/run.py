@@ -46,7 +46,9 @@ def show_parameters(context: typer.Context, wanted: bool) -> None:
 def run(
     task: Annotated[str, typer.Argument(help=options.TASK_HELP, is_eager=True)],
     images: options.Images,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder for the results, or an address such as s3://bucket/results.")
+    ],
     model: options.Model = "auto",
     reference: options.Reference = None,
     map: options.ImageMap = None,
@@ -78,28 +80,31 @@ def run(
         params = spec.make_params(**{"model": model, "device": device, **values})
         from vitascope.batch.run_images import Job, run_images
         from vitascope.io.images.read import find_groups, group_paths
+        from vitascope.io.results.folder import RESULTS
+        from vitascope.io.stores.upload import folder_for, told
         from vitascope.io.tables.plate_map import read_plate_map
 
         plate_map = read_plate_map(map) if map is not None else None
         groups, left_out = group_paths(images, pattern or old_pattern, planes=planes)
         for sentence in left_out:
             typer.echo(f"Warning: {sentence}", err=True)
-        job = Job(
-            spec=spec,
-            groups=groups,
-            params=params,
-            out=out,
-            references=find_groups(reference, pattern or old_pattern) if reference else (),
-            pixel_size_um=pixel_size_um,
-            axes=axes,
-            format=format,  # type: ignore[arg-type]
-            command=shlex.join(["vitascope", *sys.argv[1:]]),
-            plate_map=plate_map,
-        )
-        report = with_progress_bar(run_images(job), partial(image_lines, spec))
+        with folder_for(out, RESULTS) as folder:
+            job = Job(
+                spec=spec,
+                groups=groups,
+                params=params,
+                out=folder,
+                references=find_groups(reference, pattern or old_pattern) if reference else (),
+                pixel_size_um=pixel_size_um,
+                axes=axes,
+                format=format,  # type: ignore[arg-type]
+                command=shlex.join(["vitascope", *sys.argv[1:]]),
+                plate_map=plate_map,
+            )
+            report = with_progress_bar(run_images(job), partial(image_lines, spec))
         for sentence in (*(p.sentence for p in plate_map.problems), *report.notes) if plate_map is not None else ():
             typer.echo(f"Warning: {sentence}", err=True)
-        print_report(report, spec)
+        print_report(report, spec, told(out))
     if not report.complete:
         raise typer.Exit(PARTIAL)
 
@@ -186,8 +191,8 @@ def describe_parameters(spec: TaskSpec) -> str:
     return "\n".join(lines)
 
 
-def print_report(report: Report, spec: TaskSpec) -> None:
-    """Say what came out, one line for each image."""
+def print_report(report: Report, spec: TaskSpec, place: str = "") -> None:
+    """Say what came out, one line for each image, and where it lies."""
     from vitascope.batch.run_images import result_table
     from vitascope.batch.tables import percent_name
 
@@ -209,7 +214,7 @@ def print_report(report: Report, spec: TaskSpec) -> None:
         trust = next((words for flag, words in TRUST.items() if flag in noticed), "")
         line = f"{row['status']:10} {' '.join([str(row['image']), *where])}  {main}{flags}{trust}{row['message']}"
         typer.echo(line.rstrip())
-    typer.echo(f"Results: {report.out}")
+    typer.echo(f"Results: {place or report.out}")
 
 
 def _number_in_words(spec: TaskSpec, row: Mapping[Any, Any]) -> str:

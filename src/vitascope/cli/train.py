@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitascope.cli import options
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import number_text
@@ -44,6 +45,8 @@ def train(
     search: Annotated[
         int, typer.Option(help="Try the weights of the losses so many times first, and take the best (extra search).")
     ] = 0,
+    estimate: options.EstimateTraining = False,
+    price_per_hour: options.MachinePrice = None,
 ) -> None:
     """Train a model from a recipe; an interrupted run resumes where it stopped."""
     with plain_errors():
@@ -59,6 +62,12 @@ def train(
         if start_from or read.start_from:
             read = load_finetuning().with_start_defaults(read, start_from or read.start_from)
         read = read.changed({"id": name})
+        if estimate or price_per_hour is not None:
+            if search:
+                raise ParameterError("An estimate is of trainings, not of a search.", "Leave --search out.")
+            tell_estimate(read.changed({"start_from": start_from or read.start_from}), recipe.parent, device,
+                          max(1, folds), price_per_hour)  # fmt: skip
+            return
         if search:
             study = folder / f"{name}.search.db"
             read = with_progress_bar(spec.load_search().search(read, recipe.parent, study, search, device))
@@ -76,6 +85,31 @@ def train(
             typer.echo(f"Model: {path}")
             for note in read_card(path).training.get("notes", []):
                 typer.echo(f"Note: {note}", err=True)
+
+
+def tell_estimate(recipe: Recipe, folder: Path, device: str, models: int, price_per_hour: float | None) -> None:
+    """Say what a training will take, after a trial of a few steps of which nothing is kept."""
+    found, training = with_progress_bar(load_finetuning().estimate(recipe, folder, device)), recipe.training
+    steps = training.steps_per_epoch
+    epoch_s, seconds = steps * found.step_s + found.round_s, models * (found.start_s + found.total_s)
+    each = "" if models == 1 else f" for {models} models"
+    twice = ", and once more on more of the images" if recipe.refit else ""
+    typer.echo(
+        f"{found.step_s:.3g} s a step (median of {found.tried} tried, batches of {training.batch_size}) and "
+        f"{found.round_s:.3g} s to measure: {epoch_s / 60:.3g} min an epoch of {steps} steps, "
+        f"{steps * training.batch_size} crops."
+    )
+    typer.echo(
+        f"At most {training.epochs} epochs{twice}: about {seconds / 60:.3g} min{each}, {found.start_s:.3g} s of them "
+        "to read the data; measuring the model at the end comes on top."
+    )
+    card = f", and {found.card_bytes / 2**30:.2g} GiB of the card's" if found.card_bytes else ""
+    typer.echo(f"Memory: {found.process_bytes / 2**30:.2g} GiB{card}.")
+    if price_per_hour is not None:
+        typer.echo(
+            f"Price: {epoch_s / 3600 * price_per_hour:.3g} an epoch, {seconds / 3600 * price_per_hour:.3g} in all, at "
+            f"{price_per_hour:g} for an hour."
+        )
 
 
 def epoch_lines(at: Progress) -> Iterator[str]:

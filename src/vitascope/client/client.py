@@ -9,12 +9,15 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
 
 from vitascope.client.connection import Connection, error_from
 from vitascope.core.errors import InputError, ParameterError, ReaderError, VitascopeError
 from vitascope.core.late_import import import_late
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.params import RunParams
 from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
 from vitascope.core.result import Result
 from vitascope.core.status import JUDGED, Status
@@ -96,6 +99,27 @@ class Client:
             job = self._start({"task": task, "params": _as_json(values)}, files)
         yield from job.steps()
         return job.result()
+
+    def steps_of(self, task: str, images: Mapping[str, Micrograph], params: RunParams) -> ProgressGenerator[Result]:
+        """Run one task on images by role, as a generator of progress; closed, it cancels the job.
+
+        Returns
+        -------
+        Result
+            As of a run here; name, place and flags of the image are those that it has here.
+
+        Raises
+        ------
+        VitascopeError
+            As a run here, or if the service does not answer.
+        """
+        main, *others = images
+        values = params.model_dump(mode="json", exclude_defaults=True)
+        result = yield from self.steps(task, images[main], **values, **{name: images[name] for name in others})
+        image = images[main]
+        flags = tuple(dict.fromkeys((*image.flags, *result.flags)))
+        status = result.status if flags == result.flags else Status.of_flags(flags)
+        return replace(result, name=image.name, place=image.place, flags=flags, status=status)
 
     def start(self, task: str, *images: str | os.PathLike[str], **params: Any) -> RemoteJob:
         """Start a job on any number of files of this machine, and do not wait.

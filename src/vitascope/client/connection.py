@@ -27,7 +27,14 @@ from vitascope.core.errors import (
 
 _PIECE = 1 << 20
 _TRIES, _PAUSE_S = 3, 1.0
+_NOW = (401, 403, 429, 503)
+"""Answers that are about who asks and when, not about what is asked."""
+
 _KINDS: tuple[type[VitascopeError], ...] = (ReaderError, ParameterError, ModelError, MemoryShortageError, InputError)
+
+
+class ServerError(ReaderError):
+    """The service does not answer, or not to this token, or has no room: the image is not to blame."""
 
 
 class Connection:
@@ -131,7 +138,7 @@ class Connection:
             there.close()
 
     def _silent(self, error: Exception) -> VitascopeError:
-        return ReaderError(
+        return ServerError(
             f"The service at {self._host} does not answer: {describe(error)}.",
             "See that it runs ('vitascope serve') and can be reached from here.",
         )
@@ -149,6 +156,8 @@ def error_of(status: int, body: bytes) -> VitascopeError:
     """Turn an answer of RFC 9457 into an error of ours."""
     try:
         told = json.loads(body)
+        if status in _NOW:
+            return ServerError(str(told["message"]), str(told.get("hint", "")))
         return error_from(str(told["message"]), str(told.get("hint", "")), str(told.get("flag", "")))
     except (ValueError, KeyError, TypeError):
         return OutputError(f"The service answered with an error ({status}).", "Look at the log of the service.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -11,8 +12,22 @@ PACKAGE = Path(__file__).parent.parent
 BUNDLED_MODELS = PACKAGE / "zoo"
 SAMPLES = PACKAGE / "samples"
 
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(?=[^/])")
+"""How an address begins; a path that was made of one has a single slash. Drives of Windows have one letter."""
+
 RECIPE = "recipe.yaml"
 """File in the folder of a training run that says how the model is made."""
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Tell whether something is an address rather than a path.
+
+    Examples
+    --------
+    >>> [is_url(one) for one in ("s3://screens/plate7", Path("s3://screens/a.tif"), "plates/s3", "C:/plates")]
+    [True, True, False, False]
+    """
+    return isinstance(path, (str, os.PathLike)) and URL.match(os.fspath(path)) is not None
 
 
 def user_models() -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vitascope.core.errors import OutputError, describe
+from vitascope.core.paths import is_url
 
 TEMPORARY = ".vitascope-"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,6 +67,11 @@ def check_writable(folder: Path, expected_bytes: int = 0) -> None:
     OutputError
         If the folder, or the one it would be made in, cannot be written to, or has too little room.
     """
+    if is_url(folder):
+        raise OutputError(
+            f"Results of this command cannot be written to an address such as '{folder}'.",
+            "Choose a folder of this machine, and copy it there when it is done.",
+        )
     nearest = folder.absolute()
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent

@@ -206,12 +206,24 @@ class Estimate:
     total_s : float, s
     memory_bytes : int
         By which the program grew.
+    start_s : float, s
+        For reading and preparing the data.
+    tried : int
+        Steps whose time was measured.
+    process_bytes : int
+        The most that the program held, with all its libraries.
+    card_bytes : int
+        The most that was taken of a graphics card's memory; 0 without one.
     """
 
     step_s: float
     round_s: float
     total_s: float
     memory_bytes: int
+    start_s: float = 0.0
+    tried: int = 0
+    process_bytes: int = 0
+    card_bytes: int = 0
 
 
 @dataclass(frozen=True)

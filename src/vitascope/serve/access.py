@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
+from vitascope.serve.asgi import App, Message, Receive, Send
+from vitascope.serve.patience import timely_receive, timely_send
 from vitascope.serve.problems import RefusedError, problem
 from vitascope.serve.settings import ServiceSettings, is_loopback
 from vitascope.serve.tokens import Scope, Token, find_token
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -48,10 +45,13 @@ class Gate:
             await self.app(scope, receive, send)
             return
 
+        patience = self.settings.patience
+        send_timely = timely_send(send, patience)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *HEADERS]
-            await send(message)
+            await send_timely(message)
 
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         error = self._fault(scope, headers)
@@ -59,13 +59,16 @@ class Gate:
             answer = problem(error.status, error.message, error.hint, error.flag, error.headers)
             await answer(scope, receive, send_with_headers)
             return
-        await self.app(scope, self._counted(receive), send_with_headers)
+        with suppress(TimeoutError):  # a client that takes no answer gets no more of it
+            await self.app(scope, self._counted(timely_receive(receive, patience)), send_with_headers)
 
     def _fault(self, scope: Message, headers: dict[bytes, str]) -> RefusedError | None:
         most = self.settings.limits.upload_bytes
         declared = headers.get(b"content-length", "0")
         if not declared.isdecimal():
             return RefusedError(400, "The length of the request cannot be read.")
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            return RefusedError(400, "The request declares its length in two ways.", "Send one of them.")
         if int(declared) > most:
             return too_large(most)
         host = _host_of(f"//{headers.get(b'host', '')}")

@@ -191,7 +191,7 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
         status_code=202,
         summary="Start a job",
         tags=["jobs"],
-        responses=openapi.answers(400, 401, 403, 413, 415, 422, 429, 503),
+        responses=openapi.answers(400, 401, 403, 408, 413, 415, 422, 429, 503) | openapi.job_links(),
         openapi_extra=openapi.job_body(),
     )
     async def start(request: Request) -> JSONResponse:
@@ -276,7 +276,7 @@ def _add_results(app: FastAPI, service: Service) -> None:
         tags=["results"],
         responses=openapi.answers(401, 404, 406, 409, 422) | openapi.tables(),
     )
-    def result(request: Request, job_id: str, format: str | None = None) -> Response:
+    def result(request: Request, job_id: str, format: openapi.AskedFormat = None) -> Response:
         folder, kind = folder_of(request, job_id), wanted_format(request.headers.get("accept", ""), format)
         if kind == "csv":
             return FileResponse(folder / RESULTS, media_type=KINDS[".csv"], filename=RESULTS)

@@ -52,10 +52,10 @@ def add_curves(app: FastAPI, service: Any) -> None:
         "/v1/jobs/{job_id}/response",
         summary="Fit dose-response curves to a result",
         tags=["response"],
-        responses=openapi.answers(401, 403, 404, 406, 409, 413, 422) | openapi.tables("curves.csv"),
+        responses=openapi.answers(401, 403, 404, 406, 408, 409, 413, 422) | openapi.tables("curves.csv"),
         openapi_extra=openapi.response_body(sends_table=False),
     )
-    async def of_job(request: Request, job_id: str, format: str | None = None) -> Response:
+    async def of_job(request: Request, job_id: str, format: openapi.AskedFormat = None) -> Response:
         service.who(request, "run")
         kind = wanted_format(request.headers.get("accept", ""), format)
         asked = json_object(await short_body(request), "The request")
@@ -71,10 +71,10 @@ def add_curves(app: FastAPI, service: Any) -> None:
         "/v1/response",
         summary="Fit dose-response curves to a table that is sent; nothing is kept",
         tags=["response"],
-        responses=openapi.answers(401, 403, 406, 413, 415, 422) | openapi.tables("curves.csv"),
+        responses=openapi.answers(401, 403, 406, 408, 413, 415, 422) | openapi.tables("curves.csv"),
         openapi_extra=openapi.response_body(sends_table=True),
     )
-    async def of_table(request: Request, format: str | None = None) -> Response:
+    async def of_table(request: Request, format: openapi.AskedFormat = None) -> Response:
         service.who(request, "run")
         kind = wanted_format(request.headers.get("accept", ""), format)
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):

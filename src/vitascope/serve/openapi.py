@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.openapi.utils import get_openapi
 
 from vitascope.serve.job import JobRequest
 from vitascope.stats.response.params import ResponseParams
 from vitascope.tasks.registry import TASKS
+
+AskedFormat = Annotated[
+    str | None,
+    Query(
+        description="Instead of the header Accept.",
+        json_schema_extra={"type": "string", "enum": ["json", "csv", "parquet"]},
+    ),
+]
 
 PROBLEM = {
     "type": "object",
@@ -30,6 +38,7 @@ MEANINGS = {
     401: "No token that is known here.",
     403: "Not allowed with this token, or from this page.",
     404: "There is nothing of this name.",
+    408: "It was sent too slowly.",
     406: "The result has no such format.",
     409: "The job has no result, or not yet.",
     413: "Too large.",
@@ -49,6 +58,20 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors that an address may answer with."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": MEANINGS[status], "content": content} for status in (*statuses, 400)}
+
+
+def job_links() -> dict[int | str, dict[str, Any]]:
+    """Say which addresses take the id of a job that was started."""
+    known = {
+        "job": "job_v1_jobs__job_id__get",
+        "end": "end_v1_jobs__job_id__delete",
+        "events": "events_v1_jobs__job_id__events_get",
+        "result": "result_v1_jobs__job_id__result_get",
+        "files": "all_files_v1_jobs__job_id__files_get",
+    }
+    given = {"parameters": {"job_id": "$response.body#/id"}}
+    links = {name: {"operationId": operation, **given} for name, operation in known.items()}
+    return {202: {"description": "The job, and where it stands.", "links": links}}
 
 
 def tables(name: str = "results.csv") -> dict[int | str, dict[str, Any]]:
@@ -76,7 +99,7 @@ def job_body() -> dict[str, Any]:
     }
     file = {"type": "string", "format": "binary"}
     form = {
-        **given,
+        **{name: _in_form(field) for name, field in given.items()},
         "image": {"type": "array", "items": file, "description": "Images: TIFF, OME-TIFF, PNG, CZI, LIF or ND2."},
         "reference": {"type": "array", "items": file, "description": "The second image of each, in order."},
         "map": {**file, "description": "Plate map, or the name of one below the root."},
@@ -129,6 +152,14 @@ def response_body(*, sends_table: bool) -> dict[str, Any]:
     }
     content = {"multipart/form-data": {"schema": form, "encoding": {"params": {"contentType": "application/json"}}}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _in_form(field: dict[str, Any]) -> dict[str, Any]:
+    """Describe a field of a form, in which what is nothing is left out."""
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return field
+    return {**{key: value for key, value in field.items() if key not in ("anyOf", "default")}, **kinds[0]}
 
 
 def _body(properties: dict[str, Any], *images: str) -> dict[str, Any]:

@@ -11,12 +11,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.params import MOST_TOLD
 
 logger = logging.getLogger(__name__)
+
+TOO_MANY = ("Too many files", "Too many fields", "Part exceeded")
+"""How what reads forms begins its sentence where a limit is passed."""
+
+MALFORMED = {400: "See /openapi.json for what is taken."}
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -89,12 +95,19 @@ def add_handlers(app: FastAPI) -> None:
         told = {404: "There is nothing at this address.", 405: "This address does not take such a request."}
         hint = "See /openapi.json for what there is." if error.status_code in told else ""
         headers = {"Allow": ", ".join(_methods(app, request))} if error.status_code == 405 else error.headers
-        return problem(error.status_code, told.get(error.status_code, str(error.detail)), hint, headers=headers)
+        detail = told.get(error.status_code, str(error.detail))
+        if error.status_code == 400 and detail.startswith(TOO_MANY):
+            return problem(413, detail, "Send fewer in one request, or name folders below the root.", "too_large")
+        return problem(error.status_code, detail, hint or MALFORMED.get(error.status_code, ""), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def tell_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()[:MOST_TOLD]]
         return problem(422, "; ".join(faults), "See /openapi.json for what is taken.")
+
+    @app.exception_handler(ClientDisconnect)
+    async def tell_nobody(request: Request, error: ClientDisconnect) -> JSONResponse:
+        return problem(400, "The client went away while it was sending.", MALFORMED[400])
 
     @app.exception_handler(Exception)
     async def tell_unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -17,12 +18,14 @@ from vitascope.io.atomic import output_error
 from vitascope.serve.access import Gate
 from vitascope.serve.app import Service, create_app
 from vitascope.serve.job_store import JobStore
+from vitascope.serve.patience import timely_protocol
 from vitascope.serve.settings import ServiceSettings, check_settings
 from vitascope.serve.supervisor import Supervisor
 from vitascope.serve.tokens import read_tokens
 
 LOCK, INCOMING = ".service.lock", "incoming"
 MOST_CONNECTIONS, BACKLOG = 1000, 1024
+MOST_OPEN_FILES = 65536
 CLOSE_S = 2
 """How long open connections may take when the service ends."""
 
@@ -51,11 +54,13 @@ def serve(settings: ServiceSettings) -> None:
         listening.close()
         raise output_error(settings.data, error) from error
     try:
+        _allow_open_files()
         _keep_uploads_in(settings.data / INCOMING)
         store = JobStore(settings.data)
         service = Service(settings, store, Supervisor(settings, store), tokens)
         config = uvicorn.Config(
             Gate(create_app(service), settings),
+            http=timely_protocol(settings.patience),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -64,6 +69,8 @@ def serve(settings: ServiceSettings) -> None:
             lifespan="on",
         )
         logging.getLogger("uvicorn").propagate = False
+        for name in ("multipart", "python_multipart"):  # a line for each broken form: whoever sends them is told
+            logging.getLogger(name).setLevel(logging.ERROR)
         signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn ends in good order, and then raises it again
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         sys.stdout.write(f"vitascope serves at http://{host}:{listening.getsockname()[1]}/\n")
@@ -86,6 +93,19 @@ def _listen(host: str, port: int) -> socket.socket:
             f"The service cannot listen at {host}, port {port}: {describe(error)}.", "Choose another --port or --host."
         ) from error
     return found
+
+
+def _allow_open_files() -> None:
+    """Let this process hold as many files open as the system lets it: a request may bring thousands."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_OPEN_FILES)
+    if wanted > soft:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _keep_uploads_in(folder: Path) -> None:

@@ -47,6 +47,27 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How long a client is waited for.
+
+    Parameters
+    ----------
+    head_s : float
+        For the head of a request.
+    quiet_s : float
+        For the next byte of a body; from then on, a body must have come at ``least_bytes_s`` on average.
+    least_bytes_s : float
+    write_s : float
+        Until a piece of an answer is taken.
+    """
+
+    head_s: float = 20.0
+    quiet_s: float = 30.0
+    least_bytes_s: float = 1024.0
+    write_s: float = 60.0
+
+
+@dataclass(frozen=True)
 class ServiceSettings:
     """What a service is started with.
 
@@ -66,6 +87,7 @@ class ServiceSettings:
     keep_days : float
         After which jobs that ended, and their results, are removed; 0 keeps them.
     limits : Limits
+    patience : Patience
     """
 
     root: Path
@@ -76,6 +98,7 @@ class ServiceSettings:
     workers: int = 1
     keep_days: float = 30.0
     limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
 
 
 def check_settings(settings: ServiceSettings) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -50,12 +51,14 @@ from vitascope.training.data.labelled_images import plan_split
 from vitascope.training.data.samples import PARTS
 from vitascope.training.data.split_groups import PlannedSplit
 from vitascope.training.data.split_pairs import split_by_group, split_pairs
+from vitascope.training.make_model import choose_device
 
 SAW = "The start '{start}' was trained on {names}: its own figure on what it has seen is optimistic."
 QUICK = {"epochs": 10, "steps_per_epoch": 25, "patience": 0, "schedule": "cosine", "warmup_steps": 10}
 QUICK_RATE, QUICK_BN_STATS = 1 / 3, 10
 OVERLAY, AVERAGE_DECAY = 0.5, 0.98
-ESTIMATE_STEPS = 4
+ESTIMATE_STEPS = 5
+"""Of a trial: the first is not counted, the median of the others is."""
 
 
 def base_recipe(card: ModelCard) -> dict[str, Any]:
@@ -180,15 +183,28 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> ProgressGene
     folder : Path
         Of the recipe.
     device : str
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Estimate
     """
-    task = find_task(recipe.task).load_training()
+    task, training = find_task(recipe.task).load_training(), recipe.training
     memory = psutil.Process().memory_info
     before = peak = memory().rss
+    card = _card_in_use(recipe, device)
+    if card is not None:
+        torch.cuda.reset_peak_memory_stats(card)
+    # a start is measured before the first step; else a round that ends soon tells what measuring takes
+    trial = recipe if recipe.start_from else recipe.changed({"training.steps_per_epoch": ESTIMATE_STEPS})
     marks: list[float] = []
     with tempfile.TemporaryDirectory(prefix="vitascope-") as out:
-        steps = task.run_training(recipe, folder, Path(out), None, device)
+        steps = task.run_training(trial, folder, Path(out), None, device)
         try:
-            last = time.monotonic()
+            begun = last = time.monotonic()
             for progress in steps:
                 peak = max(peak, memory().rss)
                 if isinstance(progress, EpochProgress):
@@ -197,16 +213,36 @@ def estimate(recipe: Recipe, folder: Path, device: str = "auto") -> ProgressGene
                 else:
                     last = time.monotonic()
                     yield progress
-                if len(marks) > ESTIMATE_STEPS:
+                if len(marks) > ESTIMATE_STEPS or (trial is not recipe and len(marks) == ESTIMATE_STEPS):
                     break
         finally:
             steps.close()
-    measured = marks[0] - last if recipe.start_from else 0.0
-    # the first step builds what later ones reuse
-    per_step = min(b - a for a, b in pairwise(marks[1:])) if len(marks) > 2 else marks[-1] - last
-    training = recipe.training
-    total = training.epochs * (training.steps_per_epoch * per_step + measured) + training.bn_stats_steps * per_step / 2
-    return Estimate(per_step, measured, total * (2 if recipe.refit else 1), peak - before)
+    first, *rest = pairwise([last, *marks])
+    measured = first[1] - first[0] if recipe.start_from else 0.0
+    # the first step builds what later ones reuse, and the last one ended a round
+    times = [end - start for start, end in (rest[1:] if recipe.start_from else rest)]
+    kept = times if recipe.start_from else times[:-1]
+    per_step = statistics.median(kept or [first[1] - first[0]])
+    if not recipe.start_from and times:
+        measured = max(0.0, times[-1] - per_step)
+    round_s = training.steps_per_epoch * per_step + measured
+    total = training.epochs * round_s + training.bn_stats_steps * per_step / 2
+    return Estimate(
+        step_s=per_step,
+        round_s=measured,
+        total_s=total * (2 if recipe.refit else 1),
+        memory_bytes=peak - before,
+        start_s=last - begun,
+        tried=len(kept),
+        process_bytes=peak,
+        card_bytes=torch.cuda.max_memory_allocated(card) if card is not None else 0,
+    )
+
+
+def _card_in_use(recipe: Recipe, device: str) -> str | None:
+    """Return the NVIDIA card that a recipe would be trained on; None where it is another device."""
+    chosen, _ = choose_device(recipe, device)
+    return chosen.id if chosen.id.startswith("cuda") else None
 
 
 def warm_up() -> None:

@@ -26,7 +26,7 @@ from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.layers.plate import site_layers
 from vitascope.gui.plate.heatmap import colour_amounts, fade, kind_colours, limits
-from vitascope.gui.plate.plate_run_box import proposed_folder
+from vitascope.gui.plate.plate_run_words import proposed_folder
 from vitascope.gui.reader import read
 from vitascope.io.plates.read import open_plate
 from vitascope.io.tables.plate_map import PlateMap, read_plate_map

@@ -13,15 +13,19 @@ from gui_support import at_once, now, settle
 from service_support import FAST, make_field
 from service_support import Server as Service
 from tests_support import blobs, make_model, save_model
+from vitascope.batch.plate.results import open_plate_results
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.paths import servers_file
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.atp_dock import AtpDock
+from vitascope.gui.docks.plate_dock import PlateDock
 from vitascope.gui.docks.stain_dock import StainDock
+from vitascope.gui.docks.train_dock import HERE
 from vitascope.gui.docks.wells_dock import NOT_SENT
 from vitascope.gui.reader import read
 from vitascope.gui.run.device_box import ANOTHER, SERVER, DeviceBox
 from vitascope.gui.run.export import as_command, as_python
+from vitascope.gui.run.model_box import ModelBox
 from vitascope.gui.run.server_dialog import ServerQuestion
 from vitascope.gui.run.servers import Server, forget_server, keep_server, read_servers
 
@@ -255,3 +259,44 @@ def test_the_form_tells_whether_the_server_answers(qtbot, service, monkeypatch):
         question.try_it()
         assert said in question.said.text()
         assert TOKEN not in question.said.text()
+
+
+def test_a_plate_runs_on_a_server_from_its_dock(viewer, service, tmp_path, monkeypatch, qtbot):
+    monkeypatch.setenv("VITASCOPE_MODELS", str(service.models))
+    for number, well in enumerate(("A01", "A02", "B01")):
+        make_field(tmp_path / "plate" / f"p_{well}.ome.tif", gain=700 + 100 * number)
+    dock = PlateDock(viewer, Runner(at_once, activity=False), now)
+    dock.input.open(tmp_path / "plate", "plate")
+    box = dock.run
+    box.task.setCurrentIndex(box.task.findData("stain"))
+    assert box.fold.isEnabled()
+    server = Server.typed(service.url, TOKEN)
+    keep_server(server)
+    box.model.device.choose(server.url)
+    assert not box.fold.isEnabled()
+    assert not box.server_note.isHidden()
+    set_fast(box)
+    out = tmp_path / "out"
+    box.out.setText(str(out))
+    command = box.job().command
+    assert f"--scheduler {service.url}" in command
+    assert TOKEN not in command
+    box.run()
+    assert box.status.text().startswith("Done: 3 "), box.status.text()
+    assert sorted(open_plate_results(out).frame["well"]) == ["A01", "A02", "B01"]
+    assert dock.results[-1].folder == out
+    box.model.device.setCurrentIndex(0)
+    assert box.fold.isEnabled()
+    dock.close_down()
+    settle()
+
+
+def test_train_says_that_a_server_makes_no_models(viewer, qtbot, service, monkeypatch):
+    keep_server(Server.typed(service.url, TOKEN))
+    box = ModelBox("stain", unchosen="", no_server=HERE)
+    assert not box.no_server.isHidden()
+    assert "Training runs on this machine" in box.no_server.text()
+    assert box.device.findText(SERVER) < 0
+    forget_server(Server.typed(service.url).url)
+    box.reload()
+    assert box.no_server.isHidden()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vitascope.batch.drift.watch import Drift
+from vitascope.batch.open_workers import is_service
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
 from vitascope.io.plates.plate import Plate
@@ -28,7 +29,7 @@ class PlateJob:
     plate_map : PlateMap or None
         What is in each well; its columns are put into the tables.
     scheduler : str or None
-        Address of a dask scheduler.
+        Address of a dask scheduler, or of a service (``http://…``).
     workers : int or None, >= 1
         Processes on this machine; None works in threads of this one.
     pixel_size_um : float or None
@@ -66,6 +67,12 @@ class PlateJob:
         if self.scheduler is not None and self.workers is not None:
             raise ParameterError(
                 "Workers and a scheduler were given.", "A scheduler has its own workers: leave one out."
+            )
+        if self.drift is not None and is_service(self.scheduler):
+            raise ParameterError(
+                "Drift is told by features, which a service keeps to itself.",
+                "Leave --drift out, or compute the plate on this machine or a cluster.",
+                dock="Take no drift reference, or a device of this machine.",
             )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vitascope.batch.drift.references import note_test
 from vitascope.batch.drift.watch import PlateWatch, check_goes_with, order_taken
 from vitascope.batch.item import ENDS_THE_RUN, Item, ItemResult, Work, failed, file_signature
-from vitascope.batch.open_workers import open_workers
+from vitascope.batch.open_workers import is_service, open_workers
 from vitascope.batch.plate.job import PlateJob, check_same_run, run_identity
 from vitascope.batch.plate.journal import JOURNAL, Journal, has_journal
 from vitascope.batch.plate.levels import with_levels
@@ -115,13 +115,13 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
     ReaderError
         If the folder of the plate went away during the run.
     VitascopeError
-        If the scheduler went away.
+        If the scheduler or the service went away.
     """
     if job.out.absolute() == job.plate.path.absolute():
         raise ParameterError(
             f"The results cannot lie among the images of the plate, in '{job.out}'.", "Choose another folder."
         )
-    if job.params.model != "auto":
+    if job.params.model != "auto" and not is_service(job.scheduler):  # which knows its own models
         find_model(job.params.model, job.spec.name)
     if job.plate_map is not None:
         job.plate_map.check(job.plate)
@@ -291,7 +291,7 @@ class _Run:
         needed = (str(job.out.absolute()), str(job.plate.path.absolute()))
         workers = open_with(job.scheduler, job.workers, needed, job.spec.side_by_side)
         try:
-            if self.params.threads is None:
+            if self.params.threads is None and not is_service(job.scheduler):
                 self.params = self.params.changed(threads=workers.threads)
             while not self.stopped and (self.waiting or self.suspects or self.flying or self._written_since()):
                 workers.limit(self.params.threads or 1)

@@ -65,7 +65,10 @@ class PlateDock(Dock):
         self.note = make_note()
         self.view = WellView(self._viewer, self._say, self._while_open(launch))
         self.input, self.map, self.heat = PlateOpenBox(), PlateMapBox(), HeatmapBox()
-        self.run, self.thumbs = PlateRunBox(self.runner), ThumbnailBox(self._while_open(launch))
+        self.run, self.thumbs = (
+            PlateRunBox(self.runner, self._while_open(launch)),
+            ThumbnailBox(self._while_open(launch)),
+        )
         self.quality, self.export_button = QualityBox(self.runner.another()), PlateExportButton(self.runner.another())
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 WIDTH_PX = 420
 TRAIN, PAUSE = "Train", "Pause"
 LOADING = "Loading the libraries"
+HERE = "Training runs on this machine: servers run models, and make none."
 
 
 class TrainDock(Dock):
@@ -190,7 +191,7 @@ class TrainDock(Dock):
         for slot in self._slots.values():
             while slot.count():
                 discard(slot.takeAt(0).widget())
-        self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, unchosen="")
+        self.data, self.model = TrainDataBox(spec, self._guarded), ModelBox(spec.name, unchosen="", no_server=HERE)
         self.prepare.setVisible(spec.trained_on.truth is Truth.PICTURES)
         self.calibrate_fold.setVisible(spec.trained_on.extensive)
         self._slots["data"].addWidget(self.data)

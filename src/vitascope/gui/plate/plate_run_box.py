@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from qtpy.compat import getexistingdirectory, isalive
@@ -23,21 +23,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from vitascope.batch.open_workers import is_service, open_workers
 from vitascope.batch.plate.job import PlateJob
-from vitascope.batch.plate.results import PlateResults, open_plate_results
+from vitascope.batch.plate.results import open_plate_results
 from vitascope.batch.plate.run import PlateReport, run_plate
 from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import ParameterError, VitascopeError
-from vitascope.core.formatting import interval_texts, is_number, number_text, quantity_text
-from vitascope.core.paths import SAMPLES, cache
-from vitascope.core.progress import Progress
+from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.gui.common.dock import make_bar
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import RUN_STYLE, Collapsible, add_row, make_form, make_note, scrolling
-from vitascope.gui.common.runner import CANCELLING, Runner, RunOutcome, in_words
+from vitascope.gui.common.runner import CANCELLING, Launch, Runner, RunOutcome, in_words
 from vitascope.gui.plate.drift_box import DriftChoice
 from vitascope.gui.plate.plate_command import plate_command, plate_python
-from vitascope.gui.plate.well_choice import STATUS_WORDS, WellChoice
+from vitascope.gui.plate.plate_run_words import previewed_texts, proposed_folder, said
+from vitascope.gui.plate.well_choice import WellChoice
 from vitascope.gui.run.device_box import AUTOMATIC
 from vitascope.gui.run.model_box import ASK, ModelBox
 from vitascope.io.atomic import check_writable
@@ -48,10 +48,21 @@ from vitascope.tasks.registry import TASKS, find_task
 HIDDEN = ("model", "device", "planes", "channel", "threads")
 MOST_WORKERS = 64
 RUN, PREVIEW = "Run the plate", "Preview controls"
+ON_SERVER = (
+    "Each image is sent to the server, which computes it; pictures, tables and journal are kept here, so that the run "
+    "can be cancelled and resumed. The server has its own workers, and gives no features to tell drift by."
+)
 
 
 class PlateRunBox(QWidget):  # type: ignore[misc]
-    """Starts a plate run, shows how far it is, and cancels it."""
+    """Starts a plate run, shows how far it is, and cancels it.
+
+    Parameters
+    ----------
+    runner : Runner
+    launch : Launch, optional
+        Asks servers off the main thread; where it is not given, none are offered.
+    """
 
     began = Signal(object)
     """Folder of the results."""
@@ -61,9 +72,9 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
     previewed = Signal(object, object)
     """Results of a preview, and the name of each image in it."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, launch: Launch | None = None) -> None:
         super().__init__()
-        self.runner = runner
+        self.runner, self._launch = runner, launch
         self._plate: Plate | None = None
         self._pattern: str | None = None
         self._planes: str | None = None
@@ -77,7 +88,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         self.python_button = QPushButton("Copy as Python")
         self.run_button, self.bar, self.status = QPushButton(RUN), make_bar(), make_note()
         self.wells, self.preview_button = WellChoice(), QPushButton(PREVIEW)
-        self.drift = DriftChoice()
+        self.drift, self.server_note = DriftChoice(), make_note()
         self._previewed: tuple[tempfile.TemporaryDirectory[str], dict[str, str]] | None = None
         self.model: ModelBox
         self.settings: ParamsForm
@@ -118,11 +129,13 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         add_row(more, "Workers", self.workers, "Processes of their own on this machine; 0 computes in this window.")
         add_row(more, "Cluster", self.scheduler, "Address of a dask scheduler; its workers are used instead.")
         self.fold = Collapsible("Who computes", more)
+        self.server_note.setText(ON_SERVER)
         self.inside, choices = QVBoxLayout(), QWidget()
         above = QVBoxLayout(choices)
         above.setContentsMargins(0, 4, 0, 0)
         above.addLayout(form)
         above.addLayout(self.inside)
+        above.addWidget(self.server_note)
         above.addWidget(self.drift)
         above.addWidget(self.fold)
         above.addWidget(self.redo)
@@ -158,11 +171,20 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             before.hide()  # it is deleted later, and would be drawn below the new one until then
             before.deleteLater()
         spec = find_task(self.task.currentData())
-        self.model = ModelBox(spec.name, AUTOMATIC if spec.automatic else ASK)
+        self.model = ModelBox(spec.name, AUTOMATIC if spec.automatic else ASK, self._launch)
+        self.model.device.deviceChanged.connect(self._device_changed)
         self.settings = ParamsForm(spec.params, [name for name in HIDDEN if name in spec.params.model_fields])
         self.inside.addWidget(self.model)
         self.inside.addWidget(self.settings)
         self.channel.setEnabled("channel" in spec.params.model_fields)
+        self._device_changed()
+
+    def _device_changed(self) -> None:
+        """Leave workers and drift to a device of this machine: a server has its own, and gives no features."""
+        here = self.model.device.server() is None
+        for part in (self.fold, self.drift):
+            part.setEnabled(here)
+        self.server_note.setVisible(not here)
 
     def set_plate(self, plate: Plate | None, pattern: str | None = None, planes: str | None = None) -> None:
         """Run this plate next; results are proposed beside it."""
@@ -226,7 +248,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         if self.channel.isEnabled() and self.channel.text().strip():
             asked["channel"] = self.channel.text().strip()
         params = self.settings.value().changed(**asked)
-        out, scheduler = Path(self.out.text().strip()), self.scheduler.text().strip() or None
+        out, server = Path(self.out.text().strip()), self.model.device.server()
+        scheduler = server.url if server is not None else self.scheduler.text().strip() or None
         workers = self.workers.value() or None
         job = PlateJob(
             spec=spec,
@@ -240,7 +263,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             pattern=self._pattern,
             planes=self._planes,
             redo=self.redo.isChecked(),
-            drift=self.drift.value(),
+            drift=self.drift.value() if server is None else None,
         )
         return replace(job, command=plate_command(job))
 
@@ -290,7 +313,7 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             job = self.job()
             self._lock()
             self.began.emit(job.out)
-            self.runner.start(f"{job.spec.title}: {job.plate.name}", lambda: run_plate(job))
+            self.runner.start(f"{job.spec.title}: {job.plate.name}", self._steps(job))
         except VitascopeError as error:
             self._unlock()
             self.status.setText(error.in_dock)
@@ -304,15 +327,22 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
             self.forget_preview()
             folder = tempfile.TemporaryDirectory(prefix="vitascope-", ignore_cleanup_errors=True)
             few, out = replace(job.plate, sites=tuple(sites)), Path(folder.name)
-            some = replace(job, plate=few, out=out, workers=None, scheduler=None, drift=None)
+            there = job.scheduler if is_service(job.scheduler) else None
+            some = replace(job, plate=few, out=out, workers=None, scheduler=there, drift=None)
             self._previewed = folder, {site.id: name for site, name in sites.items()}
             self._previewing = True
             self._lock()
-            self.runner.start(f"Preview: {job.plate.name}", lambda: run_plate(some))
+            self.runner.start(f"Preview: {job.plate.name}", self._steps(some))
         except VitascopeError as error:
             self._previewing = False
             self._unlock()
             self.status.setText(error.in_dock)
+
+    def _steps(self, job: PlateJob) -> Callable[[], ProgressGenerator[PlateReport]]:
+        """Return the run of a job; a server's token stands in no job, since jobs are written down."""
+        server = self.model.device.server()
+        open_with = partial(open_workers, token=server.token if server is not None else None)
+        return lambda: run_plate(job, open_with)
 
     def forget_preview(self) -> None:
         """Let the files of the last preview go."""
@@ -370,37 +400,3 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         headline = find_task(self.task.currentData()).headline
         self.status.setText("Preview, not kept: " + "; ".join(previewed_texts(results, names, headline)) + ".")
         self.previewed.emit(results, names)
-
-
-def previewed_texts(results: PlateResults, names: Mapping[str, str], headline: str) -> list[str]:
-    """Say what a preview gave: the main number of each image, or how it ended."""
-    told = []
-    rows = {row["image"]: row for row in results.frame.to_dict("records")}
-    for image, name in names.items():
-        row = rows[image]
-        value = row.get(headline)
-        if not is_number(value):
-            told.append(f"{name}: {STATUS_WORDS.get(row['status'], row['status'])}")
-            continue
-        stem = headline.removesuffix("_percent")
-        low, high = row.get(f"{stem}_low"), row.get(f"{stem}_high")
-        number = interval_texts(value, low, high)[0] if is_number(low) and is_number(high) else number_text(value)
-        told.append(f"{name}: {quantity_text(headline)} {number} {row.get('unit') or ''}".rstrip())
-    return told
-
-
-def proposed_folder(plate: Plate) -> Path:
-    """Return the folder that results are proposed to go to: beside the plate, at home where nothing can be written."""
-    folder = plate.path
-    if folder.suffix.lower() in (".xml", ".htd"):
-        folder = folder.parent.parent if folder.parent.name.lower() == "images" else folder.parent
-    beside = folder.parent
-    ours = any(beside.is_relative_to(one) for one in (SAMPLES, cache()))
-    return (Path.home() if ours or not os.access(beside, os.W_OK) else beside) / f"{plate.name}_results"
-
-
-def said(report: PlateReport) -> str:
-    """Say how a plate ended."""
-    counts = {str(status): count for status, count in report.counts.items()}
-    told = ", ".join(f"{counts[status]} {words}" for status, words in STATUS_WORDS.items() if counts.get(status))
-    return f"Done: {told}. {report.computed} computed now. Results: {report.out}"

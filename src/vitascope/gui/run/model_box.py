@@ -27,6 +27,7 @@ from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.common.runner import Launch
 from vitascope.gui.common.trust import LOOKS
 from vitascope.gui.run.device_box import AUTO, AUTOMATIC, DeviceBox
+from vitascope.gui.run.servers import read_servers
 from vitascope.io.models.cards import NO_MODELS, find_cards, read_card
 
 ASK = "choose …"
@@ -65,6 +66,8 @@ class ModelBox(QWidget):  # type: ignore[misc]
         What stands first: :data:`AUTOMATIC` leaves the choice to the image, :data:`ASK` asks for it; empty for neither.
     launch : Launch, optional
         Asks servers off the main thread; where it is not given, none are offered.
+    no_server : str
+        Why none are: said to those who have some.
     """
 
     valueChanged = Signal()  # noqa: N815, as Qt's editors are called
@@ -74,10 +77,11 @@ class ModelBox(QWidget):  # type: ignore[misc]
         task: str,
         unchosen: str = AUTOMATIC,
         launch: Launch | None = None,
+        no_server: str = "",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._task, self._unchosen = task, unchosen
+        self._task, self._unchosen, self._no_server = task, unchosen, no_server
         self._cards: dict[str, ModelCard] = {}
         self._used: ModelCard | None = None
         self.model, self.device = QComboBox(), DeviceBox(launch is not None)
@@ -85,7 +89,7 @@ class ModelBox(QWidget):  # type: ignore[misc]
         self._there: list[dict[str, Any]] = []
         self.details = QPushButton("Details …")
         self.line, self.badge, self.reason = make_note(), Badge(), make_note()
-        self.unused = make_note()
+        self.unused, self.no_server = make_note(), make_note()
         self._lay_out()
         self.hide_trust()
         self.unused.setText(unused_card())
@@ -105,11 +109,13 @@ class ModelBox(QWidget):  # type: ignore[misc]
         for box in (self.model, self.device):
             narrow(box)
         add_row(form, "Model", chooser, "Which model predicts.", self.model)
-        add_row(form, "Device", self.device, "What computes; automatic takes the fastest there is.")
+        tip = f"What computes; automatic takes the fastest there is. {self._no_server}".rstrip()
+        add_row(form, "Device", self.device, tip)
         self.details.setToolTip("All that is known of the model: data, accuracy, licence, and when not to trust it.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(form)
+        layout.addWidget(self.no_server)
         layout.addWidget(self.unused)
         layout.addWidget(self.line)
         layout.addWidget(self.badge, 0, Qt.AlignmentFlag.AlignLeft)
@@ -118,6 +124,8 @@ class ModelBox(QWidget):  # type: ignore[misc]
     def reload(self) -> None:
         """Look for models again, those of the user among them, and for servers; what is chosen stays."""
         self.device.reload()
+        self.no_server.setText(self._no_server)
+        self.no_server.setVisible(bool(self._no_server and read_servers()))
         before = self.model.currentData()
         paths = find_cards(self._task)
         self._cards = {id_: read_card(path) for id_, path in paths.items()}

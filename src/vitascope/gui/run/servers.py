@@ -14,7 +14,6 @@ from vitascope.core.params import RunParams
 from vitascope.core.paths import servers_file
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
-from vitascope.core.status import Status
 from vitascope.gui.common.runner import RunOutcome
 from vitascope.io.atomic import atomic_write
 from vitascope.tasks.spec import TaskSpec
@@ -87,15 +86,9 @@ class Server:
         VitascopeError
             As a run here, or if the service does not answer.
         """
-        image, *_ = images.values()
         if problem := self.model_problem(params.model, "", self.client().models(spec.name)):
             raise ModelError(problem, "Choose another model, or a device of this machine.")
-        main, *others = images
-        values = params.model_dump(mode="json", exclude_defaults=True)
-        result = yield from self.client().steps(spec.name, images[main], **values, **{n: images[n] for n in others})
-        flags = tuple(dict.fromkeys((*image.flags, *result.flags)))
-        status = result.status if flags == result.flags else Status.of_flags(flags)
-        return replace(result, name=image.name, place=image.place, flags=flags, status=status)
+        return (yield from self.client().steps_of(spec.name, images, params))
 
     def model_problem(self, model: str, sha256: str, there: Sequence[Mapping[str, Any]]) -> str:
         """Say why a model cannot run there; empty where it can.

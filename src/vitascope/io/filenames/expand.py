@@ -11,7 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from vitascope.core.errors import ReaderError, describe
+from vitascope.core.paths import is_url
 from vitascope.io.filenames.parse import natural, split_suffix, step_folders
+from vitascope.io.stores.mirror import mirror
 
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ def _expand_one(given: str | os.PathLike[str]) -> list[Path]:
     text = os.fspath(given)
     if not text.strip() or "\0" in text:
         raise ReaderError("An empty path was given.", "Give a file, a folder or a quoted glob.")
+    if is_url(text):
+        return _expand_url(text)
     path = Path(text)
     try:
         if path.is_dir() and not is_zarr(path):
@@ -61,6 +65,15 @@ def _expand_one(given: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:
         raise unreadable(path, error) from error
     return _glob(text)
+
+
+def _expand_url(text: str) -> list[Path]:
+    """List the images below an address; what follows its first wildcard is matched against what is there."""
+    plain, wild = text.split("/"), 0
+    while wild < len(plain) and not glob.has_magic(plain[wild]):
+        wild += 1
+    home = mirror("/".join(plain[:wild]))
+    return _expand_one(home) if wild == len(plain) else _glob(os.path.join(home, *plain[wild:]))  # noqa: PTH118
 
 
 def _images_of_companion(path: Path) -> list[Path]:

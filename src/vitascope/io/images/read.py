@@ -26,6 +26,7 @@ from vitascope.io.images.ome_zarr import open_zarr
 from vitascope.io.images.raster import open_raster
 from vitascope.io.images.tiff import open_tiff
 from vitascope.io.images.vendor import is_vendor_file, list_scenes, open_only_scene, open_scene
+from vitascope.io.stores.mirror import fetch, local
 
 __all__ = ["ImageGroup", "find_groups", "open_file", "open_group", "read_image", "read_images"]
 
@@ -56,6 +57,7 @@ def find_groups(
 
 def look_inside(paths: list[Path]) -> Inside:
     """Tell what files say of their images; one that cannot be read says nothing here, and why when it is opened."""
+    fetch(path for path in paths if is_tiff_name(path.name) or is_vendor_file(path))
     sets = find_sets(paths) if sum(is_tiff_name(path.name) for path in paths) > 1 else []
     scenes = {}
     for path in paths:
@@ -153,7 +155,8 @@ def open_file(path: str | os.PathLike[str], axes: str | None = None, eager_bytes
     ReaderError
         If it cannot be read.
     """
-    path = Path(path)
+    path = local(path)
+    fetch([path])
     suffix = split_suffix(path.name)[1]
     if is_tiff_name(path.name):
         return open_tiff(path, axes, eager_bytes)
@@ -188,6 +191,7 @@ def open_group(group: ImageGroup, pixel_size_um: float | None = None, axes: str 
         If ``pixel_size_um`` is no length.
     """
     check_pixel_size(pixel_size_um)
+    fetch(group.paths)
     try:
         image = _open_files(group, pixel_size_um, axes)
     except AxesUnknownError:

@@ -19,6 +19,7 @@ from vitascope.core.errors import IncompleteError, ReaderError, describe
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.images.lazy import FileArray
 from vitascope.io.images.limits import check_declared
+from vitascope.io.stores.mirror import fetch
 
 _MAX_JSON = 2**26
 _MAX_CHUNKS = 2**26
@@ -226,4 +227,5 @@ class ZarrSource(FileArray):
                     f"Chunk {self.grid.key(indices)} of '{self.path}' has gone.",
                     "Check that the drive is connected.",
                 )
+        fetch(self.path / self.grid.key(at) for at in itertools.product(*touched) if self.present[at])
         return np.asarray(self.array[key])

@@ -25,6 +25,7 @@ from vitascope.io.plates.ome_zarr import is_plate_zarr, zarr_plate
 from vitascope.io.plates.operetta import INDEX_NAMES, find_index, operetta_plate
 from vitascope.io.plates.plate import Plate
 from vitascope.io.plates.vendor_plate import vendor_plate
+from vitascope.io.stores.mirror import fetch, local
 
 MOST_NAMED = 20
 """Plates that an error lists."""
@@ -115,6 +116,7 @@ def _matches_vendor(path: Path, pattern: str | None) -> bool:
 
 def _read_vendor(path: Path, pattern: str | None, size: int | None, planes: str | None) -> tuple[Plate, ...]:
     _refuse_projections(planes)
+    fetch([path])
     return (vendor_plate(path, size),)
 
 
@@ -166,7 +168,7 @@ def find_plates(
         as asked for.
     """
     check_planes(planes)
-    path = Path(path)
+    path = local(path)
     try:
         reader = next((one for one in READERS if one.matches(path, pattern)), None)
     except OSError as error:
@@ -192,8 +194,8 @@ def is_plate(path: str | os.PathLike[str], least_wells: int = 2) -> bool:
         True for an OME-Zarr plate, an index, a folder with one, and a folder in which at least half of the images tell
         their wells.
     """
-    path = Path(path)
     try:
+        path = local(path)
         if any(reader.matches(path, None) for reader in READERS if reader.certain):
             return True
         if not IMAGE_FOLDER.matches(path, None):

@@ -20,6 +20,7 @@ from vitascope.core.well import Well
 from vitascope.io.atomic import atomic_write
 from vitascope.io.filenames.expand import unreadable
 from vitascope.io.images.zarr_store import read_json
+from vitascope.io.stores.mirror import fetch_folder
 from vitascope.io.tables.vocabulary import read_column
 
 TYPE, VERSION = "condition_table", "1"
@@ -164,6 +165,7 @@ def _read_anndata(folder: Path) -> pd.DataFrame:
     """Read texts from ``obs`` and numbers from ``X``, as AnnData keeps them."""
     import zarr
 
+    fetch_folder(folder)
     group = zarr.open_group(folder, mode="r")
     columns: dict[str, list[Any]] = {}
     for name in attributes(folder / "obs").get("column-order", []):

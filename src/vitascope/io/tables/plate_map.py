@@ -16,6 +16,7 @@ from vitascope.core.numbers import number_text
 from vitascope.core.well import PLATE_SHAPES, Well
 from vitascope.io.atomic import atomic_write
 from vitascope.io.plates.plate import Plate
+from vitascope.io.stores.mirror import local
 from vitascope.io.tables.condition_table import condition_rows, write_conditions
 from vitascope.io.tables.csv_append import cell as safe_cell
 from vitascope.io.tables.plate_map_parsing import MapRows, read_rows
@@ -143,7 +144,7 @@ def read_plate_map(
         zero; all wells concerned are named. If a value of a grid belongs to no well, or a number can be read in two
         ways (``1,000``).
     """
-    path = Path(path)
+    path = local(path)
     # Path.is_dir raises what a share answers; then the table's reader says it.
     found = _condition_rows(path) if os.path.isdir(path) else read_rows(path, columns or {})  # noqa: PTH112
     rows = found.rows

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from vitascope.core.errors import InputError, ReaderError
 from vitascope.core.numbers import number_text
 from vitascope.io.filenames.expand import unreadable
+
+MOST_UNPACKED_BYTES = 64 << 20
+"""Of all parts of a workbook together: a million cells, which take some GiB of memory."""
+
+MOST_CELLS = 4_000_000
+"""Of a sheet, from the first to the last that is filled; one cell far out makes a sheet of billions."""
 
 _EXCEL_TEXT = re.compile(r'=\s*"((?:[^"]|"")*)"')
 
@@ -41,11 +48,16 @@ def read_workbook(path: Path) -> list[tuple[str, Rows, Merged]]:
             "Save it as CSV, or run: pip install openpyxl",
         ) from error
     try:
+        _check_unpacked(path)
         data = path.read_bytes()  # a name such as .csv or .xls is refused by openpyxl, whatever the file is
         values = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
         formulas = openpyxl.load_workbook(io.BytesIO(data), data_only=False)
         found = []
         for sheet in values.worksheets:
+            if sheet.max_row * sheet.max_column > MOST_CELLS:
+                raise _too_large(
+                    path, f"its sheet '{sheet.title}' reaches to cell {sheet.dimensions.rpartition(':')[2]}"
+                )
             cells = _texts(path, sheet, formulas[sheet.title])
             merged = _fill(cells, sheet.merged_cells.ranges)
             found.append((str(sheet.title), list(enumerate(cells, start=1)), merged))
@@ -61,6 +73,20 @@ def read_workbook(path: Path) -> list[tuple[str, Rows, Merged]]:
             "Open it in Excel and save it again, or save it as CSV.",
         ) from error
     return found
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a workbook whose parts would fill the memory; what they declare is all that is unpacked of them."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > MOST_UNPACKED_BYTES:
+        raise _too_large(path, f"it unpacks to {unpacked / 2**20:,.0f} MiB")
+
+
+def _too_large(path: Path, why: str) -> ReaderError:
+    return ReaderError(
+        f"'{path.name}' is too large for a table: {why}.", "Save the lines that are needed as CSV.", flag="too_large"
+    )
 
 
 def _texts(path: Path, sheet: Any, formulas: Any) -> list[list[str]]:

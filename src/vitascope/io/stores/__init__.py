@@ -1,0 +1,1 @@
+"""Object stores: files that lie behind an address."""
