@@ -233,6 +233,12 @@ class VolumeTraining(RecipePart):
         "cut out before they are normalised.",
     )
     sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
+    dead_each: int | None = Field(
+        None, ge=1, description="Dead stacks that each live one is laid with, in turn; empty takes all."
+    )
+    alone: bool = Field(
+        False, description="Whether each live stack is trained on without a dead dye too, as stacks of one dye come."
+    )
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
     crop_planes: int = Field(12, ge=4, multiple_of=4, description="Planes of a crop.")
@@ -265,6 +271,9 @@ class DataSet(RecipePart):
     )
     share: float = Field(1.0, gt=0, description="How often the laboratory is drawn, against others.")
     rendered: RenderedLight | None = Field(None, description="Draw transmitted light through stains.")
+    voxel_zyx_um: tuple[float, float, float] | None = Field(
+        None, description="For 'spheroid': voxel of the stacks (z, y, x) in µm, where it is not that of all data."
+    )
     class_ids: dict[str, int] = Field(
         {},
         description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
