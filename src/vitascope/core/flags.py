@@ -164,6 +164,17 @@ FLAGS: dict[str, Flag] = {
     ),
     "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
     "no_objects": warning("No object was found."),
+    "small_left_out": warning(
+        "More than a tenth of the stained voxels lie in pieces smaller than the smallest spheroid: they were left out "
+        "as debris, and are counted in left_out_voxels."
+    ),
+    "bound_lowered": note(
+        "No piece was as large as the smallest spheroid asked for: the bound was lowered to what is there, see "
+        "least_diameter_um."
+    ),
+    "otsu_disagrees": warning(
+        "The network's cells and those of a plain threshold (Otsu) differ by more than half: look at both masks."
+    ),
     # curves of a dose-response analysis
     **CURVE_FLAGS,
     # rejected: the input cannot be judged
