@@ -19,7 +19,7 @@ from tests.benchmarks.map_faithful import test_parts
 import vitascope
 from vitascope.core.paths import BUNDLED_MODELS, SAMPLES
 from vitascope.engine.crop_to_object import FINDERS
-from vitascope.engine.native_look import flaw_flags
+from vitascope.engine.native_look import MOST, flaw_flags
 from vitascope.io.images.read import read_image
 from vitascope.io.models.cards import find_model, write_card
 from vitascope.ops.wells.flaws import measure_flaws
@@ -29,8 +29,11 @@ from vitascope.simulate.wells import make_well
 
 SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 40
 OWN_BAR = 0.05
-RANGE, WIDER = (0.01, 0.99), 0.15
-"""Quantiles that a range of focus spans, and by how much of that it is widened on either side."""
+RANGE, WIDER = (0.01, 0.99), (0.1, 0.25)
+"""Quantiles that a range of focus spans, and by how much of that it is widened below and above."""
+
+RARE, RINGS = 0.01, 2.0
+"""Where more pictures than this hold what looks like a bubble, the card's limit is so many times their 99 % quantile."""
 
 EVEN = Variety(shading=0.0)
 """Composed wells are lit unevenly by chance; here only where the benchmark does it."""
@@ -78,9 +81,12 @@ def with_range(card, pictures):
     """The card with the range of focus of these pictures."""
     values = np.array([measured(card, p)[0]["native_focus"] for p in pictures])
     low, middle, high = np.quantile(values[np.isfinite(values)], (RANGE[0], 0.5, RANGE[1]))
-    edge = WIDER * (high - low)
-    told = tuple(float(f"{v:.4g}") for v in (low - edge, middle, high + edge))
+    below, above = (share * (high - low) for share in WIDER)
+    told = tuple(float(f"{v:.4g}") for v in (low - below, middle, high + above))
     statistics = {**card.domain.statistics, "native_focus": told}
+    rings = [measured(card, p)[0]["bubbles"] for p in pictures]
+    if np.mean(np.array(rings) > MOST["bubbles"]) > RARE:  # things with dark rims that are no bubbles, such as dead cells
+        statistics["bubbles"] = (0.0, float(np.median(rings)), float(f"{RINGS * np.quantile(rings, RANGE[1]):.3g}"))
     return card.model_copy(update={"domain": card.domain.model_copy(update={"statistics": statistics})})
 
 

@@ -14,7 +14,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
-from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.domain import KNOWN_KIND, assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
@@ -168,7 +168,7 @@ class ViabilityRun:
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
         features = encoding.astype(np.float64).mean((1, 2))[None]
-        trust, flags = assess_domain(self.card.domain, statistics, features)
+        trust, flags = assess_domain(self.card.domain, statistics, features, KNOWN_KIND if self.card.picture_kind else 0.0)
         trust, flags = judge_kind(self.card, picture.planes, trust, flags)
         self.context.keep_features(features, picture.planes)
         self.trust = worst_trust(self.trust, trust)
