@@ -34,7 +34,7 @@ from vitascope.tasks.spheroid import SPEC
 from vitascope.training.data.spheroid import OneColour, Stack, compose, read_singles, without_dead
 from vitascope.training.tasks.spheroid import run_training
 
-MODEL, START = "spheroid-live-dead", "spheroid-simulated"
+MODEL, START, RECIPE = "spheroid-live-dead", "spheroid-simulated", "spheroid-live-dead-twin"
 RECIPES = BUNDLED_MODELS / "recipes"
 FOLDS = (
     ("EGFP_d0_108", "mCherry_d4_1", "embryo_8"),
@@ -56,8 +56,8 @@ def twin_id(number: int) -> str:
 
 
 def twin_recipe(number: int) -> Recipe:
-    """The bundled recipe without the stacks of a fold."""
-    recipe = read_recipe(RECIPES / f"{MODEL}.yaml")
+    """The twins' recipe without the stacks of a fold."""
+    recipe = read_recipe(RECIPES / f"{RECIPE}.yaml")
     data = tuple(
         d.model_copy(update={"pairs": tuple(p for p in d.listed if p.group not in FOLDS[number])}) for d in recipe.data
     )
@@ -80,7 +80,7 @@ def train(folder: Path) -> None:
 
 def sources() -> list[OneColour]:
     """The ten labelled stacks, by the recipe."""
-    return run_to_end(read_singles(read_recipe(RECIPES / f"{MODEL}.yaml"), RECIPES))[1]["live"]
+    return run_to_end(read_singles(read_recipe(RECIPES / f"{RECIPE}.yaml"), RECIPES))[1]["live"]
 
 
 def twin_of(group: str) -> int:
