@@ -247,7 +247,7 @@ def outlines(folder: Path) -> None:
         p = np.asarray(segmented(stack, model).output("probability").array)[0]
         for share in shares:
             truth = reference_outlines(one, share)
-            by_light[share].append(dice(masks(segmented(stack, model, outline=share)) == LIVE, truth))
+            by_light[share].append(dice(masks(segmented(stack, model, outline_percent=round(100 * share))) == LIVE, truth))
             by_probability[share].append([dice(p > t, truth) for t in thresholds])
     for share in shares:
         best = np.mean(by_probability[share], axis=0)

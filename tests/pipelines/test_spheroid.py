@@ -139,14 +139,14 @@ def test_pieces_left_out_as_debris_are_counted_and_told(model, result):
 def test_the_slider_moves_outlines_from_loose_to_tight(model):
     blurred = np.stack([ndimage.gaussian_filter(c.astype(np.float32), (0.5, 2, 2)) for c in SPHEROID.image])
     voxels = {
-        share: (run_to_end(start(model, stack(blurred), outline=share)).output("labels").array > 0).sum()
-        for share in (0.3, 0.5, 0.7)
+        share: (run_to_end(start(model, stack(blurred), outline_percent=share)).output("labels").array > 0).sum()
+        for share in (30, 50, 70)
     }
-    assert voxels[0.3] > 1.1 * voxels[0.5] > 1.2 * voxels[0.7] > 0
+    assert voxels[30] > 1.1 * voxels[50] > 1.2 * voxels[70] > 0
 
 
 def test_outlines_do_not_depend_on_the_tile(model):
-    one, other = (run_to_end(start(model, stack(), outline=0.5, tile_px=t)) for t in (64, 256))
+    one, other = (run_to_end(start(model, stack(), outline_percent=50, tile_px=t)) for t in (64, 256))
     np.testing.assert_array_equal(one.output("labels").array, other.output("labels").array)
 
 

@@ -229,11 +229,11 @@ class SpheroidRun:
 
     def _outlined(self, prepared: PreparedVolume, answer: Any, scratch: TemporaryStore) -> ProgressGenerator[Any]:
         """Return what lies inside the outlines asked for, (1, D, H, W); None for the network's own."""
-        if self.params.outline is None:
+        if self.params.outline_percent is None:
             return None
         inside = scratch.zeros("inside", (1, *prepared.shape), np.float32)
         reach = cell_reach(self.model.card.input)
-        yield from find_outlines(answer, prepared, self.params.outline, reach, inside)
+        yield from find_outlines(answer, prepared, self.params.outline_percent / 100, reach, inside)
         return inside
 
     def _write(

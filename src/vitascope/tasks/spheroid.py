@@ -40,13 +40,14 @@ class SpheroidParams(RunParams):
         le=10000,
         json_schema_extra={"unit": "px"},
     )
-    outline: float | None = Field(
+    outline_percent: int | None = Field(
         None,
-        title="Outlines, tight ↔ loose",
-        description="Where an outline lies between the ground and the brightness of its cell: 0.7 is tight, 0.3 loose; "
-        "empty takes the outlines as the model learned them.",
-        ge=0.3,
-        le=0.7,
+        title="Outlines, loose ↔ tight",
+        description="How far an outline lies on the way from the ground to the brightness of its cell: 30 is loose, 70 "
+        "tight. The left end of the slider, or nothing, takes the outlines as the model learned them.",
+        ge=30,
+        le=70,
+        json_schema_extra={"unit": "%", "slider": True},
     )
     live_voxels: Literal["auto", "nuclei", "cell bodies"] = Field(
         "auto",
