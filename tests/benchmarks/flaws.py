@@ -29,10 +29,10 @@ from vitascope.simulate.wells import make_well
 
 SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 40
 OWN_BAR = 0.05
-RANGE, WIDER = (0.01, 0.99), (0.1, 0.25)
+RANGE, WIDER = (0.01, 0.99), (0.25, 0.25)
 """Quantiles that a range of focus spans, and by how much of that it is widened below and above."""
 
-RARE, RINGS = 0.01, 2.0
+RARE, RINGS = 0.01, 3.0
 """Where more pictures than this hold what looks like a bubble, the card's limit is so many times their 99 % quantile."""
 
 EVEN = Variety(shading=0.0)
@@ -85,7 +85,9 @@ def with_range(card, pictures):
     told = tuple(float(f"{v:.4g}") for v in (low - below, middle, high + above))
     statistics = {**card.domain.statistics, "native_focus": told}
     rings = [measured(card, p)[0]["bubbles"] for p in pictures]
-    if np.mean(np.array(rings) > MOST["bubbles"]) > RARE:  # things with dark rims that are no bubbles, such as dead cells
+    if (
+        np.mean(np.array(rings) > MOST["bubbles"]) > RARE
+    ):  # things with dark rims that are no bubbles, such as dead cells
         statistics["bubbles"] = (0.0, float(np.median(rings)), float(f"{RINGS * np.quantile(rings, RANGE[1]):.3g}"))
     return card.model_copy(update={"domain": card.domain.model_copy(update={"statistics": statistics})})
 
@@ -98,7 +100,10 @@ def shaded(picture, rng, amount=0.4):
 
 def bent(picture, rng, region, amount=0.4):
     """A meniscus: light falls off from the middle to the rim, by so much there."""
-    y, x = ((np.arange(n) + 0.5 - s) / region.side * 2 - 1 for n, s in zip(picture.shape, (region.top, region.left), strict=True))
+    y, x = (
+        (np.arange(n) + 0.5 - s) / region.side * 2 - 1
+        for n, s in zip(picture.shape, (region.top, region.left), strict=True)
+    )
     away = np.minimum(np.hypot(y[:, None], x[None]), 1.2)
     return picture * (1 - amount * away ** rng.uniform(2, 4))
 
@@ -183,7 +188,9 @@ def cure() -> None:
                     result = vitascope.run("atp", other.astype(np.float32), **how, flat_field=evened)
                     off.setdefault((name, evened), []).append(abs(result.rows[0]["atp"] - true) / max(true, 1.0))
         for (name, evened), values in off.items():
-            print(f"{kind}, {name} 40 %, {'evened out' if evened else 'as it is'}: ATP off by {np.median(values):.1%} (median)")
+            print(
+                f"{kind}, {name} 40 %, {'evened out' if evened else 'as it is'}: ATP off by {np.median(values):.1%} (median)"
+            )
 
 
 def main(arguments: list[str]) -> None:

@@ -29,7 +29,6 @@ from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.simulate.spheroids import DEAD, LIVE
 from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate
 from vitascope.stats.conformal import interval as ends
-from vitascope.stats.overlap import count_overlap
 from vitascope.tasks.spheroid import SPEC
 from vitascope.training.data.spheroid import OneColour, Stack, compose, read_singles, without_dead
 from vitascope.training.tasks.spheroid import run_training
@@ -151,7 +150,9 @@ def compositions(folder: Path) -> list[dict[str, object]]:
             result = segmented(stack, str(folder / f"{twin_id(number)}.json"))
             found, known = masks(result), stack.classes > 0
             counts = [np.bincount(c[known], minlength=4)[[LIVE, DEAD]].astype(float) for c in (found, stack.classes)]
-            near = [near_labels(found == k, np.where(stack.classes == k, LIVE, stack.classes > 0))[0] for k in (LIVE, DEAD)]
+            near = [
+                near_labels(found == k, np.where(stack.classes == k, LIVE, stack.classes > 0))[0] for k in (LIVE, DEAD)
+            ]
             share = [100 * c[0] / c.sum() if c.sum() else np.nan for c in counts]
             rows.append(
                 {"pair": tuple(sorted((live, dead))), "found": share[0], "true": share[1], "near": near, "counts": counts,
@@ -247,7 +248,9 @@ def outlines(folder: Path) -> None:
         p = np.asarray(segmented(stack, model).output("probability").array)[0]
         for share in shares:
             truth = reference_outlines(one, share)
-            by_light[share].append(dice(masks(segmented(stack, model, outline_percent=round(100 * share))) == LIVE, truth))
+            by_light[share].append(
+                dice(masks(segmented(stack, model, outline_percent=round(100 * share))) == LIVE, truth)
+            )
             by_probability[share].append([dice(p > t, truth) for t in thresholds])
     for share in shares:
         best = np.mean(by_probability[share], axis=0)

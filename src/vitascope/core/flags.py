@@ -110,15 +110,17 @@ FLAGS: dict[str, Flag] = {
     "out_of_focus": warning("The image is blurrier than the training images."),
     "oversharp": warning("The image is sharper, or noisier, than those the model was made for: was it sharpened?"),
     "shading": warning(
-        "The image is lit unevenly: its ground falls by more than a fifth from edge to edge. Divide it by one of an empty "
-        "field, or let the light be evened out."
+        "The image is lit unevenly: its ground falls by more than a fifth from edge to edge. Divide it by one of an "
+        "empty field, or let the light be evened out."
     ),
     "meniscus": warning(
-        "The ground is more than a fifth darker or brighter at the rim than in the middle, as under a curved surface. Fill "
-        "wells alike, divide by an image of a well without cells, or let the light be evened out."
+        "The ground is more than a fifth darker or brighter at the rim than in the middle, as under a curved surface. "
+        "Fill wells alike, divide by an image of a well without cells, or let the light be evened out."
     ),
     "bubbles": warning("There are air bubbles in the image: take them out of the well and image it again."),
-    "flat_fielded": note("The light was uneven: the image was divided by its own ground before a number was made of it."),
+    "flat_fielded": note(
+        "The light was uneven: the image was divided by its own ground before a number was made of it."
+    ),
     "inverted_contrast": warning("Contrast looks inverted against the training images."),
     "precision_lost": warning("Whole numbers above 2^53 cannot be told apart in this calculation."),
     "planes_missing": warning("The model wants more planes than the stack has, or a plane was taken twice."),

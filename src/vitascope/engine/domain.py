@@ -29,8 +29,9 @@ LIKENESS = 2.0
 """The negative must lie within twice the training range to say that it is the likelier: beyond, neither is alike."""
 
 KNOWN_KIND = 0.25
-"""Where the kind of picture is judged besides (:mod:`vitascope.engine.foreign`), ranges are this much wider on either
-side, and the distance as much longer: four ranges of 98 % alone would call every tenth picture of the own kind unsure."""
+"""For viability, where the kind of picture is judged besides (:mod:`vitascope.engine.foreign`), ranges are this much
+wider on either side, and the distance as much longer: four ranges of 98 % alone would call every tenth picture of the
+own kind unsure. Not for wells, whose kinds are less alike: with it, more pictures of other kinds passed."""
 
 WORDS = {
     "mean": "brightness",
@@ -196,7 +197,8 @@ def assess_domain(
             reasons.insert(
                 0,
                 f"The image looks unlike the training images: distance {distance:.2f}, of which 99 % of held-out "
-                f"training crops stay below {domain.distance_99:.2f}" + (f" (bound here {most:.2f})." if wider else "."),
+                f"training crops stay below {domain.distance_99:.2f}"
+                + (f" (bound here {most:.2f})." if wider else "."),
             )
     if level != "fits":
         flags.insert(0, "outside_model" if level == "outside" else "unsure")

@@ -16,7 +16,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.readout import NUMBER, Readout
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
-from vitascope.engine.domain import KNOWN_KIND, assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.eight_views import averaged
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
@@ -150,7 +150,7 @@ class AtpRun:
         self.plan = self.backend.plan
         statistics = image_statistics(prepared.read, prepared.shape_yx, prepared.shape_yx[0])
         features = outputs[1].astype(np.float64).mean((1, 2))[None]
-        trust, flags = assess_domain(self.card.domain, statistics, features, KNOWN_KIND if self.card.picture_kind else 0.0)
+        trust, flags = assess_domain(self.card.domain, statistics, features)
         self.context.keep_features(features, planes)
         trust, flags = judge_kind(self.card, planes, trust, flags)
         self.trust = worst_trust(self.trust, trust)

@@ -168,7 +168,9 @@ class ViabilityRun:
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
         features = encoding.astype(np.float64).mean((1, 2))[None]
-        trust, flags = assess_domain(self.card.domain, statistics, features, KNOWN_KIND if self.card.picture_kind else 0.0)
+        trust, flags = assess_domain(
+            self.card.domain, statistics, features, KNOWN_KIND if self.card.picture_kind else 0.0
+        )
         trust, flags = judge_kind(self.card, picture.planes, trust, flags)
         self.context.keep_features(features, picture.planes)
         self.trust = worst_trust(self.trust, trust)

@@ -94,7 +94,9 @@ class LabelledImageSource(RecipePart):
         description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
     )
     treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
-    taken: str = Field("", description="Column of the day or date an image was taken; empty goes by the file name's time.")
+    taken: str = Field(
+        "", description="Column of the day or date an image was taken; empty goes by the file name's time."
+    )
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
 
 
@@ -326,8 +328,9 @@ class Split(RecipePart):
     seed: int = Field(0, ge=0, description="Start of the drawing of groups.")
     along: Literal["", "time", "laboratory"] = Field(
         "",
-        description="For images with a number: 'time' keeps the groups taken last to test on and those before them to "
-        "validate on; 'laboratory' keeps whole laboratories together, as the data sets name them, whatever their groups.",
+        description="For images with a number: 'time' keeps the groups taken last to test on and those before them "
+        "to validate on; 'laboratory' keeps whole laboratories together, as the data sets name them, whatever their "
+        "groups.",
     )
     near_duplicates: float = Field(
         0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."

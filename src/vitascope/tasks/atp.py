@@ -61,8 +61,8 @@ class AtpParams(RunParams):
     flat_field: bool = Field(
         True,
         title="Even out light",
-        description="Divide a picture whose ground falls by more than a fifth, from edge to edge or from the middle to the "
-        "rim, by its own ground first; it is said where that was done.",
+        description="Divide a picture whose ground falls by more than a fifth, from edge to edge or from the middle to "
+        "the rim, by its own ground first; it is said where that was done.",
         json_schema_extra=ADVANCED,
     )
     abstain: bool = Field(

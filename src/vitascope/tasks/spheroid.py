@@ -34,8 +34,8 @@ class SpheroidParams(RunParams):
     object_diameter_px: float | None = Field(
         None,
         title="Width of a cell",
-        description="Width of a typical cell or nucleus; where the pixel size is not known, the stack is brought to the "
-        "model's scale by it.",
+        description="Width of a typical cell or nucleus; where the pixel size is not known, the stack is brought to "
+        "the model's scale by it.",
         gt=0,
         le=10000,
         json_schema_extra={"unit": "px"},

@@ -27,8 +27,8 @@ class FieldEditor:
     """One field of a parameter model as a magicgui widget.
 
     Switches, choices and plain whole numbers get their own widgets; all else is a line of text, which keeps every digit
-    and the difference between nothing and zero, as number boxes do not. A whole number that says ``slider`` has one, whose
-    end on the left stands for nothing.
+    and the difference between nothing and zero, as number boxes do not. A whole number that says ``slider`` has one,
+    whose end on the left stands for nothing.
 
     Parameters
     ----------

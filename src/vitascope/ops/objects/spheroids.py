@@ -35,7 +35,8 @@ FROM_REFERENCES = (
 """Numbers that more than the masks are needed for."""
 
 NEEDS_DEAD = (
-    "dead_um3", "dead_um3_low", "dead_um3_high", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
+    "dead_um3", "dead_um3_low", "dead_um3_high", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity",
+    "dead_voxels", "live_fraction",
 )  # fmt: skip
 """Columns that cannot be told without a dead dye."""
 

@@ -73,7 +73,7 @@ def _inside(square: NDArray[Any], round_well: bool) -> NDArray[np.float64]:
 
 
 def ground_shape(square: NDArray[np.float64]) -> tuple[float, float]:
-    """Return how the ground of a square falls from edge to edge, and how it curves from the middle to the rim.
+    r"""Return how the ground of a square falls from edge to edge, and how it curves from the middle to the rim.
 
     A plane and a paraboloid through the logarithm of the ground, fitted so that parts which stand off from them count
     little (weights 1 / (1 + (r / 2s)²), s the median deviation).

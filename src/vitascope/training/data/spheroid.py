@@ -23,7 +23,7 @@ from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.ops.geometry.pair_check import check_pair, refuse
 from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.objects.density import cell_density
-from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
+from vitascope.recipes.recipe import ImagePair, Recipe, Split, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.training.data.samples import PARTS
@@ -249,7 +249,7 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[S
 def read_singles(
     recipe: Recipe, recipe_folder: Path
 ) -> ProgressGenerator[tuple[list[Stack], dict[str, list[OneColour]]]]:
-    """Read the stacks of a recipe's data sets: those with classes, and those of one colour by what they are taken for."""
+    """Read the stacks of a recipe's data sets: those with classes, and those of one colour by what they stand for."""
     assert recipe.volumes is not None
     found: list[Stack] = []
     single: dict[str, list[OneColour]] = {"live": [], "dead": []}
@@ -396,7 +396,9 @@ def on_voxels(one: OneColour, voxel_zyx_um: Voxel | None) -> OneColour:
     image = ndimage.map_coordinates(
         one.image.astype(np.float32), np.meshgrid(*places, indexing="ij"), order=1, mode="nearest"
     )
-    nearest = np.ix_(*(np.clip(p.round().astype(np.intp), 0, n - 1) for p, n in zip(places, one.image.shape, strict=True)))
+    nearest = np.ix_(
+        *(np.clip(p.round().astype(np.intp), 0, n - 1) for p, n in zip(places, one.image.shape, strict=True))
+    )
     return replace(one, image=image, cells=one.cells[nearest], voxel_zyx_um=voxel_zyx_um)
 
 
