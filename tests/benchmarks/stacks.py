@@ -86,6 +86,11 @@ def twin_of(group: str) -> int:
     return next(number for number, fold in enumerate(FOLDS) if group in fold)
 
 
+def twins_made(folder: Path) -> list[int]:
+    """Folds whose twin lies in the folder: a training that was cut short leaves some out, and that is said."""
+    return [number for number in range(len(FOLDS)) if (folder / f"{twin_id(number)}.json").is_file()]
+
+
 def segmented(stack: Stack, model: str, **params):
     """Run the task on the stack's dyes; the result."""
     channels = stack.channels[: 1 if stack.kind == "one dye" else 2]
@@ -120,7 +125,8 @@ def diameter_px(cells: np.ndarray) -> float:
 def alone(folder: Path) -> None:
     """Each stack as the live dye alone, beside the better of two of Otsu's masks: of the raw and of the filtered stack."""
     better, least = 0, 1.0
-    for one in sources():
+    read = [one for one in sources() if twin_of(one.pair.group) in twins_made(folder)]
+    for one in read:
         name, truth = one.pair.group, one.cells > 0
         model = str(folder / f"{twin_id(twin_of(name))}.json")
         result = segmented(without_dead(one), model)
@@ -138,13 +144,13 @@ def alone(folder: Path) -> None:
             f"{otsu[1]:.3f} filtered; {row['spheroids']} object(s), {row['left_out_voxels']} voxels left out",
             flush=True,
         )
-    print(f"better than both of Otsu's masks on {better} of 10 (bar {BETTER}); least Dice {least:.3f} (bar: above 0)")
+    print(f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)")
 
 
 def compositions(folder: Path) -> list[dict[str, object]]:
     """Every two stacks of a fold laid into one, read by the twin that knows neither."""
     by_name, rows = {one.pair.group: one for one in sources()}, []
-    for number, fold in enumerate(FOLDS):
+    for number, fold in ((number, FOLDS[number]) for number in twins_made(folder)):
         for live, dead in permutations(fold, 2):
             stack = compose(by_name[live], by_name[dead])
             result = segmented(stack, str(folder / f"{twin_id(number)}.json"))

@@ -183,8 +183,13 @@ def test_the_width_of_a_cell_stands_in_for_the_pixel_size(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "said", "told"),
-    [("calcein", "auto", "cell bodies"), ("Hoechst", "auto", "nuclei"), ("GFP", "auto", "not told"), ("GFP", "nuclei", "nuclei")],
-)  # fmt: skip
+    [
+        ("calcein", "auto", "cell bodies"),
+        ("Hoechst", "auto", "nuclei"),
+        ("GFP", "auto", "not told"),
+        ("GFP", "nuclei", "nuclei"),
+    ],
+)
 def test_a_column_says_what_live_voxels_are(model, name, said, told):
     image = stack(SPHEROID.image, (name, "PI"))
     found = run_to_end(start(model, image, channels=("0", "1"), live_voxels=said))
