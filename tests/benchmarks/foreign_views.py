@@ -85,7 +85,7 @@ def of_data() -> Iterator[View]:
             for k, plane in enumerate(_planes(path)):
                 found += _views(f"{folder.parent.name}/{folder.name}", f"{path.stem}-{k}", plane, 2)
         own = any(f"{folder.parent.name}/{folder.name}".startswith(key) for key in OWN)
-        take = np.unique(np.linspace(0, len(found) - 1, min(len(found), 60 if own else EACH)).astype(int))
+        take = np.unique(np.linspace(0, len(found) - 1, min(len(found), 150 if own else EACH)).astype(int))
         yield from (found[i] for i in take)
 
 

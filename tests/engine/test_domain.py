@@ -201,3 +201,19 @@ def test_training_images_and_crops_of_them_are_known_again_and_others_are_not():
     assert seen_in_training(by_hash, [fields[0]]) == flag
     assert seen_in_training(by_hash, [fields[1]]) == ()
     assert seen_in_training(make_card(), [fields[0]]) == ()
+
+
+def test_ranges_and_distance_are_wider_where_the_kind_is_known():
+    domain = Domain(
+        crop_px=32,
+        crops=9,
+        statistics={"mean": (0.0, 0.5, 1.0)},
+        feature_mean=(0.0,),
+        feature_std=(1.0,),
+        distance_99=2.0,
+    )
+    for value, distance, plain, wide in ((1.2, 0.0, "unsure", "fits"), (1.3, 0.0, "unsure", "unsure"),
+                                         (0.5, 2.4, "outside", "fits"), (0.5, 2.6, "outside", "outside")):  # fmt: skip
+        given = [{"mean": value}], np.array([[distance]])
+        assert assess_domain(domain, *given)[0].level == plain
+        assert assess_domain(domain, *given, wider=0.25)[0].level == wide

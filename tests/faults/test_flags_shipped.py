@@ -397,11 +397,50 @@ def _(tmp_path):
     return found
 
 
+def ground_with(*things):
+    """A stack of faint noise with bright bodies in both dyes' places: (dye, z, y, x) slices."""
+    image = np.random.default_rng(0).normal(200, 5, (2, 24, 96, 96))
+    for dye, *where in things:
+        image[(dye, *where)] = 3000
+    image = ndimage.gaussian_filter(image, (0, 0.5, 1, 1))
+    return Micrograph.from_array(
+        image.astype(np.uint16), axes="CZYX", channel_names=("calcein", "PI"), pixel_size_um=2.0, z_step_um=4.0
+    )
+
+
+BODY = (0, slice(4, 20), slice(8, 46), slice(8, 46))
+DEAD_BODY = (1, slice(4, 20), slice(46, 56), slice(8, 46))
+SPECKS = [
+    (0, slice(6, 12), slice(y, y + 9), slice(x, x + 9)) for y in range(4, 90, 22) for x in (64, 82)
+]  # fmt: skip
+
+
+@case("small_left_out")
+def _(tmp_path):
+    whole, pieces = (flags_of("spheroid", ground_with(*b)) for b in ((BODY, DEAD_BODY), (BODY, DEAD_BODY, *SPECKS)))
+    return whole, pieces
+
+
+@case("bound_lowered")
+def _(tmp_path):
+    image = ground_with(BODY, DEAD_BODY)
+    return flags_of("spheroid", image), flags_of("spheroid", image, least_diameter_um=1000.0)
+
+
+@case("otsu_disagrees")
+def _(tmp_path):
+    """A speck of dirt far brighter than any cell takes the plain threshold above all of them."""
+    dirty = SPHEROID.image.copy()
+    dirty[:, 8:12, 2:6, 2:6] = 60 * dirty.max()
+    how = {"axes": "CZYX", "channel_names": ("calcein", "PI"), "pixel_size_um": 2.0, "z_step_um": 4.0}
+    return [flags_of("spheroid", Micrograph.from_array(one, **how)) for one in (SPHEROID.image, dirty)]
+
+
 # -- wells ------------------------------------------------------------------------------------------------------------
 
 
-def well(pixels):
-    return flags_of("atp", Micrograph.from_array(pixels, axes="YX"), maps=False)
+def well(pixels, **params):
+    return flags_of("atp", Micrograph.from_array(pixels, axes="YX"), maps=False, **params)
 
 
 @cache
@@ -418,7 +457,42 @@ def _(tmp_path):
 @case("shading")
 def _(tmp_path):
     even = good_well()
-    return well(even), well((even * np.linspace(0.75, 1.25, even.shape[0])[:, None]).astype(np.uint16))
+    return well(even), well(shaded(even), flat_field=False)
+
+
+def shaded(picture):
+    return (picture * np.linspace(0.75, 1.25, picture.shape[0])[:, None]).astype(np.uint16)
+
+
+@case("flat_fielded")
+def _(tmp_path):
+    return well(good_well()), well(shaded(good_well()))
+
+
+@case("meniscus")
+def _(tmp_path):
+    """Light that falls off towards the rim."""
+    y, x = (np.linspace(-1, 1, n) for n in good_well().shape)
+    bowl = 1 - 0.25 * (y[:, None] ** 2 + x[None] ** 2)
+    return well(good_well()), well((good_well() * bowl).astype(np.uint16), flat_field=False)
+
+
+@case("bubbles")
+def _(tmp_path):
+    """A black ring around a bright middle, a sixth of the well wide."""
+    y, x = np.mgrid[:256, :256]
+    away = np.hypot(y - 110, x - 140) / 22
+    ground = np.percentile(good_well(), 70)
+    ring = np.where(away < 0.7, ground, 0.15 * ground)
+    return well(good_well()), well(np.where(away < 1, ring, good_well()).astype(np.uint16))
+
+
+@case("oversharp")
+def _(tmp_path):
+    good = make_spheroid(0, setting_of(0, 0), 256).image
+    noisy = (good + np.random.default_rng(0).normal(0, 0.3 * good.mean(), good.shape)).clip(0, 65535)
+    shown = [Micrograph.from_array(p.astype(np.uint16), axes="YX") for p in (good, noisy)]
+    return [flags_of("viability", image, model="viability-spheroid-sim", maps=False) for image in shown]
 
 
 @case("attention_on_background")

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from spheroid_support import SPHEROID, VOXEL, save_by_brightness, stack
+from vitascope.core.card import Intervals
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
+from vitascope.io.models.cards import read_card, write_card
 from vitascope.pipelines.spheroid import run
 from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
@@ -105,6 +108,103 @@ def test_an_empty_stack_has_no_number(model, value):
     assert {"constant", "no_objects"} <= set(found.flags)
     assert np.isnan(found.rows[0]["viability_percent"])
     assert not found.output("labels").array.any()
+
+
+def test_what_is_smaller_than_asked_for_is_still_found_and_the_bound_is_said(model, result):
+    """A stack in which cells were seen never has no objects: the bound adapts."""
+    found = run_to_end(start(model, stack(), least_diameter_um=2000.0))
+    assert "bound_lowered" in found.flags
+    assert "no_objects" not in found.flags
+    assert found.rows[0]["least_diameter_um"] < 80
+    np.testing.assert_array_equal(found.output("labels").array, result.output("labels").array)
+    assert "bound_lowered" not in result.flags
+    assert result.rows[0]["least_diameter_um"] == 40.0
+
+
+def test_pieces_left_out_as_debris_are_counted_and_told(model, result):
+    image = np.tile(SPHEROID.image, (1, 1, 1, 2)).astype(np.uint16)
+    half = image.shape[-1] // 2
+    bright = image[0, :, :, half:].max()
+    image[:, :, :, half:] = image[:, :1, :1, :1]  # ground
+    for y in range(4, image.shape[2] - 8, 28):
+        for x in range(half + 12, image.shape[3] - 8, 28):
+            image[0, 4:10, y : y + 8, x : x + 8] = bright
+    found = run_to_end(start(model, stack(image), least_diameter_um=60.0))
+    row = found.rows[0]
+    assert row["left_out_voxels"] > 0.1 * (row["live_voxels"] + row["dead_voxels"])
+    assert "small_left_out" in found.flags
+    assert result.rows[0]["left_out_voxels"] == 0
+
+
+def test_the_slider_moves_outlines_from_loose_to_tight(model):
+    blurred = np.stack([ndimage.gaussian_filter(c.astype(np.float32), (0.5, 2, 2)) for c in SPHEROID.image])
+    voxels = {
+        share: (run_to_end(start(model, stack(blurred), outline_percent=share)).output("labels").array > 0).sum()
+        for share in (30, 50, 70)
+    }
+    assert voxels[30] > 1.1 * voxels[50] > 1.2 * voxels[70] > 0
+
+
+def test_outlines_do_not_depend_on_the_tile(model):
+    one, other = (run_to_end(start(model, stack(), outline_percent=50, tile_px=t)) for t in (64, 256))
+    np.testing.assert_array_equal(one.output("labels").array, other.output("labels").array)
+
+
+def test_otsus_mask_lies_in_the_maps_and_its_agreement_in_the_row(model, result):
+    otsu = np.asarray(result.output("maps").array)
+    assert set(np.unique(otsu)) <= {0, 1, 2}
+    cells = (result.output("labels").array > 0) | (result.output("dead").array > 0)
+    dice = 2 * (cells & (otsu > 0)).sum() / (cells.sum() + (otsu > 0).sum())
+    assert result.rows[0]["otsu_dice"] == pytest.approx(dice, abs=0.01)
+    assert "otsu_disagrees" not in result.flags
+
+
+def test_otsus_mask_that_differs_by_more_than_half_is_flagged(model):
+    """A speck far brighter than the cells takes the threshold above them."""
+    image = SPHEROID.image.astype(np.float64).copy()
+    image[:, 8:12, 2:6, 2:6] = image.max() * 60
+    found = run_to_end(start(model, stack(image / image.max() * 60000)))
+    assert "otsu_disagrees" in found.flags
+    assert found.rows[0]["otsu_dice"] < 0.5
+
+
+def test_the_width_of_a_cell_stands_in_for_the_pixel_size(tmp_path):
+    card = read_card(save_by_brightness(tmp_path))
+    spec = card.input.model_copy(update={"object_diameter_px": 6.0})  # 12 µm at 2 µm per pixel
+    path = write_card(card.model_copy(update={"input": spec}), tmp_path)
+    fine = np.repeat(np.repeat(SPHEROID.image, 2, 2), 2, 3)
+    found = run_to_end(start(str(path), stack(fine, pixel_size_um=None), object_diameter_px=12.0))
+    known = run_to_end(start(str(path), stack(fine, pixel_size_um=1.0)))
+    np.testing.assert_array_equal(found.output("labels").array, known.output("labels").array)
+    assert np.isnan(found.rows[0]["live_um3"])
+    plain = run_to_end(start(str(path), stack(fine, pixel_size_um=None)))
+    assert (plain.output("labels").array != known.output("labels").array).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "told"),
+    [
+        ("calcein", "auto", "cell bodies"),
+        ("Hoechst", "auto", "nuclei"),
+        ("GFP", "auto", "not told"),
+        ("GFP", "nuclei", "nuclei"),
+    ],
+)
+def test_a_column_says_what_live_voxels_are(model, name, said, told):
+    image = stack(SPHEROID.image, (name, "PI"))
+    found = run_to_end(start(model, image, channels=("0", "1"), live_voxels=said))
+    assert found.rows[0]["live_voxels_are"] == told
+
+
+def test_volumes_have_intervals_where_the_card_calibrates_them(tmp_path, result):
+    card = read_card(save_by_brightness(tmp_path))
+    further = {"live_um3": Intervals(level=0.9, scale="log", half_width=np.log(2), groups=12, on="test")}
+    path = write_card(card.model_copy(update={"further_intervals": further}), tmp_path)
+    row = run_to_end(start(str(path), stack())).rows[0]
+    assert row["live_um3_low"] == pytest.approx(row["live_um3"] / 2)
+    assert row["live_um3_high"] == pytest.approx(row["live_um3"] * 2)
+    assert np.isnan(row["dead_um3_low"])
+    assert np.isnan(result.rows[0]["live_um3_low"])
 
 
 def test_times_are_judged_one_by_one(model, result):

@@ -128,7 +128,8 @@ class ImageRun:
     def write_tables(self, plate_map: PlateMap | None = None) -> list[dict[str, Any]]:
         """Write what is known only when all images are done; return the rows of ``results.csv``."""
         rows = [row for done in self.results for row in done.tables[RESULTS]]
-        return write_run_tables(self._folder.folder, rows, plate_map, self._spec.headline)
+        numbers = (self._spec.headline, self._spec.against_control)
+        return write_run_tables(self._folder.folder, rows, plate_map, *numbers)
 
     def close(self, command: str) -> None:
         """Write the provenance.

@@ -74,16 +74,16 @@ def _mapped(plate_map: PlateMap, plate: str, well: str) -> dict[str, Any]:
     return plate_map.row(next(iter(plates)) if not plate and len(plates) == 1 else plate, well)
 
 
-def with_map(rows: Sequence[Row], plate_map: PlateMap, column: str) -> list[Row]:
-    """Join rows with a plate map, and put their main number against the controls of the same plate and time.
+def with_map(rows: Sequence[Row], plate_map: PlateMap, *numbers: str) -> list[Row]:
+    """Join rows with a plate map, and put their numbers against the controls of the same plate and time.
 
     Parameters
     ----------
     rows : sequence of dict
         As ``results.csv`` holds them.
     plate_map : PlateMap
-    column : str
-        The main number; its interval stands under ``_low`` and ``_high``.
+    *numbers : str
+        Columns; their intervals stand under ``_low`` and ``_high``.
 
     Returns
     -------
@@ -100,19 +100,24 @@ def with_map(rows: Sequence[Row], plate_map: PlateMap, column: str) -> list[Row]
     for row in rows:
         mapped = _mapped(plate_map, str(row["plate"] or ""), str(row["well"] or ""))
         joined.append({**row, **{name: mapped.get(name) for name in columns}})
-    names = [f"{column}{end}" for end in ("", "_low", "_high")]
     batches: dict[tuple[str, str], list[Row]] = {}
     for row in joined:
         batches.setdefault((str(row["plate"]), str(row["time"])), []).append(row)
     for batch in batches.values():
-        controls = [_number(row.get(column)) for row in batch if row.get("role") == "negative"]
-        known = [value for value in controls if math.isfinite(value)]
-        for name in names:
-            if any(name in row for row in batch):
-                values = percent_of_control([_number(row.get(name)) for row in batch], known)
-                for row, value in zip(batch, values, strict=True):
-                    row[percent_name(name, column)] = None if math.isnan(value) else float(value)
+        for column in numbers:
+            _against_controls(batch, column)
     return joined
+
+
+def _against_controls(batch: Sequence[Row], column: str) -> None:
+    """Add a number and the ends of its interval in percent of the controls to the rows of one plate and time."""
+    controls = [_number(row.get(column)) for row in batch if row.get("role") == "negative"]
+    known = [value for value in controls if math.isfinite(value)]
+    for name in (f"{column}{end}" for end in ("", "_low", "_high")):
+        if any(name in row for row in batch):
+            values = percent_of_control([_number(row.get(name)) for row in batch], known)
+            for row, value in zip(batch, values, strict=True):
+                row[percent_name(name, column)] = None if math.isnan(value) else float(value)
 
 
 def percent_name(name: str, column: str) -> str:
@@ -158,7 +163,9 @@ def curves(rows: Iterable[Mapping[str, Any]], column: str) -> list[Row]:
     ]
 
 
-def write_run_tables(folder: Path, rows: Sequence[Row], plate_map: PlateMap | None, column: str) -> list[Row]:
+def write_run_tables(
+    folder: Path, rows: Sequence[Row], plate_map: PlateMap | None, column: str, further: Sequence[str] = ()
+) -> list[Row]:
     """Write ``results.csv`` anew with what the map adds, and ``curves.csv`` where wells were followed over time.
 
     Returns
@@ -173,7 +180,7 @@ def write_run_tables(folder: Path, rows: Sequence[Row], plate_map: PlateMap | No
     """
     rows = list(rows)
     if plate_map is not None:
-        rows = with_map(rows, plate_map, column)
+        rows = with_map(rows, plate_map, column, *further)
         mapped = [str(name) for name in plate_map.table if name not in FIRST_COLUMNS]
         write_csv(folder / RESULTS, [rows], (*FIRST_COLUMNS, *mapped), LAST_COLUMNS)
     percent = percent_name(column, column)

@@ -160,6 +160,7 @@ class Target(CardPart):
     source_high: float | None = Field(None, description="Grey value of the stain that became 1.")
     masks: bool = Field(False, description="Whether objects can be segmented in it.")
     colormap: str = Field("viridis", description="Colour map that the quantity always has.")
+    shows: str = Field("", description="In words, what its voxels or pixels are, where the name does not say.")
 
 
 class DataSource(CardPart):
@@ -370,6 +371,9 @@ class ModelCard(CardPart):
     readout: Readout | None = Field(None, description="How the number of a calibrated model is read; empty for others.")
     domain: Domain | None = None
     intervals: Intervals | None = None
+    further_intervals: dict[str, Intervals] = Field(
+        {}, description="The same of other numbers than the main one, by their column."
+    )
     picture_kind: str = Field("", description="Kind of pictures it is for, by which others are told apart.")
     expected: ExpectedAgreement | None = Field(
         None, description="How the agreement with the real stain is told; grades by its lower end."

@@ -108,9 +108,18 @@ FLAGS: dict[str, Flag] = {
     ),
     "low_contrast": warning("Contrast lies below that of the training images."),
     "out_of_focus": warning("The image is blurrier than the training images."),
+    "oversharp": warning("The image is sharper, or noisier, than those the model was made for: was it sharpened?"),
     "shading": warning(
-        "The well is lit unevenly: its ground falls by more than a sixth from edge to edge. Divide the image by one of "
-        "an empty field."
+        "The image is lit unevenly: its ground falls by more than a fifth from edge to edge. Divide it by one of an "
+        "empty field, or let the light be evened out."
+    ),
+    "meniscus": warning(
+        "The ground is more than a fifth darker or brighter at the rim than in the middle, as under a curved surface. "
+        "Fill wells alike, divide by an image of a well without cells, or let the light be evened out."
+    ),
+    "bubbles": warning("There are air bubbles in the image: take them out of the well and image it again."),
+    "flat_fielded": note(
+        "The light was uneven: the image was divided by its own ground before a number was made of it."
     ),
     "inverted_contrast": warning("Contrast looks inverted against the training images."),
     "precision_lost": warning("Whole numbers above 2^53 cannot be told apart in this calculation."),
@@ -164,6 +173,17 @@ FLAGS: dict[str, Flag] = {
     ),
     "tile_reduced": note("Memory ran short: a smaller tile was used (the result is the same)."),
     "no_objects": warning("No object was found."),
+    "small_left_out": warning(
+        "More than a tenth of the stained voxels lie in pieces smaller than the smallest spheroid: they were left out "
+        "as debris, and are counted in left_out_voxels."
+    ),
+    "bound_lowered": note(
+        "No piece was as large as the smallest spheroid asked for: the bound was lowered to what is there, see "
+        "least_diameter_um."
+    ),
+    "otsu_disagrees": warning(
+        "The network's cells and those of a plain threshold (Otsu) differ by more than half: look at both masks."
+    ),
     # curves of a dose-response analysis
     **CURVE_FLAGS,
     # rejected: the input cannot be judged

@@ -28,6 +28,11 @@ MOST_HASHED_PX = 2**26
 LIKENESS = 2.0
 """The negative must lie within twice the training range to say that it is the likelier: beyond, neither is alike."""
 
+KNOWN_KIND = 0.25
+"""For viability, where the kind of picture is judged besides (:mod:`vitascope.engine.foreign`), ranges are this much
+wider on either side, and the distance as much longer: four ranges of 98 % alone would call every tenth picture of the
+own kind unsure. Not for wells, whose kinds are less alike: with it, more pictures of other kinds passed."""
+
 WORDS = {
     "mean": "brightness",
     "contrast": "contrast",
@@ -133,12 +138,24 @@ def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 def assess_domain(
-    domain: Domain | None, statistics: Sequence[Mapping[str, float]], features: NDArray[np.float64]
+    domain: Domain | None,
+    statistics: Sequence[Mapping[str, float]],
+    features: NDArray[np.float64],
+    wider: float = 0.0,
 ) -> tuple[Trust, tuple[str, ...]]:
     """Judge an image against the card.
 
     The image counts by the median over its crops: outside the 1-99 % range of a statistic it is "unsure", beyond the
     distance it is "outside".
+
+    Parameters
+    ----------
+    domain : Domain or None
+    statistics : sequence of mapping
+        One per crop.
+    features : array, shape (crops, F)
+    wider : float, >= 0
+        Share of a range that it is widened by on either side, and of the distance.
 
     Returns
     -------
@@ -159,6 +176,8 @@ def assess_domain(
         if not known:
             continue
         value = float(np.median(known))
+        edge = wider * (high - low)
+        low, high = low - edge, high + edge
         swapped = name == "skewness" and looks_inverted(value, (low, middle, high), len(known))
         if not low <= value <= high or swapped:
             level = "unsure"
@@ -172,12 +191,14 @@ def assess_domain(
         distance = float(
             np.median(feature_distances(features, np.array(domain.feature_mean), np.array(domain.feature_std)))
         )
-        if distance > domain.distance_99:
+        most = (1 + wider) * domain.distance_99
+        if distance > most:
             level = "outside"
             reasons.insert(
                 0,
                 f"The image looks unlike the training images: distance {distance:.2f}, of which 99 % of held-out "
-                f"training crops stay below {domain.distance_99:.2f}.",
+                f"training crops stay below {domain.distance_99:.2f}"
+                + (f" (bound here {most:.2f})." if wider else "."),
             )
     if level != "fits":
         flags.insert(0, "outside_model" if level == "outside" else "unsure")

@@ -16,6 +16,7 @@ from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.ops.geometry.resample import Reader, Window, read_reflected, resampled_reader
 from vitascope.ops.intensity.histogram import count_values
 from vitascope.ops.intensity.median import median_filter
+from vitascope.ops.intensity.threshold import otsu_threshold
 from vitascope.ops.tiling.chunks import chunk_slices, read_piece
 
 Shape3 = tuple[int, int, int]
@@ -36,6 +37,10 @@ class PreparedVolume:
     maps : tuple of LinearMap
         One per channel.
     flags : tuple of str
+    filtered : tuple of array, each (Z, Y, X)
+        The channels after the median, in grey values, on the image's own grid.
+    otsu : tuple of float
+        Otsu's threshold of each of them; infinite where it is constant.
     finite : callable or None
         Gives a (d, h, w) mask of finite voxels of a window of the image's own grid; None where all are finite.
     """
@@ -45,6 +50,8 @@ class PreparedVolume:
     source: Shape3
     maps: tuple[LinearMap, ...]
     flags: tuple[str, ...]
+    filtered: tuple[Any, ...]
+    otsu: tuple[float, ...]
     finite: Callable[[Window], NDArray[np.bool_]] | None
 
 
@@ -85,7 +92,7 @@ def prepare_volume(
     SIM-spheroid (seed 003), section 2.2.
     """
     flags: list[str] = []
-    filtered, maps, masked = [], [], False
+    filtered, maps, otsu, masked = [], [], [], False
     for number, channel in enumerate(channels):
         raw = yield from count_values(channel)
         flags += check_histogram(raw)
@@ -95,6 +102,7 @@ def prepare_volume(
         values = yield from count_values(stored)
         maps.append(fit_normalisation(values, spec.normalisation))
         flags += saturation_flags(values, spec.normalisation, maps[-1])
+        otsu.append(otsu_threshold(values))
         filtered.append(stored)
     source: Shape3 = tuple(int(n) for n in channels[0].shape)  # type: ignore[assignment]
     shape: Shape3 = tuple(max(1, round(n * s)) for n, s in zip(source, scale_zyx, strict=True))  # type: ignore[assignment]
@@ -114,6 +122,8 @@ def prepare_volume(
         source=source,
         maps=tuple(maps),
         flags=tuple(dict.fromkeys(flags)),
+        filtered=tuple(filtered),
+        otsu=tuple(otsu),
         finite=finite if masked else None,
     )
 

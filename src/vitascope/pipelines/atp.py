@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from vitascope.engine.eight_views import averaged
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.native_look import look_at
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp
-from vitascope.ops.wells.light import MOST_SHADING, shading
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
 from vitascope.ops.wells.organoids import SQUARE_PX, area_per_place, organoid_mask, share_on_ground
 from vitascope.pipelines.output_grid import OutputGrid
@@ -105,9 +106,15 @@ class AtpRun:
 
     def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Estimate one well; one of several that cannot be judged keeps its row."""
+        given = picture.planes
         try:
             framed = crop_to_object(picture.planes, self.card.input)
-            outputs, trust, flags = yield from self._predict(framed, picture.planes)
+            look = look_at(self.card, picture.planes, framed.region, flat_field=self.params.flat_field)
+            told = framed.flags
+            if look.evened:
+                picture = replace(picture, planes=look.planes)
+                framed = crop_to_object(look.planes, self.card.input, framed.region)
+            outputs, trust, flags = yield from self._predict(framed, given)
         except InputError as error:
             self.rows.refuse(picture, error)
             return
@@ -120,9 +127,7 @@ class AtpRun:
         known = not (self.params.abstain and trust.level == "outside")
         ground = self._on_ground(picture.planes, framed, attention[0] if self.network.has_attention else weights)
         numbers = (atp, *self._interval(atp), ground) if known else (np.nan,) * 4
-        middle = np.asarray(picture.planes[len(picture.planes) // 2])
-        uneven = ("shading",) if shading(middle, framed.region) > MOST_SHADING else ()
-        told = (*framed.flags, *uneven, *flags, *seen_in_training(self.card, picture.planes))
+        told = (*told, *framed.flags, *look.flags, *flags, *seen_in_training(self.card, given))
         told += ("attention_on_background",) if known and ground > MOST_ON_GROUND else ()
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None and known:  # what explains a number that is held back would be taken for one

@@ -27,7 +27,7 @@ from vitascope.io.results.temporary_store import TemporaryStore
 from vitascope.networks.unet3d import SLABS, UNet3d
 from vitascope.ops.geometry.resample import resampled_reader, volume_reader
 from vitascope.ops.objects.dye_overlap import shared_signal
-from vitascope.ops.objects.outlines import CoarseGrid, separate
+from vitascope.ops.objects.outlines import CoarseGrid, separate_adapting
 from vitascope.ops.objects.spheroids import (
     NEEDS_DEAD,
     SHARES,
@@ -39,7 +39,14 @@ from vitascope.ops.objects.spheroids import (
 )
 from vitascope.ops.tiling.chunks import chunk_slices
 from vitascope.pipelines.run_context import RunContext
-from vitascope.pipelines.spheroid_channels import find_dyes, without_dye
+from vitascope.pipelines.spheroid_channels import find_dyes, what_live_voxels_are, without_dye
+from vitascope.pipelines.spheroid_outline import (
+    OTSU_LEAST,
+    Agreement,
+    cell_reach,
+    find_outlines,
+    otsu_classes,
+)
 from vitascope.stats.conformal import interval
 from vitascope.tasks.spheroid import SpheroidParams
 
@@ -51,6 +58,9 @@ FAINTER, SHARED = 3.0, 0.3
 
 Of simulated stacks of 120 and 260 µm, those with 3 to 86 % living cells lie below -0.2, those of dead cells above 0.5.
 """
+
+MUCH_LEFT_OUT = 0.1
+"""Share of the stained voxels in pieces too small above which a stack is flagged."""
 
 LOOKED_AT = (32, 256, 256)
 
@@ -75,9 +85,9 @@ def run(inputs: Mapping[str, Micrograph], params: SpheroidParams) -> ProgressGen
     Returns
     -------
     Result
-        ``labels`` and ``dead`` (uint32: the spheroid's number in its live and its dead voxels), ``probability`` and
-        ``density`` (float32), on the grid of the input; a row of numbers for each time; tables of the spheroids and of
-        their depth shells.
+        ``labels`` and ``dead`` (uint32: the spheroid's number in its live and its dead voxels), ``probability``,
+        ``density`` and ``maps`` (float32; the map is Otsu's mask: 1 live, 2 dead), on the grid of the input; a row of
+        numbers for each time; tables of the spheroids and of their depth shells.
 
     Raises
     ------
@@ -127,9 +137,14 @@ class SpheroidRun:
         self.channels = find_dyes(self.image, params.channels, spec)
         self.dead_seen = len(self.channels) == len(spec.channels)
         self.z_step_um = params.z_step_um or self.image.z_step_um
-        self.scale, flags = volume_scale(self.image, self.z_step_um, spec, rescale=params.rescale)
+        self.scale, flags = volume_scale(
+            self.image, self.z_step_um, spec, rescale=params.rescale, object_diameter_px=params.object_diameter_px
+        )
         self.sized = self.z_step_um is not None and self.image.pixel_size_um is not None
-        self.voxel_um = voxel_size(self.image, self.z_step_um)
+        self.voxel_um = voxel_size(self.image, self.z_step_um, spec, params.object_diameter_px)
+        names = self.image.channel_names
+        name = names[self.channels[0]] if len(names) > self.channels[0] else ""
+        self.live_voxels_are = what_live_voxels_are(name, params.live_voxels)
         self.flags: list[str] = [*self.image.flags, *flags, *([] if self.dead_seen else ["dead_channel_missing"])]
         self.scratch = TemporaryStore()
         self.leading = "T" if "T" in self.image.axes else ""
@@ -140,6 +155,7 @@ class SpheroidRun:
         self.density = self.scratch.zeros("density", shape, np.float32)
         self.live = self.scratch.zeros("labels", shape, np.uint32)
         self.dead = self.scratch.zeros("dead", shape, np.uint32)
+        self.otsu = self.scratch.zeros("otsu", shape, np.float32)
         self.tables: list[pd.DataFrame] = []
         self.shells: list[pd.DataFrame] = []
         self.rows: list[dict[str, Any]] = []
@@ -159,9 +175,11 @@ class SpheroidRun:
         self.flags += seen_in_training(self.model.card, (stack[len(stack) // 2] for stack in stacks))
         if leaks := self.dead_seen and seen and live_dye_is_leak(prepared):
             self.flags.append("live_dye_leak")
+        told: dict[str, Any] = {"otsu_dice": float("nan"), "left_out_voxels": 0, "least_diameter_um": float("nan")}
         if seen:
             answer = yield from self._predict(prepared, stacks[0], scratch, f"Segmenting{of}")
-            yield from self._write(prepared, answer, t)
+            inside = yield from self._outlined(prepared, answer, scratch)
+            told |= yield from self._write(prepared, answer, inside, t)
         where = (t,) if self.leading else ()
         measured = yield from measure_spheroids(
             _View(self.live, where),
@@ -181,8 +199,11 @@ class SpheroidRun:
         if not len(table):
             self.flags.append("no_objects")
         self._add_references(row, None if leaks else measured.live_by_plane)
+        stained = row["live_voxels"] + row["dead_voxels"] + told["left_out_voxels"]
+        if told["left_out_voxels"] > MUCH_LEFT_OUT * stained:
+            self.flags.append("small_left_out")
         place = {"time": t} if self.leading else {}
-        self.rows.append({**place, **row})
+        self.rows.append({**place, **row, **told, "live_voxels_are": self.live_voxels_are})
         self.tables.append(with_place(table, place))
         self.shells.append(with_place(shells, place))
 
@@ -206,11 +227,27 @@ class SpheroidRun:
             self.flags += flags
         return answer
 
-    def _write(self, prepared: PreparedVolume, answer: Any, t: int) -> ProgressGenerator[None]:
-        """Bring the answer back to the image's grid, tell the classes, and number the spheroids."""
+    def _outlined(self, prepared: PreparedVolume, answer: Any, scratch: TemporaryStore) -> ProgressGenerator[Any]:
+        """Return what lies inside the outlines asked for, (1, D, H, W); None for the network's own."""
+        if self.params.outline_percent is None:
+            return None
+        inside = scratch.zeros("inside", (1, *prepared.shape), np.float32)
+        reach = cell_reach(self.model.card.input)
+        yield from find_outlines(answer, prepared, self.params.outline_percent / 100, reach, inside)
+        return inside
+
+    def _write(
+        self, prepared: PreparedVolume, answer: Any, inside: Any, t: int
+    ) -> ProgressGenerator[dict[str, float | int]]:
+        """Bring the answer back to the image's grid, tell the classes, and number the spheroids; says what was done."""
         grid = CoarseGrid.over(prepared.source, self.voxel_um, COARSE_UM)
-        spheroids = separate(coarse_share(answer, grid), grid, self.params.least_diameter_um)
+        least = self.params.least_diameter_um
+        spheroids, bound = separate_adapting(coarse_share(answer, grid, inside), grid, least)
+        if bound < least:
+            self.flags.append("bound_lowered")
         back = resampled_reader(volume_reader(answer), prepared.shape, prepared.source)
+        within = None if inside is None else resampled_reader(volume_reader(inside), prepared.shape, prepared.source)
+        agreement, left_out = Agreement(), 0
         where = (t,) if self.leading else ()
         live, dead, density = (_View(a, where) for a in (self.live, self.dead, self.density))
         pieces = chunk_slices(live)
@@ -219,13 +256,22 @@ class SpheroidRun:
             found = back(piece)
             if prepared.finite is not None:
                 found = found * prepared.finite(piece)
-            classes, own = classify(found), grid.look_up(spheroids, piece).astype(np.uint32)
+            classes = classify(found, None if within is None else within(piece)[0])
+            own = grid.look_up(spheroids, piece).astype(np.uint32)
+            plain = otsu_classes([np.asarray(f[piece]) for f in prepared.filtered], prepared.otsu)
+            agreement.add(classes > 0, plain > 0)
+            left_out += int(np.count_nonzero((classes > 0) & (own == 0)))
+            _View(self.otsu, where)[piece] = plain
             live[piece] = np.where(classes == 1, own, 0)
             dead[piece] = np.where(classes == 2, own, 0)
             density[piece] = found[-1]
             for k, picture in enumerate(found[:-1]):
                 _View(self.probability, (*where, k))[piece] = picture
         yield Progress(len(pieces), len(pieces), "Putting together")
+        if agreement.dice < OTSU_LEAST:
+            self.flags.append("otsu_disagrees")
+        used = {"least_diameter_um": bound if self.sized else float("nan")}
+        return {"otsu_dice": agreement.dice, "left_out_voxels": left_out, **used}
 
     def _add_references(self, row: dict[str, Any], live_by_plane: NDArray[np.float64] | None) -> None:
         """Add the interval, and the viability relative to the control, where the card and the user give them."""
@@ -234,6 +280,10 @@ class SpheroidRun:
             low, high = interval(np.array([value]), intervals)
             row["viability_low"], row["viability_high"] = max(0.0, float(low[0])), min(100.0, float(high[0]))
             self.flags += self.model.card.interval_flags
+        for name, calibrated in self.model.card.further_intervals.items():
+            if np.isfinite(row.get(name, np.nan)) and row[name] > 0:
+                ends = interval(np.array([row[name]]), calibrated)
+                row |= {f"{name}_{end}": float(v[0]) for end, v in zip(("low", "high"), ends, strict=True)}
         control = self.params.control_live_um3
         if control is not None and self.sized and live_by_plane is not None:
             voxels = control / float(np.prod(self.voxel_um))
@@ -262,6 +312,16 @@ class SpheroidRun:
                 unit=card.targets[-1].unit if self.sized else "arbitrary units",
                 limits=(0.0, 1.5),
                 colormap="magma",
+            ),
+            ImageOutput(
+                kind="maps",
+                title="otsu",
+                array=self.otsu,
+                axes=axes,
+                channel_names=("otsu",),
+                unit="1 live, 2 dead",
+                limits=(0.0, 2.0),
+                colormap="gray",
             ),
             LabelsOutput(kind="labels", title="live", array=self.live, axes=axes, table=table),
             LabelsOutput(kind="dead", title="dead", array=self.dead, axes=axes, table=table.iloc[:0]),
@@ -321,18 +381,23 @@ def volume_of(image: Micrograph, t: int, c: int) -> Any:
 
 
 def volume_scale(
-    image: Micrograph, z_step_um: float | None, spec: InputSpec, *, rescale: bool
+    image: Micrograph,
+    z_step_um: float | None,
+    spec: InputSpec,
+    *,
+    rescale: bool,
+    object_diameter_px: float | None = None,
 ) -> tuple[Voxel, tuple[str, ...]]:
     """Return how many network voxels an image voxel becomes along z, y and x, and flags.
 
-    Axes whose size is not known are left as they are.
+    Where the pixel size is not known, the width of a cell tells it. Axes whose size is not known are left as they are.
 
     Raises
     ------
     InputError
         If the sizes are too far apart.
     """
-    across, flags = rescale_factor(image, spec, rescale=rescale, object_diameter_px=None)
+    across, flags = rescale_factor(image, spec, rescale=rescale, object_diameter_px=object_diameter_px)
     along = 1.0
     if z_step_um is None:
         flags = (*flags, "z_step_unknown")
@@ -350,33 +415,45 @@ def volume_scale(
     return (along, across, across), flags
 
 
-def voxel_size(image: Micrograph, z_step_um: float | None) -> Voxel:
-    """Return the voxel (z, y, x) in µm; what is not known is taken as that of :data:`UNKNOWN_VOXEL_UM`."""
+def voxel_size(
+    image: Micrograph, z_step_um: float | None, spec: InputSpec, object_diameter_px: float | None = None
+) -> Voxel:
+    """Return the voxel (z, y, x) in µm.
+
+    Where it is not known, the width of a cell tells it across, and :data:`UNKNOWN_VOXEL_UM` stands in for the rest.
+    """
     z, y, _ = UNKNOWN_VOXEL_UM
+    if object_diameter_px is not None and spec.object_diameter_px and spec.pixel_size_um:
+        y = spec.object_diameter_px * spec.pixel_size_um / object_diameter_px
     across = image.pixel_size_um or y
     return z_step_um or z, across, across
 
 
-def classify(found: NDArray[np.float32]) -> NDArray[np.intp]:
+def classify(found: NDArray[np.float32], inside: NDArray[np.float32] | None = None) -> NDArray[np.intp]:
     """Return the likeliest class of every voxel: 0 background, then in the order of the targets.
 
     Parameters
     ----------
     found : array, shape (K, d, h, w)
         Probabilities of the classes, and the density last.
+    inside : array, shape (d, h, w), optional
+        Above 0.5 inside of outlines; then these tell cells from background.
     """
     p = found[:-1]
+    if inside is not None:
+        return np.asarray(np.where(inside > 0.5, p.argmax(0) + 1, 0))
     background = 1 - p.sum(0, keepdims=True)
     return np.asarray(np.concatenate([background, p]).argmax(0))
 
 
-def coarse_share(answer: Any, grid: CoarseGrid) -> NDArray[np.float64]:
+def coarse_share(answer: Any, grid: CoarseGrid, inside: Any = None) -> NDArray[np.float64]:
     """Return the share of cells on the coarse grid, from an answer on the network's."""
     shape = tuple(int(n) for n in answer.shape[1:])
     own = CoarseGrid(shape, grid.coarse, grid.voxel_um)
     sums = np.zeros(int(np.prod(grid.coarse)))
     for piece in chunk_slices(_View(answer, (0,))):
-        cells = classify(np.asarray(answer[(slice(None), *piece)])) > 0
+        within = None if inside is None else np.asarray(inside[(0, *piece)])
+        cells = classify(np.asarray(answer[(slice(None), *piece)]), within) > 0
         sums += np.bincount(own.flat(piece)[cells], minlength=len(sums))
     return own.mean(sums)
 

@@ -46,6 +46,32 @@ def find_dyes(image: Micrograph, channels: Sequence[str] | None, spec: InputSpec
     )
 
 
+NUCLEAR = ("hoechst", "dapi", "h2b", "histone", "syto", "draq5", "nls", "nucblue", "nuclei", "nuclear")
+CELL_BODIES = ("calcein", "cmfda", "celltracker", "cell tracker", "fda", "fluorescein diacetate", "cytoplasm")
+
+
+def what_live_voxels_are(name: str, said: str = "auto") -> str:
+    """Return what the live dye stains: ``nuclei``, ``cell bodies``, or ``not told``.
+
+    Parameters
+    ----------
+    name : str
+        Of the channel, such as ``Hoechst 33342``.
+    said : {"auto", "nuclei", "cell bodies"}
+        ``auto`` goes by the name.
+
+    Examples
+    --------
+    >>> what_live_voxels_are("Calcein-AM"), what_live_voxels_are("Hoechst 33342"), what_live_voxels_are("green")
+    ('cell bodies', 'nuclei', 'not told')
+    """
+    if said != "auto":
+        return said
+    word = name.lower()
+    found = ((NUCLEAR, "nuclei"), (CELL_BODIES, "cell bodies"))
+    return next((kind for names, kind in found if any(one in word for one in names)), "not told")
+
+
 def without_dye(like: Any) -> Any:
     """Return a channel without light, of the shape of another; it takes no memory."""
     return np.broadcast_to(np.uint8(0), tuple(int(n) for n in like.shape))

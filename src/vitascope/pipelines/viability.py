@@ -14,10 +14,11 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
-from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
+from vitascope.engine.domain import KNOWN_KIND, assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.native_look import look_at
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
@@ -152,6 +153,10 @@ class ViabilityRun:
         """Judge one image; one of several that cannot be judged keeps its row."""
         try:
             framed = crop_to_object(picture.planes, self.spec)
+            look = look_at(self.card, picture.planes, framed.region, flat_field=self.params.flat_field)
+            seen = framed.flags
+            if look.evened:
+                framed = crop_to_object(look.planes, self.spec, framed.region)
             x = yield from self._prepared(framed)
             if self.controls:
                 control = yield from self._prepared(crop_to_object(self.controls[len(self.rows)].planes, self.spec))
@@ -163,13 +168,15 @@ class ViabilityRun:
         side = x.shape[-1]
         statistics = image_statistics(array_reader(x[:1]), (side, side), side)
         features = encoding.astype(np.float64).mean((1, 2))[None]
-        trust, flags = assess_domain(self.card.domain, statistics, features)
+        trust, flags = assess_domain(
+            self.card.domain, statistics, features, KNOWN_KIND if self.card.picture_kind else 0.0
+        )
         trust, flags = judge_kind(self.card, picture.planes, trust, flags)
         self.context.keep_features(features, picture.planes)
         self.trust = worst_trust(self.trust, trust)
         known = not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
-        told = (*framed.flags, *flags, *seen_in_training(self.card, picture.planes))
+        told = (*seen, *framed.flags, *look.flags, *flags, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.map is not None and known:  # what explains a number that is held back would be taken for one
             shares = yield from self._explained(x, value)

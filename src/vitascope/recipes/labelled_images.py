@@ -39,6 +39,8 @@ class LabelledImage:
         What replicates share.
     control : bool
         Whether it is an untreated one.
+    taken : str
+        Day, date or time it was taken; empty where nothing tells.
     source : ImagePair
         As the recipe has it; for images that were found, an empty one.
     """
@@ -48,6 +50,7 @@ class LabelledImage:
     group: str
     treatment: str = ""
     control: bool = False
+    taken: str = ""
     source: ImagePair = field(default_factory=lambda: ImagePair(image=""))
 
 
@@ -89,6 +92,7 @@ def _listed(pair: ImagePair, folder: Path) -> LabelledImage:
         labels=dict(pair.labels),
         group=pair.group or own_group(groups[0]),
         treatment=pair.treatment,
+        taken=groups[0].place.time,
         source=pair,
     )
 
@@ -131,7 +135,12 @@ def _of_table(source: LabelledImageSource, targets: tuple[str, ...], folder: Pat
         control = bool(source.control) and all(_cell(row, c) == v for c, v in source.control.items())
         labelled_images += [
             LabelledImage(
-                images=one, labels=labels, group=group or own_group(one), treatment=treatment, control=control
+                images=one,
+                labels=labels,
+                group=group or own_group(one),
+                treatment=treatment,
+                control=control,
+                taken=_cell(row, source.taken) if source.taken else one.place.time,
             )
             for one in found
         ]

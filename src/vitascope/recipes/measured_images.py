@@ -123,7 +123,9 @@ def _match(source: AmountSource, target: str, table: Path, groups: list[ImageGro
             own = {"image": group.name, "well": well or group.name}.get(source.by, own)
             place = replace(group.place, plate=group.place.plate or amount.plate or plate)
             labelled_images.append(
-                LabelledImage(images=replace(group, place=place), labels={target: amount.value}, group=own)
+                LabelledImage(
+                    images=replace(group, place=place), labels={target: amount.value}, group=own, taken=place.time
+                )
             )
     names = [labelled.images.name for labelled in labelled_images]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -94,6 +94,9 @@ class LabelledImageSource(RecipePart):
         description="Column and value that mark controls; numbers are divided by the controls' median of the group.",
     )
     treatment: tuple[str, ...] = Field((), description="Columns that replicates share, such as compound and dose.")
+    taken: str = Field(
+        "", description="Column of the day or date an image was taken; empty goes by the file name's time."
+    )
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
 
 
@@ -233,6 +236,12 @@ class VolumeTraining(RecipePart):
         "cut out before they are normalised.",
     )
     sparse: tuple[str, ...] = Field((), description="Label files that are not complete.")
+    dead_each: int | None = Field(
+        None, ge=1, description="Dead stacks that each live one is laid with, in turn; empty takes all."
+    )
+    alone: bool = Field(
+        False, description="Whether each live stack is trained on without a dead dye too, as stacks of one dye come."
+    )
     pixel_size_um: float | None = Field(None, gt=0, description="Of the data, where the files do not tell.")
     z_step_um: float | None = Field(None, gt=0, description="The same between planes.")
     crop_planes: int = Field(12, ge=4, multiple_of=4, description="Planes of a crop.")
@@ -265,6 +274,9 @@ class DataSet(RecipePart):
     )
     share: float = Field(1.0, gt=0, description="How often the laboratory is drawn, against others.")
     rendered: RenderedLight | None = Field(None, description="Draw transmitted light through stains.")
+    voxel_zyx_um: tuple[float, float, float] | None = Field(
+        None, description="For 'spheroid': voxel of the stacks (z, y, x) in µm, where it is not that of all data."
+    )
     class_ids: dict[str, int] = Field(
         {},
         description="Ids that the classes were painted with, where they were not 1, 2, 3 …; the files beside the "
@@ -314,6 +326,12 @@ class Split(RecipePart):
     validation_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the groups drawn to validate on.")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="Share of the groups drawn to test on.")
     seed: int = Field(0, ge=0, description="Start of the drawing of groups.")
+    along: Literal["", "time", "laboratory"] = Field(
+        "",
+        description="For images with a number: 'time' keeps the groups taken last to test on and those before them "
+        "to validate on; 'laboratory' keeps whole laboratories together, as the data sets name them, whatever their "
+        "groups.",
+    )
     near_duplicates: float = Field(
         0.0, ge=0, lt=1, description="Images that correlate by more than this stay together; 0 does not look."
     )

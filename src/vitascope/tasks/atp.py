@@ -58,6 +58,13 @@ class AtpParams(RunParams):
         le=1000,
         json_schema_extra=ADVANCED,
     )
+    flat_field: bool = Field(
+        True,
+        title="Even out light",
+        description="Divide a picture whose ground falls by more than a fifth, from edge to edge or from the middle to "
+        "the rim, by its own ground first; it is said where that was done.",
+        json_schema_extra=ADVANCED,
+    )
     abstain: bool = Field(
         True,
         title="No number outside the model",

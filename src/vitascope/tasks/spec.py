@@ -92,6 +92,8 @@ class TaskSpec:
         Whether its labels are the picture that is shown, not outlines of objects in one.
     compartment : str
         What its objects are in profiles for pycytominer.
+    against_control : tuple of str
+        Further columns that are put in percent of the plate map's controls.
     runs_graphs : bool
         Whether networks of other programs are run as they are.
     """
@@ -117,6 +119,7 @@ class TaskSpec:
     map_words: Mapping[str, str] = field(default_factory=dict)
     labels_are_masks: bool = False
     compartment: Literal["Cells", "Nuclei"] = "Cells"
+    against_control: tuple[str, ...] = ()
     runs_graphs: bool = False
 
     @property

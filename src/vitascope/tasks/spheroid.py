@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic.config import JsonDict
@@ -31,18 +31,44 @@ class SpheroidParams(RunParams):
         le=1000,
         json_schema_extra={"unit": "µm"},
     )
+    object_diameter_px: float | None = Field(
+        None,
+        title="Width of a cell",
+        description="Width of a typical cell or nucleus; where the pixel size is not known, the stack is brought to "
+        "the model's scale by it.",
+        gt=0,
+        le=10000,
+        json_schema_extra={"unit": "px"},
+    )
+    outline_percent: int | None = Field(
+        None,
+        title="Outlines, loose ↔ tight",
+        description="How far an outline lies on the way from the ground to the brightness of its cell: 30 is loose, 70 "
+        "tight. The left end of the slider, or nothing, takes the outlines as the model learned them.",
+        ge=30,
+        le=70,
+        json_schema_extra={"unit": "%", "slider": True},
+    )
+    live_voxels: Literal["auto", "nuclei", "cell bodies"] = Field(
+        "auto",
+        title="Live dye stains",
+        description="Nuclei or whole cell bodies; 'auto' goes by the name of the channel. It is written beside the "
+        "numbers and changes none.",
+        json_schema_extra=ADVANCED,
+    )
     control_live_um3: float | None = Field(
         None,
         title="Live volume of the control",
-        description="Mean live volume of untreated control spheroids; with it the viability relative to the control is "
-        "given too.",
+        description="Mean live volume of untreated control spheroids, for one stack alone. With a plate map it is not "
+        "wanted: live volumes in percent of the map's controls are in the tables.",
         gt=0,
-        json_schema_extra={"unit": "µm³"},
+        json_schema_extra={"advanced": True, "unit": "µm³"},
     )
     least_diameter_um: float = Field(
         40.0,
         title="Smallest spheroid",
-        description="What is smaller than a ball of this diameter is left out as debris.",
+        description="What is smaller than a ball of this diameter is left out as debris, and counted; where nothing is "
+        "as large, the bound is lowered.",
         gt=0,
         le=5000,
         json_schema_extra={"unit": "µm"},
@@ -101,6 +127,7 @@ SPEC = TaskSpec(
         classes=("background", "live", "dead"),
         split=SplitRule.VOLUMES_OR_ROWS,
     ),
-    kinds={"density": "cell density"},
+    kinds={"density": "cell density", "otsu": "cells by a plain threshold"},
+    against_control=("live_um3",),
     labels_are_masks=True,
 )

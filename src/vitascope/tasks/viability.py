@@ -40,6 +40,13 @@ class ViabilityParams(RunParams):
         "add up the gradients on the way from an empty field to the image.",
         json_schema_extra=ADVANCED,
     )
+    flat_field: bool = Field(
+        True,
+        title="Even out light",
+        description="Divide a picture whose ground falls by more than a fifth, from edge to edge or from the middle to "
+        "the rim, by its own ground first; it is said where that was done.",
+        json_schema_extra=ADVANCED,
+    )
     abstain: bool = Field(
         True,
         title="No number outside the model",

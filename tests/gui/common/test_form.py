@@ -8,6 +8,7 @@ from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
 from vitascope.gui.common.form import FieldEditor, ParamsForm, parse_numbers
 from vitascope.tasks.registry import TASKS
+from vitascope.tasks.spheroid import SpheroidParams
 
 
 class AllKinds(RunParams):
@@ -188,3 +189,15 @@ def test_advanced_fields_are_folded_away(qtbot):
 )
 def test_numbers_are_read_with_ranges(text, numbers):
     assert parse_numbers(text) == numbers
+
+
+def test_a_slider_has_a_place_for_nothing(qtbot):
+    form = ParamsForm(SpheroidParams)
+    qtbot.addWidget(form)
+    editor = form.editors["outline_percent"]
+    assert form.value().outline_percent is None
+    editor.widget.value = 30
+    assert form.value().outline_percent == 30
+    for value in (70, None):
+        form.setValue(SpheroidParams(outline_percent=value))
+        assert form.value().outline_percent == value

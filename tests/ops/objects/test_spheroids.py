@@ -42,6 +42,16 @@ def test_viability_and_core_of_a_ball_with_a_dead_middle():
     assert table["core_um3"][0] == pytest.approx(4 / 3 * np.pi * 35**3, rel=0.2)
 
 
+def test_core_and_total_are_both_stained_volume():
+    """Nuclei that lie apart: what is between them counts in neither."""
+    live, dead = ball(core=50.0)
+    apart = np.zeros(live.shape, bool)
+    apart[:, ::4, ::4] = apart[:, 1::4, ::4] = True
+    table = run_to_end(measure_spheroids(live * apart, dead * apart, VOXEL)).table
+    assert 0 < table["core_um3"][0] <= table["dead_um3"][0] * 1.1
+    assert table["core_um3"][0] < table["total_um3"][0]
+
+
 def test_shells_tell_live_from_dead_by_depth():
     live, dead = ball(core=30.0)
     shells = run_to_end(measure_spheroids(live, dead, VOXEL, shell_um=20.0)).shells

@@ -1,3 +1,4 @@
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,16 +13,18 @@ from vitascope.engine.load_model import load_files
 from vitascope.io.models.cards import read_card
 from vitascope.networks.unet import initialise
 from vitascope.networks.unet3d import UNet3d
-from vitascope.recipes.recipe import ImagePair, VolumeTraining
+from vitascope.recipes.recipe import ImagePair
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED
 from vitascope.training.data.spheroid import (
     FIRST_SEED,
+    OneColour,
     compose,
     load_volumes,
     make_volume,
     read_stacks,
     simulated_stack,
     unlabelled_cells,
+    without_dead,
 )
 from vitascope.training.loop.loop import train
 from vitascope.training.losses.volumes import density_loss
@@ -206,13 +209,57 @@ def test_two_colours_are_laid_into_one_volume():
     live, dead = np.zeros(green.shape, int), np.zeros(red.shape, int)
     live[1:3, 2:8, 2:8], dead[2:5, 3:9, 8:12] = 4, 7
     sources = [ImagePair(image=n, targets={c: n}, group=n) for n, c in (("g", "live"), ("r", "dead"))]
-    stack = compose((sources[0], green, live), (sources[1], red, dead), VolumeTraining())
+    singles = [
+        OneColour(source, image, cells.astype(np.int32), None, sparse=False)
+        for source, image, cells in zip(sources, (green, red), (live, dead), strict=True)
+    ]
+    stack = compose(*singles)
     assert stack.classes.shape == (5, 18, 24)
     both = (live[:, 1:19] > 0) & (dead[1:6, :, 3:27] > 0)
     np.testing.assert_array_equal(stack.classes == UNLABELLED, both)
     np.testing.assert_array_equal(stack.classes == LIVE, (live[:, 1:19] > 0) & ~both)
     np.testing.assert_array_equal(stack.classes == DEAD, (dead[1:6, :, 3:27] > 0) & ~both)
     np.testing.assert_array_equal(stack.channels[0], green[:, 1:19])
+
+
+def a_source(name, colour, voxel, cells):
+    rng = np.random.default_rng(len(name))
+    pair = ImagePair(image=name, targets={colour: name}, group=name)
+    return OneColour(pair, rng.random(cells.shape) + 5.0 * (cells > 0), cells.astype(np.int32), voxel, sparse=False)
+
+
+def test_a_dead_stack_of_other_voxels_is_brought_to_those_of_the_live_one():
+    cells = np.zeros((8, 16, 16), int)
+    cells[2:6, 4:12, 4:12] = 3
+    live = a_source("live", "live", (2.0, 1.0, 1.0), np.zeros((16, 32, 32), int))
+    dead = a_source("dead", "dead", (4.0, 2.0, 2.0), cells)
+    stack = compose(live, dead)
+    assert stack.classes.shape == (16, 32, 32)
+    assert (stack.classes == DEAD).sum() == 8 * (cells > 0).sum()
+    assert stack.channels[1][stack.classes == DEAD].mean() > 4
+    assert stack.voxel_zyx_um == (2.0, 1.0, 1.0)
+
+
+def test_a_stack_of_one_dye_has_a_dark_dead_one_and_no_dead_cells():
+    cells = np.zeros((6, 16, 16), int)
+    cells[2:4, 4:12, 4:12] = 3
+    stack = without_dead(a_source("live", "live", None, cells))
+    assert not stack.channels[1].any()
+    assert set(np.unique(stack.classes)) == {BACKGROUND, LIVE}
+    assert stack.kind == "one dye"
+
+
+def test_each_live_stack_is_laid_with_as_many_dead_ones_as_asked_and_once_alone(tmp_path):
+    for name in "abcd":
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((5, 16, 16), np.float32), metadata={"axes": "ZYX"})
+        tifffile.imwrite(tmp_path / f"m_{name}.tif", np.full((5, 16, 16), 255, np.uint8), metadata={"axes": "ZYX"})
+    pairs = [{"image": f"{n}.tif", "targets": {c: f"m_{n}.tif"}, "group": n} for n in "abcd" for c in ("live", "dead")]
+    data = {"name": "d", "url": "u", "licence": "MIT", "credit": "c", "folder": ".", "pairs": pairs}
+    data["sha256"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tmp_path.glob("*.tif")}
+    volumes = {"simulated": [0, 0, 0], "crop_planes": 4, "dead_each": 2, "alone": True}
+    stacks = run_to_end(read_stacks(make_recipe(data=[data], volumes=volumes), tmp_path))
+    assert [s.kind for s in stacks] == ["composed", "composed", "one dye"] * 4
+    assert {s.group for s in stacks} == set("abcd")
 
 
 def test_stacks_are_composed_with_all_but_themselves_and_what_is_kept_apart(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from safetensors.numpy import save_file
 
-from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
+from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError, TrainingError
 from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.io.models.cards import read_card
@@ -15,7 +15,7 @@ from vitascope.networks.resnet import ResNet18
 from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.recipe import TrunkWeights, parse_recipe
 from vitascope.simulate.spheroid_series import DAYS, Setting, make_spheroid
-from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.labelled_images import load_labelled_images, plan_split
 from vitascope.training.data.simulated import draw, draw_control, truths
 from vitascope.training.tasks.regression import predict
 from vitascope.training.tasks.viability import check_recipe, fill_trunk, r2, run_evaluation, run_training
@@ -159,6 +159,70 @@ def test_the_extractor_starts_from_given_weights_summed_over_colours(tmp_path):
     )
     found = network.trunk.state_dict()["layer4.1.conv2.weight"].numpy()
     np.testing.assert_array_equal(found, tensors["layer4.1.conv2.weight"])
+
+
+def test_training_starts_from_the_weights_given_and_trains_them_end_to_end(tmp_path):
+    """A stand-in for ImageNet's: a file of the layout of torchvision's resnet18."""
+    sha256, tensors = colour_file(tmp_path)
+    made = recipe(
+        network={"name": "nvir", "arguments": {"width": 1.0}},
+        trunk={"file": "resnet18.safetensors", "sha256": sha256},
+        training={**BASE["training"], "epochs": 1, "steps_per_epoch": 2, "learning_rate": 1e-4},
+    )
+    path = run_to_end(run_training(made, tmp_path, tmp_path / "out", device="cpu"))
+    trained = load_model(str(path), "viability").network.trunk.state_dict()
+    deepest = "layer4.1.conv2.weight"
+    moved = np.abs(trained[deepest].float().numpy() - tensors[deepest])
+    assert moved.max() > 0  # no layer stands still …
+    assert moved.mean() < 0.2 * np.abs(tensors[deepest]).mean()  # … and it began where the file says
+    first = np.abs(trained["conv1.weight"].float().numpy() - tensors["conv1.weight"].sum(1, keepdims=True))
+    assert 0 < first.max() < 0.05
+
+
+def write_days(folder, days, seed=0):
+    lines = ["file,plate,day,viability"]
+    for number, day in enumerate(days):
+        image = np.random.default_rng((seed, number)).integers(0, 255, (32, 32)).astype(np.uint8)
+        tifffile.imwrite(folder / f"spheroid{number}.tif", image)
+        lines.append(f"spheroid{number}.tif,p{number},{day},{0.1 * number:.1f}")
+    (folder / "map.csv").write_text("\n".join(lines))
+    return {**ABOUT, "labelled_images": {"table": "map.csv", "image": "file", "group": ["plate"], "taken": "day"}}
+
+
+def test_a_split_along_time_tests_on_what_was_taken_last(tmp_path):
+    days = (2, 10, 1, 3, 10, 9, 4, 2)
+    split = {"by": "group", "along": "time", "validation_fraction": 0.25, "test_fraction": 0.25}
+    made = recipe(write_days(tmp_path, days), split=split)
+    corpus = run_to_end(load_labelled_images(made, tmp_path))
+    found = {part: sorted(days[int(s.labelled.group[1:])] for s in own) for part, own in corpus.samples.items()}
+    assert found == {"train": [1, 2, 2, 3], "validation": [4, 9], "test": [10, 10]}
+    assert plan_split(made, tmp_path).groups == {"train": 4, "validation": 2, "test": 2}
+
+
+def test_a_split_along_time_wants_to_know_when(tmp_path):
+    data = write_days(tmp_path, (1, 2, 3, 4))
+    data["labelled_images"].pop("taken")
+    made = recipe(data, split={"by": "group", "along": "time", "test_fraction": 0.25})
+    with pytest.raises(TrainingError, match="Nothing tells when"):
+        run_to_end(load_labelled_images(made, tmp_path))
+
+
+def test_a_split_along_laboratories_keeps_them_whole(tmp_path):
+    sets = []
+    for name in ("Trondheim", "Boston"):
+        (tmp_path / name).mkdir()
+        sets.append(
+            {**write_days(tmp_path / name, (1, 2, 3), len(name)), "name": name, "folder": name, "laboratory": name}
+        )
+    split = {"by": "group", "along": "laboratory", "test_groups": ["Boston"]}
+    made = parse_recipe({**BASE, "data": sets, "split": split}, "test")
+    corpus = run_to_end(load_labelled_images(made, tmp_path))
+    assert {part: {s.labelled.group for s in own} for part, own in corpus.samples.items()} == {
+        "train": {"Trondheim"}, "validation": set(), "test": {"Boston"},
+    }  # fmt: skip
+    unnamed = parse_recipe({**BASE, "data": [{**one, "laboratory": ""} for one in sets], "split": split}, "test")
+    with pytest.raises(TrainingError, match="names no laboratory"):
+        run_to_end(load_labelled_images(unnamed, tmp_path))
 
 
 def test_weights_that_are_absent_altered_or_others_are_refused(tmp_path):

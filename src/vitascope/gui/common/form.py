@@ -27,7 +27,8 @@ class FieldEditor:
     """One field of a parameter model as a magicgui widget.
 
     Switches, choices and plain whole numbers get their own widgets; all else is a line of text, which keeps every digit
-    and the difference between nothing and zero, as number boxes do not.
+    and the difference between nothing and zero, as number boxes do not. A whole number that says ``slider`` has one,
+    whose end on the left stands for nothing.
 
     Parameters
     ----------
@@ -44,8 +45,15 @@ class FieldEditor:
         self.widget: ValueWidget[Any] = self._make()
         self.native: QWidget = self.widget.native
         self.native.setToolTip(field.description or "")
+        if self.as_slider:
+            self.native.setAccessibleName(field.title or name)
         if self.is_text and self.optional:
             self.native.setPlaceholderText("automatic")
+
+    @property
+    def as_slider(self) -> bool:
+        """Whether the field is a slider with a place for nothing."""
+        return bool(field_extra(self.field, "slider"))
 
     def _make(self) -> ValueWidget[Any]:
         origin = get_origin(self.field.annotation)
@@ -56,6 +64,10 @@ class FieldEditor:
             return create_widget(annotation=bool, options={"text": self.field.title or self.name})
         if self.field.annotation is int:
             return create_widget(annotation=int, options=_int_options(self.field))
+        if self.as_slider:
+            bounds = _int_options(self.field)
+            self._nothing = bounds["min"] - 1
+            return create_widget(widget_type="Slider", options={**bounds, "min": self._nothing})
         self.is_text = True
         return create_widget(annotation=str, widget_type="LineEdit")
 
@@ -74,6 +86,8 @@ class FieldEditor:
         ParameterError
             If the text is no value of this field.
         """
+        if self.as_slider:
+            return None if self.widget.value == self._nothing else self.widget.value
         if not self.is_text:
             return self.widget.value
         try:
@@ -94,7 +108,9 @@ class FieldEditor:
 
     def setValue(self, value: Any) -> None:  # noqa: N802, as Qt's editors are called
         """Show a value."""
-        if not self.is_text:
+        if self.as_slider:
+            self.widget.value = self._nothing if value is None else value
+        elif not self.is_text:
             self.widget.value = value
         elif value is None:
             self.widget.value = ""

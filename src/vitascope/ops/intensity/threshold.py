@@ -21,6 +21,7 @@ from vitascope.ops.intensity.histogram import Histogram
 DEFAULT_BLOCK_PX = 111
 GAUSSIAN_TRUNCATE = 4.0
 HISTOGRAM_BINS = 256
+OTSU_BINS = 4096
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,24 @@ def iterative_threshold(
         if moved < least:
             break
     return GlobalThreshold(float(threshold), "iterative")
+
+
+def otsu_threshold(histogram: Histogram) -> float:
+    """Return the grey value that parts a histogram into the two groups of least spread; infinite for a constant.
+
+    Parameters
+    ----------
+    histogram : Histogram
+
+    References
+    ----------
+    Otsu 1979, "A threshold selection method from gray-level histograms".
+    """
+    if not histogram.range.finite or histogram.range.constant:
+        return math.inf
+    from skimage.filters import threshold_otsu
+
+    return float(threshold_otsu(hist=histogram.coarse(OTSU_BINS)))
 
 
 def _nothing(histogram: Histogram) -> GlobalThreshold:

@@ -76,6 +76,34 @@ class CoarseGrid:
         return [slice(0, n) for n in self.shape]
 
 
+def separate_adapting(
+    share: NDArray[np.float64], grid: CoarseGrid, least_diameter_um: float
+) -> tuple[NDArray[np.int32], float]:
+    """Number the spheroids; where none is large enough but cells were found, the bound is halved until one is.
+
+    Parameters
+    ----------
+    share, grid, least_diameter_um
+        See :func:`separate`.
+
+    Returns
+    -------
+    tuple of array and float
+        The numbers, and the bound that was used; 0 where cells are so few that they make no body: each connected
+        part is then a spheroid.
+    """
+    labels = separate(share, grid, least_diameter_um)
+    if labels.any() or not share.any():
+        return labels, least_diameter_um
+    bound = least_diameter_um
+    while not labels.any() and bound > min(grid.voxel_um):
+        bound /= 2
+        labels = separate(share, grid, bound)
+    if labels.any():
+        return labels, bound
+    return np.asarray(ndimage.label(share > 0)[0], np.int32), 0.0
+
+
 def separate(share: NDArray[np.float64], grid: CoarseGrid, least_diameter_um: float) -> NDArray[np.int32]:
     """Number the spheroids of a volume on its coarse grid.
 

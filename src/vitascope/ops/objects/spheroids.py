@@ -28,11 +28,15 @@ CORE_SHARE = 0.5
 CORE_DEPTH = 0.25
 """A core lies deeper than this share of the greatest depth."""
 
-FROM_REFERENCES = ("viability_low", "viability_high", "viability_of_control_percent")
+FROM_REFERENCES = (
+    "viability_low", "viability_high", "live_um3_low", "live_um3_high", "dead_um3_low", "dead_um3_high",
+    "viability_of_control_percent",
+)  # fmt: skip
 """Numbers that more than the masks are needed for."""
 
 NEEDS_DEAD = (
-    "dead_um3", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity", "dead_voxels", "live_fraction",
+    "dead_um3", "dead_um3_low", "dead_um3_high", "total_um3", "viability_percent", "core_um3", "mean_dead_intensity",
+    "dead_voxels", "live_fraction",
 )  # fmt: skip
 """Columns that cannot be told without a dead dye."""
 
@@ -180,12 +184,13 @@ class _Outlines:
             inside_share = smooth_share(np.where(owner == label, dead_share, 0.0)) / np.maximum(smooth_share(own), 1e-6)
             core = (inside_share > CORE_SHARE) & (depth > CORE_DEPTH * depth.max(initial=0.0))
             parts, found = ndimage.label(core)
-            largest = int(np.bincount(parts.ravel())[1:].max()) if found else 0
+            # stained volume, as the total is: what lies between cells does not count in either
+            stained = np.bincount(parts.ravel(), own.ravel())[1:].max() if found else 0.0
             self.forms.append(
                 {
                     "equivalent_diameter_um": (6 * volume / np.pi) ** (1 / 3) if volume else np.nan,
                     "sphericity": np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area if area else np.nan,
-                    "core_um3": largest * voxel,
+                    "core_um3": float(stained) * voxel,
                     "depth_um": float(depth.max(initial=0.0)),
                 }
             )

@@ -19,6 +19,7 @@ from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.preprocess import prepare_picture
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.filenames.grouping import ImageGroup
+from vitascope.io.filenames.parse import natural
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.intensity.fingerprint import marks
@@ -33,9 +34,9 @@ from vitascope.training.data.simulated import Folders, draw, draw_control, sourc
 from vitascope.training.data.split_groups import (
     PlannedSplit,
     describe_split,
-    drawn_parts,
     merge_near_duplicates,
     merge_overlaps,
+    planned_parts,
     split_samples,
 )
 from vitascope.training.samplers.crops import Pair
@@ -71,7 +72,8 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         for number, labelled in enumerate(labelled_images):
             yield Progress(number, len(labelled_images), f"reading {data.name}")
             own += read_labelled_image(recipe, labelled, names, folder)
-        samples += pair_with_control(own) if recipe.network.arguments.get("pair") else own
+        own = pair_with_control(own) if recipe.network.arguments.get("pair") else own
+        samples += of_laboratory(own, data) if recipe.split.along == "laboratory" else own
         if not data.pairs and not data.sha256:
             files = [p for labelled in labelled_images for p in labelled.images.paths]
             names_there = [p.relative_to(folder).as_posix() if p.is_relative_to(folder) else p.name for p in files]
@@ -90,6 +92,22 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
     return LabelledCorpus(pairs, parts, spec, describe_split(parts) + leak_words(forced), hashes)
+
+
+def of_laboratory(samples: Sequence[Sample], data: DataSet) -> list[Sample]:
+    """Give all samples of a data set the group of its laboratory.
+
+    Raises
+    ------
+    TrainingError
+        If it names none.
+    """
+    if not data.laboratory:
+        raise TrainingError(
+            f"The data set '{data.name}' names no laboratory, and the split keeps laboratories together.",
+            "Name the laboratory of every data set.",
+        )
+    return [replace(s, labelled=replace(s.labelled, group=data.laboratory)) for s in samples]
 
 
 def is_drawn(recipe: Recipe) -> bool:
@@ -120,8 +138,12 @@ def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
     problems: list[str] = []
     for data in recipe.data:
         found, told = labelled_images_of(data, names, find_data(data, recipe_folder))
+        if recipe.split.along == "laboratory":
+            found = [replace(b, group=data.laboratory) for b in found]
         labelled_images, problems = labelled_images + found, problems + list(told)
-    part_of = drawn_parts(recipe.split, {b.group: tuple(b.labels.get(n, 0.0) for n in names) for b in labelled_images})
+    classes = {b.group: tuple(b.labels.get(n, 0.0) for n in names) for b in labelled_images}
+    taken = {b.group: b.taken for b in sorted(labelled_images, key=lambda b: natural(b.taken))}
+    part_of = planned_parts(recipe.split, classes, taken)
     groups, images = (
         dict.fromkeys(PARTS, 0) | Counter(kinds)
         for kinds in (part_of.values(), (part_of[b.group] for b in labelled_images))

@@ -23,7 +23,7 @@ from vitascope.networks.unet3d import HALO_ZYX
 from vitascope.ops.geometry.pair_check import check_pair, refuse
 from vitascope.ops.intensity.fingerprint import marks
 from vitascope.ops.objects.density import cell_density
-from vitascope.recipes.recipe import ImagePair, Recipe, Split, VolumeTraining, check_files, find_data
+from vitascope.recipes.recipe import ImagePair, Recipe, Split, check_files, find_data
 from vitascope.simulate.spheroids import BACKGROUND, DEAD, LIVE, UNLABELLED, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.training.data.samples import PARTS
@@ -65,6 +65,33 @@ class Stack:
     voxel_zyx_um: Voxel | None
     group: str
     kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class OneColour:
+    """A stack of cells of one colour, as it lies in its file.
+
+    Parameters
+    ----------
+    pair : ImagePair
+    image : array, shape (Z, Y, X)
+    cells : array, shape (Z, Y, X), int32
+        Numbers of the cells, 0 elsewhere.
+    voxel_zyx_um : tuple of float or None
+    sparse : bool
+        Whether not every cell is labelled.
+    """
+
+    pair: ImagePair
+    image: NDArray[Any]
+    cells: NDArray[np.int32]
+    voxel_zyx_um: Voxel | None
+    sparse: bool
+
+    def cut(self, shape: tuple[int, ...]) -> OneColour:
+        """Return the middle of it."""
+        where = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(self.image.shape, shape, strict=True))
+        return replace(self, image=self.image[where], cells=self.cells[where])
 
 
 def network_voxel(spec: InputSpec) -> Voxel:
@@ -210,8 +237,22 @@ def part_of(recipe: Recipe, group: str) -> str:
 def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[Stack]]:
     """Read the stacks of a recipe's data sets; those of one colour are composed."""
     assert recipe.volumes is not None
+    found, single = yield from read_singles(recipe, recipe_folder)
+    for number, live in enumerate(single["live"]):
+        meets = [dead for dead in single["dead"] if _may_meet(recipe, live.pair, dead.pair)]
+        count = min(len(meets), recipe.volumes.dead_each or len(meets))
+        found += [compose(live, meets[(number * count + k) % len(meets)]) for k in range(count)]
+        found += [without_dead(live)] if recipe.volumes.alone and len(recipe.targets) > 2 else []
+    return found
+
+
+def read_singles(
+    recipe: Recipe, recipe_folder: Path
+) -> ProgressGenerator[tuple[list[Stack], dict[str, list[OneColour]]]]:
+    """Read the stacks of a recipe's data sets: those with classes, and those of one colour by what they stand for."""
+    assert recipe.volumes is not None
     found: list[Stack] = []
-    single: dict[str, list[tuple[ImagePair, NDArray[Any], NDArray[Any]]]] = {"live": [], "dead": []}
+    single: dict[str, list[OneColour]] = {"live": [], "dead": []}
     for data in recipe.data:
         folder = find_data(data, recipe_folder)
         check_files(data, folder)
@@ -226,10 +267,22 @@ def read_stacks(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[list[S
             image = np.asarray(read_stack(folder / pair.image, data.axes).array)
             truth = np.asarray(read_stack(folder / pair.targets[colour]).array)
             _check_shapes(pair.image, image.shape, truth.shape)
-            single[colour].append((pair, image, truth))
-    for live in single["live"]:
-        found += [compose(live, dead, recipe.volumes) for dead in single["dead"] if _may_meet(recipe, live[0], dead[0])]
-    return found
+            sparse = pair.targets[colour] in recipe.volumes.sparse
+            voxel = data.voxel_zyx_um or _voxel(recipe.volumes.z_step_um, recipe.volumes.pixel_size_um)
+            single[colour].append(OneColour(pair, image, numbered(truth), voxel, sparse))
+    return found, single
+
+
+def numbered(truth: NDArray[Any]) -> NDArray[np.int32]:
+    """Return labels of cells; of a mask with one value its connected parts.
+
+    Examples
+    --------
+    >>> numbered(np.array([[[255, 0, 255]]])).tolist()
+    [[[1, 0, 2]]]
+    """
+    values = np.unique(truth)
+    return np.asarray(ndimage.label(truth > 0)[0] if (values > 0).sum() == 1 else truth, np.int32)
 
 
 def read_stack(path: Path, axes: str = "") -> Micrograph:
@@ -292,34 +345,61 @@ def _voxel(z_step_um: float | None, pixel_size_um: float | None) -> Voxel | None
     return None if z_step_um is None or pixel_size_um is None else (z_step_um, pixel_size_um, pixel_size_um)
 
 
-def compose(
-    live: tuple[ImagePair, NDArray[Any], NDArray[Any]],
-    dead: tuple[ImagePair, NDArray[Any], NDArray[Any]],
-    volumes: VolumeTraining,
-) -> Stack:
+def compose(live: OneColour, dead: OneColour) -> Stack:
     """Lay a stack of live and a stack of dead cells into one volume, as large as both have in common.
 
-    Where both are labelled, and where sparse labels leave something bright, a voxel does not count. The group is that
-    of the live stack.
+    The dead one is brought to the voxels of the live one. Where both are labelled, and where sparse labels leave
+    something bright, a voxel does not count. The group is that of the live stack.
     """
-    shape = tuple(min(a, b) for a, b in zip(live[1].shape, dead[1].shape, strict=True))
-    middle = [
-        tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(one[1].shape, shape, strict=True))
-        for one in (live, dead)
-    ]
-    images = [one[1][where] for one, where in zip((live, dead), middle, strict=True)]
-    truths = [one[2][where] for one, where in zip((live, dead), middle, strict=True)]
+    dead = on_voxels(dead, live.voxel_zyx_um)
+    shape = tuple(min(a, b) for a, b in zip(live.image.shape, dead.image.shape, strict=True))
+    both = [one.cut(shape) for one in (live, dead)]
     classes = np.full(shape, BACKGROUND, np.uint8)
-    classes[truths[0] > 0] = LIVE
-    classes[truths[1] > 0] = DEAD
-    classes[(truths[0] > 0) & (truths[1] > 0)] = UNLABELLED
-    for (pair, _, _), image, truth, colour in zip((live, dead), images, truths, ("live", "dead"), strict=True):
-        if pair.targets[colour] in volumes.sparse:
-            classes[(classes == BACKGROUND) & unlabelled_cells(image, truth)] = UNLABELLED
-    group = live[0].group or live[0].image
-    voxel = _voxel(volumes.z_step_um, volumes.pixel_size_um)
-    cells = None if live[0].targets["live"] in volumes.sparse else truths[0].astype(np.int32)
-    return Stack(channels=images, classes=classes, cells=cells, voxel_zyx_um=voxel, group=group, kind="composed")
+    classes[both[0].cells > 0] = LIVE
+    classes[both[1].cells > 0] = DEAD
+    classes[(both[0].cells > 0) & (both[1].cells > 0)] = UNLABELLED
+    for one in both:
+        if one.sparse:
+            classes[(classes == BACKGROUND) & unlabelled_cells(one.image, one.cells)] = UNLABELLED
+    return Stack(
+        channels=[one.image for one in both],
+        classes=classes,
+        cells=None if live.sparse else both[0].cells,
+        voxel_zyx_um=live.voxel_zyx_um,
+        group=live.pair.group or live.pair.image,
+        kind="composed",
+    )
+
+
+def without_dead(live: OneColour) -> Stack:
+    """Return a stack of live cells whose dead dye is dark, as where there is none."""
+    classes = np.where(live.cells > 0, LIVE, BACKGROUND).astype(np.uint8)
+    if live.sparse:
+        classes[(classes == BACKGROUND) & unlabelled_cells(live.image, live.cells)] = UNLABELLED
+    return Stack(
+        channels=[live.image, np.zeros(live.image.shape, np.uint8)],
+        classes=classes,
+        cells=None if live.sparse else live.cells,
+        voxel_zyx_um=live.voxel_zyx_um,
+        group=live.pair.group or live.pair.image,
+        kind="one dye",
+    )
+
+
+def on_voxels(one: OneColour, voxel_zyx_um: Voxel | None) -> OneColour:
+    """Bring a stack to other voxels: grey values linearly, labels by the nearest voxel."""
+    if one.voxel_zyx_um is None or voxel_zyx_um is None or one.voxel_zyx_um == voxel_zyx_um:
+        return one
+    sides = zip(one.image.shape, one.voxel_zyx_um, voxel_zyx_um, strict=True)
+    shape = tuple(max(1, round(n * a / b)) for n, a, b in sides)
+    places = [(np.arange(m) + 0.5) * n / m - 0.5 for n, m in zip(one.image.shape, shape, strict=True)]
+    image = ndimage.map_coordinates(
+        one.image.astype(np.float32), np.meshgrid(*places, indexing="ij"), order=1, mode="nearest"
+    )
+    nearest = np.ix_(
+        *(np.clip(p.round().astype(np.intp), 0, n - 1) for p, n in zip(places, one.image.shape, strict=True))
+    )
+    return replace(one, image=image, cells=one.cells[nearest], voxel_zyx_um=voxel_zyx_um)
 
 
 def unlabelled_cells(image: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:

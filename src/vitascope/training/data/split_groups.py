@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vitascope.core.errors import TrainingError
+from vitascope.io.filenames.parse import natural
 from vitascope.ops.geometry.duplicates import join_duplicates
 from vitascope.ops.geometry.field_overlap import join_overlaps
 from vitascope.recipes.recipe import Split
@@ -79,12 +80,69 @@ def split_samples(samples: Sequence[Sample], split: Split, forced: list[str] | N
                 forced if forced is not None else [],
             )
     classes = {s.labelled.group: tuple(s.numbers.tolist()) for s in samples}
-    part_of = (
-        named_parts(split, list(classes)) if split.train_groups or split.test_groups else drawn_parts(split, classes)
-    )
+    taken = {s.labelled.group: s.labelled.taken for s in sorted(samples, key=lambda s: natural(s.labelled.taken))}
+    part_of = planned_parts(split, classes, taken)
     parts = {part: [s for s in samples if part_of.get(s.labelled.group) == part] for part in PARTS}
     if not parts["train"]:
         raise TrainingError(f"{len(classes)} group(s) are too few: none is left to train on.", "Add groups.")
+    return parts
+
+
+def planned_parts(split: Split, classes: dict[str, tuple[float, ...]], taken: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of each group: by name, in the order of time, or drawn.
+
+    Parameters
+    ----------
+    split : Split
+    classes : dict of str to tuple of float
+        The numbers of each group.
+    taken : mapping of str to str
+        When the last image of each group was taken.
+    """
+    if split.train_groups or split.test_groups:
+        return named_parts(split, list(classes))
+    return timed_parts(split, taken) if split.along == "time" else drawn_parts(split, classes)
+
+
+def timed_parts(split: Split, taken: Mapping[str, str]) -> dict[str, str]:
+    """Keep the groups taken last to test on, those before them to validate on; what was taken together stays together.
+
+    Parameters
+    ----------
+    split : Split
+        Shares of the groups; of a time that holds the border, all go to the later part.
+    taken : mapping of str to str
+        When the last image of each group was taken: numbers are compared as numbers.
+
+    Raises
+    ------
+    TrainingError
+        If nothing tells when the images of a group were taken.
+
+    Examples
+    --------
+    >>> split = Split(by="group", along="time", test_fraction=0.25)
+    >>> timed_parts(split, {"a": "day 2", "b": "day 10", "c": "day 1", "d": "day 3"})["b"]
+    'test'
+    """
+    unknown = sorted(group for group, time in taken.items() if not time)
+    if unknown:
+        raise TrainingError(
+            f"Nothing tells when the images of '{unknown[0]}' were taken, and the split goes along time.",
+            "Name a column of the table as 'taken', or name files so that they tell their time.",
+        )
+    order = sorted(taken, key=lambda group: (natural(taken[group]), group))
+    test, validation = (
+        max(round(share * len(order)), 1 if share else 0) for share in (split.test_fraction, split.validation_fraction)
+    )
+    borders = (len(order) - test - validation, len(order) - test)
+    starts = [natural(taken[order[b]]) if 0 <= b < len(order) else None for b in borders]
+    parts = {}
+    for group in order:
+        own = natural(taken[group])
+        late = starts[1] is not None and own >= starts[1]
+        middle = starts[0] is not None and own >= starts[0]
+        parts[group] = "test" if late else "validation" if middle else "train"
     return parts
 
 

@@ -1,0 +1,206 @@
+"""What is wrong with a picture before any network sees it: light, meniscus, bubbles and focus, on its own pixels.
+
+All are told relative to the square that is looked at (a well, or the middle of a picture), so that a picture says the
+same at another magnification; what its pixels cannot carry is not asked of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.measure import regionprops
+
+from vitascope.ops.wells.locate import Region, cut_square, well_mask
+
+FLAWS = ("shading", "meniscus", "bubbles", "native_focus")
+"""Names of the numbers, as cards hold their ranges."""
+
+SIDE_PX, PARTS, PERCENTILE, ROUNDS = 256, 8, 70, 10
+"""The ground is read in 8 x 8 parts, each by the 70th percentile: organoids, cells and debris are darker."""
+
+FOCUS_PX, FINE, COARSE = 192, 1.0, 4.0
+"""Side that a square is brought to at most, and standard deviations (px) of fine and coarse detail in it: finer than
+what networks of wells see, and coarse enough for any camera."""
+
+RIM, LEAST_HOLE, ROUND, BRIGHT = 0.45, 0.12, 0.9, 0.8
+"""A bubble: a rim darker than this share of the ground that closes around a hole of at least this share of the bubble,
+as round as a disc to this degree, with light as bright as this share of the ground inside."""
+
+LEAST_WIDTH = 0.06
+"""Least width of a bubble, as a share of the square's side."""
+
+
+def measure_flaws(picture: NDArray[Any], region: Region, *, round_well: bool) -> dict[str, float]:
+    """Measure what is wrong with the part of a picture that is looked at.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+        As the camera took it.
+    region : Region
+        The square.
+    round_well : bool
+        Whether what counts of the square is the disc in it.
+
+    Returns
+    -------
+    dict
+        - ``shading``: ln(brightest / darkest edge) of the ground along its steepest direction.
+        - ``meniscus``: ln(edge / middle) of the ground, its size: light that a curved surface bends to or from the rim.
+        - ``bubbles``: share of the square that bubbles take.
+        - ``native_focus``: ln of fine over coarse detail, see :func:`native_focus`; NaN where there is none.
+    """
+    small = _inside(cut_square(picture, region, SIDE_PX), round_well)
+    tilt, bowl = ground_shape(small)
+    side = max(16, min(FOCUS_PX, round(region.side)))
+    return {
+        "shading": tilt,
+        "meniscus": bowl,
+        "bubbles": bubble_share(small),
+        "native_focus": native_focus(_inside(cut_square(picture, region, side), round_well)),
+    }
+
+
+def _inside(square: NDArray[Any], round_well: bool) -> NDArray[np.float64]:
+    known = np.isfinite(square)
+    if round_well:
+        known = known & well_mask(len(square))
+    return np.where(known, square, np.nan).astype(np.float64)
+
+
+def ground_shape(square: NDArray[np.float64]) -> tuple[float, float]:
+    r"""Return how the ground of a square falls from edge to edge, and how it curves from the middle to the rim.
+
+    A plane and a paraboloid through the logarithm of the ground, fitted so that parts which stand off from them count
+    little (weights 1 / (1 + (r / 2s)²), s the median deviation).
+
+    Parameters
+    ----------
+    square : array, shape (n, n), n a multiple of 8
+        NaN where nothing counts.
+
+    Returns
+    -------
+    tuple of float, >= 0
+        ln(brightest / darkest edge), and \\|ln(rim / middle)\\|; 0 where fewer than 16 parts have a ground above 0.
+    """
+    found = ground_fit(square)
+    return (0.0, 0.0) if found is None else (float(2 * np.hypot(found[1], found[2])), float(abs(found[3])))
+
+
+def ground_fit(square: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Fit ln(ground) = a + b y + c x + d (y² + x²), y and x from -1 to 1; None where there is too little ground."""
+    side = len(square) // PARTS
+    parts = square.reshape(PARTS, side, PARTS, side).swapaxes(1, 2).reshape(PARTS * PARTS, side * side)
+    seen = np.isfinite(parts).mean(axis=1) >= 0.5
+    ground = np.full(PARTS * PARTS, np.nan)
+    if seen.any():
+        ground[seen] = np.nanpercentile(parts[seen], PERCENTILE, axis=1)
+    known = np.nan_to_num(ground) > 0
+    if known.sum() < PARTS * 2:
+        return None
+    at = (np.arange(PARTS) + 0.5) / PARTS * 2 - 1
+    y, x = (a.ravel() for a in np.meshgrid(at, at, indexing="ij"))
+    shape = np.column_stack([np.ones(PARTS * PARTS), y, x, y**2 + x**2])[known]
+    light, weights = np.log(ground[known]), np.ones(int(known.sum()))
+    for _ in range(ROUNDS):
+        root = np.sqrt(weights)
+        found = np.linalg.lstsq(shape * root[:, None], light * root, rcond=None)[0]
+        off = light - shape @ found
+        weights = 1 / (1 + (off / (2 * (1.4826 * np.median(np.abs(off)) + 1e-4))) ** 2)
+    return np.asarray(found)
+
+
+def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> NDArray[np.float32]:
+    """Divide a picture by its ground's fall and bowl, as an image of an empty field would; the middle stays as it is.
+
+    Parameters
+    ----------
+    picture : array, shape (Y, X), real
+    region : Region
+        The square that the ground is read in; beyond it the light of its edge is taken.
+    round_well : bool
+        See :func:`measure_flaws`.
+    """
+    found = ground_fit(_inside(cut_square(picture, region, SIDE_PX), round_well))
+    grey = np.asarray(picture, np.float32)
+    if found is None:
+        return grey
+    y, x = (
+        np.clip((np.arange(n) + 0.5 - start) / region.side * 2 - 1, -1, 1)
+        for n, start in zip(picture.shape, (region.top, region.left), strict=True)
+    )
+    down, across = found[1] * y + found[3] * y**2, found[2] * x + found[3] * x**2
+    return np.asarray(grey / np.exp(down[:, None] + across[None]), np.float32)
+
+
+def bubble_share(square: NDArray[np.float64]) -> float:
+    """Return the share of a square that bubbles take: round, with a nearly black rim, and bright inside.
+
+    Air in water turns light away at its rim and lets it through in the middle. Organoids with a hollow have rims that
+    let more light through.
+
+    Parameters
+    ----------
+    square : array, shape (n, n)
+        NaN where nothing counts.
+    """
+    known = np.isfinite(square)
+    if not known.any():
+        return 0.0
+    ground = float(np.percentile(square[known], PERCENTILE))
+    if ground <= 0:
+        return 0.0
+    light = np.where(known, square, ground) / ground
+    labels, _ = ndimage.label(light < RIM)
+    area = 0.0
+    for found in regionprops(labels):
+        filled = found.area_filled
+        width = 2 * math.sqrt(filled / math.pi)
+        if width < LEAST_WIDTH * len(square) or filled - found.area < LEAST_HOLE * filled:
+            continue
+        across = max(found.image_filled.shape)
+        round_as = filled / (math.pi / 4 * found.image_filled.shape[0] * found.image_filled.shape[1])
+        hole = found.image_filled & ~found.image
+        inside = light[found.slice][hole]
+        if (
+            ROUND <= round_as <= 1 / ROUND
+            and min(found.image_filled.shape) > 0.8 * across
+            and np.percentile(inside, 90) >= BRIGHT
+        ):
+            area += filled
+    return float(area / known.sum())
+
+
+def native_focus(square: NDArray[np.float64]) -> float:
+    """Return ln of fine over coarse detail of a square.
+
+    Detail is what a Laplacian of Gaussian answers, times its variance so that detail of all sizes weighs alike, by its
+    95th percentile: a few sharp things are enough. The square has at most 192 px, whatever the camera's; a picture
+    that was made larger says the same.
+
+    Parameters
+    ----------
+    square : array, shape (n, n)
+        NaN where nothing counts.
+
+    Returns
+    -------
+    float
+        Lower where the picture is blurred, higher where it is noisy or was sharpened. NaN where there is no detail.
+    """
+    known = np.isfinite(square)
+    if not known.any():
+        return math.nan
+    filled = np.where(known, square - np.median(square[known]), 0.0)
+    deep = ndimage.binary_erosion(known, iterations=int(3 * COARSE), border_value=0)
+    if not deep.any():
+        return math.nan
+    fine, coarse = (
+        float(np.percentile(np.abs(s**2 * ndimage.gaussian_laplace(filled, s))[deep], 95)) for s in (FINE, COARSE)
+    )
+    return math.log(fine / coarse) if fine > 0 and coarse > 0 else math.nan

@@ -1,0 +1,285 @@
+"""Labelled stacks, each read by a twin of ``spheroid-live-dead`` that was trained without it, beside Otsu's masks.
+
+``python -m tests.benchmarks stacks train FOLDER`` makes the start (simulated spheroids alone) and three twins by the bundled
+recipe, each without a third of the stacks: about 6 minutes of one core. ``stacks FOLDER`` prints the bars. ``stacks FOLDER
+write`` puts what the twins tell of compositions, both sources left out, into the bundled card: figures and intervals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from tests.benchmarks.machine import describe
+from tests.benchmarks.spheroid import interval, near_labels
+
+from vitascope.core.card import Metric, ModelCard
+from vitascope.core.errors import VitascopeError
+from vitascope.core.micrograph import Micrograph
+from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.progress import run_to_end
+from vitascope.io.models.cards import find_model, write_card
+from vitascope.ops.intensity.median import median_filter
+from vitascope.pipelines.spheroid import run
+from vitascope.recipes.recipe import Recipe, read_recipe
+from vitascope.simulate.spheroids import DEAD, LIVE
+from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate
+from vitascope.stats.conformal import interval as ends
+from vitascope.tasks.spheroid import SPEC
+from vitascope.training.data.spheroid import OneColour, Stack, compose, read_singles, without_dead
+from vitascope.training.tasks.spheroid import run_training
+
+MODEL, START, RECIPE = "spheroid-live-dead", "spheroid-simulated", "spheroid-live-dead-twin"
+RECIPES = BUNDLED_MODELS / "recipes"
+FOLDS = (
+    ("EGFP_d0_108", "mCherry_d4_1", "embryo_8"),
+    ("EGFP_d0_39", "Hoechst_d4_120", "embryo_16"),
+    ("mCherry_d0_16", "Hoechst_d4_39", "EGFP_d4_112", "stardist"),
+)
+"""Sources that a twin is trained without. Any two of a fold make a composition that its twin knows neither part of."""
+
+BETTER, MEAN_DICE, INSIDE = 8, 0.70, 0.85
+"""Bars: stacks better than Otsu, mean Dice near labels of compositions, share of truths inside their intervals."""
+
+
+AROUND_UM = 6.0
+"""How far from a nucleus its surroundings reach."""
+
+
+def twin_id(number: int) -> str:
+    return f"spheroid-twin-{number}"
+
+
+def twin_recipe(number: int) -> Recipe:
+    """The twins' recipe without the stacks of a fold."""
+    recipe = read_recipe(RECIPES / f"{RECIPE}.yaml")
+    data = tuple(
+        d.model_copy(update={"pairs": tuple(p for p in d.listed if p.group not in FOLDS[number])}) for d in recipe.data
+    )
+    volumes = recipe.volumes.model_copy(update={"simulated": (recipe.volumes.simulated[0], 0, 0)})
+    kept = tuple(d for d in data if d.pairs)
+    return recipe.model_copy(update={"id": twin_id(number), "data": kept, "volumes": volumes, "start_from": ""})
+
+
+def train(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    start = folder / f"{START}.json"
+    if not start.is_file():
+        run_to_end(run_training(read_recipe(RECIPES / f"{START}.yaml"), RECIPES, folder, device="cpu"))
+        print("start made", flush=True)
+    for number in range(len(FOLDS)):
+        if not (folder / f"{twin_id(number)}.json").is_file():
+            run_to_end(run_training(twin_recipe(number), RECIPES, folder, str(start), device="cpu"))
+            print(f"twin {number} made", flush=True)
+
+
+def sources() -> list[OneColour]:
+    """The ten labelled stacks, by the recipe."""
+    return run_to_end(read_singles(read_recipe(RECIPES / f"{RECIPE}.yaml"), RECIPES))[1]["live"]
+
+
+def twin_of(group: str) -> int:
+    return next(number for number, fold in enumerate(FOLDS) if group in fold)
+
+
+def twins_made(folder: Path) -> list[int]:
+    """Folds whose twin lies in the folder: a training that was cut short leaves some out, and that is said."""
+    return [number for number in range(len(FOLDS)) if (folder / f"{twin_id(number)}.json").is_file()]
+
+
+def segmented(stack: Stack, model: str, **params):
+    """Run the task on the stack's dyes; the result."""
+    channels = stack.channels[: 1 if stack.kind == "one dye" else 2]
+    voxel = stack.voxel_zyx_um or (None, None)
+    image = Micrograph.from_array(
+        np.stack(channels).astype(np.float32),
+        axes="CZYX",
+        pixel_size_um=voxel[1],
+        z_step_um=voxel[0],
+        channel_names=("live", "dead")[: len(channels)],
+        name="stack",
+    )
+    return run_to_end(run({"image": image}, SPEC.make_params(model=model, precision="f32", **params)))
+
+
+def masks(result) -> np.ndarray:
+    """Classes of a result: 1 background, live, dead."""
+    live, dead = (np.asarray(result.output(kind).array) > 0 for kind in ("labels", "dead"))
+    return np.where(live, LIVE, np.where(dead, DEAD, 1)).astype(np.uint8)
+
+
+def dice(found: np.ndarray, truth: np.ndarray) -> float:
+    return 2 * float((found & truth).sum()) / max(1, int(found.sum()) + int(truth.sum()))
+
+
+def diameter_px(cells: np.ndarray) -> float:
+    """Median width of the labelled nuclei across, in px."""
+    sides = [s[k].stop - s[k].start for s in ndimage.find_objects(cells) if s is not None for k in (1, 2)]
+    return float(np.median(sides))
+
+
+def alone(folder: Path) -> None:
+    """Each stack as the live dye alone, beside the better of two of Otsu's masks: of the raw and of the filtered stack."""
+    better, least = 0, 1.0
+    read = [one for one in sources() if twin_of(one.pair.group) in twins_made(folder)]
+    for one in read:
+        name, truth = one.pair.group, one.cells > 0
+        model = str(folder / f"{twin_id(twin_of(name))}.json")
+        result = segmented(without_dead(one), model)
+        found = dice(masks(result) == LIVE, truth)
+        otsu = [dice(one.image > threshold_otsu(one.image), truth)]
+        otsu.append(dice(np.asarray(result.output("maps").array) == 1, truth))
+        unsized = dataclasses.replace(without_dead(one), voxel_zyx_um=None)
+        step = one.voxel_zyx_um[0]
+        told = {"object_diameter_px": diameter_px(one.cells), "z_step_um": step}
+        by_width = dice(masks(segmented(unsized, model, **told)) == LIVE, truth)
+        better, least = better + (found > max(otsu)), min(least, found)
+        row = result.rows[0]
+        print(
+            f"{name}: Dice {found:.3f} (voxel given), {by_width:.3f} (width of a nucleus given); Otsu {otsu[0]:.3f} raw, "
+            f"{otsu[1]:.3f} filtered; {row['spheroids']} object(s), {row['left_out_voxels']} voxels left out",
+            flush=True,
+        )
+    print(f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)")
+
+
+def compositions(folder: Path) -> list[dict[str, object]]:
+    """Every two stacks of a fold laid into one, read by the twin that knows neither."""
+    by_name, rows = {one.pair.group: one for one in sources()}, []
+    for number, fold in ((number, FOLDS[number]) for number in twins_made(folder)):
+        for live, dead in permutations(fold, 2):
+            stack = compose(by_name[live], by_name[dead])
+            result = segmented(stack, str(folder / f"{twin_id(number)}.json"))
+            found, known = masks(result), stack.classes > 0
+            counts = [np.bincount(c[known], minlength=4)[[LIVE, DEAD]].astype(float) for c in (found, stack.classes)]
+            near = [
+                near_labels(found == k, np.where(stack.classes == k, LIVE, stack.classes > 0))[0] for k in (LIVE, DEAD)
+            ]
+            share = [100 * c[0] / c.sum() if c.sum() else np.nan for c in counts]
+            rows.append(
+                {"pair": tuple(sorted((live, dead))), "found": share[0], "true": share[1], "near": near, "counts": counts,
+                 "otsu": result.rows[0]["otsu_dice"], "flags": result.flags}
+            )  # fmt: skip
+            print(
+                f"{live} as live, {dead} as dead: Dice near labels {near[0]:.3f} live, {near[1]:.3f} dead; viability "
+                f"{share[0]:.1f} %, true {share[1]:.1f} %; {', '.join(result.flags)}",
+                flush=True,
+            )
+    return rows
+
+
+def calibrated(rows: list[dict[str, object]], what: str):
+    """Intervals of viability (points), or of the live or dead volume (ratio), from compositions."""
+    on = "compositions of real nuclei, both sources left out"
+    if what == "viability":
+        known = [r for r in rows if np.isfinite(r["found"])]
+        true, found = (np.array([r[k] for r in known]) for k in ("true", "found"))
+        return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, on=on), true, found, known
+    k = ("live", "dead").index(what)
+    known = [r for r in rows if r["counts"][0][k] > 0 and r["counts"][1][k] > 0]
+    found, true = (np.array([r["counts"][side][k] for r in known]) for side in (0, 1))
+    return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, "log", on=on), true, found, known
+
+
+def inside(rows: list[dict[str, object]], what: str) -> tuple[float, int]:
+    """Share of compositions whose truth lies in an interval calibrated on compositions without their sources."""
+    hits = []
+    known, true, found = (calibrated(rows, what)[k] for k in (3, 1, 2))
+    for row, t, f in zip(known, true, found, strict=True):
+        rest = [r for r in rows if not set(r["pair"]) & set(row["pair"])]
+        low, high = ends([f], calibrated(rest, what)[0])
+        hits.append(low[0] <= t <= high[0])
+    return float(np.mean(hits)), len(hits)
+
+
+def composed(folder: Path, keep: bool) -> None:
+    rows = compositions(folder)
+    near = [float(np.mean(r["near"])) for r in rows]
+    print(f"Dice near labels, {len(rows)} compositions: {interval(near)} (bar {MEAN_DICE})")
+    for what in ("viability", "live", "dead"):
+        share, count = inside(rows, what)
+        own = calibrated(rows, what)[0]
+        print(f"{what}: {share:.0%} of {count} inside (bar {INSIDE:.0%}); half-width {own.half_width:.3g} {own.scale}")
+    off = [abs(r["found"] - r["true"]) for r in rows if np.isfinite(r["found"])]
+    print(f"viability: mean error {np.mean(off):.1f} points")
+    if keep:
+        write(rows)
+
+
+def write(rows: list[dict[str, object]]) -> None:
+    """Put what the twins told into the bundled card."""
+    card: ModelCard = find_model(MODEL)[0]
+    told = tuple(
+        Metric(
+            name=f"dice {name} near labels",
+            value=round(float(np.mean([r["near"][k] for r in rows])), 4),
+            on="compositions, both sources left out",
+            n=len(rows),
+            from_holdout_model=True,
+        )
+        for k, name in enumerate(("live", "dead"))
+    )
+    kept = tuple(m for m in card.metrics if "composed" not in m.on and "compositions" not in m.on)
+    further = {f"{what}_um3": calibrated(rows, what)[0] for what in ("live", "dead")}
+    changed = {"metrics": (*kept, *told), "intervals": calibrated(rows, "viability")[0], "further_intervals": further}
+    print(write_card(card.model_copy(update=changed), BUNDLED_MODELS))
+
+
+def reference_outlines(one: OneColour, share: float) -> np.ndarray:
+    """What lies inside the outline at a share of the brightness of each labelled nucleus, within its surroundings."""
+    grey = median_filter(one.image, 1).astype(np.float64)
+    away, nearest = ndimage.distance_transform_edt(one.cells == 0, sampling=one.voxel_zyx_um, return_indices=True)
+    region = np.where(away <= AROUND_UM, one.cells[tuple(nearest)], 0)
+    found = np.zeros(region.shape, bool)
+    for number, where in enumerate(ndimage.find_objects(region), start=1):
+        if where is not None:
+            own, cell = region[where] == number, one.cells[where] == number
+            ground, bright = grey[where][own].min(), grey[where][cell].max()
+            found[where] |= own & (grey[where] >= ground + share * (bright - ground))
+    return found
+
+
+def outlines(folder: Path) -> None:
+    """The slider against outlines at a share of brightness, and against a threshold on the probability instead."""
+    shares, thresholds = (0.3, 0.5, 0.7), np.linspace(0.1, 0.95, 18)
+    by_light, by_probability = {s: [] for s in shares}, {s: [] for s in shares}
+    for one in sources():
+        if one.sparse:
+            continue
+        model, stack = str(folder / f"{twin_id(twin_of(one.pair.group))}.json"), without_dead(one)
+        p = np.asarray(segmented(stack, model).output("probability").array)[0]
+        for share in shares:
+            truth = reference_outlines(one, share)
+            by_light[share].append(
+                dice(masks(segmented(stack, model, outline_percent=round(100 * share))) == LIVE, truth)
+            )
+            by_probability[share].append([dice(p > t, truth) for t in thresholds])
+    for share in shares:
+        best = np.mean(by_probability[share], axis=0)
+        print(
+            f"outline at {share:.0%} of brightness: Dice {np.mean(by_light[share]):.3f} by brightness within the network's "
+            f"cells; {best.max():.3f} by the best threshold on the probability ({thresholds[best.argmax()]:.2f}, chosen "
+            "knowing the answer)"
+        )
+
+
+def main(arguments: list[str]) -> None:
+    """Arguments: ``train FOLDER``, or ``FOLDER [write | outlines]``."""
+    print(describe())
+    if not arguments:
+        print("skipped: name the folder of the twins, see the docstring")
+        return
+    try:
+        if arguments[0] == "train":
+            train(Path(arguments[1]))
+        elif "outlines" in arguments:
+            outlines(Path(arguments[0]))
+        else:
+            alone(Path(arguments[0]))
+            composed(Path(arguments[0]), "write" in arguments)
+    except VitascopeError as error:
+        print(f"skipped: {error}")
