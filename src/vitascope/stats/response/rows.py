@@ -54,11 +54,19 @@ class CurveData:
     rows : array of int
         Places of this curve's wells.
     params : ResponseParams
+    controls : array of int, optional
+        Places of the controls that count as wells of dose zero.
     """
 
-    def __init__(self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams) -> None:
+    def __init__(
+        self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams, controls: np.ndarray | None = None
+    ) -> None:
         self.quantity, self.rows, self._wells = quantity, rows, wells
-        self._set_used(rows[~wells["excluded"][rows]])
+        self._controls = np.empty(0, np.intp) if controls is None else controls
+        own = rows[~wells["excluded"][rows]]
+        self.lost = len(rows) - len(own)
+        """Wells of the treatment that are left out."""
+        self._set_used(np.concatenate([own, self._controls]) if len(own) else own)
         how = {wells["how"][row] for row in rows}
         self.how = how.pop() if len(how) == 1 else "none"
         self.unit = UNIT.get(self.how, params.unit)
@@ -78,7 +86,8 @@ class CurveData:
     def _set_used(self, used: np.ndarray) -> None:
         wells = self._wells
         self.used = used
-        self.dose = wells["dose"][used]
+        self.dose = np.where(np.isin(used, self._controls), 0.0, wells["dose"][used])
+        self.block = wells["block"][used]
         self.value = wells["normalised"][used]
         self.spread = wells["sd"][used] * wells["scale"][used]
         self.levels, self.replicates = np.unique(self.dose, return_counts=True)
@@ -114,6 +123,7 @@ class CurveData:
         other.__dict__.update(self.__dict__)
         other._set_used(self.used[~left_out])
         other.outliers = int(left_out.sum())
+        other.lost += other.outliers
         return other
 
     outliers = 0
@@ -186,7 +196,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     reason = wrong_direction(params.direction, fitted.falls)
     if reason:
         return no_fit_row(one, reason, params, **tests)
-    row, words = _blank(one, params) | tests, one.flags()
+    row, words = _blank(one, params) | tests | {"interval_kind": fit.kinds[i]}, one.flags()
     row["emax"] = after
     row.update(_areas(float(fit.mean[i]), one.control))
     steep = at_bound(fit, i) or _within_one_step(one, fitted)
