@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from vitascope.core.formatting import plain_digits
+from vitascope.stats.response.cells import unit_scale
 from vitascope.stats.response.result import CurveFit, ResponseResult
 
 
@@ -97,6 +98,22 @@ def ic50_text(row: dict[str, Any]) -> str:
     if open_above:
         return f"IC50 {number}{unit} (at least {amount_text(low)})"
     return f"IC50 {number}{unit} ({amount_text(low)} to {amount_text(high)})"
+
+
+def to_unit(view: CurveView, unit: str) -> float:
+    """Factor that brings the IC50 of a curve to a unit; NaN where none does.
+
+    Examples
+    --------
+    >>> view = CurveView(0, {"ic50_unit": "nM"}, None, pd.DataFrame(), ())
+    >>> to_unit(view, "µM"), to_unit(view, "nM"), to_unit(view, "mg/mL")
+    (0.001, 1.0, nan)
+    """
+    own = str(view.row.get("ic50_unit") or "")
+    if own == unit:
+        return 1.0
+    (kind, size), (other, step) = unit_scale(own), unit_scale(unit)
+    return float(f"{size / step:.12g}") if kind == other else math.nan
 
 
 def amount_text(value: Any) -> str:

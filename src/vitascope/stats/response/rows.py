@@ -29,12 +29,14 @@ from vitascope.stats.response.verdict import (
     flat_reason,
     judge,
     phase_reason,
+    start_reason,
     wrong_direction,
 )
 
 Columns = dict[str, NDArray[Any]]
 PERCENTS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TENFOLD = 10.0
+HALF = 0.5
 LARGEST = 700.0
 """Logarithms are cut here, so that no exponential overflows."""
 LACK_P = 0.05
@@ -196,6 +198,11 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     reason = wrong_direction(params.direction, fitted.falls)
     if reason:
         return no_fit_row(one, reason, params, **tests)
+    if _starts_nowhere(one, fitted, (before, after)):
+        percent = 100 * before / one.control
+        return no_fit_row(
+            one, start_reason(one.quantity, one.amount(fitted.doses[0]), percent), params, **tests
+        )
     row, words = _blank(one, params) | tests | {"interval_kind": fit.kinds[i]}, one.flags()
     row["emax"] = after
     row.update(_areas(float(fit.mean[i]), one.control))
@@ -292,6 +299,14 @@ def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float], respons
     if fitted.falls and ends[0] == -math.inf and first < one.control / 2:
         return "<"
     return "="
+
+
+def _starts_nowhere(one: CurveData, fitted: CurveFit, responses: tuple[float, float]) -> bool:
+    """Whether the midpoint is fitted below the doses though controls say that half of the effect lies within them."""
+    if fitted.midpoint >= fitted.doses[0] or math.isnan(one.control):
+        return False
+    first, last = (response - one.control for response in responses)
+    return abs(last) > 0 and first / last < HALF
 
 
 def _placed(fitted: CurveFit, log_low: float, log_high: float, side: str, params: ResponseParams) -> dict[str, Any]:
