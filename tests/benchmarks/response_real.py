@@ -1,5 +1,7 @@
 """Dose-response on real data: BBBC013's ordinal doses by two readings, and the controls of cellHTS2's screen.
 
+Both rows together are two repeats of one series: each row is a block, and intervals hold how rows differ.
+
 ``python -m tests.benchmarks response_real``. BBBC013 gives no concentrations: its doses are steps, taken as equally far
 apart on the log axis (2^step), and nothing is called µM. cellHTS2 has no doses: normalisation, Z' and B-score.
 """
@@ -54,10 +56,13 @@ def bbbc013(folder):
     rows = readings(plate)
     rows["dose"] = np.where(rows["dose"] > 0, 2.0 ** rows["dose"], 0.0)
     table = rows.assign(treatment=rows["well"].str[0].map("row {}".format), dose_unit="2^step", role="treated")
-    for by in (["treatment"], []):
-        found = fit_dose_response(table, dose="dose", response=[LEARNED, *MEASURED], by=by).curves
-        for name, part in found.groupby(by) if by else [(("both rows",), found)]:
-            compare(name[0], part.set_index("quantity"))
+    def fitted(**settings):
+        return fit_dose_response(table, dose="dose", response=[LEARNED, *MEASURED], normalise="none", **settings).curves
+
+    for name, part in fitted(by=["treatment"]).groupby("treatment"):
+        compare(name, part.set_index("quantity"))
+    compare("both rows, wells alike", fitted(by=[], scatter="equal").set_index("quantity"))
+    compare("both rows as blocks", fitted(by=[], blocks=["treatment"]).set_index("quantity"))
 
 
 def compare(name, curves):
@@ -68,7 +73,7 @@ def compare(name, curves):
         row = curves.loc[quantity]
         overlap = max(one["ic50_low"], two["ic50_low"]) <= min(one["ic50_high"], two["ic50_high"])
         print(
-            f"  {name:10} {quantity:15} midpoint at step {two['ic50']:.2f} ({two['ic50_low']:.2f} to "
+            f"  {name:22} {quantity:15} midpoint at step {two['ic50']:.2f} ({two['ic50_low']:.2f} to "
             f"{two['ic50_high']:.2f}), {row['quality']}, unit '{row['ic50_unit']}'; apart by "
             f"{abs(one['ic50'] - two['ic50']):.2f}, intervals overlap: {overlap}"
         )

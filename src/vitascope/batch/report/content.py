@@ -32,6 +32,7 @@ from vitascope.io.results.folder import RESULTS
 from vitascope.io.tables.csv_append import uncell
 from vitascope.io.tables.read import read_table
 from vitascope.stats.response.analysis import fit_dose_response
+from vitascope.stats.response.normalise import BLOCKS
 from vitascope.stats.response.params import ResponseParams
 from vitascope.stats.response.result import ResponseResult
 
@@ -304,7 +305,7 @@ def _add_result(report: ReportContent, result: ResponseResult, params: ResponseP
 def _curve_row(view: CurveView) -> dict[str, Any]:
     row = view.row
     return {
-        "title": view.title, "quantity": quantity_text(str(row["quantity"])), "answer": view.answer,
+        "title": view.title, "quantity": quantity_text(str(row["quantity"])), "answer": view.answer.removeprefix("IC50 "),
         "quality": row["quality"], "n": row["n"], "hill": amount_text(row["hill"]), "top": amount_text(row["top"]),
         "bottom": amount_text(row["bottom"]), "unit": row["unit"], "emax": amount_text(row["emax"]),
         "reason": row["reason"], "flags": str(row["flags"]).replace("_", " ").replace(";", ", "),
@@ -325,8 +326,9 @@ def _add_liver(report: ReportContent, folder: Path) -> None:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows with names and numbers as people read them."""
-    rows: list[dict[Any, Any]] = table.head(MOST_ROWS).to_dict("records")
-    return [{WORDS.get(str(k), str(k).replace("_", " ")): _shown(v) for k, v in row.items()} for row in rows]
+    nameless = [name for name in BLOCKS if name in table and not table[name].map(_shown).any()]
+    rows: list[dict[Any, Any]] = table.drop(columns=nameless).head(MOST_ROWS).to_dict("records")
+    return [{WORDS.get(str(k), str(k).replace("_", " ")): _shown(v) or "–" for k, v in row.items()} for row in rows]
 
 
 def _shown(value: Any) -> str:

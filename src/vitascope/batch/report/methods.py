@@ -20,9 +20,22 @@ INTERVALS = {
     "delta": "the delta method",
     "bootstrap": "the bootstrap (Efron and Tibshirani 1993), {resamples} resamples of residuals",
 }
+SCATTER = {
+    "blocks": "They take wells of one plate and day for equally scattered; where a curve spans several plates or days, "
+    "they hold the differences between these as well (cluster-robust variance, Bell and McCaffrey 2002).",
+    "equal": "They take all wells for equally scattered and independent.",
+    "unequal": "They allow each well a scatter of its own (Kent 1982; variance HC2, Bell and McCaffrey 2002).",
+}
+NOT_HELD = (
+    "Intervals hold how wells scatter. An error that all wells share is not in them, such as that of a model whose "
+    "number follows the truth along a bent line: it moves every midpoint alike."
+)
 REFERENCES = {
     "response": "Ritz, Baty, Streibig, Gerhard (2015) Dose-response analysis using R. PLoS ONE 10:e0146021.",
     "profile": "Bates, Watts (1988) Nonlinear Regression Analysis and Its Applications, section 6.1.2. Wiley.",
+    "blocks": "Bell, McCaffrey (2002) Bias reduction in standard errors for linear regression with multi-stage samples. "
+    "Surv. Methodol. 28:169.",
+    "unequal": "Kent (1982) Robust properties of likelihood ratio tests. Biometrika 69:19.",
     "bootstrap": "Efron, Tibshirani (1993) An Introduction to the Bootstrap. Chapman and Hall.",
     "z_prime": "Zhang, Chung, Oldenburg (1999) J. Biomol. Screen. 4:67: Z' factor.",
     "rout": "Motulsky, Brown (2006) BMC Bioinformatics 7:123: outliers.",
@@ -54,9 +67,11 @@ def methods_of_response(params: ResponseParams) -> str:
         f"(weights: {params.weights}).",
         "The IC50 is the dose halfway between the fitted plateaus; those beyond the doses tested are bounds.",
         f"Intervals of {100 * params.level:g} % are by "
-        f"{INTERVALS[params.interval].format(resamples=params.resamples)}.",
+        f"{INTERVALS[params.interval].format(resamples=params.resamples)}. {SCATTER[params.scatter]} {NOT_HELD}",
         f"Curves that an F-test does not tell from a constant (p > {params.flat_p:g}) are called flat.",
     ]
+    if params.fit_controls:
+        said.append("Negative controls of the plate counted as wells of dose zero in each curve.")
     if params.outliers == "rout":
         said.append("Outliers were left out by ROUT at a false discovery rate of 1 %.")
     if params.outside_wells == "leave_out":
@@ -71,7 +86,7 @@ def software() -> str:
 
 def references(params: ResponseParams | None, quality: bool, liver: bool) -> list[str]:
     """Sources of the methods that were used."""
-    keys = ["response", params.interval, params.outliers] if params is not None else []
+    keys = ["response", params.interval, params.scatter, params.outliers] if params is not None else []
     keys += ["correct"] if params is not None and params.correct != "none" else []
     keys += ["z_prime"] if quality else []
     keys += ["dili", "roc"] if liver else []

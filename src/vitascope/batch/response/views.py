@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from vitascope.core.formatting import plain_digits
+from vitascope.stats.response.cells import unit_scale
 from vitascope.stats.response.result import CurveFit, ResponseResult
 
 
@@ -73,6 +74,9 @@ def ic50_text(row: dict[str, Any]) -> str:
     >>> ends = {"ic50_low": 0.9, "ic50_high": 1.8}
     >>> ic50_text({"quality": "good", "relation": "=", "ic50": 1.234, "ic50_unit": "µM", **ends})
     'IC50 1.23 µM (0.9 to 1.8)'
+    >>> step = {"ic50_low": 0, "ic50_high": float("inf"), "flags": "steep;interval_open"}
+    >>> ic50_text({"quality": "wide", "relation": "=", "ic50": 1.234, "ic50_unit": "µM", **step})
+    'IC50 1.23 µM (interval open on both sides)'
     >>> ic50_text({"quality": "partial", "relation": ">", "ic50": 30.0, "ic50_unit": "µM"})
     'IC50 > 30 µM'
     >>> ic50_text({"quality": "flat", "relation": "", "ic50": float("nan")})
@@ -85,13 +89,31 @@ def ic50_text(row: dict[str, Any]) -> str:
     if row["relation"] != "=":
         return f"IC50 {row['relation']} {number}{unit}"
     low, high = row.get("ic50_low"), row.get("ic50_high")
-    if not _known(low) and not _known(high):
-        return f"IC50 {number}{unit}"
-    if not _known(low) or low == 0:
+    open_below, open_above = not _known(low) or float(low) == 0, not _known(high)
+    if open_below and open_above:
+        told = "interval_open" in str(row.get("flags", "")).split(";")
+        return f"IC50 {number}{unit} ({'interval open on both sides' if told else 'no interval'})"
+    if open_below:
         return f"IC50 {number}{unit} (at most {amount_text(high)})"
-    if not _known(high):
+    if open_above:
         return f"IC50 {number}{unit} (at least {amount_text(low)})"
     return f"IC50 {number}{unit} ({amount_text(low)} to {amount_text(high)})"
+
+
+def to_unit(view: CurveView, unit: str) -> float:
+    """Factor that brings the IC50 of a curve to a unit; NaN where none does.
+
+    Examples
+    --------
+    >>> view = CurveView(0, {"ic50_unit": "nM"}, None, pd.DataFrame(), ())
+    >>> to_unit(view, "µM"), to_unit(view, "nM"), to_unit(view, "mg/mL")
+    (0.001, 1.0, nan)
+    """
+    own = str(view.row.get("ic50_unit") or "")
+    if own == unit:
+        return 1.0
+    (kind, size), (other, step) = unit_scale(own), unit_scale(unit)
+    return float(f"{size / step:.12g}") if kind == other else math.nan
 
 
 def amount_text(value: Any) -> str:

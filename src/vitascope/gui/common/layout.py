@@ -78,8 +78,9 @@ def refill(box: QComboBox, entries: Iterable[tuple[str, Any]]) -> None:
 
 
 def make_note() -> QLabel:
-    """Make a line of text that wraps and can be copied."""
+    """Make a line of text that wraps and can be copied; names in it are shown as they are, tags and all."""
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label

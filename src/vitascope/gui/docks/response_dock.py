@@ -37,7 +37,7 @@ from vitascope.gui.response.plots import CurveGrid
 from vitascope.gui.response.take_box import TakeBox
 from vitascope.io.plates.plate import Plate
 from vitascope.stats.response.params import ResponseParams
-from vitascope.stats.response.result import ResponseResult
+from vitascope.stats.response.result import QUALITIES, ResponseResult
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -218,7 +218,7 @@ class ResponseDock(Dock):
         assert self.analysis is not None
         self.result = outcome.value
         self.views = curve_views(outcome.value)
-        count = {word: sum(view.row["quality"] == word for view in self.views) for word in ("good", "wide", "partial")}
+        count = {word: sum(view.row["quality"] == word for view in self.views) for word in QUALITIES}
         told = ", ".join(f"{n} {word}" for word, n in count.items() if n)
         notes = " ".join(self.analysis.wells.notes)
         said = f"{len(self.views)} curves{f': {told}' if told else ''}." if self.views else (

@@ -11,13 +11,15 @@ import pandas as pd
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from vitascope.batch.response.figures import shorten
-from vitascope.batch.response.views import CurveView, amount_text
+from vitascope.batch.response.views import CurveView, amount_text, to_unit
 from vitascope.core.errors import VitascopeError
 from vitascope.gui.common.layout import make_note, narrow
 from vitascope.gui.response.plots import Canvas, Colour
 from vitascope.stats.response.compare import block_ratio, ic50_ratio
 
 BLOCKS = ("plate", "day", "time")
+TOLD_ROWS, TOLD_COLUMNS = 60, 4
+"""Most rows and columns of a heat map whose empty cells have room for words."""
 
 
 class CompareBox(QWidget):  # type: ignore[misc]
@@ -67,7 +69,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
             self.heat.clear()
             return
         table = heat_table(self._views)
-        self.heat.draw(lambda figure: draw_heat(figure, table, self._views), max(160, 18 * len(table) + 80))
+        self.heat.draw(lambda figure: draw_heat(figure, table, self._views, self.heat.text_colour()), max(160, 18 * len(table) + 80))
 
 
 def compared(views: Sequence[CurveView], a: str, b: str) -> str:
@@ -80,6 +82,9 @@ def compared(views: Sequence[CurveView], a: str, b: str) -> str:
             found = block_ratio(curves, a, b, block=blocks)
             over = f" over {found['blocks']} plates or days"
         else:
+            without = next((name for name in (a, b) if parts[name][0].row["relation"] != "="), None)
+            if without is not None:
+                return f"{without}: {parts[without][0].answer}, so there is no ratio."
             found = ic50_ratio(parts[a][0].fit, parts[b][0].fit)
             over = " on one plate; wells are the units"
     except VitascopeError as error:
@@ -94,20 +99,34 @@ def compared(views: Sequence[CurveView], a: str, b: str) -> str:
 
 
 def heat_table(views: Sequence[CurveView]) -> pd.DataFrame:
-    """Log10 of the IC50 by treatment, and by plate and day; empty where it is no number within the doses."""
+    """Log10 of the IC50 by treatment, and by plate and day, in the unit of the first; empty where it is no number."""
+    unit = str(views[0].row.get("ic50_unit") or "")
     rows = [
         {
             "treatment": str(view.row.get("treatment", "")),
             "block": " ".join(str(view.row[name]) for name in view.by if name != "treatment"),
-            "log": math.log10(view.row["ic50"]) if view.row["relation"] == "=" and view.row["ic50"] > 0 else math.nan,
+            "log": math.log10(view.row["ic50"] * to_unit(view, unit))
+            if view.row["relation"] == "=" and view.row["ic50"] > 0
+            else math.nan,
         }
         for view in views
     ]
     return pd.DataFrame(rows).pivot_table(index="treatment", columns="block", values="log", sort=False, dropna=False)
 
 
-def draw_heat(figure: Any, table: pd.DataFrame, views: Sequence[CurveView]) -> None:
-    """Draw IC50s in viridis, dark for potent; what has none stays empty."""
+def _words_of_empty(table: pd.DataFrame, views: Sequence[CurveView]) -> dict[tuple[int, int], str]:
+    """What stands where there is no number: a bound, or why there is none; by row and column."""
+    found = {}
+    for view in views:
+        block = " ".join(str(view.row[name]) for name in view.by if name != "treatment")
+        at = table.index.get_loc(str(view.row.get("treatment", ""))), table.columns.get_loc(block)
+        if math.isnan(table.iloc[at]):
+            found[at] = view.answer.removeprefix("IC50 ").removesuffix(": no IC50")
+    return found
+
+
+def draw_heat(figure: Any, table: pd.DataFrame, views: Sequence[CurveView], colour: str = "black") -> None:
+    """Draw IC50s in viridis, dark for potent; what has none says why, where there is room."""
     axes = figure.subplots()
     values = np.ma.masked_invalid(table.to_numpy(float))
     shown = axes.imshow(values, aspect="auto", cmap="viridis")
@@ -117,3 +136,6 @@ def draw_heat(figure: Any, table: pd.DataFrame, views: Sequence[CurveView]) -> N
     bar = figure.colorbar(shown, ax=axes)
     bar.ax.yaxis.set_major_formatter(lambda value, _: amount_text(10**value))
     bar.set_label(f"IC50 ({unit})")
+    if table.shape[0] <= TOLD_ROWS and table.shape[1] <= TOLD_COLUMNS:
+        for (row, column), words in _words_of_empty(table, views).items():
+            axes.text(column, row, words, ha="center", va="center", fontsize=8, color=colour)

@@ -152,5 +152,6 @@ def describe(view: CurveView, held: dict[str, float]) -> str:
     kept = [f"{name} held at {amount_text(value)}" for name, value in held.items()]
     flags = [FLAGS[flag].text for flag in str(row["flags"]).split(";") if flag in FLAGS]
     said = [f"{str(row['quality']).capitalize()}. {row['reason']}".strip(), ", ".join([*numbers, *kept])]
-    level = f"Interval of {100 * float(row['interval_level']):g} %, by {row['interval_kind']}; {row['n']} points."
+    level = f"Interval of {100 * float(row['interval_level']):g} %, by {row['interval_kind']}; {row['n']} points. "
+    level += "It holds how wells scatter, not an error that all wells share."
     return "\n".join(filter(None, [*said, level, *flags]))

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem
 
-from vitascope.batch.response.views import CurveView, amount_text
+from vitascope.batch.response.views import CurveView, amount_text, to_unit
 
 NUMBERS = ("ic50", "ic50_low", "ic50_high", "hill", "top", "bottom", "emax", "auc", "n")
 TEXTS = ("quality", "reason", "flags")
@@ -38,6 +38,7 @@ class CurveTable(QTableWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self._unit, self._units_in_cells = "", False
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -56,6 +57,8 @@ class CurveTable(QTableWidget):  # type: ignore[misc]
             "ic50": f"IC50{dose}", "ic50_low": f"from{dose}", "ic50_high": f"to{dose}", "hill": "slope",
             "top": f"top{unit}", "bottom": f"bottom{unit}", "emax": f"at top dose{unit}", "auc": "AUC", "n": "points",
         }  # fmt: skip
+        self._unit = str(views[0].row.get("ic50_unit") or "") if views else ""
+        self._units_in_cells = not dose and len({view.row.get("ic50_unit") for view in views}) > 1
         headings = ["curve", "quality", *(names[name] for name in NUMBERS), "why", "flags"]
         self.setColumnCount(len(headings))
         self.setHorizontalHeaderLabels(headings)
@@ -73,9 +76,15 @@ class CurveTable(QTableWidget):  # type: ignore[misc]
         cells = [Cell(view.title), Cell(str(row["quality"]))]
         for name in NUMBERS:
             value = float(row[name]) if isinstance(row[name], (int, float)) else math.nan
-            bound = f"{row['relation']} " if name == "ic50" and row["relation"] in ("<", ">") else ""
-            cells.append(Cell(bound + amount_text(value), value))
+            cells.append(self._dose(view, name, value) if name.startswith("ic50") else Cell(amount_text(value), value))
         return [*cells, Cell(str(row["reason"])), Cell(str(row["flags"]).replace("_", " ").replace(";", ", "))]
+
+    def _dose(self, view: CurveView, name: str, value: float) -> Cell:
+        """An IC50 or an end of its interval, sorted by amount whatever its unit; "open" where an end is not closed."""
+        bound = f"{view.row['relation']} " if name == "ic50" and view.row["relation"] in ("<", ">") else ""
+        is_open = name != "ic50" and (math.isinf(value) or value == 0)
+        unit = f" {view.row.get('ic50_unit') or ''}".rstrip() if self._units_in_cells and math.isfinite(value) else ""
+        return Cell("open" if is_open else f"{bound}{amount_text(value)}{unit}", value * to_unit(view, self._unit))
 
     def _chosen(self) -> None:
         items = self.selectedItems()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxL
 
 from vitascope.batch.response.figures import CURVE, STYLE, draw_curve, draw_grid, draw_residuals, places
 from vitascope.batch.response.views import CurveView
+from vitascope.gui.common.layout import discard
 from vitascope.gui.common.plot_pane import match_theme
 
 A_PAGE, ROW_PX, GRID_COLUMNS, NEAR_PX = 12, 170, 2, 9
@@ -49,7 +50,7 @@ class Canvas(QWidget):  # type: ignore[misc]
         """Take the drawing away."""
         if self.canvas is not None:
             self.layout().removeWidget(self.canvas)
-            self.canvas.deleteLater()
+            discard(self.canvas)
             self.canvas, self.figure = None, None
 
 

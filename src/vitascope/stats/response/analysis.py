@@ -55,7 +55,8 @@ def fit_dose_response(
     by : sequence of str, optional
         Columns that tell curves apart; by default those of plate, day, time and treatment that are there.
     blocks : sequence of str, optional
-        Columns within which controls count; by default those of plate, day and time that are there.
+        Columns within which controls count, and within which wells may lie off a curve together (see the setting
+        ``scatter``); by default those of plate, day and time that are there.
     **settings
         Fields of :class:`vitascope.stats.response.params.ResponseParams`.
 
@@ -144,8 +145,24 @@ def _curves_of(
     harmonise_units(wells, number)
     # plain arrays: a column of text is slow to take from a table time and again
     arrays = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
-    data = [CurveData(quantity, arrays, rows, params) for rows in _members(number, len(groups))]
+    arrays["block"] = _numbers(wells, blocks)
+    members = _members(number, len(groups))
+    controls = [_controls_of(arrays, rows) if params.fit_controls else None for rows in members]
+    data = [CurveData(quantity, arrays, rows, params, c) for rows, c in zip(members, controls, strict=True)]
     return groups, number, _fit_all(data, wells, params)
+
+
+def _numbers(wells: pd.DataFrame, blocks: list[str]) -> np.ndarray:
+    """Number of the block of each well; 0 throughout where there are none."""
+    if not blocks:
+        return np.zeros(len(wells), np.intp)
+    return wells.groupby(blocks, sort=False, dropna=False).ngroup().to_numpy(np.intp)
+
+
+def _controls_of(wells: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Places of the negative controls in the blocks of a curve."""
+    here = (wells["role"] == "negative") & np.isin(wells["block"], wells["block"][rows])
+    return np.flatnonzero(here & np.isfinite(wells["normalised"].astype(float)))
 
 
 def _correct(wells: pd.DataFrame, keys: list[str], blocks: list[str], params: ResponseParams) -> None:
@@ -216,7 +233,7 @@ def _fit_all(data: list[CurveData], wells: pd.DataFrame, params: ResponseParams)
     rows: list[CurveRow | None] = [None] * len(data)
     ready = []
     for i, one in enumerate(data):
-        reason = one.missing or too_few(len(one.used), one.doses, one.free, len(one.rows) - len(one.used))
+        reason = one.missing or too_few(len(one.used), one.doses, one.free, one.lost)
         if reason:
             rows[i] = no_fit_row(one, reason, params)
         else:
@@ -240,18 +257,21 @@ def _fit_chunk(
 ) -> list[CurveRow]:
     shape = (len(data), max(len(one.used) for one in data))
     x, y, spread = np.zeros(shape), np.zeros(shape), np.full(shape, np.nan)
-    used = np.zeros(shape, bool)
+    used, block = np.zeros(shape, bool), np.zeros(shape, np.intp)
     for i, one in enumerate(data):
         n = len(one.used)
+        block[i, :n] = np.arange(n) if params.scatter == "unequal" else one.block
         x[i, :n], y[i, :n], spread[i, :n], used[i, :n] = log_dose(one.dose), one.value, one.spread, True
         y[i, n:] = one.value[0]
     held = Held(*(np.array([one.held[k] for one in data], float) for k in range(3)))
-    fit = fit_batch(x, y, used, spread, held, params)
+    fit = fit_batch(x, y, used, spread, held, params, None if params.scatter == "equal" else block)
     for i, one in enumerate(data):
         n = len(one.used)
         weight[one.used] = fit.problem.weight[i, :n]
         for at in np.flatnonzero(fit.outlier[i, :n]):
             place = one.used[at]
+            if excluded[place]:
+                continue  # a control: it never counts as a point of its own
             excluded[place] = True
             far = min(float(fit.distance[i, at]), 999.0)
             reasons[place] = f"outlier: {far:.1f} robust standard deviations off the curve"
@@ -262,7 +282,7 @@ def _row(one: CurveData, fit: BatchFit, i: int, params: ResponseParams) -> Curve
     kept = ~fit.outlier[i, : len(one.used)]
     if not kept.all():
         one = one.without(~kept)
-    reason = too_few(len(one.used), one.doses, one.free, len(one.rows) - len(one.used))
+    reason = too_few(len(one.used), one.doses, one.free, one.lost)
     if reason:
         return no_fit_row(one, reason, params)
     freedom = int(fit.freedom[i])

@@ -11,6 +11,7 @@ from vitascope.stats.response import checks
 from vitascope.stats.response.intervals import bootstrap_interval, delta_interval, profile_interval
 from vitascope.stats.response.logistic import HIGH, LOG_K, LOW, MIDPOINT, Floats, curve, mean_response
 from vitascope.stats.response.params import ResponseParams
+from vitascope.stats.response.scatter import widening
 from vitascope.stats.response.solver import Problem, covariance, make_problem, solve
 from vitascope.stats.response.weights import interval_weights, replicate_weights, robust_fit, rule_out
 
@@ -54,10 +55,18 @@ class BatchFit:
     """Fitted response at the lowest and the highest dose, (B, 2)."""
     mean: Floats
     """Mean of the curve over the log doses."""
+    kinds: list[str]
+    """How the interval of each was found."""
 
 
 def fit_batch(
-    x: Floats, y: Floats, used: NDArray[np.bool_], spread: Floats, held: Held, params: ResponseParams
+    x: Floats,
+    y: Floats,
+    used: NDArray[np.bool_],
+    spread: Floats,
+    held: Held,
+    params: ResponseParams,
+    block: NDArray[np.intp] | None = None,
 ) -> BatchFit:
     """Fit curves that have enough points.
 
@@ -71,6 +80,8 @@ def fit_batch(
         Standard deviations of the points from their own intervals; NaN where unknown.
     held : Held
     params : ResponseParams
+    block : array of int, shape (B, N), optional
+        Block of each point, within which points may lie off the curve together.
 
     Returns
     -------
@@ -110,8 +121,9 @@ def fit_batch(
         distance=distance,
         ends=np.stack([curve(at[:, None], parameters)[:, 0] for at in (start, end)], axis=1),
         mean=mean_response(parameters, start, end),
+        kinds=[params.interval] * len(parameters),
     )
-    fit.low, fit.high = _interval(fit, params)
+    _set_interval(fit, params, block)
     return fit
 
 
@@ -145,22 +157,35 @@ def _tested(problem: Problem) -> tuple[Floats, Floats]:
     return np.where(used, problem.x, np.inf).min(axis=1), np.where(used, problem.x, -np.inf).max(axis=1)
 
 
-def _interval(fit: BatchFit, params: ResponseParams) -> tuple[Floats, Floats]:
-    """Interval of the log midpoint of each curve, closed only within the doses."""
+def _set_interval(fit: BatchFit, params: ResponseParams, block: NDArray[np.intp] | None) -> None:
+    """Set the interval of the log midpoint of each curve, closed only within the doses, and the spread of the curve.
+
+    The delta method knows nothing of the midpoint of a step: its interval then comes from the profile.
+    """
     start, end = _tested(fit.problem)
     midpoint = fit.parameters[:, MIDPOINT]
-    if params.interval == "profile":
-        low, high = profile_interval(fit.problem, fit.parameters, fit.squares, fit.freedom, (start, end), params.level)
-    elif params.interval == "delta":
-        variance = fit.covariance[:, MIDPOINT, MIDPOINT]
-        low, high = delta_interval(midpoint, variance, fit.freedom, params.level)
-    else:
+    factor, blocks = np.ones(len(midpoint)), np.ones(len(midpoint), np.intp)
+    if block is not None:
+        factor, blocks = widening(fit.problem, fit.parameters, fit.freedom, block, params.level)
+        fit.covariance = fit.covariance * factor[:, None, None]
+    low, high = np.full((2, len(midpoint)), np.nan)
+    if params.interval == "bootstrap":
         low, high = bootstrap_interval(
-            fit.problem, fit.parameters, fit.freedom, params.level, params.resamples, params.seed
+            fit.problem, fit.parameters, fit.freedom, block, params.level, params.resamples, params.seed
         )
-    unknown = np.isnan(low) & (fit.freedom > 0)
-    low, high = np.where(unknown, -np.inf, low), np.where(unknown, np.inf, high)
-    return np.where(low < start, -np.inf, low), np.where(high > end, np.inf, high)
+    elif params.interval == "delta":
+        low, high = delta_interval(midpoint, fit.covariance[:, MIDPOINT, MIDPOINT], fit.freedom, params.level)
+    rows = np.flatnonzero(np.isnan(low) & (fit.freedom > 0))
+    if len(rows):
+        low[rows], high[rows] = profile_interval(
+            fit.problem.take(rows), fit.parameters[rows], fit.squares[rows], fit.freedom[rows],
+            (start[rows], end[rows]), params.level, factor[rows],
+        )  # fmt: skip
+    for row in rows:
+        fit.kinds[row] = "profile"
+    for row in np.flatnonzero(blocks > 1):
+        fit.kinds[row] += ", unequal scatter" if params.scatter == "unequal" else f", {blocks[row]} blocks"
+    fit.low, fit.high = np.where(low < start, -np.inf, low), np.where(high > end, np.inf, high)
 
 
 def at_bound(fit: BatchFit, i: int) -> bool:

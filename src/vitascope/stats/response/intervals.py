@@ -9,10 +9,12 @@ Venzon, Moolgavkar, Appl. Stat. 37:87 (1988). Efron, Tibshirani, An Introduction
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 from vitascope.stats.response.logistic import LOG_K, MIDPOINT, Floats, curve
+from vitascope.stats.response.scatter import wild_draws
 from vitascope.stats.response.solver import Problem, plateaus, solve
 
 NODES = 24
@@ -54,9 +56,15 @@ def profile_squares(problem: Problem, midpoint: Floats) -> Floats:
 
 
 def profile_interval(
-    problem: Problem, parameters: Floats, squares: Floats, freedom: Floats, ends: tuple[Floats, Floats], level: float
+    problem: Problem,
+    parameters: Floats,
+    squares: Floats,
+    freedom: Floats,
+    ends: tuple[Floats, Floats],
+    level: float,
+    factor: Floats | float = 1.0,
 ) -> tuple[Floats, Floats]:
-    """Log doses at which the profile of the midpoint crosses ``S (1 + F(1, n - p) / (n - p))``.
+    """Log doses at which the profile of the midpoint crosses ``S (1 + factor F(1, n - p) / (n - p))``.
 
     Parameters
     ----------
@@ -66,13 +74,15 @@ def profile_interval(
     ends : tuple of array (B,)
         Lowest and highest log dose that was tested: nothing is sought beyond them.
     level : float, 0 to 1
+    factor : array, shape (B,), or float, >= 1
+        From :func:`vitascope.stats.response.scatter.widening`.
 
     Returns
     -------
     tuple of array (B,)
         ``-inf`` or ``inf`` where the profile does not cross within the doses; NaN without freedom.
     """
-    quantile = f_distribution.ppf(level, 1, np.maximum(freedom, 1))
+    quantile = factor * f_distribution.ppf(level, 1, np.maximum(freedom, 1))
     mean = (problem.weight * problem.y).sum(1) / problem.weight.sum(1)
     spread = (problem.weight * (problem.y - mean[:, None]) ** 2).sum(1)
     limit = np.maximum(squares * (1 + quantile / np.maximum(freedom, 1)), EXACT * spread)
@@ -113,22 +123,28 @@ def delta_interval(midpoint: Floats, variance: Floats, freedom: Floats, level: f
 
 
 def bootstrap_interval(
-    problem: Problem, parameters: Floats, freedom: Floats, level: float, resamples: int, seed: int
+    problem: Problem,
+    parameters: Floats,
+    freedom: Floats,
+    block: NDArray[np.intp] | None,
+    level: float,
+    resamples: int,
+    seed: int,
 ) -> tuple[Floats, Floats]:
     """Percentiles of the log midpoint over curves refitted to drawn residuals.
 
-    Residuals are weighted, centred and brought to the variance with n - p before they are drawn.
+    Residuals are weighted, centred and brought to the variance with n - p before they are drawn; where ``block`` (B, N)
+    tells several blocks, they stay where they are and change their signs by block.
     """
     rng = np.random.default_rng(seed)
     low, high = np.full(len(parameters), np.nan), np.full(len(parameters), np.nan)
     for row in np.flatnonzero(freedom > 0):
         one = problem.take(np.array([row]))
         used = one.weight[0] > 0
-        fitted = curve(one.x, parameters[[row]])[0, used]
-        root = np.sqrt(one.weight[0, used])
-        residuals = (one.y[0, used] - fitted) * root
-        residuals = (residuals - residuals.mean()) * np.sqrt(used.sum() / freedom[row])
-        drawn = rng.choice(residuals, (resamples, used.sum())) / root + fitted
+        if block is not None and len(np.unique(block[row, used])) > 1:
+            drawn = wild_draws(one, parameters[[row]], float(freedom[row]), block[row], resamples, seed)
+        else:
+            drawn = _alike_draws(one, parameters[[row]], float(freedom[row]), resamples, rng)
 
         def repeat(values: Floats) -> Floats:
             return np.repeat(values, resamples, axis=0)
@@ -139,3 +155,15 @@ def bootstrap_interval(
         refitted, _ = solve(many, np.repeat(parameters[None, [row]], resamples, axis=1))
         low[row], high[row] = np.quantile(refitted[:, MIDPOINT], [(1 - level) / 2, (1 + level) / 2])
     return low, high
+
+
+def _alike_draws(
+    problem: Problem, parameters: Floats, freedom: float, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Values of one curve drawn anew (resamples, points that count), any residual in any place."""
+    used = problem.weight[0] > 0
+    fitted = curve(problem.x, parameters)[0, used]
+    root = np.sqrt(problem.weight[0, used])
+    residuals = (problem.y[0, used] - fitted) * root
+    residuals = (residuals - residuals.mean()) * np.sqrt(used.sum() / freedom)
+    return np.asarray(rng.choice(residuals, (resamples, used.sum())) / root + fitted)

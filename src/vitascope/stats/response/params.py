@@ -12,6 +12,7 @@ from vitascope.stats.response.position import Correction
 Normalisation = Literal["auto", "none", "negative", "controls", "plate"]
 Weights = Literal["equal", "replicates", "tukey", "interval"]
 IntervalKind = Literal["profile", "delta", "bootstrap"]
+Scatter = Literal["blocks", "equal", "unequal"]
 Direction = Literal["either", "falls", "rises"]
 
 _ADVANCED = {"advanced": True}
@@ -71,6 +72,22 @@ class ResponseParams(FormParams):
         title="Interval",
         description="How the interval of the IC50 is found: from the profile of the likelihood, by the delta method "
         "(fast, too short for few points), or by the bootstrap (slow).",
+        json_schema_extra={**_ADVANCED},
+    )
+    scatter: Scatter = Field(
+        "blocks",
+        title="Scatter",
+        description="What intervals take for granted. blocks: wells of one plate and day scatter alike, and a curve over "
+        "several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: each "
+        "well may scatter in its own way, as where values vary in proportion to their size. Never makes an interval "
+        "narrower.",
+        json_schema_extra={**_ADVANCED},
+    )
+    fit_controls: bool = Field(
+        False,
+        title="Controls in the fit",
+        description="Let the negative controls of the plate count as wells of dose zero in each curve, so that they show "
+        "its upper plateau where few doses do.",
         json_schema_extra={**_ADVANCED},
     )
     level: float = Field(

@@ -29,12 +29,14 @@ from vitascope.stats.response.verdict import (
     flat_reason,
     judge,
     phase_reason,
+    start_reason,
     wrong_direction,
 )
 
 Columns = dict[str, NDArray[Any]]
 PERCENTS = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 TENFOLD = 10.0
+HALF = 0.5
 LARGEST = 700.0
 """Logarithms are cut here, so that no exponential overflows."""
 LACK_P = 0.05
@@ -54,11 +56,19 @@ class CurveData:
     rows : array of int
         Places of this curve's wells.
     params : ResponseParams
+    controls : array of int, optional
+        Places of the controls that count as wells of dose zero.
     """
 
-    def __init__(self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams) -> None:
+    def __init__(
+        self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams, controls: np.ndarray | None = None
+    ) -> None:
         self.quantity, self.rows, self._wells = quantity, rows, wells
-        self._set_used(rows[~wells["excluded"][rows]])
+        self._controls = np.empty(0, np.intp) if controls is None else controls
+        own = rows[~wells["excluded"][rows]]
+        self.lost = len(rows) - len(own)
+        """Wells of the treatment that are left out."""
+        self._set_used(np.concatenate([own, self._controls]) if len(own) else own)
         how = {wells["how"][row] for row in rows}
         self.how = how.pop() if len(how) == 1 else "none"
         self.unit = UNIT.get(self.how, params.unit)
@@ -78,7 +88,8 @@ class CurveData:
     def _set_used(self, used: np.ndarray) -> None:
         wells = self._wells
         self.used = used
-        self.dose = wells["dose"][used]
+        self.dose = np.where(np.isin(used, self._controls), 0.0, wells["dose"][used])
+        self.block = wells["block"][used]
         self.value = wells["normalised"][used]
         self.spread = wells["sd"][used] * wells["scale"][used]
         self.levels, self.replicates = np.unique(self.dose, return_counts=True)
@@ -114,6 +125,7 @@ class CurveData:
         other.__dict__.update(self.__dict__)
         other._set_used(self.used[~left_out])
         other.outliers = int(left_out.sum())
+        other.lost += other.outliers
         return other
 
     outliers = 0
@@ -186,7 +198,12 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
     reason = wrong_direction(params.direction, fitted.falls)
     if reason:
         return no_fit_row(one, reason, params, **tests)
-    row, words = _blank(one, params) | tests, one.flags()
+    if _starts_nowhere(one, fitted, (before, after)):
+        percent = 100 * before / one.control
+        return no_fit_row(
+            one, start_reason(one.quantity, one.amount(fitted.doses[0]), percent), params, **tests
+        )
+    row, words = _blank(one, params) | tests | {"interval_kind": fit.kinds[i]}, one.flags()
     row["emax"] = after
     row.update(_areas(float(fit.mean[i]), one.control))
     steep = at_bound(fit, i) or _within_one_step(one, fitted)
@@ -282,6 +299,14 @@ def _beyond(one: CurveData, fitted: CurveFit, ends: tuple[float, float], respons
     if fitted.falls and ends[0] == -math.inf and first < one.control / 2:
         return "<"
     return "="
+
+
+def _starts_nowhere(one: CurveData, fitted: CurveFit, responses: tuple[float, float]) -> bool:
+    """Whether the midpoint is fitted below the doses though controls say that half of the effect lies within them."""
+    if fitted.midpoint >= fitted.doses[0] or math.isnan(one.control):
+        return False
+    first, last = (response - one.control for response in responses)
+    return abs(last) > 0 and first / last < HALF
 
 
 def _placed(fitted: CurveFit, log_low: float, log_high: float, side: str, params: ResponseParams) -> dict[str, Any]:

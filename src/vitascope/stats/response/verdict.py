@@ -97,6 +97,15 @@ def phase_reason(kind: str) -> str:
     return f"Could not be fitted by one curve: {shape}."
 
 
+def start_reason(quantity: str, lowest: str, percent: float) -> str:
+    """Say that the fit places the start of the curve where controls show that it is not."""
+    return (
+        f"Could not be fitted: values still change at the lowest dose of {lowest}, where {quantity} stands at "
+        f"{percent:.0f} % of the controls: no dose shows where the curve starts. Hold its top at the level of the controls "
+        "(top), or let these count as wells of dose zero (fit_controls)."
+    )
+
+
 def flat_reason(effect: Effect, p: float) -> str:
     """Say that no effect can be told from the scatter."""
     return f"Flat: {effect}; that cannot be told from the scatter (p = {p:.2g})."
