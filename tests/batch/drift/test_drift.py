@@ -254,9 +254,9 @@ def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
     series = columns(tmp_path / "whole")
     assert series["drift_p"].notna().tolist() == [False] * (SERIES - 1) + [True]
     with Journal(tmp_path / "whole", read_only=True) as journal:
-        kept = dict(journal.features())
-    reference = find_reference("good wells")
-    table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32)
+        kept, looks = dict(journal.features()), dict(journal.appearances())
+    reference, looks = find_reference("good wells"), np.stack(list(looks.values()))
+    table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32, appearances=looks)
     np.testing.assert_array_equal(table["drift_statistic"], series["drift_statistic"])
 
 

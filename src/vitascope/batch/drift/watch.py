@@ -16,6 +16,7 @@ from vitascope.io.filenames.parse import natural
 from vitascope.io.images.acquired import acquired_at
 from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.plates.plate import Plate
+from vitascope.ops.intensity.appearance import LOOKS
 from vitascope.stats.drift.cause import CauseFinder
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.reference import Reference
@@ -133,7 +134,9 @@ class PlateWatch:
             self._next += 1
             if feature is None:
                 continue
-            score = self.drift.reference.project(feature[None], f"The features of {name}")
+            # runs begun before there were appearances have none: their features alone count
+            seen = np.full((1, LOOKS), np.nan) if look is None else look[None]
+            score = self.drift.reference.project(feature[None], seen, f"The features of {name}")
             self._scores.add(score[0].astype(np.float32))
             step = self.steps[name] = self._detector.step(score)
             self._causes.step(name, look, step)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vitascope.batch.plate.journal import Journal
 from vitascope.core.errors import InputError
-from vitascope.ops.intensity.appearance import APPEARANCE
+from vitascope.ops.intensity.appearance import APPEARANCE, LOOKS
 from vitascope.stats.embedding import NOTABLE, fit_axes, followed
 
 
@@ -57,9 +57,9 @@ def embed_run(folder: Path, fitted: Collection[str] | None = None) -> Embedding:
         raise InputError("No image of this run has features.", "Run the plate again: older runs kept none.")
     axes = fit_axes(np.stack([known[name] for name in chosen]))
     places = axes.place(np.stack(list(known.values())))
-    nothing = np.full(len(APPEARANCE), np.nan)
+    nothing = np.full(LOOKS, np.nan)
     numbers = np.stack([nothing if looks.get(name) is None else np.asarray(looks[name], float) for name in known])
-    table = followed(places, numbers)
+    table = followed(places, numbers[:, : len(APPEARANCE)])
     words = [_words(k, share, row) for k, (share, row) in enumerate(zip(axes.shares, table, strict=True), 1)]
     return Embedding(tuple(known), places, tuple(words))
 
