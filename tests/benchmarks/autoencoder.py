@@ -1,8 +1,8 @@
 """What autoencoders of crops tell apart (section 4.2.2 of seed 004), of all crops and of filled, normalised ones.
 
 ``python -m tests.benchmarks autoencoder [STEPS]``. Pictures: bright-field Jurkat mosaics, one laboratory (G1, S and G2 to
-learn from; Prophase to measure on), and crops of 256 px that do not overlap, clean and with defocus 4, each place on one
-side. Printed for 3528 and 200 numbers: error of held-out crops (1: the mean alone); how far the first two principal axes
+learn from; Prophase to measure on), and crops of 256 px, clean and with defocus 4: those to choose on from the upper rows,
+those to judge on from the lower ones, which share no pixel with them. Printed for 3528 and 200 numbers: error of held-out crops (1: the mean alone); how far the first two principal axes
 and each cluster of PCA 10 -> UMAP follow brightness and foreground (figure 55: brightness); DBSCAN and a linear probe on
 blur, beside chance and the deepest features of dna-brightfield on the same crops. Needs the extra ``embedding``.
 """
@@ -22,7 +22,7 @@ from vitascope.stats.embedding.clusters import find_clusters, followed_by_cluste
 from vitascope.stats.embedding.layout import fit_layout
 from vitascope.training.autoencoder import CropChoice, train_autoencoder
 
-STEPS, SIDE = 600, 256
+STEPS, SIDE, STEP_PX, UPPER = 600, 256, 160, 576
 LEARNT = ("G1__brightfield__Ch3_CP0008", "S_phase__brightfield__Ch3_CP0009", "G2__brightfield__Ch3_CP0008")
 APART = ("Prophase__brightfield__Ch3_CP0001",)
 
@@ -46,8 +46,15 @@ def told(name, codes, clean_count, kinds, parts, looks, error):
 def main(arguments):
     steps, start = int(arguments[0]) if arguments else STEPS, time.process_time()
     learnt, apart = ([planes(f"{JURKAT}/{name}.tif") for name in names] for names in (LEARNT, APART))
-    crops = [crop for picture in learnt for crop in pieces(picture, 10**6, SIDE, SIDE)]
-    order = np.array_split(np.random.default_rng(SEED).permutation(len(crops)), 4)
+    crops = [crop for picture in learnt for crop in pieces(picture, UPPER, STEP_PX, SIDE)]
+    upper = len(crops)
+    crops += [crop for picture in learnt for crop in pieces(picture[UPPER + STEP_PX // 2 :], 10**6, STEP_PX, SIDE)]
+    rng = np.random.default_rng(SEED)
+    order = [
+        half
+        for part in (np.arange(upper), np.arange(upper, len(crops)))
+        for half in np.array_split(rng.permutation(part), 2)
+    ]
     blurred = spoilt(crops, "defocus", 4)
     both = [crops[i] for i in order[0]] + [blurred[i] for i in order[1]]
     first = len(both)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.training_params import TrainingParams
+from vitascope.engine.device import pick_device
 from vitascope.networks.autoencoder import CROP_PX, Autoencoder, Code, make_autoencoder
 from vitascope.training.loop.batches import Batch
 from vitascope.training.loop.loop import TrainingJob, train
@@ -201,7 +202,8 @@ def train_autoencoder(
         bn_stats_steps=0,
         seed=seed,
     )
-    trained = yield from train(job, how)
+    device, _ = pick_device("cpu")
+    trained = yield from train(job, how, precision="bf16" if "bf16" in device.precisions else "f32")
     if trained.stopped == "diverged" or not isinstance(trained.network, Autoencoder):
         raise TrainingError("The autoencoder did not settle.", "Try another seed.")
     error = job.validate(trained.network)["error"]

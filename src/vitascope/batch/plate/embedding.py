@@ -80,12 +80,12 @@ def embed_run(
     places = np.stack([at[name] for name in known])
     nothing = np.full(LOOKS, np.nan)
     numbers = np.stack([nothing if looks.get(name) is None else np.asarray(looks[name], float) for name in known])
-    looks = numbers[:, : len(APPEARANCE)]
+    told = numbers[:, : len(APPEARANCE)]
     words = []
-    for k, row in enumerate(followed(places, looks)):
+    for k, row in enumerate(followed(places, told)):
         share = f", {100 * layout.axes.shares[k]:.0f} % of the variance"
         words.append(f"axis {k + 1}{share if method == 'pca' else f' of {METHODS[method]}'}{_follows(row)}")
-    return Embedding(tuple(known), places, tuple(words), looks)
+    return Embedding(tuple(known), places, tuple(words), told)
 
 
 def clusters_in_words(embedding: Embedding) -> list[str]:

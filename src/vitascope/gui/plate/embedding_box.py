@@ -18,7 +18,7 @@ from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.runner import Launch
 from vitascope.gui.common.trust import LOOKS
 from vitascope.stats.embedding.density import density_lines
-from vitascope.stats.embedding.layout import METHODS, is_installed
+from vitascope.stats.embedding.layout import METHODS, Method, is_installed
 
 TRUST, NONE, CLUSTERS = "trust", "", "clusters"
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#6A6A6A")
@@ -99,7 +99,8 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
             )
             self._offer()
             return
-        asked, method, role = self._asked, self.picture.currentData() or "pca", self.fitted.currentData()
+        asked, role = self._asked, self.fitted.currentData()
+        method: Method = self.picture.currentData() or "pca"
         frame = results.frame
         fitted = set(frame[frame["role"] == role]["image"]) if role else None
         self.words.setText("Computing …" if method == "pca" else "Computing; the first time takes a minute …")
