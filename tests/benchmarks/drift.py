@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from vitascope.batch.drift.watch import Drift, PlateWatch
-from vitascope.ops.intensity.appearance import appearance
+from vitascope.ops.intensity.appearance import LOOKS, appearance
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.permutation import two_sample_test
 from vitascope.stats.drift.reference import fit_reference
@@ -56,7 +56,28 @@ def heavy(count, rng):
     return rng.standard_normal((count, 32)) / np.sqrt(rng.chisquare(4, (count, 1)) / 4)
 
 
-DISTRIBUTIONS = {d.__name__: d for d in (gaussian, features, isotropic, clusters, heavy)}
+def looks(count, rng):
+    """256 features as above, and six numbers of how an image looks that go with them: skewed, two of them nearly one."""
+    table = features(count, rng)
+    mixing = np.random.default_rng(8).normal(size=(4, 6)) / 2
+    own = table[:, :4] @ mixing + rng.gamma(3.0, 0.3, (count, 6))
+    own[:, 5] = own[:, 4] + 0.2 * rng.standard_normal(count)
+    return np.concatenate([table, own], axis=1)
+
+
+DISTRIBUTIONS = {d.__name__: d for d in (gaussian, features, isotropic, clusters, heavy, looks)}
+
+
+def parted(table, name):
+    """Features, and how images look: the last columns of the distribution that has it."""
+    return (table[:, :-LOOKS], table[:, -LOOKS:]) if name == "looks" else (table, None)
+
+
+def blocks(reference):
+    """Columns and widths of the parts of the kernel."""
+    count = reference.points.shape[1]
+    found = [(slice(0, count), reference.widths)]
+    return found if reference.looks is None else [*found, (slice(count, None), reference.looks.widths)]
 
 
 def summed_kernel(squared, widths):
@@ -74,43 +95,45 @@ def summed_kernel(squared, widths):
 
 def mean_kernel(scores, reference):
     """Mean kernel of scores (N, K) with the reference's points, in blocks that stay in the cache; (N,)."""
-    points = reference.scores.astype(np.float32)
-    norms = (points**2).sum(1)
-    found = np.empty(len(scores))
-    for at in range(0, len(scores), BLOCK):
-        part = scores[at : at + BLOCK].astype(np.float32)
-        squared = part @ (-2 * points.T)
-        squared += norms
-        squared += (part**2).sum(1)[:, None]
-        found[at : at + BLOCK] = summed_kernel(squared, reference.widths).mean(1, dtype=float)
-    return found / len(reference.widths)
+    parts, found = blocks(reference), np.zeros(len(scores))
+    for columns, widths in parts:
+        points = reference.scores[:, columns].astype(np.float32)
+        norms = (points**2).sum(1)
+        for at in range(0, len(scores), BLOCK):
+            part = scores[at : at + BLOCK, columns].astype(np.float32)
+            squared = part @ (-2 * points.T)
+            squared += norms
+            squared += (part**2).sum(1)[:, None]
+            found[at : at + BLOCK] += summed_kernel(squared, widths).mean(1, dtype=float) / len(widths)
+    return found / len(parts)
 
 
-def lag_kernels(scores, widths, most):
+def lag_kernels(scores, reference, most):
     """Kernel between images ``lag`` steps apart, for each lag below ``most``."""
     runs, length, _ = scores.shape
-    lags = [np.empty((runs, length - lag)) for lag in range(1, most)]
-    for at in range(0, runs, BLOCK // 10):
-        part = scores[at : at + BLOCK // 10].astype(np.float32)
-        products = part @ part.transpose(0, 2, 1)
-        norms = np.einsum("btt->bt", products)
-        for lag, found in enumerate(lags, 1):
-            squared = norms[:, lag:] + norms[:, :-lag] - 2 * np.diagonal(products, lag, 1, 2)
-            found[at : at + BLOCK // 10] = summed_kernel(squared, widths) / len(widths)
+    lags, parts = [np.zeros((runs, length - lag)) for lag in range(1, most)], blocks(reference)
+    for columns, widths in parts:
+        for at in range(0, runs, BLOCK // 10):
+            part = scores[at : at + BLOCK // 10, :, columns].astype(np.float32)
+            products = part @ part.transpose(0, 2, 1)
+            norms = np.einsum("btt->bt", products)
+            for lag, found in enumerate(lags, 1):
+                squared = norms[:, lag:] + norms[:, :-lag] - 2 * np.diagonal(products, lag, 1, 2)
+                found[at : at + BLOCK // 10] += summed_kernel(squared, widths) / len(widths) / len(parts)
     return lags
 
 
-def run_lengths(reference, draw, rng):
+def run_lengths(reference, name, rng):
     """Steps from the first full window to the alarm, of every run, window and ERT."""
     most = max(t.window for t in reference.thresholds)
     lengths = {(t.window, t.ert): np.zeros(RUNS) for t in reference.thresholds}
     active, at = np.arange(RUNS), 0
-    scores, near = np.empty((RUNS, 0, reference.points.shape[1])), np.empty((RUNS, 0))
+    scores, near = np.empty((RUNS, 0, reference.scores.shape[1])), np.empty((RUNS, 0))
     while len(active):
-        new = reference.project(draw(len(active) * STEPS, rng))
+        new = reference.project(*parted(DISTRIBUTIONS[name](len(active) * STEPS, rng), name))
         scores = np.concatenate([scores, new.reshape(len(active), STEPS, -1)], axis=1)
         near = np.concatenate([near, mean_kernel(new, reference).reshape(len(active), STEPS)], axis=1)
-        lags = lag_kernels(scores, reference.widths, most)
+        lags = lag_kernels(scores, reference, most)
         statistics = {}
         for t in reference.thresholds:
             if t.window not in statistics:
@@ -132,14 +155,15 @@ def in_control(name, references, images=IMAGES):
     ratios, said = {}, {}
     for seed in range(references):
         rng = np.random.default_rng([seed, 1])
+        table, own = parted(draw(images, rng), name)
         reference = fit_reference(
-            draw(images, rng), name=name, model="none", model_sha256="", window=WINDOWS[0], erts=ERTS
+            table, name=name, model="none", model_sha256="", appearances=own, window=WINDOWS[0], erts=ERTS
         )
         for window in WINDOWS[1:]:
             reference = reference.with_thresholds(window, ERTS)
         for t in reference.thresholds:
             said.setdefault((t.window, t.ert), []).append(t.spread)
-        for key, mean in run_lengths(reference, draw, rng).items():
+        for key, mean in run_lengths(reference, name, rng).items():
             ratios.setdefault(key, []).append(mean / key[1])
     print(f"\n{name}: {references} references of {images} images, {RUNS} runs each")
     print("  W  ERT  mean/ERT  s.e.   sd between  lowest highest  sd said")
@@ -177,16 +201,16 @@ def cost():
 def cost_of_a_well():
     """What a plate pays: its watch with all that is written of it, and how an image looks; memory over 10,000 wells."""
     rng = np.random.default_rng(0)
-    looks = rng.normal(size=(IMAGES, 4))
+    own = rng.normal(size=(IMAGES, LOOKS))
     reference = fit_reference(
-        features(IMAGES, rng), name="cost", model="none", model_sha256="0" * 64, appearances=looks, window=10
+        features(IMAGES, rng), name="cost", model="none", model_sha256="0" * 64, appearances=own, window=10
     )
     names = [f"plate_{n:05}_f1" for n in range(10_000)]
-    rows, looks = features(len(names), rng).astype(np.float32), rng.normal(size=(len(names), 4)).astype(np.float32)
+    rows, own = features(len(names), rng).astype(np.float32), rng.normal(size=(len(names), LOOKS)).astype(np.float32)
     watch = PlateWatch(Drift(reference), names, "0" * 64)
-    watch.add({names[0]: rows[0]}, {names[0]: looks[0]})
+    watch.add({names[0]: rows[0]}, {names[0]: own[0]})
     before, start = psutil.Process().memory_info().rss, time.process_time()
-    for name, row, look in zip(names[1:], rows[1:], looks[1:], strict=True):
+    for name, row, look in zip(names[1:], rows[1:], own[1:], strict=True):
         watch.add({name: row}, {name: look})
     each = (time.process_time() - start) / len(names)
     grown = psutil.Process().memory_info().rss - before
@@ -216,7 +240,7 @@ def main(arguments):
         return
     references = int(arguments[0]) if arguments else REFERENCES
     start = time.process_time()
-    for name in arguments[1:] or ("gaussian", "features", "clusters"):
+    for name in arguments[1:] or ("gaussian", "features", "clusters", "looks"):
         if name not in DISTRIBUTIONS:
             sys.exit(f"{name} is none of {', '.join(DISTRIBUTIONS)}.")
         in_control(name, references)

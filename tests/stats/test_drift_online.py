@@ -333,6 +333,81 @@ def test_images_that_make_no_reference_are_refused(features, settings, said):
     assert refused.value.hint
 
 
+def told(images, seed, shift=0.0):
+    """Features that know nothing of blur, and appearances that do: the fifth number falls by ``shift`` spreads."""
+    rng = np.random.default_rng(seed)
+    looks = rng.normal(3.0, 0.2, (images, 6))
+    looks[:, 4] -= 0.2 * shift
+    return rng.normal(size=(images, 40)), looks
+
+
+def test_what_features_do_not_mind_is_noticed_by_how_images_look():
+    rows, looks = told(200, 31)
+    blind, seeing = made(rows, window=10, erts=(128,)), made(rows, appearances=looks, window=10, erts=(128,))
+    fresh, blurred = told(60, 32, shift=3.0)
+    names = [str(i) for i in range(60)]
+    assert drift_table(names, fresh, blind)["drift_alarm"].fillna(0).sum() <= 3
+    table = drift_table(names, fresh, seeing, appearances=blurred)
+    assert table["drift_alarm"].iloc[9:].all()
+    assert table["drift_p"].iloc[-1] < 0.01
+    with pytest.raises(InputError, match="knows how its images look"):
+        drift_table(names, fresh, seeing)
+    with pytest.raises(InputError, match="Appearances have the shape"):
+        drift_table(names, fresh, seeing, appearances=blurred[:, :4])
+
+
+def test_the_kernel_is_the_mean_of_both_parts_and_the_file_keeps_them():
+    rows, looks = told(60, 33)
+    known = made(rows, appearances=looks, window=5, erts=(32,))
+    alone = made(rows, window=5, erts=(32,))
+    part = (known.looks.points[3].astype(float) - known.looks.points[7].astype(float)) ** 2
+    near = np.mean([math.exp(-part.sum() / (2 * width**2)) for width in known.looks.widths])
+    assert known.gram[3, 7] == pytest.approx((alone.gram[3, 7] + near) / 2)
+    again = unpack_reference(pack_reference(known))
+    assert again.sha256 == known.sha256 != alone.sha256
+    np.testing.assert_array_equal(again.project(rows, looks), known.project(rows, looks))
+    state = Detector(known, 5, 32)
+    for row, look in zip(rows[:8], looks[:8], strict=True):
+        state.update(row, look)
+    other = Detector.resume(again, json.loads(json.dumps(state.state())))
+    assert other.update(rows[8], looks[8]) == state.update(rows[8], looks[8])
+
+
+def test_a_number_that_is_not_known_neither_adds_nor_takes():
+    rows, looks = told(60, 34)
+    holed = looks.copy()
+    holed[:, 1], holed[5, 2] = np.nan, np.inf
+    known = made(rows, appearances=holed, window=5, erts=(32,))
+    assert (known.looks.points[:, 1] == 0).all()
+    assert known.looks.points[5, 2] == 0
+    assert np.isfinite(known.project(rows, np.full_like(looks, np.nan))).all()
+    assert made(rows, appearances=np.full_like(looks, np.nan), window=5, erts=(32,)).looks is None
+    assert made(rows, appearances=np.ones_like(looks), window=5, erts=(32,)).looks is None
+    with pytest.raises(InputError, match="59 appearances are given for 60 images"):
+        made(rows, appearances=looks[1:], window=5, erts=(32,))
+
+
+@pytest.mark.parametrize(("number", "age"), [(1, "an older"), (3, "a newer")])
+def test_a_file_of_another_format_is_refused_with_a_sentence(reference, number, age):
+    data = pack_reference(reference).replace(b'\\"format\\":2', b'\\"format\\":%d' % number)
+    with pytest.raises(ReaderError, match=f"'x.drift' is a reference of {age} version") as refused:
+        unpack_reference(data, "'x.drift'")
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"points": np.zeros((5, 6), np.float16)}, {"scale": np.zeros(6, np.float32)}, {"widths": (0.0,)}],
+)
+def test_looks_that_cannot_be_are_refused(change):
+    from dataclasses import replace
+
+    rows, looks = told(40, 35)
+    known = made(rows, appearances=looks, window=5, erts=(32,))
+    with pytest.raises(ReaderError, match="no sound reference"):
+        unpack_reference(pack_reference(replace(known, looks=replace(known.looks, **change))))
+
+
 def test_settings_out_of_range_are_refused(reference):
     rows = np.random.default_rng(0).normal(size=(30, 4))
     for settings in ({"window": 1}, {"window": 101}, {"erts": (1,)}, {"erts": (5000,)}, {"components": 65}):

@@ -150,6 +150,25 @@ def test_power_grows_with_the_sample_and_is_alpha_where_nothing_differs():
     assert null["low"][0] <= 0.05 <= null["high"][0] + 0.02
 
 
+def test_sets_that_differ_in_their_look_alone_are_told_apart():
+    rng = np.random.default_rng(12)
+    x, y = rng.normal(size=(2, 40, 30))
+    looks = rng.normal(size=(2, 40, 6))
+    same = two_sample_test(x, y, looks=(looks[0], looks[1]))
+    looks[1, :, 4] -= 3
+    assert same.p > 0.05
+    assert two_sample_test(x, y).p > 0.05
+    assert two_sample_test(x, y, looks=(looks[0], looks[1])).p == 1 / 501
+    assert two_sample_test(x, y, looks=(np.ones((40, 2)), np.ones((40, 2)))) == two_sample_test(x, y)
+    wells = [f"A{n:02}" for n in range(1, 41)]
+    found = compare_plates(x, y, wells, wells, looks=(looks[0], looks[1]))
+    assert found.test.p == 1 / 501
+    with pytest.raises(InputError, match="79 appearances"):
+        two_sample_test(x, y, looks=(looks[0], looks[1, 1:]))
+    null = power_by_size(x, y, [10], looks=(looks[0], looks[0]), repeats=200, permutations=99)
+    assert null["low"][0] <= 0.05
+
+
 def test_500_permutations_take_less_than_half_a_second():
     rng = np.random.default_rng(10)
     x, y = rng.normal(size=(500, 32)), rng.normal(size=(500, 32))

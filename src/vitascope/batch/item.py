@@ -114,7 +114,7 @@ class ItemResult:
     signature : str
         Of its files, see :func:`file_signature`.
     seconds : float
-    features, appearance : array, shapes (F,) and (4,), float32, or None
+    features, appearance : array, shapes (F,) and (6,), float32, or None
         See :class:`vitascope.core.result.Result`.
     """
 

@@ -171,6 +171,10 @@ def _tell(report: PlateReport, plate: Plate) -> None:
     """Say what came out."""
     told = ", ".join(f"{count} {status or 'not done'}" for status, count in sorted(report.counts.items()))
     typer.echo(f"{plate.name}: {len(plate.wells)} wells, {len(plate)} images: {told}; {report.computed} computed now.")
+    if not report.drift_timed:
+        from vitascope.batch.drift.in_words import UNTIMED
+
+        typer.echo(UNTIMED)
     if report.drift_alarms:
         from vitascope.batch.drift.in_words import since
 

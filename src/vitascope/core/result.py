@@ -191,9 +191,10 @@ class Result:
     features : array, shape (F,), float32, or None
         What the network's deepest layer makes of the image, in the mean over its crops and pictures: what images are
         compared by when one asks whether they drift. None where the model's card describes no training images.
-    appearance : array, shape (4,), float32, or None
-        Focus, brightness, contrast and density of the raw image (:mod:`vitascope.ops.intensity.appearance`), in the
-        mean over its pictures: why images drift. None where there are no features.
+    appearance : array, shape (6,), float32, or None
+        Focus, brightness, contrast, density and finest detail of the raw image
+        (:mod:`vitascope.ops.intensity.appearance`), in the mean over its pictures: whether and why images drift. None
+        where there are no features.
     """
 
     outputs: tuple[ImageOutput | LabelsOutput, ...]

@@ -242,6 +242,7 @@ def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
     whole = run(made, tmp_path / "whole")
     assert whole.drift_alarms
     assert not whole.stopped_by_drift
+    assert not whole.drift_timed  # these files tell no time
     stopped = run(made, tmp_path / "stopped", stop=True)
     assert stopped.stopped_by_drift
     assert not stopped.complete
@@ -254,9 +255,9 @@ def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
     series = columns(tmp_path / "whole")
     assert series["drift_p"].notna().tolist() == [False] * (SERIES - 1) + [True]
     with Journal(tmp_path / "whole", read_only=True) as journal:
-        kept = dict(journal.features())
-    reference = find_reference("good wells")
-    table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32)
+        kept, looks = dict(journal.features()), dict(journal.appearances())
+    reference, looks = find_reference("good wells"), np.stack(list(looks.values()))
+    table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32, appearances=looks)
     np.testing.assert_array_equal(table["drift_statistic"], series["drift_statistic"])
 
 
@@ -288,10 +289,12 @@ def test_images_count_in_the_order_that_their_files_tell(tmp_path):
     clock = ["2026:03:01 10:00:05", "2026:03:01 09:00:00", "2026:03:01 12:00:00"]
     for well, time in zip(("A01", "A02", "A03"), clock, strict=True):
         tifffile.imwrite(tmp_path / f"{well}.tif", texture(1), datetime=time)
-    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A02", "A01", "A03"]
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path)).images] == ["A02", "A01", "A03"]
+    assert order_taken(open_plate(tmp_path)).timed
     tifffile.imwrite(tmp_path / "A02.tif", texture(1))
     assert acquired_at(tmp_path / "A02.tif") is None
-    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path))] == ["A01", "A02", "A03"]
+    assert [name.rsplit("_", 1)[1] for name in order_taken(open_plate(tmp_path)).images] == ["A01", "A02", "A03"]
+    assert not order_taken(open_plate(tmp_path)).timed
     xml = "<OME><Image><AcquisitionDate>2026-03-01T10:00:00</AcquisitionDate></Image></OME>"
     tifffile.imwrite(tmp_path / "a.ome.tif", texture(1), description=xml, metadata=None)
     assert acquired_at(tmp_path / "a.ome.tif") == "2026-03-01T10:00:00"

@@ -127,7 +127,7 @@ def test_too_few_wells_are_a_sentence(qtbot, plate, tmp_path):
 def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, plate, tmp_path):
     results = run(plate, tmp_path / "run")
     results.frame["role"] = ["negative"] * 12 + [""] * 12
-    box = EmbeddingBox()
+    box = EmbeddingBox(now)
     qtbot.addWidget(box)
     box.resize(400, 500)
     box.show()
@@ -156,5 +156,43 @@ def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, p
     assert not np.allclose(box._found.places, whole)
     box.colour.setCurrentIndex(box.colour.findData("role"))
     assert {line.get_label() for line in box.plot.canvas.figure.axes[0].get_lines()} >= {"negative"}
+    box.dense.setChecked(True)
+    assert len(box.plot.canvas.figure.axes[0].collections) == 2  # lines around both kinds
+    box.dense.setChecked(False)
+    assert not box.plot.canvas.figure.axes[0].collections
     box.set_results(None)
     assert not box.plot.isVisible()
+
+
+def test_a_picture_by_umap_is_made_beside_and_its_clusters_say_what_they_follow(qtbot, plate, tmp_path):
+    pytest.importorskip("umap", reason="the extra 'embedding' is not installed")
+    waiting = []
+    box = EmbeddingBox(lambda work, then: waiting.append((work, then)))
+    qtbot.addWidget(box)
+    box.show()
+    box.set_results(run(plate, tmp_path / "run"))
+
+    def answer(number):
+        work, then = waiting[number]
+        then(work())
+
+    box.picture.setCurrentIndex(box.picture.findData("umap"))
+    assert "a minute" in box.words.text()
+    answer(-1)
+    shown = box._found
+    assert box.plot.canvas.figure.axes[0].get_xlabel().startswith("axis 1 of UMAP")
+    answer(-2)  # the principal axes, asked for before, come late: they are not shown
+    assert box._found is shown
+    box.colour.setCurrentIndex(box.colour.findData("clusters"))
+    labels = {line.get_label() for line in box.plot.canvas.figure.axes[0].get_lines()}
+    assert any(label.startswith("cluster 1") for label in labels)
+
+
+def test_what_is_not_installed_is_not_offered(qtbot, monkeypatch):
+    from vitascope.stats.embedding import layout
+
+    monkeypatch.setitem(layout._MODULES, "pacmap", ("no_such_module", "pacmap"))
+    box = EmbeddingBox(now)
+    qtbot.addWidget(box)
+    assert [box.picture.itemData(i) for i in range(box.picture.count())][-1] == "umap"
+    assert "vitascope[embedding]" in box.picture.toolTip()

@@ -33,7 +33,7 @@ class ImageFeatures:
     names : tuple of str
         Of the images that have features.
     table : array, shape (images, F), float32
-    appearances : array, shape (images, 4), float32
+    appearances : array, shape (images, 6), float32
         How the images look, see :class:`vitascope.core.result.Result`.
     channels : tuple of tuple of str
         Of each image.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+UNTIMED = "The files do not all tell when they were taken: the wells were compared in their order on the plate."
+
 
 def since(alarms: Sequence[str], causes: Mapping[str, str], name_of: Callable[[str], str] = str) -> str:
     """Say when drift began and what the images look like since; empty without an alarm.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from vitascope.io.filenames.parse import natural
 from vitascope.io.images.acquired import acquired_at
 from vitascope.io.models.cards import find_cards, find_model, read_card
 from vitascope.io.plates.plate import Plate
+from vitascope.ops.intensity.appearance import LOOKS
 from vitascope.stats.drift.cause import CauseFinder
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.reference import Reference
@@ -87,6 +88,8 @@ class PlateWatch:
     drift : Drift
     order : sequence of str
         Names of all images, in the order in which they were taken.
+    timed : bool
+        Whether that order is known from the files.
     model_sha256 : str
         Of the network whose features come.
 
@@ -98,8 +101,8 @@ class PlateWatch:
         Images at which an alarm began.
     """
 
-    def __init__(self, drift: Drift, order: Sequence[str], model_sha256: str) -> None:
-        self.drift = drift
+    def __init__(self, drift: Drift, order: Sequence[str], model_sha256: str, timed: bool = True) -> None:
+        self.drift, self.timed = drift, timed
         self._detector = Detector(drift.reference, drift.window, drift.ert, model_sha256=model_sha256)
         self._order, self._next = tuple(order), 0
         self._waiting: dict[str, tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]] = {}
@@ -133,7 +136,9 @@ class PlateWatch:
             self._next += 1
             if feature is None:
                 continue
-            score = self.drift.reference.project(feature[None], f"The features of {name}")
+            # runs begun before there were appearances have none: their features alone count
+            seen = np.full((1, LOOKS), np.nan) if look is None else look[None]
+            score = self.drift.reference.project(feature[None], seen, f"The features of {name}")
             self._scores.add(score[0].astype(np.float32))
             step = self.steps[name] = self._detector.step(score)
             self._causes.step(name, look, step)
@@ -164,6 +169,7 @@ class PlateWatch:
             "p": self.p() if with_p else None,
             "last": self.last,
             "alarms": list(self.alarms),
+            "timed": self.timed,
             "causes": self.causes,
             "steps": {name: [step.statistic, step.threshold, step.alarm] for name, step in self.steps.items()},
         }
@@ -196,7 +202,14 @@ class PlateWatch:
         return next(reversed(self.steps), "")
 
 
-def order_taken(plate: Plate) -> list[str]:
+class Order(NamedTuple):
+    """The order in which images count: their ids, and whether it is that of times that all files tell."""
+
+    images: list[str]
+    timed: bool
+
+
+def order_taken(plate: Plate) -> Order:
     """Return the ids of a plate's images in the order in which they were taken.
 
     That is by the times that all files tell (OME ``AcquisitionDate``, TIFF ``DateTime``); where one does not, or all
@@ -204,8 +217,8 @@ def order_taken(plate: Plate) -> list[str]:
     """
     taken = {site.id: acquired_at(site.paths[0]) if site.paths else None for site in plate}
     if len(taken) > 1 and all(taken.values()) and len(set(taken.values())) > 1:
-        return sorted(taken, key=lambda name: str(taken[name]))
-    return [site.id for site in sorted(plate, key=lambda site: natural(site.place.time))]
+        return Order(sorted(taken, key=lambda name: str(taken[name])), True)
+    return Order([site.id for site in sorted(plate, key=lambda site: natural(site.place.time))], False)
 
 
 def check_goes_with(drift: Drift, task: str, model: str) -> None:

@@ -28,6 +28,7 @@ from vitascope.core.result import Provenance
 from vitascope.core.well import WellPosition
 from vitascope.io.atomic import output_error
 from vitascope.io.results.folder import RESULTS
+from vitascope.ops.intensity.appearance import LOOKS
 
 JOURNAL = "journal.sqlite"
 VERSION = 1
@@ -261,8 +262,13 @@ class Journal:
         yield from self._arrays("features")
 
     def appearances(self) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
-        """Give the images that are done, in the order of the plate, with their appearance, shape (4,), or None."""
-        yield from self._arrays("appearance")
+        """Give the images that are done, in the order of the plate, with their appearance, shape (6,), or None.
+
+        Runs of before hold four of the numbers; the others are NaN then.
+        """
+        for name, look in self._arrays("appearance"):
+            missing = 0 if look is None else LOOKS - len(look)
+            yield name, np.pad(look, (0, missing), constant_values=np.nan) if look is not None and missing > 0 else look
 
     def _arrays(self, table: str) -> Iterator[tuple[str, NDArray[np.float32] | None]]:
         with self._said():

@@ -14,6 +14,7 @@ from vitascope.core.errors import InputError, ModelError
 from vitascope.core.well import Well
 from vitascope.io.atomic import check_writable
 from vitascope.io.tables.csv_append import write_csv
+from vitascope.ops.intensity.appearance import LOOKS
 from vitascope.stats.drift.plates import PlateComparison, compare_plates
 
 WELLS = "drift_wells.csv"
@@ -26,11 +27,14 @@ class WellFeatures:
     Parameters
     ----------
     table : array, shape (N, F), float32
+    looks : array, shape (N, 6), float32
+        NaN of runs that kept no appearances.
     wells : tuple of str, length N
     model, model_sha256 : str
     """
 
     table: NDArray[np.float32]
+    looks: NDArray[np.float32]
     wells: tuple[str, ...]
     model: str
     model_sha256: str
@@ -49,17 +53,24 @@ def features_of_wells(folder: Path, wells: Collection[str] = ()) -> WellFeatures
     wanted = {str(Well.parse(well)) for well in wells}
     with Journal(folder, read_only=True) as journal:
         places = {entry.name: entry.place.well for entry in journal.entries()}
-        known = [(places[name], feature) for name, feature in journal.features() if feature is not None]
+        known = [(name, feature) for name, feature in journal.features() if feature is not None]
+        looks = dict(journal.appearances())
         about = next(journal.provenances(), None)
-    found = [(well, feature) for well, feature in known if not wanted or str(Well.parse(well)) in wanted]
-    missing = sorted(wanted - {str(Well.parse(well)) for well, _ in found})
+    found = [(n, f) for n, f in known if not wanted or str(Well.parse(places[n])) in wanted]
+    missing = sorted(wanted - {str(Well.parse(places[name])) for name, _ in found})
     if missing or not found or about is None:
         raise InputError(
             f"{'Well ' + missing[0] if missing else 'The run'} in '{folder}' has no features.",
             "Give wells that were run; runs of older versions kept no features.",
         )
+    nothing = np.full(LOOKS, np.nan, np.float32)
+    seen = [looks.get(name) for name, _ in found]
     return WellFeatures(
-        np.stack([feature for _, feature in found]), tuple(w for w, _ in found), about.model, about.model_sha256
+        table=np.stack([feature for _, feature in found]),
+        looks=np.stack([nothing if look is None else look for look in seen]),
+        wells=tuple(places[name] for name, _ in found),
+        model=about.model,
+        model_sha256=about.model_sha256,
     )
 
 
@@ -105,8 +116,14 @@ def compare_runs(
     both = sorted(set(one.wells) & set(two.wells)) if trusted.resolve() == other.resolve() else []
     if both:
         raise InputError(f"The well {both[0]} stands on both sides.", "Name the wells of each side.")
-    found = compare_plates(one.table, two.table, one.wells, two.wells)
+    found = compare_plates(one.table, two.table, one.wells, two.wells, looks=_told_of_both(one, two))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_csv(out / WELLS, [found.wells])
     return found
+
+
+def _told_of_both(one: WellFeatures, two: WellFeatures) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Return how both sides look, in the numbers that are known of both; None where none is."""
+    known = np.isfinite(one.looks).any(axis=0) & np.isfinite(two.looks).any(axis=0)
+    return (one.looks[:, known], two.looks[:, known]) if known.any() else None

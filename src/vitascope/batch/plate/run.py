@@ -55,6 +55,8 @@ class PlateReport:
         Images at which an alarm of drift began, in the order in which they were taken.
     drift_causes : dict of str to str
         What the images look like since then, by image, as far as it is known.
+    drift_timed : bool
+        Whether the files tell when their images were taken; otherwise wells count in their order on the plate.
     stopped_by_drift : bool
         Whether the run ended there, as was asked for.
     """
@@ -64,6 +66,7 @@ class PlateReport:
     computed: int = 0
     drift_alarms: tuple[str, ...] = ()
     drift_causes: dict[str, str] = field(default_factory=dict)
+    drift_timed: bool = True
     stopped_by_drift: bool = False
 
     @property
@@ -144,6 +147,7 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
                 computed=run.computed,
                 drift_alarms=tuple(watch.alarms) if watch is not None else (),
                 drift_causes=watch.causes if watch is not None else {},
+                drift_timed=watch is None or watch.timed,
                 stopped_by_drift=run.stopped,
             )
     except BaseException:
@@ -210,7 +214,8 @@ class _Run:
                 read = partial(site.open, job.pixel_size_um, job.axes)
                 self.waiting.append(Item(site.id, site.place, {job.spec.roles[0].name: read}, site.paths))
         if job.drift is not None:
-            self.watch = PlateWatch(job.drift, order_taken(job.plate), job.drift.reference.model_sha256)
+            order = order_taken(job.plate)
+            self.watch = PlateWatch(job.drift, order.images, job.drift.reference.model_sha256, order.timed)
             # alarms of before were seen: they stop no run again
             self.watch.add(dict(journal.features()), dict(journal.appearances()))
 

@@ -73,7 +73,7 @@ class PlateDock(Dock):
         self.open_results_button, self.add_button = QPushButton("Open results …"), QPushButton("Compare with …")
         self.fields, self.next = FieldBar(), NextBox(self._viewer, self.runner.another())
         self.drift = DriftBox(self._while_open(launch))
-        self.embedding = EmbeddingBox()
+        self.embedding = EmbeddingBox(self._while_open(launch))
         self._launch, self._autosave = launch, autosave_of(self._viewer)
         self.reopen_box = ReopenBox(self._viewer, self._while_open(launch))
         self._of_fields: tuple[Plate | None, PlateResults | None] = (None, None)

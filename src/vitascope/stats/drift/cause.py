@@ -63,7 +63,7 @@ class Cause:
 
 
 def usual_appearance(table: ArrayLike) -> Usual:
-    """Return how trusted images look, of their appearances, shape (N, 4)."""
+    """Return how trusted images look, of their appearances, shape (N, 4 or more)."""
     values = _checked(table)
     centre = np.full(values.shape[1], np.nan)
     spread = centre.copy()
@@ -81,7 +81,7 @@ def cause_of(usual: Usual, window: ArrayLike) -> Cause:
     Parameters
     ----------
     usual : Usual
-    window : array, shape (n, 4)
+    window : array, shape (n, 4 or more)
         Appearances of the images that raised the alarm; those that are NaN do not count.
 
     Returns
@@ -112,11 +112,11 @@ def cause_of(usual: Usual, window: ArrayLike) -> Cause:
 
 def _checked(table: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(table, np.float64)
-    if values.ndim != 2 or values.shape[1] != len(DIRECTIONS) or not len(values):
+    if values.ndim != 2 or values.shape[1] < len(DIRECTIONS) or not len(values):
         raise InputError(
             f"Appearances have the shape {values.shape}.", f"Give one row of {len(DIRECTIONS)} numbers for each image."
         )
-    return values
+    return values[:, : len(DIRECTIONS)]
 
 
 class CauseFinder:
@@ -143,8 +143,9 @@ class CauseFinder:
         self.found: dict[str, Cause] = {}
 
     def step(self, image: str, look: ArrayLike | None, step: Step) -> None:
-        """Take the next image: its appearance, shape (4,), or None, and what the detector says of it."""
-        self._recent.append(np.full(len(DIRECTIONS), np.nan) if look is None else np.asarray(look, np.float64))
+        """Take the next image: its appearance, shape (4 or more,), or None, and what the detector says of it."""
+        nothing = np.full(len(DIRECTIONS), np.nan)
+        self._recent.append(nothing if look is None else np.asarray(look, np.float64)[: len(DIRECTIONS)])
         if not step.alarm or step.statistic is None or step.threshold is None:
             self._began, self._loudest = "", 0.0
             return

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitascope.core.errors import OutputError, ReaderError
 from vitascope.stats.drift.cause import DIRECTIONS, Usual
+from vitascope.stats.drift.looks import MAX_LOOKS, Looks
 from vitascope.stats.drift.reference import MAX_COMPONENTS, MAX_IMAGES, MIN_IMAGES, Reference
 from vitascope.stats.drift.thresholds import MAX_ERT, MAX_WINDOW, MIN_ERT, MIN_WINDOW, Thresholds
 
@@ -23,6 +24,12 @@ SUFFIX = ".drift"
 MAX_BYTES = 200_000
 _KEY = "drift"
 _TYPES = {"centre": "F32", "scale": "F32", "axes": "F16", "points": "F16"}
+_LOOKS = {"centre": "F32", "scale": "F32", "points": "F16"}
+_PREFIX = "looks."
+_ALL_TYPES = _TYPES | {_PREFIX + name: kind for name, kind in _LOOKS.items()}
+FORMAT = 2
+"""Files of format 1 knew nothing of how images look, and hardly noticed a lost focus."""
+
 _ASK = "Ask for the file again from where it came from, or make the reference anew."
 
 Name = Field(min_length=1, max_length=200)
@@ -45,7 +52,7 @@ class SavedThresholds(_Saved):
 class SavedReference(_Saved):
     """The settings of a reference as JSON; ``sha256`` covers them and the arrays."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str = Name
     model: str = Name
     model_sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -53,7 +60,9 @@ class SavedReference(_Saved):
     widths: list[float] = Field(min_length=1, max_length=10)
     thresholds: list[SavedThresholds] = Field(max_length=100)
     usual: dict[str, tuple[float, float]] | None = None
-    """Centre and spread of how the images look, of what they have; files of before have none."""
+    """Centre and spread of how the images look, of what they have."""
+
+    look_widths: list[float] | None = Field(default=None, min_length=1, max_length=10)
 
     sha256: str = ""
 
@@ -67,6 +76,8 @@ def pack_reference(reference: Reference) -> bytes:
         If they would be more than 200 kB, or a name or hash cannot be saved.
     """
     tensors = {name: np.ascontiguousarray(getattr(reference, name)) for name in _TYPES}
+    if reference.looks is not None:
+        tensors |= {_PREFIX + name: np.ascontiguousarray(getattr(reference.looks, name)) for name in _LOOKS}
     try:
         saved = SavedReference(
             name=reference.name,
@@ -79,6 +90,7 @@ def pack_reference(reference: Reference) -> bytes:
                 for t in reference.thresholds
             ],
             usual=None if reference.usual is None else _saved_usual(reference.usual),
+            look_widths=None if reference.looks is None else list(reference.looks.widths),
         )
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
@@ -108,7 +120,7 @@ def unpack_reference(data: bytes, name: str = "The file") -> Reference:
     Raises
     ------
     ReaderError
-        If they are too many, no safetensors, altered, inconsistent, or hold numbers that cannot be.
+        If they are too many, no safetensors, altered, inconsistent, of an older format, or hold numbers that cannot be.
     """
     if len(data) > MAX_BYTES:
         raise ReaderError(f"{name} has more than {MAX_BYTES // 1000} kB; no reference has.", _ASK)
@@ -129,10 +141,13 @@ def unpack_reference(data: bytes, name: str = "The file") -> Reference:
         model=saved.model,
         model_sha256=saved.model_sha256,
         channels=tuple(saved.channels),
-        **tensors,
+        **{name: tensors[name] for name in _TYPES},
         widths=tuple(saved.widths),
         thresholds=thresholds,
         usual=None if saved.usual is None else _read_usual(saved.usual),
+        looks=None
+        if saved.look_widths is None
+        else Looks(**{name: tensors[_PREFIX + name] for name in _LOOKS}, widths=tuple(saved.look_widths)),
     )
 
 
@@ -157,11 +172,26 @@ def _settings_text(data: bytes, name: str) -> str:
         header = {key: dict(value) for key, value in pairs}
         metadata = header.pop("__metadata__")
         types = {key: value["dtype"] for key, value in header.items()}
-        if len(pairs) != len(_TYPES) + 1 or types != _TYPES or set(metadata) != {_KEY}:
+        if set(metadata) != {_KEY} or len(pairs) != len(types) + 1:
+            raise ValueError
+        _check_format(metadata[_KEY], name)
+        if types not in (_TYPES, _ALL_TYPES):
             raise ValueError
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ReaderError(f"{name} is no reference, or it was cut short.", _ASK) from error
     return str(metadata[_KEY])
+
+
+def _check_format(text: str, name: str) -> None:
+    """Refuse the files of other versions of vitascope, by what they say of themselves."""
+    settings = json.loads(text)
+    told = settings.get("format") if isinstance(settings, dict) else None
+    if isinstance(told, int) and told != FORMAT:
+        age = "an older" if told < FORMAT else "a newer"
+        raise ReaderError(
+            f"{name} is a reference of {age} version of vitascope (format {told}, {FORMAT} is read).",
+            "Make the reference anew with 'vitascope drift reference'." if told < FORMAT else "Update vitascope.",
+        )
 
 
 def _digest(saved: SavedReference, tensors: dict[str, NDArray[Any]]) -> str:
@@ -181,12 +211,24 @@ def _fault(saved: SavedReference, tensors: dict[str, NDArray[Any]]) -> str:
         return f"it has {len(points)} images and {axes.shape[1]} components"
     if any(tensors[name].shape != (len(axes),) for name in ("centre", "scale")):
         return "axes and scale do not match"
+    if (_PREFIX + "points" in tensors) != (saved.look_widths is not None):
+        return "how its images look is told in part only"
+    if saved.look_widths is not None and not _looks_fit(tensors, len(points)):
+        return "how its images look does not fit their number"
     if not all(np.isfinite(array).all() for array in tensors.values()):
         return "it holds NaN or infinity"
-    if not (tensors["scale"] > 0).all() or min(saved.widths) <= 0:
+    scales = [array for key, array in tensors.items() if key.endswith("scale")]
+    if not all((array > 0).all() for array in scales) or min(saved.widths + (saved.look_widths or [])) <= 0:
         return "a scale or width is not above 0"
     if any(name not in DIRECTIONS or spread <= 0 for name, (_, spread) in (saved.usual or {}).items()):
         return "how its images look is not told as it should be"
     if any(len(t.values) != t.window + 1 or len(points) < 2 * t.window for t in saved.thresholds):
         return "its thresholds do not fit its window"
     return ""
+
+
+def _looks_fit(tensors: Mapping[str, NDArray[Any]], images: int) -> bool:
+    points = tensors[_PREFIX + "points"]
+    if points.ndim != 2 or len(points) != images or not 1 <= points.shape[1] <= MAX_LOOKS:
+        return False
+    return all(tensors[_PREFIX + part].shape == (points.shape[1],) for part in ("centre", "scale"))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vitascope.core.errors import InputError, ReaderError
-from vitascope.stats.drift.kernels import Floats, kernel
+from vitascope.stats.drift.kernels import Floats
 from vitascope.stats.drift.reference import Reference
 from vitascope.stats.drift.step import Step
 from vitascope.stats.drift.thresholds import ERT, WINDOW, check_settings
@@ -75,11 +75,11 @@ class Detector:
         self.thresholds = reference.thresholds_for(window, ert)
         self.seen = 0
         self._since = 0
-        self._scores: Floats = np.empty((0, reference.points.shape[1]))
+        self._scores: Floats = np.empty((0, reference.scores.shape[1]))
         self._with_reference: Floats = np.empty(0)
 
-    def update(self, feature: ArrayLike) -> Step:
-        """Take the features of the next image, shape (D,).
+    def update(self, feature: ArrayLike, look: ArrayLike | None = None) -> Step:
+        """Take the features of the next image, shape (D,), and how it looks, shape (L,), if the reference knows that.
 
         Returns
         -------
@@ -90,11 +90,13 @@ class Detector:
         InputError
             If they are NaN or of another length; the image does not count, and the next one may be given.
         """
-        return self.step(self.reference.project(np.asarray(feature)[None], f"The features of image {self.seen + 1}"))
+        seen = None if look is None else np.asarray(look)[None]
+        what = f"The features of image {self.seen + 1}"
+        return self.step(self.reference.project(np.asarray(feature)[None], seen, what))
 
     def step(self, score: Floats) -> Step:
-        """Take the next image by its score on the reference's axes, shape (1, K), see :meth:`Reference.project`."""
-        near = kernel(score, self.reference.scores, self.reference.widths).mean()
+        """Take the next image by its score on the reference's axes, shape (1, K + L), see :meth:`Reference.project`."""
+        near = self.reference.kernel(score, self.reference.scores).mean()
         window = self.thresholds.window
         self._scores = np.concatenate([self._scores, score])[-window:]
         self._with_reference = np.append(self._with_reference, near)[-window:]
@@ -102,7 +104,7 @@ class Detector:
         self._since += 1
         if self._since < window:
             return Step(None, None, None)
-        gram = kernel(self._scores, self._scores, self.reference.widths)
+        gram = self.reference.kernel(self._scores, self._scores)
         pairs = float(gram.sum() - np.trace(gram)) / (window * (window - 1))
         statistic = pairs + self.reference.within - 2 * float(self._with_reference.mean())
         threshold = self.thresholds.at(self._since - window)
@@ -146,7 +148,7 @@ class Detector:
                 "Take the reference it was begun with, or begin anew.",
             )
         detector = cls(reference, old.window, old.ert)
-        held, components = min(old.since, old.window), reference.points.shape[1]
+        held, components = min(old.since, old.window), reference.scores.shape[1]
         fits = len(old.scores) == len(old.with_reference) == held and {len(row) for row in old.scores} <= {components}
         if not fits or old.since > old.seen:
             raise ReaderError("The saved state of the drift test is damaged.", "Begin it anew.")

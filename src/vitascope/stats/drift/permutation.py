@@ -16,6 +16,7 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from vitascope.core.errors import InputError, ParameterError
 from vitascope.stats.drift.kernels import Floats, choose_widths, kernel
+from vitascope.stats.drift.looks import standardised
 from vitascope.stats.drift.mmd import mmd2_unbiased, two_sets
 
 PERMUTATIONS = 500
@@ -80,6 +81,7 @@ def two_sample_test(
     *,
     images_x: Sequence[Hashable] | None = None,
     images_y: Sequence[Hashable] | None = None,
+    looks: tuple[ArrayLike, ArrayLike] | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> TwoSampleTest:
@@ -91,6 +93,8 @@ def two_sample_test(
         Features, one row for each crop or image.
     images_x, images_y : sequence, optional
         The image each row comes from; by default each row is an image of its own.
+    looks : tuple of array, shapes (m, L) and (n, L), optional
+        How the rows look (:mod:`vitascope.stats.drift.looks`): half of the kernel then.
     permutations : int
     seed : int
 
@@ -105,13 +109,46 @@ def two_sample_test(
     ParameterError
         If ``permutations`` is below 1.
     """
-    gram, first = _joint_gram(x, y, images_x, images_y)
+    gram, first = _joint_gram(x, y, images_x, images_y, looks)
     found, p = permuted(gram, first, permutations, np.random.default_rng(seed))
     return TwoSampleTest(p, found, _effect(gram, first), (first, len(gram) - first), permutations)
 
 
+def set_gram(
+    features: Floats, looks: tuple[ArrayLike, ArrayLike] | None, images: Sequence[Hashable]
+) -> NDArray[np.float64]:
+    """Return the kernel between the images of two sets: of features alone, or its mean with that of how they look.
+
+    Parameters
+    ----------
+    features : array, shape (m + n, D)
+    looks : tuple of array, shapes (m, L) and (n, L), or None
+    images : sequence, length m + n
+        Which image each row is of.
+
+    Raises
+    ------
+    InputError
+        If looks are not one row for each row of features.
+    """
+    gram = image_gram(features, images, choose_widths(features))
+    if looks is None:
+        return gram
+    told = standardised(np.concatenate([np.asarray(part, np.float64) for part in looks]))
+    if len(told) != len(features):
+        raise InputError(f"{len(told)} appearances are given for {len(features)} rows.", "Give one for each row.")
+    try:
+        return (gram + image_gram(told, images, choose_widths(told))) / 2
+    except InputError:  # most look the same to the last digit: nothing to be told by
+        return gram
+
+
 def _joint_gram(
-    x: ArrayLike, y: ArrayLike, images_x: Sequence[Hashable] | None, images_y: Sequence[Hashable] | None
+    x: ArrayLike,
+    y: ArrayLike,
+    images_x: Sequence[Hashable] | None,
+    images_y: Sequence[Hashable] | None,
+    looks: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> tuple[Floats, int]:
     """Return the kernel among the images of both sets, and how many are of the first."""
     a, b = two_sets(x, y)
@@ -127,7 +164,7 @@ def _joint_gram(
         )
     both = np.concatenate([a, b])
     ids = pd.factorize(pd.Series([*names[0], *names[1]], dtype=object))[0]
-    return image_gram(both, ids.tolist(), choose_widths(both)), counts[0]
+    return set_gram(both, looks, ids.tolist()), counts[0]
 
 
 def permuted(gram: Floats, first: int, permutations: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -169,6 +206,7 @@ def power_by_size(
     y: ArrayLike,
     sizes: Sequence[int],
     *,
+    looks: tuple[ArrayLike, ArrayLike] | None = None,
     alpha: float = ALPHA,
     repeats: int = 200,
     permutations: int = PERMUTATIONS,
@@ -182,6 +220,8 @@ def power_by_size(
         One row for each image. Two halves of one set give the rate of false alarms.
     sizes : sequence of int, each at least 2
         Images drawn from each set, without replacement.
+    looks : tuple of array, shapes (m, L) and (n, L), optional
+        How the images look.
     alpha : float, between 0 and 1
         Level of the test.
     repeats : int
@@ -205,7 +245,7 @@ def power_by_size(
         )
     if repeats < 1:
         raise ParameterError(f"{repeats} repeats give no power.", "Take at least 1; 200 are usual.")
-    gram, first = _joint_gram(x, y, None, None)
+    gram, first = _joint_gram(x, y, None, None, looks)
     most = min(first, len(gram) - first)
     for size in sizes:
         if not LEAST_IMAGES <= size <= most:

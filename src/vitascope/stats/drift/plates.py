@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 
 from vitascope.core.errors import InputError
-from vitascope.stats.drift.kernels import Floats, choose_widths
+from vitascope.stats.drift.kernels import Floats
 from vitascope.stats.drift.mmd import two_sets
-from vitascope.stats.drift.permutation import PERMUTATIONS, TwoSampleTest, image_gram, two_sample_test
+from vitascope.stats.drift.permutation import PERMUTATIONS, TwoSampleTest, set_gram, two_sample_test
 
 LEAST_WELLS = 3
 
@@ -46,6 +46,7 @@ def compare_plates(
     *,
     images_trusted: Sequence[Hashable] | None = None,
     images_other: Sequence[Hashable] | None = None,
+    looks: tuple[ArrayLike, ArrayLike] | None = None,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> PlateComparison:
@@ -59,6 +60,8 @@ def compare_plates(
         The well of each row. Wells should hold about as many images each: the mean of few lies farther out.
     images_trusted, images_other : sequence, optional
         The image of each row, where rows are crops. Where the images of a well are nearly the same, give the wells.
+    looks : tuple of array, shapes (m, L) and (n, L), optional
+        How the rows look: half of the kernel then.
     permutations, seed : int
 
     Returns
@@ -77,10 +80,12 @@ def compare_plates(
     first = len(set(wells_trusted))
     if first < LEAST_WELLS:
         raise InputError(f"{first} wells are too few to compare others with.", "Give at least 3 trusted wells.")
-    test = two_sample_test(a, b, images_x=images_trusted, images_y=images_other, permutations=permutations, seed=seed)
+    test = two_sample_test(
+        a, b, images_x=images_trusted, images_y=images_other, looks=looks, permutations=permutations, seed=seed
+    )
     both = np.concatenate([a, b])
     ids = pd.factorize(pd.Series([*((0, w) for w in wells_trusted), *((1, w) for w in wells_other)], dtype=object))[0]
-    distance, p = _ranked(image_gram(both, ids.tolist(), choose_widths(both)), first)
+    distance, p = _ranked(set_gram(both, looks, ids.tolist()), first)
     names = list(dict.fromkeys(wells_other))
     counts = Counter(wells_other)
     table = pd.DataFrame(

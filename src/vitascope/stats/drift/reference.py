@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from vitascope.core.errors import InputError, ModelError, ParameterError
 from vitascope.stats.drift.cause import Usual, usual_appearance
 from vitascope.stats.drift.kernels import Floats, checked_features, choose_widths, kernel, median_width
+from vitascope.stats.drift.looks import Looks, fit_looks
 from vitascope.stats.drift.thresholds import ERT, STREAMS, WINDOW, Thresholds, check_settings, simulate_thresholds
 
 MAX_COMPONENTS = 64
@@ -50,11 +51,13 @@ class Reference:
     points : array of float16, shape (N, K)
         Scores of the reference's images.
     widths : tuple of float
-        Of the kernel.
+        Of the kernel between points.
     thresholds : tuple of Thresholds
         Those found so far.
     usual : Usual or None
         How the images look, by which the cause of an alarm is told; None where that is not known.
+    looks : Looks or None
+        How each of the images looks, as the second part of the kernel; None where features alone are compared.
     """
 
     name: str
@@ -68,16 +71,28 @@ class Reference:
     widths: tuple[float, ...]
     thresholds: tuple[Thresholds, ...] = ()
     usual: Usual | None = None
+    looks: Looks | None = None
 
     @cached_property
     def scores(self) -> Floats:
-        """Scores of the reference's images as float64, shape (N, K)."""
-        return self.points.astype(np.float64)
+        """Scores of the reference's images as float64, shape (N, K), and behind them how these look, (N, K + L)."""
+        parts = [self.points] if self.looks is None else [self.points, self.looks.points]
+        return np.concatenate(parts, axis=1, dtype=np.float64)
+
+    def kernel(self, x: Floats, y: Floats) -> Floats:
+        """Return the kernel, shape (N, M), between scores (N, K + L) and (M, K + L), see :meth:`project`."""
+        count = self.points.shape[1]
+        near = kernel(x[:, :count], y[:, :count], self.widths)
+        if self.looks is None:
+            return near
+        near += kernel(x[:, count:], y[:, count:], self.looks.widths)
+        near /= 2
+        return near
 
     @cached_property
     def gram(self) -> Floats:
         """Kernel among the reference's images, shape (N, N)."""
-        return kernel(self.scores, self.scores, self.widths)
+        return self.kernel(self.scores, self.scores)
 
     @cached_property
     def within(self) -> float:
@@ -88,19 +103,22 @@ class Reference:
     @cached_property
     def sha256(self) -> str:
         """Hash of all that the statistic depends on, 64 hex digits."""
-        parts = (self.centre, self.scale, self.axes, self.points, np.asarray(self.widths, np.float64))
+        parts: list[NDArray[np.floating]] = [self.centre, self.scale, self.axes, self.points, np.asarray(self.widths)]
+        if self.looks is not None:
+            parts += [self.looks.centre, self.looks.scale, self.looks.points, np.asarray(self.looks.widths)]
         digest = hashlib.sha256(self.model_sha256.encode())
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
-    def project(self, features: ArrayLike, what: str = "The features") -> Floats:
-        """Return scores, shape (N, K), of features, shape (N, D).
+    def project(self, features: ArrayLike, appearances: ArrayLike | None = None, what: str = "The features") -> Floats:
+        """Return scores, shape (N, K), of features, shape (N, D); with appearances, shape (N, L), scores (N, K + L).
 
         Raises
         ------
         InputError
-            If they are not finite, or of another number than the reference's.
+            If features are not finite, or of another number than the reference's, or the reference knows how its
+            images look and this is not told of these.
         """
         table = checked_features(features, what)
         if table.shape[1] != len(self.centre):
@@ -108,9 +126,9 @@ class Reference:
                 f"{what} are {table.shape[1]} for each image, those of the reference {self.name} {len(self.centre)}.",
                 "Take both from one network and one layer.",
             )
-        return np.asarray(_scaled(table, self.centre, self.scale) @ self.axes.astype(np.float64)).clip(
-            -MAX_SCORE, MAX_SCORE
-        )
+        scores = np.asarray(_scaled(table, self.centre, self.scale) @ self.axes.astype(np.float64))
+        scores = scores.clip(-MAX_SCORE, MAX_SCORE)
+        return scores if self.looks is None else np.hstack([scores, self.looks.place(appearances, self.name)])
 
     def check_origin(self, model_sha256: str, channels: Sequence[str] = ()) -> None:
         """Refuse features of another network or of other channels.
@@ -187,8 +205,9 @@ def fit_reference(
     name, model, model_sha256 : str
     channels : sequence of str, or of one such sequence for each image
         Channels of the images.
-    appearances : array, shape (N, 4), optional
-        How the images look, see :func:`vitascope.ops.intensity.appearance.appearance`.
+    appearances : array, shape (N, 6), optional
+        How the images look, see :func:`vitascope.ops.intensity.appearance.appearance`: half of the kernel then, and
+        what causes are told by. Without them features alone are compared.
     axes_features : array, shape (M, D), optional
         Other images to fit scale and principal axes to, such as those the model was trained on; then none is set apart.
     components : int, 1 to 64
@@ -218,9 +237,14 @@ def fit_reference(
         )
     for ert in erts:
         check_settings(window, ert, len(table))
+    told = None if appearances is None else np.asarray(appearances, np.float64)
+    if told is not None and len(told) != len(table):
+        raise InputError(f"{len(told)} appearances are given for {len(table)} images.", "Give one for each image.")
     parts = _split(table, axes_features, components, seed)
     width, images = table.shape[1], len(parts.kept)
-    count = min(components, width, (MAX_ARRAY_BYTES - 8 * width) // (2 * (images + width)))
+    looks = None if told is None else fit_looks(told[parts.places], seed)
+    spare = 0 if looks is None else looks.points.nbytes
+    count = min(components, width, (MAX_ARRAY_BYTES - spare - 8 * width) // (2 * (images + width)))
     if count < 1:
         raise InputError(f"{width} features for each image are too many.", "Pool them over the image first.")
     centre, scale = _scale(table if parts.fitted is None else parts.fitted)
@@ -246,7 +270,8 @@ def fit_reference(
         axes=axes,
         points=points,
         widths=choose_widths(points.astype(float)),
-        usual=None if appearances is None else usual_appearance(appearances),
+        usual=None if told is None else usual_appearance(told),
+        looks=looks,
     )
     return plain.with_thresholds(window, erts)
 
@@ -255,6 +280,7 @@ class _Parts(NamedTuple):
     """Images that scale and axes are fitted to, if they are others than those kept as the reference."""
 
     kept: Floats
+    places: NDArray[np.int64]
     fitted: Floats | None
 
 
@@ -272,11 +298,14 @@ def _split(table: Floats, given: ArrayLike | None, components: int, seed: int) -
                 f"Axes cannot be fitted to features of the shape {fitted.shape}.",
                 f"Give at least {MIN_IMAGES} images with {table.shape[1]} features each.",
             )
-        return _Parts(table[np.sort(mixed[:MAX_IMAGES])], fitted)
+        places = np.sort(mixed[:MAX_IMAGES])
+        return _Parts(table[places], places, fitted)
     if table.shape[1] <= components or len(table) < LEAST_SPLIT:
-        return _Parts(table[np.sort(mixed[:MAX_IMAGES])], None)
+        places = np.sort(mixed[:MAX_IMAGES])
+        return _Parts(table[places], places, None)
     apart = max(len(table) // 3, len(table) - MAX_IMAGES)
-    return _Parts(table[np.sort(mixed[apart:])], table[np.sort(mixed[:apart])])
+    places = np.sort(mixed[apart:])
+    return _Parts(table[places], places, table[np.sort(mixed[:apart])])
 
 
 def _one_set(channels: Sequence[str] | Sequence[Sequence[str]]) -> tuple[str, ...]:

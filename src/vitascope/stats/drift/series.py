@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from vitascope.core.errors import InputError
 from vitascope.stats.drift.cause import Cause, CauseFinder
-from vitascope.stats.drift.kernels import Floats, checked_features, kernel
+from vitascope.stats.drift.kernels import Floats, checked_features
 from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.permutation import PERMUTATIONS, permuted
 from vitascope.stats.drift.reference import Reference, fit_reference
@@ -50,6 +50,7 @@ def drift_table(
     ert: int = ERT,
     model_sha256: str | None = None,
     channels: Sequence[str] = (),
+    appearances: ArrayLike | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Test a series of images against a reference.
@@ -62,6 +63,8 @@ def drift_table(
     reference : Reference
     window, ert, model_sha256, channels
         As in :class:`~vitascope.stats.drift.online.Detector`.
+    appearances : array, shape (N, 6), optional
+        How the images look; needed where the reference knows that of its own.
     seed : int
         Of the permutations.
 
@@ -77,7 +80,7 @@ def drift_table(
         If there are fewer images than the window, or features that cannot be used.
     """
     detector = Detector(reference, window, ert, model_sha256=model_sha256, channels=channels)
-    return run_series(images, features, detector, seed=seed).table
+    return run_series(images, features, detector, appearances=appearances, seed=seed).table
 
 
 def run_series(
@@ -95,8 +98,8 @@ def run_series(
     images, features, seed
         As in :func:`drift_table`.
     detector : Detector
-    appearances : array, shape (N, 4), optional
-        How the images look.
+    appearances : array, shape (N, 6), optional
+        How the images look; needed where the reference knows that of its own.
 
     Returns
     -------
@@ -111,12 +114,12 @@ def run_series(
     if len(images) != len(table):
         raise InputError(f"{len(images)} images are named for {len(table)} rows.", "Name the image of each row.")
     check_length(len(table), window)
-    steps = [detector.update(row) for row in table]
-    finder = CauseFinder(reference.usual, window)
     looks = [None] * len(table) if appearances is None else list(np.asarray(appearances))
+    steps = [detector.update(row, look) for row, look in zip(table, looks, strict=True)]
+    finder = CauseFinder(reference.usual, window)
     for image, look, step in zip(images, looks, steps, strict=True):
         finder.step(image, look, step)
-    p = [math.nan] * (len(table) - 1) + [whole_set_p(table, reference, seed=seed)]
+    p = [math.nan] * (len(table) - 1) + [whole_set_p(table, reference, appearances, seed=seed)]
     found = pd.DataFrame(
         {
             "image": list(images),
@@ -142,17 +145,24 @@ def check_length(images: int, window: int) -> None:
         )
 
 
-def whole_set_p(features: ArrayLike, reference: Reference, *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
+def whole_set_p(
+    features: ArrayLike,
+    reference: Reference,
+    appearances: ArrayLike | None = None,
+    *,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> float:
     """Return the p of the permutation test of all images, shape (N, D), against the reference's; N at least 2."""
-    return scores_p(reference.project(features), reference, permutations=permutations, seed=seed)
+    return scores_p(reference.project(features, appearances), reference, permutations=permutations, seed=seed)
 
 
 def scores_p(scores: Floats, reference: Reference, *, permutations: int = PERMUTATIONS, seed: int = 0) -> float:
-    """Return what :func:`whole_set_p` does, of scores on the reference's axes, shape (N, K)."""
+    """Return what :func:`whole_set_p` does, of scores on the reference's axes, shape (N, K + L)."""
     if len(scores) < 2:
         raise InputError("One image alone cannot be compared with a reference.", "Give at least 2.")
     both = np.concatenate([reference.scores, scores])
-    gram = kernel(both, both, reference.widths)
+    gram = reference.kernel(both, both)
     return permuted(gram, len(reference.scores), permutations, np.random.default_rng(seed))[1]
 
 
@@ -209,6 +219,7 @@ def false_alarms(
     features: ArrayLike,
     *,
     ert: int,
+    appearances: ArrayLike | None = None,
     window: int = WINDOW,
     orders: int = 200,
     splits: int = SPLITS,
@@ -221,6 +232,8 @@ def false_alarms(
     ----------
     features : array, shape (N, D)
         One row for each image or well.
+    appearances : array, shape (N, 6), optional
+        How these look.
     ert, window : int
     orders : int
         Random orders in all, shared out evenly among the splits.
@@ -235,6 +248,7 @@ def false_alarms(
     FalseAlarms
     """
     table = checked_features(features)
+    looks = None if appearances is None else np.asarray(appearances, np.float64)
     rng = np.random.default_rng(seed)
     kept = round(share * len(table))
     if len(table) - kept < window:
@@ -244,9 +258,15 @@ def false_alarms(
     for _ in range(splits):
         mixed = rng.permutation(len(table))
         reference = fit_reference(
-            table[mixed[:kept]], name="half", model="none", model_sha256="", window=window, erts=(ert,)
+            table[mixed[:kept]],
+            name="half",
+            model="none",
+            model_sha256="",
+            appearances=None if looks is None else looks[mixed[:kept]],
+            window=window,
+            erts=(ert,),
         )
-        stream = table[mixed[kept:]]
+        stream = reference.project(table[mixed[kept:]], None if looks is None else looks[mixed[kept:]])
         means.append(
             np.mean([_count(reference, stream[rng.permutation(len(stream))], window, ert) for _ in range(each)])
         )
@@ -267,8 +287,8 @@ def false_alarms(
 
 def _count(reference: Reference, stream: Floats, window: int, ert: int) -> int:
     detector, alarms = Detector(reference, window, ert), 0
-    for row in stream:
-        if detector.update(row).alarm:
+    for score in stream:
+        if detector.step(score[None]).alarm:
             alarms += 1
             detector.restart()
     return alarms

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from vitascope.core.errors import InputError
-from vitascope.stats.embedding import fit_axes, followed
+from vitascope.stats.embedding.axes import fit_axes, followed
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(60, 6)) @ RNG.normal(size=(6, 12)) + 5
