@@ -6,6 +6,7 @@ features lie from those of the training images.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,25 @@ def describe_crops(answer: Answer, crops: Sequence[Floats], domain: Domain | Non
     """
     found = [_describe(answer, crop, domain) for crop in crops]
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
+def remembering(answer: Answer) -> Answer:
+    """Return a network that is asked about each crop once."""
+    known: dict[bytes, tuple[Floats, Floats]] = {}
+
+    def remembered(crop: Floats) -> tuple[Floats, Floats]:
+        key = hashlib.sha256(np.ascontiguousarray(crop)).digest()
+        if key not in known:
+            known[key] = answer(crop)
+        return known[key]
+
+    return remembered
+
+
+def glance(answer: Answer, crop: Floats, turned: Floats) -> dict[str, float]:
+    """Measure what two answers tell of a crop (C, h, w): to it, and to it with bright and dark swapped."""
+    base, other = (answer(np.ascontiguousarray(one))[0].mean(axis=0) for one in (crop, turned))
+    return {"polarity": _differ(base, other), **_of_prediction(base), **_of_image(crop[len(crop) // 2], base)}
 
 
 def _describe(answer: Answer, crop: Floats, domain: Domain | None) -> dict[str, float]:
@@ -211,15 +231,18 @@ def expect(how: ExpectedAgreement, statistics: Mapping[str, float], *, as_given:
     ----------
     how : ExpectedAgreement
     statistics : mapping of str to float
+        Where those of a :func:`glance` are given, the others count as neither good nor bad.
     as_given : bool
         Whether the image may count as one like the training images; those that were scaled or turned over on trial do
         not, of which some come close by chance.
     """
     if as_given and how.home is not None and is_home(how.home, statistics):
         return Expected(how.home.value, how.home.low, how.home.high)
-    values = ready(statistics, how.statistics)
-    steps = np.clip((values - np.array(how.mean)) / np.array(how.spread), -how.limit, how.limit)
-    value = math.tanh(how.intercept + float(steps @ np.array(how.weights)))
+    known = [k for k, name in enumerate(how.statistics) if name in statistics]
+    mean, spread, weights = (np.array(values)[known] for values in (how.mean, how.spread, how.weights))
+    values = ready(statistics, [how.statistics[k] for k in known])
+    steps = np.clip((values - mean) / spread, -how.limit, how.limit)
+    value = math.tanh(how.intercept + float(steps @ weights))
     low, high = (min(1.0, max(-1.0, value + by)) for by in (how.low_by, how.high_by))
     return Expected(value, low, high)
 
