@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, glance, liveliest, remembering
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import select_pictures
-from vitascope.engine.tiled_prediction import answer_window
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.pipelines.stain_committee import Answer, Shown, answer_with, expected_of
 from vitascope.tasks.stain import StainParams
 
 STACK, SINGLE, ANY = "nuclei-phase-stack", "nuclei-phase", "nuclei-any"
@@ -53,28 +53,6 @@ class Look:
     inverted: bool = False
     flags: tuple[str, ...] = ()
     told: str = ""
-
-
-Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-
-
-def answer_with(model: LoadedModel, plan: Plan) -> Answer:
-    """Return what asks a network about one crop."""
-
-    def answer(crop: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        picture, encoding, *_ = answer_window(model, plan, np.ascontiguousarray(crop, np.float32))
-        return picture, encoding
-
-    return answer
-
-
-def expected_of(model: LoadedModel, plan: Plan, prepared: PreparedImage) -> Expected | None:
-    """Return the expected agreement of a prepared picture; None where the card does not tell."""
-    how = model.card.expected
-    if how is None or "constant" in prepared.flags:
-        return None
-    crops = choose_crops(prepared.read, prepared.shape_yx)
-    return expect(how, describe_crops(answer_with(model, plan), crops, model.card.domain))
 
 
 def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tuple[LoadedModel, Look]]:
@@ -153,7 +131,8 @@ class _Trial:
             return None
         prepared = yield from prepare_picture(self._planes, self._model.card.input, self.scale, inverted=self._inverted)
         plan = resolve_plan(self._model, self._params, prepared.shape_yx)
-        return expected_of(self._model, plan, prepared)
+        shown = Shown(planes=self._planes, prepared=prepared, scale=self.scale, inverted=self._inverted)
+        return (yield from expected_of(self._model, plan, shown, self._params))
 
     @property
     def _inverted(self) -> bool:
@@ -219,10 +198,10 @@ class _Trial:
         return np.asarray(2 * about - crop, np.float32)
 
     def _value(self, statistics: Mapping[str, float]) -> float:
-        """Return the agreement expected by statistics of one crop."""
+        """Return the agreement that looks are ranked by, from statistics of one crop."""
         how = self._model.card.expected
         assert how is not None
-        return expect(how, statistics, as_given=False).value
+        return expect(how.search or how, statistics, as_given=False).value
 
 
 def in_words(scale: float, turned: bool) -> str:
