@@ -34,6 +34,7 @@ from vitascope.core.progress import run_to_end
 from vitascope.engine.committee import agreement, corners, predict_crops, side_for
 from vitascope.engine.expected import (
     AGREES,
+    COMMITTEE,
     STATISTICS,
     TOLD_BY,
     Expected,
@@ -219,7 +220,8 @@ class Rows(NamedTuple):
 def all_rows(kind: str) -> Rows:
     """Rows of a model, and of the others beside it."""
     mine = read_rows(kind)
-    others = [row for other in KINDS if other != kind for row in read_rows(other) if row["laboratory"] != "training"]
+    others = [row for other in KINDS if other != kind for row in read_rows(other)]
+    others = [row for row in others if row["laboratory"] not in ("training", HOME.get(row["asked"]))]
     return Rows(
         real=[r for r in mine if r["laboratory"] != "training" and not r.get("drawn")],
         seen=[r for r in mine if r["laboratory"] == "training"],
@@ -229,7 +231,9 @@ def all_rows(kind: str) -> Rows:
 
 def fitted(kind: str, rows: Rows, told_by: dict[str, int] = TOLD_BY) -> ExpectedAgreement:
     """The expected agreement of a model."""
-    return fit_expected(rows.real, told_by, home=HOME.get(kind, ""), seen=rows.seen, beside=rows.beside)
+    needed = [name for name in told_by if name != COMMITTEE]
+    beside = [row for row in rows.beside if all(name in row for name in needed)]
+    return fit_expected(rows.real, told_by, home=HOME.get(kind, ""), seen=rows.seen, beside=beside)
 
 
 def left_out(kind: str, rows: Rows, told_by: dict[str, int] = TOLD_BY) -> list[Expected]:
@@ -241,16 +245,16 @@ def left_out(kind: str, rows: Rows, told_by: dict[str, int] = TOLD_BY) -> list[E
 SETS = {
     "alone": STATISTICS,
     "polarity": {"polarity": -1},
-    "committee": {"committee": 1},
+    "committee": {COMMITTEE: 1},
     "polarity, committee": TOLD_BY,
-    "all": {**STATISTICS, "committee": 1},
+    "all": {**STATISTICS, COMMITTEE: 1},
 }
 
 
 def compare_sets(kind: str) -> None:
     """Spearman of every set, and of the set that the laboratories which are not left out would choose."""
-    rows, chosen, true = all_rows(kind), {}, []
-    cells = [r for r in rows.real if r["corruption"] != "no cells"]
+    rows, chosen = all_rows(kind), {}
+    cells = [r for r in rows.real if r["corruption"] != "no cells" and r["laboratory"] != HOME.get(kind)]
     for name, told_by in SETS.items():
         told = {id(r): e.value for r, e in zip(rows.real, left_out(kind, rows, told_by), strict=True)}
         print(
@@ -261,7 +265,7 @@ def compare_sets(kind: str) -> None:
         scores = {}
         for name, told_by in SETS.items():
             told = [e.value for e in left_out(kind, inner, told_by)]
-            kept = [k for k, r in enumerate(inner.real) if r["corruption"] != "no cells"]
+            kept = [k for k, r in enumerate(inner.real) if r in cells]
             scores[name] = spearmanr([told[k] for k in kept], [inner.real[k]["true"] for k in kept])[0]
         best = max(scores, key=lambda name: scores[name])
         gate = fitted(kind, inner, SETS[best])
@@ -284,6 +288,12 @@ def report(kind: str) -> None:
     if len({row["laboratory"] for row in rows}) < 4:
         return
     told = left_out(kind, every)
+    if kind in HOME:
+        own = [(r["true"], e.value) for r, e in zip(rows, told, strict=True) if r["laboratory"] == HOME[kind]]
+        at_home = "{1:.2f} expected, {0:.2f} true".format(*np.mean(own, axis=0))
+        told = [e for r, e in zip(rows, told, strict=True) if r["laboratory"] != HOME[kind]]
+        rows = [r for r in rows if r["laboratory"] != HOME[kind]]
+        print(f"\n{kind}: its own laboratory, were it not known as home: {at_home}; apart from the bars that follow")
     true, value, low, high = (
         np.array(v)
         for v in zip(*((r["true"], e.value, e.low, e.high) for r, e in zip(rows, told, strict=True)), strict=True)
@@ -316,7 +326,9 @@ def report(kind: str) -> None:
     fits = low >= limit
     if kind in HOME:
         at_home = [
-            expect(whole, r).low >= limit for r in rows if r["laboratory"] == HOME[kind] and r["corruption"] == "none"
+            expect(whole, r).low >= limit
+            for r in every.real
+            if r["laboratory"] == HOME[kind] and r["corruption"] == "none"
         ]
         bar(
             f"views of the training field, held out, that fit (>= {limit:g})",

@@ -60,7 +60,8 @@ def fit_expected(
         What tells, and with which sign; see :data:`vitascope.engine.expected.STATISTICS`. With ``committee`` among them
         scales and polarities are ranked by :data:`~vitascope.engine.expected.STATISTICS` (``search``).
     home : str
-        Laboratory whose images the model was trained on, measured where it has not seen them; empty for none.
+        Laboratory whose images the model was trained on, measured where it has not seen them; empty for none. Its views
+        tell what is expected at home, not what is expected of others' images, on which the model does worse.
     seen : sequence of mapping
         Statistics of views that the model was trained on: they lie at home too, and their agreement does not count.
     beside : sequence of mapping
@@ -72,25 +73,26 @@ def fit_expected(
     TrainingError
         If there are fewer than three groups.
     """
-    groups = np.array([str(row["laboratory"]) for row in rows])
+    away = [row for row in rows if str(row["laboratory"]) != home]
+    groups = np.array([str(row["laboratory"]) for row in away])
     if len(np.unique(groups)) < LEAST_GROUPS:
         raise TrainingError(
-            f"{len(np.unique(groups))} laboratories are too few to tell how well others' images will do.",
+            f"{len(np.unique(groups))} other laboratories are too few to tell how well others' images will do.",
             f"Measure views of {LEAST_GROUPS} or more.",
         )
-    everything = [*rows, *beside]
+    everything = [*away, *beside]
     whole = _fit_all(everything, statistics)
     over: list[float] = []
     for group in np.unique(groups):
         left = _fit_all([row for row in everything if str(row["laboratory"]) != group], statistics)
         over += [
-            float(r["true"]) - expect(left, dict(r)).value for r, g in zip(rows, groups, strict=True) if g == group
+            float(r["true"]) - expect(left, dict(r)).value for r, g in zip(away, groups, strict=True) if g == group
         ]
     low, high = weighted_quantiles(np.array(over), np.ones(len(over)), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     found = whole.model_copy(update={"low_by": _short(min(low, 0.0)), "high_by": _short(max(high, 0.0))})
     if COMMITTEE in statistics:
         found = found.model_copy(update={"search": _fit(rows, STATISTICS)})
-    known = fit_home(rows, home, seen) if home in groups else None
+    known = fit_home(rows, home, seen) if len(away) < len(rows) else None
     fits = min(found.fits, math.floor(known.low * 20) / 20) if known is not None else found.fits
     return found.model_copy(update={"home": known, "fits": max(fits, LEAST_FIT)})
 
