@@ -53,10 +53,12 @@ from vitascope.pipelines.stain_agreement import scaled_stain
 from vitascope.pipelines.stain_committee import masked_target
 from vitascope.stats.agreement import pcc
 from vitascope.tasks.stain import StainParams
-from vitascope.training.expected_agreement import fit_errors, fit_expected
+from vitascope.training.expected_agreement import fit_all, fit_errors, fit_expected
 
 HOME = {"nuclei-phase": "isl"}
 LIGHT = "drawn-"
+LEAST_USE = 0.6
+"""From here on a prediction would have been of use."""
 MODELS = Path(__file__).parent / "models"
 RESULTS = Path(__file__).parent / "results"
 
@@ -253,29 +255,42 @@ SETS = {
 
 def compare_sets(kind: str) -> None:
     """Spearman of every set, and of the set that the laboratories which are not left out would choose."""
-    rows, chosen = all_rows(kind), {}
-    cells = [r for r in rows.real if r["corruption"] != "no cells" and r["laboratory"] != HOME.get(kind)]
+    rows = all_rows(kind)
+    away = [r for r in rows.real if r["laboratory"] != HOME.get(kind)]
+    every = Rows(away, [], rows.beside)
     for name, told_by in SETS.items():
-        told = {id(r): e.value for r, e in zip(rows.real, left_out(kind, rows, told_by), strict=True)}
-        print(
-            f"{kind}: {name:22} Spearman {spearmanr([told[id(r)] for r in cells], [r['true'] for r in cells])[0]:.3f}"
-        )
-    for lab in sorted({r["laboratory"] for r in cells}):
-        inner = rows.without(lab)
-        scores = {}
-        for name, told_by in SETS.items():
-            told = [e.value for e in left_out(kind, inner, told_by)]
-            kept = [k for k, r in enumerate(inner.real) if r in cells]
-            scores[name] = spearmanr([told[k] for k in kept], [inner.real[k]["true"] for k in kept])[0]
-        best = max(scores, key=lambda name: scores[name])
-        gate = fitted(kind, inner, SETS[best])
-        for row in (r for r in cells if r["laboratory"] == lab):
-            chosen[id(row)] = expect(gate, row).value
+        print(f"{kind}: {name:22} Spearman {ranked(*values(every, told_by)):.3f}")
+    told: list[float] = []
+    true: list[float] = []
+    for lab in sorted({r["laboratory"] for r in away if r["corruption"] != "no cells"}):
+        inner = every.without(lab)
+        best = max(SETS, key=lambda name: ranked(*values(inner, SETS[name])))
+        gate = plain_fit(inner, SETS[best])
+        mine = [r for r in away if r["laboratory"] == lab]
+        told += [expect(gate, r).value for r in mine]
+        true += [r["true"] for r in mine]
         print(f"{kind}: without {lab}: {best}")
-    true = [r["true"] for r in cells]
-    print(
-        f"{kind}: sets chosen without the laboratory: Spearman {spearmanr([chosen[id(r)] for r in cells], true)[0]:.3f}"
-    )
+    print(f"{kind}: sets chosen without the laboratory: Spearman {ranked(told, true):.3f}")
+
+
+def values(rows: Rows, told_by: dict[str, int]) -> tuple[list[float], list[float]]:
+    """What is expected of views with cells, their laboratory left out, and what is true; nothing is known as home."""
+    told, true = [], []
+    for lab in sorted({r["laboratory"] for r in rows.real}):
+        gate = plain_fit(rows.without(lab), told_by)
+        mine = [r for r in rows.real if r["laboratory"] == lab and r["corruption"] != "no cells"]
+        told += [expect(gate, r).value for r in mine]
+        true += [r["true"] for r in mine]
+    return told, true
+
+
+def plain_fit(rows: Rows, told_by: dict[str, int]) -> ExpectedAgreement:
+    needed = [name for name in told_by if name != COMMITTEE]
+    return fit_all([*rows.real, *(r for r in rows.beside if all(name in r for name in needed))], told_by)
+
+
+def ranked(told: list[float], true: list[float]) -> float:
+    return float(spearmanr(told, true).statistic)
 
 
 def bar(name: str, value: float, limit: str, held: bool) -> None:
@@ -322,6 +337,12 @@ def report(kind: str) -> None:
     width = float(np.median((high - low)[cells]))
     bar("median width of the interval", width, "<= 0.35", width <= 0.35)
     whole = fitted(kind, every)
+    shown = low >= whole.unsure
+    told_of = ", ".join(f"{one} {shown[lab == one].mean():.2f}" for one in sorted(set(lab)))
+    print(f"views whose numbers are shown (lower end >= {whole.unsure:g}): {told_of}")
+    enough = float((true[cells & shown] >= whole.unsure).mean()) if (cells & shown).any() else 1.0
+    usable = float((true[cells & ~shown] >= LEAST_USE).mean())
+    print(f"of those with cells {enough:.2f} reach it in truth; of those held back {usable:.2f} reach {LEAST_USE}")
     limit = whole.fits
     fits = low >= limit
     if kind in HOME:

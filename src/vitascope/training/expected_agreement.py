@@ -81,10 +81,10 @@ def fit_expected(
             f"Measure views of {LEAST_GROUPS} or more.",
         )
     everything = [*away, *beside]
-    whole = _fit_all(everything, statistics)
+    whole = fit_all(everything, statistics)
     over: list[float] = []
     for group in np.unique(groups):
-        left = _fit_all([row for row in everything if str(row["laboratory"]) != group], statistics)
+        left = fit_all([row for row in everything if str(row["laboratory"]) != group], statistics)
         over += [
             float(r["true"]) - expect(left, dict(r)).value for r, g in zip(away, groups, strict=True) if g == group
         ]
@@ -92,12 +92,12 @@ def fit_expected(
     found = whole.model_copy(update={"low_by": _short(min(low, 0.0)), "high_by": _short(max(high, 0.0))})
     if COMMITTEE in statistics:
         found = found.model_copy(update={"search": _fit(rows, STATISTICS)})
-    known = fit_home(rows, home, seen) if len(away) < len(rows) else None
+    known = fit_home(rows, home, seen) if home in {str(row["laboratory"]) for row in rows} else None
     fits = min(found.fits, math.floor(known.low * 20) / 20) if known is not None else found.fits
     return found.model_copy(update={"home": known, "fits": max(fits, LEAST_FIT)})
 
 
-def _fit_all(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> ExpectedAgreement:
+def fit_all(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> ExpectedAgreement:
     """Fit to views of one or several models; the committee is that of the model of the first view."""
     if COMMITTEE not in statistics:
         return _fit(rows, statistics)
