@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from tests.benchmarks.gate import HOME, bar, read_rows
+from tests.benchmarks.gate import all_rows, bar, fitted
 from tests.benchmarks.machine import describe
 from tests.benchmarks.own_views import View, whole
 
@@ -30,7 +30,6 @@ from vitascope.pipelines.stain_look import choose_between, find_look
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.stats.agreement import pcc
 from vitascope.tasks.stain import StainParams
-from vitascope.training.expected_agreement import fit_expected
 from vitascope.training.tasks.stain import run_training
 
 RECIPES = BUNDLED_MODELS / "recipes"
@@ -72,10 +71,7 @@ def agreement(view: View, result: Result) -> float:
 
 def told_without(model: LoadedModel, kind: str, laboratory: str) -> LoadedModel:
     """Return a model whose expected agreement was learned without a laboratory."""
-    rows = [r for r in read_rows(kind) if r["laboratory"] != laboratory]
-    seen = [r for r in rows if r["laboratory"] == "training"]
-    rows = [r for r in rows if r["laboratory"] != "training"]
-    expected = fit_expected(rows, home=HOME.get(kind, ""), seen=seen)
+    expected = fitted(kind, all_rows(kind).without(laboratory))
     return dataclasses.replace(model, card=model.card.model_copy(update={"expected": expected}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 from vitascope.core.paths import training_data
 from vitascope.io.images.read import read_image
 from vitascope.ops.intensity.corruption import defocus
+from vitascope.simulate.transmitted import draw_light
 
 FIRST = "1_insilico_labelling"
 LABORATORIES = ("cellpainting", "isl", "piximi", "jurkat")
@@ -185,3 +187,84 @@ def others() -> list[View]:
     name = "neubias_cc-by/xyc_16bit__embryo_transmission_fluorescence.tif"
     image, truth = plane(name, 0), plane(name, 1)
     return [*found, View("embryo", "field", image, truth, np.ones(image.shape, bool))]
+
+
+DRAWN = ("bbbc013", "cellpainting", "fucci", "isl", "neubias", "piximi")
+"""Stains that transmitted light is drawn through: none that the models saw drawn light of."""
+
+
+def scaled(stain: np.ndarray) -> np.ndarray:
+    """A stain from its 1 to its 99.9 % quantile."""
+    low, high = np.percentile(np.asarray(stain, np.float64), (1, 99.9))
+    return np.clip((np.asarray(stain, np.float64) - low) / (high - low + 1e-9), 0, 1)
+
+
+def stains(laboratory: str) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Cytoplasm, nuclei and the diameter of a nucleus in px, of each field of a laboratory."""
+    if laboratory == "bbbc013":
+        folder = training_data() / "4_mil_hcs/bbbc013_sbs_plate"
+        wells = [
+            w for well in ("A-01", "A-07", "A-12", "E-04") for w in sorted(folder.glob(f"Channel1-*-{well}.tif"))[:1]
+        ]
+        return [
+            (
+                *tuple(
+                    scaled(read_image(str(p)).plane(0, 0, 0)) for p in (w, w.with_name(w.name.replace("l1-", "l2-")))
+                ),
+                48,
+            )
+            for w in wells
+        ]
+    if laboratory == "isl":
+        nuclei, *neurites = (plane(f"isl_conditionB_wellA4/{n}_confocal_maxproj.png") for n in ("DAPI", "MAP2", "NFH"))
+        return [(scaled(sum(map(scaled, neurites)) + 0.5 * scaled(nuclei)), scaled(nuclei), 26)]
+    if laboratory == "piximi":
+        name = "piximi_neuron_dic_4fluor/8b_5c_rat_hippocampal_neuron.tif"
+        return [(scaled(scaled(plane(name, 0)) + scaled(plane(name, 2))), scaled(plane(name, 3)), 40)]
+    if laboratory == "cellpainting":
+        folder = training_data() / FIRST / "cellpainting_bf_5stains"
+        first = next(p for p in sorted(folder.glob("ch*.tif")) if "bright" not in p.name and "DNA" not in p.name)
+        nuclei = plane("cellpainting_bf_5stains/ch5_DNA_hoechst33342.tif")
+        return [(scaled(read_image(str(first)).plane(0, 0, 0)), scaled(nuclei), 40)]
+    if laboratory == "neubias":
+        name = "neubias_cc-by/xyc_16bit__cell_dna_mts_actin.tif"
+        return [(scaled(plane(name, 2)), scaled(plane(name, 0)), 100)]
+    folder = training_data() / "5_spheroid_3d/fucci_draq7_spheroid_sections"
+    images = [read_image(str(p), fallback_axes="CYX") for p in sorted(folder.glob("*.tif"))[:3]]
+    return [(scaled(scaled(i.plane(0, 1, 0)) + scaled(i.plane(0, 2, 0))), scaled(i.plane(0, 0, 0)), 20) for i in images]
+
+
+def drawn(laboratory: str, count: int = 8) -> list[View]:
+    """Views of light drawn through stains at random optics, each as it is and under two corruptions."""
+    rng, found = np.random.default_rng(zlib.crc32(laboratory.encode())), []
+    fields = stains(laboratory)
+    for number in range(count):
+        cytoplasm, nuclei, size = fields[number % len(fields)]
+        wanted = 26 * float(np.exp(rng.uniform(-0.35, 0.35)))
+        factor = wanted / size
+        smooth = max(0, (1 / factor - 1) / 2)
+        cytoplasm, nuclei = (
+            ndimage.zoom(ndimage.gaussian_filter(a, smooth), factor, order=1) for a in (cytoplasm, nuclei)
+        )
+        light = draw_light(cytoplasm, nuclei, wanted, rng)
+        view = View(
+            laboratory, f"drawn {laboratory} {number}", light, nuclei.astype(np.float32), np.ones(nuclei.shape, bool)
+        )
+        side = int(rng.choice([256, 384]))
+        window = lively_window(view.truth, min(side, light.shape[0]), min(side, light.shape[1]), rng)
+        if window is None:
+            continue
+        view = replace(view, image=light[window], truth=view.truth[window], weight=view.weight[window])
+        every = list(worse(view, number))
+        found += [every[k] for k in (0, *rng.choice(np.arange(1, len(every)), 2, replace=False))]
+    return found
+
+
+def lively_window(truth: np.ndarray, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice] | None:
+    """A place that holds nuclei, of twenty drawn at random; None where none does."""
+    for _ in range(20):
+        y, x = int(rng.integers(0, truth.shape[0] - height + 1)), int(rng.integers(0, truth.shape[1] - width + 1))
+        window = (slice(y, y + height), slice(x, x + width))
+        if (truth[window] > 0.4).sum() > 150:
+            return window
+    return None

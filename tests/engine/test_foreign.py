@@ -73,3 +73,16 @@ def test_nan_is_looked_past():
     well[:3] = np.nan
     assert not is_foreign("organoid-well", well)
     assert not is_foreign("organoid-well", np.full((64, 64), np.nan))
+
+
+def test_cells_in_transmitted_light_are_told_from_stains_and_from_text():
+    kind = "cells-transmitted-light"
+    phase, bright = (
+        np.asarray(read_image(SAMPLES / name).plane()) for name in ("isl_phase.ome.tif", "jurkat_brightfield.ome.tif")
+    )
+    for own in (phase, bright, phase.max() - phase, ndimage.gaussian_filter(phase, 2)):
+        assert not is_foreign(kind, own)
+    stains = [read_image(SAMPLES / name) for name in ("isl_stains.ome.tif", "bbbc013_positive.ome.tif")]
+    page = np.where(np.kron(np.random.default_rng(1).random((40, 60)) < 0.3, np.ones((5, 4))) > 0, 500, 50000)
+    for other in (*(np.asarray(image.plane(c=0)) for image in stains), page.astype(np.uint16), noise()):
+        assert is_foreign(kind, other)

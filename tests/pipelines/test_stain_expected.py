@@ -8,13 +8,14 @@ import pytest
 
 import vitascope
 from tests_support import blobs, make_domain, make_model, save_model
-from vitascope.core.card import ExpectedAgreement, ObjectErrors
+from vitascope.core.card import CommitteeMember, ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import SAMPLES
 from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import load_model
 from vitascope.engine.preprocess import LinearMap, Normalisation
 from vitascope.io.images.read import read_image
+from vitascope.pipelines import stain_committee
 from vitascope.pipelines.stain_look import choose_between
 from vitascope.tasks.stain import StainParams
 
@@ -181,3 +182,60 @@ def test_the_second_model_is_loaded_only_where_the_first_does_not_fit():
     noise = Micrograph(np.random.default_rng(0).normal(100, 5, (300, 300)).astype(np.float32), "YX", name="noise")
     run_to_end(choose_between(first, load_second, noise, StainParams(threads=1)))
     assert loaded == ["nuclei-any"]
+
+
+def by_committee(**changes):
+    """An expectation by what another model predicts alone."""
+    other = CommitteeMember(model="other", mean=0.5, spread=0.5)
+    known = {"statistics": ("committee",), "weights": (0.4,), "intercept": 0.1, "committee": (other,)}
+    return told(**{**known, **changes})
+
+
+def save_other(folder, seed):
+    import torch
+
+    torch.manual_seed(seed)
+    save_model(make_model(model_id="other", width=0.25, object_diameter_px=18, domain=make_domain()), folder)
+
+
+def test_what_another_model_predicts_alike_speaks_for_a_prediction(save, image, tmp_path):
+    save(by_committee())
+    alone = predict(image, rescale=False, invert="no").rows[0]["expected_pcc"]
+    assert alone == pytest.approx(np.tanh(0.1), abs=1e-4)
+    save_other(tmp_path / "models", seed=1)  # the same weights
+    alike = predict(image, rescale=False, invert="no").rows[0]["expected_pcc"]
+    save_other(tmp_path / "models", seed=7)
+    unlike = predict(image, rescale=False, invert="no").rows[0]["expected_pcc"]
+    assert alike > 0.7
+    assert unlike < alike - 0.1
+
+
+def test_no_other_model_is_loaded_for_images_like_home(save, image, tmp_path, monkeypatch):
+    home = HomeAgreement(
+        statistics=("distance",), mean=(0.0,), spread=(1.0,), weights=(0.0,), least=-1.0, dark=False,
+        skewness_limit=-50.0, value=0.8, low=0.75, high=0.85, views=9,
+    )  # fmt: skip
+    save(by_committee(home=home))
+    save_other(tmp_path / "models", seed=7)
+    asked = []
+    monkeypatch.setattr(stain_committee, "load_model", lambda *name: asked.append(name))
+    assert predict(image).rows[0]["expected_pcc"] == 0.8
+    assert asked == []
+
+
+def test_scales_and_polarities_are_ranked_by_what_tells_of_them(save, image):
+    dark = (image.max() + image.min() - image).astype(np.uint16)
+    save(told(intercept=0.2, search=told(weights=(0.5,), intercept=0.2)))
+    assert predict(dark).rows[0]["input_inverted"] == 1
+    save(told(intercept=0.2))
+    assert predict(dark).rows[0]["input_inverted"] == 0
+
+
+def test_a_fluorescence_image_is_no_transmitted_light_and_its_numbers_are_held_back():
+    stains = read_image(SAMPLES / "isl_stains.ome.tif")
+    nuclei = Micrograph(np.asarray(stains.plane(c=0)), "YX", name="DAPI")
+    result = vitascope.run("stain", nuclei, model="nuclei-any", threads=1)
+    assert result.trust.level == "outside"
+    assert "does not look like what the model is for" in result.trust.reasons[0]
+    assert {"outside_model", "withheld"} <= set(result.flags)
+    assert result.rows[0]["objects"] is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import AT_HOME, expect
+from vitascope.engine.expected import AT_HOME, STATISTICS, expect
 from vitascope.training.expected_agreement import fit_errors, fit_expected, weighted_quantiles
 
 NAMES = {"good": 1, "also": -1}
@@ -102,3 +102,39 @@ def test_quantiles_go_by_weight():
     values = np.arange(10.0)
     assert weighted_quantiles(values, np.ones(10), (0.1, 0.9)) == (0.0, 8.0)
     assert weighted_quantiles(values, np.r_[np.zeros(9), 1.0], (0.1,)) == (9.0,)
+
+
+def second_opinions(laboratories, asked="mine", seed=0, knows=("first", "second")):
+    """Views of which other models tell, and the model by itself does not."""
+    rng, found = np.random.default_rng(seed), []
+    for laboratory in laboratories:
+        for _ in range(60):
+            good = rng.normal()
+            agrees = {f"agrees_{name}": float(np.tanh(0.4 + 0.3 * good + 0.05 * rng.normal())) for name in knows}
+            own = dict.fromkeys(STATISTICS, 0.5) | {"polarity": float(np.exp(rng.normal()))}
+            true = float(np.tanh(0.5 + 0.4 * good))
+            found.append({"laboratory": laboratory, "asked": asked, "true": true, **own, **agrees})
+    return found
+
+
+def test_a_committee_is_learned_and_tells():
+    how = fit_expected(second_opinions("abcd"), {"polarity": -1, "committee": 1})
+    assert {m.model for m in how.committee} == {"first", "second"}
+    assert how.search is not None
+    assert how.search.statistics == tuple(STATISTICS)
+    fresh = second_opinions("e", seed=9)
+    told = [expect(how, row).value for row in fresh]
+    assert np.corrcoef(told, [row["true"] for row in fresh])[0, 1] > 0.6
+    without = [{k: v for k, v in row.items() if not k.startswith("agrees_")} for row in fresh]
+    assert abs(np.corrcoef([expect(how, row).value for row in without], [r["true"] for r in fresh])[0, 1]) < 0.3
+
+
+def test_views_beside_are_fitted_to_and_their_laboratory_is_left_out_with_its_own():
+    mine, theirs = second_opinions("abc"), second_opinions("abc", "theirs", 1, ("first",))
+    how = fit_expected(mine, {"committee": 1}, beside=theirs)
+    assert {m.model for m in how.committee} == {"first", "second"}
+    assert how.views == len(mine) + len(theirs)
+    # what is known of a laboratory beside must not tell of it: the interval stays as wide as it is
+    odd = [{**row, "true": row["true"] - 0.5 * (row["laboratory"] == "c")} for row in mine]
+    also = [{**row, "true": row["true"] - 0.5 * (row["laboratory"] == "c")} for row in theirs]
+    assert fit_expected(odd, {"committee": 1}, beside=also).low_by < how.low_by - 0.2

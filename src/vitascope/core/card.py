@@ -280,13 +280,26 @@ class HomeAgreement(CardPart):
     views: int = Field(ge=1)
 
 
+class CommitteeMember(CardPart):
+    """Another bundled model whose prediction is compared with this one's, and how much they usually agree.
+
+    Agreements are inverse hyperbolic tangents of correlations; ``mean`` and ``spread`` are those of the views that the
+    expected agreement was learned from.
+    """
+
+    model: ModelId
+    mean: float
+    spread: float = Field(gt=0)
+
+
 class ExpectedAgreement(CardPart):
     """How the correlation with the real stain is told from an image alone, learned where stains were known.
 
     Images that look like the training images are expected to do as those did that were held out (``home``). For all
     others: standardised statistics (:mod:`vitascope.engine.expected`), each cut off at ``limit`` standard deviations;
     the answer is the hyperbolic tangent of their weighted sum, and the interval ``value + low_by`` to
-    ``value + high_by``, quantiles of what was left over on laboratories that were left out.
+    ``value + high_by``, quantiles of what was left over on laboratories that were left out. One of the statistics may
+    be what a ``committee`` of other models predicts. Scales and polarities are ranked by ``search``, where it is given.
     """
 
     statistics: tuple[str, ...] = Field(min_length=1, description="Names, in the order of the numbers.")
@@ -304,6 +317,8 @@ class ExpectedAgreement(CardPart):
     laboratories: tuple[str, ...] = Field(description="Who took them.")
     home: HomeAgreement | None = Field(None, description="Of images like the training images; None where not known.")
     errors: ObjectErrors | None = Field(None, description="Of numbers of objects; None where no interval is given.")
+    committee: tuple[CommitteeMember, ...] = Field((), description="Models that are asked for a second opinion.")
+    search: ExpectedAgreement | None = Field(None, description="What ranks scales and polarities; None for this one.")
 
     @model_validator(mode="after")
     def _alike_long(self) -> ExpectedAgreement:

@@ -6,6 +6,7 @@ features lie from those of the training images.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vitascope.core.card import Domain, ExpectedAgreement, HomeAgreement
+from vitascope.core.card import CommitteeMember, Domain, ExpectedAgreement, HomeAgreement
 from vitascope.core.result import Trust
 from vitascope.engine.domain import feature_distances
 from vitascope.ops.geometry.resample import Reader
@@ -87,6 +88,25 @@ def describe_crops(answer: Answer, crops: Sequence[Floats], domain: Domain | Non
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
+def remembering(answer: Answer) -> Answer:
+    """Return a network that is asked about each crop once."""
+    known: dict[bytes, tuple[Floats, Floats]] = {}
+
+    def remembered(crop: Floats) -> tuple[Floats, Floats]:
+        key = hashlib.sha256(np.ascontiguousarray(crop).tobytes()).digest()
+        if key not in known:
+            known[key] = answer(crop)
+        return known[key]
+
+    return remembered
+
+
+def glance(answer: Answer, crop: Floats, turned: Floats) -> dict[str, float]:
+    """Measure what two answers tell of a crop (C, h, w): to it, and to it with bright and dark swapped."""
+    base, other = (answer(np.ascontiguousarray(one))[0].mean(axis=0) for one in (crop, turned))
+    return {"polarity": _differ(base, other), **_of_prediction(base), **_of_image(crop[len(crop) // 2], base)}
+
+
 def _describe(answer: Answer, crop: Floats, domain: Domain | None) -> dict[str, float]:
     picture, encoding = answer(crop)
     base = picture.mean(axis=0)
@@ -97,7 +117,7 @@ def _describe(answer: Answer, crop: Floats, domain: Domain | None) -> dict[str, 
         "focus": _differ(base, blurred),
         "scale": _differ_enlarged(answer, crop, base),
         "distance": _distance(encoding, domain),
-        "polarity": _differ(base, answer(np.ascontiguousarray(_turned_over(crop)))[0].mean(axis=0)),
+        "polarity": _differ(base, answer(np.ascontiguousarray(turned_over(crop)))[0].mean(axis=0)),
     }
     return {**told, **_of_prediction(base), **_of_image(crop[len(crop) // 2], base)}
 
@@ -109,7 +129,7 @@ def _differ(first: Floats, second: NDArray[np.floating]) -> float:
     return 1.0 - float((a * b).sum()) / length if length > 1e-9 else 1.0
 
 
-def _turned_over(crop: Floats) -> Floats:
+def turned_over(crop: Floats) -> Floats:
     """Swap bright and dark about the median of each channel."""
     middle = np.median(crop, axis=(1, 2), keepdims=True)
     return np.asarray(2 * middle - crop, np.float32)
@@ -180,6 +200,12 @@ STATISTICS = {"flip": -1, "focus": -1, "scale": -1, "polarity": -1, "peak": 1, "
 AT_HOME = (*STATISTICS, "distance", "strength", "band1", "band3", "skewness", "follows_texture", "follows_grey",
            "cover")  # fmt: skip
 """What tells an image like the training images."""
+COMMITTEE = "committee"
+"""The statistic of what other models predict: the mean of their agreements, each in steps of its usual spread."""
+AGREES = "agrees_"
+"""Before the name of a model: the correlation of its prediction with that of the model that is judged."""
+TOLD_BY = {"polarity": -1, COMMITTEE: 1}
+"""What the expected agreement is told by where other models are at hand."""
 CUT_OFF = 3.0
 LOGARITHMIC = ("flip", "focus", "scale", "polarity", "peak", "strength")
 LEAST = 1e-3
@@ -211,17 +237,36 @@ def expect(how: ExpectedAgreement, statistics: Mapping[str, float], *, as_given:
     ----------
     how : ExpectedAgreement
     statistics : mapping of str to float
+        Where those of a :func:`glance` are given, the others count as neither good nor bad.
     as_given : bool
         Whether the image may count as one like the training images; those that were scaled or turned over on trial do
         not, of which some come close by chance.
     """
     if as_given and how.home is not None and is_home(how.home, statistics):
         return Expected(how.home.value, how.home.low, how.home.high)
-    values = ready(statistics, how.statistics)
-    steps = np.clip((values - np.array(how.mean)) / np.array(how.spread), -how.limit, how.limit)
-    value = math.tanh(how.intercept + float(steps @ np.array(how.weights)))
+    statistics = {**statistics, COMMITTEE: opinion(how.committee, statistics)}
+    known = [k for k, name in enumerate(how.statistics) if name in statistics]
+    mean, spread, weights = (np.array(values)[known] for values in (how.mean, how.spread, how.weights))
+    values = ready(statistics, [how.statistics[k] for k in known])
+    steps = np.clip((values - mean) / spread, -how.limit, how.limit)
+    value = math.tanh(how.intercept + float(steps @ weights))
     low, high = (min(1.0, max(-1.0, value + by)) for by in (how.low_by, how.high_by))
     return Expected(value, low, high)
+
+
+def opinion(committee: Sequence[CommitteeMember], statistics: Mapping[str, float]) -> float:
+    """Return how much more or less than usual other models agree, in steps of their spread; 0 where none was asked."""
+    steps = [
+        (fisher(statistics[AGREES + member.model]) - member.mean) / member.spread
+        for member in committee
+        if AGREES + member.model in statistics
+    ]
+    return float(np.mean(steps)) if steps else 0.0
+
+
+def fisher(correlation: float) -> float:
+    """Return the inverse hyperbolic tangent of a correlation, drawn in to 0.95."""
+    return math.atanh(min(0.95, max(-0.95, correlation)))
 
 
 def grade(how: ExpectedAgreement, expected: Expected, looks_off: Sequence[str] = ()) -> tuple[Trust, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from vitascope.engine.domain import seen_in_training, worst_trust
 from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
 from vitascope.engine.expected import Expected, grade
 from vitascope.engine.flip_doubt import open_doubting
+from vitascope.engine.foreign import is_foreign, judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, prepare_picture
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
@@ -37,8 +38,9 @@ from vitascope.pipelines.output_grid import OutputGrid, judge_picture, make_pool
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_agreement import compare_with_stain, find_stain, find_stains
 from vitascope.pipelines.stain_cells import CellOutputs, HowCells, check_stains
+from vitascope.pipelines.stain_committee import Shown, expected_of
 from vitascope.pipelines.stain_graph import run_graph
-from vitascope.pipelines.stain_look import Look, choose_model, expected_of
+from vitascope.pipelines.stain_look import Look, choose_model
 from vitascope.pipelines.stain_pictures import (
     chosen_targets,
     correct_planes,
@@ -209,6 +211,7 @@ class StainRun:
         self.tiers: list[pd.DataFrame] = []
         self.plan: Plan | None = None
         self.expected: Expected | None = None
+        self.foreign = False
         self.withheld: list[bool] = []
 
     def _prepare_cells(self) -> CellOutputs:
@@ -233,7 +236,7 @@ class StainRun:
         )
         self.flags += [*prepared.flags, *seen_in_training(self.model.card, picture.planes)]
         planes, doubts = self._planes(picture, self.prediction), self._planes(picture, self.doubt)
-        self.expected = None
+        self.expected, self.foreign = None, False
         if "constant" not in prepared.flags:
             yield from self._predict(prepared, picture.planes, [*planes, *doubts], f"Predicting{of}")
             correct_planes(self.lines, self.names, [planes[k] for k in self.chosen])
@@ -311,17 +314,22 @@ class StainRun:
         trust, flags = judge_picture(self.model.card, prepared, pool)
         if pool is not None:
             self.context.keep_features(pool.features(), given)
-        self.expected = expected_of(self.model, self.plan, prepared)
+        shown = Shown(planes=list(given), prepared=prepared, scale=self.scale, inverted=self.look.inverted)
+        self.expected = yield from expected_of(self.model, self.plan, shown, self.params)
         if self.expected is not None and self.model.card.expected is not None:
             seen = sorted(set(flags) & LOOKS_OFF)
             trust, graded = grade(self.model.card.expected, self.expected, seen)
             flags = (*graded, *seen)
+        self.foreign = is_foreign(self.model.card.picture_kind, given[len(given) // 2])
+        if self.foreign:
+            trust, flags = judge_kind(self.model.card, given, trust, flags)
         self.trust = worst_trust(self.trust, trust)
         self.flags += flags
 
     def _held_back(self) -> bool:
-        """Tell whether the numbers of the picture are left empty: too little agreement is expected of it."""
-        return self.params.abstain and self.expected is not None and self.expected.low < self.params.least_expected
+        """Tell whether the numbers of the picture are left empty: it is of another kind, or too little is expected."""
+        little = self.expected is not None and self.expected.low < self.params.least_expected
+        return self.params.abstain and (little or self.foreign)
 
     def _told(self) -> dict[str, Any]:
         """Say how the picture was shown to the model, and what is expected of it."""

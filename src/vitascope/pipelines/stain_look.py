@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.engine.execution_plan import Plan, resolve_plan
-from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, liveliest
+from vitascope.engine.execution_plan import resolve_plan
+from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, glance, liveliest, remembering
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import select_pictures
-from vitascope.engine.tiled_prediction import answer_window
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.pipelines.stain_committee import Answer, Shown, answer_with, expected_of
 from vitascope.tasks.stain import StainParams
 
 STACK, SINGLE, ANY = "nuclei-phase-stack", "nuclei-phase", "nuclei-any"
@@ -30,6 +30,9 @@ MARGIN = 0.4
 """By how much more agreement must be expected of another look, or of ``nuclei-any``, to be taken. What is expected is
 off by 0.14 to 0.21 on laboratories left out (bench ``gate``): twice that, so that the worse one is rarely taken.
 """
+TRIED = 2
+"""Looks, beside the one given, that are tried in full: the best by a glance."""
+STAGE = "Finding scale and polarity"
 
 
 @dataclass(frozen=True)
@@ -50,28 +53,6 @@ class Look:
     inverted: bool = False
     flags: tuple[str, ...] = ()
     told: str = ""
-
-
-Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-
-
-def answer_with(model: LoadedModel, plan: Plan) -> Answer:
-    """Return what asks a network about one crop."""
-
-    def answer(crop: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        picture, encoding, *_ = answer_window(model, plan, np.ascontiguousarray(crop, np.float32))
-        return picture, encoding
-
-    return answer
-
-
-def expected_of(model: LoadedModel, plan: Plan, prepared: PreparedImage) -> Expected | None:
-    """Return the expected agreement of a prepared picture; None where the card does not tell."""
-    how = model.card.expected
-    if how is None or "constant" in prepared.flags:
-        return None
-    crops = choose_crops(prepared.read, prepared.shape_yx)
-    return expect(how, describe_crops(answer_with(model, plan), crops, model.card.domain))
 
 
 def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tuple[LoadedModel, Look]]:
@@ -150,7 +131,8 @@ class _Trial:
             return None
         prepared = yield from prepare_picture(self._planes, self._model.card.input, self.scale, inverted=self._inverted)
         plan = resolve_plan(self._model, self._params, prepared.shape_yx)
-        return expected_of(self._model, plan, prepared)
+        shown = Shown(planes=self._planes, prepared=prepared, scale=self.scale, inverted=self._inverted)
+        return (yield from expected_of(self._model, plan, shown, self._params))
 
     @property
     def _inverted(self) -> bool:
@@ -171,27 +153,55 @@ class _Trial:
         if len(looks) == 1:
             return stays, as_given.value
         prepared = yield from prepare_picture(self._planes, card.input, 1.0)
-        plan = resolve_plan(self._model, params, prepared.shape_yx)
-        values = []
-        for number, (scale, turned) in enumerate(looks):
-            yield Progress(number, len(looks), "Finding scale and polarity")
-            values.append(self._value(at_scale(prepared, self._planes, card.input, scale, inverted=turned), plan))
-        best = int(np.argmax(values))
-        if values[best] < values[looks.index((self.scale, stays.inverted))] + MARGIN:
+        answer = remembering(answer_with(self._model, resolve_plan(self._model, params, prepared.shape_yx)))
+        crops: dict[tuple[float, bool], NDArray[np.float32]] = {}
+        for scale in scales:
+            crop = self._liveliest(prepared, scale)
+            crops |= {(scale, False): crop, (scale, True): self._turned(crop, prepared)}
+        own = (self.scale, stays.inverted)
+        values = {}
+        tried = yield from self._worth_trying(answer, crops, looks, own)
+        for number, look in enumerate(tried):
+            yield Progress(number, len(tried), STAGE)
+            values[look] = self._value(describe_crops(answer, [crops[look]], card.domain))
+        best = max(tried, key=lambda look: values[look])
+        if values[best] < values[own] + MARGIN:
             return stays, as_given.value
-        scale, turned = looks[best]
+        scale, turned = best
         told = in_words(scale / self.scale, turned and not stays.inverted)
-        return Look(scale, turned, self.flags, told), as_given.value + values[best] - values[
-            looks.index((self.scale, stays.inverted))
-        ]
+        return Look(scale, turned, self.flags, told), as_given.value + values[best] - values[own]
 
-    def _value(self, prepared: PreparedImage, plan: Plan) -> float:
-        """Return the agreement expected of the liveliest crop."""
+    def _worth_trying(
+        self,
+        answer: Answer,
+        crops: Mapping[tuple[float, bool], NDArray[np.float32]],
+        looks: Sequence[tuple[float, bool]],
+        own: tuple[float, bool],
+    ) -> ProgressGenerator[list[tuple[float, bool]]]:
+        """Return the look that was given and the others that are best by what two answers tell of each."""
+        values = {}
+        for number, (scale, turned) in enumerate(looks):
+            yield Progress(number, len(looks), STAGE)
+            values[scale, turned] = self._value(glance(answer, crops[scale, turned], crops[scale, not turned]))
+        others = sorted((look for look in looks if look != own), key=lambda look: -values[look])
+        return [own, *others[:TRIED]]
+
+    def _liveliest(self, prepared: PreparedImage, scale: float) -> NDArray[np.float32]:
+        """Return the liveliest crop at a scale, as it is."""
+        shown = at_scale(prepared, self._planes, self._model.card.input, scale, inverted=False)
+        return liveliest(choose_crops(shown.read, shown.shape_yx))
+
+    def _turned(self, crop: NDArray[np.float32], prepared: PreparedImage) -> NDArray[np.float32]:
+        """Return a crop as the network reads it where bright and dark are swapped."""
+        maps = (m.turned(self._model.card.input.normalisation) for m in prepared.maps)
+        about = np.array([m.turned_about for m in maps], np.float32)[:, None, None]
+        return np.asarray(2 * about - crop, np.float32)
+
+    def _value(self, statistics: Mapping[str, float]) -> float:
+        """Return the agreement that looks are ranked by, from statistics of one crop."""
         how = self._model.card.expected
         assert how is not None
-        crop = liveliest(choose_crops(prepared.read, prepared.shape_yx))
-        statistics = describe_crops(answer_with(self._model, plan), [crop], self._model.card.domain)
-        return expect(how, statistics, as_given=False).value
+        return expect(how.search or how, statistics, as_given=False).value
 
 
 def in_words(scale: float, turned: bool) -> str:

@@ -9,9 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.core.card import ExpectedAgreement, HomeAgreement, ObjectErrors
+from vitascope.core.card import CommitteeMember, ExpectedAgreement, HomeAgreement, ObjectErrors
 from vitascope.core.errors import TrainingError
-from vitascope.engine.expected import AT_HOME, CUT_OFF, STATISTICS, expect, is_home, ready
+from vitascope.engine.expected import (
+    AGREES,
+    AT_HOME,
+    COMMITTEE,
+    CUT_OFF,
+    STATISTICS,
+    expect,
+    fisher,
+    is_home,
+    opinion,
+    ready,
+)
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +38,8 @@ ENDS = (-0.2, 0.97)
 ERROR_ENDS = (0.05, 0.95)
 SIGNIFICANT = 4
 LEAST_GROUPS = 3
+LEAST_VIEWS = 10
+"""Of which another model's usual agreement is known."""
 
 
 def fit_expected(
@@ -34,44 +47,87 @@ def fit_expected(
     statistics: Mapping[str, int] = STATISTICS,
     home: str = "",
     seen: Sequence[Mapping[str, Any]] = (),
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> ExpectedAgreement:
     """Fit the expected agreement, and calibrate its interval on groups left out, each in turn.
 
     Parameters
     ----------
     rows : sequence of mapping
-        One per view: ``true`` (its PCC), ``laboratory`` (what is left out together; groups weigh alike), and the
-        statistics.
+        One per view: ``true`` (its PCC), ``laboratory`` (what is left out together; groups weigh alike in the fit), and
+        the statistics. Agreements with other models stand under ``agrees_`` and their names.
     statistics : mapping of str to int
-        What tells, and with which sign; see :data:`vitascope.engine.expected.STATISTICS`.
+        What tells, and with which sign; see :data:`vitascope.engine.expected.STATISTICS`. With ``committee`` among them
+        scales and polarities are ranked by :data:`~vitascope.engine.expected.STATISTICS` (``search``).
     home : str
-        Laboratory whose images the model was trained on, measured where it has not seen them; empty for none.
+        Laboratory whose images the model was trained on, measured where it has not seen them; empty for none. Its views
+        tell what is expected at home, not what is expected of others' images, on which the model does worse.
     seen : sequence of mapping
         Statistics of views that the model was trained on: they lie at home too, and their agreement does not count.
+    beside : sequence of mapping
+        Views of other models, each named by ``asked``, and of drawn light: they are fitted to as well, and laboratories
+        among them are left out with their own. The interval is that of ``rows``, in which each view counts once.
 
     Raises
     ------
     TrainingError
         If there are fewer than three groups.
     """
-    groups = np.array([str(row["laboratory"]) for row in rows])
+    away = [row for row in rows if str(row["laboratory"]) != home]
+    groups = np.array([str(row["laboratory"]) for row in away])
     if len(np.unique(groups)) < LEAST_GROUPS:
         raise TrainingError(
-            f"{len(np.unique(groups))} laboratories are too few to tell how well others' images will do.",
+            f"{len(np.unique(groups))} other laboratories are too few to tell how well others' images will do.",
             f"Measure views of {LEAST_GROUPS} or more.",
         )
-    whole = _fit(rows, statistics)
-    over, weights = [], []
+    everything = [*away, *beside]
+    whole = fit_all(everything, statistics)
+    over: list[float] = []
     for group in np.unique(groups):
-        out = groups == group
-        left = _fit([row for row, o in zip(rows, out, strict=True) if not o], statistics)
-        over += [float(row["true"]) - expect(left, dict(row)).value for row, o in zip(rows, out, strict=True) if o]
-        weights += [1 / out.sum()] * int(out.sum())
-    low, high = weighted_quantiles(np.array(over), np.array(weights), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+        left = fit_all([row for row in everything if str(row["laboratory"]) != group], statistics)
+        over += [
+            float(r["true"]) - expect(left, dict(r)).value for r, g in zip(away, groups, strict=True) if g == group
+        ]
+    low, high = weighted_quantiles(np.array(over), np.ones(len(over)), ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     found = whole.model_copy(update={"low_by": _short(min(low, 0.0)), "high_by": _short(max(high, 0.0))})
-    known = fit_home(rows, home, seen) if home in groups else None
+    if COMMITTEE in statistics:
+        found = found.model_copy(update={"search": _fit(rows, STATISTICS)})
+    known = fit_home(rows, home, seen) if home in {str(row["laboratory"]) for row in rows} else None
     fits = min(found.fits, math.floor(known.low * 20) / 20) if known is not None else found.fits
     return found.model_copy(update={"home": known, "fits": max(fits, LEAST_FIT)})
+
+
+def fit_all(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> ExpectedAgreement:
+    """Fit to views of one or several models; the committee is that of the model of the first view."""
+    if COMMITTEE not in statistics:
+        return _fit(rows, statistics)
+    asked = {str(row.get("asked", "")): () for row in rows}
+    committees = {model: _committee([r for r in rows if str(r.get("asked", "")) == model]) for model in asked}
+    told = [{**row, COMMITTEE: opinion(committees[str(row.get("asked", ""))], row)} for row in rows]
+    return _fit(told, statistics).model_copy(update={"committee": committees[next(iter(asked))]})
+
+
+def _committee(rows: Sequence[Mapping[str, Any]]) -> tuple[CommitteeMember, ...]:
+    """Return how far each other model agrees, mean and spread over views; laboratories weigh alike."""
+    found = []
+    for name in sorted({key for row in rows for key in row if key.startswith(AGREES)}):
+        having = [row for row in rows if row.get(name) is not None]
+        values, weights = np.array([fisher(float(row[name])) for row in having]), _shares(having)
+        if len(values) < LEAST_VIEWS:
+            continue
+        mean = float(weights @ values)
+        spread = math.sqrt(float(weights @ (values - mean) ** 2))
+        found.append(
+            CommitteeMember(model=name.removeprefix(AGREES), mean=_short(mean), spread=_short(max(spread, 1e-3)))
+        )
+    return tuple(found)
+
+
+def _shares(rows: Sequence[Mapping[str, Any]]) -> Floats:
+    """Return the weights of views, by which laboratories weigh alike."""
+    groups = [str(row["laboratory"]) for row in rows]
+    weights = np.array([1 / groups.count(g) for g in groups])
+    return np.asarray(weights / max(weights.sum(), 1e-12))
 
 
 def fit_home(rows: Sequence[Mapping[str, Any]], home: str, seen: Sequence[Mapping[str, Any]] = ()) -> HomeAgreement:
@@ -121,9 +177,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> Ex
     ----------
     Dawes 1979, The robust beauty of improper linear models in decision making.
     """
-    groups = [str(row["laboratory"]) for row in rows]
-    weights = np.array([1 / groups.count(g) for g in groups])
-    weights /= weights.sum()
+    weights = _shares(rows)
     values = np.array([ready(row, tuple(statistics)) for row in rows])
     mean = weights @ values
     spread = np.maximum(np.sqrt(weights @ (values - mean) ** 2), 1e-6)
@@ -142,7 +196,7 @@ def _fit(rows: Sequence[Mapping[str, Any]], statistics: Mapping[str, int]) -> Ex
         high_by=0.0,
         level=LEVEL,
         views=len(rows),
-        laboratories=tuple(sorted(set(groups))),
+        laboratories=tuple(sorted({str(row["laboratory"]) for row in rows})),
     )
 
 
