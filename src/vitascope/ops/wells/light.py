@@ -1,4 +1,7 @@
-"""How evenly a well is lit, measured on the picture as the camera took it."""
+"""How evenly a well is lit, measured on the picture as the camera took it, and the light that it has without anything.
+
+The ground of a well is a smooth surface through the logarithm of its light: what stands off from it counts little.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.ops.wells.ground import fit_ground, surface
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
 
-SIDE_PX, PARTS, PERCENTILE = 256, 8, 70
-"""The ground is read in 8 x 8 parts of the well, each by the 70th percentile: organoids and debris are darker."""
+SIDE_PX = 256
 
 MOST_SHADING = 0.19
 """Wells whose ground falls by more from edge to edge are flagged: real and drawn ones stay below 0.09."""
-
-ROUNDS = 10
 
 
 def shading(picture: NDArray[Any], region: Region) -> float:
     """Return by how much the ground of a well changes from edge to edge along its steepest direction.
 
-    A plane through the logarithm of the ground, fitted so that parts which stand off from it count little (weights
-    1 / (1 + (r / 2s)²), s the median deviation).
+    That of a plane through the logarithm of the ground, see :func:`vitascope.ops.wells.ground.fit_ground`.
 
     Parameters
     ----------
@@ -36,23 +36,27 @@ def shading(picture: NDArray[Any], region: Region) -> float:
         ln(brightest / darkest edge); 0.4 is a third less light. 0 where fewer than 16 parts have a ground above 0.
     """
     square = cut_square(picture, region, SIDE_PX)
-    values = np.where(np.isfinite(square) & well_mask(SIDE_PX), square, np.nan)
-    side = SIDE_PX // PARTS
-    parts = values.reshape(PARTS, side, PARTS, side).swapaxes(1, 2).reshape(PARTS * PARTS, side * side)
-    seen = np.isfinite(parts).mean(axis=1) >= 0.5
-    ground = np.full(PARTS * PARTS, np.nan)
-    ground[seen] = np.nanpercentile(parts[seen], PERCENTILE, axis=1) if seen.any() else np.nan
-    known = np.nan_to_num(ground) > 0
-    if known.sum() < PARTS * 2:
-        return 0.0
-    at = (np.arange(PARTS) + 0.5) / PARTS * 2 - 1
-    y, x = np.meshgrid(at, at, indexing="ij")
-    plane = np.column_stack([np.ones(PARTS * PARTS), y.ravel(), x.ravel()])[known]
-    light = np.log(ground[known])
-    weights = np.ones(len(light))
-    for _ in range(ROUNDS):
-        root = np.sqrt(weights)
-        found = np.linalg.lstsq(plane * root[:, None], light * root, rcond=None)[0]
-        off = light - plane @ found
-        weights = 1 / (1 + (off / (2 * (1.4826 * np.median(np.abs(off)) + 1e-4))) ** 2)
-    return float(2 * np.hypot(found[1], found[2]))
+    found = fit_ground(np.where(np.isfinite(square) & well_mask(SIDE_PX), square, np.nan), 1)
+    return 0.0 if found is None else float(2 * np.hypot(found[1], found[2]))
+
+
+def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """Return the light that a well would have without anything in it, (S, S) grey values: a smooth surface.
+
+    The logarithm of the light is a polynomial of second degree: slopes and bends of the lamp, a wide vignette, and the
+    exposure. Organoids are too small to bend it.
+
+    Parameters
+    ----------
+    square : array, shape (S, S), real, grey values
+        The well, cut out.
+    inside : array of bool, shape (S, S)
+        What of it is the well and lies in the picture.
+
+    Returns
+    -------
+    array or None
+        None where fewer than 16 of the 8 x 8 parts have a ground above 0.
+    """
+    found = fit_ground(np.where(inside & np.isfinite(square), square, np.nan), 2)
+    return None if found is None else np.asarray(surface(found, (len(square), len(square))), np.float32)
