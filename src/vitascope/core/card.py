@@ -151,7 +151,17 @@ class InputSpec(CardPart):
     def _square_has_a_side(self) -> InputSpec:
         if self.crop_to != "none" and self.side_px is None:
             raise ValueError("what is cut out needs a side_px")
+        if self.ground == "even" and self.crop_to == "none":
+            raise ValueError("only of what is cut out the ground can be made even")
         return self
+
+    @property
+    def is_light_missing(self) -> bool:
+        """Whether 0 is the light of empty ground and 1 that light once more: pictures laid over each other multiply."""
+        how = self.normalisation
+        return how.method == "background" or (
+            self.ground == "even" and how.method == "dataset" and set(how.means) | set(how.stds) == {1.0}
+        )
 
 
 class Target(CardPart):

@@ -3,8 +3,8 @@ import pytest
 
 from vitascope.core.paths import SAMPLES
 from vitascope.io.images.read import read_image
-from vitascope.ops.wells.light import MOST_SHADING, shading
-from vitascope.ops.wells.locate import Region, find_well
+from vitascope.ops.wells.light import MOST_SHADING, ground_surface, shading
+from vitascope.ops.wells.locate import Region, find_well, well_mask
 from vitascope.simulate.wells import make_well
 
 REAL = sorted((SAMPLES / "plate23997_rowA").glob("*.tif"))
@@ -31,3 +31,17 @@ def test_wells_as_they_are_pass_and_shaded_ones_do_not():
         assert shading(picture, find_well(picture)) < MOST_SHADING
         other = shaded(picture, 0.4)
         assert shading(other, find_well(other)) > MOST_SHADING
+
+
+def test_the_ground_is_found_under_organoids_on_a_bent_slope():
+    y, x = np.meshgrid(*(np.linspace(-1, 1, 128),) * 2, indexing="ij")
+    light = 4000 * np.exp(0.2 * x - 0.1 * y - 0.15 * (y**2 + x**2))
+    picture = light.copy()
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        cy, cx = rng.uniform(-0.8, 0.8, 2)
+        picture[np.hypot(y - cy, x - cx) < 0.07] *= 0.4
+    inside = well_mask(128)
+    found = ground_surface(picture, inside)
+    assert np.allclose(found[inside], light[inside], rtol=0.02)
+    assert ground_surface(np.zeros((64, 64)), np.ones((64, 64), bool)) is None

@@ -14,6 +14,8 @@ from vitascope.ops.wells.ground import fit_ground, surface
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
 
 SIDE_PX = 256
+PASSES = 2
+"""What is bright in a part of a slope is its upper end: fitted once more, with the slope taken off."""
 
 MOST_SHADING = 0.19
 """Wells whose ground falls by more from edge to edge are flagged: real and drawn ones stay below 0.09."""
@@ -58,5 +60,11 @@ def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_])
     array or None
         None where fewer than 16 of the 8 x 8 parts have a ground above 0.
     """
-    found = fit_ground(np.where(inside & np.isfinite(square), square, np.nan), 2)
-    return None if found is None else np.asarray(surface(found, (len(square), len(square))), np.float32)
+    values = np.where(inside & np.isfinite(square), square, np.nan)
+    light = np.ones(square.shape)
+    for _ in range(PASSES):
+        found = fit_ground(values / light, 2)
+        if found is None:
+            return None
+        light = light * surface(found, (square.shape[0], square.shape[1]))
+    return np.asarray(light, np.float32)
