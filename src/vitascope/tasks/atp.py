@@ -82,6 +82,7 @@ SPEC = TaskSpec(
     kinds={
         "contribution": "ATP map",
         "attention": "ATP attention",
+        "organoids": "organoids seen",
         "percentile": "ATP percentile",
         "instances": "places",
     },
