@@ -102,7 +102,13 @@ class InsAtp(nn.Module):
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):
             if value not in known:
                 raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0 or min(squeeze, floor) < 0:
+        if (
+            out_channels != 1
+            or grid < 1
+            or not 1 <= bits <= MAX_BITS
+            or min(bin_width, top) <= 0
+            or min(squeeze, floor) < 0
+        ):
             raise ValueError("one number out; grid, bits, bin width and top above 0, squeeze and floor not below")
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top

@@ -178,4 +178,10 @@ def test_neither_light_nor_resolution_moves_a_well(number):
     coarse = picture.reshape(120, 4, 120, 4).mean((1, 3))
     for other, factor in ((coarse, 4), (picture.repeat(2, 0).repeat(2, 1), 0.5)):
         found = find_well(other)
-        near(type(plain)(found.top * factor, found.left * factor, found.side * factor), plain.top, plain.left, plain.side, 8)
+        near(
+            type(plain)(found.top * factor, found.left * factor, found.side * factor),
+            plain.top,
+            plain.left,
+            plain.side,
+            8,
+        )
