@@ -143,8 +143,8 @@ class InputSpec(CardPart):
     side_px: int | None = Field(None, ge=16, le=4096, description="Side of that square on the network's grid.")
     ground: Literal["as_is", "even"] = Field(
         "as_is",
-        description="'even' divides the square first by the light that it has without anything in it, a smooth surface: "
-        "empty ground is 1 then, whatever the exposure and the shading.",
+        description="'even' divides the square first by the light that it has without anything in it, a smooth "
+        "surface: empty ground is 1 then, whatever the exposure and the shading.",
     )
 
     @model_validator(mode="after")

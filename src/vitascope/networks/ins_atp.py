@@ -67,6 +67,9 @@ class InsAtp(nn.Module):
     floor : float, >= 0, even shares
         For ``additive``: what an instance contributes below this many even shares of the range is nothing, so that
         empty ground has exactly none. Gradients pass as though there were no floor.
+    saturation : float, >= 0, in units of the input
+        Deviation from the ground of which the network sees half: x becomes x / (1 + |x| / saturation), so that what is
+        dark enough looks alike whatever the contrast, as glare, blur and few pixels change it. 0 leaves x as it is.
     squeeze : int, >= 0
         Features that each instance keeps before they are put side by side (``concat``); 0 keeps all of them.
     hidden : int
@@ -97,6 +100,7 @@ class InsAtp(nn.Module):
         dropout: float = 0.0,
         squeeze: int = CONCAT_FEATURES,
         floor: float = 0.0,
+        saturation: float = 0.0,
     ) -> None:
         super().__init__()
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):

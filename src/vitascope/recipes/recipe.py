@@ -143,8 +143,8 @@ class SimulatedSource(RecipePart):
         None,
         ge=0,
         le=1,
-        description="For wells: living share of every organoid, instead of what the drug leaves. Data sets that differ in "
-        "it alone show the same organoids in the same places.",
+        description="For wells: living share of every organoid, instead of what the drug leaves. Data sets that "
+        "differ in it alone show the same organoids in the same places.",
     )
 
     @model_validator(mode="after")

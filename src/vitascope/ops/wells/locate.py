@@ -108,7 +108,7 @@ def _at_one_size(picture: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
 
 
 def without_slope(small: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Take a slope of the light off a picture (Y, X), its level kept: edges are found where they are, however it is lit.
+    """Take a slope of the light off a picture (Y, X), its level kept: edges lie where they are, however it is lit.
 
     What does not lie on a slope, such as a bright well in the dark, is left as it is.
     """

@@ -90,7 +90,7 @@ class BagSampler:
 
 
 def coarser(image: Tensor, settings: AugmentParams, rng: np.random.Generator) -> Tensor:
-    """Show an image (C, side, side) as a camera with fewer pixels would, by chance: averaged, and each pixel repeated."""
+    """Show an image (C, side, side) as a camera with fewer pixels would, by chance: averaged, pixels repeated."""
     if not settings.coarse or rng.random() >= settings.coarse:
         return image
     side = image.shape[-1]
