@@ -156,3 +156,15 @@ def test_below_the_floor_an_instance_contributes_nothing_and_still_learns():
     assert float(floored.share.bias.grad) > 0
     with pytest.raises(ValueError, match="floor"):
         small(fusion="additive", floor=-0.1)
+
+
+def test_what_is_dark_enough_looks_alike_to_a_saturating_network():
+    x = torch.full((1, 1, 32, 32), -0.6)
+    x[..., 8:16, 8:16] = -0.2
+    plain, saturated = small(fusion="additive"), small(fusion="additive", saturation=0.2)
+    seen = -0.6 / 4 * torch.ones_like(x)
+    seen[..., 8:16, 8:16] = -0.1
+    with torch.no_grad():
+        assert torch.allclose(saturated(x).value, plain(seen).value, rtol=1e-5)
+    with pytest.raises(ValueError, match="saturation"):
+        small(saturation=-1.0)

@@ -106,17 +106,13 @@ class InsAtp(nn.Module):
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):
             if value not in known:
                 raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        if (
-            out_channels != 1
-            or grid < 1
-            or not 1 <= bits <= MAX_BITS
-            or min(bin_width, top) <= 0
-            or min(squeeze, floor) < 0
-        ):
-            raise ValueError("one number out; grid, bits, bin width and top above 0, squeeze and floor not below")
+        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0:
+            raise ValueError("one number out; grid, bits, bin width and top above 0")
+        if min(squeeze, floor, saturation) < 0:
+            raise ValueError("squeeze, floor and saturation are not below 0")
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top
-        self.decode, self.floor = decode, floor
+        self.decode, self.floor, self.saturation = decode, floor, saturation
         self.extractor = make_backbone(backbone, in_channels, width, stages)
         features = self.extractor.features
         if fusion == "additive":
@@ -189,6 +185,8 @@ class InsAtp(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features of the instances, (B, F, g, g)."""
+        if self.saturation:
+            x = x / (1 + x.abs() / self.saturation)
         if self.instances != "mesh":
             return F.adaptive_avg_pool2d(self.extractor(x), self.grid)
         g = self.grid
