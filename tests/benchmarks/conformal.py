@@ -44,6 +44,8 @@ def held_out(recipe):
     anew = []
     for data in recipe.data:
         source = data.simulated
+        if source.alive is not None:  # the same wells, all dead or all alive, are for training alone
+            continue
         each = source.count // source.groups
         plates = max(60, -(-LEAST // each))
         made = {"seed": SEED, "groups": plates, "count": plates * each}

@@ -68,9 +68,10 @@ def chamber(_):
 
 
 def simulated(recipe):
-    for data in recipe.data:
+    drawn = [data for data in recipe.data if data.simulated.alive is None]  # not those redrawn dead or alive
+    for data in drawn:
         folders = source_folders(data, BUNDLED_MODELS / "recipes")
-        for number in np.linspace(0, data.simulated.count - 1, DRAWN // len(recipe.data)).astype(int):
+        for number in np.linspace(0, data.simulated.count - 1, DRAWN // len(drawn)).astype(int):
             yield draw(data.simulated, int(number), folders).image
 
 

@@ -137,3 +137,34 @@ def test_contributions_of_an_attention_network_sum_to_the_number_and_are_exact_f
         alone = torch.relu(network.regression(output.encoding.permute(0, 2, 3, 1)))[..., 0] * network.top
     assert torch.allclose(output.contribution.sum((1, 2, 3)), output.value[:, 0], rtol=1e-4)
     torch.testing.assert_close(output.contribution[:, 0], output.attention[:, 0] * alone, rtol=0.02, atol=1.0)
+
+
+def test_below_the_floor_an_instance_contributes_nothing_and_still_learns():
+    x = picture(1)
+    plain, floored = small(fusion="additive"), small(fusion="additive", floor=0.05)
+    with torch.no_grad():
+        for network in (plain, floored):
+            network.share.bias -= 1.2
+        before, after = plain(x).contribution, floored(x).contribution
+    even = plain.top / plain.grid**2
+    assert torch.allclose(after, (before - 0.05 * even).clamp(min=0), atol=1e-3)
+    assert (after == 0).any()
+    assert (after > 0).any()
+    floored.train()
+    floored.share.bias.grad = None
+    floored(x).contribution[after == 0].sum().backward()
+    assert float(floored.share.bias.grad) > 0
+    with pytest.raises(ValueError, match="floor"):
+        small(fusion="additive", floor=-0.1)
+
+
+def test_what_is_dark_enough_looks_alike_to_a_saturating_network():
+    x = torch.full((1, 1, 32, 32), -0.6)
+    x[..., 8:16, 8:16] = -0.2
+    plain, saturated = small(fusion="additive"), small(fusion="additive", saturation=0.2)
+    seen = -0.6 / 4 * torch.ones_like(x)
+    seen[..., 8:16, 8:16] = -0.1
+    with torch.no_grad():
+        assert torch.allclose(saturated(x).value, plain(seen).value, rtol=1e-5)
+    with pytest.raises(ValueError, match="saturation"):
+        small(saturation=-1.0)

@@ -131,7 +131,9 @@ def test_attention_models_show_attention_that_sums_to_one(tmp_path):
     result = estimate(image_of(), card)
     assert result.output("instances").table["attention"].sum() == pytest.approx(1, rel=1e-5)
     shown = {output.title: output.array for output in result.outputs if output.kind == "maps"}
-    assert list(shown) == ["contribution", "attention", "percentile"]
+    assert list(shown) == ["contribution", "attention", "organoids", "percentile"]
+    assert set(np.unique(shown["organoids"])) <= {0.0, 1.0}
+    assert 0 < shown["organoids"].mean() < 0.6
     assert shown["contribution"].sum(dtype=float) == pytest.approx(result.rows[0]["atp"], rel=1e-4)
     assert len(np.unique(shown["attention"])) <= 64 + 1
     assert np.isnan(result.rows[0]["atp_low"])

@@ -42,3 +42,10 @@ def test_vacuoles_are_seen_and_carry_no_atp():
     assert share.min() < 0.9
     assert share[changed].max() > 1.02
     assert not np.array_equal(make_well(0, 3, 0, 256).image, without.image)  # they are drawn unless left out
+
+
+def test_truth_of_wells_in_one_state_is_known_without_drawing():
+    for alive in (0.0, 1.0):
+        assert make_well(2, 4, 0, 96, alive=alive).atp_rlu == draw_truth(2, 4, 0, alive)
+    assert draw_truth(2, 4, 0, 0.0) == 0
+    assert draw_truth(2, 4, 0, 1.0) > draw_truth(2, 4, 0)

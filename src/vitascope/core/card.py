@@ -143,12 +143,27 @@ class InputSpec(CardPart):
         "largest square in the middle.",
     )
     side_px: int | None = Field(None, ge=16, le=4096, description="Side of that square on the network's grid.")
+    ground: Literal["as_is", "even"] = Field(
+        "as_is",
+        description="'even' divides the square first by the light that it has without anything in it, a smooth "
+        "surface: empty ground is 1 then, whatever the exposure and the shading.",
+    )
 
     @model_validator(mode="after")
     def _square_has_a_side(self) -> InputSpec:
         if self.crop_to != "none" and self.side_px is None:
             raise ValueError("what is cut out needs a side_px")
+        if self.ground == "even" and self.crop_to == "none":
+            raise ValueError("only of what is cut out the ground can be made even")
         return self
+
+    @property
+    def is_light_missing(self) -> bool:
+        """Whether 0 is the light of empty ground and 1 that light once more: pictures laid over each other multiply."""
+        how = self.normalisation
+        return how.method == "background" or (
+            self.ground == "even" and how.method == "dataset" and set(how.means) | set(how.stds) == {1.0}
+        )
 
 
 class Target(CardPart):

@@ -129,6 +129,10 @@ class AugmentParams(BaseModel):
         description="Crops of a batch are added in pairs, in shares drawn from Beta(mixup, mixup), and so is their "
         "truth (Zhang 2018, doi:10.48550/arXiv.1710.09412); 0 for none.",
     )
+    coarse: float = Field(
+        0.0, ge=0, le=1, description="For whole images: chance to show one with fewer pixels along a side."
+    )
+    coarse_least: float = Field(0.35, gt=0, le=1, description="Least share of the pixels along a side that is left.")
     defocus_any: bool = Field(False, description="Defocus by any radius up to that of the disk.")
     invert: float = Field(0.0, ge=0, le=1, description="Chance to turn bright and dark over.")
     gamma: float = Field(0.0, ge=0, description="Standard deviation of the logarithm of a power of the grey values.")

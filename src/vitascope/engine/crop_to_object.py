@@ -14,6 +14,7 @@ from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.engine.preprocess import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
 from vitascope.ops.intensity.histogram import histogram
+from vitascope.ops.wells.light import ground_surface
 from vitascope.ops.wells.locate import Region, central_square, cut_square, find_spheroid, find_well, well_mask
 
 FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_square}
@@ -26,7 +27,8 @@ class CroppedObject:
     Parameters
     ----------
     planes : list of array, each (side, side), float32
-        In grey values of the image; what is not part of a well, or lies outside the image, has the median of the rest.
+        In grey values of the image, or in shares of the ground's light where the card evens it; what is not part of a
+        well, or lies outside the image, has the median of the rest, or 1.
     region : Region
         Where the square lies on the image.
     inside : array of bool, shape (side, side)
@@ -73,14 +75,29 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
     shown = inside & well_mask(spec.side_px) if spec.crop_to == "well" else inside
     if not shown.any():
         shown = inside
-    grounds = [np.float32(np.median(c[shown])) for c in cut]
-    if spec.normalisation.method == "background" and not grounds[0] > 0:
-        raise InputError(
-            "The background of the image is not above 0, and light is measured against it.",
-            "Give the picture as the camera took it, with no background subtracted.",
-        )
-    filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
+    if spec.ground == "even":
+        filled = [_evened(c, shown) for c in cut]
+    else:
+        grounds = [np.float32(np.median(c[shown])) for c in cut]
+        if spec.normalisation.method == "background" and not grounds[0] > 0:
+            raise _no_light()
+        filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
     return CroppedObject(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
+
+
+def _evened(square: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Divide a square by the light of its ground; 1 where nothing is shown."""
+    ground = ground_surface(square, shown)
+    if ground is None:
+        raise _no_light()
+    return np.where(shown, square / ground, np.float32(1))
+
+
+def _no_light() -> InputError:
+    return InputError(
+        "The background of the image is not above 0, and light is measured against it.",
+        "Give the picture as the camera took it, with no background subtracted.",
+    )
 
 
 def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:

@@ -67,7 +67,7 @@ def organoid_features(planes: Sequence[Any], spec: InputSpec, region: Region) ->
     dict
         See :func:`vitascope.ops.wells.organoid_features.measure_organoids`.
     """
-    fine = spec.model_copy(update={"side_px": FEATURES_PX})
+    fine = spec.model_copy(update={"side_px": FEATURES_PX, "ground": "as_is"})
     framed = crop_to_object([planes[len(planes) // 2]], fine, region)
     inside = framed.inside & well_mask(FEATURES_PX) if spec.crop_to == "well" else framed.inside
     return measure_organoids(framed.planes[0], inside)

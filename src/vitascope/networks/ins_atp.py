@@ -64,6 +64,12 @@ class InsAtp(nn.Module):
     backbone : {"residual", "vgg", "inception", "resnet18"}
     width, stages : int
         Of the extractor.
+    floor : float, >= 0, even shares
+        For ``additive``: what an instance contributes below this many even shares of the range is nothing, so that
+        empty ground has exactly none. Gradients pass as though there were no floor.
+    saturation : float, >= 0, in units of the input
+        Deviation from the ground of which the network sees half: x becomes x / (1 + |x| / saturation), so that what is
+        dark enough looks alike whatever the contrast, as glare, blur and few pixels change it. 0 leaves x as it is.
     squeeze : int, >= 0
         Features that each instance keeps before they are put side by side (``concat``); 0 keeps all of them.
     hidden : int
@@ -93,16 +99,20 @@ class InsAtp(nn.Module):
         hidden: int = 64,
         dropout: float = 0.0,
         squeeze: int = CONCAT_FEATURES,
+        floor: float = 0.0,
+        saturation: float = 0.0,
     ) -> None:
         super().__init__()
         for value, known in ((instances, INSTANCES), (fusion, FUSIONS), (head, HEADS), (decode, ("soft", "hard"))):
             if value not in known:
                 raise ValueError(f"'{value}' is none of {', '.join(known)}")
-        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0 or squeeze < 0:
-            raise ValueError("one number out; grid, bits, bin width and top above 0, squeeze not below")
+        if out_channels != 1 or grid < 1 or not 1 <= bits <= MAX_BITS or min(bin_width, top) <= 0:
+            raise ValueError("one number out; grid, bits, bin width and top above 0")
+        if min(squeeze, floor, saturation) < 0:
+            raise ValueError("squeeze, floor and saturation are not below 0")
         self.instances, self.fusion, self.head = instances, fusion, "value" if fusion == "additive" else head
         self.grid, self.bits, self.bin_width, self.top = 1 if instances == "whole" else grid, bits, bin_width, top
-        self.decode = decode
+        self.decode, self.floor, self.saturation = decode, floor, saturation
         self.extractor = make_backbone(backbone, in_channels, width, stages)
         features = self.extractor.features
         if fusion == "additive":
@@ -144,7 +154,7 @@ class InsAtp(nn.Module):
     def answer(self, encoding: Tensor) -> AtpOutput:
         """Estimate the ATP from the features of the instances, (B, F, g, g)."""
         if self.fusion == "additive":
-            contribution = F.softplus(self.share(encoding) - START) * (self.top / self.grid**2)  # (B, 1, g, g)
+            contribution = self.shares(encoding) * (self.top / self.grid**2)  # (B, 1, g, g)
             value = contribution.flatten(1).sum(1, keepdim=True)
             return AtpOutput(value, encoding, self._uniform(encoding), contribution, value / self.top)
         attention = self.attention(encoding)
@@ -153,6 +163,14 @@ class InsAtp(nn.Module):
         if not self.has_attention:
             return AtpOutput(value, encoding, attention, torch.zeros_like(attention), code)
         return AtpOutput(value, encoding, attention, self.attributed(value, encoding, attention), code)
+
+    def shares(self, encoding: Tensor) -> Tensor:
+        """Return what each instance contributes in even shares of the range, (B, 1, g, g); for ``additive``."""
+        own = F.softplus(self.share(encoding) - START)
+        if not self.floor:
+            return own
+        above = F.relu(own - self.floor)
+        return own + (above - own).detach() if self.training else above
 
     def attributed(self, value: Tensor, encoding: Tensor, attention: Tensor) -> Tensor:
         """Deal the number out to the instances, (B, 1, g, g): attention times what the head reads from each alone."""
@@ -167,6 +185,8 @@ class InsAtp(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the features of the instances, (B, F, g, g)."""
+        if self.saturation:
+            x = x / (1 + x.abs() / self.saturation)
         if self.instances != "mesh":
             return F.adaptive_avg_pool2d(self.extractor(x), self.grid)
         g = self.grid

@@ -125,14 +125,15 @@ class AtpRun:
         if self.card.readout is not None:
             atp, weights = self._read_out(self.card.readout, picture, framed, atp, weights)
         known = not (self.params.abstain and trust.level == "outside")
-        ground = self._on_ground(picture.planes, framed, attention[0] if self.network.has_attention else weights)
+        organoids = self._organoids(picture.planes, framed)
+        ground = self._on_ground(organoids, attention[0] if self.network.has_attention else weights)
         numbers = (atp, *self._interval(atp), ground) if known else (np.nan,) * 4
         told = (*told, *framed.flags, *look.flags, *flags, *seen_in_training(self.card, given))
         told += ("attention_on_background",) if known and ground > MOST_ON_GROUND else ()
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.maps is not None and known:  # what explains a number that is held back would be taken for one
             finer = yield from self._refined(picture, framed.region)
-            self.maps.add(picture, framed.region, weights, attention[0], finer)
+            self.maps.add(picture, framed.region, weights, attention[0], finer, organoids)
 
     def _predict(
         self, framed: CroppedObject, planes: Sequence[Any]
@@ -173,16 +174,21 @@ class AtpRun:
         total = float(weights.sum())
         return atp, weights * (atp / total) if total > 0 else weights
 
-    def _on_ground(self, planes: Sequence[Any], framed: CroppedObject, weights: NDArray[np.float64]) -> float:
-        """Return the share of what the number rests on that lies where no organoid is seen; NaN where it has no map."""
+    def _organoids(self, planes: Sequence[Any], framed: CroppedObject) -> NDArray[np.bool_] | None:
+        """Return where organoids are seen in the square; None where nothing of it is known, or nothing is mapped."""
         if not self.network.has_contribution:
-            return float("nan")
+            return None
         square = cut_square(np.asarray(planes[len(planes) // 2]), framed.region, SQUARE_PX)
         inside = np.isfinite(square) & well_mask(SQUARE_PX)
         if not inside.any():
+            return None
+        return organoid_mask(np.where(np.isfinite(square), square, np.median(square[inside])))
+
+    def _on_ground(self, organoids: NDArray[np.bool_] | None, weights: NDArray[np.float64]) -> float:
+        """Return the share of what the number rests on that lies where no organoid is seen; NaN where it has no map."""
+        if organoids is None:
             return float("nan")
-        filled = np.where(np.isfinite(square), square, np.median(square[inside]))
-        return share_on_ground(weights, area_per_place(organoid_mask(filled), self.network.grid))
+        return share_on_ground(weights, area_per_place(organoids, self.network.grid))
 
     def _interval(self, atp: float) -> tuple[float, float]:
         if self.card.intervals is None:

@@ -65,6 +65,7 @@ class WellMaps:
         shape = grid.shape(self._axes)
         self._weights = self.scratch.zeros("weights", shape, np.float32)
         self._attention = self.scratch.zeros("attention", shape, np.float32) if network.has_attention else None
+        self._organoids = self.scratch.zeros("organoids", shape, np.float32) if network.has_attention else None
         self._ranks = self.scratch.zeros("ranks", shape, np.float32)
         self._labels = self.scratch.zeros("labels", shape, np.uint32)
         self._tables: list[pd.DataFrame] = []
@@ -82,8 +83,12 @@ class WellMaps:
         weights: NDArray[np.float64],
         attention: NDArray[np.float64],
         finer: Finer,
+        organoids: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Lay one well's contributions and attention (g, g) on the image; ``finer`` are those of shifted squares."""
+        """Lay one well's contributions and attention (g, g) on the image; ``finer`` are those of shifted squares.
+
+        Beside attention lies where ``organoids`` (n, n) are seen, which is what it is held against.
+        """
         index, image_yx = self._grid.index(picture, 0, self._axes), self._grid.image.shape_yx
         numbers = np.arange(1, weights.size + 1).reshape(weights.shape) + sum(len(t) for t in self._tables)
         laid = self._laid(region, weights)
@@ -94,6 +99,9 @@ class WellMaps:
         plane_of(self._weights, index)[WHOLE] = laid.astype(np.float32)
         if self._attention is not None:
             plane_of(self._attention, index)[WHOLE] = back_on_image(attention, region, image_yx, 0.0)
+        if self._organoids is not None and organoids is not None:
+            seen = back_on_image(organoids.astype(np.float32), region, image_yx, 0.0)
+            plane_of(self._organoids, index)[WHOLE] = seen
         plane_of(self._ranks, index)[WHOLE] = back_on_image(percentiles(weights), region, image_yx, 0.0)
         plane_of(self._labels, index)[WHOLE] = _lay_numbers(numbers, region, image_yx)
         g = len(weights)
@@ -134,6 +142,8 @@ class WellMaps:
         ]
         if self._attention is not None:
             maps.append(self._map("attention", self._attention, "share of 1", most, "magma"))
+        if self._organoids is not None:
+            maps.append(self._map("organoids", self._organoids, "1 where organoids are seen", 1.0, "gray"))
         maps.append(self._map("percentile", self._ranks, "%", 100.0, "viridis"))
         axes = self._axes + "YX"
         return (

@@ -142,6 +142,13 @@ class SimulatedSource(RecipePart):
         "plates of a lot are one group, 'sources0' and so on.",
     )
     lots: tuple[int, ...] = Field((), description="For 'composed': take these lots only; empty for all.")
+    alive: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="For wells: living share of every organoid, instead of what the drug leaves. Data sets that "
+        "differ in it alone show the same organoids in the same places.",
+    )
 
     @model_validator(mode="after")
     def _composed_of_something(self) -> SimulatedSource:
@@ -173,6 +180,13 @@ class AmountFit(RecipePart):
     bin_width: float | None = Field(None, gt=0, description="Width R of a bin in the target's unit.")
     sampling: Literal["balanced", "random"] = Field(
         "balanced", description="Whether training images are drawn from all bins equally often."
+    )
+    nothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the drawn images that have an amount of 0, such as wells redrawn dead; 0 leaves them to "
+        "their bin.",
     )
 
 

@@ -70,13 +70,16 @@ class SimulatedWell:
     living: NDArray[np.float32]
 
 
-def draw_truth(seed: int, number: int, plate: int) -> float:
+def draw_truth(seed: int, number: int, plate: int, alive: float | None = None) -> float:
     """Return the ATP of a well without drawing it, RLU."""
-    return draw_organoids(seed, number, plate).atp_rlu
+    return draw_organoids(seed, number, plate, alive).atp_rlu
 
 
-def draw_organoids(seed: int, number: int, plate: int) -> Organoids:
-    """Draw what is in well ``number`` of a plate: patient and drug belong to the plate, the dose to the well."""
+def draw_organoids(seed: int, number: int, plate: int, alive: float | None = None) -> Organoids:
+    """Draw what is in well ``number`` of a plate: patient and drug belong to the plate, the dose to the well.
+
+    ``alive`` is the living share of every organoid, instead of what the drug leaves.
+    """
     line = np.random.default_rng((seed, 1, plate))
     cystic_share, size, potency = line.choice([0.05, 0.3, 0.9]), np.exp(line.normal(0, 0.15)), line.normal(2.2, 1.2)
     rng = np.random.default_rng((seed, 2, number))
@@ -86,10 +89,11 @@ def draw_organoids(seed: int, number: int, plate: int) -> Organoids:
     angle, reach = rng.uniform(0, 2 * np.pi, count), 0.93 * rng.random(count) ** 0.5
     corner = (np.abs(np.cos(angle)) ** 4 + np.abs(np.sin(angle)) ** 4) ** -0.25  # a square with round corners
     radius = size * RADIUS * np.exp(rng.normal(0, RADIUS_SPREAD, count)) * (0.75 + 0.25 * surviving)
-    alive = np.where(rng.random(count) < surviving, rng.uniform(0.8, 1, count), rng.uniform(0, 0.15, count))
-    return Organoids(
-        reach * corner * np.sin(angle), reach * corner * np.cos(angle), radius, alive, rng.random(count) < cystic_share
+    lives = np.where(rng.random(count) < surviving, rng.uniform(0.8, 1, count), rng.uniform(0, 0.15, count))
+    things = Organoids(
+        reach * corner * np.sin(angle), reach * corner * np.cos(angle), radius, lives, rng.random(count) < cystic_share
     )
+    return things if alive is None else replace(things, alive=np.full(count, float(alive)))
 
 
 def make_well(
@@ -107,9 +111,7 @@ def make_well(
     alive : float, optional
         Living share of every organoid, 0 to 1, instead of what the drug leaves alive; all else stays where it is.
     """
-    things = draw_organoids(seed, number, plate)
-    if alive is not None:
-        things = replace(things, alive=np.full(len(things.radius), float(alive)))
+    things = draw_organoids(seed, number, plate, alive)
     line, rng = np.random.default_rng((seed, 3, plate)), np.random.default_rng((seed, 4, number, side_px))
     absorbed, living = np.zeros((side_px, side_px)), np.zeros((side_px, side_px))
     for i in range(len(things.radius)):

@@ -89,6 +89,7 @@ SPEC = TaskSpec(
     kinds={
         "contribution": "ATP map",
         "attention": "ATP attention",
+        "organoids": "organoids seen",
         "percentile": "ATP percentile",
         "instances": "places",
     },

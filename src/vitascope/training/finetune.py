@@ -362,7 +362,7 @@ def _vary_amounts(tree: dict[str, Any], card: ModelCard) -> None:
     Any other angle takes off corners and the amount in them, and some tens of images leave most bins empty.
     """
     tree["augment"] = {**tree.get("augment", {}), "quarter_turns": True}
-    if card.input.normalisation.method == "background":
+    if card.input.is_light_missing:
         tree["augment"]["overlay"] = OVERLAY
     tree["amounts"] = {**tree.get("amounts", {}), "sampling": "random"}
     tree["training"] = {"average_decay": AVERAGE_DECAY, **tree["training"]}

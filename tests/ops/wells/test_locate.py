@@ -163,3 +163,25 @@ def test_the_mask_is_a_square_with_round_corners():
     assert mask[50].all()
     assert not mask[0, 0]
     assert mask.mean() == pytest.approx(0.927, abs=0.01)  # 4 Gamma(5/4)^2 / Gamma(3/2) over 4
+
+
+@pytest.mark.parametrize("number", [3, 4])
+def test_neither_light_nor_resolution_moves_a_well(number):
+    """What is measured in shares of a well's side hangs on where it is found."""
+    well = make_well(1, number * 5, number, 384).image.astype(float)
+    picture = np.full((480, 480), float(np.median(well)))
+    picture[40:424, 60:444] = well
+    plain = find_well(picture)
+    slope = np.linspace(0.85, 1.15, 480)
+    assert find_well(picture * slope).side == pytest.approx(plain.side, rel=0.01)
+    assert find_well(picture * slope[:, None]).side == pytest.approx(plain.side, rel=0.01)
+    coarse = picture.reshape(120, 4, 120, 4).mean((1, 3))
+    for other, factor in ((coarse, 4), (picture.repeat(2, 0).repeat(2, 1), 0.5)):
+        found = find_well(other)
+        near(
+            type(plain)(found.top * factor, found.left * factor, found.side * factor),
+            plain.top,
+            plain.left,
+            plain.side,
+            8,
+        )

@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 import torch
 
 from vitascope.core.training_params import AugmentParams
 from vitascope.training.samplers.crops import Pair
-from vitascope.training.samplers.whole_images import BagSampler, rotate
+from vitascope.training.samplers.whole_images import BagSampler, coarser, rotate
 
 PLAIN = AugmentParams(flip_vertical=0, flip_horizontal=0, rotation_degrees=0, zoom="none", contrast=0, defocus=0)
 
@@ -82,3 +83,23 @@ def test_a_chance_of_laying_over_changes_nothing_for_recipes_without_it():
     without, with_chance = (BagSampler(pairs, 3, PLAIN.model_copy(update={"overlay": p}), 5, 4) for p in (0.0, 0.3))
     a, b = without.batch(2, 40)["numbers"][:, 0], with_chance.batch(2, 40)["numbers"][:, 0]
     assert 3 <= int((a != b).sum()) <= 21
+
+
+def test_a_share_of_the_images_has_nothing_in_it():
+    pairs = [pair(v) for v in [0, 0, 1000, 25_000, 47_000]]
+    sampler = BagSampler(pairs, 20_000, PLAIN, 0, 10, nothing=0.4)
+    drawn = torch.cat([sampler.batch(step, 15)["numbers"][:, 0] for step in range(60)]).numpy()
+    assert (drawn == 0).mean() == pytest.approx(0.4, abs=0.05)
+    assert np.unique(drawn[drawn > 0] // 20_000, return_counts=True)[1].min() > 150
+    alone = BagSampler([pair(0), pair(0)], 20_000, PLAIN, 0, 10, nothing=0.4)
+    assert alone.batch(0, 4)["numbers"].tolist() == [[0.0]] * 4
+
+
+def test_a_coarse_image_keeps_its_mean_and_loses_its_detail():
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 32, 32)).astype(np.float32))
+    settings = PLAIN.model_copy(update={"coarse": 1.0, "coarse_least": 0.25})
+    found = [coarser(image, settings, np.random.default_rng(n)) for n in range(20)]
+    assert all(f.shape == image.shape for f in found)
+    assert np.mean([float(f.std()) for f in found]) < 0.8 * float(image.std())
+    assert np.allclose([float(f.mean()) for f in found], float(image.mean()), atol=0.05)
+    assert torch.equal(coarser(image, PLAIN, np.random.default_rng(0)), image)

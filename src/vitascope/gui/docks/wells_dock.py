@@ -29,6 +29,7 @@ from vitascope.gui.layers.snapshot import Snapshot, is_result, snapshot_layers
 from vitascope.gui.run.export import FinishedRun, as_command
 from vitascope.gui.run.export_box import SAVE
 from vitascope.gui.run.layer_series import Series, micrographs, position, with_params
+from vitascope.gui.run.maps_apart import MapsApart
 from vitascope.gui.run.top_instances_box import TopInstancesBox
 from vitascope.gui.run.wells_box import WellsBox
 from vitascope.gui.session.folder import keep_run, keep_runs
@@ -66,7 +67,9 @@ class WellsDock(TaskDock):
             make_note(),
         )
         self.key.hide()
-        return self.wells, self.key, self.top_instances
+        titles = ("contribution", "attention", "organoids")
+        self.apart = MapsApart(self._viewer, [self.spec.kinds.get(title, title) for title in titles])
+        return self.wells, self.key, self.apart, self.top_instances
 
     def parts_at_foot(self) -> Sequence[Any]:
         """Return what can be taken out of all wells."""
@@ -75,6 +78,7 @@ class WellsDock(TaskDock):
     def layers_added(self, run: FinishedRun, layers: Sequence[Layer]) -> None:
         """Say what the colours of the map mean, and keep at hand what outlines the places."""
         self._outlines = next((layer for layer in layers if isinstance(layer, Labels)), None)
+        self.apart.offer(layers)
         shown = next((o for o in run.result.outputs if isinstance(o, ImageOutput)), None)
         if shown is not None:
             unit = "" if without_control(run.result) else shown.unit
@@ -140,6 +144,7 @@ class WellsDock(TaskDock):
         self._shown = []
         self.key.hide()
         self.wells.clear()
+        self.apart.clear()
         self.top_instances.clear()
 
     # -- many layers, one by one ------------------------------------------------------------------------------------

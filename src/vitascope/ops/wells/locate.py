@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from skimage.filters import threshold_otsu
 
+from vitascope.ops.wells.ground import PARTS, fit_ground, surface
+
 SMALL_PX = 128
 LEAST_DROP = 0.2
 """A rim is seen where the surroundings are darker than the well by this share."""
@@ -28,6 +30,9 @@ DARKER = 0.12
 """Share by which something seen stands off from its neighbourhood."""
 
 LEAST_CONTENT = 0.01
+EVEN = LEAST_DROP / 2
+"""A ground whose parts lie within this share of a plane is an even one with a slope: no rim makes it."""
+
 TILES = 8
 """Neighbourhoods along a side of a well."""
 
@@ -70,7 +75,8 @@ def find_well(picture: NDArray[Any]) -> Region:
     ----------
     Ins-ATP (seed 000), section 3.3: only the part that covers the well is retained.
     """
-    small, factor = shrink(picture)
+    small, factor = _at_one_size(picture)
+    small = without_slope(small)
     found, flags = bright_well(small)
     if found is None:
         found = active_well(small)
@@ -82,6 +88,37 @@ def find_well(picture: NDArray[Any]) -> Region:
         region, rows = _square(found, small.shape, factor)
     flags = (*flags, *region.flags, *(("empty_well",) if content(small[rows]) < LEAST_CONTENT else ()))
     return Region(region.top, region.left, region.side, flags)
+
+
+def _at_one_size(picture: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """Bring a picture's longer side to :data:`SMALL_PX` by averaging: what is found does not hang on its resolution.
+
+    Returns
+    -------
+    tuple of array and float
+        The small picture, and the side of its pixels, px.
+    """
+    coarse, factor = shrink(picture, 2 * SMALL_PX)
+    scale = max(coarse.shape) / SMALL_PX
+    (rows, window_y, heights), (columns, window_x, widths) = (
+        _shares(0.0, scale * cells, cells, n) for n in coarse.shape for cells in [max(1, int(n / scale + 1e-9))]
+    )
+    sums = columns @ np.ascontiguousarray((rows @ coarse[window_y, window_x]).T)
+    return np.asarray(sums.T / np.outer(heights, widths), np.float64), scale * factor
+
+
+def without_slope(small: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take a slope of the light off a picture (Y, X), its level kept: edges lie where they are, however it is lit.
+
+    What does not lie on a slope, such as a bright well in the dark, is left as it is.
+    """
+    found = fit_ground(small, 1, EVEN) if min(small.shape) >= PARTS * 2 else None
+    if found is None:
+        return small
+    level = float(np.median(small))
+    even = small / surface(found, (small.shape[0], small.shape[1]))
+    middle = float(np.median(even))
+    return np.asarray(even * (level / middle)) if middle > 0 else small
 
 
 def central_square(picture: NDArray[Any]) -> Region:
@@ -154,7 +191,7 @@ def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]
     """Find a well that is brighter than its surroundings: rows and columns (top, bottom, left, right), and flags."""
     if small.min() == small.max() or min(small.shape) < 16:
         return None, ()
-    size = max(3, min(small.shape) // 20)  # along the columns, then the rows: a third of the time of a square
+    size = max(3, min(small.shape) // 20 | 1)  # along the columns, then the rows: a third of the time of a square
     smooth = ndimage.median_filter(ndimage.median_filter(small, (size, 1)), (1, size))
     mask = smooth > threshold_otsu(smooth)
     inside, outside = smooth[mask], smooth[~mask]
@@ -181,7 +218,7 @@ def active_well(small: NDArray[np.float64]) -> Box | None:
     """Find a well on an even ground: where there is something to see, against a quiet surrounding."""
     if min(small.shape) < 16:
         return None
-    window = max(3, min(small.shape) // 24)
+    window = max(3, min(small.shape) // 24 | 1)
     mean = ndimage.uniform_filter(small, window)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(small**2, window) - mean**2, 0))
     level = np.log(spread + 1e-3 * max(float(np.median(spread)), 1e-12))
@@ -210,7 +247,7 @@ def _is_large(box: Box, shape: tuple[int, ...]) -> bool:
     return max(box[1] - box[0], box[3] - box[2]) >= LEAST_SIDE * min(shape)
 
 
-def _square(box: Box, shape: tuple[int, ...], factor: int) -> tuple[Region, tuple[slice, slice]]:
+def _square(box: Box, shape: tuple[int, ...], factor: float) -> tuple[Region, tuple[slice, slice]]:
     """Make a square of a box; one that a picture's edge cuts off reaches beyond that edge."""
     top, bottom, left, right = box
     height, width = bottom - top, right - left

@@ -13,7 +13,7 @@ from vitascope.core.errors import ReaderError, TrainingError
 from vitascope.io.filenames.parse import parse_name
 from vitascope.io.images.read import read_image
 from vitascope.recipes.recipe import DataSet, RealWells, SimulatedSource, find_folder
-from vitascope.simulate.composed_wells import compose_well, plan_well
+from vitascope.simulate.composed_wells import Variety, compose_well, plan_well
 from vitascope.simulate.cutouts import Parts, cut_parts
 from vitascope.simulate.spheroid_series import Setting, living_volume, make_spheroid, setting_of
 from vitascope.simulate.wells import draw_truth, make_well
@@ -49,9 +49,9 @@ def draw(source: SimulatedSource, number: int, folders: Folders = ()) -> Drawn:
         return Drawn(spheroid.image, spheroid.viability, f"plate{plate:03d}")
     if source.kind == "composed":
         lot = _lot(source, plate)
-        well = compose_well(source.seed, number, plate, parts_of(source, folders, lot))
+        well = compose_well(source.seed, number, plate, parts_of(source, folders, lot), Variety(alive=source.alive))
         return Drawn(well.image, well.atp_rlu, f"sources{lot}", well.living)
-    well = make_well(source.seed, number, plate, source.side_px)
+    well = make_well(source.seed, number, plate, source.side_px, alive=source.alive)
     return Drawn(well.image, well.atp_rlu, f"plate{plate:03d}", well.living)
 
 
@@ -84,9 +84,9 @@ def truths(source: SimulatedSource, folders: Folders = ()) -> list[float]:
         for number in range(source.count):
             plate = plate_of(source, number)
             parts = parts_of(source, folders, _lot(source, plate))
-            found.append(plan_well(source.seed, number, plate, parts).atp_rlu)
+            found.append(plan_well(source.seed, number, plate, parts, Variety(alive=source.alive)).atp_rlu)
         return found
-    return [draw_truth(source.seed, n, plate_of(source, n)) for n in range(source.count)]
+    return [draw_truth(source.seed, n, plate_of(source, n), source.alive) for n in range(source.count)]
 
 
 def source_folders(data: DataSet, recipe_folder: Path) -> Folders:

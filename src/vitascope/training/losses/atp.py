@@ -56,7 +56,7 @@ class AtpLoss:
         return made
 
 
-SOFT = 0.01
+SOFT = 0.001
 """Added before the root, shares of an even place: what is next to nothing need not be told from nothing."""
 
 

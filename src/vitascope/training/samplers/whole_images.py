@@ -31,6 +31,8 @@ class BagSampler:
     augment : AugmentParams
         Flips, rotation and changes of brightness; zooms would change the number.
     seed, steps_per_epoch : int
+    nothing : float, 0 to 1
+        Share of the drawn images whose number is 0; 0 leaves them to their bin.
 
     References
     ----------
@@ -39,13 +41,21 @@ class BagSampler:
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], bin_width: float, augment: AugmentParams, seed: int, steps_per_epoch: int
+        self,
+        pairs: Sequence[Pair],
+        bin_width: float,
+        augment: AugmentParams,
+        seed: int,
+        steps_per_epoch: int,
+        nothing: float = 0.0,
     ) -> None:
         if not pairs:
             raise TrainingError("There is no image with a number to train on.", "Check the table of values.")
         numbers = np.array([p.numbers[0] for p in pairs], np.float64)
         keys = np.floor(numbers / bin_width) if bin_width else np.zeros(len(pairs))
-        self.bins: list[NDArray[np.intp]] = [np.flatnonzero(keys == k) for k in np.unique(keys)]
+        apart = (numbers == 0) if nothing and (numbers > 0).any() else np.zeros(len(pairs), bool)
+        self._empty, self._nothing = np.flatnonzero(apart), nothing if apart.any() else 0.0
+        self.bins: list[NDArray[np.intp]] = [np.flatnonzero((keys == k) & ~apart) for k in np.unique(keys[~apart])]
         self._pairs, self._augment, self._seed, self._epoch = pairs, augment, seed, steps_per_epoch
         self._mapped = all(len(p.target) for p in pairs)
 
@@ -68,13 +78,24 @@ class BagSampler:
     def draw(self, turn: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw one image of the bin whose turn it is: (C, side, side), its numbers (L,), and its target."""
         chosen = self.bins[turn % len(self.bins)]
+        if self._nothing and rng.random() < self._nothing:
+            chosen = self._empty
         pair = self._pairs[int(chosen[rng.integers(len(chosen))])]
         matrix = random_matrix(self._augment, pair.image.shape[-1], rng)
         channels = len(pair.image)
         kept = pair.target if self._mapped else pair.target[:0]
         moved = rotate(np.concatenate([pair.image, kept]), matrix)
-        image = augment(moved[:channels], self._augment, rng)
+        image = augment(coarser(moved[:channels], self._augment, rng), self._augment, rng)
         return image, torch.from_numpy(pair.numbers), moved[channels:]
+
+
+def coarser(image: Tensor, settings: AugmentParams, rng: np.random.Generator) -> Tensor:
+    """Show an image (C, side, side) as a camera with fewer pixels would, by chance: averaged, pixels repeated."""
+    if not settings.coarse or rng.random() >= settings.coarse:
+        return image
+    side = image.shape[-1]
+    few = F.adaptive_avg_pool2d(image, max(1, round(side * rng.uniform(settings.coarse_least, 1))))
+    return F.adaptive_avg_pool2d(few, side)
 
 
 def rotate(image: NDArray[np.float32], matrix: NDArray[np.float64]) -> Tensor:

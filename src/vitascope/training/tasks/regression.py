@@ -62,7 +62,12 @@ class AmountJob(TrainingTask):
         check_values(corpus.pairs["train"], recipe.targets[0])
         training = recipe.training
         self._sampler = BagSampler(
-            corpus.pairs["train"], bin_width, recipe.augment, training.seed, training.steps_per_epoch
+            corpus.pairs["train"],
+            bin_width,
+            recipe.augment,
+            training.seed,
+            training.steps_per_epoch,
+            recipe.amounts.nothing,
         )
 
     def batch(self, step: int, size: int) -> Batch:

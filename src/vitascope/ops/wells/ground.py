@@ -1,0 +1,76 @@
+"""The light that a picture has without anything in it, as a smooth surface: what stands off from it counts little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PARTS, PERCENTILE = 8, 70
+"""The ground is read in 8 x 8 parts, each by the 70th percentile: organoids and debris are darker."""
+
+ROUNDS = 10
+POWERS = {1: ((0, 0), (1, 0), (0, 1)), 2: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))}
+"""Powers of y and x of a polynomial's terms, by its degree."""
+
+Floats = NDArray[np.float64]
+
+
+def fit_ground(values: NDArray[Any], degree: int, most_off: float = np.inf) -> Floats | None:
+    """Fit a polynomial to the logarithm of the ground.
+
+    Weights are 1 / (1 + (r / 2s)²), s the median deviation: parts full of organoids, or beyond the well, count little.
+
+    Parameters
+    ----------
+    values : array, shape (Y, X), real, grey values
+        NaN where nothing is known.
+    degree : {1, 2}
+    most_off : float, > 0
+        Largest spread of the parts about the polynomial, as a share of the light, at which it is a ground.
+
+    Returns
+    -------
+    array or None
+        Factors of the terms of :data:`POWERS`, y and x going from -1 to 1. None where fewer than 16 parts have a
+        ground above 0, or they spread more.
+    """
+    grounds = _grounds(values)
+    known = np.nan_to_num(grounds) > 0
+    if known.sum() < PARTS * 2:
+        return None
+    at = (np.arange(PARTS) + 0.5) / PARTS * 2 - 1
+    y, x = (axis.ravel()[known] for axis in np.meshgrid(at, at, indexing="ij"))
+    terms = np.column_stack([y**i * x**j for i, j in POWERS[degree]])
+    light, weights = np.log(grounds[known]), np.ones(int(known.sum()))
+    found, spread = np.zeros(terms.shape[1]), 0.0
+    for _ in range(ROUNDS):
+        root = np.sqrt(weights)
+        found = np.linalg.lstsq(terms * root[:, None], light * root, rcond=None)[0]
+        off = light - terms @ found
+        spread = 1.4826 * float(np.median(np.abs(off)))
+        weights = 1 / (1 + (off / (2 * (spread + 1e-4))) ** 2)
+    return np.asarray(found, np.float64) if spread <= most_off else None
+
+
+def surface(factors: Floats, shape_yx: tuple[int, int]) -> Floats:
+    """Return the light of a fitted ground, (Y, X) grey values."""
+    y, x = ((np.arange(n) + 0.5) / n * 2 - 1 for n in shape_yx)
+    light = np.zeros(shape_yx)
+    for factor, (i, j) in zip(factors, POWERS[1 if len(factors) == len(POWERS[1]) else 2], strict=True):
+        light += factor * np.outer(y**i, x**j)
+    return np.asarray(np.exp(light))
+
+
+def _grounds(values: NDArray[Any]) -> Floats:
+    """Return the ground of each part (64,); NaN where less than half of it is known."""
+    rows, columns = (np.linspace(0, n, PARTS + 1).round().astype(int) for n in values.shape)
+    found = np.full(PARTS * PARTS, np.nan)
+    for n in range(PARTS * PARTS):
+        i, j = divmod(n, PARTS)
+        part = values[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
+        known = part[np.isfinite(part)]
+        if known.size * 2 >= part.size > 0:
+            found[n] = np.percentile(known, PERCENTILE)
+    return found
