@@ -16,7 +16,7 @@ from vitascope.engine.load_model import load_model
 from vitascope.engine.preprocess import LinearMap, Normalisation
 from vitascope.io.images.read import read_image
 from vitascope.pipelines import stain_committee
-from vitascope.pipelines.stain_look import choose_between
+from vitascope.pipelines.stain_look import choose_between, choose_model
 from vitascope.tasks.stain import StainParams
 
 FAST = {"model": "told", "precision": "f32", "tile_px": 512, "threads": 1, "min_contrast": 0}
@@ -244,3 +244,19 @@ def test_a_fluorescence_image_is_no_transmitted_light_and_its_numbers_are_held_b
     assert "does not look like what the model is for" in result.trust.reasons[0]
     assert {"outside_model", "withheld"} <= set(result.flags)
     assert result.rows[0]["objects"] is None
+
+
+@pytest.mark.parametrize(
+    ("sample", "taken"), [("jurkat_brightfield.ome.tif", "dna-brightfield"), ("isl_phase.ome.tif", "nuclei-phase")]
+)
+def test_automatic_takes_the_model_whose_training_images_look_alike(sample, taken):
+    image = read_image(SAMPLES / sample)
+    picture = Micrograph(np.asarray(image.plane(z=image.sizes["Z"] // 2)), "YX", name=sample)
+    model, look = run_to_end(choose_model(picture, StainParams(threads=1)))
+    assert model.card.id == taken
+    assert (look.scale, look.inverted) == (1.0, False)
+
+
+def test_what_is_no_cell_is_left_to_the_models_of_any_light():
+    noise = Micrograph(np.random.default_rng(0).normal(100, 5, (300, 300)).astype(np.float32), "YX", name="noise")
+    assert run_to_end(choose_model(noise, StainParams(threads=1)))[0].card.id != "dna-brightfield"
