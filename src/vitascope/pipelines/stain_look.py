@@ -65,8 +65,8 @@ def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tu
     """Return the model to run and how the image is shown to it.
 
     ``auto`` takes the bundled model for stacks where there are planes enough. For one plane it takes the model of
-    phase contrast where the image fits that, then the one of Jurkat cells in bright-field where it looks like its training
-    images, else the one that more agreement is expected of.
+    phase contrast where the image fits that, then that of Jurkat cells in bright-field where the image looks like its
+    training images, else the one that more agreement is expected of.
     """
     if params.model != "auto":
         model = load_model(params.model, "stain")
