@@ -163,7 +163,7 @@ def trust() -> None:
     phase, jurkat = sample("isl_phase", 3), sample("jurkat_brightfield")
     cases = (
         ("Good: like the training images", phase, sample("isl_stains")),
-        ("Not known: cells of a laboratory never seen", jurkat, sample("jurkat_dna")),
+        ("Unsure: a laboratory the model never saw", jurkat, sample("jurkat_dna")),
         ("Bad: out of focus", defocus(phase.astype(np.float32), 16.0), sample("isl_stains")),
     )
     figure, axes = plt.subplots(3, 3, figsize=(9, 9.6), layout="constrained")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from tests.benchmarks.gate import all_rows, bar, fitted
+from tests.benchmarks.gate import all_rows, bar, fitted, members
 from tests.benchmarks.machine import describe
 from tests.benchmarks.own_views import View, whole
 
@@ -72,6 +72,8 @@ def agreement(view: View, result: Result) -> float:
 def told_without(model: LoadedModel, kind: str, laboratory: str) -> LoadedModel:
     """Return a model whose expected agreement was learned without a laboratory."""
     expected = fitted(kind, all_rows(kind).without(laboratory))
+    unseen = tuple(m for m in expected.committee if m.model in members(laboratory))  # no twin takes the place of others
+    expected = expected.model_copy(update={"committee": unseen})
     return dataclasses.replace(model, card=model.card.model_copy(update={"expected": expected}))
 
 

@@ -12,17 +12,23 @@ from numpy.typing import NDArray
 
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.engine.domain import assess_domain, crop_windows
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, glance, liveliest, remembering
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.models.cards import find_cards, read_card
+from vitascope.ops.intensity.quality import crop_statistics
 from vitascope.pipelines.stain_committee import Answer, Shown, answer_with, expected_of
 from vitascope.tasks.stain import StainParams
 
 STACK, SINGLE, ANY = "nuclei-phase-stack", "nuclei-phase", "nuclei-any"
 """What ``auto`` takes: the first for stacks with planes enough; of the others the one that more is expected of."""
+SPECIALIST = "dna-brightfield"
+"""What ``auto`` takes before any that the image does not fit: where it looks like this model's training images."""
+LOOKED_AT = 9
+"""Crops by which that is told."""
 
 SCALES = (0.55, 1.45, 2.1)
 """Scales that are tried beside the one given: with what the models tolerate around each, nuclei of 10 to 60 px."""
@@ -59,7 +65,8 @@ def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tu
     """Return the model to run and how the image is shown to it.
 
     ``auto`` takes the bundled model for stacks where there are planes enough. For one plane it takes the model of
-    phase contrast where the image fits that, else the one that more agreement is expected of.
+    phase contrast where the image fits that, then that of Jurkat cells in bright-field where the image looks like its
+    training images, else the one that more agreement is expected of.
     """
     if params.model != "auto":
         model = load_model(params.model, "stain")
@@ -72,11 +79,15 @@ def choose_model(image: Micrograph, params: StainParams) -> ProgressGenerator[tu
     first = load_model(SINGLE, "stain")
     if ANY not in known or first.card.expected is None:
         return first, (yield from find_look(first, image, params))
-    return (yield from choose_between(first, partial(load_model, ANY, "stain"), image, params))
+    return (yield from choose_between(first, partial(load_model, ANY, "stain"), image, params, SPECIALIST in known))
 
 
 def choose_between(
-    first: LoadedModel, load_second: Callable[[], LoadedModel], image: Micrograph, params: StainParams
+    first: LoadedModel,
+    load_second: Callable[[], LoadedModel],
+    image: Micrograph,
+    params: StainParams,
+    specialist: bool = False,
 ) -> ProgressGenerator[tuple[LoadedModel, Look]]:
     """Return the first model where the image fits it or nearly as much is expected of it, else the second.
 
@@ -88,11 +99,17 @@ def choose_between(
         Loads the other one, whose card does too: only where the image does not fit the first.
     image : Micrograph
     params : StainParams
+    specialist : bool
+        Whether :data:`SPECIALIST` is taken where the image looks like its training images.
     """
     assert first.card.expected is not None
     as_given = yield from _Trial(first, image, params).as_given()
     if as_given is None or as_given.low >= first.card.expected.fits:
         return first, (yield from find_look(first, image, params, as_given))
+    if specialist:
+        special = load_model(SPECIALIST, "stain")
+        if (yield from _Trial(special, image, params).looks_alike()):
+            return special, (yield from find_look(special, image, params))
     second = load_second()
     other_look, other_value = yield from _Trial(second, image, params).best()
     look, value = yield from _Trial(first, image, params).best(as_given)
@@ -133,6 +150,19 @@ class _Trial:
         plan = resolve_plan(self._model, self._params, prepared.shape_yx)
         shown = Shown(planes=self._planes, prepared=prepared, scale=self.scale, inverted=self._inverted)
         return (yield from expected_of(self._model, plan, shown, self._params))
+
+    def looks_alike(self) -> ProgressGenerator[bool]:
+        """Tell whether the image looks like the training images, by statistics and features of some crops."""
+        card, domain = self._model.card, self._model.card.domain
+        if domain is None:
+            return False
+        prepared = yield from prepare_picture(self._planes, card.input, self.scale, inverted=self._inverted)
+        answer = answer_with(self._model, resolve_plan(self._model, self._params, prepared.shape_yx))
+        sides = [max(n, domain.crop_px) for n in prepared.shape_yx]
+        crops = [prepared.read(w) for w in crop_windows((sides[0], sides[1]), domain.crop_px, LOOKED_AT)]
+        features = np.array([answer(crop)[1].mean(axis=(1, 2)) for crop in crops], np.float64)
+        statistics = [crop_statistics(crop[len(crop) // 2]) for crop in crops]
+        return assess_domain(domain, statistics, features)[0].level == "fits"
 
     @property
     def _inverted(self) -> bool:
