@@ -39,7 +39,7 @@ class Recorder:
 def make_dag(monkeypatch, tmp_path):
     """Read the DAG with what the environment says; a stand-in for the command notes what it is asked for."""
     names = {"airflow": "DAG", "airflow.providers.standard.operators.bash": "BashOperator"}
-    names["airflow.providers.standard.sensors.filesystem"] = "FileSensor"
+    names["airflow.providers.standard.sensors.bash"] = "BashSensor"
     for module, name in names.items():
         for part in (".".join(module.split(".")[: n + 1]) for n in range(module.count(".") + 1)):
             if part not in sys.modules:

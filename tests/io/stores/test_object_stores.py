@@ -159,7 +159,8 @@ def test_results_of_a_run_go_to_an_address_whole_or_not_at_all(store, tmp_path, 
     words[4] = "s3://lab/other"
     assert CliRunner().invoke(app, words).exit_code == 2
     assert store.find("lab/other") == []
-    plate = CliRunner().invoke(app, ["plate", str(tmp_path), "--task", "stain", "-o", "s3://lab/plate-out"])
+    make_field(tmp_path / "plate" / "p_A01.ome.tif")
+    plate = CliRunner().invoke(app, ["plate", str(tmp_path / "plate"), "--task", "stain", "-o", "s3://lab/plate-out"])
     assert "cannot be written to an address" in plate.output
 
 
