@@ -12,9 +12,11 @@ from vitascope.cli.main import app
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
+from vitascope.core.result import Trust
 from vitascope.exchange.graph_import import import_graph
 from vitascope.io.models.cards import find_model
 from vitascope.pipelines.stain_domain import fit_domain
+from vitascope.pipelines.stain_graph import of_its_domain
 from vitascope.tasks.good_image import GoodImage
 
 pytest.importorskip("onnx")
@@ -151,3 +153,10 @@ def test_drift_and_comparison_work_on_its_answers(theirs, network, tmp_path):
     assert done.exit_code == 0, done.output
     table = pd.read_csv(tmp_path / "compared" / "agreement.csv")
     assert table.query("target == 'actin' and quantity == 'pcc'")["value"].iloc[0] == pytest.approx(1, abs=5e-3)
+
+
+def test_what_a_picture_is_compared_with_is_not_called_training_images():
+    assert of_its_domain(Trust("fits")).reasons == ("The image looks like images of its domain.",)
+    told = of_its_domain(Trust("outside", ("The contrast is 3; training images lie between 1 and 2.",)))
+    assert told == Trust("outside", ("The contrast is 3; images of its domain lie between 1 and 2.",))
+    assert of_its_domain(Trust("unknown")) == Trust("unknown")

@@ -23,7 +23,9 @@ def train_stack(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder that gets the weights (NAME.pt).")] = Path(),
     channel: Annotated[int, typer.Option(help="Channel of the stack, from 0.")] = 0,
     stain_channel: Annotated[int, typer.Option("--stain-channel", help="Channel of the stain, from 0.")] = 0,
-    stain_name: Annotated[str, typer.Option("--stain-name", help="What the stain shows, such as DNA.")] = "stain",
+    stain_name: Annotated[
+        str, typer.Option("--stain-name", help="What the stain shows, such as DNA.")
+    ] = "fluorescence",
     steps: Annotated[int, typer.Option(help="Batches to learn from.")] = 2000,
     filters: Annotated[int, typer.Option(help="Of the first level; 32 in the paper.")] = 32,
     batch: Annotated[int, typer.Option(help="Crops at once.")] = 4,

@@ -8,6 +8,7 @@ from vitascope.core.card import Metric, ModelCard
 from vitascope.exchange.graph_import import import_graph
 from vitascope.io.models.cards import own_models, write_card
 from vitascope.recipes.stack_pair import StackFigures, StackTrainParams
+from vitascope.tasks.registry import TASKS
 
 
 def keep_stack_model(
@@ -42,7 +43,8 @@ def keep_stack_model(
     ParameterError
         If there is a model of this name.
     """
-    card = import_graph(checkpoint, "stain", name, outputs=stain, normalise="zscore", pixel_size_um=pixel_size_um)
+    task = next(spec.name for spec in TASKS if spec.runs_graphs)
+    card = import_graph(checkpoint, task, name, outputs=stain, normalise="zscore", pixel_size_um=pixel_size_um)
     told = (
         f"Trained here on {', '.join(sources)} for {params.steps} steps; mean squared error {figures.first_loss:.3g} "
         f"at first, {figures.last_loss:.3g} at last, in variances of the stain."

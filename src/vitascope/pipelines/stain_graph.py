@@ -307,7 +307,7 @@ class GraphRun:
             told = {n: round(float(e), 4) if fits else None for n, e in zip(names, ends, strict=True)}
             if fits:
                 trust, flags = grade(how, Expected(*(float(e) for e in ends)))
-        self.trust = worst_trust(self.trust, trust)
+        self.trust = worst_trust(self.trust, of_its_domain(trust))
         self.flags += flags
         return told
 
@@ -336,6 +336,13 @@ class GraphRun:
             params={**params, "tile_px": self.plan.tile_px or self.context.params.tile_px},
             scratch=self.scratch,
         )
+
+
+def of_its_domain(trust: Trust) -> Trust:
+    """Say what a picture was compared with: not training images, which nobody told, but those of the fitted domain."""
+    reasons = trust.reasons or (("The image looks like the training images.",) if trust.level == "fits" else ())
+    told = (r.replace("the training images", "training images") for r in reasons)
+    return Trust(trust.level, tuple(r.replace("training images", "images of its domain") for r in told))
 
 
 def plane_reader(plane: Any) -> Reader:

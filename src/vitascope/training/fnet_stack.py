@@ -96,7 +96,7 @@ def prepare(pair: StackPair, params: StackTrainParams) -> Prepared:
             f"Rows are kept apart for measuring; crops are {params.crop_px} px. Give a larger field.",
             flag="wrong_dimensions",
         )
-    for what, values in (("stack", image), ("stain", stain)):
+    for what, values in (("stack", image), ("stained picture", stain)):
         if not np.isfinite(values).all() or not values[..., parts[0], :].std():
             raise InputError(
                 f"The {what} of '{pair.name}' has pixels that are no numbers, or one single value.",
