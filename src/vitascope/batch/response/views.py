@@ -44,7 +44,8 @@ class CurveView:
             for name in self.by
             if name != "treatment" and str(self.row[name])
         ]
-        return " · ".join(filter(None, [str(self.row.get("treatment", "")), *others])) or str(self.row["quantity"])
+        names = [" ".join(str(name).split()) for name in (self.row.get("treatment", ""), *others)]
+        return " · ".join(filter(None, names)) or str(self.row["quantity"])
 
     @property
     def answer(self) -> str:

@@ -69,7 +69,10 @@ class CompareBox(QWidget):  # type: ignore[misc]
             self.heat.clear()
             return
         table = heat_table(self._views)
-        self.heat.draw(lambda figure: draw_heat(figure, table, self._views, self.heat.text_colour()), max(160, 18 * len(table) + 80))
+        self.heat.draw(
+            lambda figure: draw_heat(figure, table, self._views, self.heat.text_colour()),
+            max(160, 18 * len(table) + 80),
+        )
 
 
 def compared(views: Sequence[CurveView], a: str, b: str) -> str:
