@@ -90,7 +90,7 @@ def ic50_text(row: dict[str, Any]) -> str:
     if row["relation"] != "=":
         return f"IC50 {row['relation']} {number}{unit}"
     low, high = row.get("ic50_low"), row.get("ic50_high")
-    open_below, open_above = not _known(low) or float(low) == 0, not _known(high)
+    open_below, open_above = not _known(low) or low == 0, not _known(high)
     if open_below and open_above:
         told = "interval_open" in str(row.get("flags", "")).split(";")
         return f"IC50 {number}{unit} ({'interval open on both sides' if told else 'no interval'})"

@@ -104,7 +104,7 @@ def _name_always(table: pd.DataFrame) -> None:
     if "plate" not in table:
         table.insert(0, "plate", "")
     if "treatment" not in table:
-        table.insert(int(table.columns.get_loc("quantity")), "treatment", "")
+        table.insert(list(table).index("quantity"), "treatment", "")
 
 
 def _fit_quantity(

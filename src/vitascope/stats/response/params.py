@@ -78,9 +78,9 @@ class ResponseParams(FormParams):
         "blocks",
         title="Scatter",
         description="What intervals take for granted. blocks: wells of one plate and day scatter alike, and a curve "
-        "over several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: each "
-        "well may scatter in its own way, as where values vary in proportion to their size. Never makes an interval "
-        "narrower.",
+        "over several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: "
+        "each well may scatter in its own way, as where values vary in proportion to their size. Never makes an "
+        "interval narrower.",
         json_schema_extra={**_ADVANCED},
     )
     fit_controls: bool = Field(
