@@ -56,6 +56,7 @@ def bbbc013(folder):
     rows = readings(plate)
     rows["dose"] = np.where(rows["dose"] > 0, 2.0 ** rows["dose"], 0.0)
     table = rows.assign(treatment=rows["well"].str[0].map("row {}".format), dose_unit="2^step", role="treated")
+
     def fitted(**settings):
         return fit_dose_response(table, dose="dose", response=[LEARNED, *MEASURED], normalise="none", **settings).curves
 

@@ -144,7 +144,9 @@ def true_share(wells, kind):
         slope = number.map(lambda p: np.random.default_rng((SEED, 11, p)).uniform(size=3)[2] * 2.5 + 1.5)
     else:
         slopes = drawn(np.random.default_rng(SEED + 1))[1]
-        slope = wells["treatment"].str.extract(r"(\d+)$")[0].astype(float).map(lambda i: slopes[int(i)], na_action="ignore")
+        slope = (
+            wells["treatment"].str.extract(r"(\d+)$")[0].astype(float).map(lambda i: slopes[int(i)], na_action="ignore")
+        )
     dose, ic50 = wells["dose"].to_numpy(float), wells["truth"].to_numpy(float)
     treated = (wells["role"] == "treated").to_numpy() & np.isfinite(ic50)
     with np.errstate(invalid="ignore"):

@@ -47,7 +47,7 @@ def fit(tmp_path, table, *words, code=0, name="wells.csv", **how):
 
 def test_a_long_table_gives_tables_and_figures(tmp_path):
     curves, points = fit(tmp_path, pd.concat([wells(), wells("B", 3.0, seed=1)]))
-    assert list(curves)[1:] == list(CURVE_COLUMNS)
+    assert list(curves) == ["plate", "treatment", *CURVE_COLUMNS]
     assert list(points)[-7:] == ["dose", "dose_unit", "value", "normalised", "weight", "excluded", "reason"]
     assert curves["ic50"].tolist() == pytest.approx([1.0, 3.0], rel=0.25)
     assert set(curves["relation"]) == {"="}

@@ -114,10 +114,12 @@ def is_foreign(kind: str, plane: Any) -> bool:
         return False
     step = max(1, min(plane.shape) // READ_PX)
     picture = np.asarray(plane[::step, ::step], np.float64)
-    finite = np.isfinite(picture)
-    if not finite.any():
-        return False
-    picture = np.where(finite, picture, np.median(picture[finite]))
+    # one sum tells whether any pixel is not finite, in a fraction of the time of asking each
+    if not np.isfinite(picture.sum()):
+        finite = np.isfinite(picture)
+        if not finite.any():
+            return False
+        picture = np.where(finite, picture, np.median(picture[finite]))
     return bool(known.score(describe_picture(picture))[0] > known.limit)
 
 

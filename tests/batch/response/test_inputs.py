@@ -118,3 +118,29 @@ def test_a_drift_alarm_of_any_field_comes_along(tmp_path):
     wells = read_response_table(tmp_path)
     assert "drift_statistic" not in wells.value_columns()
     assert "drift_alarm" in vitascope.fit_dose_response(tmp_path, response="viability_percent").curves["flags"][0]
+
+
+def test_values_that_are_none_are_still_the_values(tmp_path):
+    path = tmp_path / "t.csv"
+    table = pd.DataFrame({"treatment": "A", "dose": [1, 2, 3], "value": ["x", "", "n/a"]})
+    table.to_csv(path, index=False)
+    assert read_response_table(path).choose(None) == "value"
+    table.rename(columns={"value": "signal"}).to_csv(path, index=False)
+    with pytest.raises(InputError, match=r"No column of .* holds numbers"):
+        read_response_table(path).choose(None)
+
+
+def test_rows_that_stand_twice_are_told(tmp_path):
+    path = tmp_path / "t.csv"
+    table = pd.DataFrame({"treatment": "A", "dose": [1.0, 1.0, 2.0], "value": [99.1, 98.2, 50.3]})
+    table.to_csv(path, index=False)
+    assert read_response_table(path).notes == ()
+    pd.concat([table, table]).to_csv(path, index=False)
+    assert read_response_table(path).notes == ("3 of 6 rows are copies of others; each counts as a replicate.",)
+    wells = table.assign(well=["A01", "A02", "A03"])
+    wells.to_csv(path, index=False)
+    assert read_response_table(path).notes == ()
+    pd.concat([wells, wells.iloc[1:]]).to_csv(path, index=False)
+    assert read_response_table(path).notes == (
+        "Wells in more than one row, each of which counts as a replicate: A02, A03.",
+    )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.backend_bases import MouseEvent
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from vitascope.cli.main import app
 from vitascope.core.progress import run_to_end
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks.response_dock import ResponseDock
+from vitascope.gui.response.compare_box import compared, heat_table
 from vitascope.gui.response.next_box import NextBox
 from vitascope.io.tables.plate_map import PlateMap
 from vitascope.tasks import registry
@@ -189,3 +191,25 @@ def test_a_point_of_a_plate_run_opens_its_well_and_the_button_of_the_plate(qtbot
     assert (tmp_path / "r.html").exists()
     assert "Plugins" in said[0]
     dock.close_down()
+
+
+def test_names_with_tags_are_shown_as_they_are_and_every_quality_is_counted(qtbot, tmp_path):
+    made = ResponseDock(ViewerModel(), Runner(at_once, activity=False), now)
+    qtbot.addWidget(made)
+    flat = table(("<i>C</i>",), (1e9,), noise=5.0).assign(dose_unit="nM")
+    nano = table(("B",), (3.0,)).assign(dose=lambda t: t["dose"] * 1000, dose_unit="nM")
+    pd.concat([table(("<b>A</b>",), (1.0,)), nano, flat], ignore_index=True).to_csv(tmp_path / "wells.csv", index=False)
+    made.open_results(tmp_path / "wells.csv")
+    assert "3 curves: 2 good, 1 flat." in made.note.text()
+    made._choose(0)
+    assert made.curve.answer.textFormat() == Qt.TextFormat.PlainText
+    assert made.curve.answer.text().startswith("<b>A</b>")
+    # 3,000 nM are more than 1 µM: sorted by amount, each with its unit; a flat curve has no ratio
+    made.table.sortItems(2)
+    assert [made.table.item(row, 0).text() for row in range(2)] == ["<b>A</b>", "B"]
+    assert [made.table.item(row, 2).text().split()[1] for row in range(2)] == ["µM", "nM"]
+    heat = heat_table(made.views)
+    assert 10 ** (heat.loc["B"].iloc[0] - heat.loc["<b>A</b>"].iloc[0]) == pytest.approx(3, rel=0.2)
+    assert np.isnan(heat.loc["<i>C</i>"].iloc[0])
+    assert compared(made.views, "B", "<i>C</i>") == "<i>C</i>: flat: no IC50, so there is no ratio."
+    made.close_down()

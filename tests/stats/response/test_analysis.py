@@ -385,3 +385,32 @@ def test_any_cells_give_a_row_or_a_reason(seed):
         assert len(result.points) == n
         assert (result.points["reason"][result.points["excluded"]] != "").all()
         assert (result.curves["reason"][result.curves["quality"] != "good"] != "").all()
+
+
+def test_plate_and_treatment_are_columns_also_where_there_are_none(wells):
+    result = fit(wells().drop(columns="treatment").assign(day="", time=np.nan))
+    assert list(result.curves) == ["plate", "treatment", *CURVE_COLUMNS]
+    assert list(result.points) == ["plate", "treatment", *POINT_COLUMNS]
+    assert result.curves[["plate", "treatment"]].to_numpy().tolist() == [["", ""]]
+    assert list(fit(wells().assign(day=3)).curves)[:3] == ["plate", "day", "treatment"]
+
+
+def test_a_start_that_no_dose_shows_is_no_bound():
+    """The fit runs off to a plateau far above; controls say that the lowest dose does no harm."""
+    doses = np.repeat([0.03, 0.1, 0.3, 1, 3, 10, 30, 100], 2)
+    values = [181, 193, 176, 97, 105, 92, 65, 89, 90, 99, 23, 29, 24, 21, 23, 23]
+    table = pd.DataFrame({"treatment": "A", "dose": doses, "dose_unit": "µM", "viability": values, "role": "treated"})
+    controls = pd.DataFrame({"treatment": "DMSO", "dose": 0.0, "viability": [92.0, 100, 110, 98], "role": "negative"})
+    both = pd.concat([table, controls], ignore_index=True)
+    row = row_of(both)
+    assert (row["quality"], row["relation"]) == ("no fit", "")
+    assert "no dose shows where the curve starts" in row["reason"]
+    assert np.isnan(row["ic50"])
+    helped = row_of(both, fit_controls=True)
+    assert (helped["relation"], 1 < helped["ic50"] < 12) == ("=", True)
+    # a potent compound is still bounded, and so is one whose controls are not known
+    potent = both.assign(
+        viability=np.where(both["role"] == "treated", logistic(both["dose"] + 1e-9, ic50=0.004), both["viability"])
+    )
+    assert row_of(potent)["relation"] == "<"
+    assert row_of(table)["relation"] == "<"

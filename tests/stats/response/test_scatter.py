@@ -20,7 +20,9 @@ def plates(count, shift, curves=1, seed=0, noise=5.0):
         true = 10 ** rng.uniform(-0.7, 0.7)
         for plate in range(count):
             values = logistic(EIGHT, ic50=true * 10 ** rng.normal(0, shift)) + rng.normal(0, noise, len(EIGHT))
-            parts.append(pd.DataFrame({"treatment": f"T{curve}", "plate": plate, "dose": EIGHT, "value": values, "true": true}))
+            parts.append(
+                pd.DataFrame({"treatment": f"T{curve}", "plate": plate, "dose": EIGHT, "value": values, "true": true})
+            )
     return pd.concat(parts, ignore_index=True).assign(dose_unit="µM")
 
 

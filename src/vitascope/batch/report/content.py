@@ -305,7 +305,8 @@ def _add_result(report: ReportContent, result: ResponseResult, params: ResponseP
 def _curve_row(view: CurveView) -> dict[str, Any]:
     row = view.row
     return {
-        "title": view.title, "quantity": quantity_text(str(row["quantity"])), "answer": view.answer.removeprefix("IC50 "),
+        "title": view.title, "quantity": quantity_text(str(row["quantity"])),
+        "answer": view.answer.removeprefix("IC50 "),
         "quality": row["quality"], "n": row["n"], "hill": amount_text(row["hill"]), "top": amount_text(row["top"]),
         "bottom": amount_text(row["bottom"]), "unit": row["unit"], "emax": amount_text(row["emax"]),
         "reason": row["reason"], "flags": str(row["flags"]).replace("_", " ").replace(";", ", "),

@@ -33,8 +33,8 @@ NOT_HELD = (
 REFERENCES = {
     "response": "Ritz, Baty, Streibig, Gerhard (2015) Dose-response analysis using R. PLoS ONE 10:e0146021.",
     "profile": "Bates, Watts (1988) Nonlinear Regression Analysis and Its Applications, section 6.1.2. Wiley.",
-    "blocks": "Bell, McCaffrey (2002) Bias reduction in standard errors for linear regression with multi-stage samples. "
-    "Surv. Methodol. 28:169.",
+    "blocks": "Bell, McCaffrey (2002) Bias reduction in standard errors for linear regression with multi-stage "
+    "samples. Surv. Methodol. 28:169.",
     "unequal": "Kent (1982) Robust properties of likelihood ratio tests. Biometrika 69:19.",
     "bootstrap": "Efron, Tibshirani (1993) An Introduction to the Bootstrap. Chapman and Hall.",
     "z_prime": "Zhang, Chung, Oldenburg (1999) J. Biomol. Screen. 4:67: Z' factor.",

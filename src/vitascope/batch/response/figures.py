@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -228,6 +230,14 @@ def draw_roc(figure: Any, curves: dict[str, pd.DataFrame], areas: dict[str, str]
     return 1
 
 
+@contextmanager
+def quiet_letters() -> Iterator[None]:
+    """Draw letters that the font lacks as boxes, without a word: the tables hold the names."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
+
+
 def save_figure(path: Path, draw: Any, size_in: tuple[float, float]) -> list[Path]:
     """Draw into a figure and save it as SVG and PNG, each whole; nothing where there was nothing to draw.
 
@@ -239,7 +249,7 @@ def save_figure(path: Path, draw: Any, size_in: tuple[float, float]) -> list[Pat
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), quiet_letters():
         figure = Figure(figsize=size_in, layout="constrained")
         if not draw(figure):
             return []
@@ -256,7 +266,7 @@ def svg_text(draw: Any, size_in: tuple[float, float]) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), quiet_letters():
         figure = Figure(figsize=size_in, layout="constrained")
         if not draw(figure):
             return ""

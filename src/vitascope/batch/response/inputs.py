@@ -28,6 +28,12 @@ ENDS = ("_low", "_high")
 SHOWN = 12
 
 
+VALUE = "value"
+"""Name of the values of a long table."""
+MANY_COPIES = 0.5
+"""Share of rows that are like others in every cell from which on they are told of."""
+
+
 @dataclass(frozen=True, eq=False)
 class WellTable:
     """Wells to fit curves to.
@@ -77,7 +83,14 @@ class WellTable:
             return value
         if self.headline in known or len(known) == 1:
             return known[0]
-        raise InputError("The table has several columns of numbers, or none.", f"Name one with --value: {listed}.")
+        if not known and VALUE in self.table:
+            return VALUE  # its cells say why they are none
+        if not known:
+            raise InputError(
+                f"No column of '{self.source.name}' holds numbers that were measured.",
+                "Check the decimal mark and the separator, or name the column of values with --value.",
+            )
+        raise InputError("The table has several columns of numbers.", f"Name one with --value: {listed}.")
 
 
 def read_response_table(
@@ -123,7 +136,9 @@ def read_response_table(
         table = read_reader_export(path)
         notes += [word.sentence for word in table.attrs["no_number"]] + list(table.attrs["notes"])
     table.attrs = {}
-    table = _by_well(table) if "image" in table and "status" in table else table
+    of_a_run = "image" in table and "status" in table
+    table = _by_well(table) if of_a_run else table
+    notes += [] if of_a_run else _repeated(table)
     if plate_map is not None:
         table, said = _mapped(table, plate_map)
         notes += said
@@ -234,6 +249,20 @@ def _mapped(table: pd.DataFrame, plate_map: PlateMap) -> tuple[pd.DataFrame, lis
     some = f"{', '.join(left[:SHOWN])}{' …' if len(left) > SHOWN else ''}"
     said = [f"The plate map says nothing of {some}."] if left else []
     return joined, [*said, *(problem.sentence for problem in plate_map.problems)]
+
+
+def _repeated(table: pd.DataFrame) -> list[str]:
+    """Say which wells stand in several rows, or that most rows are copies of others: each counts as a replicate."""
+    place = [name for name in ("plate", "day", "time", "well") if name in table]
+    if "well" in table and table["well"].astype(str).str.strip().ne("").all():
+        twice = table[table.duplicated([*place, *(n for n in ("treatment", "dose") if n in table)])]
+        wells = list(dict.fromkeys(map(str, twice["well"])))
+        some = f"{', '.join(wells[:SHOWN])}{' …' if len(wells) > SHOWN else ''}"
+        return [f"Wells in more than one row, each of which counts as a replicate: {some}."] if wells else []
+    copies = int(table.duplicated().sum())
+    if table.duplicated(keep=False).mean() > MANY_COPIES:
+        return [f"{copies} of {len(table)} rows are copies of others; each counts as a replicate."]
+    return []
 
 
 def _headline(folder: Path, table: pd.DataFrame) -> tuple[str, str]:

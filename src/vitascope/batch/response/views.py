@@ -44,7 +44,8 @@ class CurveView:
             for name in self.by
             if name != "treatment" and str(self.row[name])
         ]
-        return " · ".join(filter(None, [str(self.row.get("treatment", "")), *others])) or str(self.row["quantity"])
+        names = [" ".join(str(name).split()) for name in (self.row.get("treatment", ""), *others)]
+        return " · ".join(filter(None, names)) or str(self.row["quantity"])
 
     @property
     def answer(self) -> str:
@@ -89,7 +90,7 @@ def ic50_text(row: dict[str, Any]) -> str:
     if row["relation"] != "=":
         return f"IC50 {row['relation']} {number}{unit}"
     low, high = row.get("ic50_low"), row.get("ic50_high")
-    open_below, open_above = not _known(low) or float(low) == 0, not _known(high)
+    open_below, open_above = not _known(low) or low == 0, not _known(high)
     if open_below and open_above:
         told = "interval_open" in str(row.get("flags", "")).split(";")
         return f"IC50 {number}{unit} ({'interval open on both sides' if told else 'no interval'})"

@@ -69,7 +69,10 @@ class CompareBox(QWidget):  # type: ignore[misc]
             self.heat.clear()
             return
         table = heat_table(self._views)
-        self.heat.draw(lambda figure: draw_heat(figure, table, self._views, self.heat.text_colour()), max(160, 18 * len(table) + 80))
+        self.heat.draw(
+            lambda figure: draw_heat(figure, table, self._views, self.heat.text_colour()),
+            max(160, 18 * len(table) + 80),
+        )
 
 
 def compared(views: Sequence[CurveView], a: str, b: str) -> str:
@@ -117,10 +120,12 @@ def heat_table(views: Sequence[CurveView]) -> pd.DataFrame:
 def _words_of_empty(table: pd.DataFrame, views: Sequence[CurveView]) -> dict[tuple[int, int], str]:
     """What stands where there is no number: a bound, or why there is none; by row and column."""
     found = {}
+    rows, columns = ({str(name): at for at, name in enumerate(axis)} for axis in (table.index, table.columns))
+    values = table.to_numpy(float)
     for view in views:
         block = " ".join(str(view.row[name]) for name in view.by if name != "treatment")
-        at = table.index.get_loc(str(view.row.get("treatment", ""))), table.columns.get_loc(block)
-        if math.isnan(table.iloc[at]):
+        at = rows[str(view.row.get("treatment", ""))], columns[block]
+        if math.isnan(values[at]):
             found[at] = view.answer.removeprefix("IC50 ").removesuffix(": no IC50")
     return found
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 SIDE_PX, MOST_PX = 128, 256
 """The shorter side is brought to the first, and no more than the second is looked at along the longer one."""
@@ -52,10 +53,23 @@ def describe_picture(picture: NDArray[Any]) -> NDArray[np.float32]:
 def _to_size(picture: NDArray[np.float64]) -> NDArray[np.float64]:
     zoom = SIDE_PX / min(picture.shape)
     if zoom < 1:
-        picture = ndimage.zoom(ndimage.gaussian_filter(picture, 0.5 * (1 / zoom - 1)), zoom, order=1)
+        down, across = (_shrinking(length, zoom) for length in picture.shape)
+        picture = across @ (down @ picture).T
+        picture = picture.T
     elif zoom > 1:
-        picture = ndimage.zoom(picture, zoom, order=1)
-    return np.asarray(picture[:MOST_PX, :MOST_PX], np.float64)
+        picture = ndimage.zoom(picture, zoom, order=1)[:MOST_PX, :MOST_PX]
+    return np.ascontiguousarray(picture, np.float64)
+
+
+@lru_cache(maxsize=8)
+def _shrinking(length: int, zoom: float) -> sparse.csr_array:
+    """Blur and linear interpolation of one axis as a matrix, (at most :data:`MOST_PX`, length).
+
+    The picture is blurred where it is looked at and nowhere else: for a picture of 2,000 px that is a fifteenth of the
+    work of ``zoom(gaussian_filter(picture))`` and the same numbers, for both do the same to each axis in turn.
+    """
+    blurred = ndimage.gaussian_filter1d(np.eye(length), 0.5 * (1 / zoom - 1), axis=0)
+    return sparse.csr_array(ndimage.zoom(blurred, (zoom, 1), order=1)[:MOST_PX])
 
 
 def _spectrum(even: NDArray[np.float64]) -> list[float]:
@@ -81,12 +95,14 @@ def _texture(even: NDArray[np.float64]) -> list[float]:
     for scale in SCALES_PX:
         steep = ndimage.gaussian_gradient_magnitude(even, scale)
         curved = ndimage.gaussian_laplace(even, scale) * scale**2
-        variance = max(float((curved**2).mean()), TINY)
+        # products, for numpy raises to the third and fourth power by logarithms, ten times as slowly
+        steep2, curved2 = steep * steep, curved * curved
+        variance = max(float(curved2.mean()), TINY)
         found += [
             float(np.log(steep.mean() * scale + 1e-3)),
-            float(np.log((steep**4).mean() / max((steep**2).mean() ** 2, TINY) + 1e-3)),
-            float(np.tanh((curved**3).mean() / variance**1.5 / 5)),
-            float(np.log((curved**4).mean() / variance**2 + 1e-3)),
+            float(np.log((steep2 * steep2).mean() / max(steep2.mean() ** 2, TINY) + 1e-3)),
+            float(np.tanh((curved2 * curved).mean() / variance**1.5 / 5)),
+            float(np.log((curved2 * curved2).mean() / variance**2 + 1e-3)),
             float(np.log(curved.std() + 1e-3)),
         ]
     return found

@@ -293,7 +293,9 @@ class _Tally:
             block = block[finite]
         block = block.ravel()
         if self.exact:
-            bins = np.asarray(block.astype(np.int64) - int(self.low), np.intp)
+            bins = block.astype(np.intp)
+            if self.low:
+                bins -= int(self.low)
         else:
             self.at_low += int(np.count_nonzero(block == self.low))
             self.at_high += int(np.count_nonzero(block == self.high))

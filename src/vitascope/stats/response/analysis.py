@@ -86,14 +86,25 @@ def fit_dose_response(
     within = [name for name in BLOCKS if name in table] if blocks is None else group_columns(table, blocks)
     parts = [_fit_quantity(table, dose, quantity, keys, within, params) for quantity in quantities]
     curves = pd.concat([part.curves for part in parts], ignore_index=True)
+    points = pd.concat([part.points for part in parts])
+    for found in (curves, points):
+        _name_always(found)
     return ResponseResult(
         curves=curves,
-        points=pd.concat([part.points for part in parts]),
+        points=points,
         effective_doses=pd.concat([part.effective_doses for part in parts], ignore_index=True),
         fits=tuple(fit for part in parts for fit in part.fits),
         by=tuple(keys),
         plates=pd.concat([part.plates for part in parts], ignore_index=True),
     )
+
+
+def _name_always(table: pd.DataFrame) -> None:
+    """Add the columns of plate and treatment, empty, where the wells have none, in place."""
+    if "plate" not in table:
+        table.insert(0, "plate", "")
+    if "treatment" not in table:
+        table.insert(list(table).index("quantity"), "treatment", "")
 
 
 def _fit_quantity(

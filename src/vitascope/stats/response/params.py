@@ -77,17 +77,17 @@ class ResponseParams(FormParams):
     scatter: Scatter = Field(
         "blocks",
         title="Scatter",
-        description="What intervals take for granted. blocks: wells of one plate and day scatter alike, and a curve over "
-        "several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: each "
-        "well may scatter in its own way, as where values vary in proportion to their size. Never makes an interval "
-        "narrower.",
+        description="What intervals take for granted. blocks: wells of one plate and day scatter alike, and a curve "
+        "over several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: "
+        "each well may scatter in its own way, as where values vary in proportion to their size. Never makes an "
+        "interval narrower.",
         json_schema_extra={**_ADVANCED},
     )
     fit_controls: bool = Field(
         False,
         title="Controls in the fit",
-        description="Let the negative controls of the plate count as wells of dose zero in each curve, so that they show "
-        "its upper plateau where few doses do.",
+        description="Let the negative controls of the plate count as wells of dose zero in each curve, so that they "
+        "show its upper plateau where few doses do.",
         json_schema_extra={**_ADVANCED},
     )
     level: float = Field(

@@ -61,7 +61,12 @@ class CurveData:
     """
 
     def __init__(
-        self, quantity: str, wells: Columns, rows: np.ndarray, params: ResponseParams, controls: np.ndarray | None = None
+        self,
+        quantity: str,
+        wells: Columns,
+        rows: np.ndarray,
+        params: ResponseParams,
+        controls: np.ndarray | None = None,
     ) -> None:
         self.quantity, self.rows, self._wells = quantity, rows, wells
         self._controls = np.empty(0, np.intp) if controls is None else controls
@@ -200,9 +205,7 @@ def row_of(one: CurveData, fitted: CurveFit, fit: BatchFit, i: int, params: Resp
         return no_fit_row(one, reason, params, **tests)
     if _starts_nowhere(one, fitted, (before, after)):
         percent = 100 * before / one.control
-        return no_fit_row(
-            one, start_reason(one.quantity, one.amount(fitted.doses[0]), percent), params, **tests
-        )
+        return no_fit_row(one, start_reason(one.quantity, one.amount(fitted.doses[0]), percent), params, **tests)
     row, words = _blank(one, params) | tests | {"interval_kind": fit.kinds[i]}, one.flags()
     row["emax"] = after
     row.update(_areas(float(fit.mean[i]), one.control))

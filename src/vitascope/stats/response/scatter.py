@@ -1,8 +1,8 @@
 """How much wider an interval of the midpoint must be where points do not scatter alike, or scatter in blocks.
 
 The profile of the likelihood takes all points for equally scattered and independent. Where they are not, the ratio of
-likelihoods follows a multiple of the assumed distribution, and the multiple is the variance that the residuals show over
-the one assumed. Few points show little of their variance: it is freed of bias as far as it can be, and compared to F
+likelihoods follows a multiple of the assumed distribution, and the multiple is the variance that the residuals show
+over the one assumed. Few points show little of theirs: it is freed of bias as far as it can be, and compared to F
 with the degrees of freedom that it has. It never makes an interval narrower.
 
 References

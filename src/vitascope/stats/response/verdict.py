@@ -56,6 +56,8 @@ class Effect:
 
     def __str__(self) -> str:
         """Say by how much the top dose changes the quantity."""
+        if self.after == self.before:
+            return f"the top dose of {self.dose} does not change {self.quantity}"
         verb = "lowers" if self.after <= self.before else "raises"
         if self.before > 0 and math.isfinite(self.after):
             percent = abs(100 * (1 - self.after / self.before))
@@ -101,8 +103,8 @@ def start_reason(quantity: str, lowest: str, percent: float) -> str:
     """Say that the fit places the start of the curve where controls show that it is not."""
     return (
         f"Could not be fitted: values still change at the lowest dose of {lowest}, where {quantity} stands at "
-        f"{percent:.0f} % of the controls: no dose shows where the curve starts. Hold its top at the level of the controls "
-        "(top), or let these count as wells of dose zero (fit_controls)."
+        f"{percent:.0f} % of the controls: no dose shows where the curve starts. Let the controls count as wells of "
+        "dose zero (fit_controls), or take lower doses."
     )
 
 

@@ -25,13 +25,16 @@ HELD = ("hold_top", "hold_bottom")
 def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
     """Return the columns that tell curves apart: those asked for, or of plate, day, time and treatment those there.
 
+    Days and times that are empty throughout are not.
+
     Raises
     ------
     InputError
         If a column that is asked for is missing.
     """
     if by is None:
-        return [name for name in ("plate", "day", "time", "treatment") if name in table]
+        known = [name for name in ("plate", "day", "time", "treatment") if name in table]
+        return [name for name in known if name not in ("day", "time") or (_text(table[name]) != "").any()]
     missing = [name for name in by if name not in table]
     if missing:
         raise InputError(f"The table has no column '{missing[0]}'.", f"It has: {', '.join(map(str, table.columns))}.")
