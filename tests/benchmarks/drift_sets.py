@@ -19,7 +19,7 @@ from vitascope.io.images.read import group_paths, read_image
 from vitascope.ops.intensity.corruption import corrupt
 
 CHAMBER, PLATE = "3_spheroid_viability/ldc_live_dead", "4_mil_hcs/bbbc013_sbs_plate"
-SIDE = 192
+SIDE = 128
 
 
 def chamber():
@@ -35,10 +35,10 @@ def truth():
 
 
 def jurkat():
-    """Pieces of mosaics of single cells, which do not overlap: other cells in each."""
+    """243 pieces of mosaics of single cells, which do not overlap: other cells in each."""
     found = []
     for name in ("G1__brightfield__Ch3_CP0008", "S_phase__brightfield__Ch3_CP0009", "G2__brightfield__Ch3_CP0008"):
-        found += pieces(planes(f"{JURKAT}/{name}.tif"), 10**6, SIDE)
+        found += pieces(planes(f"{JURKAT}/{name}.tif"), 10**6, SIDE, SIDE)
     return found
 
 
