@@ -1,5 +1,7 @@
 """Drift in the dock of plates: a reference of trusted wells in two clicks, the timeline of a run, and its embedding."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import tifffile
@@ -189,9 +191,8 @@ def test_a_picture_by_umap_is_made_beside_and_its_clusters_say_what_they_follow(
 
 
 def test_what_is_not_installed_is_not_offered(qtbot, monkeypatch):
-    from vitascope.stats.embedding import layout
-
-    monkeypatch.setitem(layout._MODULES, "pacmap", ("no_such_module", "pacmap"))
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pacmap" else found(name))
     box = EmbeddingBox(now)
     qtbot.addWidget(box)
     assert [box.picture.itemData(i) for i in range(box.picture.count())][-1] == "umap"

@@ -51,7 +51,10 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         form = make_form()
         for box in (self.colour, self.fitted, self.picture):
             narrow(box)
-        refill(self.picture, [(name, method) for method, name in METHODS.items() if is_installed(method)])
+        refill(
+            self.picture,
+            [(name[0].upper() + name[1:], method) for method, name in METHODS.items() if is_installed(method)],
+        )
         add_row(form, "Picture", self.picture, _tip())
         add_row(form, "Colour", self.colour, "What the colours of the points stand for.")
         add_row(form, "Axes of", self.fitted, "The images that the axes are fitted to; the others are put on them.")
@@ -152,7 +155,8 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
             if lines is not None:
                 axes.contour(*lines[:3], levels=lines[3], colors=[colour], linewidths=0.8)
         for set_label, words in zip((axes.set_xlabel, axes.set_ylabel), self._found.axes, strict=False):
-            set_label(words, fontsize="x-small")
+            # the upright one has less room
+            set_label(words.replace("; ", "\n") if set_label == axes.set_ylabel else words, fontsize="x-small")
         if len(groups) > 1:
             axes.legend(fontsize="x-small", frameon=False)
         return 1

@@ -8,6 +8,7 @@ Sander and Xu 1996, "A density-based algorithm for discovering clusters", KDD (D
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -210,22 +211,23 @@ def _kinds_of(x: Floats, y: NDArray[Any], u: Floats, eps: float, samples: int) -
 
 
 def _dbscan(places: Floats, eps: float, samples: int) -> Any:
-    return _sklearn("cluster").DBSCAN(eps=eps, min_samples=samples).fit(places)
+    _check_installed()
+    from sklearn.cluster import DBSCAN  # of the extra
+
+    return DBSCAN(eps=eps, min_samples=samples).fit(places)
 
 
 def _probe(x: Floats, y: NDArray[Any], u: Floats) -> NDArray[Any]:
+    _check_installed()
+    from sklearn.linear_model import LogisticRegression  # of the extra
+
     scale = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    model = _sklearn("linear_model").LogisticRegression(max_iter=1000)
-    model.fit((x - x.mean(axis=0)) / scale, y.astype(str))
+    model = LogisticRegression(max_iter=1000).fit((x - x.mean(axis=0)) / scale, y.astype(str))
     return np.asarray(model.predict((u - x.mean(axis=0)) / scale), object)
 
 
-def _sklearn(part: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(f"sklearn.{part}")
-    except ImportError as error:
+def _check_installed() -> None:
+    if importlib.util.find_spec("sklearn") is None:
         raise ParameterError(
             "Clusters need 'scikit-learn', which is not installed.", "Run: pip install 'vitascope[embedding]'."
-        ) from error
+        )

@@ -12,7 +12,6 @@ Wang, Huang, Rudin and Shaposhnik 2021, "Understanding how dimension reduction t
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import logging
 import warnings
@@ -42,7 +41,6 @@ NEIGHBOURS = {"umap": 15, "pacmap": 10}
 """As their authors set them."""
 
 SEED = 0
-_MODULES: dict[Method, tuple[str, str]] = {"umap": ("umap", "umap-learn"), "pacmap": ("pacmap", "pacmap")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,35 +112,33 @@ def fit_layout(
             f"{len(table)} images are too few for {METHODS[method]}.",
             f"Give at least {LEAST_IMAGES}, or take principal axes.",
         )
-    library = _library(method)
     scores = axes.place(table).astype(np.float32)
-    neighbours = min(NEIGHBOURS[method], len(table) // 4)
+    mapper = _mapper(method, n_neighbors=min(NEIGHBOURS[method], len(table) // 4), random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed makes them slower
-        if method == "umap":
-            mapper = library.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1)
-            places = mapper.fit_transform(scores)
-        else:
-            mapper = library.PaCMAP(n_neighbors=neighbours, random_state=seed, apply_pca=False)
-            places = mapper.fit_transform(scores, init="pca")
+        places = mapper.fit_transform(scores) if method == "umap" else mapper.fit_transform(scores, init="pca")
     return Layout(method, axes, np.asarray(places, np.float64), mapper, scores)
 
 
 def is_installed(method: Method) -> bool:
     """Return whether what a method needs is installed, without importing it."""
-    return method not in _MODULES or importlib.util.find_spec(_MODULES[method][0]) is not None
+    return method == "pca" or importlib.util.find_spec(method) is not None
 
 
-def _library(method: Method) -> Any:
-    module, package = _MODULES[method]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what else could be installed
-            found = importlib.import_module(module)
-        logging.getLogger(module).setLevel(logging.ERROR)  # that a seed was set is no news
-        return found
-    except ImportError as error:
+def _mapper(method: Method, **settings: Any) -> Any:
+    """Return the library's own, with its remarks on seeds and on what else could be installed silenced."""
+    if not is_installed(method):
         raise ParameterError(
-            f"{METHODS[method]} needs '{package}', which is not installed.",
+            f"{METHODS[method]} is not installed.",
             "Run: pip install 'vitascope[embedding]'. Principal axes need nothing.",
-        ) from error
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if method == "umap":
+            import umap  # of the extra
+
+            return umap.UMAP(n_jobs=1, **settings)
+        import pacmap  # of the extra
+
+        logging.getLogger("pacmap").setLevel(logging.ERROR)
+        return pacmap.PaCMAP(apply_pca=False, **settings)
