@@ -144,7 +144,9 @@ def alone(folder: Path) -> None:
             f"{otsu[1]:.3f} filtered; {row['spheroids']} object(s), {row['left_out_voxels']} voxels left out",
             flush=True,
         )
-    print(f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)")
+    print(
+        f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)"
+    )
 
 
 def compositions(folder: Path) -> list[dict[str, object]]:
