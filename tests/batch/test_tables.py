@@ -7,6 +7,7 @@ from vitascope.batch.tables import check_map, curves, with_map, write_run_tables
 from vitascope.core.errors import InputError
 from vitascope.core.well import WellPosition
 from vitascope.io.tables.plate_map import PlateMap
+from vitascope.tasks.registry import find_task
 
 
 def row(well, value, *, plate="P", time="", field="1", low=None, high=None):
@@ -34,6 +35,20 @@ def test_numbers_stand_against_the_median_control_of_their_own_plate_and_time():
     assert found[3]["atp_percent_of_control_high"] == pytest.approx(60.0)
     assert [r["role"] for r in found[:4]] == ["negative", "negative", "negative", "treated"]
     assert found[3]["atp"] == 40.0  # the raw number stays
+
+
+def test_live_volumes_of_spheroids_stand_against_the_maps_controls_too(tmp_path):
+    """What the control's live volume is comes from the plate map; nobody types it."""
+    wells = plate_map(("", "A01", "negative"), ("", "A02", "negative"), ("", "B01", "treated"))
+    rows = [
+        {**row(well, share), "viability_percent": share, "live_um3": volume, "live_um3_low": volume / 2}
+        for well, share, volume in (("A01", 90.0, 4e6), ("A02", 80.0, 6e6), ("B01", 40.0, 1e6))
+    ]
+    spec = find_task("spheroid")
+    found = write_run_tables(tmp_path, rows, wells, spec.headline, spec.against_control)
+    assert [r["live_um3_percent_of_control"] for r in found] == pytest.approx([80, 120, 20])
+    assert found[2]["live_um3_percent_of_control_low"] == pytest.approx(10)
+    assert found[2]["viability_percent_percent_of_control"] == pytest.approx(100 * 40 / 85)
 
 
 def test_a_control_without_a_number_does_not_count_and_a_plate_without_control_stays_empty():

@@ -22,7 +22,6 @@ from vitascope.engine.device import core_count
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.engine.tiled_prediction import predict_picture
-from vitascope.io.images.read import read_image
 from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.resample import volume_reader
 from vitascope.pipelines.spheroid import run
@@ -32,7 +31,7 @@ from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.overlap import count_overlap
 from vitascope.tasks.spheroid import SPEC
-from vitascope.training.data.spheroid import Stack, load_volumes, read_stacks
+from vitascope.training.data.spheroid import Stack, load_volumes, read_stack, read_stacks
 from vitascope.training.loop.loop import train
 from vitascope.training.make_model import choose_device
 from vitascope.training.tasks.spheroid import SpheroidJob, volume_overlaps
@@ -203,7 +202,7 @@ def labelled(model: str) -> None:
         ("qcanet_embryo/8_cell_stage_raw.tif", "qcanet_embryo/8_cell_stage_nsn.tif"),
         ("qcanet_embryo/16_cell_stage_raw.tif", "qcanet_embryo/16_cell_stage_nsn.tif"),
     ):
-        pixels, cells = (np.asarray(read_image(folder / n).array).squeeze() for n in (image, truth))
+        pixels, cells = (np.asarray(read_stack(folder / n).array).squeeze() for n in (image, truth))
         classes = np.where(cells > 0, LIVE, 1).astype(np.uint8)
         nuclei = ndimage.label(cells > 0)[0] if cells.max() == 255 else cells
         sides = [s[1].stop - s[1].start for s in ndimage.find_objects(nuclei.astype(int)) if s is not None]

@@ -1,7 +1,7 @@
 """Labelled stacks, each read by a twin of ``spheroid-live-dead`` that was trained without it, beside Otsu's masks.
 
 ``python -m tests.benchmarks stacks train FOLDER`` makes the start (simulated spheroids alone) and three twins by the bundled
-recipe, each without a third of the stacks: about 6 minutes of one core. ``stacks FOLDER`` prints the bars. ``stacks FOLDER
+recipe, each without a third of the stacks: about 6 minutes of one core (400 and 300 steps). ``stacks FOLDER`` prints the bars. ``stacks FOLDER
 write`` puts what the twins tell of compositions, both sources left out, into the bundled card: figures and intervals.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from tests.benchmarks.machine import describe
-from tests.benchmarks.spheroid import interval, near_labels
+from tests.benchmarks.spheroid import FIRST_SEED, interval, near_labels
 
 from vitascope.core.card import Metric, ModelCard
 from vitascope.core.errors import VitascopeError
@@ -26,7 +26,8 @@ from vitascope.io.models.cards import find_model, write_card
 from vitascope.ops.intensity.median import median_filter
 from vitascope.pipelines.spheroid import run
 from vitascope.recipes.recipe import Recipe, read_recipe
-from vitascope.simulate.spheroids import DEAD, LIVE
+from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
+from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.stats.conformal import INTERVAL_LEVEL, calibrate
 from vitascope.stats.conformal import interval as ends
 from vitascope.tasks.spheroid import SPEC
@@ -46,6 +47,8 @@ BETTER, MEAN_DICE, INSIDE = 8, 0.70, 0.85
 """Bars: stacks better than Otsu, mean Dice near labels of compositions, share of truths inside their intervals."""
 
 
+DRAWN, VOXEL = 12, (4.0, 1.0, 1.0)
+ON = "compositions of real nuclei, both sources left out, and simulated spheroids"
 AROUND_UM = 6.0
 """How far from a nucleus its surroundings reach."""
 
@@ -144,7 +147,9 @@ def alone(folder: Path) -> None:
             f"{otsu[1]:.3f} filtered; {row['spheroids']} object(s), {row['left_out_voxels']} voxels left out",
             flush=True,
         )
-    print(f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)")
+    print(
+        f"better than both of Otsu's masks on {better} of {len(read)} (bar {BETTER} of 10); least Dice {least:.3f} (bar: above 0)"
+    )
 
 
 def compositions(folder: Path) -> list[dict[str, object]]:
@@ -172,27 +177,53 @@ def compositions(folder: Path) -> list[dict[str, object]]:
     return rows
 
 
+def drawn() -> list[dict[str, object]]:
+    """Simulated spheroids that the bundled model never saw, as compositions are told."""
+    rows = []
+    for number in range(DRAWN):
+        rng = np.random.default_rng((17, number))
+        params = StackParams(diameter_um=rng.uniform(90, 170), dose=float(10 ** rng.uniform(-1.5, 1)))
+        truth = simulate_spheroid(params, VOXEL, VolumeOptics(), FIRST_SEED + 700 + number)
+        stack = Stack(
+            channels=list(truth.image),
+            classes=truth.classes,
+            cells=None,
+            voxel_zyx_um=VOXEL,
+            group="simulated",
+            kind="simulated",
+        )
+        found = masks(segmented(stack, MODEL))
+        counts = [np.bincount(c.ravel(), minlength=4)[[LIVE, DEAD]].astype(float) for c in (found, truth.classes)]
+        share = [100 * c[0] / c.sum() if c.sum() else np.nan for c in counts]
+        rows.append({"pair": (f"simulated {number}",), "found": share[0], "true": share[1], "counts": counts})
+    return rows
+
+
 def calibrated(rows: list[dict[str, object]], what: str):
-    """Intervals of viability (points), or of the live or dead volume (ratio), from compositions."""
-    on = "compositions of real nuclei, both sources left out"
+    """Intervals of viability (points), or of the live or dead volume (ratio); each pair of sources is a group."""
     if what == "viability":
-        known = [r for r in rows if np.isfinite(r["found"])]
+        known = [r for r in rows if np.isfinite(r["found"]) and np.isfinite(r["true"])]
         true, found = (np.array([r[k] for r in known]) for k in ("true", "found"))
-        return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, on=on), true, found, known
+        return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, on=ON, follow=False)
     k = ("live", "dead").index(what)
     known = [r for r in rows if r["counts"][0][k] > 0 and r["counts"][1][k] > 0]
     found, true = (np.array([r["counts"][side][k] for r in known]) for side in (0, 1))
-    return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, "log", on=on), true, found, known
+    return calibrate(true, found, [r["pair"] for r in known], INTERVAL_LEVEL, "log", on=ON)
 
 
-def inside(rows: list[dict[str, object]], what: str) -> tuple[float, int]:
-    """Share of compositions whose truth lies in an interval calibrated on compositions without their sources."""
+def inside(rows: list[dict[str, object]], simulated: list[dict[str, object]], what: str) -> tuple[float, int]:
+    """Share of compositions whose truth lies in an interval calibrated without either of their sources."""
     hits = []
-    known, true, found = (calibrated(rows, what)[k] for k in (3, 1, 2))
-    for row, t, f in zip(known, true, found, strict=True):
+    for row in rows:
         rest = [r for r in rows if not set(r["pair"]) & set(row["pair"])]
-        low, high = ends([f], calibrated(rest, what)[0])
-        hits.append(low[0] <= t <= high[0])
+        if what == "viability":
+            found, true = row["found"], row["true"]
+        else:
+            found, true = (row["counts"][side][("live", "dead").index(what)] for side in (0, 1))
+        if not (np.isfinite(found) and np.isfinite(true) and found > 0 and true > 0):
+            continue
+        low, high = ends([found], calibrated([*rest, *simulated], what))
+        hits.append(low[0] <= true <= high[0])
     return float(np.mean(hits)), len(hits)
 
 
@@ -200,17 +231,18 @@ def composed(folder: Path, keep: bool) -> None:
     rows = compositions(folder)
     near = [float(np.mean(r["near"])) for r in rows]
     print(f"Dice near labels, {len(rows)} compositions: {interval(near)} (bar {MEAN_DICE})")
+    simulated = drawn()
     for what in ("viability", "live", "dead"):
-        share, count = inside(rows, what)
-        own = calibrated(rows, what)[0]
+        share, count = inside(rows, simulated, what)
+        own = calibrated([*rows, *simulated], what)
         print(f"{what}: {share:.0%} of {count} inside (bar {INSIDE:.0%}); half-width {own.half_width:.3g} {own.scale}")
     off = [abs(r["found"] - r["true"]) for r in rows if np.isfinite(r["found"])]
     print(f"viability: mean error {np.mean(off):.1f} points")
     if keep:
-        write(rows)
+        write(rows, simulated)
 
 
-def write(rows: list[dict[str, object]]) -> None:
+def write(rows: list[dict[str, object]], simulated: list[dict[str, object]]) -> None:
     """Put what the twins told into the bundled card."""
     card: ModelCard = find_model(MODEL)[0]
     told = tuple(
@@ -223,9 +255,10 @@ def write(rows: list[dict[str, object]]) -> None:
         )
         for k, name in enumerate(("live", "dead"))
     )
-    kept = tuple(m for m in card.metrics if "composed" not in m.on and "compositions" not in m.on)
-    further = {f"{what}_um3": calibrated(rows, what)[0] for what in ("live", "dead")}
-    changed = {"metrics": (*kept, *told), "intervals": calibrated(rows, "viability")[0], "further_intervals": further}
+    kept = tuple(m for m in card.metrics if "compositions" not in m.on)
+    every = [*rows, *simulated]
+    further = {f"{what}_um3": calibrated(every, what) for what in ("live", "dead")}
+    changed = {"metrics": (*kept, *told), "intervals": calibrated(every, "viability"), "further_intervals": further}
     print(write_card(card.model_copy(update=changed), BUNDLED_MODELS))
 
 

@@ -41,6 +41,7 @@ def test_the_folder_is_that_of_the_contract_and_the_command_gives_what_python_gi
     assert done.exit_code == 0, done.output
     assert {p.name for p in (folder / "out").iterdir()} == {
         "results.csv", "objects.csv", "shells.csv", "provenance.json", "labels", "dead", "density", "probability",
+            "maps",
     }  # fmt: skip
     result = run_to_end(start("spheroid", stack(), model="bright", precision="f32", tile_px=256, threads=1))
     (row,) = pd.read_csv("out/results.csv").to_dict("records")

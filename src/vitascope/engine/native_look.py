@@ -60,10 +60,11 @@ def look_at(card: ModelCard, planes: Sequence[Any], region: Region, *, flat_fiel
     flags = flaw_flags(card, found, region)
     kept = list(planes)
     if flat_field and any(flag in UNEVEN for flag in flags):
-        evened = [evened_out(np.asarray(p), region, round_well=round_well) for p in planes]
-        again = flaw_flags(card, measure_flaws(evened[middle], region, round_well=round_well), region)
-        if not any(flag in UNEVEN for flag in again):
-            kept, flags = list(evened), (EVENED, *again)
+        evened = [one for p in planes if (one := evened_out(np.asarray(p), region, round_well=round_well)) is not None]
+        if len(evened) == len(kept):
+            again = flaw_flags(card, measure_flaws(evened[middle], region, round_well=round_well), region)
+            if not any(flag in UNEVEN for flag in again):
+                kept, flags = list(evened), (EVENED, *again)
     return NativeLook(kept, flags)
 
 

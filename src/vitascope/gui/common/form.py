@@ -67,7 +67,7 @@ class FieldEditor:
         if self.as_slider:
             bounds = _int_options(self.field)
             self._nothing = bounds["min"] - 1
-            return create_widget(widget_type="Slider", options={**bounds, "min": self._nothing})
+            return create_widget(widget_type="Slider", options={**bounds, "min": self._nothing, "readout": False})
         self.is_text = True
         return create_widget(annotation=str, widget_type="LineEdit")
 

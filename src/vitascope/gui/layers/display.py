@@ -89,6 +89,8 @@ def main_map(
 ) -> tuple[str, str, str] | None:
     """Choose the one picture that is shown over the image, as kind, title and channel; None where there is none.
 
+    Live and dead masks are the picture that is shown: another one, such as a threshold's, waits unseen.
+
     Parameters
     ----------
     outputs : sequence of ImageOutput or LabelsOutput
@@ -96,7 +98,7 @@ def main_map(
         Of the result; the class that most of them predict is shown.
     """
     maps = next((one for one in outputs if isinstance(one, ImageOutput) and one.kind in MAPS), None)
-    if maps is None:
+    if maps is None or any(isinstance(one, LabelsOutput) and one.title in MASK_COLOURS for one in outputs):
         return None
     predicted = Counter(name for row in rows for name in str(row.get("predicted", "")).split(";"))
     names = channels_of(maps)

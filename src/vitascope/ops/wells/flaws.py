@@ -22,6 +22,9 @@ FLAWS = ("shading", "meniscus", "bubbles", "native_focus")
 SIDE_PX, PARTS, PERCENTILE, ROUNDS = 256, 8, 70, 10
 """The ground is read in 8 x 8 parts, each by the 70th percentile: organoids, cells and debris are darker."""
 
+MOST_OFF = 0.04
+"""Light falls smoothly: a ground that scatters by more about its fall and bowl is a picture of something else."""
+
 FOCUS_PX, FINE, COARSE = 192, 1.0, 4.0
 """Side that a square is brought to at most, and standard deviations (px) of fine and coarse detail in it: finer than
 what networks of wells see, and coarse enough for any camera."""
@@ -93,7 +96,13 @@ def ground_shape(square: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def ground_fit(square: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Fit ln(ground) = a + b y + c x + d (y² + x²), y and x from -1 to 1; None where there is too little ground."""
+    """Fit ln(ground) = a + b y + c x + d (y² + x²), y and x from -1 to 1; None where there is too little ground.
+
+    Returns
+    -------
+    array, shape (5,), or None
+        a, b, c, d, and how far the parts lie off (1.4826 times the median, of a logarithm).
+    """
     side = len(square) // PARTS
     parts = square.reshape(PARTS, side, PARTS, side).swapaxes(1, 2).reshape(PARTS * PARTS, side * side)
     seen = np.isfinite(parts).mean(axis=1) >= 0.5
@@ -112,10 +121,10 @@ def ground_fit(square: NDArray[np.float64]) -> NDArray[np.float64] | None:
         found = np.linalg.lstsq(shape * root[:, None], light * root, rcond=None)[0]
         off = light - shape @ found
         weights = 1 / (1 + (off / (2 * (1.4826 * np.median(np.abs(off)) + 1e-4))) ** 2)
-    return np.asarray(found)
+    return np.append(found, 1.4826 * np.median(np.abs(light - shape @ found)))
 
 
-def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> NDArray[np.float32]:
+def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> NDArray[np.float32] | None:
     """Divide a picture by its ground's fall and bowl, as an image of an empty field would; the middle stays as it is.
 
     Parameters
@@ -125,11 +134,17 @@ def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> ND
         The square that the ground is read in; beyond it the light of its edge is taken.
     round_well : bool
         See :func:`measure_flaws`.
+
+    Returns
+    -------
+    array or None
+        None where no ground is seen, or where it is not that of uneven light: parts lie off by more than
+        :data:`MOST_OFF`.
     """
     found = ground_fit(_inside(cut_square(picture, region, SIDE_PX), round_well))
+    if found is None or found[4] > MOST_OFF:
+        return None
     grey = np.asarray(picture, np.float32)
-    if found is None:
-        return grey
     y, x = (
         np.clip((np.arange(n) + 0.5 - start) / region.side * 2 - 1, -1, 1)
         for n, start in zip(picture.shape, (region.top, region.left), strict=True)
