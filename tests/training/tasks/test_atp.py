@@ -17,6 +17,7 @@ from vitascope.tasks.atp import AtpParams
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.simulated import lot_of
 from vitascope.training.data.split_groups import merge_near_duplicates
+from vitascope.training.losses.atp import SOFT
 from vitascope.training.tasks.atp import AtpJob, fitted, run_evaluation, run_training
 from vitascope.training.tasks.regression import amount_metrics, within_groups
 
@@ -198,7 +199,7 @@ def test_wells_composed_of_one_lot_of_real_wells_stay_together_and_train_place_b
     even = network.top / 16
     truth = batch["target"].reshape(3, 4, 8, 4, 8).sum((2, 4)).numpy() / even
     own = output.contribution[:, 0].numpy() / even
-    places = ((np.sqrt(own + 0.01) - np.sqrt(truth + 0.01)) ** 2).mean()
+    places = ((np.sqrt(own + SOFT) - np.sqrt(truth + SOFT)) ** 2).mean()
     number = float((((output.value[:, 0] - batch["numbers"][:, 0]) / network.top) ** 2).mean())
     assert with_places == pytest.approx(number + 0.1 * places, rel=1e-4)
 

@@ -184,7 +184,8 @@ def shrink(picture: NDArray[Any], side_px: int = SMALL_PX) -> tuple[NDArray[np.f
     return rows.reshape(height, width, across).sum(2, dtype=np.float64) / (down * across), factor
 
 
-Box = tuple[int, int, int, int]
+Box = tuple[float, float, float, float]
+"""Top, bottom, left and right of a well, px of the small picture."""
 
 
 def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]]:
@@ -235,12 +236,33 @@ def active_well(small: NDArray[np.float64]) -> Box | None:
     areas = ndimage.sum_labels(labels > 0, labels, np.arange(1, count + 1))
     mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(areas)))
     # A row or column belongs to the well when a good part of it does: fibres that stick out do not count.
-    rows, columns = (np.flatnonzero(mask.mean(axis) > 0.25 * mask.mean(axis).max()) for axis in (1, 0))
-    box = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-    filled = float(mask[box[0] : box[1], box[2] : box[3]].mean())
+    (top, bottom), (left, right) = (_edges(mask.mean(axis)) for axis in (1, 0))
+    box = (top, bottom, left, right)
+    filled = float(mask[_pixels(top, bottom), _pixels(left, right)].mean())
     sides = sorted((box[1] - box[0], box[3] - box[2]))
     even = filled >= LEAST_FILLED and sides[0] >= ROUND * sides[1] and sides[0] >= LEAST_ACTIVE * min(small.shape)
     return box if even else None
+
+
+def _edges(covered: NDArray[np.float64]) -> tuple[float, float]:
+    """Return where the share of rows that belong to a well crosses a quarter of its most, between pixels."""
+    level = 0.25 * float(covered.max())
+    over = np.flatnonzero(covered > level)
+    padded = np.concatenate([[0.0], covered, [0.0]])
+    first, last = int(over[0]) + 1, int(over[-1]) + 1
+
+    def share(inside: int, outside: int) -> float:
+        return float((padded[inside] - level) / max(padded[inside] - padded[outside], 1e-9))
+
+    top = first - 0.5 - share(first, first - 1) if first > 1 else 0.0
+    bottom = last - 0.5 + share(last, last + 1) if last < len(covered) else float(len(covered))
+    return top, bottom
+
+
+def _pixels(first: float, last: float) -> slice:
+    """Return the pixels between two edges, at least one."""
+    start = round(first)
+    return slice(start, max(start + 1, round(last)))
 
 
 def _is_large(box: Box, shape: tuple[int, ...]) -> bool:
@@ -261,7 +283,7 @@ def _square(box: Box, shape: tuple[int, ...], factor: float) -> tuple[Region, tu
             flags = ("well_cut_off",)
             corner[axis] = last - side if at_edge[0] else first
     region = Region(corner[0] * factor, corner[1] * factor, side * factor, flags)
-    return region, (slice(top, bottom), slice(left, right))
+    return region, (_pixels(top, bottom), _pixels(left, right))
 
 
 def content(small: NDArray[np.float64]) -> float:
