@@ -166,7 +166,7 @@ def test_training_from_a_model_takes_what_the_dock_takes_unless_the_recipe_says_
     assert full.training.steps_per_epoch == 25
     assert full.augment.overlay == 0.5
     assert full.amounts.sampling == "random"
-    assert full.loss == dock["loss"] == {"beta": 0.5, "decay": 0.9, "places": 0.05}
+    assert full.loss == dock["loss"] == {"beta": 0.5, "decay": 0.9, "places": 0.5}
     assert full.refit.on == "but_test"
     assert full.split.test_fraction == 0.3
     other = with_start_defaults(parse_recipe({**said, "amounts": {"sampling": "balanced"}}, "r"), START)
