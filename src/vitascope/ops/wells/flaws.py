@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import regionprops
 
+from vitascope.ops.wells.ground import PERCENTILE, fit_ground
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
 
 FLAWS = ("shading", "meniscus", "bubbles", "native_focus")
 """Names of the numbers, as cards hold their ranges."""
 
-SIDE_PX, PARTS, PERCENTILE, ROUNDS = 256, 8, 70, 10
-"""The ground is read in 8 x 8 parts, each by the 70th percentile: organoids, cells and debris are darker."""
+SIDE_PX = 256
+"""Side that a square is brought to, to see its light."""
 
 MOST_OFF = 0.04
 """Light falls smoothly: a ground that scatters by more about its fall and bowl is a picture of something else."""
@@ -78,8 +79,7 @@ def _inside(square: NDArray[Any], round_well: bool) -> NDArray[np.float64]:
 def ground_shape(square: NDArray[np.float64]) -> tuple[float, float]:
     r"""Return how the ground of a square falls from edge to edge, and how it curves from the middle to the rim.
 
-    A plane and a paraboloid through the logarithm of the ground, fitted so that parts which stand off from them count
-    little (weights 1 / (1 + (r / 2s)²), s the median deviation).
+    A plane and a paraboloid through the logarithm of the ground, see :func:`vitascope.ops.wells.ground.fit_ground`.
 
     Parameters
     ----------
@@ -91,37 +91,8 @@ def ground_shape(square: NDArray[np.float64]) -> tuple[float, float]:
     tuple of float, >= 0
         ln(brightest / darkest edge), and \\|ln(rim / middle)\\|; 0 where fewer than 16 parts have a ground above 0.
     """
-    found = ground_fit(square)
+    found = fit_ground(square, "bowl")
     return (0.0, 0.0) if found is None else (float(2 * np.hypot(found[1], found[2])), float(abs(found[3])))
-
-
-def ground_fit(square: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Fit ln(ground) = a + b y + c x + d (y² + x²), y and x from -1 to 1; None where there is too little ground.
-
-    Returns
-    -------
-    array, shape (5,), or None
-        a, b, c, d, and how far the parts lie off (1.4826 times the median, of a logarithm).
-    """
-    side = len(square) // PARTS
-    parts = square.reshape(PARTS, side, PARTS, side).swapaxes(1, 2).reshape(PARTS * PARTS, side * side)
-    seen = np.isfinite(parts).mean(axis=1) >= 0.5
-    ground = np.full(PARTS * PARTS, np.nan)
-    if seen.any():
-        ground[seen] = np.nanpercentile(parts[seen], PERCENTILE, axis=1)
-    known = np.nan_to_num(ground) > 0
-    if known.sum() < PARTS * 2:
-        return None
-    at = (np.arange(PARTS) + 0.5) / PARTS * 2 - 1
-    y, x = (a.ravel() for a in np.meshgrid(at, at, indexing="ij"))
-    shape = np.column_stack([np.ones(PARTS * PARTS), y, x, y**2 + x**2])[known]
-    light, weights = np.log(ground[known]), np.ones(int(known.sum()))
-    for _ in range(ROUNDS):
-        root = np.sqrt(weights)
-        found = np.linalg.lstsq(shape * root[:, None], light * root, rcond=None)[0]
-        off = light - shape @ found
-        weights = 1 / (1 + (off / (2 * (1.4826 * np.median(np.abs(off)) + 1e-4))) ** 2)
-    return np.append(found, 1.4826 * np.median(np.abs(light - shape @ found)))
 
 
 def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> NDArray[np.float32] | None:
@@ -141,7 +112,7 @@ def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> ND
         None where no ground is seen, or where it is not that of uneven light: parts lie off by more than
         :data:`MOST_OFF`.
     """
-    found = ground_fit(_inside(cut_square(picture, region, SIDE_PX), round_well))
+    found = fit_ground(_inside(cut_square(picture, region, SIDE_PX), round_well), "bowl")
     if found is None or found[4] > MOST_OFF:
         return None
     grey = np.asarray(picture, np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,18 @@ PARTS, PERCENTILE = 8, 70
 """The ground is read in 8 x 8 parts, each by the 70th percentile: organoids and debris are darker."""
 
 ROUNDS = 10
-POWERS = {1: ((0, 0), (1, 0), (0, 1)), 2: ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))}
-"""Powers of y and x of a polynomial's terms, by its degree."""
+Shape = Literal["slope", "bowl", "bent"]
+TERMS: dict[Shape, tuple[tuple[tuple[int, int], ...], ...]] = {
+    "slope": (((0, 0),), ((1, 0),), ((0, 1),)),
+    "bowl": (((0, 0),), ((1, 0),), ((0, 1),), ((2, 0), (0, 2))),
+    "bent": (((0, 0),), ((1, 0),), ((0, 1),), ((2, 0),), ((1, 1),), ((0, 2),)),
+}
+"""Terms of a polynomial, each a sum of powers of y and x: a plane, a plane and a paraboloid, all of second degree."""
 
 Floats = NDArray[np.float64]
 
 
-def fit_ground(values: NDArray[Any], degree: int, most_off: float = np.inf) -> Floats | None:
+def fit_ground(values: NDArray[Any], shape: Shape, most_off: float = np.inf) -> Floats | None:
     """Fit a polynomial to the logarithm of the ground.
 
     Weights are 1 / (1 + (r / 2s)²), s the median deviation: parts full of organoids, or beyond the well, count little.
@@ -26,14 +31,14 @@ def fit_ground(values: NDArray[Any], degree: int, most_off: float = np.inf) -> F
     ----------
     values : array, shape (Y, X), real, grey values
         NaN where nothing is known.
-    degree : {1, 2}
+    shape : {"slope", "bowl", "bent"}
     most_off : float, > 0
         Largest spread of the parts about the polynomial, as a share of the light, at which it is a ground.
 
     Returns
     -------
     array or None
-        Factors of the terms of :data:`POWERS`, y and x going from -1 to 1. None where fewer than 16 parts have a
+        Factors of the :data:`TERMS`, y and x going from -1 to 1. None where fewer than 16 parts have a
         ground above 0, or they spread more.
     """
     grounds = _grounds(values)
@@ -42,7 +47,7 @@ def fit_ground(values: NDArray[Any], degree: int, most_off: float = np.inf) -> F
         return None
     at = (np.arange(PARTS) + 0.5) / PARTS * 2 - 1
     y, x = (axis.ravel()[known] for axis in np.meshgrid(at, at, indexing="ij"))
-    terms = np.column_stack([y**i * x**j for i, j in POWERS[degree]])
+    terms = np.column_stack([sum(y**i * x**j for i, j in term) for term in TERMS[shape]])
     light, weights = np.log(grounds[known]), np.ones(int(known.sum()))
     found, spread = np.zeros(terms.shape[1]), 0.0
     for _ in range(ROUNDS):
@@ -54,12 +59,12 @@ def fit_ground(values: NDArray[Any], degree: int, most_off: float = np.inf) -> F
     return np.asarray(found, np.float64) if spread <= most_off else None
 
 
-def surface(factors: Floats, shape_yx: tuple[int, int]) -> Floats:
+def surface(factors: Floats, shape: Shape, shape_yx: tuple[int, int]) -> Floats:
     """Return the light of a fitted ground, (Y, X) grey values."""
     y, x = ((np.arange(n) + 0.5) / n * 2 - 1 for n in shape_yx)
     light = np.zeros(shape_yx)
-    for factor, (i, j) in zip(factors, POWERS[1 if len(factors) == len(POWERS[1]) else 2], strict=True):
-        light += factor * np.outer(y**i, x**j)
+    for factor, term in zip(factors, TERMS[shape], strict=True):
+        light += factor * sum(np.outer(y**i, x**j) for i, j in term)
     return np.asarray(np.exp(light))
 
 

@@ -37,8 +37,8 @@ def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_])
     values = np.where(inside & np.isfinite(square), square, np.nan)
     light = np.ones(square.shape)
     for _ in range(PASSES):
-        found = fit_ground(values / light, 2)
+        found = fit_ground(values / light, "bent")
         if found is None:
             return None
-        light = light * surface(found, (square.shape[0], square.shape[1]))
+        light = light * surface(found, "bent", (square.shape[0], square.shape[1]))
     return np.asarray(light, np.float32)

@@ -112,11 +112,11 @@ def without_slope(small: NDArray[np.float64]) -> NDArray[np.float64]:
 
     What does not lie on a slope, such as a bright well in the dark, is left as it is.
     """
-    found = fit_ground(small, 1, EVEN) if min(small.shape) >= PARTS * 2 else None
+    found = fit_ground(small, "slope", EVEN) if min(small.shape) >= PARTS * 2 else None
     if found is None:
         return small
     level = float(np.median(small))
-    even = small / surface(found, (small.shape[0], small.shape[1]))
+    even = small / surface(found, "slope", (small.shape[0], small.shape[1]))
     middle = float(np.median(even))
     return np.asarray(even * (level / middle)) if middle > 0 else small
 
