@@ -112,8 +112,8 @@ def evened_out(picture: NDArray[Any], region: Region, *, round_well: bool) -> ND
         None where no ground is seen, or where it is not that of uneven light: parts lie off by more than
         :data:`MOST_OFF`.
     """
-    found = fit_ground(_inside(cut_square(picture, region, SIDE_PX), round_well), "bowl")
-    if found is None or found[4] > MOST_OFF:
+    found = fit_ground(_inside(cut_square(picture, region, SIDE_PX), round_well), "bowl", MOST_OFF)
+    if found is None:
         return None
     grey = np.asarray(picture, np.float32)
     y, x = (
