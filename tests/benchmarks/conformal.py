@@ -28,6 +28,7 @@ MODELS = {
     "viability-ldc": "viability",
     "viability-spheroid-sim": "viability",
     "atp-organoid": "atp",
+    "atp-organoid-attention": "atp",
 }
 VIEWS = {"atp": EIGHT, "viability": 1}
 SPLITS, LEVEL = 100, 0.9

@@ -85,6 +85,7 @@ IMAGES = {
     "translocation-bbbc013": control_wells,
     "viability-ldc": chamber,
     "atp-organoid": simulated,
+    "atp-organoid-attention": simulated,
     "viability-spheroid-sim": simulated,
 }
 
