@@ -35,7 +35,7 @@ from vitascope.training.loop.loop import Trained
 from vitascope.training.tasks import atp as atp_training
 from vitascope.training.tasks import regression as amount_training
 from vitascope.training.tasks.spheroid import run_training as run_spheroid_training
-from vitascope.training.tasks.stain import run_evaluation, run_training
+from vitascope.training.tasks.stain import StainJob, run_evaluation, run_training
 
 SHORT = FineTuneParams(epochs=2, steps_per_epoch=2, last="no more")
 
@@ -50,8 +50,9 @@ def parent(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def models(parent, tmp_path, monkeypatch):
-    """The user's folder is empty; the parent lies in a shared one."""
+    """The user's folder is empty; the parent lies in a shared one. Nothing is kept but what was trained."""
     monkeypatch.setenv("VITASCOPE_MODELS", f"{tmp_path / 'mine'}:{parent}")
+    monkeypatch.setattr(StainJob, "quick_answer", lambda job, network: None)
 
 
 def make_pair(name="a", shape=(256, 96), seed=0, **changes):

@@ -108,7 +108,9 @@ FLAGS: dict[str, Flag] = {
     ),
     "low_contrast": warning("Contrast lies below that of the training images."),
     "out_of_focus": warning("The image is blurrier than the training images."),
-    "oversharp": warning("The image is sharper, or noisier, than those the model was made for: was it sharpened?"),
+    "oversharp": warning(
+        "The image is sharper, or noisier, than those the model was made for; it may have been sharpened."
+    ),
     "shading": warning(
         "The image is lit unevenly: its ground falls by more than a fifth from edge to edge. Divide it by one of an "
         "empty field, or let the light be evened out."

@@ -203,8 +203,7 @@ class NucleiBox(QWidget):  # type: ignore[misc]
         self._take()
         self.say(
             f"{found.found} of {found.points} found, {found.extra} more that nobody pointed at. F1 of nuclei left out "
-            f"while choosing {found.f1:.2f}, with the settings before {found.f1_before:.2f}. Kept as '{name}'; on the "
-            f"command line: --settings {name}."
+            f"while choosing {found.f1:.2f}, with the settings before {found.f1_before:.2f}. Kept as '{name}'."
         )
         self.refresh()
 

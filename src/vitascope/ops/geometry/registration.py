@@ -20,6 +20,9 @@ LEAST_PROMINENCE = 5.0
 HIGH = 0.3
 """A correlation that pictures of different fields do not reach."""
 
+PLAIN = 0.6
+"""A correlation that needs no second look."""
+
 PARTS, LEAST_PART = 3, 0.1
 """Bands of rows, and of columns, in each of which a shift must gain this share of what all gain on average."""
 
@@ -85,7 +88,7 @@ def estimate_shift(first: NDArray[Any], second: NDArray[Any]) -> Shift:
     gain = peak - float(near[reach[0], reach[1]])
     still = (y, x) == (reach[0], reach[1])
     sure = (peak > HIGH or prominence > LEAST_PROMINENCE) and (still or gain > LEAST_GAIN)
-    if sure and not still:
+    if sure and not still and peak < PLAIN:
         sure = _seen_everywhere(a, b, y - reach[0], x - reach[1])
     return Shift(y - reach[0] + _vertex(near[:, x], y), x - reach[1] + _vertex(near[y], x), peak, sure)
 
