@@ -61,7 +61,7 @@ def test_viability_asks_which_model(wells, tmp_path):
 
 
 def test_each_plane_of_a_stack_has_its_own_line(tmp_path):
-    stack = np.stack([make_well(1, number, 0, 384).image for number in range(3)])
+    stack = np.stack([make_well(1, number, 0, 384).image for number in (1, 0, 2)])
     stack[1] = 9
     tifffile.imwrite(tmp_path / "wells.ome.tif", stack, ome=True, metadata={"axes": "ZYX"})
     found = run("atp", tmp_path / "wells.ome.tif", "-o", tmp_path / "out", *FAST)
