@@ -13,7 +13,8 @@ from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Result
 from vitascope.io.atomic import check_writable, write_json
 from vitascope.io.models.cards import find_model
-from vitascope.ops.objects.pointed import PointedSettings, choose_by_points
+from vitascope.ops.objects.pointed import choose_by_points
+from vitascope.ops.objects.pointed_settings import PointedSettings
 from vitascope.ops.objects.segment import SegmentParams
 from vitascope.tasks.run import start
 from vitascope.tasks.stain import SPEC

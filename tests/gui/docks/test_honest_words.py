@@ -84,7 +84,11 @@ def test_an_image_without_a_size_is_not_told_to_fit_after_the_run(viewer, make_d
 
 def test_the_bundled_cards_say_what_is_simulated():
     told = {path.stem: read_card(path).data_is_simulated for path in BUNDLED_MODELS.glob("*.json")}
-    assert {name for name, simulated in told.items() if simulated} == {"atp-organoid", "viability-spheroid-sim"}
+    assert {name for name, simulated in told.items() if simulated} == {
+        "atp-organoid",
+        "atp-organoid-attention",
+        "viability-spheroid-sim",
+    }
 
 
 def test_a_share_of_the_control_is_told_only_where_a_control_was_given():

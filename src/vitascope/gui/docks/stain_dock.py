@@ -19,7 +19,7 @@ from vitascope.gui.run.export import FinishedRun
 from vitascope.gui.run.nuclei_box import NucleiBox
 from vitascope.gui.run.stain_box import OverlayBox, TargetBox
 from vitascope.io.results.settings_file import settings_path
-from vitascope.ops.objects.pointed import PointedSettings
+from vitascope.ops.objects.pointed_settings import PointedSettings
 from vitascope.tasks import stain
 
 NEEDS_A_STAIN = ("unsure", "outside_model", "withheld")

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLineEdit, QPush
 from vitascope.core.errors import VitascopeError
 from vitascope.gui.common.layout import Collapsible, add_row, make_form, make_note, narrow
 from vitascope.io.results.settings_file import free_settings_name, list_settings, read_settings, settings_path
-from vitascope.ops.objects.pointed import LEAST_POINTS, PointedSettings
+from vitascope.ops.objects.pointed_settings import LEAST_POINTS, PointedSettings
 
 SHOWN_FOR = "vitascope_shown_for"
 CIRCLED, POINTED = "one nucleus", "nuclei pointed at"

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError
 from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.ops.objects.pointed_settings import LEAST_POINTS, PointedSettings
 from vitascope.ops.objects.segment import Method, SegmentParams, segment_blocks
 
-LEAST_POINTS = 10
 FOLDS = 5
 THRESHOLDS: tuple[Method, ...] = ("local", "minimum", "iterative")
 CONTRASTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
@@ -23,36 +23,6 @@ AROUND_DIAMETERS = 0.75
 
 WORTH = 0.02
 """What another setting must gain over the present one to be taken."""
-
-
-@dataclass(frozen=True)
-class PointedSettings:
-    """What was chosen.
-
-    Parameters
-    ----------
-    threshold : str
-    min_contrast, min_area : float
-        Of :class:`~vitascope.ops.objects.segment.SegmentParams`.
-    f1 : float, 0 to 1
-        Of points that were left out while settings were chosen.
-    f1_before : float, 0 to 1
-        Of the settings that were started from, on all points.
-    found : int
-        Points that lie in an object of their own, with what was chosen.
-    extra : int
-        Objects among the points that nobody pointed at.
-    points : int
-    """
-
-    threshold: Method
-    min_contrast: float
-    min_area: float
-    f1: float
-    f1_before: float
-    found: int
-    extra: int
-    points: int
 
 
 @dataclass(frozen=True)
