@@ -172,7 +172,7 @@ def test_formats_are_timed_again_only_where_it_is_not_plain_which_one_is_worthwh
     assert asked == timings
     asked.clear()
     planning.measure(model, CPU, 1, (192,))
-    assert asked == [5, 5]
+    assert asked == [3, 3]
 
 
 def test_threads_are_the_cores_unless_named(model, measuring):

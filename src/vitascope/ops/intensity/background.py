@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.restoration import rolling_ball
-from skimage.transform import resize
 
 from vitascope.core.errors import ParameterError
 
@@ -46,6 +44,9 @@ def rolling_ball_background(picture: NDArray[Any], radius_px: float, shrink: int
     ----------
     Sternberg 1983; Pankova 2022 (seed 004), section 3.4.1.1.
     """
+    from skimage.restoration import rolling_ball  # loaded where a background is taken off, not with the pipelines
+    from skimage.transform import resize
+
     if not (np.isfinite(radius_px) and radius_px > 0) or (shrink is not None and shrink < 1):
         raise ParameterError(
             f"A ball of radius {radius_px} px, shrunk {shrink}-fold, cannot roll.", "Take positive numbers."
