@@ -1,3 +1,4 @@
+import gc
 import threading
 import time
 from dataclasses import replace
@@ -11,9 +12,12 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, 
 from gui_support import at_once, fake_run, make_spec, settle
 from vitascope.core.errors import VitascopeError
 from vitascope.core.progress import Progress
+from vitascope.gui.common.main_thread import MainThreadOnly
 from vitascope.gui.common.runner import Runner
 from vitascope.gui.docks import task_dock
+from vitascope.gui.layers.display import KEY, attend
 from vitascope.gui.run.input_box import EMPTY
+from vitascope.gui.session.autosave import autosave_of
 
 
 def picture(shape=(30, 40)):
@@ -62,6 +66,21 @@ def test_three_clicks_at_most_from_an_open_image_to_its_result(viewer, make_dock
     assert ">2</span>" in dock.answer.number.text()
     assert notified == [("info", "Count things: 2 nuclei in 1 s.")]
     assert dock.model.badge.trust.level == "fits"
+
+
+def test_a_run_shows_its_result_although_the_first_dock_of_the_viewer_is_gone(viewer, make_dock, notified):
+    held = MainThreadOnly(viewer)  # as a dock holds it, and lets it go with itself
+    attend(held)
+    first = autosave_of(held)
+    del held
+    gc.collect()
+    viewer.add_image(picture(), name="field")
+    dock = make_dock()
+    assert autosave_of(dock._viewer) is first
+    dock.run_button.click()
+    assert [one.name for one in viewer.layers] == ["field", "predicted DNA · field", "nuclei · field"]
+    assert "predicted DNA" in viewer.canvas.overlays[KEY].text
+    assert [kind for kind, _ in notified] == ["info"]
 
 
 @pytest.mark.fault("H13")

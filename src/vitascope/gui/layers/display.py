@@ -221,6 +221,7 @@ def uncover(viewer: Any, images: Sequence[Layer]) -> None:
 
 def attend(viewer: Any) -> None:
     """Finish every result layer that comes into a viewer, however it comes; asked for twice, done once."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # what a dock holds of it goes with the dock
     if KEY in viewer.canvas.overlays:
         return
     viewer.canvas.overlays[KEY] = TextOverlay(position="top_right", visible=False)

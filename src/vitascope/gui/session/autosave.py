@@ -122,6 +122,7 @@ _of_viewers: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionar
 
 def autosave_of(viewer: Any) -> Autosave:
     """Return the one that follows a viewer; made for the first dock."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # what a dock holds of it goes with the dock
     found = _of_viewers.get(viewer)
     if found is None:
         found = _of_viewers[viewer] = Autosave(viewer)
