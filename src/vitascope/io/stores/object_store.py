@@ -5,6 +5,7 @@ Credentials, endpoint and region are those of the environment, as s3fs and botoc
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ class StoredObject:
     size : int
         In bytes.
     modified : float
-        Seconds since 1970.
+        Seconds since 1970: whole ones, as stores tell them, and a fraction made of the tag, so that what was replaced
+        within a second by as many bytes is another file by size and time.
     tag : str
         Changes with the content (ETag).
     """
@@ -132,9 +134,15 @@ def list_objects(url: StoreUrl, *, may_be_empty: bool = False) -> list[StoredObj
         name = key[len(url.key) :].lstrip("/") if key != url.key else ""
         if about.get("type", "file") == "file" and not key.endswith("/"):  # such stand for folders and hold nothing
             when = about.get("LastModified")
-            modified = float(when.timestamp()) if when is not None else 0.0
-            listed.append(StoredObject(name, int(about["size"]), modified, str(about.get("ETag", "")).strip('"')))
+            tag = str(about.get("ETag", "")).strip('"')
+            modified = (int(when.timestamp()) if when is not None else 0) + _fraction(tag)
+            listed.append(StoredObject(name, int(about["size"]), modified, tag))
     return listed
+
+
+def _fraction(tag: str) -> float:
+    """Return a number of [0, 1) that changes with a tag, coarse enough to be a part of a second since 1970."""
+    return (int.from_bytes(hashlib.sha256(tag.encode()).digest()[:2], "big")) / (1 << 16) if tag else 0.0
 
 
 def get(urls: Sequence[StoreUrl], to: Sequence[Path]) -> None:
