@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 
 from vitascope.core.errors import InputError
 from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
 from vitascope.stats.response.params import ResponseParams
 
+T = TypeVar("T")
+
+OF_ONE_KIND = ("string", "floating", "integer")
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
 LARGEST = 1e50
 NOT_RELIED_ON = frozenset({"outside_model", "live_dye_leak"})
@@ -66,7 +71,7 @@ def read_wells(
     wells["well"] = _text(table["well"]) if "well" in table else ""
     wells["image"] = _text(table["image"]) if "image" in table else ""
     wells["role"] = _roles(table)
-    doses, values = ([_measurable(cell) for cell in read_column(table[name].tolist())] for name in (dose, response))
+    doses, values = (_measured(table[name]) for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
     wells["value"] = [cell.value for cell in values]
@@ -74,14 +79,11 @@ def read_wells(
     for name in HELD:
         wells[name] = [cell.value for cell in read_column(table[name].tolist())] if name in table else math.nan
     wells["weight"] = 1.0
-    given = _text(table["flags"]) if "flags" in table else pd.Series("", index=table.index)
-    wells["outside_model"] = [not NOT_RELIED_ON.isdisjoint(words.split(";")) for words in given]
-    alarm = _text(table["drift_alarm"]) if "drift_alarm" in table else [""] * len(table)
-    wells["drifted"] = [
-        "drift_alarm" in words.split(";") or word.casefold() in ("true", "1", "1.0", "yes")
-        for words, word in zip(given, alarm, strict=True)
-    ]
-    simulated = ["interval_simulated" in words.split(";") for words in given]
+    flags = _of_each(table, "flags", lambda text: frozenset(text.split(";")), frozenset[str]())
+    alarm = _of_each(table, "drift_alarm", lambda text: text.casefold() in ("true", "1", "1.0", "yes"), False)
+    wells["outside_model"] = [not NOT_RELIED_ON.isdisjoint(words) for words in flags]
+    wells["drifted"] = ["drift_alarm" in words or told for words, told in zip(flags, alarm, strict=True)]
+    simulated = ["interval_simulated" in words for words in flags]
     by_hand = _by_hand(table)
     reasons, notes = [], []
     names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
@@ -109,8 +111,35 @@ def _measurable(cell: Cell) -> Cell:
     return Cell(0.0, cell.bound, cell.unit) if 0 < size < 1 / LARGEST else cell
 
 
+def _different(column: pd.Series) -> tuple[NDArray[np.intp], list[Any]]:
+    """Return which of its different cells each cell of a column is, and these; all cells where kinds are mixed."""
+    if infer_dtype(column, skipna=True) not in OF_ONE_KIND:  # else True and 1, or 1 and 1.0, would be one
+        return np.arange(len(column)), column.tolist()
+    codes, different = pd.factorize(column, use_na_sentinel=False)
+    return codes, different.tolist()
+
+
+def _measured(column: pd.Series) -> list[Cell]:
+    """Read numbers, each different cell once."""
+    codes, different = _different(column)
+    found = [_measurable(cell) for cell in read_column(different)]
+    return [found[code] for code in codes]
+
+
 def _text(column: pd.Series) -> pd.Series:
-    return column.astype(object).where(column.notna(), "").map(lambda cell: str(cell).strip()).astype(object)
+    codes, different = _different(column)
+    texts = np.empty(len(different), object)
+    texts[:] = ["" if pd.isna(cell) else str(cell).strip() for cell in different]
+    return pd.Series(texts[codes], index=column.index, dtype=object)
+
+
+def _of_each(table: pd.DataFrame, name: str, read: Callable[[str], T], default: T) -> list[T]:
+    """Read the texts of a column, each different one once; the default for all where there is no such column."""
+    if name not in table:
+        return [default] * len(table)
+    texts = _text(table[name])
+    known = {text: read(text) for text in set(texts)}
+    return [known[text] for text in texts]
 
 
 def _roles(table: pd.DataFrame) -> list[str]:
