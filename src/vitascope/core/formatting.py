@@ -11,10 +11,6 @@ from typing import Any, TypeGuard
 ABBREVIATIONS = {
     "atp": "ATP",
     "attention_on_background": "Share on empty ground",
-    "atp_low": "ATP, lower end",
-    "atp_high": "ATP, upper end",
-    "viability_low": "Viability, lower end",
-    "viability_high": "Viability, upper end",
     "pcc": "Pearson of pixels",
     "ssim": "Structural similarity",
     "nrmse": "Error (NRMSE)",
@@ -45,6 +41,11 @@ UNITS = {
 }
 
 
+OF_CONTROL = "_percent_of_control"
+PARTS = {OF_CONTROL: " of control", "_low": ", lower end", "_high": ", upper end"}
+"""Endings that say which part of a quantity a column is, its unit standing before them."""
+
+
 def quantity_text(column: str) -> str:
     """Turn the name of a column into words with a unit.
 
@@ -52,9 +53,15 @@ def quantity_text(column: str) -> str:
     --------
     >>> quantity_text("mean_area_um2"), quantity_text("density_per_mm2"), quantity_text("pcc")
     ('Mean area (µm²)', 'Density (per mm²)', 'Pearson of pixels')
+    >>> quantity_text("live_um3_low"), quantity_text("live_um3_percent_of_control")
+    ('Live, lower end (µm³)', 'Live of control (%)')
     """
     if column in ABBREVIATIONS:
         return ABBREVIATIONS[column]
+    for ending, said in PARTS.items():
+        if column.endswith(ending):
+            name, bracket, own = quantity_text(column.removesuffix(ending)).partition(" (")
+            return f"{name} of control (%)" if ending == OF_CONTROL else f"{name}{said}{bracket}{own}"
     unit = ""
     for ending, text in UNITS.items():
         if column.endswith(ending):

@@ -75,7 +75,7 @@ def test_the_table_says_the_unit_of_the_main_number_and_what_a_signal_is_of():
     _, cells = summary_table(result(row, outputs=(output,), unit="RLU"), make_spec())
     assert [name for name, _ in cells] == [
         "Objects (RLU)",
-        "Objects low (RLU)",
+        "Objects, lower end (RLU)",
         "Objects high (RLU)",
         "Mean predicted MAP2 (normalised)",
         "Total predicted NF-H (normalised)",
