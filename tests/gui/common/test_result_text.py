@@ -76,7 +76,7 @@ def test_the_table_says_the_unit_of_the_main_number_and_what_a_signal_is_of():
     assert [name for name, _ in cells] == [
         "Objects (RLU)",
         "Objects, lower end (RLU)",
-        "Objects high (RLU)",
+        "Objects, upper end (RLU)",
         "Mean predicted MAP2 (normalised)",
         "Total predicted NF-H (normalised)",
         "Mean x",
