@@ -216,6 +216,8 @@ class Runner(QObject):  # type: ignore[misc]
         """How much of the run is done, 0 to 1, over all its stages."""
         self._warned: set[str] = set()
         self.worker: RunWorker | None = None
+        self.workers_left = 0
+        """Workers that have not said yet that they finished; one may say so when the next run is already going."""
 
     def another(self) -> Runner:
         """Make a runner of the same kind, for another part of the same dock."""
@@ -293,6 +295,9 @@ class Runner(QObject):  # type: ignore[misc]
 
     def on_finished(self) -> None:
         """Take care of a worker that was stopped from outside, as when napari closes: close the run here."""
+        self.workers_left = max(0, self.workers_left - 1)
+        if self.workers_left:
+            return
         source = self._drain
         if source is not None:
             source.close()
@@ -309,6 +314,7 @@ def in_thread(runner: Runner, work: Work) -> None:
     worker.returned.connect(runner.on_end)
     worker.finished.connect(runner.on_finished)
     runner.worker = worker
+    runner.workers_left += 1
     worker.start()
 
 
