@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class FilePair:
     image: tuple[str, ...]
     stains: Mapping[str, tuple[str, ...]]
     channel: str = ""
-    stain_channels: Mapping[str, str] | None = None
+    stain_channels: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
 
     def pair(self) -> TrainingPair:
@@ -59,7 +59,7 @@ class FilePair:
         targets = {}
         for target, files in self.stains.items():
             stain = image if files == self.image else read_image(files)
-            targets[target] = _picture(stain, (self.stain_channels or {}).get(target, ""))
+            targets[target] = _picture(stain, self.stain_channels.get(target, ""))
         return TrainingPair(
             name=self.name, image=image, targets=targets, channel=self.channel or None, group=self.group
         )

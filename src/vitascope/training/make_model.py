@@ -112,7 +112,8 @@ def make_model(
     _check_same(checkpoints, recipe, parent)
     fingerprint = f"{recipe.fingerprint()} {parent}".strip()
     how: dict[str, Any] = {"device": chosen.id, "precision": precision, "fingerprint": fingerprint}
-    yield Progress(0, 1, "a quick answer first")
+    if parent:
+        yield Progress(0, 1, "measuring the start")
     quick = _quick_answer(trainee, network) if parent else None
     told: dict[str, Any] = {"measure_start": bool(parent), "quick": quick.figures if quick is not None else {}}
     steps = train(trainee, recipe.training, folder=checkpoints, **told, **how)

@@ -295,7 +295,7 @@ class Runner(QObject):  # type: ignore[misc]
 
     def on_finished(self) -> None:
         """Take care of a worker that was stopped from outside, as when napari closes: close the run here."""
-        self.workers_left = max(0, self.workers_left - 1)
+        self.workers_left -= 1
         if self.workers_left:
             return
         source = self._drain

@@ -57,15 +57,8 @@ def match_globs(folder: Path, images: str, stains: str) -> Matched:
     first, second = found
     if len(first) == len(second) == 1:
         return Matched(((PurePosixPath(first[0]).stem, first[0], second[0]),))
-    by_wildcard = match(first, second, _wildcards(images), _wildcards(stains))
-    matched = by_wildcard if by_wildcard.pairs else match(first, second, _words(first), _words(second))
-    if not matched.pairs:
-        raise InputError(
-            f"No image of '{images}' has a stain in '{stains}': {PurePosixPath(first[0]).name} and "
-            f"{PurePosixPath(second[0]).name} share nothing that tells them from others.",
-            "Give both the same name or number.",
-        )
-    return matched
+    keys = (_wildcards(images), _wildcards(stains))
+    return _match_or_refuse(first, second, keys, f"No image of '{images}' has a stain in '{stains}'")
 
 
 def match_folders(images: Path, stains: Path) -> Matched:
@@ -80,19 +73,34 @@ def match_folders(images: Path, stains: Path) -> Matched:
         raise InputError("Images and stains are the same folder.", "Choose two, or channels of the same images.")
     names = []
     for folder in (images, stains):
-        files = sorted(p.name for p in folder.iterdir() if split_suffix(p.name)[1]) if folder.is_dir() else []
-        files = [name for name in files if not name.startswith(".")]
+        inside = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+        files = [name for name in inside if split_suffix(name)[1] and not name.startswith(".")]
         if not files:
             raise InputError(f"There is no image in {folder.name or folder}.", "Check the folder.")
         names.append(files)
     first, second = names
     if len(first) == len(second) == 1:
-        return Matched(((split_suffix(first[0])[0], first[0], second[0]),))
-    whole = match(first, second, _stem, _stem)
-    matched = whole if whole.pairs else match(first, second, _words(first), _words(second))
+        return Matched(((_stem(first[0]), first[0], second[0]),))
+    return _match_or_refuse(first, second, (_stem, _stem), "No image has a stain")
+
+
+def _match_or_refuse(
+    first: Sequence[str], second: Sequence[str], keys: tuple[Callable[[str], str], Callable[[str], str]], told: str
+) -> Matched:
+    """Pair names by keys, else by the words and numbers that tell them apart.
+
+    Raises
+    ------
+    InputError
+        If nothing can be paired; it begins as told.
+    """
+    matched = match(first, second, *keys)
     if not matched.pairs:
+        matched = match(first, second, _words(first), _words(second))
+    if not matched.pairs:
+        one, other = (PurePosixPath(names[0]).name for names in (first, second))
         raise InputError(
-            f"No image has a stain: {first[0]} and {second[0]} share nothing that tells them from others.",
+            f"{told}: {one} and {other} share nothing that tells them from others.",
             "Give both the same name or number.",
         )
     return matched

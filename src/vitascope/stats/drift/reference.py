@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from vitascope.core.errors import InputError, ModelError, ParameterError
 from vitascope.stats.drift.cause import Usual, usual_appearance
 from vitascope.stats.drift.kernels import Floats, checked_features, choose_widths, kernel, median_width
-from vitascope.stats.drift.looks import Looks, fit_looks
+from vitascope.stats.drift.looks import FOLDS, MAX_SCORE, Looks, fit_looks
 from vitascope.stats.drift.thresholds import ERT, STREAMS, WINDOW, Thresholds, check_settings, simulate_thresholds
 
 MAX_COMPONENTS = 64
@@ -25,12 +25,8 @@ FULL_IMAGES = 500
 MAX_ARRAY_BYTES = 180_000
 """Of points and axes together, so that the file with thresholds stays below 200 kB."""
 
-FOLDS = 20
 LEAST_SPLIT = 150
 """Images of which a third can be spared for principal axes, and that can tell each feature's scale."""
-
-MAX_SCORE = 3e4
-"""Scores beyond are cut to it: float16 ends at 65,504, and no image so far out is any nearer for it."""
 
 
 @dataclass(frozen=True, eq=False)
