@@ -21,9 +21,11 @@ from vitascope.core.params import RunParams
 from vitascope.core.progress import run_to_end
 from vitascope.core.training_params import TrainingParams
 from vitascope.engine.device import describe_device, list_devices
-from vitascope.engine.execution_plan import Plan, SquareBackend, open_backend, resolve_plan
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import load_model
 from vitascope.engine.number_format import settings
+from vitascope.engine.open_backends import SquareBackend, open_backend
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.ops.geometry.resample import array_reader
 from vitascope.training.loop.loop import TrainingJob, train

@@ -15,9 +15,9 @@ from vitascope.core.params import RunParams
 from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
-from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import load_model
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, with_maps
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.ops.geometry.resample import array_reader
 

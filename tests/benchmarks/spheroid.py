@@ -19,8 +19,8 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import BUNDLED_MODELS, training_data
 from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
-from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.load_model import build_network, load_model
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.networks.unet import initialise
 from vitascope.ops.geometry.resample import volume_reader

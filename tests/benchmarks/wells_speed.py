@@ -36,8 +36,9 @@ from vitascope.core.paths import BUNDLED_MODELS, training_data
 from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.eight_views import EIGHT, averaged
-from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.open_backends import SquareBackend
+from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.models.cards import read_card
 from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask

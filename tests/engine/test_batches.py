@@ -10,10 +10,14 @@ import torch
 from vitascope.core.params import RunParams
 from vitascope.core.progress import run_to_end
 from vitascope.engine import device as devices
-from vitascope.engine import execution_plan as planning
+from vitascope.engine import open_backends
+from vitascope.engine import resolve_plan as resolving
 from vitascope.engine.device import Device, for_volumes
-from vitascope.engine.execution_plan import Plan, Speed, SquareBackend, best_batch, fixed_plan, smaller_plan
+from vitascope.engine.execution_plan import Plan
+from vitascope.engine.measured_speed import Speed
 from vitascope.engine.number_format import numbers
+from vitascope.engine.open_backends import SquareBackend
+from vitascope.engine.resolve_plan import best_batch, fixed_plan, smaller_plan
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.engine.torch_backend import TorchBackend
 from vitascope.ops.geometry.resample import array_reader
@@ -141,7 +145,7 @@ def test_many_squares_go_on_with_less_at_once_and_at_last_on_the_processor(model
 def test_the_processor_takes_one_at_once_and_a_card_eight(monkeypatch):
     cpu = Device("cpu", "Processor", 8 << 30, ("f32",))
     for device, params, expected in [(cpu, {"batch": 5}, 1), (CARD, {}, 8), (CARD, {"batch": 3}, 3)]:
-        monkeypatch.setattr(planning, "pick_device", lambda wanted, device=device: (device, False))
+        monkeypatch.setattr(resolving, "pick_device", lambda wanted, device=device: (device, False))
         assert fixed_plan(RunParams(threads=1, **params), 128).batch == expected
 
 
@@ -188,12 +192,12 @@ def test_a_square_alone_and_many_share_one_network_on_the_card(model, windows, m
         opened.append(plan)
         return on_processor(model, plan)
 
-    monkeypatch.setattr(planning, "_open", open_counted)
+    monkeypatch.setattr(open_backends, "open_anew", open_counted)
     squares = SquareBackend(model, Plan("cuda:0", "f32", 32, 1, batch=4))
     alone = squares.infer_concurrently(windows[0])
     many = squares.infer_many(windows)
     again = squares.infer_concurrently(windows[0])
-    planning._opened.pop(model.source)
+    open_backends._opened.pop(model.source)
     assert len(opened) == 1
     np.testing.assert_array_equal(alone[0], again[0])
     np.testing.assert_allclose(many[0][0], alone[0], atol=1e-4)

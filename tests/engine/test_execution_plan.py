@@ -7,7 +7,8 @@ from vitascope.core.card import Architecture
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
 from vitascope.core.paths import cache
-from vitascope.engine import execution_plan as planning
+from vitascope.engine import execution_plan, measured_speed, open_backends
+from vitascope.engine import resolve_plan as resolving
 from vitascope.engine.device import Device, core_count, pick_device
 from vitascope.engine.execution_plan import (
     LEAST_TILE_BYTES,
@@ -15,18 +16,14 @@ from vitascope.engine.execution_plan import (
     TILES_PX,
     VOLUME_MEMORY_BYTES,
     Plan,
-    Speed,
-    best_precision,
-    best_tile,
-    measured_speeds,
     memory_cap,
-    open_backend,
-    resolve_plan,
-    smaller_plan,
     window_sides,
 )
 from vitascope.engine.load_model import find_family
+from vitascope.engine.measured_speed import Speed, best_precision, measured_speeds
+from vitascope.engine.open_backends import open_backend
 from vitascope.engine.openvino_backend import OpenVinoBackend
+from vitascope.engine.resolve_plan import best_tile, resolve_plan, smaller_plan
 from vitascope.engine.torch_backend import TorchBackend
 from vitascope.ops.tiling.tiles import plan_tiles
 
@@ -63,8 +60,11 @@ def measuring(monkeypatch):
             calls.append((device.id, threads))
         return [*known, *missing]
 
-    monkeypatch.setattr(planning, "measure", measure)
-    monkeypatch.setattr(planning, "pick_device", lambda wanted: pick_device(wanted, [CPU]))
+    monkeypatch.setattr(measured_speed, "measure", measure)
+    monkeypatch.setattr(
+        measured_speed, "compare_formats", lambda model, device, threads: measure(model, device, threads, (192,))
+    )
+    monkeypatch.setattr(resolving, "pick_device", lambda wanted: pick_device(wanted, [CPU]))
     return calls
 
 
@@ -102,7 +102,7 @@ def test_a_tile_that_was_measured_slow_is_passed_over():
 @pytest.mark.parametrize(("total_gib", "free_gib"), [(4, 1), (8, 6), (24, 20), (64, 60), (64, 1)])
 def test_a_tile_takes_no_more_than_its_share_of_memory(monkeypatch, total_gib, free_gib):
     memory = SimpleNamespace(total=total_gib << 30, available=free_gib << 30)
-    monkeypatch.setattr(planning.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(execution_plan.psutil, "virtual_memory", lambda: memory)
     assert memory_cap(CPU) == min(max(LEAST_TILE_BYTES, int(memory.total * MEMORY_SHARE)), memory.available // 4)
     assert memory_cap(CPU, is_3d=True) == min(VOLUME_MEMORY_BYTES, memory.available // 4)
     assert memory_cap(GPU) == memory_cap(GPU, is_3d=True) == GPU.memory_bytes // 3
@@ -163,15 +163,15 @@ def test_with_one_format_a_small_picture_needs_no_measurement(model, measuring):
 def test_formats_are_timed_again_only_where_it_is_not_plain_which_one_is_worthwhile(model, monkeypatch, gain, timings):
     asked = []
 
-    def time(model, plan, repeats=2):
+    def time(model, plan, repeats=2, open_with=None):
         asked.append(repeats)
         return Speed(plan.precision, plan.tile_px, 1.0 if plan.precision == "f32" else 1 / gain, 1.0)
 
-    monkeypatch.setattr(planning, "_time", time)
-    planning.measure(model, CPU, 1, (512,))
+    monkeypatch.setattr(measured_speed, "_time", time)
+    measured_speed.measure(model, CPU, 1, (512,))
     assert asked == timings
     asked.clear()
-    planning.measure(model, CPU, 1, (192,))
+    measured_speed.compare_formats(model, CPU, 1)
     assert asked == [3, 3]
 
 
@@ -287,9 +287,9 @@ def test_a_machine_without_a_writable_cache_measures_every_time(model, measuring
 
 
 def test_a_real_measurement_gives_times_and_bytes_for_every_format(model, monkeypatch):
-    monkeypatch.setattr(planning, "memory_cap", lambda device, is_3d: 0)
+    monkeypatch.setattr(measured_speed, "memory_cap", lambda device, is_3d: 0)
     device = pick_device("cpu")[0]
-    found = planning.measure(model, device, 1, (512, 1024))
+    found = measured_speed.measure(model, device, 1, (512, 1024))
     assert [s.precision for s in found] == list(device.precisions)
     assert all(s.seconds_per_px > 0 and s.bytes_per_px >= 2 * (2 * 4 + 2) for s in found)
 
@@ -307,5 +307,5 @@ def test_other_devices_compute_through_torch(model, monkeypatch):
     seen = []
     monkeypatch.setattr(TorchBackend, "__init__", lambda self, network, *how: seen.append(how))
     open_backend(model, Plan("cuda:0", "f16", 512, 1, batch=4))
-    planning._opened.pop(model.source)
+    open_backends._opened.pop(model.source)
     assert seen == [("cuda:0", "f16", 4)]

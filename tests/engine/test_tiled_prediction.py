@@ -6,7 +6,8 @@ from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.progress import run_to_end
 from vitascope.engine import device
 from vitascope.engine.device import Device, pick_device
-from vitascope.engine.execution_plan import Plan, SquareBackend
+from vitascope.engine.execution_plan import Plan
+from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.openvino_backend import OpenVinoBackend
 from vitascope.engine.tiled_prediction import FeaturePool, Stitching, predict_picture
 from vitascope.ops.geometry.resample import array_reader

@@ -10,9 +10,9 @@ from tests_support import save_model
 from vitascope.core.errors import InputError, ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
-from vitascope.engine import execution_plan as planning
 from vitascope.engine.execution_plan import Plan
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
+from vitascope.engine.open_backends import open_backend
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.io.images.read import read_image
 from vitascope.networks.jacobian import JacobianMaps
@@ -272,7 +272,7 @@ def test_memory_that_runs_out_takes_smaller_tiles_and_the_same_result(model):
     expected = run(given, model, tile_px=1024)
 
     def short(loaded, plan):
-        backend = planning.open_backend(loaded, plan)
+        backend = open_backend(loaded, plan)
 
         def call(x):
             if x.shape[-1] > 512:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitascope.core.card import ModelCard
-from vitascope.engine.execution_plan import Backend, Plan, answers_of, open_backend
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.open_backends import Backend, answers_of, open_backend
 from vitascope.ops.intensity.doubt import flip_disagreement
 
 FULL_TURN_DEGREES = 180.0

@@ -12,19 +12,11 @@ from numpy.typing import NDArray
 
 from vitascope.core.errors import MemoryShortageError, ModelError
 from vitascope.core.progress import Progress, ProgressGenerator
-from vitascope.engine.execution_plan import (
-    Backend,
-    Plan,
-    answers_of,
-    least_tile,
-    open_backend,
-    plan_after,
-    smaller_plan,
-    tiles_of,
-    window_sides,
-)
+from vitascope.engine.execution_plan import Plan, least_tile, tiles_of, window_sides
 from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.open_backends import Backend, answers_of, open_backend, plan_after
 from vitascope.engine.openvino_backend import is_memory_error
+from vitascope.engine.resolve_plan import smaller_plan
 from vitascope.ops.geometry.resample import Reader
 from vitascope.ops.tiling.tiles import Tile, crop_to, gaussian_window, plan_border, plan_tiles
 

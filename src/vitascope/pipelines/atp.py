@@ -18,12 +18,13 @@ from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.engine.domain import assess_domain, image_statistics, seen_in_training, worst_trust
 from vitascope.engine.eight_views import averaged
-from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.native_look import look_at
+from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
+from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp

@@ -14,8 +14,9 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import Trust
 from vitascope.engine.domain import assess_domain, image_statistics
-from vitascope.engine.execution_plan import Backend, Plan, open_backend
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel
+from vitascope.engine.open_backends import Backend, open_backend
 from vitascope.engine.preprocess import PreparedImage
 from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.engine.tiled_prediction import FeaturePool, Gatherer, Stitching, predict_picture

@@ -16,10 +16,11 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import seen_in_training, worst_trust
-from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.mil_instances import InstanceGrid, Pooled, probability_reader, with_maps
 from vitascope.engine.preprocess import PreparedImage, prepare_picture, rescale_factor
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of

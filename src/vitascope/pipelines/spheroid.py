@@ -17,10 +17,11 @@ from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.engine.domain import assess_domain, seen_in_training, worst_trust
-from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import rescale_factor
 from vitascope.engine.preprocess_volume import PreparedVolume, prepare_volume
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.tiled_prediction import answer_window, predict_picture
 from vitascope.engine.volume_domain import volume_statistics
 from vitascope.io.results.temporary_store import TemporaryStore

@@ -20,12 +20,14 @@ from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Result, Trust
 from vitascope.core.stain_names import stain_of
 from vitascope.engine.domain import seen_in_training, worst_trust
-from vitascope.engine.execution_plan import Plan, open_backend, resolve_plan
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.expected import Expected, grade
 from vitascope.engine.flip_doubt import open_doubting
 from vitascope.engine.foreign import is_foreign, judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.open_backends import open_backend
 from vitascope.engine.preprocess import PreparedImage, prepare_picture
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.tiled_prediction import Stitching
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of

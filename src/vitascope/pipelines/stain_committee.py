@@ -13,7 +13,7 @@ from vitascope.core.card import ExpectedAgreement, ModelCard
 from vitascope.core.errors import VitascopeError
 from vitascope.core.progress import ProgressGenerator
 from vitascope.engine.committee import agreement, corners, predict_crops, side_for
-from vitascope.engine.execution_plan import Plan, resolve_plan
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.expected import (
     AGREES,
     Expected,
@@ -25,6 +25,7 @@ from vitascope.engine.expected import (
 )
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, prepare_picture
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.tiled_prediction import answer_window
 from vitascope.io.models.cards import find_cards
 from vitascope.tasks.stain import StainParams

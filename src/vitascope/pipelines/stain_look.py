@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.domain import assess_domain, crop_windows
-from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, glance, liveliest, remembering
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
+from vitascope.engine.resolve_plan import resolve_plan
 from vitascope.engine.select_planes import select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.ops.intensity.quality import crop_statistics

@@ -15,12 +15,13 @@ from vitascope.core.result import ImageOutput, Result, Trust
 from vitascope.engine.attribution import CELLS, integrated_gradients, occlusion
 from vitascope.engine.crop_to_object import CroppedObject, back_on_image, crop_to_object
 from vitascope.engine.domain import KNOWN_KIND, assess_domain, image_statistics, seen_in_training, worst_trust
-from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.foreign import judge_kind
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.native_look import look_at
+from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.openvino_backend import is_memory_error
 from vitascope.engine.preprocess import prepare_picture
+from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of

@@ -14,9 +14,10 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.crop_to_object import crop_to_object
 from vitascope.engine.domain import image_statistics
 from vitascope.engine.eight_views import averaged
-from vitascope.engine.execution_plan import SquareBackend, fixed_plan
 from vitascope.engine.load_model import LoadedModel, load_model
+from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.preprocess import prepare_picture
+from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.engine.select_planes import select_pictures
 from vitascope.engine.well_number import organoid_features, well_number
 from vitascope.io.images.read import ImageGroup, open_group

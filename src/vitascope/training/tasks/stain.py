@@ -17,8 +17,9 @@ from vitascope.core.card import Domain, Metric, Target
 from vitascope.core.errors import ModelError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.core.training_params import PLAIN, Preview
-from vitascope.engine.execution_plan import Plan, open_backend
+from vitascope.engine.execution_plan import Plan
 from vitascope.engine.load_model import LoadedModel, check_channels, load_model
+from vitascope.engine.open_backends import open_backend
 from vitascope.engine.tiled_prediction import predict_picture
 from vitascope.networks.unet import UNet
 from vitascope.ops.geometry.resample import array_reader
