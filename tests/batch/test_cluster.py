@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from distributed.system import MEMORY_LIMIT
 
 import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
+from vitascope.batch.cluster import ClusterWorkers
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.progress import run_to_end
@@ -100,6 +102,29 @@ def test_local_workers_listen_on_this_machine_only_and_leave_nothing(plate, tmp_
                         seen.add(connection.laddr.ip)
     assert seen == {"127.0.0.1"}
     assert {p.pid for p in psutil.Process().children(recursive=True) if is_worker(p)} <= before
+
+
+def take_and_let_go(size):
+    """Take memory three times; returns how many pages had to be fetched for the last two."""
+    import resource
+
+    import numpy as np
+
+    np.ones(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(2):
+        np.ones(size)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in another way")
+def test_a_worker_keeps_the_memory_of_an_image_for_the_next_one():
+    workers = ClusterWorkers(None, 1)
+    try:
+        (fetched,) = workers._client.run(take_and_let_go, 4_000_000).values()
+    finally:
+        workers.stop()
+    assert fetched < 4_000_000 * 8 / 4096 / 10
 
 
 def test_an_address_without_a_scheduler_is_said(plate, tmp_path, monkeypatch):

@@ -157,8 +157,16 @@ def test_what_is_painted_on_later_is_not_trained_on():
     ready = set_up([pair])
     pair.targets["DNA"][:] = 0
     folder = user_models() / "training" / ready.recipe.id
-    np.testing.assert_array_equal(read_image(str(folder / "pair001-target0.ome.tif")).plane(), kept)
+    (target,) = folder.glob("pair001-*-target0.ome.tif")
+    np.testing.assert_array_equal(read_image(str(target)).plane(), kept)
     assert read_recipe(folder / "recipe.yaml") == ready.recipe
+
+
+def test_what_looks_wrong_with_a_pair_is_told_by_its_own_name():
+    pair = make_pair("day 3: B07/[2]", seed=1)
+    pair.targets["DNA"][:] = 0
+    ready = set_up([make_pair(), pair])
+    assert [w for w in ready.warnings if "day_3_B07_2_" in w]
 
 
 def test_scribbles_become_a_target_and_what_is_not_painted_does_not_count():
@@ -491,7 +499,8 @@ def test_painted_ids_are_counted_off_and_recipe_and_card_keep_which_was_which():
     ready = set_up([make_pair(targets={}, painted=odd, classes=classes)])
     assert ready.recipe.data[0].class_ids == {"background": 7, "foreground": 200}
     assert "7 background, 200 foreground" in ready.warnings[0]
-    kept = read_image(str(training_folder("mine") / "pair001-painted.ome.tif")).plane()
+    (painted,) = training_folder("mine").glob("pair001-*-painted.ome.tif")
+    kept = read_image(str(painted)).plane()
     np.testing.assert_array_equal(kept, plain)
     card = read_card(run_to_end(train(ready)))
     assert card.training["class_ids"] == {"background": 7, "foreground": 200}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.select_planes import find_channels, select_pictures
+from vitascope.io.atomic import file_name
 from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_ids, renumber
@@ -23,6 +25,9 @@ from vitascope.tasks.training_data import Truth
 
 BACKGROUND = "background"
 PAINTED = "painted"
+
+LONGEST_NAME = 60
+"""How much of the name of a pair its files bear (characters)."""
 
 
 def network_planes(pair: TrainingPair, spec: InputSpec) -> list[NDArray[Any]]:
@@ -150,7 +155,8 @@ class _Files:
     """Writes the files of one pair."""
 
     def __init__(self, folder: Path, number: int, pair: TrainingPair, written: list[Path]) -> None:
-        self._folder, self._stem, self._pair, self._written = folder, f"pair{number + 1:03d}", pair, written
+        called = re.sub(r"[^\w.-]+", "_", file_name(pair.name))[:LONGEST_NAME]  # so that a warning says which pair
+        self._folder, self._stem, self._pair, self._written = folder, f"pair{number + 1:03d}-{called}", pair, written
 
     def write_image(self, planes: list[NDArray[Any]], spec: InputSpec) -> str:
         """Write what the network sees, its planes as Z and its channels as C."""
