@@ -56,7 +56,7 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside_model``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
+        ``outside_model``, ``leaks``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
 
     Raises
     ------
@@ -83,6 +83,7 @@ def read_wells(
     alarm = _of_each(table, "drift_alarm", lambda text: text.casefold() in ("true", "1", "1.0", "yes"), False)
     wells["outside_model"] = [not NOT_RELIED_ON.isdisjoint(words) for words in flags]
     wells["drifted"] = ["drift_alarm" in words or told for words, told in zip(flags, alarm, strict=True)]
+    wells["leaks"] = ["live_dye_leak" in words for words in flags]
     simulated = ["interval_simulated" in words for words in flags]
     by_hand = _by_hand(table)
     reasons, notes = [], []
@@ -222,6 +223,33 @@ def _fault(role: str, dose: Cell, value: Cell, treatment: Any) -> str:
     if value.problem:
         return f"value: {value.problem}"
     return "there is no value" if math.isnan(value.value) else ""
+
+
+def leave_survivors_out(wells: pd.DataFrame, curve: np.ndarray) -> None:
+    """Leave out the wells of a dose at which others have no value because their live dye leaks, in place.
+
+    Only dead wells leak, so that those which are left are not a fair sample of their dose but its least dead ones, or
+    ones whose leak was not noticed.
+
+    Parameters
+    ----------
+    wells : DataFrame
+        From :func:`read_wells`, with harmonised units.
+    curve : array of int, one for each well
+        Number of its curve; -1 for none.
+    """
+    dose = wells["dose"].to_numpy(float)
+    withheld = wells["leaks"].to_numpy(bool) & np.isnan(wells["value"].to_numpy(float)) & (curve >= 0)
+    if not withheld.any():
+        return
+    places = set(zip(curve[withheld].tolist(), dose[withheld].tolist(), strict=True))
+    reasons, notes = wells["reason"].to_numpy(object, copy=True), wells["notes"].to_numpy(object, copy=True)
+    for row in np.flatnonzero(~wells["excluded"].to_numpy(bool)):
+        if (int(curve[row]), float(dose[row])) in places:
+            reasons[row] = "the live dye leaks in other wells of this dose: what is left are its least dead ones"
+            notes[row] = (*notes[row], "points_left_out")
+    wells["reason"], wells["notes"] = reasons, notes
+    wells["excluded"] = reasons != ""
 
 
 def harmonise_units(wells: pd.DataFrame, curve: np.ndarray) -> None:
