@@ -29,7 +29,7 @@ from vitascope.stats.response.analysis import fit_dose_response
 LEARNED = "logit_positive"
 MEASURED = ("share", "responding", "log_ratio", "ratio")
 AMOUNT = "share"
-"""The reading that is compared, chosen before it was fitted: what moves is GFP, and this is the part of it that has."""
+"""The reading that is compared: what moves is GFP, and this is the part of it that has."""
 FAR_PX = 40
 """Ground lies at least so far from any nucleus."""
 

@@ -7,8 +7,8 @@ from scipy.stats import f as f_distribution
 from scipy.stats import ttest_ind
 
 from response_support import DOSES, logistic
+from vitascope.stats.response import logistic as loglogistic
 from vitascope.stats.response.analysis import fit_dose_response
-from vitascope.stats.response.logistic import curve
 from vitascope.stats.response.scatter import _shown_to_assumed, uneven_p
 from vitascope.stats.response.solver import make_problem
 
@@ -67,16 +67,16 @@ def problem_of(noise, seed=0, curves=200):
     rng = np.random.default_rng(seed)
     x = np.log(np.repeat(10.0 ** np.linspace(-2, 2, 8), 3))[None].repeat(curves, 0)
     parameters = np.array([[100.0, 0.0, np.log(1.5), 0.2]]).repeat(curves, 0)
-    fitted = curve(x, parameters)
+    fitted = loglogistic.curve(x, parameters)
     y = fitted + noise(fitted / 100) * rng.normal(0, 1, x.shape)
     return make_problem(x, y, np.ones_like(x), np.full((curves, 4), np.nan)), parameters
 
 
 def test_whites_test_is_that_of_a_regression_on_the_fit_and_its_square():
     problem, parameters = problem_of(lambda share: 5.0 + 0 * share, curves=3)
-    squares = (problem.y - curve(problem.x, parameters)) ** 2
+    squares = (problem.y - loglogistic.curve(problem.x, parameters)) ** 2
     for row, p in enumerate(uneven_p(problem, parameters)):
-        fitted = curve(problem.x, parameters)[row]
+        fitted = loglogistic.curve(problem.x, parameters)[row]
         design = np.stack([np.ones_like(fitted), fitted, fitted**2], axis=1)
         told = design @ np.linalg.lstsq(design, squares[row], rcond=None)[0]
         rest, total = ((squares[row] - told) ** 2).sum(), ((squares[row] - squares[row].mean()) ** 2).sum()

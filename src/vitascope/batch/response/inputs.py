@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from vitascope.core.dose_unit import read_unit, split_log
 from vitascope.core.errors import InputError, ReaderError, VitascopeError
 from vitascope.core.status import JUDGED
 from vitascope.io.models.cards import find_model
@@ -26,6 +28,7 @@ NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", 
                 "expected_pcc"}  # fmt: skip
 ENDS = ("_low", "_high")
 SHOWN = 12
+LOG_WORDS = {10.0: "log10", 2.0: "log2", math.e: "ln"}
 
 
 VALUE = "value"
@@ -139,6 +142,7 @@ def read_response_table(
     of_a_run = "image" in table and "status" in table
     table = _by_well(table) if of_a_run else table
     notes += [] if of_a_run else _repeated(table)
+    notes += _spelt_alike(table)
     if plate_map is not None:
         table, said = _mapped(table, plate_map)
         notes += said
@@ -152,8 +156,19 @@ def read_response_table(
 
 def _names_wells(header: Sequence[str], columns: Mapping[str, str]) -> bool:
     """Whether a first line names the columns of a long table."""
-    known = {name.strip().casefold() for name in header} | {read_column(name)[0] for name in header} | set(columns)
+    known = {name.strip().casefold() for name in header} | {_holds(name)[0] for name in header} | set(columns)
     return bool({"image", "well", "treatment", "dose"} & known)
+
+
+def _holds(header: str) -> tuple[str, str]:
+    """Read what a column holds, and the unit of a dose, which may be that of its logarithm: ``log10 µM``."""
+    base, rest = split_log(header)
+    what, unit = read_column(rest)
+    if not base:
+        return what, unit
+    of_unit = read_unit(rest)  # 'log[M]': a unit alone
+    name = unit if what == "dose" else of_unit.name if of_unit is not None else None
+    return ("dose", f"{LOG_WORDS[base]} {name}".strip()) if name is not None else ("", "")
 
 
 def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -164,8 +179,9 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     names = {column: what for what, column in columns.items()}
     units: dict[str, str] = {}
     of_a_run = {"image", "status"} <= set(table.columns)
-    for header in map(str, table.columns):
-        what, unit = read_column(header) if not (of_a_run and header in LAST_COLUMNS) else ("", "")
+    # a dose itself comes before its logarithm
+    for header in sorted(map(str, table.columns), key=lambda name: split_log(name)[0] > 0):
+        what, unit = _holds(header) if not (of_a_run and header in LAST_COLUMNS) else ("", "")
         if what and what not in names.values() and what not in table.columns.drop(header) and header not in names:
             names[header] = what
             units |= {what: unit} if unit else {}
@@ -255,14 +271,33 @@ def _repeated(table: pd.DataFrame) -> list[str]:
     """Say which wells stand in several rows, or that most rows are copies of others: each counts as a replicate."""
     place = [name for name in ("plate", "day", "time", "well") if name in table]
     if "well" in table and table["well"].astype(str).str.strip().ne("").all():
-        twice = table[table.duplicated([*place, *(n for n in ("treatment", "dose") if n in table)])]
-        wells = list(dict.fromkeys(map(str, twice["well"])))
-        some = f"{', '.join(wells[:SHOWN])}{' …' if len(wells) > SHOWN else ''}"
-        return [f"Wells in more than one row, each of which counts as a replicate: {some}."] if wells else []
+        content = [*place, *(name for name in ("treatment", "dose") if name in table)]
+        again, same = table.duplicated(place), table.duplicated(content)
+        said = []
+        for which, what in (
+            (same, "Wells in more than one row, each of which counts as a replicate"),
+            (again & ~same, "Wells that hold different treatments or doses in different rows (name plates in a column "
+             "'plate', days in 'day')"),
+        ):  # fmt: skip
+            wells = list(dict.fromkeys(map(str, table.loc[which, "well"])))
+            said += [f"{what}: {', '.join(wells[:SHOWN])}{' …' if len(wells) > SHOWN else ''}."] if wells else []
+        return said
     copies = int(table.duplicated().sum())
     if table.duplicated(keep=False).mean() > MANY_COPIES:
         return [f"{copies} of {len(table)} rows are copies of others; each counts as a replicate."]
     return []
+
+
+def _spelt_alike(table: pd.DataFrame) -> list[str]:
+    """Name treatments that differ by nothing but capitals and spaces: each has a curve of its own."""
+    if "treatment" not in table:
+        return []
+    spelt: dict[str, list[str]] = {}
+    for name in dict.fromkeys(str(cell).strip() for cell in table["treatment"].dropna()):
+        spelt.setdefault("".join(name.casefold().split()), []).append(name)
+    alike = ["'" + "', '".join(names) + "'" for key, names in spelt.items() if key and len(names) > 1]
+    some = f"{'; '.join(alike[:SHOWN])}{' …' if len(alike) > SHOWN else ''}"
+    return [f"Treatments that differ in capitals or spaces alone are curves of their own: {some}."] if alike else []
 
 
 def _headline(folder: Path, table: pd.DataFrame) -> tuple[str, str]:

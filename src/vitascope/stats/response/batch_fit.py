@@ -16,7 +16,7 @@ from vitascope.stats.response.solver import Problem, covariance, make_problem, s
 from vitascope.stats.response.weights import interval_weights, replicate_weights, robust_fit, rule_out
 
 UNEVEN_P = 0.2
-"""Below it points do not scatter alike: to miss that costs a fifth of the intervals of a share, a false alarm little."""
+"""Below it points do not scatter alike: to miss that costs a fifth of the intervals of shares, a false alarm little."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 
+from vitascope.core.dose_unit import split_log
 from vitascope.core.errors import InputError
 from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
@@ -21,6 +23,7 @@ T = TypeVar("T")
 OF_ONE_KIND = ("string", "floating", "integer")
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
 LARGEST = 1e50
+LARGEST_LOG = 100.0
 NOT_RELIED_ON = frozenset({"outside_model", "live_dye_leak"})
 """Flags of images whose numbers say little: their points are hollow."""
 HELD = ("hold_top", "hold_bottom")
@@ -56,7 +59,8 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside_model``, ``leaks``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
+        ``outside_model``, ``leaks``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for
+        one curve. Doses that are told to be logarithms are brought back from these.
 
     Raises
     ------
@@ -74,6 +78,7 @@ def read_wells(
     doses, values = (_measured(table[name]) for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
+    logged = _raise_logarithms(wells, dose)
     wells["value"] = [cell.value for cell in values]
     wells["sd"] = _spreads(table, response)
     for name in HELD:
@@ -88,11 +93,13 @@ def read_wells(
     by_hand = _by_hand(table)
     reasons, notes = [], []
     names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
-    for role, at, value, hand, name, outside, fake in zip(
-        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, strict=True
+    doses = [replace(cell, value=raised) for cell, raised in zip(doses, wells["dose"], strict=True)]
+    for role, at, value, hand, name, outside, fake, raised in zip(
+        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, logged, strict=True
     ):
         reason, words = _judge(role, at, value, name)
         words += ["interval_simulated"] if fake else []
+        words += ["dose_units_converted"] if raised and role == "treated" else []
         if not reason and hand:
             reason, words = hand, [*words, "outliers_left_out"]
         if not reason and outside and params.outside_wells == "leave_out":
@@ -162,6 +169,20 @@ def _dose_units(table: pd.DataFrame, dose: str, cells: list[Cell], params: Respo
     column = _text(table["dose_unit"]) if "dose_unit" in table else [""] * len(table)
     rest = unit_in_name(str(dose)) or params.dose_unit
     return [cell.unit or own or rest for cell, own in zip(cells, column, strict=True)]
+
+
+def _raise_logarithms(wells: pd.DataFrame, dose: str) -> list[bool]:
+    """Bring doses whose unit, or column's name, says that they are logarithms back from these, in place; say which."""
+    of_name = split_log(str(dose))[0]
+    told = {unit: split_log(unit) for unit in set(wells["dose_unit"])}
+    bases = [told[unit][0] or of_name for unit in wells["dose_unit"]]
+    if any(bases):
+        wells["dose"] = [
+            float(f"{base**value:.12g}") if base and abs(value) < LARGEST_LOG else math.nan if base else value
+            for base, value in zip(bases, wells["dose"], strict=True)
+        ]
+        wells["dose_unit"] = [told[unit][1] for unit in wells["dose_unit"]]
+    return [base > 0 for base in bases]
 
 
 def _spreads(table: pd.DataFrame, response: str) -> list[float]:
