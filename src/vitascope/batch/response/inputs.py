@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
 from vitascope.io.tables.csv_append import uncell
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
-from vitascope.io.tables.read import read_sheets
+from vitascope.io.tables.read import Sheet, read_sheets
 from vitascope.io.tables.vocabulary import guess_columns, read_column
 from vitascope.stats.response.cells import read_column as read_cells
 
@@ -28,6 +29,8 @@ NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", 
                 "expected_pcc"}  # fmt: skip
 ENDS = ("_low", "_high")
 SHOWN = 12
+TITLE_LINES = 10
+_REPLICATE = re.compile(r"(rep|replicate|repeat|replica)[\s_.#-]*\d+", re.IGNORECASE)
 LOG_WORDS = {10.0: "log10", 2.0: "log2", math.e: "ln"}
 
 
@@ -128,13 +131,15 @@ def read_response_table(
         if not (path / RESULTS).is_file():
             raise ReaderError(f"'{path.name}' holds no {RESULTS}.", "Give the folder of a finished run, or a table.")
         path = path / RESULTS
-    lines = read_sheets(path)[0]
+    lines = _below_title(read_sheets(path)[0], columns or {})
     notes: list[str] = []
     if is_screen(lines.lines):
         table = read_screen(path, skip_missing=True)
         notes += [f"'{name}' of the screen is missing and left out." for name in table.attrs["missing"]]
     elif _names_wells(lines.lines[0][1], columns or {}):
         table = _named(lines.table().map(uncell), columns or {})
+        table, said = _stacked(table)
+        notes += said
     else:
         table = read_reader_export(path)
         notes += [word.sentence for word in table.attrs["no_number"]] + list(table.attrs["notes"])
@@ -152,6 +157,24 @@ def read_response_table(
         )
     headline, unit = _headline(path.parent, table)
     return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
+
+
+def _below_title(sheet: Sheet, columns: Mapping[str, str]) -> Sheet:
+    """Leave out titles, lines of one cell, above a line that names the columns of a long table."""
+    for at, (_, cells) in enumerate(sheet.lines[:TITLE_LINES]):
+        if sum(map(bool, cells)) > 1:
+            return replace(sheet, lines=sheet.lines[at:]) if _names_wells(cells, columns) else sheet
+    return sheet
+
+
+def _stacked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Put replicates that stand side by side, in columns such as ``Rep 1`` and ``Rep 2``, one below the other."""
+    beside = [str(name) for name in table if _REPLICATE.fullmatch(str(name)) and _mostly_numbers(table[name])]
+    if len(beside) < 2 or VALUE in table or "replicate" in table:
+        return table, []
+    rest = [name for name in table if name not in beside]
+    long = table.melt(rest, beside, var_name="replicate", value_name=VALUE)
+    return long, [f"Taken for replicates of one value: {', '.join(beside)}."]
 
 
 def _names_wells(header: Sequence[str], columns: Mapping[str, str]) -> bool:
