@@ -74,7 +74,8 @@ def uneven_p(problem: Problem, parameters: Floats) -> Floats:
     """P value (B,) of the test that points scatter alike along the curve: the F-test of White's, by the fit.
 
     Squared residuals are regressed on the share of the way between the plateaus and its square, so that more scatter
-    at one plateau, or between both, is told. 1 where there are too few points, or all lie on the curve.
+    at one plateau, or between both, is told. 1 where all points lie on the curve, or where there are fewer than two a
+    dose: uneven scatter cannot be told from lack of fit then.
     """
     fitted, _ = jacobian(problem.x, parameters)
     used = (problem.weight > 0).astype(float)
@@ -88,7 +89,9 @@ def uneven_p(problem: Problem, parameters: Floats) -> Floats:
     more = np.round(np.einsum("bij,bji->b", basis, design.transpose(0, 2, 1) @ design)) - 1
     rest = points - more - 1
     explained, left = (((values - by) ** 2 * used).sum(1) for values, by in ((told, mean), (squares, told)))
-    known = (more > 0) & (rest > 0) & (left > SINGULAR * (explained + left))
+    with np.errstate(invalid="ignore"):
+        doses = (np.diff(np.sort(np.where(used > 0, problem.x, np.nan), axis=1), axis=1) > 0).sum(axis=1) + 1
+    known = (more > 0) & (rest > 0) & (points >= 2 * doses) & (left > SINGULAR * (explained + left))
     ratio = np.divide(explained * rest, left * more, out=np.zeros(len(points)), where=known)
     return np.where(known, f_distribution.sf(ratio, np.maximum(more, 1), np.maximum(rest, 1)), 1.0)
 
