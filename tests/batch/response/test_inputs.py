@@ -192,7 +192,9 @@ def test_logarithms_that_nothing_tells_give_no_number(tmp_path):
 
 def test_a_title_above_the_names_and_replicates_side_by_side_are_read(tmp_path):
     lines = ["Plate 1: viability (%)", "", "Compound;Conc. (nM);Rep 1;Rep 2"]
-    lines += [f"Dox;{dose:.6g};{100 / (1 + dose / 2):.4f};{101 / (1 + dose / 2):.4f}".replace(".", ",") for dose in EIGHT]
+    lines += [
+        f"Dox;{dose:.6g};{100 / (1 + dose / 2):.4f};{101 / (1 + dose / 2):.4f}".replace(".", ",") for dose in EIGHT
+    ]
     (tmp_path / "wells.csv").write_text("\n".join(lines), encoding="utf-8-sig")
     wells = read_response_table(tmp_path / "wells.csv")
     assert wells.notes == ("Taken for replicates of one value: Rep 1, Rep 2.",)
