@@ -19,6 +19,11 @@ DESIGNS = {
     "IC50 0.03-30, noise 12": (0.03, 30, 12.0, "normal"),
     "IC50 0.1-10, heavy tails": (0.1, 10, 6.0, "t4"),
 }
+UNEVEN = {
+    "IC50 0.1-10, in proportion": (0.1, 10, 15.0, "proportion"),
+    "IC50 0.1-10, as of a share": (0.1, 10, 4.0, "share"),
+}
+"""Designs whose points do not scatter alike: by 15 % of each value; and by 4 halfway, nearly none at either plateau."""
 
 
 def study(curves, lowest, highest, noise, kind="normal", seed=0, **settings):
@@ -35,6 +40,8 @@ def study(curves, lowest, highest, noise, kind="normal", seed=0, **settings):
     )
     values = curve(np.log(DOSES)[None].repeat(curves, 0), truth)
     drawn = rng.standard_t(4, values.shape) / np.sqrt(2) if kind == "t4" else rng.normal(0, 1, values.shape)
+    part = (values - truth[:, :1]) / (truth[:, 1:2] - truth[:, :1])
+    drawn *= {"proportion": values / 100, "share": 0.05 + 1.9 * np.sqrt(part * (1 - part))}.get(kind, 1.0)
     number = np.repeat(np.arange(curves), len(DOSES))
     table = pd.DataFrame(
         {
@@ -74,6 +81,10 @@ def main(arguments):
             print(
                 f"{name:26} {interval:8} {100 * held.statistic:.1f} % hold ({100 * ends.low:.1f}-{100 * ends.high:.1f}); {counts}"
             )
+    for name, (lowest, highest, noise, kind) in UNEVEN.items():
+        for scatter in ("equal", "auto", "unequal"):
+            counts = coverage(study(curves, lowest, highest, noise, kind, scatter=scatter))
+            print(f"{name:26} {scatter:8} {100 * counts['holds'] / counts['n']:.1f} % hold; {counts}")
     few = max(curves // 10, 1)
     counts = coverage(study(few, 0.1, 10, 6.0, interval="bootstrap", resamples=499))
     print(

@@ -1,13 +1,22 @@
 """Dose-response on real data: BBBC013's ordinal doses by two readings, and the controls of cellHTS2's screen.
 
-Both rows together are two repeats of one series: each row is a block, and intervals hold how rows differ.
-
-``python -m tests.benchmarks response_real``. BBBC013 gives no concentrations: its doses are steps, taken as equally far
-apart on the log axis (2^step), and nothing is called µM. cellHTS2 has no doses: normalisation, Z' and B-score.
+``python -m tests.benchmarks response_real``. By BBBC013's own plate maps rows A to D hold Wortmannin and rows E to H
+LY294002, nine doses each in columns 3 to 11, a factor of two apart; what CellProfiler's table calls dose 10 (column 12
+of rows A to D, column 1 of rows E to H) is the positive control, and no step of the series. Rows A and E are thus a
+curve each. The concentrations are not in the table: doses are steps (2^step), and nothing is called µM. cellHTS2 has no
+doses: normalisation, Z' and B-score.
 """
 
 import numpy as np
-from tests.benchmarks.phenotype_bbbc013 import ROWS, predict, translocation_by_cell, wells
+from scipy import ndimage
+from tests.benchmarks.phenotype_bbbc013 import (
+    ROWS,
+    find_nuclei,
+    predict,
+    translocation,
+    translocation_by_cell,
+    wells,
+)
 
 from vitascope.batch.response.inputs import read_response_table
 from vitascope.core.errors import InputError
@@ -17,7 +26,12 @@ from vitascope.stats.plate_normalise import normalise
 from vitascope.stats.plate_quality import plate_quality
 from vitascope.stats.response.analysis import fit_dose_response
 
-LEARNED, MEASURED = "logit_positive", ("share", "responding", "log_ratio", "ratio")
+LEARNED = "logit_positive"
+MEASURED = ("share", "responding", "log_ratio", "ratio")
+AMOUNT = "share"
+"""The reading that is compared: what moves is GFP, and this is the part of it that has."""
+FAR_PX = 40
+"""Ground lies at least so far from any nucleus."""
 
 
 def equal_errors(negative, positive):
@@ -28,17 +42,31 @@ def equal_errors(negative, positive):
     return float(tried[np.abs(wrong).argmin()])
 
 
-def readings(plate):
-    """The two rows with every dose, and what nuclear and ring GFP say on each scale.
+def ground(image):
+    """Mean GFP where there are no cells: what camera and medium add to nucleus and ring alike."""
+    return float(image[0][ndimage.distance_transform_edt(~find_nuclei(image)) > FAR_PX].mean())
 
-    A ratio of two parts of one whole is no amount: it rises without end as the ring empties. ``share`` is the share of
-    GFP that lies in the nucleus, ratio / (1 + ratio); ``responding`` the share of cells nearer to the positive control,
-    told by their own ratio, where the limit comes from the control wells of the other rows. Neither was fitted to doses.
+
+def freed(image):
+    """The image with its ground taken from GFP."""
+    pixels = np.asarray(image, float)
+    return np.stack([pixels[0] - ground(pixels), pixels[1]])
+
+
+def readings(plate):
+    """The dosed wells of the rows that are whole, and what nuclear and ring GFP say on each scale, with the ground freed.
+
+    ``share`` is ratio / (1 + ratio): GFP of the nucleus over that of nucleus and ring, as the fractional localised
+    intensity of the nucleus (Morelock et al., Assay Drug Dev. Technol. 3:483, 2005), of means instead of sums, for the
+    ring samples the cytoplasm. ``log_ratio`` is its log odds. ``responding`` is the share of cells nearer to the
+    positive control, told by their own ratio, where the limit comes from the control wells of the other rows; it is the
+    same on every scale. None was fitted to doses. ``raw_ratio`` keeps the ground.
     """
-    cells = [translocation_by_cell(np.asarray(image.array)) for image in plate["image"]]
-    dosed = plate["well"].str[0].isin(ROWS)
+    images = [freed(image.array) for image in plate["image"]]
+    cells = [translocation_by_cell(image) for image in images]
+    whole = plate["well"].str[0].isin(ROWS)
     known = {
-        name: np.concatenate([c for c, use in zip(cells, ~dosed & (plate["control"] == name), strict=True) if use])
+        name: np.concatenate([c for c, use in zip(cells, ~whole & (plate["control"] == name), strict=True) if use])
         for name in ("negative", "positive")
     }
     limit = equal_errors(**known)
@@ -46,9 +74,12 @@ def readings(plate):
         f"  a cell responds above a ratio of {limit:.2f}: {(known['negative'] > limit).mean():.1%} of {len(known['negative'])} "
         f"negative and {(known['positive'] > limit).mean():.1%} of {len(known['positive'])} positive ones, other rows"
     )
-    ratio = plate["ratio"]
+    ratio = np.array([translocation(image) for image in images])
     told = [float((one > limit).mean()) for one in cells]
-    return plate.assign(share=ratio / (1 + ratio), log_ratio=np.log(ratio), responding=told)[dosed]
+    found = plate.assign(
+        share=ratio / (1 + ratio), log_ratio=np.log(ratio), responding=told, raw_ratio=plate["ratio"], ratio=ratio
+    )
+    return found[whole & (plate["control"] != "positive")]
 
 
 def bbbc013(folder):
@@ -56,14 +87,11 @@ def bbbc013(folder):
     rows = readings(plate)
     rows["dose"] = np.where(rows["dose"] > 0, 2.0 ** rows["dose"], 0.0)
     table = rows.assign(treatment=rows["well"].str[0].map("row {}".format), dose_unit="2^step", role="treated")
-
-    def fitted(**settings):
-        return fit_dose_response(table, dose="dose", response=[LEARNED, *MEASURED], normalise="none", **settings).curves
-
-    for name, part in fitted(by=["treatment"]).groupby("treatment"):
+    curves = fit_dose_response(
+        table, dose="dose", response=[LEARNED, *MEASURED, "raw_ratio"], normalise="none", by=["treatment"]
+    ).curves
+    for name, part in curves.groupby("treatment"):
         compare(name, part.set_index("quantity"))
-    compare("both rows, wells alike", fitted(by=[], scatter="equal").set_index("quantity"))
-    compare("both rows as blocks", fitted(by=[], blocks=["treatment"]).set_index("quantity"))
 
 
 def compare(name, curves):
@@ -74,7 +102,7 @@ def compare(name, curves):
         row = curves.loc[quantity]
         overlap = max(one["ic50_low"], two["ic50_low"]) <= min(one["ic50_high"], two["ic50_high"])
         print(
-            f"  {name:22} {quantity:15} midpoint at step {two['ic50']:.2f} ({two['ic50_low']:.2f} to "
+            f"  {name} {quantity + (' *' if quantity == AMOUNT else ''):15} midpoint at step {two['ic50']:.2f} ({two['ic50_low']:.2f} to "
             f"{two['ic50_high']:.2f}), {row['quality']}, unit '{row['ic50_unit']}'; apart by "
             f"{abs(one['ic50'] - two['ic50']):.2f}, intervals overlap: {overlap}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ _UNIT = re.compile(r"(?P<prefix>[munpf]?)(?:(?P<molar>M|mol/l|molar)|g/(?P<volum
 _SHOWN = {"u": "µ"}
 _PREFIX_WORDS = {"milli": "m", "micro": "u", "nano": "n", "pico": "p"}
 _WORDS = re.compile(r"\A(milli|micro|nano|pico)", re.IGNORECASE)
+
+
+_LOG = re.compile(r"(?P<word>log10|log2|log|lg|ln)(?![a-z])[\s_.:-]*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_BASES = {"log10": 10.0, "log": 10.0, "lg": 10.0, "log2": 2.0, "ln": math.e}
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,20 @@ def read_unit(text: str) -> DoseUnit | None:
     return DoseUnit(
         f"{shown}g/{_SHOWN.get(volume[0], volume[0])}{volume[1:]}", "mass", _PREFIX[prefix] * _LITRE[volume]
     )
+
+
+def split_log(text: str) -> tuple[float, str]:
+    """Base of the logarithm that a unit or a column's name speaks of, and the rest of it; 0 where it speaks of none.
+
+    Examples
+    --------
+    >>> split_log("log10 uM"), split_log("Log[M]"), split_log("log10(Concentration [nM])"), split_log("logistic")
+    ((10.0, 'uM'), (10.0, 'M'), (10.0, 'Concentration [nM]'), (0.0, 'logistic'))
+    """
+    match = _LOG.fullmatch(text.strip())
+    if match is None:
+        return 0.0, text
+    rest = match["rest"].strip()
+    if rest[:1] + rest[-1:] in ("()", "[]"):
+        rest = rest[1:-1].strip()
+    return _BASES[match["word"].casefold()], rest

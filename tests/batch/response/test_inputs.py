@@ -144,3 +144,71 @@ def test_rows_that_stand_twice_are_told(tmp_path):
     assert read_response_table(path).notes == (
         "Wells in more than one row, each of which counts as a replicate: A02, A03.",
     )
+
+
+def curve_csv(path, header, rows):
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]), encoding="utf-8")
+    return path
+
+
+EIGHT = 10.0 ** np.linspace(-1.5, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [("log10 dose (M)", "M"), ("log_conc_uM", "µM"), ("Log[M]", "M"), ("log10(Concentration [M])", "M")],
+)
+def test_doses_that_are_logarithms_by_their_name_are_brought_back(tmp_path, header, unit):
+    scale = 1e-6 if unit == "M" else 1.0
+    rows = [("A", f"{np.log10(dose * scale):.6f}", 100 / (1 + dose / 2)) for dose in EIGHT for _ in range(2)]
+    path = curve_csv(tmp_path / "wells.csv", f"treatment,{header},value", rows)
+    row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]
+    assert row["ic50"] == pytest.approx(2 * scale, rel=1e-4)
+    assert (row["ic50_unit"], row["n"]) == (unit, 16)
+    assert "dose_units_converted" in row["flags"]
+
+
+def test_a_name_that_says_too_little_is_never_read_as_a_dose(tmp_path):
+    rows = [("A", np.log10(dose), 100 / (1 + dose / 2)) for dose in EIGHT]
+    path = curve_csv(tmp_path / "wells.csv", "treatment,LogConc,value", rows)
+    with pytest.raises(InputError, match="Nothing tells the doses"):
+        read_response_table(path)
+
+
+def test_logarithms_are_told_by_the_unit_and_a_dose_itself_comes_first(tmp_path):
+    rows = [("A", np.log10(dose), "log10 µM", 100 / (1 + dose / 2)) for dose in EIGHT for _ in range(2)]
+    path = curve_csv(tmp_path / "unit.csv", "treatment,dose,dose_unit,value", rows)
+    row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]
+    assert (row["ic50"], row["ic50_unit"]) == (pytest.approx(2), "µM")
+    rows = [("A", np.log10(dose), dose, 100 / (1 + dose / 2)) for dose in EIGHT for _ in range(2)]
+    path = curve_csv(tmp_path / "both.csv", "treatment,log10 dose (M),Concentration [nM],value", rows)
+    row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]
+    assert (row["ic50"], row["ic50_unit"]) == (pytest.approx(2), "nM")
+
+
+def test_logarithms_that_nothing_tells_give_no_number(tmp_path):
+    rows = [("A", np.log10(dose), "µM", 100 / (1 + dose / 2)) for dose in EIGHT for _ in range(2)]
+    path = curve_csv(tmp_path / "wells.csv", "treatment,dose,dose_unit,value", rows)
+    row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]
+    assert row["quality"] == "no fit"
+    assert np.isnan(row["ic50"])
+    assert "logarithms" in row["reason"]
+
+
+def test_a_title_above_the_names_and_replicates_side_by_side_are_read(tmp_path):
+    lines = ["Plate 1: viability (%)", "", "Compound;Conc. (nM);Rep 1;Rep 2"]
+    lines += [
+        f"Dox;{dose:.6g};{100 / (1 + dose / 2):.4f};{101 / (1 + dose / 2):.4f}".replace(".", ",") for dose in EIGHT
+    ]
+    (tmp_path / "wells.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    wells = read_response_table(tmp_path / "wells.csv")
+    assert wells.notes == ("Taken for replicates of one value: Rep 1, Rep 2.",)
+    row = vitascope.fit_dose_response(tmp_path / "wells.csv", response=wells.choose(None)).curves.iloc[0]
+    assert (row["n"], row["ic50_unit"], row["ic50"]) == (16, "nM", pytest.approx(2, rel=1e-3))
+
+
+def test_names_that_differ_in_capitals_and_wells_with_two_treatments_are_told(tmp_path):
+    rows = [("A01", name, dose, 100 / (1 + dose)) for name in ("Aspirin", "aspirin ", "Ibuprofen") for dose in EIGHT]
+    said = read_response_table(curve_csv(tmp_path / "wells.csv", "well,treatment,dose,value", rows)).notes
+    assert any("differ in capitals or spaces alone" in one and "'Aspirin', 'aspirin'" in one for one in said)
+    assert any("different treatments or doses" in one and "A01" in one for one in said)

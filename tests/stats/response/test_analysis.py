@@ -414,3 +414,18 @@ def test_a_start_that_no_dose_shows_is_no_bound():
     )
     assert row_of(potent)["relation"] == "<"
     assert row_of(table)["relation"] == "<"
+
+
+def test_survivors_of_a_dose_whose_live_dye_leaks_are_left_out(wells):
+    """Dead wells leak and have no value: the one at 90 whose leak was not noticed would hold the lower plateau up."""
+    table = pd.DataFrame({"treatment": "A", "dose": DOSES, "dose_unit": "µM", "value": logistic(DOSES), "flags": ""})
+    top = table.index[table["dose"] == table["dose"].max()]
+    table.loc[top[:-1], ["value", "flags"]] = [np.nan, "live_dye_leak"]
+    table.loc[top[-1], "value"] = 90.0
+    found = fit_dose_response(table, response="value")
+    row, plain = found.curves.iloc[0], fit_dose_response(table.drop(top), response="value").curves.iloc[0]
+    assert (row["ic50"], row["n"]) == (plain["ic50"], plain["n"])
+    assert "points_left_out" in row["flags"].split(";")
+    assert "least dead" in found.points.loc[top[-1], "reason"]
+    # without a leak that took a value, nothing is left out
+    assert fit_dose_response(table.assign(flags=""), response="value").curves["n"][0] == row["n"] + 1

@@ -46,7 +46,7 @@ def test_dnase_as_in_r():
     assert fitted.parameters[[0, 1, 3]] == pytest.approx([-0.007897, 2.377239, 1.507403], abs=1e-6)
     assert 1 / np.exp(fitted.parameters[2]) == pytest.approx(1.062579, abs=1e-6)
     assert row["hill"] == pytest.approx(-1 / 1.062579, abs=1e-6)
-    _, fitted = fit(DNASE1, "conc", "density", parameters=3)
+    _, fitted = fit(DNASE1, "conc", "density", parameters=3, scatter="equal")  # as R takes it
     assert fitted.parameters[[1, 3]] == pytest.approx([2.34518, 1.48309], abs=1e-5)
     assert np.sqrt(np.diag(fitted.covariance))[[1, 3]] == pytest.approx([0.07815, 0.08135], abs=1e-5)
     assert np.sqrt(fitted.variance) == pytest.approx(0.01919, abs=1e-5)

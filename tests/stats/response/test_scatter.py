@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import f as f_distribution
 from scipy.stats import ttest_ind
 
 from response_support import DOSES, logistic
+from vitascope.stats.response import logistic as loglogistic
 from vitascope.stats.response.analysis import fit_dose_response
-from vitascope.stats.response.scatter import _shown_to_assumed
+from vitascope.stats.response.scatter import _shown_to_assumed, uneven_p
+from vitascope.stats.response.solver import make_problem
 
 EIGHT = np.repeat(10.0 ** np.linspace(-2, 2, 8), 2)
 
@@ -59,6 +62,55 @@ def test_what_the_data_do_not_determine_is_not_widened():
     assert np.isnan(_shown_to_assumed(np.ones((6, 1)), np.zeros(6), block, 0, 5.0)).all()
 
 
+def problem_of(noise, seed=0, curves=200):
+    """Curves of eight doses in triplicate, and how far each point is drawn off its curve."""
+    rng = np.random.default_rng(seed)
+    x = np.log(np.repeat(10.0 ** np.linspace(-2, 2, 8), 3))[None].repeat(curves, 0)
+    parameters = np.array([[100.0, 0.0, np.log(1.5), 0.2]]).repeat(curves, 0)
+    fitted = loglogistic.curve(x, parameters)
+    y = fitted + noise(fitted / 100) * rng.normal(0, 1, x.shape)
+    return make_problem(x, y, np.ones_like(x), np.full((curves, 4), np.nan)), parameters
+
+
+def test_whites_test_is_that_of_a_regression_on_the_fit_and_its_square():
+    problem, parameters = problem_of(lambda share: 5.0 + 0 * share, curves=3)
+    squares = (problem.y - loglogistic.curve(problem.x, parameters)) ** 2
+    for row, p in enumerate(uneven_p(problem, parameters)):
+        fitted = loglogistic.curve(problem.x, parameters)[row]
+        design = np.stack([np.ones_like(fitted), fitted, fitted**2], axis=1)
+        told = design @ np.linalg.lstsq(design, squares[row], rcond=None)[0]
+        rest, total = ((squares[row] - told) ** 2).sum(), ((squares[row] - squares[row].mean()) ** 2).sum()
+        assert p == pytest.approx(f_distribution.sf((total - rest) / 2 / (rest / 21), 2, 21), rel=1e-6)
+
+
+def test_uneven_scatter_is_told_and_even_scatter_seldom_mistaken():
+    alike = uneven_p(*problem_of(lambda share: 5.0 + 0 * share))
+    assert 0.1 < (alike < 0.2).mean() < 0.3
+    assert (uneven_p(*problem_of(lambda share: 0.3 + 8 * np.sqrt(share * (1 - share)))) < 0.2).mean() > 0.8
+    assert (uneven_p(*problem_of(lambda share: 15 * share)) < 0.2).mean() > 0.8
+
+
+def test_points_that_all_lie_on_the_curve_scatter_alike():
+    assert uneven_p(*problem_of(lambda share: 0 * share, curves=1)).tolist() == [1.0]
+
+
+@pytest.mark.slow
+def test_intervals_of_shares_hold_though_plateaus_hardly_scatter():
+    rng = np.random.default_rng(3)
+    doses = np.repeat(10.0 ** np.linspace(-2, 2, 8), 3)
+    true = 10 ** rng.uniform(-1, 1, 300)
+    part = 1 / (1 + (doses / true[:, None]) ** 1.5)
+    values = 100 * part + rng.normal(0, 1, part.shape) * (0.3 + 8 * np.sqrt(part * (1 - part)))
+    table = pd.DataFrame({"treatment": np.repeat(np.arange(300), 24), "dose": np.tile(doses, 300), "dose_unit": "µM",
+                          "value": values.ravel()})  # fmt: skip
+    held = {}
+    for scatter in ("equal", "auto"):
+        found = fit(table, scatter=scatter)
+        held[scatter] = float(((found["ic50_low"] <= true) & (true <= found["ic50_high"])).mean())
+    assert held["equal"] < 0.85
+    assert 0.90 <= held["auto"] <= 0.98
+
+
 @pytest.mark.slow
 def test_intervals_over_plates_hold_what_plates_differ_by():
     table = plates(4, 0.12, curves=200)
@@ -78,7 +130,7 @@ def test_several_plates_are_said_and_single_ones_are_as_before():
     assert pooled["interval_kind"].tolist() == ["profile, 3 blocks"]
     assert pooled["ic50"].tolist() == equal["ic50"].tolist()
     assert pooled["ic50_low"][0] < equal["ic50_low"][0] < equal["ic50_high"][0] < pooled["ic50_high"][0]
-    each, plain = fit(table), fit(table, scatter="equal")
+    each, plain = fit(table, scatter="blocks"), fit(table, scatter="equal")
     assert each["interval_kind"].tolist() == ["profile"] * 3
     pd.testing.assert_frame_equal(each, plain)
     named = fit(table.rename(columns={"plate": "batch"}), by=["treatment"], blocks=["batch"])
@@ -98,7 +150,7 @@ def test_scatter_in_proportion_never_narrows():
     rng = np.random.default_rng(5)
     values = logistic(DOSES, ic50=0.1) * np.exp(rng.normal(0, 0.36, len(DOSES)))
     table = pd.DataFrame({"treatment": "A", "dose": DOSES, "dose_unit": "µM", "value": values})
-    equal, unequal = fit(table).iloc[0], fit(table, scatter="unequal").iloc[0]
+    equal, unequal = fit(table, scatter="equal").iloc[0], fit(table, scatter="unequal").iloc[0]
     assert unequal["interval_kind"] == "profile, unequal scatter"
     assert unequal["ic50_low"] <= equal["ic50_low"]
     assert unequal["ic50_high"] >= equal["ic50_high"]

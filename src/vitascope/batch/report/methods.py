@@ -21,6 +21,9 @@ INTERVALS = {
     "bootstrap": "the bootstrap (Efron and Tibshirani 1993), {resamples} resamples of residuals",
 }
 SCATTER = {
+    "auto": "Where a curve spans several plates or days, they hold the differences between these as well "
+    "(cluster-robust variance, Bell and McCaffrey 2002); else they allow each well a scatter of its own (variance HC2) "
+    "where White's test says that wells do not scatter alike (p < 0.2).",
     "blocks": "They take wells of one plate and day for equally scattered; where a curve spans several plates or days, "
     "they hold the differences between these as well (cluster-robust variance, Bell and McCaffrey 2002).",
     "equal": "They take all wells for equally scattered and independent.",
@@ -33,6 +36,8 @@ NOT_HELD = (
 REFERENCES = {
     "response": "Ritz, Baty, Streibig, Gerhard (2015) Dose-response analysis using R. PLoS ONE 10:e0146021.",
     "profile": "Bates, Watts (1988) Nonlinear Regression Analysis and Its Applications, section 6.1.2. Wiley.",
+    "auto": "White (1980) A heteroskedasticity-consistent covariance matrix estimator and a direct test for "
+    "heteroskedasticity. Econometrica 48:817.",
     "blocks": "Bell, McCaffrey (2002) Bias reduction in standard errors for linear regression with multi-stage "
     "samples. Surv. Methodol. 28:169.",
     "unequal": "Kent (1982) Robust properties of likelihood ratio tests. Biometrika 69:19.",
@@ -87,6 +92,7 @@ def software() -> str:
 def references(params: ResponseParams | None, quality: bool, liver: bool) -> list[str]:
     """Sources of the methods that were used."""
     keys = ["response", params.interval, params.scatter, params.outliers] if params is not None else []
+    keys[3:3] = ["blocks"] if params is not None and params.scatter == "auto" else []
     keys += ["correct"] if params is not None and params.correct != "none" else []
     keys += ["z_prime"] if quality else []
     keys += ["dili", "roc"] if liver else []

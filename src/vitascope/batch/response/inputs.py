@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from vitascope.core.dose_unit import read_unit, split_log
 from vitascope.core.errors import InputError, ReaderError, VitascopeError
 from vitascope.core.status import JUDGED
 from vitascope.io.models.cards import find_model
@@ -17,7 +20,7 @@ from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
 from vitascope.io.tables.csv_append import uncell
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
-from vitascope.io.tables.read import read_sheets
+from vitascope.io.tables.read import Sheet, read_sheets
 from vitascope.io.tables.vocabulary import guess_columns, read_column
 from vitascope.stats.response.cells import read_column as read_cells
 
@@ -26,6 +29,9 @@ NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", 
                 "expected_pcc"}  # fmt: skip
 ENDS = ("_low", "_high")
 SHOWN = 12
+TITLE_LINES = 10
+_REPLICATE = re.compile(r"(rep|replicate|repeat|replica)[\s_.#-]*\d+", re.IGNORECASE)
+LOG_WORDS = {10.0: "log10", 2.0: "log2", math.e: "ln"}
 
 
 VALUE = "value"
@@ -125,13 +131,15 @@ def read_response_table(
         if not (path / RESULTS).is_file():
             raise ReaderError(f"'{path.name}' holds no {RESULTS}.", "Give the folder of a finished run, or a table.")
         path = path / RESULTS
-    lines = read_sheets(path)[0]
+    lines = _below_title(read_sheets(path)[0], columns or {})
     notes: list[str] = []
     if is_screen(lines.lines):
         table = read_screen(path, skip_missing=True)
         notes += [f"'{name}' of the screen is missing and left out." for name in table.attrs["missing"]]
     elif _names_wells(lines.lines[0][1], columns or {}):
         table = _named(lines.table().map(uncell), columns or {})
+        table, said = _stacked(table)
+        notes += said
     else:
         table = read_reader_export(path)
         notes += [word.sentence for word in table.attrs["no_number"]] + list(table.attrs["notes"])
@@ -139,6 +147,7 @@ def read_response_table(
     of_a_run = "image" in table and "status" in table
     table = _by_well(table) if of_a_run else table
     notes += [] if of_a_run else _repeated(table)
+    notes += _spelt_alike(table)
     if plate_map is not None:
         table, said = _mapped(table, plate_map)
         notes += said
@@ -150,10 +159,39 @@ def read_response_table(
     return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
 
 
+def _below_title(sheet: Sheet, columns: Mapping[str, str]) -> Sheet:
+    """Leave out titles, lines of one cell, above a line that names the columns of a long table."""
+    for at, (_, cells) in enumerate(sheet.lines[:TITLE_LINES]):
+        if sum(map(bool, cells)) > 1:
+            return replace(sheet, lines=sheet.lines[at:]) if _names_wells(cells, columns) else sheet
+    return sheet
+
+
+def _stacked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Put replicates that stand side by side, in columns such as ``Rep 1`` and ``Rep 2``, one below the other."""
+    beside = [str(name) for name in table if _REPLICATE.fullmatch(str(name)) and _mostly_numbers(table[name])]
+    if len(beside) < 2 or VALUE in table or "replicate" in table:
+        return table, []
+    rest = [name for name in table if name not in beside]
+    long = table.melt(rest, beside, var_name="replicate", value_name=VALUE)
+    return long, [f"Taken for replicates of one value: {', '.join(beside)}."]
+
+
 def _names_wells(header: Sequence[str], columns: Mapping[str, str]) -> bool:
     """Whether a first line names the columns of a long table."""
-    known = {name.strip().casefold() for name in header} | {read_column(name)[0] for name in header} | set(columns)
+    known = {name.strip().casefold() for name in header} | {_holds(name)[0] for name in header} | set(columns)
     return bool({"image", "well", "treatment", "dose"} & known)
+
+
+def _holds(header: str) -> tuple[str, str]:
+    """Read what a column holds, and the unit of a dose, which may be that of its logarithm: ``log10 µM``."""
+    base, rest = split_log(header)
+    what, unit = read_column(rest)
+    if not base:
+        return what, unit
+    of_unit = read_unit(rest)  # 'log[M]': a unit alone
+    name = unit if what == "dose" else of_unit.name if of_unit is not None else None
+    return ("dose", f"{LOG_WORDS[base]} {name}".strip()) if name is not None else ("", "")
 
 
 def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -164,8 +202,9 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     names = {column: what for what, column in columns.items()}
     units: dict[str, str] = {}
     of_a_run = {"image", "status"} <= set(table.columns)
-    for header in map(str, table.columns):
-        what, unit = read_column(header) if not (of_a_run and header in LAST_COLUMNS) else ("", "")
+    # a dose itself comes before its logarithm
+    for header in sorted(map(str, table.columns), key=lambda name: split_log(name)[0] > 0):
+        what, unit = _holds(header) if not (of_a_run and header in LAST_COLUMNS) else ("", "")
         if what and what not in names.values() and what not in table.columns.drop(header) and header not in names:
             names[header] = what
             units |= {what: unit} if unit else {}
@@ -255,14 +294,33 @@ def _repeated(table: pd.DataFrame) -> list[str]:
     """Say which wells stand in several rows, or that most rows are copies of others: each counts as a replicate."""
     place = [name for name in ("plate", "day", "time", "well") if name in table]
     if "well" in table and table["well"].astype(str).str.strip().ne("").all():
-        twice = table[table.duplicated([*place, *(n for n in ("treatment", "dose") if n in table)])]
-        wells = list(dict.fromkeys(map(str, twice["well"])))
-        some = f"{', '.join(wells[:SHOWN])}{' …' if len(wells) > SHOWN else ''}"
-        return [f"Wells in more than one row, each of which counts as a replicate: {some}."] if wells else []
+        content = [*place, *(name for name in ("treatment", "dose") if name in table)]
+        again, same = table.duplicated(place), table.duplicated(content)
+        said = []
+        for which, what in (
+            (same, "Wells in more than one row, each of which counts as a replicate"),
+            (again & ~same, "Wells that hold different treatments or doses in different rows (name plates in a column "
+             "'plate', days in 'day')"),
+        ):  # fmt: skip
+            wells = list(dict.fromkeys(map(str, table.loc[which, "well"])))
+            said += [f"{what}: {', '.join(wells[:SHOWN])}{' …' if len(wells) > SHOWN else ''}."] if wells else []
+        return said
     copies = int(table.duplicated().sum())
     if table.duplicated(keep=False).mean() > MANY_COPIES:
         return [f"{copies} of {len(table)} rows are copies of others; each counts as a replicate."]
     return []
+
+
+def _spelt_alike(table: pd.DataFrame) -> list[str]:
+    """Name treatments that differ by nothing but capitals and spaces: each has a curve of its own."""
+    if "treatment" not in table:
+        return []
+    spelt: dict[str, list[str]] = {}
+    for name in dict.fromkeys(str(cell).strip() for cell in table["treatment"].dropna()):
+        spelt.setdefault("".join(name.casefold().split()), []).append(name)
+    alike = ["'" + "', '".join(names) + "'" for key, names in spelt.items() if key and len(names) > 1]
+    some = f"{'; '.join(alike[:SHOWN])}{' …' if len(alike) > SHOWN else ''}"
+    return [f"Treatments that differ in capitals or spaces alone are curves of their own: {some}."] if alike else []
 
 
 def _headline(folder: Path, table: pd.DataFrame) -> tuple[str, str]:

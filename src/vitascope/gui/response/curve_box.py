@@ -56,8 +56,8 @@ class CurveBox(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 4, 0, 0)
         column.addWidget(self.answer)
+        column.addLayout(buttons)  # above the plot: below it, a small screen would hide them
         column.addWidget(self.large, 1)
-        column.addLayout(buttons)
         column.addWidget(self.words)
         column.addWidget(self.points)
         self.points.itemSelectionChanged.connect(self._selected)

@@ -20,7 +20,7 @@ from vitascope.stats.response.position import blocks_of, judge_blocks, places_of
 from vitascope.stats.response.result import CURVE_COLUMNS, POINT_COLUMNS, CurveFit, ResponseResult
 from vitascope.stats.response.rows import CurveData, CurveRow, effective_rows, no_fit_row, row_of
 from vitascope.stats.response.verdict import too_few
-from vitascope.stats.response.wells import group_columns, harmonise_units, read_wells
+from vitascope.stats.response.wells import group_columns, harmonise_units, leave_survivors_out, read_wells
 
 CHUNK_POINTS = 100_000
 CORRECTIONS = 2
@@ -154,6 +154,7 @@ def _curves_of(
     wells.loc[unsaid, "excluded"] = True
     number, groups = _curve_numbers(wells, by)
     harmonise_units(wells, number)
+    leave_survivors_out(wells, number)
     # plain arrays: a column of text is slow to take from a table time and again
     arrays = {str(name): wells[name].to_numpy(object if wells[name].dtype == "str" else None) for name in wells}
     arrays["block"] = _numbers(wells, blocks)
@@ -271,7 +272,7 @@ def _fit_chunk(
     used, block = np.zeros(shape, bool), np.zeros(shape, np.intp)
     for i, one in enumerate(data):
         n = len(one.used)
-        block[i, :n] = np.arange(n) if params.scatter == "unequal" else one.block
+        block[i, :n], block[i, n:] = one.block, one.block[0]
         x[i, :n], y[i, :n], spread[i, :n], used[i, :n] = log_dose(one.dose), one.value, one.spread, True
         y[i, n:] = one.value[0]
     held = Held(*(np.array([one.held[k] for one in data], float) for k in range(3)))

@@ -12,7 +12,7 @@ from vitascope.stats.response.position import Correction
 Normalisation = Literal["auto", "none", "negative", "controls", "plate"]
 Weights = Literal["equal", "replicates", "tukey", "interval"]
 IntervalKind = Literal["profile", "delta", "bootstrap"]
-Scatter = Literal["blocks", "equal", "unequal"]
+Scatter = Literal["auto", "blocks", "equal", "unequal"]
 Direction = Literal["either", "falls", "rises"]
 
 _ADVANCED = {"advanced": True}
@@ -75,12 +75,13 @@ class ResponseParams(FormParams):
         json_schema_extra={**_ADVANCED},
     )
     scatter: Scatter = Field(
-        "blocks",
+        "auto",
         title="Scatter",
         description="What intervals take for granted. blocks: wells of one plate and day scatter alike, and a curve "
         "over several of them differs between them too; equal: all wells scatter alike wherever they stand; unequal: "
-        "each well may scatter in its own way, as where values vary in proportion to their size. Never makes an "
-        "interval narrower.",
+        "each well may scatter in its own way, as where values vary in proportion to their size, or a share is exact "
+        "near its ends; auto: blocks where there are several, else unequal where a test says so. Never makes an "
+        "interval narrower than equal does.",
         json_schema_extra={**_ADVANCED},
     )
     fit_controls: bool = Field(

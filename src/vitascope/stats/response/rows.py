@@ -25,6 +25,7 @@ from vitascope.stats.response.params import ResponseParams
 from vitascope.stats.response.result import CURVE_COLUMNS, CurveFit
 from vitascope.stats.response.verdict import (
     Effect,
+    below_zero,
     beyond_reason,
     flat_reason,
     judge,
@@ -81,7 +82,7 @@ class CurveData:
         self.control = PERCENT if self.how in ("negative", "controls") else given
         units = [unit for unit in wells["dose_unit"][self.used if len(self.used) else rows] if unit]
         self.dose_unit = str(units[0]) if units else ""
-        self.missing = ""
+        self.missing = below_zero(wells["dose"][rows])
         self.held = self._held(params)
         self.free = 4 - sum(math.isfinite(value) for value in self.held)
         own = {name: self._own(name) for name in ("top", "bottom")}
@@ -111,7 +112,7 @@ class CurveData:
         top = math.nan if held_top is None else held_top
         if params.parameters == 2 and held_top is None:
             top = self.control if self.how != "plate" else PERCENT
-            if math.isnan(top):
+            if math.isnan(top) and not self.missing:
                 self.missing = (
                     "Could not be fitted: a curve of 2 parameters needs the level of untreated wells; give controls "
                     "or a top to hold."

@@ -9,7 +9,8 @@ References
 ----------
 Kent, Biometrika 69:19 (1982): likelihood ratios under wrong models. Bell, McCaffrey, Surv. Methodol. 28:169 (2002):
 variances over few blocks, and their degrees of freedom. Angrist, Pischke, Mostly Harmless Econometrics (2009), section
-8.1: the larger of both variances. Webb, Can. J. Econ. 56:839 (2023): signs for few blocks.
+8.1: the larger of both variances. Webb, Can. J. Econ. 56:839 (2023): signs for few blocks. White, Econometrica 48:817
+(1980), and Wooldridge, Introductory Econometrics (2013), section 8.3: squared residuals against the fit and its square.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
 
-from vitascope.stats.response.logistic import LOG_K, MIDPOINT, Floats, curve, jacobian
+from vitascope.stats.response.logistic import LOG_K, MIDPOINT, Floats, curve, jacobian, share
 from vitascope.stats.response.solver import Problem
 
 SINGULAR = 1e-8
@@ -69,6 +70,32 @@ def widening(
     return factor, blocks
 
 
+def uneven_p(problem: Problem, parameters: Floats) -> Floats:
+    """P value (B,) of the test that points scatter alike along the curve: the F-test of White's, by the fit.
+
+    Squared residuals are regressed on the share of the way between the plateaus and its square, so that more scatter
+    at one plateau, or between both, is told. 1 where all points lie on the curve, or where there are fewer than two a
+    dose: uneven scatter cannot be told from lack of fit then.
+    """
+    fitted, _ = jacobian(problem.x, parameters)
+    used = (problem.weight > 0).astype(float)
+    squares = problem.weight * (problem.y - fitted) ** 2
+    s = share(problem.x, parameters[:, LOG_K, None], parameters[:, MIDPOINT, None])
+    design = np.stack([np.ones_like(s), s, s * s], axis=2) * used[:, :, None]
+    basis = np.linalg.pinv(design.transpose(0, 2, 1) @ design, rcond=1e-6, hermitian=True)
+    told = (design @ (basis @ (design.transpose(0, 2, 1) @ squares[:, :, None])))[:, :, 0]
+    points = used.sum(1)
+    mean = (squares.sum(1) / points)[:, None]
+    more = np.round(np.einsum("bij,bji->b", basis, design.transpose(0, 2, 1) @ design)) - 1
+    rest = points - more - 1
+    explained, left = (((values - by) ** 2 * used).sum(1) for values, by in ((told, mean), (squares, told)))
+    with np.errstate(invalid="ignore"):
+        doses = (np.diff(np.sort(np.where(used > 0, problem.x, np.nan), axis=1), axis=1) > 0).sum(axis=1) + 1
+    known = (more > 0) & (rest > 0) & (points >= 2 * doses) & (left > SINGULAR * (explained + left))
+    ratio = np.divide(explained * rest, left * more, out=np.zeros(len(points)), where=known)
+    return np.where(known, f_distribution.sf(ratio, np.maximum(more, 1), np.maximum(rest, 1)), 1.0)
+
+
 def _shown_to_assumed(
     design: Floats, residual: Floats, block: NDArray[np.intp], at: int, freedom: float
 ) -> tuple[float, float]:
@@ -90,6 +117,8 @@ def _shown_to_assumed(
     assumed = (residual @ residual) / freedom * inverse[at, at]
     if not assumed > 0:
         return np.nan, np.nan
+    if block.max() + 1 == len(residual):
+        return _shown_by_points(left, influence, residual, assumed)
     paths = np.empty((block.max() + 1, len(residual)))
     shown = 0.0
     for one in range(block.max() + 1):
@@ -100,6 +129,15 @@ def _shown_to_assumed(
         shown += float(freed @ residual[own]) ** 2
         paths[one] = left[:, own] @ freed
     products = paths @ paths.T
+    return shown / assumed, max(float(np.trace(products) ** 2 / (products**2).sum()), 1.0)
+
+
+def _shown_by_points(left: Floats, influence: Floats, residual: Floats, assumed: float) -> tuple[float, float]:
+    """The same where each point is a block of its own: HC2 in closed form, for I - H is its own square."""
+    own = np.diagonal(left)
+    freed = np.where(own > SINGULAR, influence / np.sqrt(np.maximum(own, SINGULAR)), 0.0)
+    products = left * np.outer(freed, freed)
+    shown = float(((freed * residual) ** 2).sum())
     return shown / assumed, max(float(np.trace(products) ** 2 / (products**2).sum()), 1.0)
 
 

@@ -3,7 +3,8 @@
 The rules, the first that holds wins:
 
 ``no fit``
-    Fewer points or doses than parameters, one dose, no usable values, two phases, or the wrong direction.
+    Fewer points or doses than parameters, one dose, no usable values, several doses below zero, two phases, or the
+    wrong direction.
 ``flat``
     No better than a constant, by F-test (p above 0.05).
 ``partial``
@@ -20,6 +21,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from vitascope.stats.response.logistic import Floats
+
+SEVERAL = 2
+"""So many different doses below zero are no slip."""
 SEEN = 0.8
 WIDEST = 10.0
 NOTHING, HALF = 0.5, 50.0
@@ -88,6 +95,17 @@ def wrong_direction(asked: str, falls: bool) -> str:
         return ""
     goes, wanted = ("fall", "rise") if falls else ("rise", "fall")
     return f"Could not be fitted: the values {goes} with the dose, and were to {wanted}."
+
+
+def below_zero(doses: Floats) -> str:
+    """Say that several doses lie below zero, as logarithms do: what is left of them would give a wrong IC50."""
+    below = np.unique(doses[doses < 0])
+    if len(below) < SEVERAL:
+        return ""
+    return (
+        f"Could not be fitted: {len(below)} doses lie below zero, as logarithms do. Name them so in the column or the "
+        "unit, such as 'log10 µM', and they are taken for these."
+    )
 
 
 def phase_reason(kind: str) -> str:

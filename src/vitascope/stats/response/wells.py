@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 
+from vitascope.core.dose_unit import split_log
 from vitascope.core.errors import InputError
 from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
@@ -21,6 +23,7 @@ T = TypeVar("T")
 OF_ONE_KIND = ("string", "floating", "integer")
 CONTROL_ROLES = ("negative", "positive", "blank", "empty")
 LARGEST = 1e50
+LARGEST_LOG = 100.0
 NOT_RELIED_ON = frozenset({"outside_model", "live_dye_leak"})
 """Flags of images whose numbers say little: their points are hollow."""
 HELD = ("hold_top", "hold_bottom")
@@ -56,7 +59,8 @@ def read_wells(
     DataFrame, one row for each of the table, same index
         The columns of ``by`` as text, ``well``, ``role``, ``dose``, ``dose_unit``, ``value``, ``sd`` (from the wells'
         own intervals, NaN without), ``weight`` (1), ``excluded``, ``reason``, ``notes`` (flags, as tuples),
-        ``outside_model``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for one curve.
+        ``outside_model``, ``leaks``, ``drifted``, ``image``, and ``hold_top`` and ``hold_bottom``: plateaus held for
+        one curve. Doses that are told to be logarithms are brought back from these.
 
     Raises
     ------
@@ -74,6 +78,7 @@ def read_wells(
     doses, values = (_measured(table[name]) for name in (dose, response))
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
+    logged = _raise_logarithms(wells, dose)
     wells["value"] = [cell.value for cell in values]
     wells["sd"] = _spreads(table, response)
     for name in HELD:
@@ -83,15 +88,18 @@ def read_wells(
     alarm = _of_each(table, "drift_alarm", lambda text: text.casefold() in ("true", "1", "1.0", "yes"), False)
     wells["outside_model"] = [not NOT_RELIED_ON.isdisjoint(words) for words in flags]
     wells["drifted"] = ["drift_alarm" in words or told for words, told in zip(flags, alarm, strict=True)]
+    wells["leaks"] = ["live_dye_leak" in words for words in flags]
     simulated = ["interval_simulated" in words for words in flags]
     by_hand = _by_hand(table)
     reasons, notes = [], []
     names = wells["treatment"] if "treatment" in wells else pd.Series("-", index=table.index)
-    for role, at, value, hand, name, outside, fake in zip(
-        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, strict=True
+    doses = [replace(cell, value=raised) for cell, raised in zip(doses, wells["dose"], strict=True)]
+    for role, at, value, hand, name, outside, fake, raised in zip(
+        wells["role"], doses, values, by_hand, names, wells["outside_model"], simulated, logged, strict=True
     ):
         reason, words = _judge(role, at, value, name)
         words += ["interval_simulated"] if fake else []
+        words += ["dose_units_converted"] if raised and role == "treated" else []
         if not reason and hand:
             reason, words = hand, [*words, "outliers_left_out"]
         if not reason and outside and params.outside_wells == "leave_out":
@@ -163,6 +171,20 @@ def _dose_units(table: pd.DataFrame, dose: str, cells: list[Cell], params: Respo
     return [cell.unit or own or rest for cell, own in zip(cells, column, strict=True)]
 
 
+def _raise_logarithms(wells: pd.DataFrame, dose: str) -> list[bool]:
+    """Bring doses whose unit, or column's name, says that they are logarithms back from these, in place; say which."""
+    of_name = split_log(str(dose))[0]
+    told = {unit: split_log(unit) for unit in set(wells["dose_unit"])}
+    bases = [told[unit][0] or of_name for unit in wells["dose_unit"]]
+    if any(bases):
+        wells["dose"] = [
+            float(f"{base**value:.12g}") if base and abs(value) < LARGEST_LOG else math.nan if base else value
+            for base, value in zip(bases, wells["dose"], strict=True)
+        ]
+        wells["dose_unit"] = [told[unit][1] for unit in wells["dose_unit"]]
+    return [base > 0 for base in bases]
+
+
 def _spreads(table: pd.DataFrame, response: str) -> list[float]:
     """Standard deviations of values from their own intervals, taken as those of a normal distribution."""
     for low, high in ((f"{response}_low", f"{response}_high"), ("low", "high")):
@@ -222,6 +244,33 @@ def _fault(role: str, dose: Cell, value: Cell, treatment: Any) -> str:
     if value.problem:
         return f"value: {value.problem}"
     return "there is no value" if math.isnan(value.value) else ""
+
+
+def leave_survivors_out(wells: pd.DataFrame, curve: np.ndarray) -> None:
+    """Leave out the wells of a dose at which others have no value because their live dye leaks, in place.
+
+    Only dead wells leak, so that those which are left are not a fair sample of their dose but its least dead ones, or
+    ones whose leak was not noticed.
+
+    Parameters
+    ----------
+    wells : DataFrame
+        From :func:`read_wells`, with harmonised units.
+    curve : array of int, one for each well
+        Number of its curve; -1 for none.
+    """
+    dose = wells["dose"].to_numpy(float)
+    withheld = wells["leaks"].to_numpy(bool) & np.isnan(wells["value"].to_numpy(float)) & (curve >= 0)
+    if not withheld.any():
+        return
+    places = set(zip(curve[withheld].tolist(), dose[withheld].tolist(), strict=True))
+    reasons, notes = wells["reason"].to_numpy(object, copy=True), wells["notes"].to_numpy(object, copy=True)
+    for row in np.flatnonzero(~wells["excluded"].to_numpy(bool)):
+        if (int(curve[row]), float(dose[row])) in places:
+            reasons[row] = "the live dye leaks in other wells of this dose: what is left are its least dead ones"
+            notes[row] = (*notes[row], "points_left_out")
+    wells["reason"], wells["notes"] = reasons, notes
+    wells["excluded"] = reasons != ""
 
 
 def harmonise_units(wells: pd.DataFrame, curve: np.ndarray) -> None:
