@@ -50,6 +50,18 @@ class Sheets(nn.Module):
         return self.b(torch.relu(self.a(x))) * 9
 
 
+class Turned(nn.Module):
+    """A network with its axes in another order."""
+
+    def __init__(self, network, before, after):
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x):
+        """Axes in the order of the network, and back."""
+        return self.network(x.permute(self.before)).permute(self.after)
+
+
 def seeded(make, seed=0, **options):
     """A network with random weights, ready to run."""
     torch.manual_seed(seed)

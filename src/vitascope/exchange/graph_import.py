@@ -340,6 +340,7 @@ def describe(
         edges = "tiles overlap by what it can see"
     else:
         edges = "it sees the whole window: cut, it is not exact"
+    planes = f" ({graph.sides[0]} planes at once)" if graph.has_depth and graph.sides[0] else ""
     sha256 = sha256_of_bytes(data)
     title = told.title or f"Network of {path.name}"
     return ModelCard(
@@ -370,7 +371,7 @@ def describe(
             "imported_from": {"file": path.name, "sha256": sha256, "producer": summary.producer},
             "notes": [
                 f"Imported from {path.name} (SHA-256 {sha256}). No figure was measured here.",
-                f"It takes {graph.axes} and gives {', '.join(names)}; {edges}.",
+                f"It takes {graph.axes}{planes} and gives {', '.join(names)}; {edges}.",
                 *notes,
                 *_left_aside(summary, graph),
                 *told.notes,
