@@ -45,14 +45,14 @@ def same(found, wanted):
 )
 def test_channels_may_stand_last(after, free, out):
     network, image = seeded(SmallUNet, levels=1), picture(64, 72)
-    card, output = brought(Turned(network, (0, 3, 1, 2), after), (1, 32, 32, 1), free, image)
+    card, output = brought(Turned(network, (0, 3, 1, 2), after).eval(), (1, 32, 32, 1), free, image)
     assert (card.graph.axes, card.graph.outputs[0].axes) == ("byxc", out)
     same(output.array, torch_answer(network, image[None]))
 
 
 def test_channels_of_volumes_may_stand_last():
     network, stack = seeded(Sheets), picture(5, 40, 32)
-    turned = Turned(network, (0, 4, 1, 2, 3), (0, 2, 3, 4, 1))
+    turned = Turned(network, (0, 4, 1, 2, 3), (0, 2, 3, 4, 1)).eval()
     card, output = brought(turned, (1, 5, 32, 32, 1), (2, 3), stack)
     assert card.graph.axes == "bzyxc"
     same(output.array, torch_answer(network, stack[None]))

@@ -37,7 +37,7 @@ from vitascope.tasks.registry import TASKS, find_task
 UNIT = "network output"
 """Of what a network answers with, unscaled."""
 
-__all__ = ["guess", "import_graph", "name_outputs", "try_on"]
+__all__ = ["guess", "import_graph", "name_outputs", "parse_normalisation", "try_on"]
 
 CHECKPOINTS = (".pt", ".pth", ".p", ".ckpt")
 """Endings of files of weights: those of fnet are known by their names."""

@@ -202,6 +202,9 @@ class GraphImportModule(Protocol):
     def guess(self, path: Path, *, planes_for_channels: bool = False) -> Guess:
         """Return what is to be confirmed before a network is tried."""
 
+    def parse_normalisation(self, text: str) -> Normalisation:
+        """Read a normalisation as the command line says it."""
+
     def try_on(self, card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
         """Run a network on an image; if it does not run, it is deleted."""
 
