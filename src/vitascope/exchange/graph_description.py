@@ -97,7 +97,8 @@ class Description:
             return ""
         if how.method == "dataset":
             plain = set(how.means) == {0.0} and set(how.stds) == {1.0}
-            return "none" if plain else f"fixed:{how.means[0]:g}:{how.stds[0]:g}" if len(how.means) == 1 else ""
+            pairs = ":".join(f"{mean!r}:{std!r}" for mean, std in zip(how.means, how.stds, strict=True))
+            return "none" if plain else f"fixed:{pairs}"
         usual = how.method == "zscore" and (how.low, how.high) == (0, 100)
         bounded = how.method in ("percentile", "zscore") and not usual
         return f"{how.method}:{how.low:g}:{how.high:g}" if bounded else str(how.method)
@@ -114,7 +115,8 @@ def parse_normalisation(text: str) -> Normalisation:
     Parameters
     ----------
     text : str
-        Such as ``percentile:0:100`` (all of the image to 0 … 1), ``zscore`` or ``fixed:120:30``.
+        Such as ``percentile:0:100`` (all of the image to 0 … 1), ``zscore`` or ``fixed:120:30``; of several channels
+        ``fixed:MEAN:SD:MEAN:SD``.
 
     Raises
     ------
@@ -134,9 +136,9 @@ def parse_normalisation(text: str) -> Normalisation:
             return Normalisation.model_validate({"method": method, "low": low, "high": high})
         if method in ("median_iqr", "minmax", "background", "standard") and not values:
             return Normalisation.model_validate({"method": method})
-        if (method == "fixed" and len(values) == 2) or (method == "none" and not values):
-            mean, spread = values or (0.0, 1.0)
-            return Normalisation.model_validate({"method": "dataset", "means": (mean,), "stds": (spread,)})
+        if (method == "fixed" and values and len(values) % 2 == 0) or (method == "none" and not values):
+            means, stds = tuple(values[::2]) or (0.0,), tuple(values[1::2]) or (1.0,)
+            return Normalisation.model_validate({"method": "dataset", "means": means, "stds": stds})
     except ValidationError as error:
         raise ParameterError(f"'{text}' is no normalisation: {describe_validation(error)}.", f"{NORMALISE}.") from error
     except ValueError as error:

@@ -331,6 +331,11 @@ def describe(
         )
     if how.method == "dataset" and len(how.means) == 1 < len(channels):
         how = how.model_copy(update={"means": how.means * len(channels), "stds": how.stds * len(channels)})
+    if how.method == "dataset" and len(how.means) != len(channels):
+        raise ParameterError(
+            f"The normalisation has numbers for {len(how.means)} channels; the network takes {len(channels)}.",
+            "Give one mean and standard deviation for all, or those of each channel.",
+        )
     guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]
     if told.pixel_size_um is None:
         guesses.append("Its pixel size is not known: images are never rescaled.")

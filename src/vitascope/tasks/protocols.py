@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
 
     from numpy.typing import NDArray
 
-    from vitascope.core.card import InputSpec, Metric, ModelCard
+    from vitascope.core.card import InputSpec, Metric, ModelCard, Normalisation
     from vitascope.core.denoising import Denoised, DenoiseParams
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.progress import ProgressGenerator
