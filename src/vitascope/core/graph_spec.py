@@ -21,7 +21,7 @@ def check_axes(value: str) -> str:
     ValueError
     """
     if len(set(value)) < len(value) or not set(value) <= set(AXES) or not {"y", "x"} <= set(value):
-        raise ValueError(f"'{value}' must hold y and x, and each letter of {AXES} at most once")
+        raise ValueError(f"the axes '{value}' must hold y and x, and each letter of {AXES} at most once")
     return value
 
 

@@ -140,7 +140,8 @@ def parse_normalisation(text: str) -> Normalisation:
             means, stds = tuple(values[::2]) or (0.0,), tuple(values[1::2]) or (1.0,)
             return Normalisation.model_validate({"method": "dataset", "means": means, "stds": stds})
     except ValidationError as error:
-        raise ParameterError(f"'{text}' is no normalisation: {describe_validation(error)}.", f"{NORMALISE}.") from error
+        told = describe_validation(error).removeprefix("value: value error, ")
+        raise ParameterError(f"'{text}' is no normalisation: {told}", f"{NORMALISE}.") from error
     except ValueError as error:
         raise ParameterError(f"'{text}' is no normalisation: {describe(error)}.", f"{NORMALISE}.") from error
     raise ParameterError(f"'{text}' is no normalisation.", f"{NORMALISE}.")
