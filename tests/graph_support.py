@@ -50,6 +50,18 @@ class Sheets(nn.Module):
         return self.b(torch.relu(self.a(x))) * 9
 
 
+class Centre(nn.Module):
+    """Answers with the middle one of five planes: 1 x 1 x 5 x Y x X to 1 x 2 x 1 x Y x X."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv3d(1, 2, (5, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, x):
+        """One convolution over all planes."""
+        return self.a(x)
+
+
 class Turned(nn.Module):
     """A network with its axes in another order."""
 

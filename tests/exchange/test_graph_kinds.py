@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from graph_support import Sheets, SmallUNet, Turned, seeded, to_onnx, torch_answer
+from graph_support import Centre, Sheets, SmallUNet, Turned, seeded, to_onnx, torch_answer
 from vitascope import run
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.core.micrograph import Micrograph
@@ -84,18 +84,6 @@ def test_axes_of_one_may_be_left_out_and_classes_are_numbers_too(how):
     assert output.array.dtype == np.float32
     assert np.ptp(wanted) > 0
     same(output.array, wanted)
-
-
-class Centre(nn.Module):
-    """Answers with the middle one of five planes: 1 x 1 x 5 x Y x X to 1 x 2 x 1 x Y x X."""
-
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Conv3d(1, 2, (5, 3, 3), padding=(0, 1, 1))
-
-    def forward(self, x):
-        """One convolution over all planes."""
-        return self.a(x)
 
 
 @pytest.mark.parametrize("planes", [9, 5, 3])
