@@ -50,6 +50,30 @@ class Sheets(nn.Module):
         return self.b(torch.relu(self.a(x))) * 9
 
 
+class Centre(nn.Module):
+    """Answers with the middle one of five planes: 1 x 1 x 5 x Y x X to 1 x 2 x 1 x Y x X."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv3d(1, 2, (5, 3, 3), padding=(0, 1, 1))
+
+    def forward(self, x):
+        """One convolution over all planes."""
+        return self.a(x)
+
+
+class Turned(nn.Module):
+    """A network with its axes in another order."""
+
+    def __init__(self, network, before, after):
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x):
+        """Axes in the order of the network, and back."""
+        return self.network(x.permute(self.before)).permute(self.after)
+
+
 def seeded(make, seed=0, **options):
     """A network with random weights, ready to run."""
     torch.manual_seed(seed)

@@ -4,7 +4,7 @@ import pytest
 from tests_support import make_card
 from vitascope.core.errors import InputError, ModelError
 from vitascope.core.micrograph import Micrograph
-from vitascope.engine.select_planes import choose_planes, find_channel, select_pictures
+from vitascope.engine.select_planes import choose_planes, find_channel, graph_channels, select_pictures
 
 
 def spec(planes=1, channels=("phase",)):
@@ -158,3 +158,16 @@ def test_planes_that_do_not_fit_are_refused(count, wanted, planes, words):
 def test_a_plane_taken_twice_is_flagged_in_a_stack_and_run_once_alone():
     assert choose_planes(5, 3, (1, 2, 2)) == ((1, 2, 2), ("planes_missing",))
     assert choose_planes(5, 1, (3, 1, 3)) == ((3, 1), ())
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "found"),
+    [
+        (("phase", "brightfield"), ("Brightfield", "phase"), [1, 0]),
+        (("a", "b"), ("channel 1", "channel 2"), [0, 1]),
+        ((), ("brightfield", "phase"), [0, 1]),
+    ],
+)
+def test_channels_of_a_network_from_elsewhere_are_told_by_name(names, wanted, found):
+    image = Micrograph(np.zeros((2, 8, 8), np.uint8), "CYX", channel_names=names)
+    assert list(graph_channels(image, spec(channels=wanted), None)[0]) == found

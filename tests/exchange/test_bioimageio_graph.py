@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import nn
 
-from graph_support import Sheets, SmallUNet, seeded, to_onnx
+from graph_support import Centre, Sheets, SmallUNet, seeded, to_onnx
 from vitascope.core.errors import ModelError, ParameterError
 from vitascope.engine.graphs.network import GraphNetwork
 from vitascope.exchange.bioimageio_export import export_bioimageio
@@ -95,6 +95,10 @@ NETWORKS = {
     "planes": lambda: (
         to_onnx(seeded(Squeezed), (1, 5, 32, 32), free=(2, 3)),
         {"axes": "bzyx", "normalise": "median_iqr"},
+    ),
+    "one plane of five": lambda: (
+        to_onnx(seeded(Centre), (1, 1, 5, 32, 32), free=(3, 4)),
+        {"normalise": "minmax", "outputs": "nuclei, membrane"},
     ),
     "fixed size": lambda: (to_onnx(seeded(SmallUNet), (1, 1, 96, 80)), {"normalise": "none"}),
     "several": lambda: (

@@ -21,7 +21,7 @@ def check_axes(value: str) -> str:
     ValueError
     """
     if len(set(value)) < len(value) or not set(value) <= set(AXES) or not {"y", "x"} <= set(value):
-        raise ValueError(f"'{value}' must hold y and x, and each letter of {AXES} at most once")
+        raise ValueError(f"the axes '{value}' must hold y and x, and each letter of {AXES} at most once")
     return value
 
 
@@ -37,6 +37,7 @@ class GraphOutput(GraphPart):
     name: str = Field(description="Of the output in the file.")
     axes: str = Field(description="Its axes in order, letters of bczyx.")
     channels: int = Field(1, ge=1, le=256, description="Pictures in it; targets are those of all outputs in order.")
+    centre: bool = Field(False, description="Whether its z is one plane, which belongs to the middle of those taken.")
 
     @field_validator("axes")
     @classmethod
@@ -87,7 +88,7 @@ class GraphSpec(GraphPart):
     @property
     def gives_depth(self) -> bool:
         """Whether the network answers with as many planes as it takes."""
-        return all("z" in output.axes for output in self.outputs)
+        return all("z" in output.axes and not output.centre for output in self.outputs)
 
     @property
     def channels(self) -> int:

@@ -104,6 +104,8 @@ def _several_channels(
 def graph_channels(image: Micrograph, spec: InputSpec, channel: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
     """Return the channels of an image that a network of another program takes, in its order, and flags.
 
+    They are told by name; where an image of as many channels has other names, they stand in the network's order.
+
     Raises
     ------
     InputError
@@ -112,7 +114,9 @@ def graph_channels(image: Micrograph, spec: InputSpec, channel: str | None) -> t
     if len(spec.channels) == 1:
         return (find_channel(image, channel, spec.channels[0]),), ()
     if image.sizes["C"] == len(spec.channels):
-        return range(len(spec.channels)), ()
+        names = [name.lower() for name in image.channel_names]
+        wanted = [name.lower() for name in spec.channels]
+        return [names.index(name) for name in wanted] if sorted(names) == sorted(wanted) else range(len(wanted)), ()
     return find_channels(image, None, spec), ("fewer_channels_used",)
 
 

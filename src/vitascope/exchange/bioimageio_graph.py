@@ -210,6 +210,8 @@ def description(
     for output in outputs:
         same = {a: {"tensor_id": "input", "axis_id": a} if graph.sides["zyx".index(a)] is None else sides[a]
                 for a in "zyx" if a in graph.axes}  # fmt: skip
+        if output.centre:
+            same["z"] = 1
         axes = [axis(a, same.get(a, 1), names[output.name]) for a in output.axes]
         found.append(tensor(ids[output.name], axes, str(answers[output.name].dtype)))
     licence = {"license": card.licence} if card.licence in LICENCES else {}

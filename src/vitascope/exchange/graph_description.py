@@ -19,16 +19,32 @@ from vitascope.io.models.yaml import read_yaml
 MOST_CHANNELS_LAST = 4
 """A last side this short is that of channels, not a width."""
 
+MOST_DEPTH = 512
+"""Planes that a network can be said to take at once."""
+
 MAX_SPEC_BYTES = 1 << 20
 SPEC_KEYS = (
-    "axes", "channels", "outputs", "normalise", "per", "pixel_size_um", "z_step_um", "divisor", "modality", "title",
-    "licence", "credit",
+    "axes", "channels", "outputs", "normalise", "per", "pixel_size_um", "z_step_um", "divisor", "depth", "modality",
+    "title", "licence", "credit",
 )  # fmt: skip
 """What a file of ``--spec`` may say."""
 
 PER = ("image", "plane", "field", "plate")
 """What shares a normalisation: all planes of one time, each plane alone, all planes and times of a field, or all images
 of a plate."""
+
+ELEMENTS = {
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    12: "uint32",
+    16: "bfloat16",
+}
+"""Types of inputs that are named where they are refused."""
 
 NORMALISE = "percentile:LOW:HIGH, zscore, zscore:LOW:HIGH, median_iqr, minmax, fixed:MEAN:SD or none"
 
@@ -51,6 +67,8 @@ class Description:
     pixel_size_um, z_step_um : float or None
     divisor : tuple of int or None
         (z, y, x).
+    depth : int or None
+        Planes that it takes at once, where its file leaves their number free.
     modality, title, licence, credit : str
     notes : tuple of str
         Sentences for the user.
@@ -64,6 +82,7 @@ class Description:
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     divisor: tuple[int, int, int] | None = None
+    depth: int | None = None
     modality: str = ""
     title: str = ""
     licence: str = ""
@@ -78,7 +97,8 @@ class Description:
             return ""
         if how.method == "dataset":
             plain = set(how.means) == {0.0} and set(how.stds) == {1.0}
-            return "none" if plain else f"fixed:{how.means[0]:g}:{how.stds[0]:g}" if len(how.means) == 1 else ""
+            pairs = ":".join(f"{mean!r}:{std!r}" for mean, std in zip(how.means, how.stds, strict=True))
+            return "none" if plain else f"fixed:{pairs}"
         usual = how.method == "zscore" and (how.low, how.high) == (0, 100)
         bounded = how.method in ("percentile", "zscore") and not usual
         return f"{how.method}:{how.low:g}:{how.high:g}" if bounded else str(how.method)
@@ -95,7 +115,8 @@ def parse_normalisation(text: str) -> Normalisation:
     Parameters
     ----------
     text : str
-        Such as ``percentile:0:100`` (all of the image to 0 … 1), ``zscore`` or ``fixed:120:30``.
+        Such as ``percentile:0:100`` (all of the image to 0 … 1), ``zscore`` or ``fixed:120:30``; of several channels
+        ``fixed:MEAN:SD:MEAN:SD``.
 
     Raises
     ------
@@ -115,11 +136,12 @@ def parse_normalisation(text: str) -> Normalisation:
             return Normalisation.model_validate({"method": method, "low": low, "high": high})
         if method in ("median_iqr", "minmax", "background", "standard") and not values:
             return Normalisation.model_validate({"method": method})
-        if (method == "fixed" and len(values) == 2) or (method == "none" and not values):
-            mean, spread = values or (0.0, 1.0)
-            return Normalisation.model_validate({"method": "dataset", "means": (mean,), "stds": (spread,)})
+        if (method == "fixed" and values and len(values) % 2 == 0) or (method == "none" and not values):
+            means, stds = tuple(values[::2]) or (0.0,), tuple(values[1::2]) or (1.0,)
+            return Normalisation.model_validate({"method": "dataset", "means": means, "stds": stds})
     except ValidationError as error:
-        raise ParameterError(f"'{text}' is no normalisation: {describe_validation(error)}.", f"{NORMALISE}.") from error
+        told = describe_validation(error).removeprefix("value: value error, ")
+        raise ParameterError(f"'{text}' is no normalisation: {told}", f"{NORMALISE}.") from error
     except ValueError as error:
         raise ParameterError(f"'{text}' is no normalisation: {describe(error)}.", f"{NORMALISE}.") from error
     raise ParameterError(f"'{text}' is no normalisation.", f"{NORMALISE}.")
@@ -169,6 +191,7 @@ def from_keys(tree: Mapping[str, Any], name: str) -> Description:
             pixel_size_um=_positive(tree.get("pixel_size_um")),
             z_step_um=_positive(tree.get("z_step_um")),
             divisor=tuple(int(d) for d in divisor) if divisor else None,  # type: ignore[arg-type]
+            depth=int(tree["depth"]) if tree.get("depth") else None,
             modality=str(tree.get("modality") or ""),
             title=str(tree.get("title") or "")[:100],
             licence=str(tree.get("licence") or ""),
@@ -176,6 +199,8 @@ def from_keys(tree: Mapping[str, Any], name: str) -> Description:
         )
         if found.divisor is not None and (len(found.divisor) != 3 or min(found.divisor) < 1):
             raise ValueError("divisor is one number, or three for z, y and x")
+        if found.depth is not None and not 1 <= found.depth <= MOST_DEPTH:
+            raise ValueError(f"depth is 1 to {MOST_DEPTH} planes")
     except (TypeError, ValueError) as error:
         raise ParameterError(f"{name} cannot be used: {describe(error)}.", "See the page 'Bring a model'.") from error
     per = str(tree.get("per") or "").lower()
@@ -335,8 +360,8 @@ def guess_axes(port: Port, told: Description, name: str) -> tuple[str, list[str]
     sides = port.sides
     if port.element not in FLOATS:
         raise ModelError(
-            f"{name} takes pictures of a type that is not run here (number {port.element}).",
-            "Export the network for float32.",
+            f"{name} takes {ELEMENTS.get(port.element, 'other things')}; pictures are given as numbers with fractions.",
+            "Export the network for float32 (in PyTorch: with an example that is float32).",
         )
     if told.axes:
         if sides and len(told.axes) != len(sides):
@@ -346,19 +371,18 @@ def guess_axes(port: Port, told: Description, name: str) -> tuple[str, list[str]
             )
         return told.axes, []
     notes: list[str] = []
-    if len(sides) == 5:
-        axes = "bczyx"
-    elif len(sides) == 4:
-        last, second = sides[3], sides[1]
+    if len(sides) in (4, 5):
+        last, second = sides[-1], sides[1]
         channels_last = last is not None and last <= MOST_CHANNELS_LAST and (second is None or second > last)
-        axes = "byxc" if channels_last else "bcyx"
+        across = "zyx"[5 - len(sides) :]
+        axes = f"b{across}c" if channels_last else f"bc{across}"
         count = last if channels_last else second
-        if count is not None and count > 1 and not told.channels:
+        if len(sides) == 4 and count is not None and count > 1 and not told.channels:
             notes.append(
                 f"Its {count} channels are taken for channels of the image; for planes say axes: bzyx (--spec)."
             )
     elif len(sides) in (2, 3):
-        axes = "yx" if len(sides) == 2 else "byx" if sides[0] in (None, 1) else "cyx"
+        axes = "yx" if len(sides) == 2 else "cyx"
     else:
         raise ModelError(
             f"The input '{port.name}' of {name} has {len(sides)} axes: it is none for a picture.",

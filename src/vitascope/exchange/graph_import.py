@@ -37,7 +37,7 @@ from vitascope.tasks.registry import TASKS, find_task
 UNIT = "network output"
 """Of what a network answers with, unscaled."""
 
-__all__ = ["guess", "import_graph", "name_outputs", "try_on"]
+__all__ = ["guess", "import_graph", "name_outputs", "parse_normalisation", "try_on"]
 
 CHECKPOINTS = (".pt", ".pth", ".p", ".ckpt")
 """Endings of files of weights: those of fnet are known by their names."""
@@ -152,8 +152,9 @@ def guess(path: Path, *, planes_for_channels: bool = False) -> Guess:
     _, summary, said = look(path)
     question, channels, notes = ask(summary, said, path.name, planes_for_channels=planes_for_channels)
     port = summary.inputs[0]
+    pictures = [o for o in summary.outputs if _can_be_picture(o, question)] or summary.outputs
     names = said.outputs or tuple(
-        name for output in summary.outputs for name in _numbered(output.name, _channels_of(output, question.axes))
+        name for output in pictures for name in _numbered(output.name, _channels_of(output, question.axes))
     )
     how = said.normalisation
     return Guess(
@@ -168,6 +169,12 @@ def guess(path: Path, *, planes_for_channels: bool = False) -> Guess:
         depth=question.sides[0] if "z" in question.axes else None,
         notes=tuple(notes),
     )
+
+
+def _can_be_picture(output: Port, question: GraphQuestion) -> bool:
+    """Tell whether an output may have height and width of the input, by what it declares."""
+    across = question.sides[1:]
+    return output.element in FLOATS and sum(n is None or n in across for n in output.sides) >= 2
 
 
 def _channels_of(output: Port, axes: str) -> int:
@@ -260,7 +267,12 @@ def ask(
             f"{len(channels)} channel(s) are named ({', '.join(channels)}); the network takes {count}.",
             "Put the channels right (channels in --spec).",
         )
-    fixed = (sides.get("z") if "z" in axes else 1, sides.get("y"), sides.get("x"))
+    if told.depth and ("z" not in axes or sides.get("z") not in (None, told.depth)):
+        raise ParameterError(
+            f"{name} takes {sides.get('z') or 1} plane(s) at once, not {told.depth}.", "Leave the depth out."
+        )
+    depth = sides.get("z") or told.depth if "z" in axes else 1
+    fixed = (depth, sides.get("y"), sides.get("x"))
     question = GraphQuestion(
         name=port.name, axes=axes, channels=count, sides=fixed, dtype=FLOATS[port.element], divisor=told.divisor
     )
@@ -275,7 +287,7 @@ def graph_spec(summary: OnnxSummary, question: GraphQuestion, found: Found) -> G
         axes=question.axes,
         outputs=found.outputs,
         dtype=question.dtype,
-        sides=question.sides,
+        sides=(found.depth, *question.sides[1:]),
         divisor=found.divisor,
         step=found.step,
         reach=found.reach,
@@ -319,6 +331,11 @@ def describe(
         )
     if how.method == "dataset" and len(how.means) == 1 < len(channels):
         how = how.model_copy(update={"means": how.means * len(channels), "stds": how.stds * len(channels)})
+    if how.method == "dataset" and len(how.means) != len(channels):
+        raise ParameterError(
+            f"The normalisation has numbers for {len(how.means)} channels; the network takes {len(channels)}.",
+            "Give one mean and standard deviation for all, or those of each channel.",
+        )
     guesses = [] if told.normalisation else ["How images were normalised is not known: mean 0, standard deviation 1."]
     if told.pixel_size_um is None:
         guesses.append("Its pixel size is not known: images are never rescaled.")
@@ -328,6 +345,7 @@ def describe(
         edges = "tiles overlap by what it can see"
     else:
         edges = "it sees the whole window: cut, it is not exact"
+    planes = f" ({graph.sides[0]} planes at once)" if graph.has_depth and graph.sides[0] else ""
     sha256 = sha256_of_bytes(data)
     title = told.title or f"Network of {path.name}"
     return ModelCard(
@@ -358,8 +376,9 @@ def describe(
             "imported_from": {"file": path.name, "sha256": sha256, "producer": summary.producer},
             "notes": [
                 f"Imported from {path.name} (SHA-256 {sha256}). No figure was measured here.",
-                f"It takes {graph.axes} and gives {', '.join(names)}; {edges}.",
+                f"It takes {graph.axes}{planes} and gives {', '.join(names)}; {edges}.",
                 *notes,
+                *_left_aside(summary, graph),
                 *told.notes,
                 *guesses,
             ],
@@ -367,6 +386,13 @@ def describe(
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         versions=dict(versions()),
     )
+
+
+def _left_aside(summary: OnnxSummary, graph: GraphSpec) -> list[str]:
+    """Say which outputs are no pictures, or none of the input's size."""
+    taken = {output.name for output in graph.outputs}
+    others = [port.name for port in summary.outputs if port.name not in taken]
+    return [f"Left aside, as no pictures of the size of its input: {', '.join(others)[:200]}."] if others else []
 
 
 def default_names(outputs: tuple[GraphOutput, ...]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a menu that lists the tasks loads no recipes and no pandas
 
     from numpy.typing import NDArray
 
-    from vitascope.core.card import InputSpec, Metric, ModelCard
+    from vitascope.core.card import InputSpec, Metric, ModelCard, Normalisation
     from vitascope.core.denoising import Denoised, DenoiseParams
     from vitascope.core.micrograph import Micrograph
     from vitascope.core.progress import ProgressGenerator
@@ -201,6 +201,9 @@ class GraphImportModule(Protocol):
 
     def guess(self, path: Path, *, planes_for_channels: bool = False) -> Guess:
         """Return what is to be confirmed before a network is tried."""
+
+    def parse_normalisation(self, text: str) -> Normalisation:
+        """Read a normalisation as the command line says it."""
 
     def try_on(self, card: ModelCard, image: Micrograph) -> ProgressGenerator[Result]:
         """Run a network on an image; if it does not run, it is deleted."""

@@ -5,8 +5,9 @@ from vitascope.core.graph_spec import GraphOutput, GraphSpec
 from vitascope.engine.graphs.windows import blended, cut, cut_depth
 
 
-def make_spec(axes="bcyx", out=None, **more):
-    return GraphSpec(opset=17, input="x", axes=axes, outputs=(GraphOutput(name="y", axes=out or axes),), **more)
+def make_spec(axes="bcyx", out=None, centre=False, **more):
+    output = GraphOutput(name="y", axes=out or axes, centre=centre)
+    return GraphSpec(opset=17, input="x", axes=axes, outputs=(output,), **more)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,9 @@ def test_one_size_only_is_padded_or_blended():
         (make_spec("bzyx", "bcyx", sides=(5, None, None)), 5, 1, True),
         (make_spec("bzyx", "bcyx", sides=(5, None, None)), 9, 9, True),
         (make_spec("bczyx"), 30, 1, False),
+        (make_spec("bczyx", centre=True, sides=(5, None, None)), 3, 1, True),
+        (make_spec("bczyx", centre=True, sides=(5, None, None)), 9, 9, True),
+        (make_spec("bczyx", "bcyx"), 30, 1, True),
     ],
 )
 def test_depth_is_cut_as_the_network_takes_it(spec, planes, windows, centre):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ SIDES_PX = {1: 512, 16: 256, 64: 128}
 
 TOLD_SIDES = (384, 448)
 """Height and width that operations are looked through for: multiples of what networks halve, of no square."""
+
+PICTURES = (
+    *("bczyx", "bzcyx", "bzyxc", "czyx", "zcyx", "zyxc"),
+    *("bzyx", "bcyx", "byxc", "zyx", "byx", "cyx", "yxc", "yx"),
+)
+"""Axes that answers can have; the first that fits is taken."""
 
 SLOW_S = 4.0
 """A window that takes longer is halved, so that measuring takes a minute at most."""
@@ -79,8 +86,8 @@ def explore(data: bytes, asked: GraphQuestion, memory: Callable[[], int] = lambd
     Yields
     ------
     dict
-        ``outputs``, ``divisor``, ``seconds`` and ``bytes_per_px``; then ``step`` and ``reach`` (None where it sees the
-        whole window).
+        ``outputs``, ``divisor``, ``depth``, ``seconds`` and ``bytes_per_px``; then ``step`` and ``reach`` (None where
+        it sees the whole window).
 
     Raises
     ------
@@ -90,7 +97,7 @@ def explore(data: bytes, asked: GraphQuestion, memory: Callable[[], int] = lambd
         If it cannot be run at all.
     """
     network = GraphNetwork(data, asked.name, asked.axes, 1, asked.dtype)
-    divisor, first, answers = _first_answer(network, asked)
+    asked, divisor, first, answers = _first_answer(network, asked)
     outputs = list(asked.outputs) or picture_outputs(answers, first, asked.axes)
     for name, axes in outputs:
         if name not in answers:
@@ -101,8 +108,12 @@ def explore(data: bytes, asked: GraphQuestion, memory: Callable[[], int] = lambd
     seconds, shape = _timed(network, asked, shape, divisor)
     grown = max(0, memory() - before)
     yield {
-        "outputs": [[name, axes, _channels(answers[name].shape, axes)] for name, axes in outputs],
+        "outputs": [
+            [name, axes, _channels(answers[name].shape, axes), _is_centre(answers[name].shape, axes, first)]
+            for name, axes in outputs
+        ],
         "divisor": list(divisor),
+        "depth": asked.sides[0],
         "seconds": seconds,
         "bytes_per_px": grown / float(np.prod(shape)),
     }
@@ -132,8 +143,8 @@ def told_reach(
 
 def _first_answer(
     network: GraphNetwork, asked: GraphQuestion
-) -> tuple[tuple[int, int, int], tuple[int, int, int], dict[str, NDArray[Any]]]:
-    """Return the least divisor that runs, the sides that ran, and the answers."""
+) -> tuple[GraphQuestion, tuple[int, int, int], tuple[int, int, int], dict[str, NDArray[Any]]]:
+    """Return the question with the depth that is taken, the least divisor that runs, the sides, and the answers."""
     told = asked.divisor
     across = (told[1],) if told else STEPS
     depths = (1,) if asked.sides[0] else (told[0],) if told else tuple(FIRST_DEPTHS)
@@ -153,9 +164,23 @@ def _first_answer(
             continue
         if asked.outputs or _has_picture(answers, sides, asked.axes):
             divisor = tuple(1 if fixed else one for fixed, one in zip(asked.sides, (deep, wide, wide), strict=True))
-            return divisor, sides, answers  # type: ignore[return-value]
+            return asked, divisor, sides, answers  # type: ignore[return-value]
         last = UnfitGraphError(_told_sides(answers, sides))
+        depth = _answered_depth(answers, sides, asked.axes) if asked.sides[0] is None else None
+        if depth is not None:  # its file leaves free what it was built for
+            with suppress(RuntimeError, UnfitGraphError):
+                return _first_answer(network, replace(asked, sides=(depth, *asked.sides[1:])))
     raise last if last is not None else UnfitGraphError("it was not tried")
+
+
+def _answered_depth(answers: dict[str, NDArray[Any]], sides: tuple[int, int, int], axes: str) -> int | None:
+    """Return how many planes a network answers with that answers otherwise by height and width of its input."""
+    for y in answers.values():
+        if y.ndim == len(axes) and "z" in axes:
+            depth = y.shape[axes.index("z")]
+            if depth not in (1, sides[0]) and _fits(y.shape, axes, (depth, *sides[1:])):
+                return int(depth)
+    return None
 
 
 def _told_sides(answers: dict[str, NDArray[Any]], sides: Sequence[int]) -> str:
@@ -173,26 +198,51 @@ def _has_picture(answers: dict[str, NDArray[Any]], sides: tuple[int, int, int], 
 def picture_outputs(answers: dict[str, NDArray[Any]], sides: tuple[int, int, int], axes: str) -> list[tuple[str, str]]:
     """Return names and axes of the answers that are pictures of the input's size; others are left aside.
 
+    Whole numbers are pictures where no answer has fractions: next to one they are classes made of it.
+
     Raises
     ------
     UnfitGraphError
         If there is none.
     """
-    found = []
-    for name, y in answers.items():
-        for candidate in ("bczyx", "bcyx", "byx", "czyx", "cyx", "yx"):
-            if (
-                len(candidate) != y.ndim
-                or ("z" in candidate and "z" not in axes)
-                or ("b" in candidate) != ("b" in axes)
-            ):
-                continue
-            if y.dtype.kind == "f" and _fits(y.shape, candidate, sides):
-                found.append((name, candidate))
-                break
-    if not found:
-        raise UnfitGraphError(_told_sides(answers, sides))
-    return found
+    for kinds in ("f", "iub"):
+        found = [
+            (name, letters)
+            for name, y in answers.items()
+            if y.dtype.kind in kinds and (letters := picture_axes(y.shape, sides, axes))
+        ]
+        if found:
+            return found
+    raise UnfitGraphError(_told_sides(answers, sides))
+
+
+def picture_axes(shape: Sequence[int], sides: tuple[int, int, int], axes: str) -> str:
+    """Return the axes of an answer that is a picture of the input's size; empty where it is none.
+
+    Channels lie where the input has them, or else beside the batch or last; axes of one can be left out.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the answer.
+    sides : tuple of int
+        (z, y, x) of the input.
+    axes : str
+        Of the input.
+
+    Examples
+    --------
+    >>> picture_axes((1, 96, 97, 2), (1, 96, 97), "byxc"), picture_axes((2, 96, 97), (1, 96, 97), "bcyx")
+    ('byxc', 'cyx')
+    >>> picture_axes((1, 2, 96, 97), (5, 96, 97), "bzyx"), picture_axes((1, 2, 1, 96, 97), (5, 96, 97), "bczyx")
+    ('bcyx', 'bczyx')
+    """
+    for letters in (axes, *PICTURES):
+        if len(letters) == len(shape) and _fits(shape, letters, sides) and ("z" in axes or "z" not in letters):
+            if _is_centre(shape, letters, sides) and ("c" not in letters or (letters != axes and len(letters) < 5)):
+                continue  # an axis of 1 that is a batch or a channel, rather than one plane
+            return letters
+    return ""
 
 
 def _fits(shape: Sequence[int], axes: str, sides: tuple[int, int, int]) -> bool:
@@ -217,6 +267,11 @@ def check_same_sides(shape: Sequence[int], axes: str, sides: tuple[int, int, int
             f"its answer of {' × '.join(map(str, shape))} is no picture with the axes {axes} of the size of its input "
             f"({' × '.join(map(str, sides))})"
         )
+
+
+def _is_centre(shape: Sequence[int], axes: str, sides: tuple[int, int, int]) -> bool:
+    """Tell whether an answer is one plane of several that were taken."""
+    return "z" in axes and shape[axes.index("z")] == 1 < sides[0]
 
 
 def _channels(shape: Sequence[int], axes: str) -> int:

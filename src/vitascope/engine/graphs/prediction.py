@@ -50,9 +50,9 @@ class GraphAnswer:
 
 def output_planes(spec: GraphSpec, planes: int) -> int:
     """Return how many planes the answer to a stack has."""
-    if not spec.has_depth or spec.gives_depth or spec.sides[0] is None:
+    if not spec.has_depth or spec.gives_depth:
         return planes
-    return planes if planes > spec.sides[0] else 1
+    return planes if spec.sides[0] is not None and planes > spec.sides[0] else 1
 
 
 def window_bytes(spec: GraphSpec) -> int:

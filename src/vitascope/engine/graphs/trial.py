@@ -46,6 +46,8 @@ class Found:
         Along (z, y, x).
     reach : tuple of int, or None
     bytes_per_px : float
+    depth : int or None
+        Planes that it takes at once; None where it takes any number.
     """
 
     outputs: tuple[GraphOutput, ...]
@@ -53,6 +55,7 @@ class Found:
     step: tuple[int, int, int]
     reach: tuple[int, int, int] | None
     bytes_per_px: float
+    depth: int | None = None
 
 
 def try_graph(
@@ -80,11 +83,14 @@ def try_graph(
     tried, measured = _ask(data, name, asdict(question), time_s, measure=measure)
     reach = measured.get("reach")
     return Found(
-        outputs=tuple(GraphOutput(name=one, axes=axes, channels=k) for one, axes, k in tried["outputs"]),
+        outputs=tuple(
+            GraphOutput(name=one, axes=axes, channels=k, centre=centre) for one, axes, k, centre in tried["outputs"]
+        ),
         divisor=tuple(tried["divisor"]),
         step=tuple(measured.get("step", tried["divisor"])),
         reach=tuple(reach) if reach else None,
         bytes_per_px=float(tried["bytes_per_px"]),
+        depth=tried["depth"],
     )
 
 
@@ -247,7 +253,8 @@ def _refusal(
             )
         return ModelError(
             f"{name} cannot be run: {told}.",
-            "Only networks are run that answer with a picture of the size of their input; --spec tells axes.",
+            "Only networks are run that answer with a picture of the size of their input; axes, channels, depth and "
+            "divisor can be told (--spec).",
         )
     if timed_out:
         return ModelError(

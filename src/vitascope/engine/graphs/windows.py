@@ -119,6 +119,8 @@ def cut_depth(spec: GraphSpec, planes: int) -> tuple[list[Piece], bool, bool]:
     if not spec.has_depth:
         return [Piece(z, z + 1, slice(z, z + 1)) for z in range(planes)], False, True
     if depth is None:
+        if not spec.gives_depth:
+            return [Piece(0, padded_length(planes, spec.divisor[0]), slice(0, 1))], True, True
         if planes <= MOST_DEPTH:
             return whole(planes, padded_length(planes, spec.divisor[0])), False, True
         window = padded_length(WINDOW_DEPTH, spec.divisor[0])
@@ -126,7 +128,8 @@ def cut_depth(spec: GraphSpec, planes: int) -> tuple[list[Piece], bool, bool]:
     if spec.gives_depth:
         return blended(planes, depth, max(1, depth // DEPTH_STEPS)), False, True
     if planes <= depth:
-        return [Piece(0, depth, slice(0, 1))], True, True
+        start = (planes - depth) // 2
+        return [Piece(start, start + depth, slice(0, 1))], True, True
     return [Piece(z - depth // 2, z - depth // 2 + depth, slice(z, z + 1)) for z in range(planes)], True, True
 
 

@@ -26,6 +26,7 @@ NORMALISE = (
     ("median 0, distance of the quartiles 1", "median_iqr"),
     ("darkest pixel 0, brightest 1", "minmax"),
     ("1 % of pixels below 0, 1 % above 1", "percentile:1:99"),
+    ("0.1 % of pixels below 0, 0.1 % above 1", "percentile:0.1:99.9"),
     ("grey values as they are", "none"),
 )
 """How images are prepared, in words, and as the command line says it."""
@@ -81,11 +82,14 @@ class BringQuestion(QDialog):  # type: ignore[misc]
         self._guess = guess
         self.name, self.axes, self.channels = QLineEdit(), QLineEdit(guess.axes), QLineEdit(", ".join(guess.channels))
         self.outputs, self.divisor = QLineEdit(", ".join(guess.outputs)), QLineEdit(_text(guess.divisor))
-        self.pixel_size = QLineEdit(_text(guess.pixel_size_um))
+        self.pixel_size, self.depth = QLineEdit(_text(guess.pixel_size_um)), QLineEdit(_text(guess.depth))
         self.normalise, self.per, self.tried, self.fault = QComboBox(), QComboBox(), QCheckBox(), make_note()
         self.name.setPlaceholderText("after the file")
         self.pixel_size.setPlaceholderText("not known: images are never rescaled")
         self.divisor.setPlaceholderText("found by trying")
+        self.depth.setPlaceholderText("found by trying")
+        self.normalise.setEditable(True)
+        self.normalise.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         known = [told for _, told in NORMALISE]
         if guess.normalise and guess.normalise not in known:
             self.normalise.addItem(f"as the file says ({guess.normalise})", guess.normalise)
@@ -102,7 +106,7 @@ class BringQuestion(QDialog):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         guess, note = self._guess, make_note()
-        depth = f" It takes {guess.depth} planes at once: windows slide along z." if guess.depth else ""
+        depth = " Windows slide along z." if guess.depth else ""
         note.setText(
             " ".join(
                 (
@@ -120,10 +124,13 @@ class BringQuestion(QDialog):  # type: ignore[misc]
              "channels."),
             ("Channels in", self.channels, "Of the image that it takes, by name, in its order."),
             ("Pictures out", self.outputs, "Names of the pictures that it answers with, in its order, by commas."),
-            ("Normalisation", self.normalise, "How images are prepared, as the network was trained."),
+            ("Normalisation", self.normalise, "How images are prepared, as the network was trained: choose, or write "
+             "percentile:LOW:HIGH, zscore:LOW:HIGH or fixed:MEAN:SD."),
             ("Taken over", self.per, "Which pixels one normalisation is fitted to; never a tile. Of a plate it is "
              "found when the plate is run."),
             ("Pixel size (µm)", self.pixel_size, "Of the images it was trained on."),
+            *((("Planes at once", self.depth, "How many planes it takes, where its file leaves that free."),)
+              if "z" in guess.axes else ()),
             ("Sides, multiples of", self.divisor, "What height and width must be multiples of, in pixels."),
         )  # fmt: skip
         for title, editor, tip in rows:
@@ -146,6 +153,8 @@ class BringQuestion(QDialog):  # type: ignore[misc]
                 check_new_name(name)
             size = _number(self.pixel_size.text(), float, "pixel size. Write a number in µm")
             divisor = _number(self.divisor.text(), int, "multiple. Write a whole number of pixels")
+            depth = _number(self.depth.text(), int, "number of planes. Write a whole number")
+            load_graph_import().parse_normalisation(self._normalise())
         except (ValueError, VitascopeError) as error:
             self.fault.setText(error.in_dock if isinstance(error, VitascopeError) else str(error.args[0]))
             self.fault.show()
@@ -154,15 +163,22 @@ class BringQuestion(QDialog):  # type: ignore[misc]
             "axes": self.axes.text().strip(),
             "channels": self.channels.text(),
             "outputs": self.outputs.text(),
-            "normalise": str(self.normalise.currentData()),
+            "normalise": self._normalise(),
             "per": str(self.per.currentData()),
             "pixel_size_um": size,
             "divisor": divisor,
+            "depth": depth if depth != self._guess.depth else None,
         }
         guessed = {"channels": ", ".join(self._guess.channels), "outputs": ", ".join(self._guess.outputs)}
         kept = {k: v for k, v in told.items() if v not in ("", None) and guessed.get(k) != v}
         self.answered.emit(Answers(name, kept, self.tried.isChecked()))
         super().accept()
+
+    def _normalise(self) -> str:
+        """Return what is chosen, or written, as the command line says it."""
+        text = self.normalise.currentText().strip()
+        chosen = self.normalise.findText(text)
+        return str(self.normalise.itemData(chosen)) if chosen >= 0 else text
 
 
 def check_new_name(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import http.client
 import io
 import re
 import shutil
@@ -148,7 +149,7 @@ def fetch(entry: Entry, folder: Path, base: Path, offline: Path | None = None) -
             shutil.copyfile(_local(entry, base, offline), part)
         else:
             yield from _download(entry, part)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise ModelError(
             f"'{entry.name}' could not be fetched: {describe(error)}.",
             "The same command goes on where it broke off; or bring the file in another way (--file FILE).",

@@ -43,7 +43,10 @@ ITEM_BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 
 
 FLOATS = {1: "float32", 10: "float16", 11: "float64"}
 
-ONE_FILE = "Save it as one file (onnx.save with save_as_external_data=False)."
+ONE_FILE = (
+    "Write it as one file: torch.onnx.export with external_data=False, or onnx.save(onnx.load(FILE), NEW) where both "
+    "files lie."
+)
 AGAIN = "Ask whoever made it for a plain ONNX file; nothing was imported."
 
 
