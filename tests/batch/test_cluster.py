@@ -1,6 +1,7 @@
 """Worker processes: these tests start some, and are the slow ones of plate runs."""
 
 import dataclasses
+import itertools
 import os
 import signal
 import subprocess
@@ -16,9 +17,12 @@ from distributed.system import MEMORY_LIMIT
 
 import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
+from vitascope.batch.cluster import ClusterWorkers
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.progress import run_to_end
+
+COUNTED = itertools.count(1)
 
 pytestmark = [
     pytest.mark.slow,
@@ -120,11 +124,10 @@ def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_pat
         address = cluster.scheduler_address
         assert run_to_end(run_plate(make_job(plate, tmp_path / "out", scheduler=address))).complete
         assert tables(tmp_path / "out") == tables(tmp_path / "whole")
-        monkeypatch.setattr("vitascope.batch.cluster.look_around", other_versions)
-        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
-            run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
-        monkeypatch.setattr("vitascope.batch.cluster.look_around", blind)
         with pytest.raises(OutputError, match="does not see"):
+            ClusterWorkers(address, None, [str(tmp_path / "nowhere")])
+        monkeypatch.setattr("vitascope.batch.cluster.versions", other_versions)
+        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
             run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
 
 
@@ -147,13 +150,8 @@ def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plat
     assert 0 < report.computed <= 21
 
 
-def other_versions(paths):
-    from vitascope.core.versions import versions
+def other_versions():
+    """What this process has: another numpy each time that it is asked, so that no two agree."""
+    from vitascope.core.versions import _found
 
-    return {**versions(), "numpy": "0.1"}, []
-
-
-def blind(paths):
-    from vitascope.core.versions import versions
-
-    return versions(), paths[:1]
+    return {**_found(), "numpy": f"0.{next(COUNTED)}"}
