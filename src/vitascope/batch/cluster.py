@@ -40,6 +40,9 @@ RESUMES = "Start the same command again: it resumes where it stopped."
 LOOK_EVERY_S = 2.0
 """How often to look at the workers."""
 
+FETCH_S = 20.0
+"""How long to wait for what a task gave, which is a few rows, before it is taken for lost."""
+
 WITHOUT_S = 600.0
 """How long a cluster may have no workers, which may be restarting, before the run gives up."""
 
@@ -182,8 +185,9 @@ class ClusterWorkers:
             chunk, future = self._chunks.pop(key)
             # a future may come back without result and without error when its worker was killed
             lost = future.status not in ("finished", "error")
-            result = WorkerDiedError("the task was lost") if lost else outcome(future)
-            if isinstance(result, CommClosedError):  # what it gave was on its way
+            result = WorkerDiedError("the task was lost") if lost else outcome(future, FETCH_S)
+            if isinstance(result, CommClosedError | TimeoutError):  # its worker died before what it gave was here
+                future.cancel()
                 result = WorkerDiedError(str(result))
             if isinstance(result, ModuleNotFoundError):  # a worker that joined during the run
                 raise _not_installed(result) from result
