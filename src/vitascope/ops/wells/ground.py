@@ -71,11 +71,14 @@ def surface(factors: Floats, shape: Shape, shape_yx: tuple[int, int]) -> Floats:
 def _grounds(values: NDArray[Any]) -> Floats:
     """Return the ground of each part (64,); NaN where less than half of it is known."""
     rows, columns = (np.linspace(0, n, PARTS + 1).round().astype(int) for n in values.shape)
-    found = np.full(PARTS * PARTS, np.nan)
+    alike: dict[int, list[tuple[int, NDArray[Any]]]] = {}
     for n in range(PARTS * PARTS):
         i, j = divmod(n, PARTS)
         part = values[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
         known = part[np.isfinite(part)]
         if known.size * 2 >= part.size > 0:
-            found[n] = np.percentile(known, PERCENTILE)
+            alike.setdefault(known.size, []).append((n, known))
+    found = np.full(PARTS * PARTS, np.nan)
+    for parts in alike.values():  # those of one size at once: most of the time would go into the calls
+        found[[n for n, _ in parts]] = np.percentile([known for _, known in parts], PERCENTILE, axis=1)
     return found
