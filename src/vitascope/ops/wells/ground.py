@@ -62,10 +62,18 @@ def fit_ground(values: NDArray[Any], shape: Shape, most_off: float = np.inf) -> 
 def surface(factors: Floats, shape: Shape, shape_yx: tuple[int, int]) -> Floats:
     """Return the light of a fitted ground, (Y, X) grey values."""
     y, x = ((np.arange(n) + 0.5) / n * 2 - 1 for n in shape_yx)
+    down, across = y[:, None], x[None]
     light = np.zeros(shape_yx)
     for factor, term in zip(factors, TERMS[shape], strict=True):
-        light += factor * sum(np.outer(y**i, x**j) for i, j in term)
+        light += factor * sum(_power(down, i, across, j) for i, j in term)
     return np.asarray(np.exp(light))
+
+
+def _power(down: Floats, i: int, across: Floats, j: int) -> Floats:
+    """Return a power of y and x, as a row, a column or a picture, whatever suffices."""
+    if i and j:
+        return down**i * across**j
+    return down**i if i else across**j
 
 
 def _grounds(values: NDArray[Any]) -> Floats:
