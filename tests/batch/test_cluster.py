@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from distributed.system import MEMORY_LIMIT
 
 import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
-from vitascope.batch.cluster import ClusterWorkers
+from vitascope.batch.cluster import STARTS, ClusterWorkers
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.progress import run_to_end
@@ -63,6 +65,37 @@ def test_two_workers_killed_cost_no_well_and_change_no_number(plate, tmp_path):
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     again = sum(count - 1 for count in Counter(log.read_text().split()).values())
     assert again <= 2 * 2, "a worker's death costs what it had in hand, and no more"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+@pytest.mark.parametrize(("kills", "ends"), [(1, True), (99, False)])
+def test_a_worker_killed_while_it_starts_is_started_again_and_one_that_always_is_ends_the_run(
+    plate, tmp_path, kills, ends
+):
+    stop, killed = threading.Event(), []
+
+    def kill():
+        while len(killed) < kills and not stop.is_set():
+            for process in psutil.Process().children(recursive=True):
+                if is_worker(process) and process.pid not in killed:
+                    process.kill()
+                    killed.append(process.pid)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        steps = run_plate(make_job(plate, tmp_path / "out", workers=1))
+        if ends:
+            assert run_to_end(steps).counts == {"OK": 24}
+        else:
+            with pytest.raises(VitascopeError, match="ended again and again while they were starting"):
+                run_to_end(steps)
+            assert not (tmp_path / "out").exists()
+    finally:
+        stop.set()
+        thread.join()
+    assert len(killed) == (1 if ends else STARTS)
 
 
 def size_of_a_worker():
@@ -148,6 +181,46 @@ def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plat
     report = run_to_end(run_plate(dataclasses.replace(job, scheduler=None)))
     assert report.complete
     assert 0 < report.computed <= 21
+
+
+def test_a_cluster_that_loses_its_workers_with_what_they_had_done_is_said_and_hangs_nothing(
+    plate, tmp_path, monkeypatch
+):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("vitascope.batch.cluster.WITHOUT_S", 1.0)
+    monkeypatch.setattr("vitascope.batch.cluster.FETCH_S", 1.0)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        job = make_job(plate, tmp_path / "out", scheduler=cluster.scheduler_address, seconds=0.1)
+        steps = run_plate(job)
+        while next(steps).done < 3:
+            pass
+        cluster.scale(0)
+        with pytest.raises(VitascopeError, match="has had no workers"):
+            run_to_end(steps)
+    assert run_to_end(run_plate(dataclasses.replace(job, scheduler=None))).complete
+
+
+def test_a_worker_that_joins_late_gets_work(plate, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        workers = ClusterWorkers(cluster.scheduler_address, None)
+        try:
+            workers.limit(1)
+            before = workers.slots
+            cluster.scale(2)
+            cluster.wait_for_workers(2)
+            workers._next_look_s = 0.0
+            workers.wait(0.1)
+            workers.limit(1)
+            assert workers.slots == 2 * before
+        finally:
+            workers.stop()
 
 
 def other_versions():

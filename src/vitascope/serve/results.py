@@ -92,8 +92,8 @@ def media_type(path: Path) -> str:
     return KINDS.get(path.suffix.lower(), "application/octet-stream")
 
 
-def find_file(folder: Path, name: str) -> Path:
-    """Return a file of a result by its name.
+def find_file(folder: Path, name: str, *, or_picture: bool = False) -> Path:
+    """Return a file of a result by its name; with ``or_picture`` also the folder of one picture of a plate (OME-Zarr).
 
     Raises
     ------
@@ -104,7 +104,8 @@ def find_file(folder: Path, name: str) -> Path:
     if "\0" in name or ".." in name.split("/") or not _is_given(name):
         raise missing
     path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    there = path.is_file() or (or_picture and (path / "zarr.json").is_file())
+    if not path.is_relative_to(folder.resolve()) or not there:
         raise missing
     return path
 
