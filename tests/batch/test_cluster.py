@@ -160,7 +160,7 @@ def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_pat
         with pytest.raises(OutputError, match="does not see"):
             ClusterWorkers(address, None, [str(tmp_path / "nowhere")])
         monkeypatch.setattr("vitascope.batch.cluster.versions", other_versions)
-        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
+        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.2"):
             run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
 
 
