@@ -54,9 +54,15 @@ def fit_ground(values: NDArray[Any], shape: Shape, most_off: float = np.inf) -> 
         root = np.sqrt(weights)
         found = np.linalg.lstsq(terms * root[:, None], light * root, rcond=None)[0]
         off = light - terms @ found
-        spread = 1.4826 * float(np.median(np.abs(off)))
+        spread = 1.4826 * _median(np.abs(off))
         weights = 1 / (1 + (off / (2 * (spread + 1e-4))) ** 2)
     return np.asarray(found, np.float64) if spread <= most_off else None
+
+
+def _median(values: Floats) -> float:
+    """Return the median of a few finite numbers; that of numpy takes ten times as long to look what it was given."""
+    ordered, middle = np.sort(values), len(values) // 2
+    return float(ordered[middle]) if len(values) % 2 else float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def surface(factors: Floats, shape: Shape, shape_yx: tuple[int, int]) -> Floats:
