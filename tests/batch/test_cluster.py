@@ -1,11 +1,14 @@
 """Worker processes: these tests start some, and are the slow ones of plate runs."""
 
 import dataclasses
+import itertools
 import os
 import platform
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -17,10 +20,12 @@ from distributed.system import MEMORY_LIMIT
 
 import plate_support
 from plate_support import GREED_BYTES, make_job, make_plate, tables
-from vitascope.batch.cluster import ClusterWorkers
+from vitascope.batch.cluster import STARTS, ClusterWorkers
 from vitascope.batch.plate.run import run_plate
 from vitascope.core.errors import OutputError, ParameterError, VitascopeError
 from vitascope.core.progress import run_to_end
+
+COUNTED = itertools.count(1)
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,6 +66,37 @@ def test_two_workers_killed_cost_no_well_and_change_no_number(plate, tmp_path):
     assert tables(tmp_path / "out") == tables(tmp_path / "whole")
     again = sum(count - 1 for count in Counter(log.read_text().split()).values())
     assert again <= 2 * 2, "a worker's death costs what it had in hand, and no more"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no kill -9")
+@pytest.mark.parametrize(("kills", "ends"), [(1, True), (99, False)])
+def test_a_worker_killed_while_it_starts_is_started_again_and_one_that_always_is_ends_the_run(
+    plate, tmp_path, kills, ends
+):
+    stop, killed = threading.Event(), []
+
+    def kill():
+        while len(killed) < kills and not stop.is_set():
+            for process in psutil.Process().children(recursive=True):
+                if is_worker(process) and process.pid not in killed:
+                    process.kill()
+                    killed.append(process.pid)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        steps = run_plate(make_job(plate, tmp_path / "out", workers=1))
+        if ends:
+            assert run_to_end(steps).counts == {"OK": 24}
+        else:
+            with pytest.raises(VitascopeError, match="ended again and again while they were starting"):
+                run_to_end(steps)
+            assert not (tmp_path / "out").exists()
+    finally:
+        stop.set()
+        thread.join()
+    assert len(killed) == (1 if ends else STARTS)
 
 
 def size_of_a_worker():
@@ -145,11 +181,10 @@ def test_a_cluster_by_address_gives_the_same_and_is_checked_first(plate, tmp_pat
         address = cluster.scheduler_address
         assert run_to_end(run_plate(make_job(plate, tmp_path / "out", scheduler=address))).complete
         assert tables(tmp_path / "out") == tables(tmp_path / "whole")
-        monkeypatch.setattr("vitascope.batch.cluster.look_around", other_versions)
-        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.1"):
-            run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
-        monkeypatch.setattr("vitascope.batch.cluster.look_around", blind)
         with pytest.raises(OutputError, match="does not see"):
+            ClusterWorkers(address, None, [str(tmp_path / "nowhere")])
+        monkeypatch.setattr("vitascope.batch.cluster.versions", other_versions)
+        with pytest.raises(ParameterError, match=r"other versions: numpy 0\.2"):
             run_to_end(run_plate(make_job(plate, tmp_path / "other", scheduler=address)))
 
 
@@ -172,13 +207,48 @@ def test_a_scheduler_that_goes_away_is_said_and_the_run_can_be_gone_on_with(plat
     assert 0 < report.computed <= 21
 
 
-def other_versions(paths):
-    from vitascope.core.versions import versions
+def test_a_cluster_that_loses_its_workers_with_what_they_had_done_is_said_and_hangs_nothing(
+    plate, tmp_path, monkeypatch
+):
+    from distributed import LocalCluster
 
-    return {**versions(), "numpy": "0.1"}, []
+    monkeypatch.setattr("vitascope.batch.cluster.WITHOUT_S", 1.0)
+    monkeypatch.setattr("vitascope.batch.cluster.FETCH_S", 1.0)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        job = make_job(plate, tmp_path / "out", scheduler=cluster.scheduler_address, seconds=0.1)
+        steps = run_plate(job)
+        while next(steps).done < 3:
+            pass
+        cluster.scale(0)
+        with pytest.raises(VitascopeError, match="has had no workers"):
+            run_to_end(steps)
+    assert run_to_end(run_plate(dataclasses.replace(job, scheduler=None))).complete
 
 
-def blind(paths):
-    from vitascope.core.versions import versions
+def test_a_worker_that_joins_late_gets_work(plate, tmp_path):
+    from distributed import LocalCluster
 
-    return versions(), paths[:1]
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, host="127.0.0.1", protocol="tcp"
+    ) as cluster:
+        workers = ClusterWorkers(cluster.scheduler_address, None)
+        try:
+            workers.limit(1)
+            before = workers.slots
+            cluster.scale(2)
+            cluster.wait_for_workers(2)
+            workers._next_look_s = 0.0
+            workers.wait(0.1)
+            workers.limit(1)
+            assert workers.slots == 2 * before
+        finally:
+            workers.stop()
+
+
+def other_versions():
+    """What this process has: another numpy each time that it is asked, so that no two agree."""
+    from vitascope.core.versions import _found
+
+    return {**_found(), "numpy": f"0.{next(COUNTED)}"}

@@ -50,6 +50,12 @@ def job(plate, out, **changes):
     return PlateJob(spec=spec, plate=open_plate(plate), params=params, out=out, **changes)
 
 
+def test_a_service_of_another_version_takes_no_part_in_a_plate(service, plate, tmp_path, monkeypatch):
+    monkeypatch.setattr("vitascope.batch.server_workers.versions", lambda: {"vitascope": "0.0.7"})
+    with pytest.raises(ParameterError, match=r"another version of vitascope: .* \(here 0\.0\.7\)"):
+        open_workers(service.url, None, token=TOKEN)
+
+
 def bad(report):
     return sum(report.counts.get(status, 0) for status in NOT_DONE)
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def watch(words: list[str], out: Path, kill_s: int, stop_s: int, log_file: Path)
         )
         while process.poll() is None:
             time.sleep(LOOK_S)
-            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            family = family_of(process.pid)
             seen.seconds.append(time.monotonic() - clock)
             seen.resident.append(sum(resident(one) for one in family))
             seen.processor.append(sum(processor(one) for one in family))
@@ -126,8 +127,9 @@ def watch(words: list[str], out: Path, kill_s: int, stop_s: int, log_file: Path)
                 process.wait()
                 continue
             if kill_s and busy and seen.done[-1] and time.monotonic() - last > kill_s:
-                busy[-1].send_signal(signal.SIGKILL)
-                seen.killed, last = seen.killed + 1, time.monotonic()
+                with suppress(psutil.Error):  # it may have ended by itself in between
+                    busy[-1].send_signal(signal.SIGKILL)
+                    seen.killed, last = seen.killed + 1, time.monotonic()
     seen.took = time.monotonic() - clock
     seen.done[-1] = finished(out)
     assert process.returncode in (0, 3, 130), log_file.read_text()[-2000:]
@@ -192,6 +194,14 @@ def finished(out: Path) -> int:
             base.close()
     except sqlite3.Error:
         return 0
+
+
+def family_of(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has just ended."""
+    try:
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.Error:
+        return []
 
 
 def processor(process: psutil.Process) -> float:

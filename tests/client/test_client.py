@@ -1,5 +1,8 @@
 """``vitascope.Client``: the same call and the same result as on this machine."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +10,7 @@ import pytest
 import vitascope
 from service_support import FAST, Server, make_field
 from tests_support import blobs
-from vitascope.client.connection import Connection, error_of
+from vitascope.client.connection import Connection, ServerError, error_of
 from vitascope.core.errors import (
     InputError,
     MemoryShortageError,
@@ -104,3 +107,29 @@ def test_a_service_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr("vitascope.client.connection._PAUSE_S", 0.0)
     with pytest.raises(VitascopeError, match="does not answer"):
         vitascope.Client("http://127.0.0.1:9").tasks()
+
+
+class Other(BaseHTTPRequestHandler):
+    """Another program, or a service of another version, at the address."""
+
+    body = b""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.mark.parametrize("body", [b"<html>A printer</html>", b"[1]", b'{"name": "stain"}', b'"text"', b"null", b""])
+def test_what_answers_otherwise_than_a_service_is_told_from_one(body, tmp_path):
+    kind = type("Handler", (Other,), {"body": body})
+    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        client = vitascope.Client(f"http://127.0.0.1:{other.server_port}")
+        for ask in (lambda: client.run("stain", "scan.tif"), lambda: client.job("1"), client.version):
+            with pytest.raises(ServerError, match="no service, or one of another version"):
+                ask()
+        other.shutdown()

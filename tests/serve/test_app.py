@@ -99,13 +99,16 @@ def test_every_parameter_of_every_task_is_described(service):
 @pytest.mark.parametrize(
     ("accept", "asked", "kind"),
     [("", None, "json"), ("*/*", None, "json"), ("text/csv", None, "csv"), ("text/*", None, "csv"),
-     ("text/html, application/json;q=0.9", None, "json"), ("application/json", "parquet", "parquet")],
+     ("text/html, application/json;q=0.9", None, "json"), ("application/json", "parquet", "parquet"),
+     ("text/csv;q=0.1, application/json;q=0.9", None, "json"), ("TEXT/CSV", None, "csv"), (",,", None, "json")],
 )  # fmt: skip
-def test_the_format_is_the_first_that_is_accepted_or_what_is_asked_for(accept, asked, kind):
+def test_the_format_is_the_one_that_is_liked_most_or_what_is_asked_for(accept, asked, kind):
     assert wanted_format(accept, asked) == kind
 
 
-@pytest.mark.parametrize(("accept", "asked", "status"), [("image/png", None, 406), ("*/*", "xml", 422)])
+@pytest.mark.parametrize(
+    ("accept", "asked", "status"), [("image/png", None, 406), ("text/csv;q=0", None, 406), ("*/*", "xml", 422)]
+)
 def test_other_formats_are_refused(accept, asked, status):
     with pytest.raises(RefusedError) as caught:
         wanted_format(accept, asked)

@@ -121,7 +121,14 @@ def test_files_below_the_root_are_named_and_a_plate_is_a_job(server, plate):
     assert server.wait(told["id"])["counts"]
     job, wells = plate
     assert [r["well"] for r in server.ask("GET", f"/v1/jobs/{job}/result")[2]] == wells
-    assert not any("journal" in f["name"] for f in server.ask("GET", f"/v1/jobs/{job}/files")[2])
+    files = [f["name"] for f in server.ask("GET", f"/v1/jobs/{job}/files")[2]]
+    assert not any("journal" in name for name in files)
+    field = next(name for name in files if name.count("/") == 4 and "/labels/" not in name).rpartition("/")[0]
+    status, headers, _ = server.ask("GET", f"/v1/jobs/{job}/preview/{field}")
+    assert (status, headers["content-type"]) == (200, "image/png")
+    status, _, told = server.ask("GET", f"/v1/jobs/{job}/preview/{field.rpartition('/')[0]}")
+    assert status == 422
+    assert str(server.folder) not in json.dumps(told), "no folder of the machine"
 
 
 def test_a_plate_over_rest_and_by_command_gives_the_same_bits(server, plate, tmp_path, monkeypatch):
@@ -205,6 +212,7 @@ WRONG = {
     "a program": ([("task", "stain")], [("image", "a.py", b"import os")], 422, "no image"),
     "unknown field": ([("task", "stain"), ("shell", "ls")], [], 422, "not known"),
     "params": ([("task", "stain"), ("params", "{")], [], 422, "no JSON"),
+    "half a letter": ([("task", "stain"), ("params", r'{"model": "\ud800"}')], [], 422, "no JSON"),
     "bounds": ([("task", "stain"), ("params", '{"tile_px": 7}')], [], 422, "tile_px"),
     "unknown parameter": ([("task", "stain"), ("params", '{"speed": 7}')], [], 422, "speed"),
     "a path as model": ([("task", "stain"), ("params", '{"model": "/etc/x.json"}')], [], 422, "id"),
@@ -217,6 +225,11 @@ WRONG = {
         [("image", "a.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0")], 413, "pixels",
     ),
 }  # fmt: skip
+
+
+def test_half_a_letter_in_json_is_refused(server):
+    status, _, told = server.ask("POST", "/v1/jobs", {"task": "stain", "files": ["\ud800"]})
+    assert (status, told["message"]) == (422, "The request is no JSON.")
 
 
 @pytest.mark.parametrize("case", WRONG)

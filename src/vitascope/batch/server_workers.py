@@ -16,6 +16,8 @@ from vitascope.batch.item import ItemResult
 from vitascope.batch.workers import Chunk, drain, outcome
 from vitascope.client.client import Client
 from vitascope.client.connection import ServerError
+from vitascope.core.errors import ParameterError
+from vitascope.core.versions import versions
 
 UNDER_WAY = 8
 """Images that are sent, computed or fetched at once; the service's queue puts them in order."""
@@ -32,7 +34,7 @@ class ServerWorkers:
     Raises
     ------
     ParameterError
-        If the address is none.
+        If the address is none, or the service is of another version.
     ServerError
         If the service does not answer, or not to this token.
     """
@@ -40,6 +42,12 @@ class ServerWorkers:
     def __init__(self, url: str, token: str | None) -> None:
         self.client = Client(url, token)
         self.client.tasks()  # a service that does not answer says so before anything is begun
+        here, there = versions().get("vitascope", ""), self.client.version()
+        if here != there:  # the numbers of one plate are those of one version
+            raise ParameterError(
+                f"The service has another version of vitascope: {there or 'none'} (here {here}).",
+                "Install the same version on both machines.",
+            )
         self.slots, self.threads = UNDER_WAY, 1
         self._pool = ThreadPoolExecutor(UNDER_WAY, "vitascope-server")
         self._stop = threading.Event()

@@ -191,10 +191,10 @@ def drain(ended: queue.SimpleQueue[Any], timeout_s: float) -> list[Any]:
         return found
 
 
-def outcome(future: Any) -> list[ItemResult] | BaseException:
-    """Return what a future gave, or why it did not."""
+def outcome(future: Any, timeout_s: float | None = None) -> list[ItemResult] | BaseException:
+    """Return what a future that ended gave, or why it did not."""
     try:
-        value: list[ItemResult] = future.result()
+        value: list[ItemResult] = future.result(timeout_s)
         return value
     except CancelledError as error:
         return WorkerDiedError(str(error))

@@ -91,9 +91,11 @@ class Client:
     def steps(self, task: str, image: Any, **params: Any) -> ProgressGenerator[Result]:
         """Run one task as a generator of progress; closed, it cancels the job. Parameters as for :meth:`run`."""
         values, known = dict(params), self._service.ask("GET", f"/v1/tasks/{task}")
+        with self._service.understood():
+            others = [str(one["name"]) for one in known["images"][1:]]
         with tempfile.TemporaryDirectory(prefix="vitascope-") as made:
             files = [("image", path) for path in _files(image, Path(made), values)]
-            for role in (one["name"] for one in known["images"][1:]):
+            for role in others:
                 if (given := values.pop(role, None)) is not None:
                     files += [("reference", path) for path in _files(given, Path(made) / role, {})]
             job = self._start({"task": task, "params": _as_json(values)}, files)
@@ -151,7 +153,14 @@ class Client:
     def job(self, job_id: str) -> RemoteJob:
         """Return a job by its id, also one of an earlier session."""
         found = self._service.ask("GET", f"/v1/jobs/{job_id}")
-        return RemoteJob(self._service, str(found["id"]))
+        with self._service.understood():
+            return RemoteJob(self._service, str(found["id"]))
+
+    def version(self) -> str:
+        """Return the version of vitascope that the service has."""
+        found = self._service.ask("GET", "/health")
+        with self._service.understood():
+            return str(found["version"])
 
     def tasks(self) -> list[dict[str, Any]]:
         """List what the service can run, each with the JSON schema of its parameters."""
@@ -167,7 +176,9 @@ class Client:
         self, fields: Mapping[str, str], files: Sequence[tuple[str, Path]], named: Sequence[str] = ()
     ) -> RemoteJob:
         values = [*fields.items(), *(("files", name) for name in named)]
-        return RemoteJob(self._service, str(self._service.send("/v1/jobs", values, files)["id"]))
+        sent = self._service.send("/v1/jobs", values, files)
+        with self._service.understood():
+            return RemoteJob(self._service, str(sent["id"]))
 
 
 class RemoteJob:
@@ -185,6 +196,9 @@ class RemoteJob:
     def describe(self) -> dict[str, Any]:
         """Ask where the job stands: ``state``, ``progress``, ``counts``, ``error``."""
         found: dict[str, Any] = self._service.ask("GET", f"/v1/jobs/{self.id}")
+        with self._service.understood():
+            _ = [found[part] for part in ("state", "counts", "error")]
+            _ = [found["progress"][part] for part in ("fraction", "stage")]
         return found
 
     def cancel(self) -> None:

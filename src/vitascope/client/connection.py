@@ -74,7 +74,7 @@ class Connection:
             try:
                 with self._answer(method, path, headers, None if sent is None else iter([sent.encode()])) as answer:
                     body = answer.read()
-                return json.loads(body) if body else None
+                return self._json(body) if body else None
             except OSError as error:
                 if last or method != "GET":
                     raise self._silent(error) from error
@@ -103,7 +103,7 @@ class Connection:
             }
             try:
                 with self._answer("POST", path, headers, form.pieces()) as answer:
-                    return json.loads(answer.read())
+                    return self._json(answer.read())
             except OSError as error:
                 if last:
                     raise self._silent(error) from error
@@ -136,6 +136,31 @@ class Connection:
             raise ConnectionError(describe(error)) from error
         finally:
             there.close()
+
+    def _json(self, body: bytes) -> Any:
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise self._strange() from error
+
+    @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Say so where an answer lacks what is read from it here: another program, or another version, gave it.
+
+        Raises
+        ------
+        ServerError
+        """
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError) as error:
+            raise self._strange() from error
+
+    def _strange(self) -> VitascopeError:
+        return ServerError(
+            f"What answers at {self._host} is no service, or one of another version of vitascope.",
+            "Check the address, and install the same version on both machines.",
+        )
 
     def _silent(self, error: Exception) -> VitascopeError:
         return ServerError(

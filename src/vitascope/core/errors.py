@@ -16,6 +16,9 @@ _IN_WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (KeyError, "it holds something that is not known here"),
     (BaseException, "what it holds is not what such a file holds"),
 )
+_TELL_NOTHING = (IndexError, UnicodeError)
+"""Errors whose text speaks of the program alone."""
+
 COMMAND_WORDS = re.compile(
     r"--[a-z]|on the command line|\bvitascope (?:run|plate|train|evaluate|models|demo) |\b[a-z_]+= in Python"
 )
@@ -192,10 +195,10 @@ def describe(error: BaseException) -> str:
     else:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")[:_LONGEST].strip(" .:'")
-    if is_told(first) and not isinstance(error, IndexError):
+    if is_told(first) and not isinstance(error, _TELL_NOTHING):
         return first
     words = next(words for kinds, words in _IN_WORDS if isinstance(error, kinds))
-    tells = first and not _CLASS_NAME.fullmatch(first) and not isinstance(error, IndexError)
+    tells = first and not _CLASS_NAME.fullmatch(first) and not isinstance(error, _TELL_NOTHING)
     return f"{words} ('{first}')" if tells else words
 
 

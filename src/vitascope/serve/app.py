@@ -312,11 +312,11 @@ def _add_results(app: FastAPI, service: Service) -> None:
         response_class=Response,
     )
     def preview(request: Request, job_id: str, name: str) -> Response:
-        return Response(preview_png(_found(folder_of(request, job_id), name)), media_type=KINDS[".png"])
+        return Response(preview_png(_found(folder_of(request, job_id), name, True)), media_type=KINDS[".png"])
 
 
-def _found(folder: Path, name: str) -> Path:
+def _found(folder: Path, name: str, or_picture: bool = False) -> Path:
     try:
-        return find_file(folder, name)
+        return find_file(folder, name, or_picture=or_picture)
     except ParameterError as error:
         raise RefusedError(404, error.message, error.hint) from error

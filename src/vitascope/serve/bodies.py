@@ -29,15 +29,16 @@ async def short_body(request: Request) -> bytes:
 
 
 def json_object(text: bytes | str, what: str) -> dict[str, Any]:
-    """Read a JSON object, empty text as an empty one.
+    r"""Read a JSON object, empty text as an empty one.
 
     Raises
     ------
     RefusedError
-        422, naming what is none.
+        422, naming what is none, or holds half a letter (a surrogate such as ``\ud800``), which cannot be stored.
     """
     try:
         found = json.loads(text or b"{}", parse_constant=_no_number)
+        json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RefusedError(422, f"{what} is no JSON.", 'Write an object such as {"device": "cpu"}.') from error
     if not isinstance(found, dict):

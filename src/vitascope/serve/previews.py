@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vitascope.core.errors import ParameterError
+from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.result import ImageOutput
 from vitascope.io.results.read import read_notes, read_picture
 
@@ -25,8 +25,11 @@ def preview_png(path: Path) -> bytes:
     ParameterError
         If it is no picture of ours.
     """
-    notes = read_notes(path)
-    saved = read_picture(path, pd.DataFrame(), {notes.get("image", "")}) if notes else None
+    try:
+        notes = read_notes(path)
+        saved = read_picture(path, pd.DataFrame(), {notes.get("image", "")}) if notes else None
+    except ReaderError:  # whose words may name folders of this machine
+        saved = None
     if saved is None:
         raise ParameterError("There is no preview of this file.", "Only pictures of a result have one.")
     plane = _plane(saved.output.array, saved.output.axes)

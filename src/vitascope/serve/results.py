@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def media_type(path: Path) -> str:
     return KINDS.get(path.suffix.lower(), "application/octet-stream")
 
 
-def find_file(folder: Path, name: str) -> Path:
-    """Return a file of a result by its name.
+def find_file(folder: Path, name: str, *, or_picture: bool = False) -> Path:
+    """Return a file of a result by its name; with ``or_picture`` also the folder of one picture of a plate (OME-Zarr).
 
     Raises
     ------
@@ -103,7 +104,8 @@ def find_file(folder: Path, name: str) -> Path:
     if "\0" in name or ".." in name.split("/") or not _is_given(name):
         raise missing
     path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    there = path.is_file() or (or_picture and (path / "zarr.json").is_file())
+    if not path.is_relative_to(folder.resolve()) or not there:
         raise missing
     return path
 
@@ -120,12 +122,16 @@ def wanted_format(accept: str, asked: str | None) -> str:
     --------
     >>> wanted_format("application/json", None), wanted_format("text/csv;q=0.9", None), wanted_format("*/*", "parquet")
     ('json', 'csv', 'parquet')
+    >>> wanted_format("text/csv;q=0.1, application/json;q=0.9", None)
+    'json'
     """
     if asked is not None:
         if asked not in FORMATS:
             raise RefusedError(422, f"'{asked[:20]}' is no format.", "Choose json, csv or parquet.")
         return asked
-    kinds = [part.partition(";")[0].strip() for part in accept.split(",") if part.strip()]
+    kinds = _by_liking(accept)
+    if accept.strip(" ,") and not kinds:
+        raise RefusedError(406, "Nothing is accepted as an answer.", f"Accept {', '.join(FORMATS.values())}.")
     for kind in kinds:
         for name, media in FORMATS.items():
             if kind == media:
@@ -135,3 +141,15 @@ def wanted_format(accept: str, asked: str | None) -> str:
     if "text/*" in kinds:
         return "csv"
     raise RefusedError(406, "The result comes as JSON, CSV or Parquet.", f"Accept {', '.join(FORMATS.values())}.")
+
+
+def _by_liking(accept: str) -> list[str]:
+    """List the media types of an Accept header, those with the greatest ``q`` first (RFC 9110, section 12.5.1)."""
+    found = []
+    for part in accept.casefold().split(","):
+        kind, *told = (piece.strip() for piece in part.split(";"))
+        q = next((piece[2:] for piece in told if piece.startswith("q=")), "1")
+        liking = float(q) if re.fullmatch(r"[01](\.[0-9]{0,3})?", q) else 0.0
+        if kind and liking:
+            found.append((liking, kind))
+    return [kind for _, kind in sorted(found, key=lambda pair: -pair[0])]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from vitascope.core.errors import OutputError, ParameterError, describe
 from vitascope.io.atomic import output_error
 from vitascope.serve.access import Gate
-from vitascope.serve.app import Service, create_app
+from vitascope.serve.app import GRACE_S, Service, create_app
 from vitascope.serve.job_store import JobStore
 from vitascope.serve.patience import timely_protocol
 from vitascope.serve.settings import ServiceSettings, check_settings
@@ -75,10 +76,23 @@ def serve(settings: ServiceSettings) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         sys.stdout.write(f"vitascope serves at http://{host}:{listening.getsockname()[1]}/\n")
         sys.stdout.flush()
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, service).run(sockets=[listening])
     finally:
         listening.close()
         lock.release()
+
+
+class _Server(uvicorn.Server):
+    """A server that tells its jobs at once that it is asked to end, not only when its connections are closed."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._service.supervisor.begin_to_stop(GRACE_S)
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -64,11 +64,16 @@ class Supervisor:
         """Say that there is a job."""
         self._wake.set()
 
+    def begin_to_stop(self, grace_s: float) -> None:
+        """Take up nothing more, and let what runs finish for a while, counted from when this was said first."""
+        if not self.stopping:
+            self._deadline = time.monotonic() + grace_s
+            self._stopping.set()
+            self._wake.set()
+
     def stop(self, grace_s: float) -> None:
         """Let what runs finish for a while, and hand back what did not."""
-        self._deadline = time.monotonic() + grace_s
-        self._stopping.set()
-        self._wake.set()
+        self.begin_to_stop(grace_s)
         for slot in self._slots:
             slot.thread.join(grace_s + LET_GO_S)
 

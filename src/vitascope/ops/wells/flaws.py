@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.measure import regionprops
 
 from vitascope.ops.wells.ground import PERCENTILE, fit_ground
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
@@ -144,22 +143,28 @@ def bubble_share(square: NDArray[np.float64]) -> float:
     light = np.where(known, square, ground) / ground
     labels, _ = ndimage.label(light < RIM)
     area = 0.0
-    for found in regionprops(labels):
-        filled = found.area_filled
-        width = 2 * math.sqrt(filled / math.pi)
-        if width < LEAST_WIDTH * len(square) or filled - found.area < LEAST_HOLE * filled:
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        height, width = labels[box].shape
+        if not _wide_enough(height * width, len(square)):  # most: its holes need not be filled
             continue
-        across = max(found.image_filled.shape)
-        round_as = filled / (math.pi / 4 * found.image_filled.shape[0] * found.image_filled.shape[1])
-        hole = found.image_filled & ~found.image
-        inside = light[found.slice][hole]
+        rim = labels[box] == number
+        bubble = ndimage.binary_fill_holes(rim, np.ones((3, 3)))
+        filled = float(bubble.sum())
+        hole = bubble & ~rim
+        if not _wide_enough(filled, len(square)) or hole.sum() < LEAST_HOLE * filled:
+            continue
+        round_as = filled / (math.pi / 4 * height * width)
         if (
             ROUND <= round_as <= 1 / ROUND
-            and min(found.image_filled.shape) > 0.8 * across
-            and np.percentile(inside, 90) >= BRIGHT
+            and min(height, width) > 0.8 * max(height, width)
+            and np.percentile(light[box][hole], 90) >= BRIGHT
         ):
             area += filled
     return float(area / known.sum())
+
+
+def _wide_enough(area: float, side: int) -> bool:
+    return 2 * math.sqrt(area / math.pi) >= LEAST_WIDTH * side
 
 
 def native_focus(square: NDArray[np.float64]) -> float:

@@ -34,11 +34,12 @@ def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_])
     array or None
         None where fewer than 16 of the 8 x 8 parts have a ground above 0.
     """
-    values = np.where(inside & np.isfinite(square), square, np.nan)
-    light = np.ones(square.shape)
+    values = np.where(inside & np.isfinite(square), square, np.nan).astype(np.float64)
+    light: NDArray[np.float64] | None = None
     for _ in range(PASSES):
-        found = fit_ground(values / light, "bent")
+        found = fit_ground(values if light is None else values / light, "bent")
         if found is None:
             return None
-        light = light * surface(found, "bent", (square.shape[0], square.shape[1]))
+        more = surface(found, "bent", (square.shape[0], square.shape[1]))
+        light = more if light is None else light * more
     return np.asarray(light, np.float32)

@@ -15,7 +15,7 @@ function make(kind, text, name) {
 async function ask(path, options = {}) {
   const token = at("token").value.trim();
   const headers = { ...(options.headers || {}), ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const answer = await fetch(path, { ...options, headers });
+  const answer = await fetch(path, { ...options, headers }).catch(() => { throw new Error("The service does not answer. See that it runs, then try again."); });
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
   if (answer.status === 401) at("secret").hidden = false;
@@ -96,9 +96,20 @@ function busy(is) {
   at("bar").value = 0;
 }
 
+async function readPatiently(path) { // a line that fails for a moment ends no job
+  for (let left = 5; ; left--) {
+    try {
+      return await read(path);
+    } catch (error) {
+      if (!left) throw error;
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+  }
+}
+
 async function follow() {
   for (;;) {
-    job = await read(`v1/jobs/${job.id}`);
+    job = await readPatiently(`v1/jobs/${job.id}`);
     const p = job.progress;
     at("bar").value = p.fraction;
     say(p.images > 1 ? `Image ${p.image} of ${p.images}: ${p.stage}` : p.stage);
@@ -127,16 +138,31 @@ async function show(rows, all) {
   at("heat").replaceChildren(...(at("plate").checked ? [heat(rows, one)] : []));
   at("cards").replaceChildren();
   at("answer").hidden = false;
+  const pictures = byImage(all);
   let left = PICTURES_SHOWN;
   for (const row of rows) {
     const made = card(row, one), maps = make("div", undefined, "maps");
     made.append(maps);
     at("cards").append(made);
-    for (const file of all.filter((f) => f.name.split("/").length === 2 && f.name.split("/")[1].replace(/\.ome\.\w+$/, "") === row.image)) {
-      if (left-- > 0) maps.append(await picture(id, file.name));
-      maps.append(download(`v1/jobs/${id}/result/${file.name}`, file.name, "Save picture"));
+    for (const [title, name, saved] of pictures.get(row.image) || pictures.get(`${row.well}/${row.field}`) || []) {
+      if (left <= 0 && !saved) continue;
+      const figure = left-- > 0 ? await picture(id, name, title) : make("figure");
+      if (saved) figure.append(download(`v1/jobs/${id}/result/${name}`, name, "Save picture"));
+      maps.append(figure);
     }
   }
+}
+
+// Pictures as [title, name, whether they are one file], by the image's name, or by well and field where the result is a plate's
+function byImage(all) {
+  const found = new Map(), add = (key, one) => found.set(key, [...(found.get(key) || []), one]);
+  for (const { name } of all) {
+    const plain = name.match(/^([^/]+)\/([^/]+?)(\.ome)?\.\w+$/);
+    const inPlate = name.match(/^([^/]+)\.ome\.zarr\/([A-Z]+)\/(\d+)\/([^/]+)(?:\/labels\/([^/]+))?\/zarr\.json$/);
+    if (plain && !plain[1].endsWith(".zarr")) add(plain[2], [plain[1], name, true]);
+    if (inPlate && inPlate[4] !== "labels") add(`${inPlate[2]}${inPlate[3].padStart(2, "0")}/${inPlate[4]}`, [inPlate[5] || inPlate[1], name.replace(/\/zarr\.json$/, ""), false]);
+  }
+  return found;
 }
 
 function card(row, one) {
@@ -170,9 +196,9 @@ function badge(row) {
   return row.status === "WARN" ? ["Look at the remarks", "warn"] : ["Fits the model", ""];
 }
 
-async function picture(id, name) {
+async function picture(id, name, title) {
   const figure = make("figure"), image = make("img");
-  image.alt = `${name.split("/")[0]} of ${name.split("/")[1]}`;
+  image.alt = `${title} (${name})`;
   try {
     const url = URL.createObjectURL(await (await ask(`v1/jobs/${id}/preview/${name}`)).blob());
     urls.push(url);
@@ -181,7 +207,7 @@ async function picture(id, name) {
   } catch (error) {
     figure.append(make("span", error.message));
   }
-  figure.append(make("figcaption", name.split("/")[0]));
+  figure.append(make("figcaption", title));
   return figure;
 }
 
