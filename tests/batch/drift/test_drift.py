@@ -195,6 +195,16 @@ def test_an_image_that_cannot_be_read_keeps_its_row_and_is_no_step(made, tmp_pat
     assert table["drift_statistic"].notna().sum() == 3
 
 
+def test_black_images_have_no_features_and_say_why_and_p_stands_in_the_last_row(tmp_path):
+    tifffile.imwrite(tmp_path / "black.tif", np.zeros((SIDE, SIDE), np.uint16))
+    paths = [f"series/A{i + 1:02}.tif" for i in range(6)]
+    done = call("test", *paths, tmp_path / "black.tif", "--reference", "good wells", "-o", tmp_path / "o", *SMALL)
+    assert done.exit_code == 3
+    assert "black was left out: The image has one single value" in done.output
+    table = pd.read_csv(tmp_path / "o" / "drift.csv")
+    assert table["drift_p"].notna().tolist() == [False] * 6 + [True]
+
+
 def test_a_reference_of_another_model_or_a_damaged_one_is_refused(made, tmp_path):
     data = bytearray((made / "good.drift").read_bytes())
     data[-3] ^= 1
