@@ -13,6 +13,7 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.in_words import too_few
 from vitascope.batch.drift.months import draw_months
 from vitascope.batch.drift.references import (
     bundled_references,
@@ -269,6 +270,38 @@ def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
     reference, looks = find_reference("good wells"), np.stack(list(looks.values()))
     table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32, appearances=looks)
     np.testing.assert_array_equal(table["drift_statistic"], series["drift_statistic"])
+
+
+def test_a_plate_of_fewer_images_than_the_window_says_that_nothing_could_be_told(made, tmp_path):
+    (tmp_path / "small").mkdir()
+    for i in range(3):
+        tifffile.imwrite(tmp_path / "small" / f"A{i + 1:02}.tif", texture(300 + i))
+    spec = find_task("stain")
+    report = run_to_end(
+        run_plate(
+            PlateJob(
+                spec=spec,
+                plate=open_plate(tmp_path / "small"),
+                params=spec.make_params(model="test-model", threads=1),
+                out=tmp_path / "out",
+                drift=Drift(find_reference("good wells"), 4, 32),
+            )
+        )
+    )
+    assert report.drift_tested == (3, 4)
+    assert "3 images are fewer than the window of 4" in too_few(*report.drift_tested)
+    assert too_few(4, 4) == ""
+
+
+def test_features_that_are_no_numbers_are_no_step_of_a_plate():
+    rows = np.random.default_rng(0).normal(size=(40, 6))
+    trusted = fit_reference(rows[:30], name="x", model="m", model_sha256="0" * 64, window=4, erts=(32,))
+    names = [f"i{n}" for n in range(10)]
+    watch = PlateWatch(Drift(trusted, 4, 32), names, "0" * 64)
+    given = dict(zip(names, rows[30:].astype(np.float32), strict=True))
+    given["i3"] = np.full(6, np.nan, np.float32)
+    watch.add(given)
+    assert list(watch.steps) == [name for name in names if name != "i3"]
 
 
 def test_the_order_in_which_images_end_changes_nothing():

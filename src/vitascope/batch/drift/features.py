@@ -110,6 +110,9 @@ def image_features(
         if result.features is None or result.status in NOT_DONE:
             failed.append((group.name, result.message or _why(result.flags)))
             continue
+        if not np.isfinite(result.features).all():
+            failed.append((group.name, "Its features are NaN or infinite."))
+            continue
         names.append(group.name)
         found.append(np.asarray(result.features, np.float32))
         looks.append(np.asarray(result.appearance, np.float32))

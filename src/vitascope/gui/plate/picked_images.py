@@ -62,6 +62,8 @@ class PickedImages(QListWidget):  # type: ignore[misc]
         self.setWrapping(False)
         self.setMovement(QListView.Movement.Static)
         self.setIconSize(QSize(SIDE_PX, SIDE_PX))
+        self.setGridSize(QSize(SIDE_PX + 8, SIDE_PX + 28))
+        self.setUniformItemSizes(True)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedHeight(SIDE_PX + 52)
         self.setAccessibleName("Images that were drawn around")
