@@ -103,7 +103,7 @@ class PlateDock(Dock):
             (self.drift, "Drift"),
             (self.embedding, "Embedding"),
         ):
-            self.tabs.addTab(scrolling(part) if part in (self.map, self.embedding) else part, name)
+            self.tabs.addTab(scrolling(part) if part is self.map else part, name)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 8)
         column.addWidget(make_title("Plate"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
 
 from vitascope.batch.plate.embedding import Embedding, clusters_in_words, days_taken, embed_runs
@@ -15,7 +15,7 @@ from vitascope.batch.plate.journal import has_journal
 from vitascope.batch.plate.results import PlateResults
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
-from vitascope.gui.common.layout import add_row, make_form, make_note, narrow, refill
+from vitascope.gui.common.layout import add_row, make_form, make_note, narrow, refill, scrolling
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.runner import Launch
 from vitascope.gui.common.trust import LOOKS
@@ -31,7 +31,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F
 MOST_KINDS = len(COLOURS)
 ALL = "all images"
 NO_DAY, READING = "day not told", "reading days …"
-CANVAS_PX = 220
+CANVAS_PX = 240
 WELLS_NAMED = 12
 
 
@@ -67,7 +67,11 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         add_row(form, "Picture", self.picture, _tip())
         add_row(form, "Colour", self.colour, "What the colours of the points stand for.")
         add_row(form, "Axes of", self.fitted, "The images that the axes are fitted to; the others are put on them.")
-        column = QVBoxLayout(self)
+        inside = QWidget()
+        self._area = scrolling(inside)
+        QVBoxLayout(self).addWidget(self._area)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        column = QVBoxLayout(inside)
         column.setContentsMargins(0, 4, 0, 0)
         form.addRow("", self.dense)
         column.addLayout(form)
@@ -76,7 +80,7 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
             column.addWidget(part)
         column.addStretch(1)
         self.strip.opened.connect(self._open)
-        self.colour.currentIndexChanged.connect(self._offer)
+        self.colour.currentIndexChanged.connect(self._recolour)
         self.fitted.currentIndexChanged.connect(self._compute)
         self.picture.currentIndexChanged.connect(self._compute)
         self.dense.toggled.connect(self._offer)
@@ -140,7 +144,7 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
                 "Click a point to see its image; draw around points to list their images and choose their wells."
                 + (f" Left out, since another network ran on it: {out}." if out else "")
             )
-        self._offer()
+        self._recolour()
 
     def _offer(self, *_: object) -> None:
         self._lasso = None
@@ -154,7 +158,7 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
             return
         from matplotlib.widgets import LassoSelector
 
-        canvas.setMinimumHeight(CANVAS_PX)
+        canvas.setFixedHeight(CANVAS_PX)
         canvas.mpl_connect("pick_event", self._picked)
         self._lasso = LassoSelector(canvas.figure.axes[0], self.lasso)
 
@@ -209,7 +213,6 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         assert self._found is not None
         found = []
         rows = [one.frame.drop_duplicates("image").set_index("image") for one in self._results]
-        days = self._known_days() if column == DAY else []
         for k, image in zip(self._found.runs, self._found.images, strict=True):
             results, well = self._results[k], Well.parse(str(rows[k].at[image, "well"]))
             if column == TRUST:
@@ -220,7 +223,8 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
             elif column == PLATE:
                 found.append(self._plate_name(k))
             elif column == DAY:
-                found.append((days[k].get(image) or NO_DAY) if days else READING)
+                days = self._days.get(results.folder)
+                found.append(READING if days is None else days.get(image) or NO_DAY)
             else:
                 value = rows[k].at[image, column] if column in rows[k] else None
                 found.append(str(value) if value == value and value is not None else "none")
@@ -230,22 +234,18 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         name, folder = self._results[k].name, self._results[k].folder.name
         return f"{name} ({folder})" if sum(one.name == name for one in self._results) > 1 else name
 
-    def _known_days(self) -> list[dict[str, str]]:
-        """Return the days of the images of each run; empty until they are read from the files, which is begun."""
+    def _recolour(self, *_: object) -> None:
+        """Draw in other colours; days are read from the files first."""
         unknown = [one for one in self._results if one.folder not in self._days]
-        if not unknown:
-            return [self._days[one.folder] for one in self._results]
+        if self.colour.currentData() == DAY and unknown and self._found is not None:
 
-        def work() -> list[dict[str, str]]:
-            return [_days_of(one) for one in unknown]
+            def then(found: list[dict[str, str]]) -> None:
+                self._days.update(zip((one.folder for one in unknown), found, strict=True))
+                if self.colour.currentData() == DAY:
+                    self._offer()
 
-        def then(found: list[dict[str, str]]) -> None:
-            self._days.update(zip((one.folder for one in unknown), found, strict=True))
-            if self.colour.currentData() == DAY:
-                self._offer()
-
-        self._launch(work, then)
-        return []
+            self._launch(lambda: [_days_of(one) for one in unknown], then)
+        self._offer()
 
     def _clustered(self) -> list[str]:
         """Return the cluster of each image, found once for each picture; the sentence, where there can be none."""
@@ -290,7 +290,12 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         more = f" and {count - WELLS_NAMED} more" if count > WELLS_NAMED else ""
         self.picked.setText(f"{len(images)} images of {count} wells: {', '.join(names[:WELLS_NAMED])}{more}")
         self.strip.show_images(images)
+        QTimer.singleShot(0, self._reveal)
         self.chosen.emit(wells)
+
+    def _reveal(self) -> None:
+        """Bring the list of images into view, as soon as it has its place."""
+        self._area.ensureWidgetVisible(self.strip)
 
 
 def _with_role(results: PlateResults, role: str) -> set[str]:

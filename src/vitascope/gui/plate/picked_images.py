@@ -18,6 +18,7 @@ from vitascope.gui.plate.thumbnail_box import as_picture, grey_limits, thumbnail
 from vitascope.io.plates.plate import Site
 
 SIDE_PX = 72
+PLACE = QSize(SIDE_PX + 8, SIDE_PX + 24)
 MOST = 100
 """Small pictures that are read; the others are named only."""
 
@@ -62,8 +63,7 @@ class PickedImages(QListWidget):  # type: ignore[misc]
         self.setWrapping(False)
         self.setMovement(QListView.Movement.Static)
         self.setIconSize(QSize(SIDE_PX, SIDE_PX))
-        self.setGridSize(QSize(SIDE_PX + 8, SIDE_PX + 28))
-        self.setUniformItemSizes(True)
+        self.setSpacing(2)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFixedHeight(SIDE_PX + 52)
         self.setAccessibleName("Images that were drawn around")
@@ -79,6 +79,7 @@ class PickedImages(QListWidget):  # type: ignore[misc]
             item = QListWidgetItem(f"{one.well} {one.time}".strip())
             item.setData(Qt.ItemDataRole.UserRole, one)
             item.setToolTip(f"{one.image}, {one.results.name}; click to see it")
+            item.setSizeHint(PLACE)  # of the picture too, which comes later
             item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             self.addItem(item)
         self.setVisible(bool(picked))
