@@ -20,7 +20,7 @@ from vitascope.io.images.read import open_group
 from vitascope.io.models.cards import find_model
 from vitascope.tasks.registry import find_task
 
-PLAIN = {"maps": False}
+PLAIN = {"maps": False, "masks": False}
 """Settings of tasks that take time and change no feature."""
 
 
