@@ -97,7 +97,9 @@ def against_reference(
         whole = f"; all of them together: p {p.iloc[-1]:.3g}" if len(p) else ""
         if report.first_alarm:
             told = since([report.first_alarm], report.causes)
-            typer.echo(f"{told}. {report.alarms} alarms in {len(report.table)} images{whole}.")
+            typer.echo(
+                f"{told}. {report.alarms} alarm{'' if report.alarms == 1 else 's'} in {len(report.table)} images{whole}."
+            )
         else:
             typer.echo(f"No alarm in {len(report.table)} images{whole}.")
         typer.echo(trusted.accuracy(window, ert))
