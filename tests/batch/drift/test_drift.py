@@ -28,11 +28,13 @@ from vitascope.batch.drift.watch import Drift, PlateWatch, drift_columns, order_
 from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.run import run_plate
+from vitascope.cli.drift import in_given_order
 from vitascope.cli.main import app
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.paths import user_references
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.acquired import acquired_at
+from vitascope.io.images.read import group_paths
 from vitascope.io.models.cards import find_model
 from vitascope.io.plates.read import open_plate
 from vitascope.stats.drift.reference import fit_reference
@@ -102,6 +104,16 @@ def test_a_series_is_tested_in_the_order_given_and_the_change_is_noticed(tmp_pat
     turned = pd.read_csv(tmp_path / "back" / "drift.csv")
     assert turned["image"].tolist() == table["image"].tolist()[::-1]
     assert turned["drift_alarm"].iloc[3] == 1
+
+
+def test_images_of_a_pattern_keep_their_order_though_some_are_called_after_their_folder(tmp_path):
+    for name in ("first/i1.tif", "later/i0.tif", "later/i1.tif", "later/i10.tif", "later/i2.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, texture(0))
+    given = [str(tmp_path / "first" / "i1.tif"), str(tmp_path / "later" / "i*.tif")]
+    groups, _ = group_paths(given)
+    found = [group.paths[0].relative_to(tmp_path).as_posix() for group in in_given_order(groups, given)]
+    assert found == ["first/i1.tif", "later/i0.tif", "later/i1.tif", "later/i2.tif", "later/i10.tif"]
 
 
 def test_trusted_images_raise_no_alarm_and_exit_0(tmp_path):
