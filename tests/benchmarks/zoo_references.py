@@ -23,7 +23,7 @@ from vitascope.training.data.simulated import draw, source_folders
 
 ISL, JURKAT = "1_insilico_labelling/isl_conditionB_wellA4", "1_insilico_labelling/mlcp_flow_bf_dna"
 PIXIMI = "1_insilico_labelling/piximi_neuron_dic_4fluor/8b_5c_rat_hippocampal_neuron.tif"
-SIDE, STEP, DRAWN, EACH = 192, 96, 200, 60
+SIDE, STEP, DRAWN, EACH = 192, 96, 200, 40
 
 
 def planes(*names):
