@@ -200,8 +200,10 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
         column = self.colour.currentData()
         kinds = self._clustered() if column == CLUSTERS else self._kinds(column)
         names = list(dict.fromkeys(kinds))
-        if column in IN_ORDER:
-            names.sort(key=Well.parse if column == WELL else str)
+        if column == WELL:
+            names.sort(key=Well.parse)
+        elif column in IN_ORDER:
+            names.sort()
         if len(names) > MOST_KINDS and column not in IN_ORDER:
             kept = set(names[: MOST_KINDS - 1])
             kinds = [kind if kind in kept else "others" for kind in kinds]

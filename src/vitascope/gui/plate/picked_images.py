@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem
@@ -102,7 +104,7 @@ class PickedImages(QListWidget):  # type: ignore[misc]
 
         self._launch(lambda: [self._picture(one) for one in some], then)
 
-    def _picture(self, one: PickedImage) -> Any:
+    def _picture(self, one: PickedImage) -> NDArray[np.float32] | None:
         """Return a small picture of an image, None where its plate is gone or it cannot be read."""
         key = str(one.results.folder)
         if key not in self._sites:
