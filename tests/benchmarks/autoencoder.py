@@ -1,6 +1,6 @@
 """What autoencoders of crops tell apart (section 4.2.2 of seed 004), of all crops and of filled, normalised ones.
 
-``python -m tests.benchmarks autoencoder [STEPS]``. Pictures: bright-field Jurkat mosaics, one laboratory (G1, S and G2 to
+``python -m tests.benchmarks autoencoder [STEPS [3528] [200]]``. Pictures: bright-field Jurkat mosaics, one laboratory (G1, S and G2 to
 learn from; Prophase to measure on), and crops of 256 px, clean and with defocus 4: those to choose on from the upper rows,
 those to judge on from the lower ones, which share no pixel with them. Printed for 3528 and 200 numbers: error of held-out crops (1: the mean alone); how far the first two principal axes
 and each cluster of PCA 10 -> UMAP follow brightness and foreground (figure 55: brightness); DBSCAN and a linear probe on
@@ -45,6 +45,7 @@ def told(name, codes, clean_count, kinds, parts, looks, error):
 
 def main(arguments):
     steps, start = int(arguments[0]) if arguments else STEPS, time.process_time()
+    codes = [int(one) for one in arguments[1:]] or [3528, 200]
     learnt, apart = ([planes(f"{JURKAT}/{name}.tif") for name in names] for names in (LEARNT, APART))
     crops = [crop for picture in learnt for crop in pieces(picture, UPPER, STEP_PX, SIDE)]
     upper = len(crops)
@@ -65,7 +66,7 @@ def main(arguments):
     print(
         f"\n{len(crops)} crops of {SIDE} px, {steps} steps; error, then blur by DBSCAN, then what axes follow (brightness, foreground)"
     )
-    for code in (3528, 200):
+    for code in codes:
         for choice in (CropChoice(), CropChoice(foreground=True, normalised=True)):
             trained = run_to_end(train_autoencoder(learnt, apart, code=code, choice=choice, steps=steps))
             name = f"{code} numbers, {'filled and normalised' if choice.normalised else 'all crops as they are'}"

@@ -2,9 +2,9 @@
 
 Each is made of images of the data that its model was trained on, as the recipe lists them, by the same functions as
 ``vitascope drift reference``. Where a model saw one field only, pieces of it stand for images: they are no independent
-ones, and the reference is narrower than the microscope is. Not made: ``nuclei-any`` (four laboratories and drawn light:
-what differs as much as they do would pass for trusted) and ``spheroid-live-dead`` (its stacks are put together anew in
-each step of training). Needs the folder of VITASCOPE_DATA.
+ones, and the reference is narrower than the microscope is. That of ``nuclei-any`` has as many pieces of each of its four
+laboratories, drawn light left out: what differs no more than they do passes for trusted. Not made: ``spheroid-live-dead``
+(its stacks are put together anew in each step of training). Needs the folder of VITASCOPE_DATA.
 """
 
 import sys
@@ -22,7 +22,8 @@ from vitascope.recipes.recipe import read_recipe
 from vitascope.training.data.simulated import draw, source_folders
 
 ISL, JURKAT = "1_insilico_labelling/isl_conditionB_wellA4", "1_insilico_labelling/mlcp_flow_bf_dna"
-SIDE, STEP, DRAWN = 192, 96, 200
+PIXIMI = "1_insilico_labelling/piximi_neuron_dic_4fluor/8b_5c_rat_hippocampal_neuron.tif"
+SIDE, STEP, DRAWN, EACH = 192, 96, 200, 40
 
 
 def planes(*names):
@@ -55,6 +56,15 @@ def bright_field(_):
     yield from pieces(planes("1_insilico_labelling/cellpainting_bf_5stains/ch1_brightfield_high.tif"), 810)
 
 
+def transmitted(recipe):
+    """As many pieces of each laboratory, evenly of all there are: one that gives more would be what is usual."""
+    dic = np.asarray(read_image(str(training_data() / PIXIMI), fallback_axes="CYX").plane(c=4))
+    for laboratory in (phase(recipe), pieces(dic, 10**6, 32), jurkat(recipe), bright_field(recipe)):
+        found = list(laboratory)
+        for number in np.unique(np.linspace(0, len(found) - 1, EACH).round().astype(int)):
+            yield found[number]
+
+
 def control_wells(recipe):
     folder = training_data() / "4_mil_hcs/bbbc013_sbs_plate"
     for well in recipe.split.train_groups:
@@ -77,6 +87,7 @@ def simulated(recipe):
 
 IMAGES = {
     "nuclei-phase": phase,
+    "nuclei-any": transmitted,
     "nuclei-phase-stack": phase_stack,
     "neurites-phase-stack": phase_stack,
     "dna-brightfield": jurkat,

@@ -121,3 +121,19 @@ def test_a_constant_prediction_has_no_correlation_and_ends_nothing(stains):
     assert math.isnan(value(tiers, "pcc", "agp")["value"])
     assert value(tiers, "iou", "agp")["value"] == 0
     assert value(tiers, "cells_f1_iou50", "agp")["value"] < 1
+
+
+def test_a_prediction_in_grey_values_is_brought_to_the_scale_of_the_real_one_and_told(stains, tiers):
+    real, predicted = stains
+    grey = {"nuclei": predicted["nuclei"], "agp": 300 + 5000 * predicted["agp"]}
+    found = run_to_end(compare_tiers(real, grey))
+    assert found.rescaled == ("agp",)
+    assert tiers.rescaled == ()
+    low, high = np.percentile(grey["agp"], [1, 99.9])
+    shares = np.clip((grey["agp"] - low) / (high - low), 0, 1).astype(np.float32)
+    expected = run_to_end(compare_tiers(real, {**grey, "agp": shares}))
+    for quantity in ("ssim", "nrmse", "pcc", "iou"):
+        assert value(found, quantity, "agp")["value"] == pytest.approx(
+            value(expected, quantity, "agp")["value"], abs=0.005
+        )
+    assert value(found, "pcc", "nuclei")["value"] == value(tiers, "pcc", "nuclei")["value"]

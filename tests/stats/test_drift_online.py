@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from vitascope.stats.drift.online import Detector
 from vitascope.stats.drift.reference import fit_reference
 from vitascope.stats.drift.series import drift_table, false_alarms, nominal_alarms, whole_set_p
 from vitascope.stats.drift.sliding import pair_sums, sliding_statistic, window_sums
-from vitascope.stats.drift.thresholds import draw_streams, simulate_thresholds
+from vitascope.stats.drift.thresholds import Thresholds, draw_streams, simulate_thresholds
 
 MODEL = "5" * 64
 
@@ -479,6 +480,13 @@ def test_few_images_say_how_far_the_run_length_can_be_off(reference):
     assert few.accuracy(5, 32) == (
         f"With 30 images in the reference, a false alarm comes every {low:.0f} to {high:.0f} images where 32 are set."
     )
+
+
+def test_what_cannot_be_told_of_the_run_length_is_not_told_as_numbers(reference):
+    vague = replace(reference, thresholds=(Thresholds(5, 32, (0.1,) * 6, 2.5),))
+    said = vague.accuracy(5, 32)
+    assert "cannot be told" in said
+    assert "add images" in said
 
 
 def test_an_update_is_quick(reference):

@@ -45,12 +45,15 @@ class StainComparison:
     files : tuple of Path
     left_out : tuple of str
         Predicted stains that no real one shows.
+    rescaled : tuple of str
+        Those predicted in grey values, which were brought to [0, 1].
     """
 
     table: pd.DataFrame
     correction: pd.DataFrame
     files: tuple[Path, ...]
     left_out: tuple[str, ...]
+    rescaled: tuple[str, ...] = ()
 
 
 def compare_stain(
@@ -141,7 +144,11 @@ def compare_stain(
     )
     left_out = tuple(name for name in answer.channel_names if name not in found)
     return StainComparison(
-        table, correction, tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, NO_STAIN, PROVENANCE)), left_out
+        table,
+        correction,
+        tuple(out / n for n in (AGREEMENT, FIGURE, CELLS, NO_STAIN, PROVENANCE)),
+        left_out,
+        tiers.rescaled,
     )
 
 

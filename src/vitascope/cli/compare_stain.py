@@ -68,6 +68,12 @@ def compare_stain(
         )
         for name in done.left_out:
             typer.echo(f"Warning: no real stain shows '{name}': it is left out.", err=True)
+        for name in done.rescaled:
+            typer.echo(
+                f"Warning: '{name}' is predicted in grey values, no shares of full scale: it was brought to 0 to 1 by "
+                "its own percentiles, so means and totals tell nothing of amounts.",
+                err=True,
+            )
         for row in done.table[done.table["quantity"].isin(TOLD)].to_dict("records"):
             interval = f" ({row['low']:.3f} to {row['high']:.3f})" if math.isfinite(row["low"]) else ""
             typer.echo(f"{row['target']}: {row['quantity'].replace('_', ' ')} {row['value']:.3f}{interval}")

@@ -97,7 +97,8 @@ def against_reference(
         whole = f"; all of them together: p {p.iloc[-1]:.3g}" if len(p) else ""
         if report.first_alarm:
             told = since([report.first_alarm], report.causes)
-            typer.echo(f"{told}. {report.alarms} alarms in {len(report.table)} images{whole}.")
+            alarms = "1 alarm" if report.alarms == 1 else f"{report.alarms} alarms"
+            typer.echo(f"{told}. {alarms} in {len(report.table)} images{whole}.")
         else:
             typer.echo(f"No alarm in {len(report.table)} images{whole}.")
         typer.echo(trusted.accuracy(window, ert))
@@ -198,6 +199,8 @@ def _groups(
 
 def in_given_order(groups: Sequence[ImageGroup], given: Sequence[str]) -> list[ImageGroup]:
     """Sort images by the argument that each came with; those of one folder or pattern stay in the order of names."""
+    from vitascope.io.filenames.parse import natural
+
     absolute = [Path(text).absolute() for text in given]
 
     def came_with(group: ImageGroup) -> int:
@@ -207,7 +210,8 @@ def in_given_order(groups: Sequence[ImageGroup], given: Sequence[str]) -> list[I
                 return number
         return len(absolute)
 
-    return sorted(groups, key=came_with)
+    # by the files' own names: an image is called otherwise where one of another folder has its name
+    return sorted(groups, key=lambda group: (came_with(group), natural(group.paths[0].name if group.paths else "")))
 
 
 def _tell_failed(failed: Sequence[tuple[str, str]]) -> None:

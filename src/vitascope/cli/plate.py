@@ -171,10 +171,12 @@ def _tell(report: PlateReport, plate: Plate) -> None:
     """Say what came out."""
     told = ", ".join(f"{count} {status or 'not done'}" for status, count in sorted(report.counts.items()))
     typer.echo(f"{plate.name}: {len(plate.wells)} wells, {len(plate)} images: {told}; {report.computed} computed now.")
-    if not report.drift_timed:
-        from vitascope.batch.drift.in_words import UNTIMED
+    if report.drift_tested is not None:
+        from vitascope.batch.drift.in_words import UNTIMED, too_few
 
-        typer.echo(UNTIMED)
+        for words in (too_few(*report.drift_tested), "" if report.drift_timed else UNTIMED):
+            if words:
+                typer.echo(words)
     if report.drift_alarms:
         from vitascope.batch.drift.in_words import since
 

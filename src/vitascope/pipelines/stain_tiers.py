@@ -29,6 +29,9 @@ from vitascope.stats.stain_tiers import CELLS, MASKS, PIXELS, TYPICAL_PX, Tiers
 BLOCK_DIAMETERS = 3.0
 """Side of the blocks that intervals draw, in nucleus diameters: about a cell, whose pixels know of each other."""
 
+MOST_SHARE = 10.0
+"""A predicted stain is a share of full scale; one that reaches beyond this is in grey values."""
+
 Stains = dict[str, NDArray[np.float32]]
 Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 
@@ -55,7 +58,8 @@ def compare_tiers(
     real : mapping of target to array, shape (Y, X), grey values
         Brought to [0, 1] by their 1 and 99.9 % percentiles, as for training.
     predicted : mapping of target to array, shape (Y, X), [0, 1]
-        The same targets.
+        The same targets. One in grey values, such as another program's, is brought to [0, 1] as the real ones are, and
+        is told in ``rescaled``.
     nucleus_px : float or None, > 0, px
         Diameter of a typical nucleus; by default the median of those found in the real stain, where there is one of
         nuclei, else 30 px.
@@ -86,7 +90,10 @@ def compare_tiers(
     for name, plane in real.items():
         truth[name] = yield from _scaled(plane)
     seen: Stains = {name: np.asarray(predicted[name][:, :], np.float32) for name in real}
-    tiers = Tiers(pictures={name: (truth[name], seen[name]) for name in truth})
+    grey = tuple(name for name, plane in seen.items() if np.nanmax(plane, initial=0) > MOST_SHARE)
+    for name in grey:
+        seen[name] = yield from _scaled(predicted[name])
+    tiers = Tiers(pictures={name: (truth[name], seen[name]) for name in truth}, rescaled=grey)
     tiers.nucleus_px = nucleus_px or (yield from _typical_nucleus(truth))
     yield Progress(1, stages, "Finding objects")
     there = yield from _find(truth, tiers.nucleus_px)

@@ -37,6 +37,8 @@ class Tiers:
     nucleus_px : float, px
     pictures : dict of target to tuple of array, shape (Y, X)
         Real, on the scale of training, and predicted.
+    rescaled : tuple of str
+        Targets predicted in grey values: they were brought to [0, 1], so their amounts are no prediction.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -44,6 +46,7 @@ class Tiers:
     apart: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(APART)))
     nucleus_px: float = TYPICAL_PX
     pictures: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=dict)
+    rescaled: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Return ``tier, quantity, target, value, low, high``; ends are empty where there is no interval."""

@@ -13,6 +13,7 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from tests_support import make_domain, make_model, save_model
+from vitascope.batch.drift.in_words import too_few
 from vitascope.batch.drift.months import draw_months
 from vitascope.batch.drift.references import (
     bundled_references,
@@ -27,11 +28,13 @@ from vitascope.batch.drift.watch import Drift, PlateWatch, drift_columns, order_
 from vitascope.batch.plate.job import PlateJob
 from vitascope.batch.plate.journal import Journal
 from vitascope.batch.plate.run import run_plate
+from vitascope.cli.drift import in_given_order
 from vitascope.cli.main import app
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError
 from vitascope.core.paths import user_references
 from vitascope.core.progress import run_to_end
 from vitascope.io.images.acquired import acquired_at
+from vitascope.io.images.read import group_paths
 from vitascope.io.models.cards import find_model
 from vitascope.io.plates.read import open_plate
 from vitascope.stats.drift.reference import fit_reference
@@ -101,6 +104,16 @@ def test_a_series_is_tested_in_the_order_given_and_the_change_is_noticed(tmp_pat
     turned = pd.read_csv(tmp_path / "back" / "drift.csv")
     assert turned["image"].tolist() == table["image"].tolist()[::-1]
     assert turned["drift_alarm"].iloc[3] == 1
+
+
+def test_images_of_a_pattern_keep_their_order_though_some_are_called_after_their_folder(tmp_path):
+    for name in ("first/i1.tif", "later/i0.tif", "later/i1.tif", "later/i10.tif", "later/i2.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / name, texture(0))
+    given = [str(tmp_path / "first" / "i1.tif"), str(tmp_path / "later" / "i*.tif")]
+    groups, _ = group_paths(given)
+    found = [group.paths[0].relative_to(tmp_path).as_posix() for group in in_given_order(groups, given)]
+    assert found == ["first/i1.tif", "later/i0.tif", "later/i1.tif", "later/i2.tif", "later/i10.tif"]
 
 
 def test_trusted_images_raise_no_alarm_and_exit_0(tmp_path):
@@ -195,6 +208,16 @@ def test_an_image_that_cannot_be_read_keeps_its_row_and_is_no_step(made, tmp_pat
     assert table["drift_statistic"].notna().sum() == 3
 
 
+def test_black_images_have_no_features_and_say_why_and_p_stands_in_the_last_row(tmp_path):
+    tifffile.imwrite(tmp_path / "black.tif", np.zeros((SIDE, SIDE), np.uint16))
+    paths = [f"series/A{i + 1:02}.tif" for i in range(6)]
+    done = call("test", *paths, tmp_path / "black.tif", "--reference", "good wells", "-o", tmp_path / "o", *SMALL)
+    assert done.exit_code == 3
+    assert "black was left out: The image has one single value" in done.output
+    table = pd.read_csv(tmp_path / "o" / "drift.csv")
+    assert table["drift_p"].notna().tolist() == [False] * 6 + [True]
+
+
 def test_a_reference_of_another_model_or_a_damaged_one_is_refused(made, tmp_path):
     data = bytearray((made / "good.drift").read_bytes())
     data[-3] ^= 1
@@ -259,6 +282,38 @@ def test_a_plate_stopped_at_an_alarm_resumes_to_the_same_table(made, tmp_path):
     reference, looks = find_reference("good wells"), np.stack(list(looks.values()))
     table = drift_table(list(kept), np.stack(list(kept.values())), reference, window=4, ert=32, appearances=looks)
     np.testing.assert_array_equal(table["drift_statistic"], series["drift_statistic"])
+
+
+def test_a_plate_of_fewer_images_than_the_window_says_that_nothing_could_be_told(made, tmp_path):
+    (tmp_path / "small").mkdir()
+    for i in range(3):
+        tifffile.imwrite(tmp_path / "small" / f"A{i + 1:02}.tif", texture(300 + i))
+    spec = find_task("stain")
+    report = run_to_end(
+        run_plate(
+            PlateJob(
+                spec=spec,
+                plate=open_plate(tmp_path / "small"),
+                params=spec.make_params(model="test-model", threads=1),
+                out=tmp_path / "out",
+                drift=Drift(find_reference("good wells"), 4, 32),
+            )
+        )
+    )
+    assert report.drift_tested == (3, 4)
+    assert "3 images are fewer than the window of 4" in too_few(*report.drift_tested)
+    assert too_few(4, 4) == ""
+
+
+def test_features_that_are_no_numbers_are_no_step_of_a_plate():
+    rows = np.random.default_rng(0).normal(size=(40, 6))
+    trusted = fit_reference(rows[:30], name="x", model="m", model_sha256="0" * 64, window=4, erts=(32,))
+    names = [f"i{n}" for n in range(10)]
+    watch = PlateWatch(Drift(trusted, 4, 32), names, "0" * 64)
+    given = dict(zip(names, rows[30:].astype(np.float32), strict=True))
+    given["i3"] = np.full(6, np.nan, np.float32)
+    watch.add(given)
+    assert list(watch.steps) == [name for name in names if name != "i3"]
 
 
 def test_the_order_in_which_images_end_changes_nothing():

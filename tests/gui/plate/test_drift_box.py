@@ -1,5 +1,6 @@
 """Drift in the dock of plates: a reference of trusted wells in two clicks, the timeline of a run, and its embedding."""
 
+import datetime
 import importlib.util
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, p
     box.resize(400, 500)
     box.show()
     assert "open its results" in box.words.text()
-    box.set_results(results)
+    box.set_results([results])
     axes = box.plot.canvas.figure.axes[0]
     drawn = [line for line in axes.get_lines() if getattr(line, "members", None)]
     assert sum(len(line.members) for line in drawn) == 24
@@ -152,6 +153,12 @@ def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, p
     box.lasso([(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])])
     assert {Well.parse(f"B{n:02}") for n in (9, 10, 11, 12)} <= heat.panels[0].grid.wells
     assert "B12" in box.picked.text()
+    listed = [box.strip.item(i) for i in range(box.strip.count())]
+    assert {"B09", "B10", "B11", "B12"} <= {item.text() for item in listed}
+    assert all(item.icon().availableSizes() for item in listed)
+    with qtbot.waitSignal(box.opened) as caught:
+        box.strip.itemClicked.emit(listed[0])
+    assert str(caught.args[2]) == listed[0].text()
     assert len(heat.panels[0].grid.wells) < 12  # the sharp ones lie elsewhere
     whole = box._found.places.copy()
     box.fitted.setCurrentIndex(box.fitted.findData("negative"))
@@ -162,8 +169,52 @@ def test_images_lie_apart_where_they_differ_and_are_clicked_and_lassoed(qtbot, p
     assert len(box.plot.canvas.figure.axes[0].collections) == 2  # lines around both kinds
     box.dense.setChecked(False)
     assert not box.plot.canvas.figure.axes[0].collections
-    box.set_results(None)
+    box.set_results(())
     assert not box.plot.isVisible()
+
+
+def test_plates_of_one_network_share_a_plane_and_are_coloured_by_place_plate_and_day(qtbot, plate, tmp_path):
+    (tmp_path / "later").mkdir()
+    for i in range(24):
+        well, day = f"{'AB'[i // 12]}{i % 12 + 1:02}", datetime.datetime(2026, 3, 14 + i // 12, 9, i)
+        tifffile.imwrite(tmp_path / "later" / f"{well}.tif", grain(100 + i), datetime=day)
+    results = [run(plate, tmp_path / "run"), run(open_plate(tmp_path / "later"), tmp_path / "run_later")]
+    box, heat = EmbeddingBox(now), HeatmapBox()
+    for part in (box, heat):
+        qtbot.addWidget(part)
+    box.show()
+    box.set_results(results)
+    heat.set_results(results)
+    box.chosen.connect(heat.choose_wells)
+
+    def sizes(column):
+        box.colour.setCurrentIndex(box.colour.findData(column))
+        lines = box.plot.canvas.figure.axes[0].get_lines()
+        return {line.get_label(): len(line.members) for line in lines if getattr(line, "members", None)}
+
+    assert sizes("plate") == {"plate": 24, "later": 24}
+    assert sizes("day") == {"2026-03-14": 12, "2026-03-15": 12, "day not told": 24}
+    assert sizes("column") == {f"column {n:02}": 4 for n in range(1, 13)}
+    wells = sizes("well")
+    assert len(wells) == 24
+    assert next(iter(wells)) == "A01"  # in the order of the plate, so that shades are too
+    assert len(box.plot.canvas.figure.axes[0].get_legend().get_texts()) <= 8
+    later = [i for i, k in enumerate(box._found.runs) if k == 1]
+    x, y = box._found.places[later[0]]
+    box.lasso([(x - 1e-6, y - 1e-6), (x + 1e-6, y - 1e-6), (x + 1e-6, y + 1e-6), (x - 1e-6, y + 1e-6)])
+    assert heat.panels[0].grid.wells == set()
+    assert heat.panels[1].grid.wells == {Well.parse("A01")}
+
+
+def test_a_plate_of_another_network_is_left_out_and_said(qtbot, plate, tmp_path):
+    first = run(plate, tmp_path / "run")
+    save_model(make_model(width=0.25, object_diameter_px=18, domain=make_domain(64), seed=2), tmp_path / "models")
+    box = EmbeddingBox(now)
+    qtbot.addWidget(box)
+    box.show()
+    box.set_results([first, run(plate, tmp_path / "other")])
+    assert set(box._found.runs) == {1}
+    assert "another network" in box.words.text()
 
 
 def test_a_picture_by_umap_is_made_beside_and_its_clusters_say_what_they_follow(qtbot, plate, tmp_path):
@@ -172,7 +223,7 @@ def test_a_picture_by_umap_is_made_beside_and_its_clusters_say_what_they_follow(
     box = EmbeddingBox(lambda work, then: waiting.append((work, then)))
     qtbot.addWidget(box)
     box.show()
-    box.set_results(run(plate, tmp_path / "run"))
+    box.set_results([run(plate, tmp_path / "run")])
 
     def answer(number):
         work, then = waiting[number]

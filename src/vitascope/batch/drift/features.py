@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitascope.batch.item import Item, run_item
 from vitascope.core.errors import ModelError, VitascopeError
+from vitascope.core.flags import FLAGS, without_notes
 from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.status import NOT_DONE
 from vitascope.io.filenames.grouping import ImageGroup
@@ -19,7 +20,7 @@ from vitascope.io.images.read import open_group
 from vitascope.io.models.cards import find_model
 from vitascope.tasks.registry import find_task
 
-PLAIN = {"maps": False}
+PLAIN = {"maps": False, "masks": False}
 """Settings of tasks that take time and change no feature."""
 
 
@@ -107,7 +108,10 @@ def image_features(
         at = Progress(number, len(groups), "Comparing images")
         result, _ = yield from map_progress(run_item(spec, item, params, (ModelError,)), partial(_at, at))
         if result.features is None or result.status in NOT_DONE:
-            failed.append((group.name, result.message or "It has no features."))
+            failed.append((group.name, result.message or _why(result.flags)))
+            continue
+        if not np.isfinite(result.features).all():
+            failed.append((group.name, "Its features are NaN or infinite."))
             continue
         names.append(group.name)
         found.append(np.asarray(result.features, np.float32))
@@ -125,6 +129,12 @@ def image_features(
         channels=tuple(channels),
         failed=tuple(failed),
     )
+
+
+def _why(flags: tuple[str, ...]) -> str:
+    """Say why an image has no features, by the first flag that weighs something."""
+    heavy = [FLAGS[flag].text for flag in without_notes(flags) if flag in FLAGS]
+    return heavy[0] if heavy else "It has no features."
 
 
 def _at(place: Progress, step: Progress) -> Progress:

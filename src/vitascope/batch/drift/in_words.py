@@ -7,6 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 UNTIMED = "The files do not all tell when they were taken: the wells were compared in their order on the plate."
 
 
+def too_few(images: int, window: int) -> str:
+    """Say that no alarm could come, since images do not fill one window; empty where they do.
+
+    Examples
+    --------
+    >>> too_few(5, 10)
+    'Drift could not be told: 5 images are fewer than the window of 10.'
+    """
+    return f"Drift could not be told: {images} images are fewer than the window of {window}." if images < window else ""
+
+
 def since(alarms: Sequence[str], causes: Mapping[str, str], name_of: Callable[[str], str] = str) -> str:
     """Say when drift began and what the images look like since; empty without an alarm.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +187,9 @@ def run_drift_test(
     series = run_series(found.names, found.table, detector, appearances=found.appearances)
     tested = series.table
     rows = tested.set_index("image").reindex([group.name for group in groups]).reset_index()
+    # that of the whole set stands in the last row, of an image that has no features too
+    p = float(tested["drift_p"].iloc[-1])
+    rows["drift_p"] = [math.nan] * (len(rows) - 1) + [p]
     report = DriftReport(rows, out, found.failed, {name: cause.words for name, cause in series.causes.items()})
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +205,7 @@ def run_drift_test(
             alarms=report.alarms,
             first_alarm=report.first_alarm,
             statistic=float(tested["drift_statistic"].max()) if steps else None,
-            p=float(tested["drift_p"].iloc[-1]),
+            p=p,
             excess=series.excess,
             cause=report.causes.get(report.first_alarm, ""),
         )

@@ -96,7 +96,7 @@ class PlateWatch:
     Attributes
     ----------
     steps : dict of str to Step
-        Of the images tested so far. Images without features (refused or failed) are no step.
+        Of the images tested so far. Images without features (refused or failed), or with NaN in them, are no step.
     alarms : list of str
         Images at which an alarm began.
     """
@@ -134,7 +134,7 @@ class PlateWatch:
         while self._next < len(self._order) and (name := self._order[self._next]) in self._waiting:
             feature, look = self._waiting.pop(name)
             self._next += 1
-            if feature is None:
+            if feature is None or not np.isfinite(feature).all():
                 continue
             # runs begun before there were appearances have none: their features alone count
             seen = np.full((1, LOOKS), np.nan) if look is None else look[None]

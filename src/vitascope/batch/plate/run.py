@@ -55,6 +55,8 @@ class PlateReport:
         Images at which an alarm of drift began, in the order in which they were taken.
     drift_causes : dict of str to str
         What the images look like since then, by image, as far as it is known.
+    drift_tested : tuple of int or None
+        Images that were compared, and how many are compared at a time; None without a watch.
     drift_timed : bool
         Whether the files tell when their images were taken; otherwise wells count in their order on the plate.
     stopped_by_drift : bool
@@ -66,6 +68,7 @@ class PlateReport:
     computed: int = 0
     drift_alarms: tuple[str, ...] = ()
     drift_causes: dict[str, str] = field(default_factory=dict)
+    drift_tested: tuple[int, int] | None = None
     drift_timed: bool = True
     stopped_by_drift: bool = False
 
@@ -147,6 +150,7 @@ def run_plate(job: PlateJob, open_with: Callable[..., Workers] = open_workers) -
                 computed=run.computed,
                 drift_alarms=tuple(watch.alarms) if watch is not None else (),
                 drift_causes=watch.causes if watch is not None else {},
+                drift_tested=(len(watch.steps), watch.drift.window) if watch is not None else None,
                 drift_timed=watch is None or watch.timed,
                 stopped_by_drift=run.stopped,
             )

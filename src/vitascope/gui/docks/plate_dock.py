@@ -247,8 +247,8 @@ class PlateDock(Dock):
         self.quality.set_results([one for one in results if has_journal(one.folder)])
         self.thumbs.set_results(results[-1] if results else None)
         self.next.set_results(results)
-        for box in (self.drift, self.embedding):
-            box.set_results(results[-1] if results else None)
+        self.drift.set_results(results[-1] if results else None)
+        self.embedding.set_results(results)
 
     def _show_looked(self, plate: Plate, table: pd.DataFrame) -> None:
         """Show focus and exposure, beside what was measured on the same plate."""

@@ -11,7 +11,7 @@ from qtpy.compat import getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from vitascope.batch.drift.in_words import UNTIMED
+from vitascope.batch.drift.in_words import UNTIMED, too_few
 from vitascope.batch.drift.months import ALARM, LIMIT, QUIET, draw_months
 from vitascope.batch.drift.references import find_reference, known_references, record_of, register_reference
 from vitascope.batch.drift.watch import Drift
@@ -180,6 +180,8 @@ class DriftBox(QWidget):  # type: ignore[misc]
         p = self._drift.get("p")
         whole = f" All of them together: p {p:.2g}." if p is not None else ""
         whole += "" if self._drift.get("timed", True) else f" {UNTIMED}"
+        if few := too_few(len(steps), self._drift["window"]):
+            return f"{few}{whole}"
         if not rang:
             return f"No alarm in {len(steps)} images against '{name}'.{whole}"
         told = self._results.drift_in_words()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -178,10 +178,10 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
                 panel.grid.set_current(None)
         self.opened.emit(self.panels[i].results, self.panels[i].time, well)
 
-    def choose_wells(self, wells: set[Well]) -> None:
-        """Frame wells of the plate that was opened last."""
-        if self.panels:
-            self.panels[-1].grid.choose(wells)
+    def choose_wells(self, wells: Mapping[Path, set[Well]]) -> None:
+        """Frame wells of the plates, by the folders of their results; on plates that are not named none."""
+        for panel in self.panels:
+            panel.grid.choose(wells.get(panel.results.folder, set()))
 
     def choose(self, column: str) -> None:
         """Show a column.

@@ -177,20 +177,26 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
             if number != self._number:
                 return
             for well, picture in found if isinstance(found, list) else []:
-                self.grid.pictures[well] = self._as_image(picture)
+                self._limits = self._limits or grey_limits(picture)  # of the first well: wells can be compared
+                self.grid.pictures[well] = as_picture(picture, self._limits)
             self.grid.update()
             self._next(number, sites, done + AT_ONCE)
 
         self._launch(lambda: [one for site in some if (one := thumbnail(site, channel)) is not None], then)
 
-    def _as_image(self, picture: NDArray[np.float32]) -> QImage:
-        if self._limits is None:  # of the first well, so that wells can be compared
-            low, high = np.percentile(picture, LIMIT_PERCENT)
-            self._limits = float(low), float(high) if high > low else float(low) + 1
-        low, high = self._limits
-        grey = np.ascontiguousarray((np.clip((picture - low) / (high - low), 0, 1) * 255).astype(np.uint8))
-        height, width = grey.shape
-        return QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+
+def grey_limits(picture: NDArray[np.float32]) -> tuple[float, float]:
+    """Return what is drawn black and what white: the 0.5th and 99.5th percentile of a small picture (h, w)."""
+    low, high = np.percentile(picture, LIMIT_PERCENT)
+    return float(low), float(high) if high > low else float(low) + 1
+
+
+def as_picture(picture: NDArray[np.float32], limits: tuple[float, float]) -> QImage:
+    """Return a small picture (h, w) in grey, black and white at the limits."""
+    low, high = limits
+    grey = np.ascontiguousarray((np.clip((picture - low) / (high - low), 0, 1) * 255).astype(np.uint8))
+    height, width = grey.shape
+    return QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
 
 
 def thumbnail(site: Site, channel: int) -> tuple[Well, NDArray[np.float32]] | None:

@@ -22,6 +22,9 @@ MIN_IMAGES, MAX_IMAGES = 20, 1000
 FULL_IMAGES = 500
 """With fewer, a reference says how far its run length can be off."""
 
+MOST_OFF = 20
+"""Times that a run length may be off, at about 95 %, for its range to be told as numbers."""
+
 MAX_ARRAY_BYTES = 180_000
 """Of points and axes together, so that the file with thresholds stays below 200 kB."""
 
@@ -170,10 +173,13 @@ class Reference:
     def accuracy(self, window: int = WINDOW, ert: int = ERT) -> str:
         """Say in one sentence how far the run length can be off."""
         low, high = self.thresholds_for(window, ert).run_length_range
-        said = (
-            f"With {len(self.points)} images in the reference, a false alarm comes every {low:.0f} to {high:.0f} images"
-        )
-        return f"{said} where {ert} are set."
+        images = f"With {len(self.points)} images in the reference,"
+        if high > MOST_OFF * ert:
+            return (
+                f"{images} how often a false alarm comes cannot be told, where one in {ert} is set: add images, "
+                f"{FULL_IMAGES} are good."
+            )
+        return f"{images} a false alarm comes every {low:.0f} to {high:.0f} images where {ert} are set."
 
 
 def fit_reference(
