@@ -175,6 +175,11 @@ def _of_prediction(base: Floats) -> dict[str, float]:
     }
 
 
+def balance_of(statistics: Mapping[str, float]) -> float:
+    """Return the skewness among the statistics of a crop, cut off where a few pixels make it."""
+    return float(np.clip(np.nan_to_num(statistics["skewness"]), -5, 5))
+
+
 def _of_image(plane: Floats, base: Floats) -> dict[str, float]:
     """Describe an image: its spectrum, its balance, and how far the prediction follows its grey values and texture."""
     values = np.asarray(plane, np.float64)
@@ -189,7 +194,7 @@ def _of_image(plane: Floats, base: Floats) -> dict[str, float]:
     own = crop_statistics(plane)
     return {
         **{f"band{k}": math.log10(share / total + 1e-6) for k, share in enumerate(shares, 1)},
-        "skewness": float(np.clip(np.nan_to_num(own["skewness"]), -5, 5)),
+        "skewness": balance_of(own),
         "follows_texture": 1 - _differ(base, texture),
         "follows_grey": abs(1 - _differ(base, smooth)),
     }
@@ -223,11 +228,14 @@ def home_score(home: HomeAgreement, statistics: Mapping[str, float]) -> float:
     return float(np.clip(steps, -CUT_OFF, CUT_OFF) @ np.array(home.weights))
 
 
+def right_way_up(home: HomeAgreement, skewness: float) -> bool:
+    """Tell whether an image is bright on dark, or dark on bright, as the training images are."""
+    return skewness <= home.skewness_limit if home.dark else skewness >= home.skewness_limit
+
+
 def is_home(home: HomeAgreement, statistics: Mapping[str, float]) -> bool:
     """Tell whether an image looks like the training images, see :class:`~vitascope.core.card.HomeAgreement`."""
-    skewness = statistics["skewness"]
-    right_way = skewness <= home.skewness_limit if home.dark else skewness >= home.skewness_limit
-    return right_way and home_score(home, statistics) >= home.least
+    return right_way_up(home, statistics["skewness"]) and home_score(home, statistics) >= home.least
 
 
 def expect(how: ExpectedAgreement, statistics: Mapping[str, float], *, as_given: bool = True) -> Expected:
