@@ -15,6 +15,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.domain import assess_domain, crop_windows
 from vitascope.engine.execution_plan import resolve_plan
 from vitascope.engine.expected import (
+    LEAN_TURNED,
     Expected,
     balance_of,
     choose_crops,
@@ -229,7 +230,7 @@ class _Trial:
             return None
         plan = resolve_plan(self._model, self._params, prepared.shape_yx)
         statistics = describe_crops(answer_with(self._model, plan), crops, card.domain)
-        return expect(card.expected, statistics) if is_home(home, statistics) else None
+        return expect(card.expected, statistics) if is_home(home, statistics, LEAN_TURNED) else None
 
     def _worth_trying(
         self,
