@@ -359,6 +359,13 @@ def report(kind: str) -> None:
         )
         share = float(np.mean([expect(whole, r).low >= limit for r in seen]))
         bar(f"views of the training field as trained on, that fit ({len(seen)})", share, ">= 0.95", share >= 0.95)
+        turned = [
+            expect(whole, r).low >= limit
+            for r in every.real
+            if r["laboratory"] == HOME[kind] and r["corruption"] == "inverted"
+        ]
+        share = float(np.mean(turned))
+        bar(f"views of the training field, held out, inverted, that fit ({len(turned)})", share, "0", not share)
         print("home:", whole.home)
     bar("pictures without cells that fit", float(fits[~cells].mean()), "0", not fits[~cells].any())
     for what in ("inverted", "defocus"):

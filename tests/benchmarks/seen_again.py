@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 
 import numpy as np
 from tests.benchmarks.isl import RECIPES
@@ -21,18 +22,22 @@ from vitascope.core.progress import run_to_end
 from vitascope.engine.domain import seen_in_training
 from vitascope.engine.load_model import load_model
 from vitascope.io.atomic import write_bytes
-from vitascope.io.images.read import read_image
+from vitascope.io.images.read import open_group, read_image
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.recipes.recipe import find_data, read_recipe
 from vitascope.tasks.registry import find_task
 from vitascope.training.compare_models import PreparingModule
 from vitascope.training.seen import Seen
+from vitascope.training.training_task import TrainingTask
 
 CROPS, SIDES = 3, (256, 400)
+IMAGES = 6
+"""Most images of a data set that are tried."""
 
 
-def marks_of(model: str) -> Seen:
-    """Return what a model's recipe trains on; the whole of it where it is trained once more on all."""
+@cache
+def job_of(model: str) -> TrainingTask:
+    """Return the training of a model's recipe, its images read; on the whole of them where it is trained once more on all."""
     recipe = read_recipe(RECIPES / f"{model}.yaml")
     prepare = import_late(find_task(recipe.task).training, PreparingModule).prepare
     network = load_model(model, recipe.task).network
@@ -44,33 +49,36 @@ def marks_of(model: str) -> Seen:
             "train_rows": recipe.refit.train_rows or recipe.split.train_rows,
         }
         recipe = recipe.model_copy(update={"split": recipe.split.model_copy(update={**kept, **rows})})
-    return Seen.of(run_to_end(prepare(recipe, RECIPES, network)).fingerprints)
+    return run_to_end(prepare(recipe, RECIPES, network))
 
 
 def planes_of(model: str) -> list[np.ndarray]:
-    """Return planes of the images that a recipe lists."""
+    """Return some of the images that a model was trained on, each (channels, Y, X); of a stack its middle plane."""
     recipe = read_recipe(RECIPES / f"{model}.yaml")
+    if all(data.simulated is None and not data.pairs for data in recipe.data) and recipe.task != "spheroid":
+        images = [open_group(sample.labelled.images) for sample in job_of(model).corpus.samples["train"][:IMAGES]]
+        return [np.stack([np.asarray(i.plane(0, c)) for c in range(i.sizes["C"])]) for i in images]
     found = []
     for data in recipe.data:
-        for pair in data.listed[:6]:
+        for pair in data.listed[:IMAGES]:
             image = read_image(str(find_data(data, RECIPES) / pair.image), fallback_axes=data.axes)
-            found.append(np.asarray(image.plane(0, 0, image.sizes["Z"] // 2)))
+            found.append(np.asarray(image.plane(0, 0, image.sizes["Z"] // 2))[None])
     return found
 
 
 def share(card, pictures: list[np.ndarray]) -> str:
-    flagged = [bool(seen_in_training(card, [p])) for p in pictures]
+    flagged = [bool(seen_in_training(card, list(p))) for p in pictures]
     return f"{sum(flagged)} of {len(flagged)}"
 
 
 def crops(pictures: list[np.ndarray]) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     found = []
-    for picture in (p for p in pictures if min(p.shape) >= SIDES[0]):
+    for picture in (p for p in pictures if min(p.shape[1:]) >= SIDES[0]):
         for _ in range(CROPS):
-            side = int(rng.integers(SIDES[0], min(SIDES[1], *picture.shape) + 1))
-            y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape)
-            found.append(picture[y : y + side, x : x + side])
+            side = int(rng.integers(SIDES[0], min(SIDES[1], *picture.shape[1:]) + 1))
+            y, x = (int(rng.integers(0, n - side + 1)) for n in picture.shape[1:])
+            found.append(picture[:, y : y + side, x : x + side])
     return found
 
 
@@ -91,7 +99,7 @@ def main(arguments: list[str]) -> None:
         path = BUNDLED_MODELS / f"{model}.json"
         card = read_card(path)
         if asked.write:
-            seen = marks_of(model)
+            seen = Seen.of(job_of(model).fingerprints)
             known_again = {"trained_on": seen.fingerprints, "training": {**card.training, **seen.for_card()}}
             card = card.model_copy(update=known_again)
             write_bytes(path, (card.model_dump_json(indent=1) + "\n").encode())

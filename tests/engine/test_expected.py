@@ -108,6 +108,19 @@ def test_images_close_to_the_training_images_have_an_expectation_of_their_own():
     assert expect(agreement(home=home), far).value == other
     assert expect(agreement(home=home), {**near, "skewness": 0.3}).value == other
     assert expect(agreement(home=home), near, as_given=False).value == other
+    assert expect(agreement(home=home), {**near, "upright": -0.4}).value == 0.8  # it is dark on bright, as they are
+    assert expect(agreement(home=home), {**near, "upright": -0.5}).value == other
+    assert expect(agreement(home=home), {**near, "skewness": 0.1, "upright": -0.1}).value == other
+
+
+def test_a_network_of_bright_things_predicts_less_where_dark_and_bright_are_swapped(picture):
+    def bright(crop):
+        answer, encoding = spots(crop)
+        return np.maximum(answer - np.median(answer), 0), encoding
+
+    crops = choose_crops(array_reader(picture), picture.shape[1:])
+    assert describe_crops(bright, crops, make_domain())["upright"] > 0.05
+    assert describe_crops(bright, [-crop for crop in crops], make_domain())["upright"] < -0.05
 
 
 def test_an_image_that_looks_off_does_not_fit():

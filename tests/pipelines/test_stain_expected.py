@@ -12,6 +12,7 @@ from vitascope.core.card import CommitteeMember, ExpectedAgreement, HomeAgreemen
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import SAMPLES
 from vitascope.core.progress import run_to_end
+from vitascope.engine.expected import AT_HOME
 from vitascope.engine.load_model import load_model
 from vitascope.engine.preprocess import LinearMap, Normalisation
 from vitascope.io.images.read import read_image
@@ -123,6 +124,29 @@ def test_polarity_is_found_told_and_repeated(save, image):
     again = predict(dark, **{k: v for k, v in found.provenance.params.items() if k not in FAST})
     np.testing.assert_array_equal(again.output("prediction").array, found.output("prediction").array)
     assert again.rows[0]["objects_low"] == found.rows[0]["objects_low"]
+
+
+def at_home(**changes):
+    """Training images that are bright on dark, whatever else they look like."""
+    n = len(AT_HOME)
+    known = {
+        "statistics": AT_HOME, "mean": (0.0,) * n, "spread": (1.0,) * n, "weights": (0.0,) * n, "least": -1.0,
+        "dark": False, "skewness_limit": 0.5, "value": 0.8, "low": 0.75, "high": 0.9, "views": 12,
+    }  # fmt: skip
+    return HomeAgreement(**{**known, **changes})
+
+
+def test_an_image_like_the_training_images_but_turned_over_is_turned_back(save, image):
+    """However little more is expected of other looks."""
+    dark = (image.max() + image.min() - image).astype(np.uint16)
+    save(told(intercept=0.7, home=at_home()))
+    found = predict(dark)
+    assert (found.rows[0]["input_scale"], found.rows[0]["input_inverted"]) == (1.0, 1)
+    assert found.rows[0]["expected_pcc"] == 0.8
+    assert "Bright and dark swapped" in found.message
+    assert predict(dark, invert="no").rows[0]["input_inverted"] == 0
+    save(told(intercept=0.7, home=at_home(least=1.0)))  # nothing looks like those
+    assert predict(dark).rows[0]["input_inverted"] == 0
 
 
 def test_scale_is_found_and_an_explicit_one_wins(save, image):

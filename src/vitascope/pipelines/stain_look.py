@@ -13,7 +13,19 @@ from numpy.typing import NDArray
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.domain import assess_domain, crop_windows
-from vitascope.engine.expected import Expected, choose_crops, describe_crops, expect, glance, liveliest, remembering
+from vitascope.engine.expected import (
+    LEAN_TURNED,
+    Expected,
+    balance_of,
+    choose_crops,
+    describe_crops,
+    expect,
+    glance,
+    is_home,
+    liveliest,
+    remembering,
+    right_way_up,
+)
 from vitascope.engine.load_model import LoadedModel, load_model
 from vitascope.engine.preprocess import PreparedImage, at_scale, prepare_picture, rescale_factor
 from vitascope.engine.resolve_plan import resolve_plan
@@ -177,6 +189,8 @@ class _Trial:
         as_given = as_given or (yield from self.as_given())
         if as_given is None or as_given.low >= card.expected.fits:
             return stays, as_given.value if as_given is not None else 0.0
+        if params.invert == "auto" and (home := (yield from self._at_home_turned())) is not None:
+            return Look(self.scale, True, self.flags, in_words(1, True)), home.value
         scales = (self.scale,) if self.scale_given else (1.0, *SCALES)
         turns = (False, True) if params.invert == "auto" else (self._inverted,)
         looks = [(scale, turned) for scale in scales for turned in turns]
@@ -200,6 +214,23 @@ class _Trial:
         scale, turned = best
         told = in_words(scale / self.scale, turned and not stays.inverted)
         return Look(scale, turned, self.flags, told), as_given.value + values[best] - values[own]
+
+    def _at_home_turned(self) -> ProgressGenerator[Expected | None]:
+        """Return what is expected of the image turned over, where it then looks like the training images.
+
+        No other look counts as theirs: of many that are tried, some come close by chance.
+        """
+        card = self._model.card
+        home = card.expected.home if card.expected is not None else None
+        if card.expected is None or home is None:
+            return None
+        prepared = yield from prepare_picture(self._planes, card.input, self.scale, inverted=True)
+        crops = choose_crops(prepared.read, prepared.shape_yx)
+        if not right_way_up(home, float(np.mean([balance_of(crop_statistics(c[len(c) // 2])) for c in crops]))):
+            return None
+        plan = resolve_plan(self._model, self._params, prepared.shape_yx)
+        statistics = describe_crops(answer_with(self._model, plan), crops, card.domain)
+        return expect(card.expected, statistics) if is_home(home, statistics, LEAN_TURNED) else None
 
     def _worth_trying(
         self,
