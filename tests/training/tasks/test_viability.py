@@ -265,4 +265,4 @@ def test_the_mix_of_the_source_weighs_kinds_not_pictures():
 def test_a_mix_whose_numbers_fall_or_whose_shares_are_nothing_is_refused():
     for mix in ([[1, 0.5], [0, 0.5]], [[0, 0.0], [1, 1.0]]):
         with pytest.raises(InputError, match="numbers of a mix rise"):
-            parse_recipe({**BASE, "mix": mix}, "test")
+            recipe(mix=mix)
