@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from scipy import ndimage
 
 import vitascope
@@ -127,19 +128,23 @@ def train_pair():
     trained = run_to_end(train(ViabilityJob(recipe, corpus, network), recipe.training))
     found = predict(trained.network, corpus.pairs["test"])[0]
     RESULTS.write_text(
-        json.dumps({"recipe": recipe.fingerprint(), "pair": [float(f"{v:.6g}") for v in found]}, indent=0)
+        json.dumps(
+            {"recipe": recipe_hash("viability-spheroid-sim"), "pair": [float(f"{v:.6g}") for v in found]}, indent=0
+        )
     )
 
 
-def recipe_hash():
-    """Hash of the recipe as it is written: new settings at their defaults change no figure."""
-    return hashlib.sha256((RECIPES / "viability-spheroid-sim.yaml").read_bytes()).hexdigest()
+def recipe_hash(model):
+    """Hash of a bundled recipe as it is written, without its words: new settings at their defaults change no figure."""
+    tree = yaml.safe_load((RECIPES / f"{model}.yaml").read_text("utf-8"))
+    told = {k: v for k, v in tree.items() if k not in ("title", "summary", "limitations", "licence", "credit")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def kept_pair():
     """Predictions of the pair variant, if it was trained by the recipe as it stands."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    return np.array(kept["pair"]) if kept.get("recipe") == recipe_hash() else None
+    return np.array(kept["pair"]) if kept.get("recipe") == recipe_hash("viability-spheroid-sim") else None
 
 
 def main(arguments):

@@ -9,7 +9,6 @@ and interval into the bundled card.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from tests.benchmarks.machine import describe
-from tests.benchmarks.viability import simple_features
+from tests.benchmarks.viability import recipe_hash, simple_features
 
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.paths import BUNDLED_MODELS
@@ -58,16 +57,13 @@ def fold_of(groups, truth):
     return np.array([dealt[group] for group in groups])
 
 
-def shapes():
-    """Hash of what shapes the weights in the recipe; words may change."""
-    recipe = read_recipe(RECIPE).model_dump(mode="json")
-    parts = {k: recipe[k] for k in ("input", "network", "loss", "augment", "training", "mix")}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def read():
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    return kept if kept.get("recipe") == shapes() else {"recipe": shapes(), "pictures": {}}
+    return (
+        kept
+        if kept.get("recipe") == recipe_hash("viability-ldc")
+        else {"recipe": recipe_hash("viability-ldc"), "pictures": {}}
+    )
 
 
 def ridge(features, truth, weights, others):

@@ -183,7 +183,7 @@ class Nvir(nn.Module):
 
         Only their ratio is learned: an image's share tells no numbers. Gradients pass as though nothing were cut off.
         """
-        own = F.softplus(self.head(encoding) - START)
+        own = F.softplus(self.head(encoding).float() - START)
         above = F.relu(own - NONE)
         return own + (above - own).detach() if self.training else above
 
