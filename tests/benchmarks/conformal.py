@@ -1,7 +1,7 @@
 """Coverage of the 90 % intervals over many splits by group, of bundled models on data they were not trained on.
 
-On plates drawn anew, 1,200 numbers or more; ``conformal write`` puts intervals calibrated on those into the cards. The
-interval of ``viability-ldc``, whose pictures are real, is measured by ``viability_folds``.
+Those of real data on their own validation and test part; those of simulated data on plates drawn anew, 1,200 numbers or
+more. ``conformal write`` puts intervals calibrated on those into the cards.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vitascope.io.models.cards import find_model, write_card
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.conformal import calibrate, interval
 from vitascope.training.data.labelled_images import load_labelled_images
-from vitascope.training.data.samples import PARTS
 from vitascope.training.data.simulated import plate_of
 from vitascope.training.tasks.regression import predict, truth_of
 
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
 MODELS = {
+    "viability-ldc": "viability",
     "viability-spheroid-sim": "viability",
     "atp-organoid": "atp",
     "atp-organoid-attention": "atp",
@@ -36,10 +36,12 @@ LEAST, SEED, COMPOSED_PLATES = 1200, 1000, 40
 
 
 def held_out(recipe):
-    """Return the recipe with its data made anew, which the model has never seen.
+    """Return the recipe, and the parts of its data that the model has never seen; simulated data are made anew.
 
     Composed wells are made of the real wells of the lot that the recipe tests on.
     """
+    if recipe.data[0].simulated is None:
+        return recipe, ("validation", "test")
     anew = []
     for data in recipe.data:
         source = data.simulated
@@ -53,7 +55,7 @@ def held_out(recipe):
             made |= {"groups": COMPOSED_PLATES, "count": COMPOSED_PLATES * each, "lots": lots}
         anew.append(data.model_copy(update={"simulated": source.model_copy(update=made)}))
     split = recipe.split.model_copy(update={"train_groups": (), "validation_groups": (), "test_groups": ()})
-    return recipe.model_copy(update={"data": tuple(anew), "split": split})
+    return recipe.model_copy(update={"data": tuple(anew), "split": split}), ("train", "validation", "test")
 
 
 def plates(recipe, sample):
@@ -113,16 +115,16 @@ def main(arguments):
     """Print the coverage of all or of named models; ``write`` first puts new intervals into cards of simulated data."""
     anew = "write" in arguments
     for model in [name for name in arguments if name != "write"] or list(MODELS):
-        recipe = held_out(read_recipe(RECIPES / f"{model}.yaml"))
+        recipe, parts = held_out(read_recipe(RECIPES / f"{model}.yaml"))
         try:
             corpus = run_to_end(load_labelled_images(recipe, RECIPES))
             network = load_model(model, MODELS[model]).network
         except Exception as error:
             print(f"{model}: skipped. {error if isinstance(error, ReaderError) else str(error)}")
             continue
-        pairs = [pair for part in PARTS for pair in corpus.pairs[part]]
-        groups = [plates(recipe, s) for part in PARTS for s in corpus.samples[part]]
+        pairs = [pair for part in parts for pair in corpus.pairs[part]]
+        groups = [plates(recipe, s) for part in parts for s in corpus.samples[part]]
         truth, predicted = truth_of(pairs), predict(network, pairs, VIEWS[MODELS[model]])[0]
         report(model, truth, predicted, groups)
-        if anew:
+        if anew and recipe.data[0].simulated is not None:
             write(model, truth, predicted, groups)

@@ -1,7 +1,8 @@
-"""Viability: NViR against a constant, simple features and the classic measures, on simulated spheroids.
+"""Viability: NViR against a constant, simple features and the classic measures, on real cells and simulated spheroids.
 
-``python -m tests.benchmarks viability``; the bundled model on the test part of its recipe (that of real cells is measured by
-``viability_folds``). The pair variant, which sees the control too, is trained by the recipe of ``viability-spheroid-sim`` with nothing else changed:
+``python -m tests.benchmarks viability [ldc|sim]``; the bundled models on the test parts of their recipes, with the bias by
+bin. The pair variant, which sees the control too, is trained by the recipe of ``viability-spheroid-sim`` with nothing
+else changed:
 ``viability run`` trains it and keeps its predictions in ``results/viability.json``. ImageNet weights are not on the machine
 of these figures: no such line.
 """
@@ -19,6 +20,7 @@ import yaml
 from scipy import ndimage
 
 import vitascope
+from vitascope.core.errors import ReaderError
 from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.networks.unet import initialise
@@ -82,7 +84,11 @@ def tell(name, truth, predicted, groups):
 def compare(model):
     """Compare a bundled model with simpler means on the test part of its recipe."""
     recipe = read_recipe(RECIPES / f"{model}.yaml")
-    corpus = run_to_end(load_labelled_images(recipe, RECIPES))
+    try:
+        corpus = run_to_end(load_labelled_images(recipe, RECIPES))
+    except ReaderError as error:
+        print(f"{model}: skipped. {error}")
+        return
     truth = {part: truth_of(pairs) for part, pairs in corpus.pairs.items()}
     groups = [s.labelled.group for s in corpus.samples["test"]]
     print(f"{model}: {', '.join(f'{len(t)} {part}' for part, t in truth.items())}, {len(set(groups))} test groups")
@@ -92,15 +98,19 @@ def compare(model):
         for part, pairs in corpus.pairs.items()
     }
     tell("intensity and texture", truth["test"], regress(simple, truth), groups)
-    classic = {part: classic_features(corpus, recipe, part) for part in corpus.pairs}
-    tell("CVE (classic, with control)", truth["test"], regress(classic, truth), groups)
+    if recipe.data[0].simulated is not None:
+        classic = {part: classic_features(corpus, recipe, part) for part in corpus.pairs}
+        tell("CVE (classic, with control)", truth["test"], regress(classic, truth), groups)
     loaded = load_model(model, "viability")
     alone = predict(loaded.network, corpus.pairs["test"])[0]
     tell("NViR", truth["test"], alone, groups)
     for low, high in pairwise(BINS):
         rows = (truth["test"] >= low) & (truth["test"] < high)
         off = (alone - truth["test"])[rows]
-        print(f"  bias from {low:g} to below {high:g} of control: {off.mean():+.3f} ± {off.std():.3f} (n {rows.sum()})")
+        if off.size:
+            print(f"  bias from {low:g} to below {high:g}: {off.mean():+.3f} ± {off.std():.3f} (n {off.size})")
+    if recipe.data[0].simulated is None:
+        return
     if (pair := kept_pair()) is None:
         print("NViR, pair                   not run")
         return
@@ -148,4 +158,7 @@ def kept_pair():
 def main(arguments):
     if arguments == ["run"]:
         train_pair()
-    compare("viability-spheroid-sim")
+        arguments = ["sim"]
+    models = {"ldc": "viability-ldc", "sim": "viability-spheroid-sim"}
+    for name in arguments or list(models):
+        compare(models[name])

@@ -1,10 +1,10 @@
-"""``viability-ldc`` on all 150 pictures: five-fold by near-duplicate group, weighted to the source's own mix.
+"""Real cells in a chamber, all 150 pictures: five-fold by near-duplicate group, weighted to the source's own mix.
 
 Each fold is read by a twin that is trained by the recipe on the other four, to the last epoch: nothing is chosen on what
 is measured. Intervals of a fold are calibrated on the errors of the other folds' twins. Constants are those of the other
 four folds, weighted too. ``viability_folds run [FOLD ...]`` runs the folds that are missing in
-``results/viability_folds.json``, a few minutes each; ``viability_folds`` prints; ``viability_folds write`` puts figures
-and interval into the bundled card.
+``results/viability_folds.json``, half a minute of processor time each; ``viability_folds`` prints; ``viability_folds
+write CARD`` puts figures and interval into the card of a model that was trained by the recipe on all pictures.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from vitascope.training.tasks.regression import predict, truth_of
 from vitascope.training.tasks.viability import ViabilityJob
 
 RECIPES = BUNDLED_MODELS / "recipes"
-RECIPE = RECIPES / "viability-ldc.yaml"
+MODEL = "viability-ldc-counts"
+RECIPE = RECIPES / f"{MODEL}.yaml"
 RESULTS = Path(__file__).parent / "results" / "viability_folds.json"
 FOLDS, PULL = 5, 1.0
 KINDS = ("all dead", "mixed", "all alive")
@@ -59,11 +60,7 @@ def fold_of(groups, truth):
 
 def read():
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    return (
-        kept
-        if kept.get("recipe") == recipe_hash("viability-ldc")
-        else {"recipe": recipe_hash("viability-ldc"), "pictures": {}}
-    )
+    return kept if kept.get("recipe") == recipe_hash(MODEL) else {"recipe": recipe_hash(MODEL), "pictures": {}}
 
 
 def ridge(features, truth, weights, others):
@@ -196,9 +193,9 @@ def report(found):
     )
 
 
-def write(found):
-    """Put figures and interval of the folds into the bundled card."""
-    card = find_model("viability-ldc")[0]
+def write(found, path):
+    """Put figures and interval of the folds into the card of a model that was trained by the recipe on all pictures."""
+    card = find_model(path)[0]
     metrics = []
     for name, words in (("network", "MAE"), ("median", "MAE of the best constant")):
         error = found.mae(name)
@@ -217,7 +214,7 @@ def write(found):
             )
         )
     intervals: Intervals = found.calibrated(np.ones(len(found.truth), bool))
-    print(write_card(card.model_copy(update={"metrics": tuple(metrics), "intervals": intervals}), BUNDLED_MODELS))
+    print(write_card(card.model_copy(update={"metrics": tuple(metrics), "intervals": intervals}), Path(path).parent))
 
 
 def main(arguments):
@@ -227,5 +224,5 @@ def main(arguments):
     print(describe())
     found = Found()
     report(found)
-    if "write" in arguments:
-        write(found)
+    if arguments[:1] == ["write"]:
+        write(found, arguments[1])
