@@ -27,7 +27,7 @@ from vitascope.networks.unet import initialise
 from vitascope.ops.objects.contour import measure_contour
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.labelled_images import load_labelled_images, mixed
 from vitascope.training.data.simulated import draw_control
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.regression import predict, truth_of
@@ -110,6 +110,7 @@ def compare(model):
         if off.size:
             print(f"  bias from {low:g} to below {high:g}: {off.mean():+.3f} ± {off.std():.3f} (n {off.size})")
     if recipe.data[0].simulated is None:
+        tell_in_the_mix(truth, alone, groups)
         return
     if (pair := kept_pair()) is None:
         print("NViR, pair                   not run")
@@ -118,6 +119,17 @@ def compare(model):
     gain = np.abs(alone - truth["test"]) - np.abs(pair - truth["test"])
     found = group_interval(groups, lambda rows: float(gain[rows].mean()), resamples=1000, level=0.95)
     print(f"pair against alone: MAE lower by {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
+
+
+def tell_in_the_mix(truth, predicted, groups):
+    """Print the same, pictures weighted so that they are mixed as in their source."""
+    mix = read_recipe(RECIPES / "viability-ldc-counts.yaml").mix
+    weights, own = mixed(truth["test"], mix), mixed(truth["train"], mix)
+    mean = np.average(truth["train"], weights=own)
+    for name, values in (("NViR", predicted), ("always the mean", mean), ("always the median, 1", 1.0)):
+        error = np.abs(values - truth["test"])
+        found = group_interval(groups, lambda rows, e=error: float(np.average(e[rows], weights=weights[rows])))
+        print(f"  in the mix of the source: {name:21} MAE {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
 
 
 def pair_recipe():
