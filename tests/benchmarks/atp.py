@@ -82,11 +82,11 @@ BASELINES = (
 )
 
 
-def sized(side: int) -> Recipe:
-    """The frozen recipe with wells of another size."""
+def sized(side: int, wells: dict[str, int] | None = None) -> Recipe:
+    """The frozen recipe with wells of another size, and of another number of them and of plates."""
     recipe = read_recipe(RECIPE)
     data = recipe.data[0].model_dump()
-    data["simulated"]["side_px"] = side
+    data["simulated"] |= {"side_px": side, **(wells or {})}
     return recipe.changed({"data": (data,), "input.side_px": side})
 
 
@@ -98,10 +98,16 @@ def corpus(side: int) -> LabelledCorpus:
 
 def train_cell(arguments: dict[str, object], changes: dict[str, object], seed: int, side: int) -> list[float]:
     """Train one network and return its predictions of the test wells, the same wells in every cell."""
-    recipe = sized(side)
+    return train_on(sized(side), corpus(side), arguments, {**changes, "training.seed": seed})
+
+
+def train_on(
+    recipe: Recipe, wells: LabelledCorpus, arguments: dict[str, object], changes: dict[str, object]
+) -> list[float]:
+    """Train one network on given wells, and return its predictions of their test part."""
     recipe = recipe.changed({"network.arguments": {**recipe.network.arguments, **arguments}, **changes})
-    own = fitted(recipe.changed({"training.seed": seed}), RECIPE.parent)
-    wells, network = corpus(side), build_network(own.network)
+    own = fitted(recipe, RECIPE.parent)
+    seed, network = own.training.seed, build_network(own.network)
     initialise(network, torch.Generator().manual_seed(seed))
     trained = run_to_end(train(AtpJob(own, wells, network), own.training))
     return [float(f"{v:.6g}") for v in predict(trained.network, wells.pairs["test"])[0]]

@@ -1,7 +1,8 @@
 """Viability: NViR against a constant, simple features and the classic measures, on real cells and simulated spheroids.
 
-``python -m tests.benchmarks viability [ldc|sim]``; the bundled models on the test parts of their recipes. The pair variant,
-which sees the control too, is trained by the recipe of ``viability-spheroid-sim`` with nothing else changed:
+``python -m tests.benchmarks viability [ldc|sim]``; the bundled models on the test parts of their recipes, with the bias by
+bin. The pair variant, which sees the control too, is trained by the recipe of ``viability-spheroid-sim`` with nothing
+else changed:
 ``viability run`` trains it and keeps its predictions in ``results/viability.json``. ImageNet weights are not on the machine
 of these figures: no such line.
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from scipy import ndimage
 
 import vitascope
@@ -24,7 +27,7 @@ from vitascope.networks.unet import initialise
 from vitascope.ops.objects.contour import measure_contour
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import load_labelled_images
+from vitascope.training.data.labelled_images import load_labelled_images, mixed
 from vitascope.training.data.simulated import draw_control
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.regression import predict, truth_of
@@ -33,6 +36,7 @@ from vitascope.training.tasks.viability import ViabilityJob, r2
 RECIPES = Path(vitascope.__file__).parent / "zoo" / "recipes"
 RESULTS = Path(__file__).parent / "results" / "viability.json"
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
+BINS = (0, 0.1, 0.3, 0.6, 0.9, np.inf)
 
 
 def simple_features(image):
@@ -100,7 +104,13 @@ def compare(model):
     loaded = load_model(model, "viability")
     alone = predict(loaded.network, corpus.pairs["test"])[0]
     tell("NViR", truth["test"], alone, groups)
+    for low, high in pairwise(BINS):
+        rows = (truth["test"] >= low) & (truth["test"] < high)
+        off = (alone - truth["test"])[rows]
+        if off.size:
+            print(f"  bias from {low:g} to below {high:g}: {off.mean():+.3f} ± {off.std():.3f} (n {off.size})")
     if recipe.data[0].simulated is None:
+        tell_in_the_mix(truth, alone, groups)
         return
     if (pair := kept_pair()) is None:
         print("NViR, pair                   not run")
@@ -109,6 +119,17 @@ def compare(model):
     gain = np.abs(alone - truth["test"]) - np.abs(pair - truth["test"])
     found = group_interval(groups, lambda rows: float(gain[rows].mean()), resamples=1000, level=0.95)
     print(f"pair against alone: MAE lower by {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
+
+
+def tell_in_the_mix(truth, predicted, groups):
+    """Print the same, pictures weighted so that they are mixed as in their source."""
+    mix = read_recipe(RECIPES / "viability-ldc-counts.yaml").mix
+    weights, own = mixed(truth["test"], mix), mixed(truth["train"], mix)
+    mean = np.average(truth["train"], weights=own)
+    for name, values in (("NViR", predicted), ("always the mean", mean), ("always the median, 1", 1.0)):
+        error = np.abs(values - truth["test"])
+        found = group_interval(groups, lambda rows, e=error: float(np.average(e[rows], weights=weights[rows])))
+        print(f"  in the mix of the source: {name:21} MAE {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
 
 
 def pair_recipe():
@@ -127,19 +148,23 @@ def train_pair():
     trained = run_to_end(train(ViabilityJob(recipe, corpus, network), recipe.training))
     found = predict(trained.network, corpus.pairs["test"])[0]
     RESULTS.write_text(
-        json.dumps({"recipe": recipe.fingerprint(), "pair": [float(f"{v:.6g}") for v in found]}, indent=0)
+        json.dumps(
+            {"recipe": recipe_hash("viability-spheroid-sim"), "pair": [float(f"{v:.6g}") for v in found]}, indent=0
+        )
     )
 
 
-def recipe_hash():
-    """Hash of the recipe as it is written: new settings at their defaults change no figure."""
-    return hashlib.sha256((RECIPES / "viability-spheroid-sim.yaml").read_bytes()).hexdigest()
+def recipe_hash(model):
+    """Hash of a bundled recipe as it is written, without its words: new settings at their defaults change no figure."""
+    tree = yaml.safe_load((RECIPES / f"{model}.yaml").read_text("utf-8"))
+    told = {k: v for k, v in tree.items() if k not in ("title", "summary", "limitations", "licence", "credit")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def kept_pair():
     """Predictions of the pair variant, if it was trained by the recipe as it stands."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    return np.array(kept["pair"]) if kept.get("recipe") == recipe_hash() else None
+    return np.array(kept["pair"]) if kept.get("recipe") == recipe_hash("viability-spheroid-sim") else None
 
 
 def main(arguments):

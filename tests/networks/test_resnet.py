@@ -71,3 +71,32 @@ def test_the_pair_sees_image_and_control_through_one_extractor():
 def test_what_cannot_be_built_is_refused(wrong):
     with pytest.raises(ValueError, match="number|channels" if "dropout" not in wrong else "dropout"):
         Nvir(**wrong)
+
+
+def test_counted_cells_add_up_to_their_share_wherever_they_lie():
+    network = Nvir(width=0.125, counts=True, stages=2).eval()
+    initialise(network, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.head.weight.mul_(20)
+        output = network(torch.rand(2, 1, 64, 64))
+        cells = network.cells(output.encoding)
+    assert cells.shape == (2, 2, 8, 8)
+    assert cells.min() >= 0
+    assert cells.max() > 0
+    living, dead = cells.sum((2, 3)).T
+    torch.testing.assert_close(output.value[:, 0], (living + 0.01) / (living + dead + 0.02))
+
+
+def test_a_picture_in_which_no_cell_is_seen_reads_one_half_and_still_teaches():
+    network = Nvir(width=0.125, counts=True, stages=2)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.fill_(-5)
+    assert network.eval()(torch.rand(1, 1, 64, 64)).value.item() == 0.5
+    network.train()(torch.rand(2, 1, 64, 64)).value.sum().backward()
+    assert network.head.bias.grad.abs().min() > 0
+
+
+def test_cells_beside_a_control_are_not_counted():
+    with pytest.raises(ValueError, match="not counted"):
+        Nvir(in_channels=2, pair=True, counts=True)

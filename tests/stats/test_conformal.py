@@ -88,3 +88,29 @@ def test_a_profile_survives_the_card_and_must_rise():
     assert Intervals.model_validate_json(found.model_dump_json()) == found
     with pytest.raises(ValueError, match="do not rise"):
         Intervals(level=0.9, half_width=1, groups=20, on="x", profile=found.profile[::-1])
+
+
+def test_weights_make_the_level_hold_where_kinds_are_mixed_otherwise():
+    rng = np.random.default_rng(4)
+    covered = {"plain": [], "weighted": []}
+    for _ in range(60):
+        truth = np.concatenate([rng.normal(0, 1, 300), rng.normal(0, 6, 100)])  # one in four is hard
+        weights = np.repeat([0.4, 2.8], [300, 100])  # of new numbers seven in ten are
+        new = np.concatenate([rng.normal(0, 1, 300), rng.normal(0, 6, 700)])
+        for name, own in (("plain", None), ("weighted", weights)):
+            found = calibrate(truth, np.zeros(400), list(range(400)), 0.9, follow=False, weights=own)
+            covered[name].append((np.abs(new) <= found.half_width).mean())
+    assert np.mean(covered["plain"]) < 0.8
+    assert 0.89 < np.mean(covered["weighted"]) < 0.93
+
+
+def test_equal_weights_change_nothing():
+    rng = np.random.default_rng(5)
+    truth, groups = rng.normal(size=120), np.repeat(np.arange(30), 4).tolist()
+    plain = calibrate(truth, np.zeros(120), groups, 0.9, follow=False)
+    assert calibrate(truth, np.zeros(120), groups, 0.9, weights=np.full(120, 3.0)).half_width == plain.half_width
+
+
+def test_one_number_that_outweighs_all_others_is_refused():
+    with pytest.raises(InputError, match="too few numbers"):
+        calibrate(np.arange(20.0), np.zeros(20), list(range(20)), 0.9, weights=[1.0] * 19 + [100.0])

@@ -85,6 +85,8 @@ def describe(card: ModelCard) -> str:
         f"{card.id} (version {card.version}): {card.title}",
         card.summary,
         "",
+        f"When not to trust it: {card.limitations}",
+        "",
         f"Task: {card.task}",
         f"Takes: {spec.modality}, {spec.planes} plane(s) of {', '.join(spec.channels)}; pixel size {pixel}",
         f"Gives: {', '.join(f'{t.name} ({t.unit})' for t in card.targets)}",
@@ -95,7 +97,6 @@ def describe(card: ModelCard) -> str:
         interval = f" ({metric.low:g} to {metric.high:g})" if metric.low is not None else ""
         twin = " - measured on the twin trained without the test part" if metric.from_holdout_model else ""
         lines.append(f"Accuracy: {metric.name} {metric.value:g}{interval} {metric.unit}, {metric.on}{twin}")
-    lines += [f"Do not trust it: {card.limitations}"]
     for source in card.data:
         lines.append(f"Data: {source.name}, {source.licence}, {source.url}. {source.credit}")
     lines += [f"Licence: {card.licence}. {card.credit}", f"SHA-256: {card.weights.sha256}"]

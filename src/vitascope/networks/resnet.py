@@ -15,7 +15,15 @@ from vitascope.networks.strided_conv import SubsampledConv
 
 STRIDE = RESNET.multiple_px
 HEAD = (32, 32, 32, 32)
-MIN_FILTERS = 4
+MIN_FILTERS, STAGES = 4, 4
+START = 3.0
+"""Shifts counts so that training starts with next to nothing at a place."""
+
+NONE = 0.02
+"""Cells at a place below which there are none there: not one in fifty."""
+
+UNSEEN = 0.01
+"""Cells of either kind that are taken for granted: without any, the share is one half."""
 
 
 class BasicBlock(nn.Module):
@@ -48,31 +56,35 @@ class ResNet18(nn.Module):
     in_channels : int, >= 1
     width : float, > 0
         Factor on the number of filters; 1 for the network of the paper (64 in the first layer).
+    stages : int, 1 to 4
+        How many of its four stages there are; each but the first halves the side.
 
     References
     ----------
     He et al. 2016, "Deep residual learning for image recognition", table 1.
     """
 
-    def __init__(self, in_channels: int = 1, width: float = 1.0) -> None:
+    def __init__(self, in_channels: int = 1, width: float = 1.0, stages: int = STAGES) -> None:
         super().__init__()
-        filters = [round(n * width) for n in (64, 128, 256, 512)]
-        if in_channels < 1 or filters[0] < MIN_FILTERS:
-            raise ValueError(f"channels are at least 1, filters of the first layer at least {MIN_FILTERS}")
+        filters = [round(n * width) for n in (64, 128, 256, 512)][:stages]
+        if in_channels < 1 or not 1 <= stages <= STAGES or filters[0] < MIN_FILTERS:
+            raise ValueError(
+                f"channels are at least 1, stages 1 to {STAGES}, filters of the first layer at least {MIN_FILTERS}"
+            )
         self.conv1 = nn.Conv2d(in_channels, filters[0], 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(filters[0])
         ends = [filters[0], *filters]
-        for number in range(4):
+        for number in range(stages):
             first = BasicBlock(ends[number], ends[number + 1], 1 if number == 0 else 2)
             stage = nn.Sequential(first, BasicBlock(ends[number + 1], ends[number + 1], 1))
             self.add_module(f"layer{number + 1}", stage)
-        self.filters = filters[-1]
+        self.filters, self.stages = filters[-1], stages
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to features (B, F, H / 32, W / 32), rounded up."""
+        """Map (B, C, H, W) to features (B, F, H / 2^(stages + 1), W / 2^(stages + 1)), rounded up."""
         x = F.relu(self.bn1(self.conv1(x)))
         x = F.max_pool2d(x, 3, 2, 1)  # (B, 64 w, H / 4, W / 4)
-        for number in range(1, 5):
+        for number in range(1, self.stages + 1):
             x = self.get_submodule(f"layer{number}")(x)
         return x
 
@@ -95,19 +107,31 @@ class NvirOutput(NamedTuple):
 class Nvir(nn.Module):
     """Neural viability regression: ResNet18, mean over places, four layers of 32 with dropout, one number.
 
+    With ``counts`` the number is a share of cells instead: of each place the network says how many living and how many
+    dead cells are there, and adds both up over the image, as multiple-instance learning does. Nothing but the image's
+    share is needed to learn it.
+
     Parameters
     ----------
-    in_channels : int, >= 1
+    in_channels : int
         Channels of an image; with ``pair`` twice as many, those of the control behind those of the image.
     width : float, > 0
         Factor on the filters of the extractor.
     pair : bool
         Whether the image stands beside its control: both go through the same extractor.
     dropout : float, 0 to below 1
+        Of the four layers.
+    counts : bool
+        Whether cells are counted place by place; there are no four layers then, and no control.
+    stages : int, 1 to 4
+        Of the extractor; with two of them, places are 8 px apart.
+    saturation : float, >= 0, in units of the input
+        Deviation of which the network sees half: x becomes x / (1 + |x| / saturation); 0 leaves x as it is.
 
     References
     ----------
-    NViR (seed 001); the sizes of the head and dropout are those of its public code.
+    NViR (seed 001); the sizes of the head and dropout are those of its public code. Counting is not in it: Lempitsky
+    and Zisserman 2010, "Learning to count objects in images", for sums over places.
     """
 
     def __init__(
@@ -117,16 +141,22 @@ class Nvir(nn.Module):
         width: float = 1.0,
         pair: bool = False,
         dropout: float = 0.3,
+        counts: bool = False,
+        stages: int = STAGES,
+        saturation: float = 0.0,
     ) -> None:
         super().__init__()
         if out_channels != 1:
             raise ValueError("viability is one number")
-        if pair and in_channels % 2:
-            raise ValueError("an image beside its control has an even number of channels")
-        if not 0 <= dropout < 1:
-            raise ValueError("dropout lies between 0 and 1")
-        self.pair = pair
-        self.trunk = ResNet18(in_channels // 2 if pair else in_channels, width)
+        if pair and (in_channels % 2 or counts):
+            raise ValueError("an image beside its control has an even number of channels; its cells are not counted")
+        if not 0 <= dropout < 1 or saturation < 0:
+            raise ValueError("dropout lies between 0 and 1, saturation not below 0")
+        self.pair, self.counts, self.saturation = pair, counts, saturation
+        self.trunk = ResNet18(in_channels // 2 if pair else in_channels, width, stages)
+        if counts:
+            self.head: nn.Module = nn.Conv2d(self.trunk.filters, 2, 1)
+            return
         ends = [self.trunk.filters * (2 if pair else 1), *HEAD]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(ends):
@@ -136,12 +166,26 @@ class Nvir(nn.Module):
 
     def forward(self, x: Tensor) -> NvirOutput:
         """Estimate the viability of images (B, C, H, W)."""
+        if self.saturation:
+            x = x / (1 + x.abs() / self.saturation)
         if self.pair:
             image, control = x.chunk(2, 1)  # (B, C / 2, H, W) each
             encoding = torch.cat([self.trunk(image), self.trunk(control)], 1)  # (B, 2 F, h, w)
         else:
             encoding = self.trunk(x)  # (B, F, h, w)
+        if self.counts:
+            cells = self.cells(encoding).sum((2, 3)) + UNSEEN  # (B, 2)
+            return NvirOutput(cells[:, :1] / cells.sum(1, keepdim=True), encoding)
         return NvirOutput(self.head(encoding.mean((2, 3), keepdim=True))[:, :, 0, 0], encoding)  # (B, 1)
+
+    def cells(self, encoding: Tensor) -> Tensor:
+        """Return the living and the dead cells of each place, (B, 2, h, w), >= 0; for ``counts``.
+
+        Only their ratio is learned: an image's share tells no numbers. Gradients pass as though nothing were cut off.
+        """
+        own = F.softplus(self.head(encoding).float() - START)
+        above = F.relu(own - NONE)
+        return own + (above - own).detach() if self.training else above
 
 
 def grey_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ LATER_FIELDS = (
     ',"mask":false,"mask_block_px":111',
     ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
     ',"composed_of":[],"folds":5,"lots":[]',
+    ',"mix":[]',
 )
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
@@ -401,6 +402,11 @@ class Recipe(RecipePart):
     mosaic: MosaicBags | None = Field(None, description="For 'phenotype': bags laid out of single cells.")
     volumes: VolumeTraining | None = Field(None, description="For 'spheroid': what volumes are trained on.")
     amounts: AmountFit = Field(AmountFit(), description="For 'atp': how the range is cut into bins.")
+    mix: tuple[tuple[float, float], ...] = Field(
+        (),
+        description="For 'viability': how often numbers occur where the images come from, as number and share: of "
+        "images up to the first number, of those above it up to the second, and so on. Training draws them so.",
+    )
     map_truth: str = Field(
         "", description="Channel whose Otsu mask the maps' threshold and smoothing are chosen by; empty for none."
     )
@@ -424,6 +430,9 @@ class Recipe(RecipePart):
             raise ValueError("a recipe names data")
         if self.task != "stain" and any(isinstance(data.pairs, PairSource) for data in self.data):
             raise ValueError("pairs of images and stains that are found by name are for the task 'stain'")
+        ends = [end for end, _ in self.mix]
+        if ends != sorted(set(ends)) or any(share <= 0 for _, share in self.mix):
+            raise ValueError("the numbers of a mix rise, and its shares are above 0")
         return self
 
     def changed(self, values: dict[str, Any]) -> Recipe:

@@ -35,6 +35,7 @@ def calibrate(
     scale: Literal["linear", "log"] = "linear",
     on: str = "",
     follow: bool = True,
+    weights: ArrayLike | None = None,
 ) -> Intervals:
     """Find the intervals that hold the truth in a share ``level`` of the time, for a number of a new group.
 
@@ -55,6 +56,9 @@ def calibrate(
         What the data are.
     follow : bool
         Whether widths follow the number, where there are groups enough and the scale is linear.
+    weights : array, shape (N,), > 0, optional
+        How much each number counts, where some kinds are among them more often than among new ones; a group counts as
+        the mean of its numbers, and a new one as the heaviest. Widths do not follow the number then.
 
     Raises
     ------
@@ -68,6 +72,7 @@ def calibrate(
     Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data", equation 8: each of K groups has
     the weight 1 / (K + 1), shared by its numbers, and the new group has the rest at infinity. Romano, Patterson and
     Candès 2019, "Conformalized quantile regression": quantiles of errors as a profile, calibrated on other data.
+    Tibshirani, Barber, Candès and Ramdas 2019, "Conformal prediction under covariate shift": weights.
     """
     if not 0 < level < 1:
         raise ParameterError(f"An interval of level {level} cannot be had.", "Take a level between 0 and 1.")
@@ -79,7 +84,7 @@ def calibrate(
     names = list(dict.fromkeys(groups))
     ids: NDArray[np.intp] = np.array([names.index(g) for g in groups], np.intp)
     profile: tuple[IntervalProfile, ...] = ()
-    if follow and scale == "linear" and not _too_few(len(names) * 2 // 3, level):
+    if follow and weights is None and scale == "linear" and not _too_few(len(names) * 2 // 3, level):
         first = ids % 3 == 0
         profile = _profile(y[first], p[first], level)
     if profile:
@@ -96,9 +101,14 @@ def calibrate(
             f"{count} numbers are too few to calibrate intervals of {level:.0%}.",
             f"At least {int(np.ceil(level / (1 - level) - TINY))} are wanted.",
         )
-    weights = 1 / np.bincount(ids)[ids] / (count + 1)
+    own = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    sizes = np.bincount(ids)
+    of_group = np.bincount(ids, own) / sizes
+    shares = own / sizes[ids] / (of_group.sum() + of_group.max())
     order = np.argsort(scores)
-    reached = np.cumsum(weights[order]) >= level - TINY
+    reached = np.cumsum(shares[order]) >= level - TINY
+    if not reached.any():
+        raise InputError("The weights leave too few numbers to calibrate on.", "Let no number count that much.")
     half_width = max(0.0, float(scores[order][reached][0]))
     return Intervals(level=known, scale=scale, half_width=half_width, groups=count, on=on, profile=profile)
 

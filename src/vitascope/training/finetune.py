@@ -88,7 +88,7 @@ def base_recipe(card: ModelCard) -> dict[str, Any]:
         return other["id"] == card.id, len(list(takewhile(lambda pair: pair[0] == pair[1], letters)))
 
     found: dict[str, Any] = max(alike, key=likeness)
-    return {k: v for k, v in found.items() if k not in ("data", "split", "trunk", "twin_metrics")}
+    return {k: v for k, v in found.items() if k not in ("data", "split", "mix", "trunk", "twin_metrics")}
 
 
 def set_up_pairs(

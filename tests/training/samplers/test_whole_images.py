@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,11 @@ def test_a_coarse_image_keeps_its_mean_and_loses_its_detail():
     assert np.mean([float(f.std()) for f in found]) < 0.8 * float(image.std())
     assert np.allclose([float(f.mean()) for f in found], float(image.mean()), atol=0.05)
     assert torch.equal(coarser(image, PLAIN, np.random.default_rng(0)), image)
+
+
+def test_images_are_drawn_by_their_chance():
+    pairs = [replace(pair(v), chance=c) for v, c in ((1, 0.5), (2, 1.5), (3, 1.0))]
+    sampler = BagSampler(pairs, 0, PLAIN, 0, 10)
+    drawn = torch.cat([sampler.batch(step, 15)["numbers"][:, 0] for step in range(80)]).numpy()
+    shares = np.bincount(drawn.astype(int))[1:] / len(drawn)
+    assert np.allclose(shares, [1 / 6, 1 / 2, 1 / 3], atol=0.05)

@@ -15,7 +15,7 @@ from vitascope.networks.resnet import ResNet18
 from vitascope.recipes.labelled_images import find_labelled_images
 from vitascope.recipes.recipe import TrunkWeights, parse_recipe
 from vitascope.simulate.spheroid_series import DAYS, Setting, make_spheroid
-from vitascope.training.data.labelled_images import load_labelled_images, plan_split
+from vitascope.training.data.labelled_images import load_labelled_images, mixed, plan_split
 from vitascope.training.data.simulated import draw, draw_control, truths
 from vitascope.training.tasks.regression import predict
 from vitascope.training.tasks.viability import check_recipe, fill_trunk, r2, run_evaluation, run_training
@@ -253,3 +253,16 @@ def test_the_mean_explains_nothing():
     truth = np.array([0.1, 0.5, 0.9])
     assert r2(truth, truth) == 1
     assert r2(truth, np.full(3, 0.5)) == pytest.approx(0)
+
+
+def test_the_mix_of_the_source_weighs_kinds_not_pictures():
+    weights = mixed([0.0, 0.5, 0.8, 1.0, 1.0], [(0, 0.1), (0.999, 0.6), (1, 0.3)])
+    assert weights.tolist() == pytest.approx([0.5, 1.5, 1.5, 0.75, 0.75])
+    with pytest.raises(TrainingError, match=r"ends at 0\.9"):
+        mixed([0.2, 1.0], [(0.9, 1.0)])
+
+
+def test_a_mix_whose_numbers_fall_or_whose_shares_are_nothing_is_refused():
+    for mix in ([[1, 0.5], [0, 0.5]], [[0, 0.0], [1, 1.0]]):
+        with pytest.raises(InputError, match="numbers of a mix rise"):
+            recipe(mix=mix)

@@ -269,9 +269,9 @@ def card_html(card: ModelCard) -> str:
     spec = card.input
     size = f"{spec.pixel_size_um:g} µm" if spec.pixel_size_um else spec.pixel_size_note or "not known"
     facts = [
+        ("When not to trust it", card.limitations),
         ("Takes", f"{spec.modality}; {', '.join(spec.channels)}; {_count(spec.planes, 'plane')}; pixel size {size}"),
         ("Predicts", ", ".join(f"{t.name} ({t.unit})" for t in card.targets)),
-        ("When not to trust it", card.limitations),
         ("Accuracy", _listed(card.metrics, lambda m: f"{metric_text(m)}; on {m.on}{f', n = {m.n}' if m.n else ''}")),
         ("Split", card.split),
         ("Notes", "\n".join(map(str, card.training.get("notes", [])))),

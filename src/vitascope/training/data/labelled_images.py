@@ -91,6 +91,9 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         pairs[part] = []
         for sample in parts[part]:
             pairs[part].append((yield from _pair(sample, spec)))
+    if recipe.mix:
+        chances = mixed([float(p.numbers[0]) for p in pairs["train"]], recipe.mix)
+        pairs["train"] = [replace(p, chance=float(c)) for p, c in zip(pairs["train"], chances, strict=True)]
     return LabelledCorpus(pairs, parts, spec, describe_split(parts) + leak_words(forced), hashes)
 
 
@@ -327,3 +330,33 @@ def balanced(pairs: Sequence[Pair]) -> list[Pair]:
     """Let images of each combination of labels be drawn equally often, however many there are."""
     kinds = Counter(p.numbers.tobytes() for p in pairs)
     return [replace(p, chance=1 / kinds[p.numbers.tobytes()]) for p in pairs]
+
+
+def mixed(numbers: Sequence[float], mix: Sequence[tuple[float, float]]) -> NDArray[np.float64]:
+    """Return how much each image counts so that numbers occur as where the images come from, (N,), mean 1.
+
+    Parameters
+    ----------
+    numbers : sequence of float, shape (N,)
+    mix : sequence of (float, float)
+        Number and share: of images up to the first number, above it up to the second, and so on.
+
+    Raises
+    ------
+    TrainingError
+        If a number lies above the last of the mix.
+
+    Examples
+    --------
+    >>> mixed([0.0, 1.0, 1.0, 1.0], [(0, 0.1), (1, 0.9)]).round(2).tolist()
+    [0.4, 1.2, 1.2, 1.2]
+    """
+    kinds = np.searchsorted([end for end, _ in mix], numbers)
+    if kinds.max(initial=0) >= len(mix):
+        raise TrainingError(
+            f"The mix ends at {mix[-1][0]:g}, and an image has the number {max(numbers):g}.",
+            "Let the last number of the mix be the largest there is.",
+        )
+    counts = np.bincount(kinds, minlength=len(mix))
+    weights = np.array([share for _, share in mix])[kinds] / counts[kinds]
+    return np.asarray(weights / weights.mean())

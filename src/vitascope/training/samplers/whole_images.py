@@ -24,8 +24,8 @@ class BagSampler:
     Parameters
     ----------
     pairs : sequence of Pair
-        Squares of one size, each with one number. Where each has a target, the amount of each pixel, it is moved with
-        its image.
+        Squares of one size, each with one number; within a bin drawn by their chance. Where each has a target, the
+        amount of each pixel, it is moved with its image.
     bin_width : float, > 0
         Of the bins that are drawn from equally often; 0 draws images equally often.
     augment : AugmentParams
@@ -57,6 +57,7 @@ class BagSampler:
         self._empty, self._nothing = np.flatnonzero(apart), nothing if apart.any() else 0.0
         self.bins: list[NDArray[np.intp]] = [np.flatnonzero((keys == k) & ~apart) for k in np.unique(keys[~apart])]
         self._pairs, self._augment, self._seed, self._epoch = pairs, augment, seed, steps_per_epoch
+        self._chances = np.array([p.chance for p in pairs], np.float64)
         self._mapped = all(len(p.target) for p in pairs)
 
     def batch(self, step: int, size: int) -> dict[str, Tensor]:
@@ -80,13 +81,19 @@ class BagSampler:
         chosen = self.bins[turn % len(self.bins)]
         if self._nothing and rng.random() < self._nothing:
             chosen = self._empty
-        pair = self._pairs[int(chosen[rng.integers(len(chosen))])]
+        pair = self._pairs[self._one_of(chosen, rng)]
         matrix = random_matrix(self._augment, pair.image.shape[-1], rng)
         channels = len(pair.image)
         kept = pair.target if self._mapped else pair.target[:0]
         moved = rotate(np.concatenate([pair.image, kept]), matrix)
         image = augment(coarser(moved[:channels], self._augment, rng), self._augment, rng)
         return image, torch.from_numpy(pair.numbers), moved[channels:]
+
+    def _one_of(self, chosen: NDArray[np.intp], rng: np.random.Generator) -> int:
+        chances = self._chances[chosen]
+        if (chances == chances[0]).all():
+            return int(chosen[rng.integers(len(chosen))])
+        return int(rng.choice(chosen, p=chances / chances.sum()))
 
 
 def coarser(image: Tensor, settings: AugmentParams, rng: np.random.Generator) -> Tensor:
