@@ -23,7 +23,6 @@ from vitascope.core.micrograph import Micrograph
 from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.progress import run_to_end
 from vitascope.io.models.cards import find_model, write_card
-from vitascope.ops.intensity.median import median_filter
 from vitascope.pipelines.spheroid import run
 from vitascope.recipes.recipe import Recipe, read_recipe
 from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
@@ -264,7 +263,7 @@ def write(rows: list[dict[str, object]], simulated: list[dict[str, object]]) -> 
 
 def reference_outlines(one: OneColour, share: float) -> np.ndarray:
     """What lies inside the outline at a share of the brightness of each labelled nucleus, within its surroundings."""
-    grey = median_filter(one.image, 1).astype(np.float64)
+    grey = ndimage.median_filter(one.image, (1, 3, 3)).astype(np.float64)
     away, nearest = ndimage.distance_transform_edt(one.cells == 0, sampling=one.voxel_zyx_um, return_indices=True)
     region = np.where(away <= AROUND_UM, one.cells[tuple(nearest)], 0)
     found = np.zeros(region.shape, bool)

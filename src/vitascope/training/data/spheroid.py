@@ -442,6 +442,8 @@ def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolum
         group=stack.group,
         kind=stack.kind,
         fingerprints=marks([c[len(c) // 2] for c in stack.channels]) if stack.kind != "simulated" else (),
+        levels=prepared.levels,
+        voxel_um=own,
     )
 
 
