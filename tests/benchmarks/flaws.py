@@ -27,10 +27,13 @@ from vitascope.simulate.composed_wells import Variety, compose_well
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
 
-SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 40
+SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 240
 OWN_BAR = 0.05
 RANGE, WIDER = (0.01, 0.99), (0.25, 0.25)
 """Quantiles that a range of focus spans, and by how much of that it is widened below and above."""
+
+MANY = 100
+"""From so many pictures on, the quantiles are known and nothing is widened."""
 
 RARE, RINGS = 0.01, 3.0
 """Where more pictures than this hold what looks like a bubble, the card's limit is so many times their 99 % quantile."""
@@ -81,7 +84,7 @@ def with_range(card, pictures):
     """The card with the range of focus of these pictures."""
     values = np.array([measured(card, p)[0]["native_focus"] for p in pictures])
     low, middle, high = np.quantile(values[np.isfinite(values)], (RANGE[0], 0.5, RANGE[1]))
-    below, above = (share * (high - low) for share in WIDER)
+    below, above = (share * (high - low) for share in ((0.0, 0.0) if len(values) >= MANY else WIDER))
     told = tuple(float(f"{v:.4g}") for v in (low - below, middle, high + above))
     statistics = {**card.domain.statistics, "native_focus": told}
     rings = [measured(card, p)[0]["bubbles"] for p in pictures]

@@ -109,9 +109,24 @@ def limit_of(descriptions, sources, kind, scores):
     return max(found)
 
 
+def others_kept(first):
+    """What the file holds of kinds that are not found here: tensors and what is told of them, from row ``first`` on."""
+    with safetensors.safe_open(FILE, "numpy") as file:
+        told = {k: v for k, v in json.loads(file.metadata()["kinds"]).items() if k not in KINDS}
+        every, rows, tensors = file.get_tensor("descriptions"), [], {}
+        for kind in told:
+            own = file.get_tensor(f"{kind}.used")
+            tensors[f"{kind}.used"] = np.arange(first, first + len(own), dtype=np.int32)
+            told[kind] |= {"first": first}
+            rows.append(every[own])
+            first += len(own)
+            tensors |= {f"{kind}.{part}": file.get_tensor(f"{kind}.{part}") for part in ("middle", "spread", "weights")}
+    return tensors, told, rows
+
+
 def write(descriptions, sources, limits):
-    tensors = {"descriptions": descriptions.astype(np.float32)}
-    about = {}
+    tensors, about, rows = others_kept(len(descriptions))
+    tensors["descriptions"] = np.concatenate([descriptions, *rows]).astype(np.float16)
     for kind, limit in limits.items():
         own, foreign = sides(sources, kind)
         used = np.flatnonzero(own | foreign)

@@ -1,8 +1,7 @@
 """Cells in transmitted light told from fluorescence, photographs, text and drawings, with the source of each left out.
 
 ``python -m tests.benchmarks light_kind`` prints shares that pass; ``light_kind write`` puts the kind beside those of wells
-and of cells in chambers, and names it on the cards of the models for nuclei in any transmitted light. ``foreign write``
-writes that file anew: run this one after it.
+and of cells in chambers, and names it on the cards of the models for nuclei in any transmitted light.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ def write(known: Pictures, own: np.ndarray, foreign: np.ndarray, limit: float) -
         before = before[: about[KIND]["first"]]
     used = np.flatnonzero(own | foreign)
     middle, spread, _, weights = fit(known.descriptions[used], foreign[used])
-    tensors["descriptions"] = np.concatenate([before, known.descriptions[used].astype(np.float32)])
+    tensors["descriptions"] = np.concatenate([before, known.descriptions[used]]).astype(np.float16)
     tensors[f"{KIND}.used"] = np.arange(len(before), len(before) + len(used), dtype=np.int32)
     for part, array in (("middle", middle), ("spread", spread), ("weights", weights)):
         tensors[f"{KIND}.{part}"] = array.astype(np.float32)
