@@ -37,6 +37,8 @@ PENALTY = 1e-3
 LEAST_VOXELS, MOST_VOXELS = 300, 20_000
 """Of each side, from which on weights are found; and of one volume at most, drawn at random."""
 
+SHIFTS = np.linspace(-1.0, 2.0, 31)
+
 Voxel = tuple[float, float, float]
 
 
@@ -152,7 +154,23 @@ def find_weights(samples: Iterable[Sample]) -> dict[str, float]:
         w -= step
         if np.abs(step).max() < 1e-6:
             break
+    w[-1] += best_shift([rows_ @ w for rows_ in rows], truths)
     return {PREFIX + name: float(f"{value:.4g}") for name, value in zip(NAMES, w, strict=True)}
+
+
+def best_shift(odds: Sequence[NDArray[np.float64]], inside: Sequence[NDArray[np.bool_]]) -> float:
+    """Return what to add to the odds of all volumes so that their mean Dice is best where they are cut at 0.
+
+    A voxel that is a cell as likely as not adds to Dice what it costs at half the Dice reached, not at a half.
+    """
+
+    def mean_dice(shift: float) -> float:
+        found = [o + shift > 0 for o in odds]
+        return float(
+            np.mean([2 * (f & t).sum() / max(1, f.sum() + t.sum()) for f, t in zip(found, inside, strict=True)])
+        )
+
+    return float(max(SHIFTS, key=lambda shift: (mean_dice(shift), -abs(shift))))
 
 
 def weights_of(params: Mapping[str, float]) -> tuple[float, ...] | None:
