@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from tests.benchmarks.foreign_kinds import every_kind
+from tests.foreign_kinds import every_kind
 
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well

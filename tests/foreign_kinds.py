@@ -1,4 +1,4 @@
-"""Pictures of kinds that no data set here holds, drawn: scans, plots, gels, slides, screens, other microscopes, noise."""
+"""Pictures of kinds that no data set here holds, drawn: scans, plots, gels, slides, screens, other microscopes."""
 
 from __future__ import annotations
 
