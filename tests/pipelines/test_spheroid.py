@@ -153,15 +153,17 @@ def test_outlines_do_not_depend_on_the_tile(model):
     np.testing.assert_array_equal(one.output("labels").array, other.output("labels").array)
 
 
-def test_light_says_where_cells_end_piece_by_piece_as_in_one(tmp_path, monkeypatch, result):
+def test_light_says_where_cells_end_piece_by_piece_as_in_one(model, tmp_path, monkeypatch):
     card = read_card(save_by_brightness(tmp_path))
-    weights = {"outline_odds": 0.5, "outline_light": 2.0, "outline_near": -0.5, "outline_offset": -0.5}
+    weights = {"outline_odds": 0.5, "outline_light": 6.0, "outline_near": -0.5, "outline_offset": -4.0}
     path = str(write_card(card.model_copy(update={"default_params": weights}), tmp_path))
-    whole = run_to_end(start(path, stack()))
-    assert (whole.output("labels").array != result.output("labels").array).any()
+    image = stack(np.stack([ndimage.gaussian_filter(c.astype(np.float32), (0.5, 2, 2)) for c in SPHEROID.image]))
+    plain, whole = (run_to_end(start(m, image)) for m in (model, path))
+    assert (whole.output("labels").array != plain.output("labels").array).any()
+    assert (whole.output("labels").array > 0).any()
     pieces = partial(chunk_slices, max_pixels=4000)
     monkeypatch.setattr("vitascope.pipelines.spheroid.chunk_slices", pieces)
-    cut = run_to_end(start(path, stack()))
+    cut = run_to_end(start(path, image))
     np.testing.assert_allclose(cut.output("probability").array, whole.output("probability").array, atol=1e-5)
     p = np.asarray(whole.output("probability").array)
     assert ((p >= 0) & (p.sum(0) <= 1 + 1e-5)).all()
