@@ -315,10 +315,12 @@ def by_light() -> None:
         light = light_above(np.minimum(grey, high), float(low), float(threshold_otsu(grey)))
         near, truth = around(light, one.voxel_zyx_um), one.cells > 0
         otsu = max(dice(g > threshold_otsu(g), truth) for g in (one.image, grey))
-        known = without_dead(one).classes > 0
-        read[one.pair.group] = (p, light, near, truth, otsu, sample(p, 1 - p, light, near, truth, known, rng))
+        # which voxels of sparse labels count was chosen by their light
+        drawn = None if one.sparse else sample(p, 1 - p, light, near, truth, np.ones_like(truth), rng)
+        read[one.pair.group] = (p, light, near, truth, otsu, drawn)
     for name, (p, light, near, truth, otsu, _) in read.items():
-        weights = weights_of(find_weights([r[-1] for other, r in read.items() if other != name]))
+        others = [r[-1] for other, r in read.items() if other != name and r[-1] is not None]
+        weights = weights_of(find_weights(others))
         found = refined(p[None], [light], [near], weights)[0] > 0.5
         print(
             f"{name}: Dice {dice(p > 0.5, truth):.3f} alone, {dice(found, truth):.3f} after its light; Otsu {otsu:.3f}"

@@ -40,6 +40,8 @@ class LabelledVolume:
         Ground and Otsu's threshold of each channel, in network units.
     voxel_um : tuple of float
         Voxel (z, y, x) of the network.
+    sparse : bool
+        Whether what counts was chosen by its brightness.
     """
 
     image: NDArray[np.float32]
@@ -50,6 +52,7 @@ class LabelledVolume:
     fingerprints: tuple[str, ...] = ()
     levels: tuple[tuple[float, float], ...] = ()
     voxel_um: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    sparse: bool = False
 
 
 class VolumeSampler:

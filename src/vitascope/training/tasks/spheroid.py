@@ -232,9 +232,12 @@ def lights(volume: LabelledVolume) -> tuple[list[NDArray[np.float32]], list[NDAr
 
 
 def light_samples(network: nn.Module, volumes: Sequence[LabelledVolume]) -> Iterator[Sample]:
-    """Give voxels of each class of volumes, see :func:`vitascope.ops.objects.light_odds.sample`."""
+    """Give voxels of each class of volumes, see :func:`vitascope.ops.objects.light_odds.sample`.
+
+    Sparsely labelled ones are left out: which of their voxels count was chosen by the light that is asked about.
+    """
     rng = np.random.default_rng(0)
-    for volume in volumes:
+    for volume in (v for v in volumes if not v.sparse):
         p, (own, near) = predict_whole(network, volume)[:-1], lights(volume)
         for k, probability in enumerate(p):
             inside = volume.classes == k + 2
