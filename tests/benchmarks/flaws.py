@@ -27,10 +27,13 @@ from vitascope.simulate.composed_wells import Variety, compose_well
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
 
-SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 40
+SEED, DRAWN, COMPOSED, SPHEROIDS = 6300, 40, 20, 200
 OWN_BAR = 0.05
 RANGE, WIDER = (0.01, 0.99), (0.25, 0.25)
 """Quantiles that a range of focus spans, and by how much of that it is widened below and above."""
+
+MANY = 100
+"""From so many pictures on, the quantiles are known and nothing is widened."""
 
 RARE, RINGS = 0.01, 3.0
 """Where more pictures than this hold what looks like a bubble, the card's limit is so many times their 99 % quantile."""
@@ -50,22 +53,30 @@ def planes(folder: Path, pattern: str) -> list[np.ndarray]:
     return found
 
 
-def sets() -> dict[str, dict[str, list[np.ndarray]]]:
-    """Pictures by model and kind."""
-    root = Path(os.environ.get("VITASCOPE_DATA", "/nowhere"))
-    parts = test_parts()
+def wells() -> dict[str, list[np.ndarray]]:
+    root, parts = data_folder(), test_parts()
     return {
-        "atp-organoid": {
-            "real wells": planes(SAMPLES / "plate23997_rowA", "*.tif"),
-            "patient 3": planes(root / "2_organoid_atp" / "patient3_organoids_384", "*.tif"),
-            "drawn": [make_well(SEED, n, n // 4, 256).image.astype(float) for n in range(DRAWN)],
-            "composed": [compose_well(SEED, n, n, parts, EVEN).image.astype(float) for n in range(COMPOSED)],
-        },
-        "viability-ldc": {"cells": planes(root / "3_spheroid_viability" / "ldc_live_dead", "*.png")},
-        "viability-spheroid-sim": {
-            "simulated": [make_spheroid(SEED, setting_of(SEED, n), 256).image.astype(float) for n in range(SPHEROIDS)]
-        },
+        "real wells": planes(SAMPLES / "plate23997_rowA", "*.tif"),
+        "patient 3": planes(root / "2_organoid_atp" / "patient3_organoids_384", "*.tif"),
+        "drawn": [make_well(SEED, n, n // 4, 256).image.astype(float) for n in range(DRAWN)],
+        "composed": [compose_well(SEED, n, n, parts, EVEN).image.astype(float) for n in range(COMPOSED)],
     }
+
+
+def cells() -> dict[str, list[np.ndarray]]:
+    return {"cells": planes(data_folder() / "3_spheroid_viability" / "ldc_live_dead", "*.png")}
+
+
+def spheroids() -> dict[str, list[np.ndarray]]:
+    return {"simulated": [make_spheroid(SEED, setting_of(SEED, n), 256).image.astype(float) for n in range(SPHEROIDS)]}
+
+
+def data_folder() -> Path:
+    return Path(os.environ.get("VITASCOPE_DATA", "/nowhere"))
+
+
+SETS = {"atp-organoid": wells, "viability-ldc": cells, "viability-spheroid-sim": spheroids}
+"""Pictures by model and kind."""
 
 
 def region_of(card, picture):
@@ -81,7 +92,7 @@ def with_range(card, pictures):
     """The card with the range of focus of these pictures."""
     values = np.array([measured(card, p)[0]["native_focus"] for p in pictures])
     low, middle, high = np.quantile(values[np.isfinite(values)], (RANGE[0], 0.5, RANGE[1]))
-    below, above = (share * (high - low) for share in WIDER)
+    below, above = (share * (high - low) for share in ((0.0, 0.0) if len(values) >= MANY else WIDER))
     told = tuple(float(f"{v:.4g}") for v in (low - below, middle, high + above))
     statistics = {**card.domain.statistics, "native_focus": told}
     rings = [measured(card, p)[0]["bubbles"] for p in pictures]
@@ -146,8 +157,9 @@ def changes(picture, rng, region):
         yield "made smaller by half", "", halved(picture, 2)
 
 
-def report(write: bool) -> None:
-    for model, kinds in sets().items():
+def report(models: list[str], write: bool) -> None:
+    for model in models:
+        kinds = SETS[model]()
         card = find_model(model)[0]
         known = with_range(card, [p for pictures in kinds.values() for p in pictures[::2]])
         print(f"{model}: focus {known.domain.statistics['native_focus']}")
@@ -177,7 +189,7 @@ def report(write: bool) -> None:
 
 def cure() -> None:
     """ATP of real, drawn and composed wells: unevenly lit, as it is and with the light evened out, against unchanged."""
-    for kind, pictures in sets()["atp-organoid"].items():
+    for kind, pictures in wells().items():
         rng, off = np.random.default_rng(2), {}
         for picture in pictures[::4]:
             how = {"model": "atp-organoid", "maps": False, "threads": 1, "abstain": False}
@@ -194,9 +206,9 @@ def cure() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: none, ``write`` or ``cure``."""
+    """Arguments: models (all), and ``write``; or ``cure``."""
     print(describe())
     if "cure" in arguments:
         cure()
     else:
-        report("write" in arguments)
+        report([m for m in SETS if m in arguments] or list(SETS), "write" in arguments)

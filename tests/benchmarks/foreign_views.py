@@ -13,6 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from tests.foreign_kinds import every_kind
 
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
@@ -140,3 +141,4 @@ def every_view() -> Iterator[View]:
     """All of them."""
     for make in (of_data, of_programs, drawn, simulated_wells, simulated_spheroids):
         yield from make()
+    yield from (View(*one) for one in every_kind())

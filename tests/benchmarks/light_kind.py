@@ -1,8 +1,7 @@
 """Cells in transmitted light told from fluorescence, photographs, text and drawings, with the source of each left out.
 
 ``python -m tests.benchmarks light_kind`` prints shares that pass; ``light_kind write`` puts the kind beside those of wells
-and of cells in chambers, and names it on the cards of the models for nuclei in any transmitted light. ``foreign write``
-writes that file anew: run this one after it.
+and of cells in chambers, and names it on the cards of the models for nuclei in any transmitted light.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import safetensors
 import safetensors.numpy
-from tests.benchmarks.foreign import WIDTH, fit
+from tests.benchmarks.foreign import fit
 from tests.benchmarks.foreign_views import every_view
 from tests.benchmarks.machine import describe
 from tests.benchmarks.own_views import LABORATORIES, negatives, others, views, worse
@@ -25,6 +24,7 @@ from vitascope.engine.foreign import FILE, gauss, standardised
 from vitascope.io.models.cards import find_model, write_card
 from vitascope.ops.intensity.descriptor import describe_picture
 
+WIDTH = 0.6
 KIND = "cells-transmitted-light"
 MODELS = ("nuclei-any", "nuclei-phase")
 PASSED = 0.95
@@ -74,7 +74,7 @@ def left_out(known: Pictures, own: np.ndarray, foreign: np.ndarray) -> np.ndarra
     scores, used = np.full(len(groups), np.nan), own | foreign
     for group in np.unique(groups[used]):
         test, train = used & (groups == group), used & (groups != group)
-        middle, spread, seen, weights = fit(known.descriptions[train], foreign[train])
+        middle, spread, seen, weights = fit(known.descriptions[train], foreign[train], WIDTH)
         scores[test] = gauss(standardised(known.descriptions[test], middle, spread), seen, WIDTH) @ weights
     return scores
 
@@ -92,8 +92,8 @@ def write(known: Pictures, own: np.ndarray, foreign: np.ndarray, limit: float) -
     if KIND in about:  # its descriptions lie at the end
         before = before[: about[KIND]["first"]]
     used = np.flatnonzero(own | foreign)
-    middle, spread, _, weights = fit(known.descriptions[used], foreign[used])
-    tensors["descriptions"] = np.concatenate([before, known.descriptions[used].astype(np.float32)])
+    middle, spread, _, weights = fit(known.descriptions[used], foreign[used], WIDTH)
+    tensors["descriptions"] = np.concatenate([before, known.descriptions[used]]).astype(np.float16)
     tensors[f"{KIND}.used"] = np.arange(len(before), len(before) + len(used), dtype=np.int32)
     for part, array in (("middle", middle), ("spread", spread), ("weights", weights)):
         tensors[f"{KIND}.{part}"] = array.astype(np.float32)

@@ -3,13 +3,14 @@
 Each is made of images of the data that its model was trained on, as the recipe lists them, by the same functions as
 ``vitascope drift reference``. Where a model saw one field only, pieces of it stand for images: they are no independent
 ones, and the reference is narrower than the microscope is. That of ``nuclei-any`` has as many pieces of each of its four
-laboratories, drawn light left out: what differs no more than they do passes for trusted. Not made: ``spheroid-live-dead``
-(its stacks are put together anew in each step of training). Needs the folder of VITASCOPE_DATA.
+laboratories, drawn light left out: what differs no more than they do passes for trusted. Needs the folder of VITASCOPE_DATA.
 """
 
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -20,10 +21,19 @@ from vitascope.core.progress import run_to_end
 from vitascope.io.images.read import group_paths, read_image
 from vitascope.recipes.recipe import read_recipe
 from vitascope.training.data.simulated import draw, source_folders
+from vitascope.training.data.spheroid import FIRST_SEED, part_of, read_stacks, simulated_stack
 
 ISL, JURKAT = "1_insilico_labelling/isl_conditionB_wellA4", "1_insilico_labelling/mlcp_flow_bf_dna"
 PIXIMI = "1_insilico_labelling/piximi_neuron_dic_4fluor/8b_5c_rat_hippocampal_neuron.tif"
 SIDE, STEP, DRAWN, EACH = 192, 96, 200, 40
+EACH_STACK, SPHEROIDS = 2, 12
+
+
+class Sized(NamedTuple):
+    """A stack (C, Z, Y, X) and its voxel (z, y, x) in µm."""
+
+    image: np.ndarray
+    voxel_um: tuple[float, float, float]
 
 
 def planes(*names):
@@ -77,6 +87,19 @@ def chamber(_):
         yield np.asarray(read_image(str(path)).plane())
 
 
+def stacks(recipe):
+    """Composed stacks of real nuclei, at most two of each live one, and simulated spheroids of the training part."""
+    folder = BUNDLED_MODELS / "recipes"
+    seen = Counter()
+    for stack in run_to_end(read_stacks(recipe, folder)):
+        seen[stack.group] += 1
+        if stack.kind == "composed" and part_of(recipe, stack.group) == "train" and seen[stack.group] <= EACH_STACK:
+            yield Sized(np.stack(stack.channels).astype(np.float32), stack.voxel_zyx_um)
+    for number in range(min(recipe.volumes.simulated[0], SPHEROIDS)):
+        stack = simulated_stack(recipe, FIRST_SEED["train"] + number)
+        yield Sized(np.stack(stack.channels).astype(np.float32), stack.voxel_zyx_um)
+
+
 def simulated(recipe):
     drawn = [data for data in recipe.data if data.simulated.alive is None]  # not those redrawn dead or alive
     for data in drawn:
@@ -98,16 +121,23 @@ IMAGES = {
     "atp-organoid": simulated,
     "atp-organoid-attention": simulated,
     "viability-spheroid-sim": simulated,
+    "spheroid-live-dead": stacks,
 }
+NAMES = {"translocation-bbbc013": ["GFP", "DNA"], "spheroid-live-dead": ["live", "dead"]}
+"""Channels of models with several."""
 
 
 def make(model):
     recipe = read_recipe(BUNDLED_MODELS / "recipes" / f"{model}.yaml")
     with tempfile.TemporaryDirectory() as folder:
         for number, image in enumerate(IMAGES[model](recipe)):
-            axes = {2: "YX", 3: "CYX" if model == "translocation-bbbc013" else "ZYX"}[image.ndim]
-            named = {"Channel": {"Name": ["GFP", "DNA"]}} if "C" in axes else {}
-            tifffile.imwrite(Path(folder) / f"i{number:03}.ome.tif", image, ome=True, metadata={"axes": axes, **named})
+            about = {}
+            if isinstance(image, Sized):
+                image, (z, y, x) = image
+                about = {f"PhysicalSize{a}": v for a, v in zip("ZYX", (z, y, x), strict=True)}
+            axes = {2: "YX", 3: "CYX" if model in NAMES else "ZYX", 4: "CZYX"}[image.ndim]
+            about |= {"axes": axes} | ({"Channel": {"Name": NAMES[model]}} if "C" in axes else {})
+            tifffile.imwrite(Path(folder) / f"i{number:03}.ome.tif", image, ome=True, metadata=about)
         groups, _ = group_paths([folder])
         out = BUNDLED_MODELS / f"{model}.drift"
         made, failed = run_to_end(make_reference(groups, model, model, out=out, register=False))

@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage
 
 import vitascope
+from foreign_kinds import KINDS, every_kind
 from vitascope.core.paths import SAMPLES
 from vitascope.engine.foreign import FILE, is_foreign, picture_kind
 from vitascope.io.images.read import read_image
@@ -39,6 +40,24 @@ def test_a_page_and_the_grain_of_a_camera_are_no_cells_and_no_number_is_given():
         assert result.trust.level == "outside"
         assert "does not look like what the model is for" in result.trust.reasons[0]
         assert not any(np.isfinite(row["viability"]) for row in result.rows)
+
+
+def test_scans_plots_gels_and_other_microscopes_are_neither_cells_in_a_chamber_nor_wells():
+    drawn = list(every_kind(seed=101, count=1))
+    assert len(drawn) == len(KINDS)
+    assert [source for source, _, picture in drawn if not is_foreign("cells-brightfield", picture)] == []
+    near = [picture for _, _, picture in drawn if not is_foreign("organoid-well", picture)]
+    assert len(near) <= 2  # membranes and lines on grey are near to organoids on grey
+    for picture in near:
+        assert vitascope.run("atp", picture, model="atp-organoid", maps=False, threads=1).status != "OK"
+
+
+@pytest.mark.parametrize(("task", "model"), [("atp", "atp-organoid"), ("viability", "viability-ldc")])
+@pytest.mark.parametrize("source", ["gels", "slides", "histology"])
+def test_a_gel_a_slide_and_a_section_get_no_number_at_status_ok(task, model, source):
+    _, _, picture = next(one for one in every_kind(seed=102, count=1) if one[0] == source)
+    result = vitascope.run(task, picture, model=model, maps=False, threads=1)
+    assert result.status != "OK"
 
 
 def test_wells_are_wells_real_or_drawn():

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -8,6 +10,7 @@ from vitascope.core.errors import InputError, ParameterError
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
 from vitascope.io.models.cards import read_card, write_card
+from vitascope.ops.tiling.chunks import chunk_slices
 from vitascope.pipelines.spheroid import run
 from vitascope.simulate.spheroids import DEAD, LIVE, StackParams, simulate_spheroid
 from vitascope.simulate.volume_optics import VolumeOptics
@@ -148,6 +151,22 @@ def test_the_slider_moves_outlines_from_loose_to_tight(model):
 def test_outlines_do_not_depend_on_the_tile(model):
     one, other = (run_to_end(start(model, stack(), outline_percent=50, tile_px=t)) for t in (64, 256))
     np.testing.assert_array_equal(one.output("labels").array, other.output("labels").array)
+
+
+def test_light_says_where_cells_end_piece_by_piece_as_in_one(model, tmp_path, monkeypatch):
+    card = read_card(save_by_brightness(tmp_path))
+    weights = {"outline_odds": 0.5, "outline_light": 6.0, "outline_near": -0.5, "outline_offset": -4.0}
+    path = str(write_card(card.model_copy(update={"default_params": weights}), tmp_path))
+    image = stack(np.stack([ndimage.gaussian_filter(c.astype(np.float32), (0.5, 2, 2)) for c in SPHEROID.image]))
+    plain, whole = (run_to_end(start(m, image)) for m in (model, path))
+    assert (whole.output("labels").array != plain.output("labels").array).any()
+    assert (whole.output("labels").array > 0).any()
+    pieces = partial(chunk_slices, max_pixels=4000)
+    monkeypatch.setattr("vitascope.pipelines.spheroid.chunk_slices", pieces)
+    cut = run_to_end(start(path, image))
+    np.testing.assert_allclose(cut.output("probability").array, whole.output("probability").array, atol=1e-5)
+    p = np.asarray(whole.output("probability").array)
+    assert ((p >= 0) & (p.sum(0) <= 1 + 1e-5)).all()
 
 
 def test_otsus_mask_lies_in_the_maps_and_its_agreement_in_the_row(model, result):

@@ -1,10 +1,9 @@
 """Whether a picture is of the kind that a model was made for at all, such as a well with organoids.
 
 A network gives a number for a picture of the moon too. Pictures of the model's own kind and of many others were
-described (:mod:`vitascope.ops.intensity.descriptor`) and told apart on a Gaussian kernel, by regularised least squares
-or a support vector machine. What was found lies in one file beside the models: descriptions, and for each kind weights
-and a limit, which 97 or 98 % of its own pictures pass that were left out of the fit, and 85 % of each source that was
-left out whole.
+described (:mod:`vitascope.ops.intensity.descriptor`) and told apart by regularised least squares on a Gaussian kernel.
+What was found lies in one file beside the models: descriptions, and for each kind weights and a limit, which 97 or 98 %
+of its own pictures pass that were left out of the fit, and 85 % of each source that was left out whole.
 """
 
 from __future__ import annotations

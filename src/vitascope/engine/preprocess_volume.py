@@ -54,6 +54,15 @@ class PreparedVolume:
     otsu: tuple[float, ...]
     finite: Callable[[Window], NDArray[np.bool_]] | None
 
+    @property
+    def levels(self) -> tuple[tuple[float, float], ...]:
+        """Ground and Otsu's threshold of each channel in the unit of the network; the ground is where it is cut."""
+        found = []
+        for how, threshold in zip(self.maps, self.otsu, strict=True):
+            above = (threshold - how.offset) * how.gain if np.isfinite(threshold) and how.gain else np.inf
+            found.append((how.clip[0] if how.clip is not None else 0.0, float(above)))
+        return tuple(found)
+
 
 def prepare_volume(
     channels: Sequence[Any], spec: InputSpec, scale_zyx: tuple[float, float, float], scratch: TemporaryStore

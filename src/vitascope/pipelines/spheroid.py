@@ -44,6 +44,7 @@ from vitascope.pipelines.spheroid_channels import find_dyes, what_live_voxels_ar
 from vitascope.pipelines.spheroid_outline import (
     OTSU_LEAST,
     Agreement,
+    LightOutlines,
     cell_reach,
     find_outlines,
     otsu_classes,
@@ -248,6 +249,7 @@ class SpheroidRun:
             self.flags.append("bound_lowered")
         back = resampled_reader(volume_reader(answer), prepared.shape, prepared.source)
         within = None if inside is None else resampled_reader(volume_reader(inside), prepared.shape, prepared.source)
+        told = None if inside is not None else LightOutlines.of(prepared, self.model.card, self.voxel_um)
         agreement, left_out = Agreement(), 0
         where = (t,) if self.leading else ()
         live, dead, density = (_View(a, where) for a in (self.live, self.dead, self.density))
@@ -257,6 +259,8 @@ class SpheroidRun:
             found = back(piece)
             if prepared.finite is not None:
                 found = found * prepared.finite(piece)
+            if told is not None:
+                found = told.refine(found, piece)
             classes = classify(found, None if within is None else within(piece)[0])
             own = grid.look_up(spheroids, piece).astype(np.uint32)
             plain = otsu_classes([np.asarray(f[piece]) for f in prepared.filtered], prepared.otsu)

@@ -1,4 +1,4 @@
-"""Other outlines of cells than the network's own: at a share of their brightness, and by Otsu's threshold.
+"""Other outlines of cells than the network's own: at a share of their brightness, and by light.
 
 A network answers as its labels were drawn. Where another rule is wanted, an outline lies where brightness has fallen
 from that of a cell to the ground around it by so much; the network still says which light is a cell. Otsu's threshold
@@ -8,16 +8,18 @@ knows nothing of cells: where both disagree, one of them is wrong.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vitascope.core.card import InputSpec
+from vitascope.core.card import InputSpec, ModelCard
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.preprocess_volume import PreparedVolume
-from vitascope.ops.geometry.resample import volume_reader
+from vitascope.ops.geometry.resample import Window, read_reflected, volume_reader
+from vitascope.ops.objects.light_odds import LEAST_P, around, light_above, margin, refined, weights_of
 from vitascope.ops.tiling.chunks import chunk_slices
 
 CERTAIN, POSSIBLE = 0.5, 0.1
@@ -99,6 +101,50 @@ def find_outlines(
         dyes = prepared.read(wide)[: len(probabilities)]
         inside[piece] = inside_outlines(probabilities, dyes, share, reach)[own][None]
     yield Progress(len(pieces), len(pieces), "Drawing outlines")
+
+
+@dataclass(frozen=True)
+class LightOutlines:
+    """Where cells end, by the network's odds and their light; see :mod:`vitascope.ops.objects.light_odds`.
+
+    Parameters
+    ----------
+    prepared : PreparedVolume
+    weights : tuple of float
+    voxel_um : tuple of float
+        Of the image's own grid.
+    """
+
+    prepared: PreparedVolume
+    weights: tuple[float, ...]
+    voxel_um: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls, prepared: PreparedVolume, card: ModelCard, voxel_um: tuple[float, float, float]
+    ) -> LightOutlines | None:
+        """Return those of a model; None where its card knows no weights."""
+        weights = weights_of(card.default_params)
+        return None if weights is None else cls(prepared, weights, voxel_um)
+
+    def refine(self, found: NDArray[np.float32], piece: Sequence[slice]) -> NDArray[np.float32]:
+        """Return an answer (K + 1, d, h, w) on the image's own voxels with its probabilities refined."""
+        probabilities = found[:-1]
+        if not (probabilities > LEAST_P).any():
+            return found
+        reach = margin(self.voxel_um)
+        wide = tuple(slice(s.start - m, s.stop + m) for s, m in zip(piece, reach, strict=True))
+        own = tuple(slice(m, m + s.stop - s.start) for s, m in zip(piece, reach, strict=True))
+        light, near = [], []
+        for k in range(len(probabilities)):
+            dye = read_reflected(lambda w, k=k: self._light(k, w), self.prepared.source, wide)  # type: ignore[misc]
+            light.append(dye[own])
+            near.append(around(dye, self.voxel_um)[own])
+        return np.concatenate([refined(probabilities, light, near, self.weights), found[-1:]])
+
+    def _light(self, k: int, window: Window) -> NDArray[np.float32]:
+        grey = np.asarray(self.prepared.filtered[k][window])
+        return light_above(self.prepared.maps[k](grey), *self.prepared.levels[k])
 
 
 def otsu_classes(dyes: Sequence[NDArray[Any]], thresholds: Sequence[float]) -> NDArray[np.uint8]:

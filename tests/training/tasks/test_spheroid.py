@@ -48,6 +48,7 @@ def test_a_recipe_makes_a_model_that_loads(tmp_path):
     assert "2 simulated" in card.split
     assert card.domain is not None
     assert card.intervals is None  # one validation volume is too few
+    assert all(name.startswith("outline_") for name in card.default_params)
     with torch.no_grad():
         assert loaded.network(torch.zeros(1, 2, 4, 8, 8)).image.shape == (1, 3, 4, 8, 8)
 
@@ -55,8 +56,8 @@ def test_a_recipe_makes_a_model_that_loads(tmp_path):
 def test_the_interval_is_the_conformal_one_of_the_validation_volumes(monkeypatch):
     values = [(50.0, 50.0 + error) for error in (1, -2, 3, -4, 5, -6, 7, -8, 9)] + [(np.nan, 40.0)]
     kept = [SimpleNamespace(group=str(i), kind="simulated", numbers=v) for i, v in enumerate(values)]
-    monkeypatch.setattr(spheroid_training, "viabilities", lambda network, volume: volume.numbers)
-    job = SimpleNamespace(targets=(1, 2, 3), volumes={"validation": kept})
+    monkeypatch.setattr(spheroid_training, "viabilities", lambda network, volume, weights: volume.numbers)
+    job = SimpleNamespace(targets=(1, 2, 3), volumes={"validation": kept}, default_params=lambda network: {})
     found = SpheroidJob.intervals(job, None)
     assert (found.half_width, found.groups, found.level) == (9.0, 9, 0.9)
     job.volumes["validation"] = kept[1:]
@@ -313,7 +314,7 @@ def test_the_viability_of_a_volume_is_counted_over_labelled_voxels(tmp_path, mon
     network = UNet3d(width=1).eval()
     found = segment_whole(network, volume)
     assert found.shape == volume.classes.shape
-    monkeypatch.setattr(spheroid_training, "segment_whole", lambda network, volume: np.full(found.shape, 2))
+    monkeypatch.setattr(spheroid_training, "segment_whole", lambda network, volume, weights: np.full(found.shape, 2))
     true, seen = viabilities(network, volume)
     live, dead = ((volume.classes == k).sum() for k in (2, 3))
     assert true == pytest.approx(100 * live / (live + dead))

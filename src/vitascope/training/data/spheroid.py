@@ -57,6 +57,8 @@ class Stack:
         Live cells numbered, for the density; None where they are not told apart.
     voxel_zyx_um : tuple of float or None
     group, kind : str
+    sparse : bool
+        Whether what counts was chosen by its brightness, because not every cell is labelled.
     """
 
     channels: list[NDArray[Any]]
@@ -65,6 +67,7 @@ class Stack:
     voxel_zyx_um: Voxel | None
     group: str
     kind: str
+    sparse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,6 +371,7 @@ def compose(live: OneColour, dead: OneColour) -> Stack:
         voxel_zyx_um=live.voxel_zyx_um,
         group=live.pair.group or live.pair.image,
         kind="composed",
+        sparse=live.sparse or dead.sparse,
     )
 
 
@@ -383,6 +387,7 @@ def without_dead(live: OneColour) -> Stack:
         voxel_zyx_um=live.voxel_zyx_um,
         group=live.pair.group or live.pair.image,
         kind="one dye",
+        sparse=live.sparse,
     )
 
 
@@ -442,6 +447,9 @@ def make_volume(stack: Stack, recipe: Recipe) -> ProgressGenerator[LabelledVolum
         group=stack.group,
         kind=stack.kind,
         fingerprints=marks([c[len(c) // 2] for c in stack.channels]) if stack.kind != "simulated" else (),
+        levels=prepared.levels,
+        voxel_um=own,
+        sparse=stack.sparse,
     )
 
 

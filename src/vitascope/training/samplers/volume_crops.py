@@ -36,6 +36,12 @@ class LabelledVolume:
         Such as ``simulated`` or ``composed``.
     fingerprints : tuple of str
         Of the middle planes of its file; none for what is in no file.
+    levels : tuple of tuple of float
+        Ground and Otsu's threshold of each channel, in network units.
+    voxel_um : tuple of float
+        Voxel (z, y, x) of the network.
+    sparse : bool
+        Whether what counts was chosen by its brightness.
     """
 
     image: NDArray[np.float32]
@@ -44,6 +50,9 @@ class LabelledVolume:
     group: str
     kind: str
     fingerprints: tuple[str, ...] = ()
+    levels: tuple[tuple[float, float], ...] = ()
+    voxel_um: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    sparse: bool = False
 
 
 class VolumeSampler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,15 @@ from vitascope.engine.load_model import check_channels, load_model
 from vitascope.engine.volume_domain import CROP_ZYX, volume_statistics
 from vitascope.networks.unet3d import MULTIPLE_ZYX, SLABS, STAGE_WEIGHTS, UNet3d
 from vitascope.ops.geometry.resample import volume_reader
+from vitascope.ops.objects.light_odds import (
+    Sample,
+    around,
+    find_weights,
+    light_above,
+    refined,
+    sample,
+    weights_of,
+)
 from vitascope.ops.objects.spheroids import viability_percent
 from vitascope.ops.tiling.tiles import padded_length
 from vitascope.recipes.recipe import Recipe
@@ -53,6 +62,7 @@ class SpheroidJob(TrainingTask):
         self._seen: Preview | None = None
         self.volumes, self._gamma = volumes, recipe.volumes.gamma
         self.fingerprints = tuple(f for part in ("train", "validation") for v in volumes[part] for f in v.fingerprints)
+        self._found: tuple[nn.Module, dict[str, float]] | None = None
         self._shares = {name: recipe.loss.get(name, 0.0) for name in LOSSES}
         self._crop = (recipe.volumes.crop_planes, recipe.crop_px, recipe.crop_px)
         self._sampler = VolumeSampler(volumes["train"], self._crop, recipe.augment, recipe.training.seed)
@@ -111,7 +121,8 @@ class SpheroidJob(TrainingTask):
         found: list[Metric] = []
         for kind in dict.fromkeys(v.kind for v in self.volumes["test"]):
             volumes = [v for v in self.volumes["test"] if v.kind == kind]
-            overlaps = [volume_overlaps(network, v, len(self.targets) - 1) for v in volumes]
+            weights = self.default_params(network)
+            overlaps = [volume_overlaps(network, v, len(self.targets) - 1, weights) for v in volumes]
             for k, target in enumerate(self.targets[:-1]):
                 found += overlap_metrics([o[k] for o in overlaps], target.name, self._tested_on.format(kind))
         return found
@@ -121,7 +132,8 @@ class SpheroidJob(TrainingTask):
         if len(self.targets) < 3:
             return None
         kept = self.volumes["validation"]
-        pairs = np.array([viabilities(network, v) for v in kept]).reshape(-1, 2)
+        weights = self.default_params(network)
+        pairs = np.array([viabilities(network, v, weights) for v in kept]).reshape(-1, 2)
         known = np.isfinite(pairs).all(1)
         if known.sum() < INTERVAL_LEVEL / (1 - INTERVAL_LEVEL) - TINY:
             return None
@@ -129,6 +141,12 @@ class SpheroidJob(TrainingTask):
         groups = [v.group for v, k in zip(kept, known, strict=True) if k]
         true, found = pairs[known].T
         return calibrate(true, found, groups, INTERVAL_LEVEL, on=f"{kinds} validation volumes")
+
+    def default_params(self, network: nn.Module) -> dict[str, float]:
+        """Find how light tells where cells end, see :mod:`vitascope.ops.objects.light_odds`."""
+        if self._found is None or self._found[0] is not network:
+            self._found = (network, find_weights(light_samples(network, self.volumes["train"])))
+        return self._found[1]
 
     def domain(self, network: nn.Module) -> Domain:
         """Describe the training volumes; groups left out in turn give the distance."""
@@ -197,26 +215,60 @@ def classify(image: Tensor) -> NDArray[np.uint8]:
     return np.asarray((torch.cat([background, p], 1).argmax(1) + 1).cpu().numpy(), np.uint8)
 
 
-def segment_whole(network: nn.Module, volume: LabelledVolume) -> NDArray[np.uint8]:
-    """Return the class of each voxel of a volume, see :func:`classify`; the volume is seen in one piece."""
+def predict_whole(network: nn.Module, volume: LabelledVolume) -> NDArray[np.float32]:
+    """Return the network's answer for a volume (K + 1, D, H, W), which is seen in one piece."""
     shape = volume.classes.shape
     missing = [(0, padded_length(n, m) - n) for n, m in zip(shape, MULTIPLE_ZYX, strict=True)]
     image = torch.from_numpy(np.pad(volume.image, [(0, 0), *missing], mode="reflect"))[None]
     with torch.inference_mode():
-        answer = network(image.to(next(network.parameters()).device)).image
-    return np.asarray(classify(answer)[0][tuple(slice(0, n) for n in shape)], np.uint8)
+        answer = network(image.to(next(network.parameters()).device)).image[0].float().cpu().numpy()
+    return np.asarray(answer[(slice(None), *(slice(0, n) for n in shape))], np.float32)
 
 
-def volume_overlaps(network: nn.Module, volume: LabelledVolume, classes: int) -> list[Overlap]:
+def lights(volume: LabelledVolume) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Return the light of each dye of a volume above Otsu's threshold, and around each voxel."""
+    own = [light_above(dye, *level) for dye, level in zip(volume.image, volume.levels, strict=True)]
+    return own, [around(light, volume.voxel_um) for light in own]
+
+
+def light_samples(network: nn.Module, volumes: Sequence[LabelledVolume]) -> Iterator[Sample]:
+    """Give voxels of each class of volumes, see :func:`vitascope.ops.objects.light_odds.sample`.
+
+    Sparsely labelled ones are left out: which of their voxels count was chosen by the light that is asked about.
+    """
+    rng = np.random.default_rng(0)
+    for volume in (v for v in volumes if not v.sparse):
+        p, (own, near) = predict_whole(network, volume)[:-1], lights(volume)
+        for k, probability in enumerate(p):
+            inside = volume.classes == k + 2
+            known = inside | (volume.classes == 1)
+            yield sample(probability, 1 - p.sum(0), own[k], near[k], inside, known, rng)
+
+
+def segment_whole(
+    network: nn.Module, volume: LabelledVolume, weights: Mapping[str, float] | None = None
+) -> NDArray[np.uint8]:
+    """Return the class of each voxel of a volume, see :func:`classify`; with weights, refined by its light."""
+    answer, found = predict_whole(network, volume), weights_of(weights or {})
+    if found is not None:
+        answer[:-1] = refined(answer[:-1], *(part[: len(answer) - 1] for part in lights(volume)), found)
+    return classify(torch.from_numpy(answer)[None])[0]
+
+
+def volume_overlaps(
+    network: nn.Module, volume: LabelledVolume, classes: int, weights: Mapping[str, float] | None = None
+) -> list[Overlap]:
     """Compare a whole volume with its truth: the overlap of each class but the background."""
-    found = segment_whole(network, volume)
+    found = segment_whole(network, volume, weights)
     return [count_overlap(found, volume.classes, k + 2) for k in range(classes)]
 
 
-def viabilities(network: nn.Module, volume: LabelledVolume) -> tuple[float, float]:
+def viabilities(
+    network: nn.Module, volume: LabelledVolume, weights: Mapping[str, float] | None = None
+) -> tuple[float, float]:
     """Return the true and the found viability of a volume in percent, over labelled voxels; NaN without cells."""
-    labelled = volume.classes > 0
-    true, found = (np.bincount(c[labelled], minlength=4) for c in (volume.classes, segment_whole(network, volume)))
+    labelled, segmented = volume.classes > 0, segment_whole(network, volume, weights)
+    true, found = (np.bincount(c[labelled], minlength=4) for c in (volume.classes, segmented))
     return viability_percent(true[2], true[3]), viability_percent(found[2], found[3])
 
 
