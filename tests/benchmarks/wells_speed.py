@@ -11,7 +11,8 @@ way up, where ours does so eight ways by default. All find the well by our funct
 - ``scikit-image``: crops by slicing and averages by ``resize_local_mean``, the same mean over areas, at full resolution.
 
 ``by default`` is ours with its eight views, ``network`` their network alone on a square that is ready: the rest is what a
-run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns; numbers agree within 1 %.
+run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns; numbers agree within 1 %
+for a model whose ground is one number; the loops do not make the ground even, as models of ``ground: even`` have it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def service(tmp_path):
     store.close()
 
 
-def ask(service, path, host=b"127.0.0.1", method="GET", body=b"", kind=b"application/json"):
+def ask(service, path, host=b"127.0.0.1", method="GET", body=b"", kind=b"application/json", more=()):
     """Ask the application itself, without a network."""
     said = []
 
@@ -38,7 +38,8 @@ def ask(service, path, host=b"127.0.0.1", method="GET", body=b"", kind=b"applica
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
         "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
-        "headers": [(b"host", host), (b"content-type", kind)], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+        "headers": [(b"host", host), (b"content-type", kind), *more],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
     }  # fmt: skip
 
     async def run():
@@ -80,6 +81,18 @@ def test_a_service_with_enough_to_do_says_so(service):
     answers = [ask(service, "/v1/jobs", method="POST", body=body) for _ in range(2)]
     assert [status for status, _, _ in answers] == [202, 503]
     assert answers[1][1][b"retry-after"]
+    assert len(list((service.settings.data / "jobs").iterdir())) == 1
+
+
+def test_a_request_that_is_repeated_finds_its_job_also_where_the_queue_is_full(service):
+    body = json.dumps({"task": TASKS[0].name, "files": ["a"]}).encode()
+    (service.settings.root / "a").mkdir()
+    key = [(b"idempotency-key", b"k")]
+    answers = [ask(service, "/v1/jobs", method="POST", body=body, more=key) for _ in range(2)]
+    assert [status for status, _, _ in answers] == [202, 202]
+    assert answers[1][1][b"idempotent-replayed"] == b"true"
+    other = json.dumps({"task": TASKS[0].name, "files": ["a", "a"]}).encode()
+    assert ask(service, "/v1/jobs", method="POST", body=other, more=key)[0] == 422
     assert len(list((service.settings.data / "jobs").iterdir())) == 1
 
 

@@ -86,8 +86,10 @@ class Service:
     def submit(self, sent: Submission, client: str, key: str | None) -> tuple[JobRecord, bool]:
         """Put a job into the queue; return it, and whether it was there already."""
         limits = self.settings.limits
-        known = self.store.count(JobState.QUEUED)
-        if known >= limits.waiting or self.supervisor.stopping:
+        known = None if key is None else self.store.of_key(client, key)
+        if known is not None:  # also where the queue is full: the job is in it
+            return self._again(known, sent), True
+        if self.store.count(JobState.QUEUED) >= limits.waiting or self.supervisor.stopping:
             sent.drop()
             raise RefusedError(503, "The service has as much work as it takes.", "Try again later.",
                                headers={"Retry-After": "60"})  # fmt: skip
@@ -102,10 +104,14 @@ class Service:
         if job.id == new.id:
             self.supervisor.wake()
             return job, False
+        return self._again(job, sent), True
+
+    def _again(self, job: JobRecord, sent: Submission) -> JobRecord:
+        """Return the job that a key stands for, if the request is the same again."""
         sent.drop()
-        if job.fingerprint != new.fingerprint:
+        if job.fingerprint != sent.fingerprint:
             raise RefusedError(422, "This key was used for another request.", "Take a new key for each job.")
-        return job, True
+        return job
 
 
 def create_app(service: Service) -> FastAPI:

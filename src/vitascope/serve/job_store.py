@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, created);
 CREATE TABLE IF NOT EXISTS turns (client TEXT PRIMARY KEY, last REAL NOT NULL);
 """
 _COLUMNS = "id, client, request, state, attempts, created, started, ended, error, counts, fingerprint"
+_OF_KEY = f"SELECT {_COLUMNS} FROM jobs WHERE client = ? AND key = ?"
 _NEXT = """
 SELECT jobs.id, jobs.client FROM jobs LEFT JOIN turns ON turns.client = jobs.client
 WHERE jobs.state = 'queued' ORDER BY COALESCE(turns.last, 0), jobs.created, jobs.rowid LIMIT 1
@@ -75,17 +76,19 @@ class JobStore:
     def add(self, job: JobRecord, key: str | None = None) -> JobRecord:
         """Put a job into the queue; with a key that its sender has used before, return the job of that time."""
         with self._change() as base:
-            if key is not None:
-                row = base.execute(
-                    f"SELECT {_COLUMNS} FROM jobs WHERE client = ? AND key = ?", (job.client, key)
-                ).fetchone()
-                if row is not None:
-                    return _record(row)
+            if key is not None and (row := base.execute(_OF_KEY, (job.client, key)).fetchone()) is not None:
+                return _record(row)
             base.execute(
                 "INSERT INTO jobs (id, client, key, fingerprint, request, state, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (job.id, job.client, key, job.fingerprint, job.request.model_dump_json(), job.state, job.created),
             )
         return job
+
+    def of_key(self, client: str, key: str) -> JobRecord | None:
+        """Return the job that someone has put in with a key, or None."""
+        with self._lock:
+            row = self._base.execute(_OF_KEY, (client, key)).fetchone()
+        return None if row is None else _record(row)
 
     def find(self, job_id: str) -> JobRecord | None:
         """Return a job, or None."""
