@@ -251,7 +251,9 @@ def segment_whole(
     """Return the class of each voxel of a volume, see :func:`classify`; with weights, refined by its light."""
     answer, found = predict_whole(network, volume), weights_of(weights or {})
     if found is not None:
-        answer[:-1] = refined(answer[:-1], *(part[: len(answer) - 1] for part in lights(volume)), found)
+        own, near = lights(volume)
+        classes = len(answer) - 1
+        answer[:-1] = refined(answer[:-1], own[:classes], near[:classes], found)
     return classify(torch.from_numpy(answer)[None])[0]
 
 
