@@ -254,7 +254,7 @@ def segment_whole(
         own, near = lights(volume)
         classes = len(answer) - 1
         answer[:-1] = refined(answer[:-1], own[:classes], near[:classes], found)
-    return classify(torch.from_numpy(answer)[None])[0]
+    return np.asarray(classify(torch.from_numpy(answer)[None])[0], np.uint8)
 
 
 def volume_overlaps(
