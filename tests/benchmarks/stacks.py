@@ -44,6 +44,9 @@ FOLDS = (
 )
 """Sources that a twin is trained without. Any two of a fold make a composition that its twin knows neither part of."""
 
+UNSEEN = ("EGFP_d0_39", "embryo_8", "embryo_16", "stardist")
+"""Stacks that the bundled model was not trained on."""
+
 BETTER, MEAN_DICE, INSIDE = 8, 0.70, 0.85
 """Bars: stacks better than Otsu, mean Dice near labels of compositions, share of truths inside their intervals."""
 
@@ -277,14 +280,18 @@ def reference_outlines(one: OneColour, share: float) -> np.ndarray:
     return found
 
 
-def outlines(folder: Path) -> None:
-    """The slider against outlines at a share of brightness, and against a threshold on the probability instead."""
+def outlines(folder: Path | None) -> None:
+    """The slider against outlines at a share of brightness, and against a threshold on the probability instead.
+
+    Each stack by its twin; without a folder, those that the bundled model has not seen, by that model.
+    """
     shares, thresholds = (0.3, 0.5, 0.7), np.linspace(0.1, 0.95, 18)
     by_light, by_probability = {s: [] for s in shares}, {s: [] for s in shares}
     for one in sources():
-        if one.sparse:
+        if one.sparse or (folder is None and one.pair.group not in UNSEEN):
             continue
-        model, stack = str(folder / f"{twin_id(twin_of(one.pair.group))}.json"), without_dead(one)
+        model = MODEL if folder is None else str(folder / f"{twin_id(twin_of(one.pair.group))}.json")
+        stack = without_dead(one)
         p = np.asarray(segmented(stack, model).output("probability").array)[0]
         for share in shares:
             truth = reference_outlines(one, share)
@@ -328,7 +335,7 @@ def by_light() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: ``train FOLDER``, ``light``, or ``FOLDER [write | outlines]``."""
+    """Arguments: ``train FOLDER``, ``light``, ``bundled outlines``, or ``FOLDER [write | outlines]``."""
     print(describe())
     if not arguments:
         print("skipped: name the folder of the twins, see the docstring")
@@ -339,7 +346,7 @@ def main(arguments: list[str]) -> None:
         elif arguments[0] == "light":
             by_light()
         elif "outlines" in arguments:
-            outlines(Path(arguments[0]))
+            outlines(None if arguments[0] == "bundled" else Path(arguments[0]))
         else:
             alone(Path(arguments[0]))
             composed(Path(arguments[0]), "write" in arguments)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class LightOutlines:
         own = tuple(slice(m, m + s.stop - s.start) for s, m in zip(piece, reach, strict=True))
         light, near = [], []
         for k in range(len(probabilities)):
-            dye = read_reflected(lambda w, k=k: self._light(k, w), self.prepared.source, wide)  # type: ignore[misc]
+            dye = read_reflected(partial(self._light, k), self.prepared.source, wide)
             light.append(dye[own])
             near.append(around(dye, self.voxel_um)[own])
         return np.concatenate([refined(probabilities, light, near, self.weights), found[-1:]])

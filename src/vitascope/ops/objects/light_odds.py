@@ -59,7 +59,7 @@ def light_above(values: NDArray[np.float32], ground: float, threshold: float) ->
     unit = threshold - ground
     if not (math.isfinite(unit) and unit > 0):
         return np.full(values.shape, math.log(FLOOR), np.float32)
-    return np.log(np.maximum((values - ground) / unit, FLOOR), dtype=np.float32)
+    return np.asarray(np.log(np.maximum((values - ground) / unit, FLOOR)), np.float32)
 
 
 def around(light: NDArray[np.float32], voxel_um: Voxel) -> NDArray[np.float32]:
@@ -103,7 +103,7 @@ def refined(
     ]
     total = logsumexp(np.stack([np.zeros_like(ground), *raised]), axis=0)
     found = np.exp(np.stack(raised) - total)
-    return np.where(probabilities > LEAST_P, found, probabilities).astype(np.float32)
+    return np.asarray(np.where(probabilities > LEAST_P, found, probabilities), np.float32)
 
 
 Sample = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]

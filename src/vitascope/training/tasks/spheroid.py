@@ -251,8 +251,10 @@ def segment_whole(
     """Return the class of each voxel of a volume, see :func:`classify`; with weights, refined by its light."""
     answer, found = predict_whole(network, volume), weights_of(weights or {})
     if found is not None:
-        answer[:-1] = refined(answer[:-1], *(part[: len(answer) - 1] for part in lights(volume)), found)
-    return classify(torch.from_numpy(answer)[None])[0]
+        own, near = lights(volume)
+        classes = len(answer) - 1
+        answer[:-1] = refined(answer[:-1], own[:classes], near[:classes], found)
+    return np.asarray(classify(torch.from_numpy(answer)[None])[0], np.uint8)
 
 
 def volume_overlaps(
