@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
 
@@ -229,7 +230,7 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
                 found.append(READING if days is None else days.get(image) or NO_DAY)
             else:
                 value = rows[k].at[image, column] if column in rows[k] else None
-                found.append(str(value) if value == value and value is not None else "none")
+                found.append("none" if pd.isna(value) else str(value))
         return found
 
     def _plate_name(self, k: int) -> str:
