@@ -56,7 +56,7 @@ class Arm:
     crops: int | None = None
     loss: str = "pcc_image"
     nuclei: float = 0.05
-    """Least share of a crop that nuclei fill, half a nucleus; four of five crops of 64 px hold none otherwise."""
+    """Least share of a crop that nuclei fill, half a nucleus; four of five crops of 64 px hold less otherwise."""
 
 
 ARMS = {
