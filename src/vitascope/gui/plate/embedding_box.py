@@ -229,7 +229,7 @@ class EmbeddingBox(QWidget):  # type: ignore[misc]
                 days = self._days.get(results.folder)
                 found.append(READING if days is None else days.get(image) or NO_DAY)
             else:
-                value = rows[k].at[image, column] if column in rows[k] else None
+                value: Any = rows[k].at[image, column] if column in rows[k] else None
                 found.append("none" if pd.isna(value) else str(value))
         return found
 
