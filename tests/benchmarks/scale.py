@@ -98,9 +98,9 @@ def main(arguments: list[str]) -> None:
         plain = subprocess.run(
             [sys.executable, "-c", PLAIN, *map(str, files)], capture_output=True, text=True, check=True
         )
-    tell(entries, stacks, workers, seen)
-    tell_overhead(seen, [float(line) for line in plain.stdout.split()][1:])
-    tell_model(seen.took / seen.done[-1] * workers)
+        tell(entries, stacks, workers, seen)
+        tell_overhead(seen, [float(line) for line in plain.stdout.split()][1:])
+        tell_model(seen.took / seen.done[-1] * workers)
 
 
 def watch(words: list[str], out: Path, kill_s: int, stop_s: int, log_file: Path) -> Watched:
