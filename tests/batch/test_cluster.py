@@ -140,21 +140,19 @@ def test_local_workers_listen_on_this_machine_only_and_leave_nothing(plate, tmp_
     assert {p.pid for p in psutil.Process().children(recursive=True) if is_worker(p)} <= before
 
 
-def take_and_let_go(size):
-    """Take memory three times; returns how many pages had to be fetched for the last two."""
-    import resource
-
-    import numpy as np
-
-    np.ones(size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(2):
-        np.ones(size)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps memory in another way")
 def test_a_worker_keeps_the_memory_of_an_image_for_the_next_one():
+    def take_and_let_go(size):  # a worker does not see this module
+        import resource
+
+        import numpy as np
+
+        np.ones(size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(2):
+            np.ones(size)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
     workers = ClusterWorkers(None, 1)
     try:
         (fetched,) = workers._client.run(take_and_let_go, 4_000_000).values()

@@ -240,7 +240,7 @@ def _(tmp_path):
 def _(tmp_path):
     whole = np.asarray(read_image([str(SAMPLES / "isl_phase.ome.tif")]).plane(z=3)).astype(np.int32)
     turned = (whole.max() + whole.min() - whole).astype(np.uint16)
-    return stain(whole.astype(np.uint16)), stain(turned)
+    return stain(whole.astype(np.uint16), invert="no"), stain(turned, invert="no")
 
 
 @case("unsure")

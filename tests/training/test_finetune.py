@@ -30,6 +30,7 @@ from vitascope.training import make_model as training
 from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.spheroid import load_volumes
 from vitascope.training.data.split_rows import plan_rows
+from vitascope.training.data.stain import load_corpus
 from vitascope.training.loop import loop
 from vitascope.training.loop.loop import Trained
 from vitascope.training.tasks import atp as atp_training
@@ -162,11 +163,14 @@ def test_what_is_painted_on_later_is_not_trained_on():
     assert read_recipe(folder / "recipe.yaml") == ready.recipe
 
 
-def test_what_looks_wrong_with_a_pair_is_told_by_its_own_name():
+def test_files_of_a_pair_bear_its_name_so_that_warnings_say_which():
     pair = make_pair("day 3: B07/[2]", seed=1)
-    pair.targets["DNA"][:] = 0
-    ready = set_up([make_pair(), pair])
-    assert [w for w in ready.warnings if "day_3_B07_2_" in w]
+    pair.targets["DNA"][:] = 100 * (pair.targets["DNA"] > 500)
+    (data,) = set_up([make_pair(), pair]).recipe.data
+    (odd,) = (one.image for one in data.pairs if "day_3_B07_2_" in one.image)
+    again = set_up([make_pair(), pair], name="again").recipe
+    loaded = run_to_end(load_corpus(again, training_folder("again")))
+    assert [w for w in loaded.warnings if w.startswith(odd) and "looks like a mask" in w]
 
 
 def test_scribbles_become_a_target_and_what_is_not_painted_does_not_count():

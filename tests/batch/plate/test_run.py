@@ -316,7 +316,7 @@ class Dying(ThreadWorkers):
 
 
 class _Dead:
-    def result(self):
+    def result(self, timeout_s=None):
         raise WorkerDiedError
 
 

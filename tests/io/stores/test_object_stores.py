@@ -253,6 +253,7 @@ def test_what_was_used_is_let_go_of_where_the_disk_is_nearly_full(store, plate, 
     site = next(iter(opened))
     before = np.asarray(site.open(None, None).array)
     signed = [path.stat().st_mtime_ns for path in site.paths]
+    monkeypatch.setattr(mirrors, "FREE_SHARE", 0.0)
     release(site.paths)
     assert "p_A01.ome.tif" in got(opened.path)
     monkeypatch.setattr(mirrors, "FREE_SHARE", 1.1)

@@ -53,7 +53,7 @@ def light_above(values: NDArray[np.float32], ground: float, threshold: float) ->
 
     Examples
     --------
-    >>> light_above(np.float32([10, 30, 50]), 10.0, 30.0).round(2).tolist()
+    >>> light_above(np.float32([10, 30, 50]), 10.0, 30.0).astype(float).round(2).tolist()
     [-3.91, 0.0, 0.69]
     """
     unit = threshold - ground

@@ -16,7 +16,6 @@ from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError, TrainingError
 from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.select_planes import find_channels, select_pictures
-from vitascope.io.atomic import file_name
 from vitascope.io.images.write import PictureFile, write_ome_tiff
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.geometry.pair_check import CheckProblem, check_pair, painted_ids, renumber
@@ -155,7 +154,7 @@ class _Files:
     """Writes the files of one pair."""
 
     def __init__(self, folder: Path, number: int, pair: TrainingPair, written: list[Path]) -> None:
-        called = re.sub(r"[^\w.-]+", "_", file_name(pair.name))[:LONGEST_NAME]  # so that a warning says which pair
+        called = re.sub(r"[^\w.-]+", "_", pair.name)[:LONGEST_NAME]  # so that a warning says which pair
         self._folder, self._stem, self._pair, self._written = folder, f"pair{number + 1:03d}-{called}", pair, written
 
     def write_image(self, planes: list[NDArray[Any]], spec: InputSpec) -> str:
