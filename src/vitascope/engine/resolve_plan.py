@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
-from vitascope.engine.device import core_count, for_volumes, pick_device
+from vitascope.engine.device import Device, core_count, for_volumes, pick_device
 from vitascope.engine.execution_plan import TILES_PX, Plan, least_tile, memory_cap, tiles_of, up_to_whole, windows_of
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.measured_speed import Speed, best_precision, equal_speeds, measured_speeds
@@ -44,13 +44,7 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         device, fallback = for_volumes(device, fallback)
     flags = ("device_fallback",) if fallback else ()
     threads = params.threads or core_count()
-    precision: str | None = None if params.precision == "auto" else params.precision
-    if precision is not None and precision not in device.precisions:
-        if not fallback:
-            raise ParameterError(
-                f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
-            )
-        precision = "f32"
+    precision = _asked_precision(params, device, fallback)
     tile_px, batch = params.tile_px, params.batch or (1 if device.id == "cpu" else None)
     if precision is None or tile_px is None or batch is None:
         formats = device.precisions if precision is None else (precision,)
@@ -68,6 +62,25 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
     )
 
 
+def _asked_precision(params: RunParams, device: Device, fallback: bool) -> str | None:
+    """Return the number format that is asked for, None for ``auto``; 32 bit where another device took over without it.
+
+    Raises
+    ------
+    ParameterError
+        If the device that was asked for does not compute in it.
+    """
+    if params.precision == "auto":
+        return None
+    if params.precision in device.precisions:
+        return params.precision
+    if not fallback:
+        raise ParameterError(
+            f"{device.label} does not compute in {params.precision}.", f"It takes {', '.join(device.precisions)}."
+        )
+    return "f32"
+
+
 def fixed_plan(params: RunParams, side_px: int) -> Plan:
     """Return the plan for a network that sees one whole square: nothing is timed, and ``auto`` is 32 bit.
 
@@ -82,15 +95,10 @@ def fixed_plan(params: RunParams, side_px: int) -> Plan:
     ParameterError
         If the device or precision is not one of this machine's.
     """
-    precision = "f32" if params.precision == "auto" else params.precision
     device, fallback = pick_device(params.device)
-    if precision not in device.precisions and not fallback:
-        raise ParameterError(
-            f"{device.label} does not compute in {precision}.", f"It takes {', '.join(device.precisions)}."
-        )
     return Plan(
         device=device.id,
-        precision=precision if precision in device.precisions else "f32",
+        precision=_asked_precision(params, device, fallback) or "f32",
         tile_px=side_px,
         threads=params.threads or core_count(),
         flags=("device_fallback",) if fallback else (),
