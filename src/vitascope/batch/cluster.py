@@ -248,7 +248,8 @@ def _local_cluster(workers: int, cores: int, scratch: str) -> Any:
     """
     from distributed import LocalCluster
 
-    for attempt in range(STARTS):
+    failed: BaseException | None = None
+    for _ in range(STARTS):
         try:
             return LocalCluster(
                 n_workers=workers,
@@ -262,9 +263,8 @@ def _local_cluster(workers: int, cores: int, scratch: str) -> Any:
                 silence_logs=_QUIET,
             )
         except (RuntimeError, OSError, TimeoutError) as error:
-            if attempt == STARTS - 1:
-                raise _workers_end() from error
-    raise AssertionError("unreachable")
+            failed = error
+    raise _workers_end() from failed
 
 
 def _workers_end() -> VitascopeError:
