@@ -100,6 +100,8 @@ def describe(card: ModelCard) -> str:
     for source in card.data:
         lines.append(f"Data: {source.name}, {source.licence}, {source.url}. {source.credit}")
     lines += [f"Licence: {card.licence}. {card.credit}", f"SHA-256: {card.weights.sha256}"]
+    if card.int8 is not None:
+        lines.append(card.int8.text)
     if card.parent:
         lines.append(f"Fine-tuned from: {card.parent}")
     lines += [f"Note: {note}" for note in card.training.get("notes", [])]

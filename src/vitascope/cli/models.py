@@ -10,7 +10,7 @@ import typer
 
 from vitascope.cli.console import plain_errors, with_progress_bar
 from vitascope.cli.model_text import comparison_text, describe, recipe_text
-from vitascope.cli.models_bring import domain, fetch_models, import_file
+from vitascope.cli.models_bring import domain, fetch_models, import_file, quantise
 from vitascope.core.paths import run_records
 from vitascope.tasks.late_modules import load_comparison, load_exchange
 from vitascope.tasks.registry import find_task
@@ -84,6 +84,7 @@ def export(
 
 app.command("import")(import_file)
 app.command("domain")(domain)
+app.command("quantise")(quantise)
 app.command("fetch")(fetch_models)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     ConfigDict,
@@ -372,6 +375,79 @@ class Weights(CardPart):
         return tree
 
 
+class RoundedLayer(CardPart):
+    """How one convolution rounds to 8 bit; see :mod:`vitascope.engine.int8`."""
+
+    scale: str = Field(description="What each channel of the input is divided by first: 16-bit floats in Base64.")
+    low: float = Field(le=0, description="Ends of the range of the input that 256 steps share, after division.")
+    high: float = Field(gt=0)
+    shift: str = Field(description="What is added to each channel of the answer, to keep its mean; written alike.")
+
+    @field_validator("scale", "shift")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if not np.isfinite(cls.unpacked(value)).all():
+            raise ValueError("holds numbers that are not finite")
+        return value
+
+    @field_validator("scale")
+    @classmethod
+    def _positive(cls, value: str) -> str:
+        if not (cls.unpacked(value) > 0).all():
+            raise ValueError("holds factors that are not positive")
+        return value
+
+    @staticmethod
+    def packed(values: NDArray[np.float64]) -> str:
+        """Write numbers as text; what a 16-bit float cannot hold is cut to its ends."""
+        ends = np.finfo(np.float16)
+        return base64.b64encode(np.clip(values, ends.min, ends.max).astype("<f2").tobytes()).decode()
+
+    @staticmethod
+    def unpacked(text: str) -> NDArray[np.float64]:
+        """Read numbers that were written by :meth:`packed`.
+
+        Raises
+        ------
+        ValueError
+        """
+        return np.frombuffer(base64.b64decode(text, validate=True), "<f2").astype(np.float64)
+
+
+class Int8(CardPart):
+    """How a network computes in whole numbers of 8 bit on processors, and how near to 32 bit its answers stay."""
+
+    layers: tuple[RoundedLayer, ...] = Field(min_length=1, description="Convolutions in the order of computing.")
+    pcc: float = Field(ge=-1, le=1, description="Least correlation with 32 bit inside objects, over all pictures.")
+    change: float = Field(ge=0, description="Greatest relative change of a number in the results, in the mean.")
+    changed_most: str = Field("", description="Which number that is.")
+    images: int = Field(ge=1, description="Images that both were measured on, others than it was fitted on.")
+    on: str = Field(description="Which images.")
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it may stand for 32 bit where nobody asked for it."""
+        return self.pcc >= LEAST_INT8_PCC and self.change <= MOST_INT8_CHANGE
+
+    @property
+    def text(self) -> str:
+        """Say how well it agrees with 32 bit, and whether it is taken by itself."""
+        most = f" ({self.changed_most})" if self.changed_most else ""
+        then = (
+            "Taken by itself on processors without bf16 where it is faster."
+            if self.agrees
+            else f"Only on demand (--precision int8): {LEAST_INT8_PCC} and {MOST_INT8_CHANGE:.0%} are wanted."
+        )
+        return (
+            f"In 8 bit: correlation with 32 bit inside objects {self.pcc:.5f} at least, numbers changed by "
+            f"{self.change:.2%} at most{most}, on {self.images} image(s). {then}"
+        )
+
+
+LEAST_INT8_PCC, MOST_INT8_CHANGE = 0.999, 0.01
+"""How near to 32 bit a network must stay in 8 bit to be taken by itself."""
+
+
 class ModelCard(CardPart):
     """Everything known of a model; preprocessing travels with it."""
 
@@ -411,6 +487,7 @@ class ModelCard(CardPart):
     default_params: dict[str, float] = Field(
         {}, description="What parameters of the task take where they are left empty, and scales of what it draws."
     )
+    int8: Int8 | None = Field(None, description="How it computes in 8 bit; None where that was not tried.")
     parent: str = Field("", description="Model it was fine-tuned from: id and sha256.")
     recipe: str = ""
     training: dict[str, Any] = {}
@@ -440,7 +517,7 @@ class ModelCard(CardPart):
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         tree: dict[str, Any] = handler(self)
-        for later in ("graph", "readout"):
+        for later in ("graph", "readout", "int8"):
             if tree.get(later) is None:
                 tree.pop(later, None)
         return tree

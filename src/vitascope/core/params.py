@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 
 from vitascope.core.errors import ParameterError
 
-Precision = Literal["auto", "f32", "tf32", "bf16", "f16"]
+Precision = Literal["auto", "f32", "tf32", "bf16", "f16", "int8"]
 
 MOST_TOLD = 5
 
@@ -54,7 +54,7 @@ class RunParams(FormParams):
         "auto",
         title="Precision",
         description="Number format of the network: f32 is exact; tf32, bf16 and f16 are faster where the machine has "
-        "them.",
+        "them, int8 on processors where the model's card says how it rounds.",
         json_schema_extra={"advanced": True},
     )
     tile_px: int | None = Field(

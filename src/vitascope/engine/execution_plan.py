@@ -35,7 +35,7 @@ class Plan:
     ----------
     device : str
         ``cpu``, ``cuda:0``, ``mps``.
-    precision : {"f32", "tf32", "bf16", "f16"}
+    precision : {"f32", "tf32", "bf16", "f16", "int8"}
     tile_px : int
         Side of the square, or box, whose pixels a window has at most; see :func:`window_sides`.
     threads : int

@@ -90,6 +90,7 @@ def measured_speeds(
     wanted = tiles if shape is None else up_to_whole(model.family, tiles, shape)
     formats_alone = device.id == "cpu" and not model.family.is_3d and len(wanted) == 1
     key += "|formats" if formats_alone else ""  # kept apart: no plan depends on what else was run
+    key += "|int8" if "int8" in device.precisions else ""
     known = _read_cache()
     speeds = [Speed(**entry) for entry in known.get(key, ())]
     if formats_alone:

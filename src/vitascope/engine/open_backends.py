@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -40,7 +40,7 @@ _OPENING = threading.Lock()
 
 def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device; as long as the network lives, the last device and precision stay ready."""
-    key = (plan.device, plan.precision, plan.threads, streams, plan.batch)
+    key = _key(plan, streams)
     with _OPENING:
         ready = _opened.setdefault(model.source, {})
         if key not in ready:
@@ -49,16 +49,48 @@ def open_backend(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
         return ready[key]
 
 
+def _key(plan: Plan, streams: int) -> tuple[str, str, int, int, int]:
+    return plan.device, plan.precision, plan.threads, streams, plan.batch
+
+
 def open_anew(model: LoadedModel, plan: Plan, streams: int = 1) -> Backend:
     """Put a network on the plan's device, and keep nothing ready."""
     if plan.device == "cpu":
         sides = (64, 64) if not model.family.is_3d else (16, 32, 32)
         channels = model.card.network_channels
         source = model.source if isinstance(model.source, DeferredNetwork) else model.network
-        return OpenVinoBackend(source, channels, plan.precision, plan.threads, sides, streams)
+        rounding = model.card.int8.layers if model.card.int8 is not None else ()
+        return OpenVinoBackend(source, channels, plan.precision, plan.threads, sides, streams, rounding)
     from vitascope.engine.torch_backend import TorchBackend
 
     return TorchBackend(model.network, plan.device, plan.precision, plan.batch)
+
+
+@contextmanager
+def watched(model: LoadedModel, threads: int, watch: Callable[[NDArray[np.float32]], object]) -> Iterator[None]:
+    """Show every window (C, …) that a network is given on the processor in 32 bit to ``watch``, while this lasts."""
+    plan = Plan(device="cpu", precision="f32", tile_px=0, threads=threads)
+    backend = open_anew(model, plan)
+    assert isinstance(backend, OpenVinoBackend)
+    with _OPENING:
+        _opened[model.source] = {_key(plan, 1): WatchedBackend(backend, watch)}
+    try:
+        yield
+    finally:
+        with _OPENING:
+            _opened.pop(model.source, None)
+
+
+class WatchedBackend:
+    """A network on the processor that shows what it is given."""
+
+    def __init__(self, backend: OpenVinoBackend, watch: Callable[[NDArray[np.float32]], object]) -> None:
+        self._backend, self._watch = backend, watch
+
+    def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run one window (C, …)."""
+        self._watch(x)
+        return self._backend(x)
 
 
 def answers_of(

@@ -24,12 +24,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.core.card import RoundedLayer
 from vitascope.core.late_import import import_late
 from vitascope.engine import compiled_networks
 from vitascope.engine.deferred_network import DeferredNetwork
+from vitascope.engine.int8 import fit_rounding, round_graph
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+OPERATIONS = "openvino.opset13"
 
 
 def _openvino() -> Any:
@@ -48,6 +53,29 @@ def cpu_precisions() -> tuple[str, ...]:
     """Return the number formats this processor computes natively, ``f32`` first."""
     capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("f32", "bf16") if "BF16" in capabilities else ("f32",)
+
+
+@lru_cache(maxsize=1)
+def adds_int8_exactly() -> bool:
+    """Tell whether this processor adds products of 8-bit numbers without cutting the sums off.
+
+    Processors without instructions for it (VNNI, AMX, SVE) add two products in 16 bit, which the largest overflow. One
+    such sum is computed and looked at.
+    """
+    openvino, ops = _openvino(), import_late(OPERATIONS, ModuleType)
+    channels, high, weight = 64, 255.0, 127.0
+
+    def constant(value: float) -> Any:
+        return ops.constant(np.float32(value))
+
+    given = ops.parameter([1, channels, 8, 8], np.float32)
+    rounded = ops.fake_quantize(given, constant(0), constant(high), constant(0), constant(high), 256)
+    ends = (constant(-weight), constant(weight))
+    weights = ops.fake_quantize(ops.constant(np.full((16, channels, 1, 1), weight, np.float32)), *ends, *ends, 255)
+    added = ops.convolution(rounded, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    compiled = _core().compile_model(openvino.Model([added], [given], "sums"), "CPU", _options("int8", 1, 1))
+    found = compiled([np.full((1, channels, 8, 8), high, np.float32)])[0]
+    return bool(np.allclose(found, channels * high * weight, rtol=1e-4))
 
 
 def cpu_name() -> str:
@@ -149,7 +177,7 @@ def compile_graph(
     """
     model = model.clone()  # what is written anew for one shape is wrong for others
     model.reshape({name: _openvino().PartialShape(list(shape))})
-    rewrite(model, import_late("openvino.opset13", ModuleType))
+    rewrite(model, import_late(OPERATIONS, ModuleType))
     options = {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY", "NUM_STREAMS": 1}
     if device == "cpu":
         options["INFERENCE_NUM_THREADS"] = threads
@@ -166,13 +194,15 @@ class OpenVinoBackend:
         on this machine.
     channels : int
         Channels of the input.
-    precision : {"f32", "bf16"}
+    precision : {"f32", "bf16", "int8"}
         Set explicitly: OpenVINO's own default on a processor with bf16 is bf16.
     threads : int, >= 1
     sides : tuple of int
         Of a small window, (depth,) height and width, to trace the network with.
     streams : int, >= 1
-        How many windows can be in the network at once, with ``threads`` threads each; see :meth:`apart`.
+        How many windows can be in the network at once, with ``threads`` threads each; see :meth:`infer_concurrently`.
+    rounding : sequence of RoundedLayer
+        How the convolutions round, in 8 bit.
     """
 
     _kept_shapes = 2
@@ -185,14 +215,10 @@ class OpenVinoBackend:
         threads: int,
         sides: tuple[int, ...] = (64, 64),
         streams: int = 1,
+        rounding: Sequence[RoundedLayer] = (),
     ) -> None:
-        self._options = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": threads * streams,
-            "NUM_STREAMS": streams,
-            "PERFORMANCE_HINT": "LATENCY",
-            "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
-        }
+        self._options = _options(precision, threads, streams)
+        self._rounding = rounding if precision == "int8" else ()
         self._network, self._example = network, (1, channels, *sides)
         self._traced: Any = None
         self._streams = streams
@@ -270,6 +296,8 @@ class OpenVinoBackend:
                 compiled_networks.forget(key)
         if self._traced is None:
             self._traced = _traced(self._network, self._example)
+            if self._rounding:
+                self._traced = round_graph(self._traced, self._rounding, import_late(OPERATIONS, ModuleType))
         self._traced.reshape({0: _openvino().PartialShape(list(shape))})
         compiled = _core().compile_model(self._traced, "CPU", self._options)
         if key:
@@ -281,7 +309,32 @@ class OpenVinoBackend:
         if not isinstance(self._network, DeferredNetwork):
             return ""
         options = sorted(self._options.items())
-        return hashlib.sha256(f"{self._network.key} {cpu_key()} {options} {shape}".encode()).hexdigest()
+        rounding = "".join(layer.model_dump_json() for layer in self._rounding)
+        return hashlib.sha256(f"{self._network.key} {cpu_key()} {options} {shape}{rounding}".encode()).hexdigest()
+
+
+def rounding_of(
+    network: nn.Module | DeferredNetwork, windows: Sequence[NDArray[np.float32]], threads: int
+) -> tuple[RoundedLayer, ...]:
+    """Find how the convolutions of a network are to round to 8 bit, from windows (C, …) of one shape."""
+
+    def compiled(model: Any) -> Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        model.reshape({0: _openvino().PartialShape([1, *windows[0].shape])})
+        ready = _core().compile_model(model, "CPU", _options("int8", threads, 1))
+        return lambda x: [np.array(value) for value in ready([x]).values()]
+
+    traced = _traced(network, (1, *windows[0].shape))
+    return fit_rounding(traced, [x[None] for x in windows], import_late(OPERATIONS, ModuleType), compiled)
+
+
+def _options(precision: str, threads: int, streams: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
+        "PERFORMANCE_HINT": "LATENCY",
+        "EXECUTION_MODE_HINT": "ACCURACY" if precision == "f32" else "PERFORMANCE",
+    }
 
 
 def _traced(network: nn.Module | DeferredNetwork, example: tuple[int, ...]) -> Any:

@@ -12,6 +12,7 @@ from vitascope.engine.device import Device, core_count, for_volumes, pick_device
 from vitascope.engine.execution_plan import TILES_PX, Plan, least_tile, memory_cap, tiles_of, up_to_whole, windows_of
 from vitascope.engine.load_model import ArchitectureInfo, LoadedModel
 from vitascope.engine.measured_speed import Speed, best_precision, equal_speeds, measured_speeds
+from vitascope.engine.openvino_backend import adds_int8_exactly
 from vitascope.ops.tiling.tiles import Tile, padded_length
 
 MOST_AT_ONCE = 32
@@ -44,9 +45,12 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         device, fallback = for_volumes(device, fallback)
     flags = ("device_fallback",) if fallback else ()
     threads = params.threads or core_count()
+    device = with_int8(device, model)
     precision = _asked_precision(params, device, fallback)
     tile_px, batch = params.tile_px, params.batch or (1 if device.id == "cpu" else None)
     if precision is None or tile_px is None or batch is None:
+        if precision is None and not takes_int8(device, model):
+            device = replace(device, precisions=tuple(p for p in device.precisions if p != "int8"))
         formats = device.precisions if precision is None else (precision,)
         speeds = equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)
@@ -62,6 +66,23 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
     )
 
 
+def with_int8(device: Device, model: LoadedModel) -> Device:
+    """Return a device with 8 bit among its number formats where it computes a network so.
+
+    Only processors do that add exactly, and only where the model's card says how it rounds.
+    """
+    rounds = device.id == "cpu" and model.card.int8 is not None and model.graph is None
+    return replace(device, precisions=(*device.precisions, "int8")) if rounds and adds_int8_exactly() else device
+
+
+def takes_int8(device: Device, model: LoadedModel) -> bool:
+    """Tell whether 8 bit may be taken where no number format was asked for.
+
+    Only where its numbers agree with those of 32 bit, and the processor has no bf16, which agrees better.
+    """
+    return model.card.int8 is not None and model.card.int8.agrees and "bf16" not in device.precisions
+
+
 def _asked_precision(params: RunParams, device: Device, fallback: bool) -> str | None:
     """Return the number format that is asked for, None for ``auto``; 32 bit where another device took over without it.
 
@@ -74,11 +95,17 @@ def _asked_precision(params: RunParams, device: Device, fallback: bool) -> str |
         return None
     if params.precision in device.precisions:
         return params.precision
-    if not fallback:
+    if fallback:
+        return "f32"
+    if params.precision == "int8" and device.id == "cpu":
         raise ParameterError(
-            f"{device.label} does not compute in {params.precision}.", f"It takes {', '.join(device.precisions)}."
+            "This model, or this processor, does not compute in int8: its card must say how it rounds, and the "
+            "processor must add 8-bit numbers exactly (VNNI).",
+            f"Choose {' or '.join(device.precisions)}; 'vitascope models quantise' finds how a model of yours rounds.",
         )
-    return "f32"
+    raise ParameterError(
+        f"{device.label} does not compute in {params.precision}.", f"It takes {', '.join(device.precisions)}."
+    )
 
 
 def fixed_plan(params: RunParams, side_px: int) -> Plan:

@@ -13,6 +13,7 @@ from vitascope.tasks.protocols import (
     GraphImportModule,
     PairCheckModule,
     PlateLevelsModule,
+    QuantiseModule,
     StabilityModule,
     StackModelModule,
     StackTrainingModule,
@@ -48,6 +49,11 @@ def load_graph_import() -> GraphImportModule:
 def load_graph_domain() -> GraphDomainModule:
     """Import the module that describes images which a network of another program does well on."""
     return import_late("vitascope.pipelines.stain_domain", GraphDomainModule)
+
+
+def load_quantise() -> QuantiseModule:
+    """Import the module that finds how networks round to 8 bit."""
+    return import_late("vitascope.pipelines.quantise", QuantiseModule)
 
 
 def load_stack_training() -> StackTrainingModule:

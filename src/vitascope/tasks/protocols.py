@@ -221,6 +221,14 @@ class GraphDomainModule(Protocol):
 
 
 @runtime_checkable
+class QuantiseModule(Protocol):
+    """Networks in 8 bit: ``pipelines/quantise.py``."""
+
+    def quantise(self, model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
+        """Find how a model rounds to 8 bit, compare with 32 bit, and write both in its card."""
+
+
+@runtime_checkable
 class StackTrainingModule(Protocol):
     """Networks of volumes trained on stacks and their stains: ``training/fnet_stack.py``."""
 

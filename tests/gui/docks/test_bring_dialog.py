@@ -143,3 +143,20 @@ def test_what_networks_of_others_do_not_give_cannot_be_asked_for(dock, qtbot, tm
         assert stain.settings.editors["masks"].widget.enabled is enabled
         assert stain.settings.editors["cells"].widget.enabled is enabled
     stain.close_down()
+
+
+def test_only_stain_models_of_ones_own_can_be_quantised(dock, qtbot, tmp_path, monkeypatch):
+    from vitascope.core.paths import BUNDLED_MODELS
+    from vitascope.io.models.cards import own_models, read_card, write_card
+
+    card = read_card(BUNDLED_MODELS / "nuclei-phase.json")
+    own_models().mkdir(parents=True, exist_ok=True)
+    (own_models() / card.weights.file).write_bytes((BUNDLED_MODELS / card.weights.file).read_bytes())
+    write_card(card.model_copy(update={"id": "mine"}), own_models())
+    bring(dock, qtbot, tmp_path).accept()
+    for model, can in (("nuclei-phase", False), ("net", False), ("mine", True)):
+        dock.list.choose(model)
+        assert dock.list.quantise_button.isEnabled() is can
+    dock._viewer.layers.selection = {dock._viewer.layers["field"]}
+    dock.list.quantise_button.click()
+    assert "1 image(s) are given" in dock.note.text()

@@ -279,6 +279,7 @@ def card_html(card: ModelCard) -> str:
         ("Licence", card.licence),
         ("Credit", card.credit),
         ("Network", f"{card.architecture.name}, {card.weights.parameters:,} parameters, {card.weights.dtype}"),
+        ("8 bit", card.int8.text if card.int8 is not None else ""),
         ("Version", f"{card.version} {card.created}"),
         ("SHA-256", card.weights.sha256),
     ]

@@ -1,0 +1,209 @@
+"""Find how a model's network rounds to 8 bit on images, and how near its answers then stay to those of 32 bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitascope.core.card import Int8, ModelCard
+from vitascope.core.errors import ModelError, ParameterError
+from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.result import ImageOutput, LabelsOutput, Result
+from vitascope.engine.device import core_count
+from vitascope.engine.load_model import load_model
+from vitascope.engine.open_backends import watched
+from vitascope.engine.openvino_backend import adds_int8_exactly, rounding_of
+from vitascope.io.models.cards import find_card, find_model, own_models, write_card
+from vitascope.ops.tiling.tiles import padded_length
+from vitascope.tasks.good_image import GoodImage
+from vitascope.tasks.registry import find_task
+
+TASKS, PICTURES = ("stain",), "prediction"
+"""Tasks whose networks are read window by window and answer with pictures, and what kind of output these are."""
+
+CUT_PX = 128
+MOST_CUTS = 24
+"""Side and number of the cuts of windows that ranges and means are measured on."""
+
+ENDS = ("_low", "_high")
+"""What names of ends of intervals end with: how far a number is to be doubted is no measurement."""
+
+LEAST_IMAGES = 2
+STAGE = "Finding how it rounds"
+
+
+def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
+    """Let the network of one of the user's own models compute in 8 bit on processors, and say in its card how well.
+
+    Every second image, from the first, is used to find how each convolution rounds; on the others the whole run is
+    made in 32 bit and in 8 bit, and its pictures and numbers are compared. ``precision`` ``auto`` takes 8 bit only
+    where they agree (:attr:`vitascope.core.card.Int8.agrees`).
+
+    Parameters
+    ----------
+    model : str
+    images : sequence of GoodImage
+        Two at least, of the kind that the model is for.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    ModelCard
+        As it was written anew.
+
+    Raises
+    ------
+    ModelError
+        If the model is not one of the user's own, is run as it is, or is of a task whose networks see whole squares.
+    ParameterError
+        If there are too few images, or this processor does not add 8-bit numbers exactly.
+    """
+    card, _ = find_model(model)
+    _check(card, len(images))
+    threads, total = core_count(), 2 * len(images) + 1
+    loaded = load_model(card.id, card.task)
+    cuts = _Cuts(padded_length(CUT_PX, loaded.family.multiple_px))
+    with watched(loaded, threads, cuts.take):
+        for number, image in enumerate(images[::2]):
+            yield Progress(number, total, STAGE)
+            yield from _run(card, image, "f32", threads)
+    yield Progress(len(images), total, STAGE)
+    layers = rounding_of(loaded.source, cuts.some(), threads)
+    tried = card.model_copy(update={"int8": Int8(layers=layers, pcc=-1, change=1, images=1, on="not compared yet")})
+    write_card(tried, own_models())
+    kept = card
+    try:
+        seen = _Comparison()
+        for number, image in enumerate(images[1::2]):
+            yield Progress(len(images) + 1 + 2 * number, total, "Comparing with 32 bit")
+            exact = yield from _run(card, image, "f32", threads)
+            yield Progress(len(images) + 2 + 2 * number, total, "Comparing with 32 bit")
+            short = yield from _run(card, image, "int8", threads)
+            seen.add(exact, short)
+        kept = card.model_copy(update={"int8": seen.told(tried, [one.name for one in images[1::2]])})
+    finally:
+        write_card(kept, own_models())
+    yield Progress(total, total, STAGE)
+    return kept
+
+
+def _check(card: ModelCard, images: int) -> None:
+    if card.graph is not None:
+        raise ModelError(
+            f"'{card.id}' is a network of another program: it is run as it is.", "Quantise it where it was made."
+        )
+    if card.task not in TASKS:
+        raise ModelError(
+            f"'{card.id}' sees whole squares or volumes: 8 bit was not tried for such networks.",
+            f"It is for models of {', '.join(TASKS)}.",
+        )
+    if find_card(card.id).parent.resolve() != own_models().resolve():
+        raise ModelError(
+            f"'{card.id}' is none of your own models: its card is not written anew.", "Train on it, or import it first."
+        )
+    if images < LEAST_IMAGES:
+        raise ParameterError(
+            f"{images} image(s) are given; {LEAST_IMAGES} are needed: one to find how it rounds, another to compare.",
+            "Give more images of the kind that the model is for, or cut one in two.",
+        )
+    if not adds_int8_exactly():
+        raise ParameterError(
+            "This processor does not add 8-bit numbers exactly, so nothing would be gained.",
+            "Do it on a processor with VNNI (Intel since 2019, AMD since Zen 4), or leave the model as it is.",
+        )
+
+
+def _run(card: ModelCard, image: GoodImage, precision: str, threads: int) -> ProgressGenerator[Result]:
+    task = find_task(card.task)
+    how = task.make_params(model=card.id, device="cpu", precision=precision, threads=threads, abstain=False)
+    return task.start({task.roles[0].name: image.image()}, how)
+
+
+class _Cuts:
+    """Cuts of one shape out of windows of all shapes."""
+
+    def __init__(self, side_px: int) -> None:
+        self._side, self._found = side_px, list[NDArray[np.float32]]()
+
+    def take(self, window: NDArray[np.float32]) -> None:
+        """Cut a window (C, h, w)."""
+        side = self._side
+        height, width = window.shape[-2:]
+        for top in range(0, height - side + 1, side):
+            for left in range(0, width - side + 1, side):
+                self._found.append(window[..., top : top + side, left : left + side].copy())
+
+    def some(self) -> list[NDArray[np.float32]]:
+        """Return :data:`MOST_CUTS` of them, drawn evenly."""
+        drawn = np.random.default_rng(0).permutation(len(self._found))[:MOST_CUTS]
+        return [self._found[n] for n in sorted(drawn)]
+
+
+class _Comparison:
+    """What runs in 32 and in 8 bit gave."""
+
+    def __init__(self) -> None:
+        self._pcc: list[float] = []
+        self._exact: dict[str, list[float]] = {}
+        self._short: dict[str, list[float]] = {}
+
+    def add(self, exact: Result, short: Result) -> None:
+        """Take both results of one image."""
+        inside = [np.asarray(o.array) > 0 for o in exact.outputs if isinstance(o, LabelsOutput)]
+        objects = np.any([m for m in inside if m.shape == inside[0].shape], axis=0) if inside else None
+        pictures = [[o for o in r.outputs if isinstance(o, ImageOutput) and o.kind == PICTURES] for r in (exact, short)]
+        for one, other in zip(*pictures, strict=True):
+            self._pcc += list(_correlations(one, other, objects))
+        for row, other_row in zip(exact.rows, short.rows, strict=True):
+            for name, value in row.items():
+                other_value = other_row.get(name)
+                if not name.endswith(ENDS) and _is_number(value) and _is_number(other_value):
+                    self._exact.setdefault(name, []).append(float(value))
+                    self._short.setdefault(name, []).append(float(other_value))
+
+    def told(self, tried: ModelCard, names: Sequence[str]) -> Int8:
+        """Return what the card says."""
+        assert tried.int8 is not None
+        changes = {
+            name: abs(np.mean(self._short[name]) - np.mean(values)) / max(abs(np.mean(values)), 1e-9)
+            for name, values in self._exact.items()
+            if np.any(values) or np.any(self._short[name])
+        }
+        most = max(changes, key=changes.__getitem__, default="")
+        return tried.int8.model_copy(
+            update={
+                "pcc": round(min(self._pcc, default=-1.0), 6),
+                "change": round(float(changes.get(most, 0.0)), 5),
+                "changed_most": most,
+                "images": len(names),
+                "on": ", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
+            }
+        )
+
+
+def _correlations(exact: ImageOutput, short: ImageOutput, objects: NDArray[Any] | None) -> list[float]:
+    """Return the correlation inside objects of each channel; without objects, of what is brighter than the mean."""
+    found = []
+    for one, other in zip(_channels(exact), _channels(short), strict=True):
+        inside = objects if objects is not None and objects.shape == one.shape and objects.any() else one > one.mean()
+        if np.count_nonzero(inside) > 1 and np.ptp(one[inside]) > 0:
+            found.append(float(np.corrcoef(one[inside], other[inside])[0, 1]))
+    return found
+
+
+def _channels(output: ImageOutput) -> NDArray[np.float32]:
+    array = np.asarray(output.array, np.float32)
+    if "C" not in output.axes:
+        return array[None]
+    return np.moveaxis(array, output.axes.index("C"), 0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
