@@ -31,6 +31,7 @@ LABORATORIES_OF = {
     "dna-brightfield": ("jurkat",),
     "organelles-brightfield": ("cellpainting",),
 }
+FEW, MIRRORS = 4, (("x", (-1,)), ("y", (-2,)), ("xy", (-2, -1)))
 STACKS = ("nuclei-phase-stack", "neurites-phase-stack")
 
 
@@ -47,9 +48,11 @@ def fields(model: str) -> Iterator[tuple[str, np.ndarray, str]]:
 
 
 def halves(model: str) -> list[GoodImage]:
-    """Upper and lower half of each field in turns."""
-    found = []
-    for name, image, axes in fields(model):
+    """Upper and lower half of each field in turns; of few fields their mirror images too, for areas of few objects jump."""
+    found, given = [], list(fields(model))
+    if len(given) < FEW:
+        given += [(f"{name} mirrored {k}", np.flip(x, along), axes) for name, x, axes in given for k, along in MIRRORS]
+    for name, image, axes in given:
         middle = image.shape[-2] // 2
         for half, part in (("above", image[..., :middle, :]), ("below", image[..., middle:, :])):
             found.append(GoodImage(f"{name} {half}", partial(Micrograph, part.copy(), axes, name=f"{name} {half}")))

@@ -18,6 +18,7 @@ from vitascope.engine.measured_speed import Speed
 from vitascope.engine.openvino_backend import adds_int8_exactly
 from vitascope.io.images.read import read_image
 from vitascope.io.models.cards import find_model, read_card, write_card
+from vitascope.pipelines import stain_committee
 from vitascope.pipelines.quantise import quantise
 from vitascope.tasks.good_image import GoodImage
 
@@ -27,6 +28,7 @@ exact = pytest.mark.skipif(not adds_int8_exactly(), reason="this processor does 
 @pytest.fixture(autouse=True)
 def models(tmp_path, monkeypatch):
     monkeypatch.setenv("VITASCOPE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr("vitascope.pipelines.quantise.MOST_CUTS", 4)
     (tmp_path / "models").mkdir()
     return tmp_path / "models"
 
@@ -64,8 +66,10 @@ def test_a_run_that_is_cancelled_leaves_the_card_as_it_was(mine, models):
     before = (models / "mine.json").read_bytes()
     steps = quantise(mine, halves())
     for progress in steps:
-        if progress.stage == "Comparing with 32 bit" and progress.done > 3:
+        assert (progress.done, progress.total) <= (2, 6)
+        if progress.stage == "Comparing with 32 bit" and progress.done == 2:
             break
+    assert (models / "mine.json").read_bytes() != before  # it is tried from the card
     steps.close()
     assert (models / "mine.json").read_bytes() == before
 
@@ -122,3 +126,24 @@ def test_the_command_says_how_near_it_stays(mine, tmp_path):
     few = CliRunner().invoke(app, ["models", "quantise", mine, str(tmp_path / "0.tif")])
     assert few.exit_code == 2
     assert "are needed" in few.output
+
+
+@exact
+def test_models_that_are_asked_for_a_second_opinion_need_not_round(mine, models, monkeypatch):
+    card = read_card(models / "mine.json")
+    write_card(card.model_copy(update={"int8": read_card(BUNDLED_MODELS / "nuclei-phase.json").int8}), models)
+    asked = []
+    resolve = stain_committee.resolve_plan
+
+    def watch(model, params, shape):
+        asked.append((model.card.id, params.precision))
+        return resolve(model, params, shape)
+
+    bare = load_model("nuclei-any", "stain")
+    bare = replace(bare, card=bare.card.model_copy(update={"int8": None}))
+    monkeypatch.setattr(stain_committee, "resolve_plan", watch)
+    monkeypatch.setattr(stain_committee, "load_model", lambda name, task: bare)
+    noise = np.random.default_rng(0).normal(1000, 50, (256, 256)).astype(np.float32)
+    run("stain", Micrograph(noise, "YX"), model=mine, precision="int8", device="cpu", abstain=False, invert="no")
+    assert asked
+    assert {precision for _, precision in asked} == {"f32"}

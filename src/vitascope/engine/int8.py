@@ -23,7 +23,7 @@ FORWARD, BACKWARD = "Convolution", "ConvolutionBackpropData"
 
 ALPHA = 0.5
 EXACT_LAST = 1
-"""Convolutions at the end that stay in 32 bit: the last one weighs all that is seen, and costs next to nothing."""
+"""Convolutions at the end that stay in 32 bit at least: the last one weighs all that is seen, and costs little."""
 
 INPUT_LEVELS, WEIGHT_LEVELS = 256, 255
 TINY = 1e-6
@@ -58,23 +58,22 @@ def fit_rounding(model: Any, windows: Sequence[Array], operations: Any, compiled
     layers = [_layer(c, *r) for c, r in zip(convolutions(model)[:-EXACT_LAST], reach, strict=False)]
     wanted = [np.mean(f, axis=0) for f in _at(model, windows, operations, compiled, lambda c: c.output(0), _mean)]
     for number, mean in enumerate(wanted[:-EXACT_LAST]):
-        rounded = round_graph(model, layers, operations, upto=number + 1)
+        rounded = round_graph(model, layers[: number + 1], operations)
         found = _at(rounded, windows, operations, compiled, lambda c: c.output(0), _mean, only=number)[0]
         layers[number] = layers[number].model_copy(update={"shift": pack(mean - np.mean(found, axis=0))})
     return tuple(layers)
 
 
-def round_graph(model: Any, layers: Sequence[RoundedLayer], operations: Any, upto: int | None = None) -> Any:
-    """Return a copy of a network whose convolutions round, which OpenVINO computes in 8 bit.
+def round_graph(model: Any, layers: Sequence[RoundedLayer], operations: Any) -> Any:
+    """Return a copy of a network whose first convolutions round, which OpenVINO computes in 8 bit.
 
     Parameters
     ----------
     model : openvino.Model
     layers : sequence of RoundedLayer
+        Of the first convolutions; the others stay in 32 bit.
     operations : module
         OpenVINO's operations.
-    upto : int, optional
-        How many convolutions round, from the first; all by default.
 
     Raises
     ------
@@ -83,9 +82,9 @@ def round_graph(model: Any, layers: Sequence[RoundedLayer], operations: Any, upt
     """
     model = model.clone()
     found = convolutions(model)
-    if len(found) != len(layers) + EXACT_LAST:
+    if len(found) < len(layers) + EXACT_LAST:
         raise _other_network()
-    for convolution, layer in list(zip(found, layers, strict=False))[:upto]:
+    for convolution, layer in zip(found, layers, strict=False):
         _round(convolution, layer, operations)
     model.validate_nodes_and_infer_types()
     return model

@@ -33,7 +33,11 @@ ENDS = ("_low", "_high")
 """What names of ends of intervals end with: how far a number is to be doubted is no measurement."""
 
 LEAST_IMAGES = 2
-STAGE = "Finding how it rounds"
+STAGE, COMPARING = "Finding how it rounds", "Comparing with 32 bit"
+
+EXACT = (0, 2, 5, 8)
+"""How many more convolutions at the end stay in 32 bit, tried until the answers agree: they are felt most, and the deep
+ones least."""
 
 
 def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[ModelCard]:
@@ -67,31 +71,53 @@ def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Model
     """
     card, _ = find_model(model)
     _check(card, len(images))
-    threads, total = core_count(), 2 * len(images) + 1
+    to_fit, to_compare = images[::2], images[1::2]
+    threads, count = core_count(), _Count(len(to_fit) + len(to_compare) * (1 + len(EXACT)))
     loaded = load_model(card.id, card.task)
     cuts = _Cuts(padded_length(CUT_PX, loaded.family.multiple_px))
     with watched(loaded, threads, cuts.take):
-        for number, image in enumerate(images[::2]):
-            yield Progress(number, total, STAGE)
-            yield from _run(card, image, "f32", threads)
-    yield Progress(len(images), total, STAGE)
+        for image in to_fit:
+            yield from count.run(STAGE, _run(card, image, "f32", threads))
     layers = rounding_of(loaded.source, cuts.some(), threads)
-    tried = card.model_copy(update={"int8": Int8(layers=layers, pcc=-1, change=1, images=1, on="not compared yet")})
-    write_card(tried, own_models())
-    kept = card
+    exact, kept = list[Result](), card
+    for image in to_compare:
+        exact.append((yield from count.run(COMPARING, _run(card, image, "f32", threads))))
     try:
-        seen = _Comparison()
-        for number, image in enumerate(images[1::2]):
-            yield Progress(len(images) + 1 + 2 * number, total, "Comparing with 32 bit")
-            exact = yield from _run(card, image, "f32", threads)
-            yield Progress(len(images) + 2 + 2 * number, total, "Comparing with 32 bit")
-            short = yield from _run(card, image, "int8", threads)
-            seen.add(exact, short)
-        kept = card.model_copy(update={"int8": seen.told(tried, [one.name for one in images[1::2]])})
+        for more in EXACT:
+            rounding = layers[: max(1, len(layers) - more)]
+            found = Int8(layers=rounding, pcc=-1, change=1, images=1, on="not compared yet")
+            write_card(card.model_copy(update={"int8": found}), own_models())
+            seen = _Comparison()
+            for image, result in zip(to_compare, exact, strict=True):
+                seen.add(result, (yield from count.run(COMPARING, _run(card, image, "int8", threads))))
+            found = seen.told(found, [one.name for one in to_compare])
+            if found.agrees or more == EXACT[-1]:
+                kept = card.model_copy(update={"int8": found})
+                break
     finally:
         write_card(kept, own_models())
-    yield Progress(total, total, STAGE)
+    yield Progress(count.total, count.total, COMPARING)
     return kept
+
+
+class _Count:
+    """Counts runs, each of which is one step."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self.total = 0, total
+
+    def run(self, stage: str, steps: ProgressGenerator[Result]) -> ProgressGenerator[Result]:
+        """Run to the end; it may be cancelled at each of its own steps."""
+        try:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    self._done += 1
+                    return end.value
+                yield Progress(self._done, self.total, stage)
+        finally:
+            steps.close()
 
 
 def _check(card: ModelCard, images: int) -> None:
@@ -168,16 +194,15 @@ class _Comparison:
                     self._exact.setdefault(name, []).append(float(value))
                     self._short.setdefault(name, []).append(float(other_value))
 
-    def told(self, tried: ModelCard, names: Sequence[str]) -> Int8:
+    def told(self, tried: Int8, names: Sequence[str]) -> Int8:
         """Return what the card says."""
-        assert tried.int8 is not None
         changes = {
             name: abs(np.mean(self._short[name]) - np.mean(values)) / max(abs(np.mean(values)), 1e-9)
             for name, values in self._exact.items()
             if np.any(values) or np.any(self._short[name])
         }
         most = max(changes, key=changes.__getitem__, default="")
-        return tried.int8.model_copy(
+        return tried.model_copy(
             update={
                 "pcc": round(min(self._pcc, default=-1.0), 6),
                 "change": round(float(changes.get(most, 0.0)), 5),

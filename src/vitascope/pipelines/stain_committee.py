@@ -104,7 +104,9 @@ def _second_opinions(
         side = side_for(spec.object_diameter_px, own_px)
         scale = shown.scale * side / side_for(1, 1)
         prepared = yield from prepare_picture(shown.planes, spec, scale, inverted=shown.inverted)
-        ask = _ask(other, resolve_plan(other, params, prepared.shape_yx))
+        rounds = params.precision != "int8" or other.card.int8 is not None  # what one's own model does, others may not
+        asked = params if rounds else params.changed(precision="f32")
+        ask = _ask(other, resolve_plan(other, asked, prepared.shape_yx))
         straight = predict_crops(ask, prepared.read, places, side)
         turned = predict_crops(_turned(ask), prepared.read, places, side)
         found[AGREES + name] = agreement(own, straight, turned)
