@@ -59,6 +59,8 @@ class Micrograph:
         Words noticed while reading, such as ``unit_unknown``.
     display : Display
         How a viewer is to show it; of no matter to a calculation.
+    stage_um : tuple of float or None, micrometre
+        Where the microscope's stage stood, y and x, as far as the file tells.
     """
 
     array: Any
@@ -71,6 +73,7 @@ class Micrograph:
     place: WellPosition = field(default_factory=WellPosition)
     flags: tuple[str, ...] = ()
     display: Display = field(default_factory=Display)
+    stage_um: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check axes, pixels, dtype and names against each other."""
@@ -101,6 +104,14 @@ class Micrograph:
     def shape_yx(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.sizes["Y"], self.sizes["X"]
+
+    @property
+    def stage_rectangle_um(self) -> tuple[float, float, float, float] | None:
+        """Where the field lies on the stage: y, x, height, width; None where its place or pixel size is not known."""
+        if self.stage_um is None or self.pixel_size_um is None:
+            return None
+        height, width = (n * self.pixel_size_um for n in self.shape_yx)
+        return (*self.stage_um, height, width)
 
     def plane(self, t: int = 0, c: int = 0, z: int = 0) -> Any:
         """Return one (Y, X) plane, lazy if the array is."""
@@ -155,6 +166,7 @@ class Micrograph:
         place: WellPosition | None = None,
         flags: Sequence[str] = (),
         display: Display | None = None,
+        stage_um: tuple[float, float] | None = None,
     ) -> Micrograph:
         """Wrap an array; its axes are put in the order TCZYX without a copy.
 
@@ -195,6 +207,7 @@ class Micrograph:
             place or WellPosition(),
             tuple(flags),
             display or Display(),
+            stage_um,
         )
 
 

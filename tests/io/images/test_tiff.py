@@ -415,3 +415,17 @@ def test_complex_pixels_are_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         open_tiff(write(tmp_path / "a.tif", PLANE.astype("complex64")))
     assert caught.value.flag == "wrong_dtype"
+
+
+@pytest.mark.parametrize(
+    ("unit", "place"), [("mm", (-2000.0, 500.0)), ("µm", (-2.0, 0.5)), ("reference frame", None), (None, None)]
+)
+def test_where_the_stage_stood(tmp_path, unit, place):
+    units = {} if unit is None else {"PositionXUnit": unit, "PositionYUnit": unit}
+    plane = {"PositionX": 0.5, "PositionY": -2.0, **units}
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    image = open_tiff(write_ome(tmp_path / "a.ome.tif", PLANE, "YX", Plane=plane, **sizes))
+    assert image.stage_um == place
+    height, width = PLANE.shape
+    assert image.stage_rectangle_um == (None if place is None else (*place, height / 2, width / 2))
+    assert open_tiff(write(tmp_path / "b.tif", PLANE)).stage_um is None

@@ -81,7 +81,10 @@ class FakeNd2:
         self.metadata = SimpleNamespace(
             channels=[SimpleNamespace(channel=SimpleNamespace(name=n)) for n in ("BF", "DNA")]
         )
-        points = [SimpleNamespace(name=name) for name in self.names]
+        points = [
+            SimpleNamespace(name=name, stagePositionUm=SimpleNamespace(x=-1000.0 * n, y=50.5, z=3.0))
+            for n, name in enumerate(self.names)
+        ]
         self.experiment = [SimpleNamespace(type="XYPosLoop", parameters=SimpleNamespace(points=points))]
 
     def voxel_size(self):
@@ -115,6 +118,7 @@ def test_an_nd2_opens_as_a_plate_of_its_positions(tmp_path, fake_nd2, monkeypatc
         image = site.open()
         assert (image.axes, image.channel_names) == ("CZYX", ("BF", "DNA"))
         assert (image.pixel_size_um, image.z_step_um) == (0.65, 2.0)
+        assert image.stage_um == (50.5, -1000.0 * number)
         np.testing.assert_array_equal(np.asarray(image.array), FakeNd2.pixels[number])
         np.testing.assert_array_equal(np.asarray(image.array[1, 3]), FakeNd2.pixels[number, 1, 3])
     monkeypatch.setattr(FakeNd2, "colour", True)

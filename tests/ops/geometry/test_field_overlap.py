@@ -52,3 +52,16 @@ def test_fields_of_wells_that_are_known_are_not_compared():
     assert join_overlaps(fields, ["a", "b"], [("p", "A1"), ("p", "A2")]) == ["a", "b"]
     assert join_overlaps(fields, ["a", "b"], [("p", "A1"), ("p", "A1")]) == ["a", "a"]
     assert join_overlaps(fields, ["a", "b"], [("p", "A1"), ("", "")]) == ["a", "a"]
+
+
+def test_stage_positions_join_fields_that_nothing_in_them_does():
+    rng = np.random.default_rng(1)
+    fields = [rng.normal(size=(64, 64)) for _ in range(4)]
+    places = [(0.0, 0.0, 64.0, 64.0), (0.0, 58.0, 64.0, 64.0), (0.0, 200.0, 64.0, 64.0), None]
+    groups = ["a", "b", "c", "d"]
+    assert join_overlaps(fields, groups) == groups
+    assert join_overlaps(fields, groups, places=places) == ["a", "a", "c", "d"]
+    wells = [("p", "A1"), ("p", "A2"), ("p", "A1"), ("p", "A1")]  # positions within each well begin anew
+    assert join_overlaps(fields, groups, wells, places) == groups
+    barely = [(0.0, 0.0, 64.0, 64.0), (0.0, 62.0, 64.0, 64.0), None, None]
+    assert join_overlaps(fields, groups, places=barely) == groups

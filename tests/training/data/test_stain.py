@@ -405,3 +405,22 @@ def test_rectangles_that_are_left_out_weigh_nothing():
         without_rectangles(weight, ImagePair(image="a.tif", left_out=((8, 9, 0, 3),)))
     with pytest.raises(InputError, match="leave nothing"):
         without_rectangles(weight, ImagePair(image="a.tif", left_out=((0, 8, 0, 9),)))
+
+
+def test_fields_that_overlap_on_the_stage_stay_on_one_side_though_nothing_in_them_tells(tmp_path):
+    tree = grouped(tmp_path, list("ABCD"), {"test_fraction": 0.25, "validation_fraction": 0.25})
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        replace(tmp_path, tree, f"dna{i}.tif", blobs(i, (160, 160)))
+        replace(tmp_path, tree, f"phase{i}.tif", rng.normal(500, 20, (160, 160)).astype(np.uint16))
+    free = [len(part) for part in part_lists(corpus_of(tmp_path, tree))]
+    for i, x_mm in enumerate((0.0, 0.07, 5.0, 9.0)):  # fields of 80 µm
+        plane = {"PositionX": x_mm, "PositionXUnit": "mm", "PositionY": -2.0, "PositionYUnit": "mm"}
+        metadata = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "Plane": plane}
+        path = tmp_path / "data" / f"phase{i}.tif"
+        tifffile.imwrite(path, tifffile.imread(path), ome=True, photometric="minisblack", metadata=metadata)
+        tree["data"][0]["sha256"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    joined = corpus_of(tmp_path, tree)
+    assert free == [2, 1, 1]
+    assert sorted(len(part) for part in part_lists(joined)) == [1, 1, 2]
+    assert "B" not in joined.description.replace("by group", "")

@@ -64,6 +64,7 @@ def czi_scenes(path: Path) -> tuple[Scene, ...]:
                     z_step_um=step,
                     channels=channels,
                     in_well=placed,
+                    stage_um=(low["Y"] * size, low["X"] * size) if size is not None else None,
                 )
             )
         return tuple(scenes)

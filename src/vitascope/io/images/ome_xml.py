@@ -8,12 +8,12 @@ OME-TIFF specification, https://docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from vitascope.core.errors import ReaderError
-from vitascope.io.images.units import Scale, scale_from, square_sides
+from vitascope.io.images.units import Scale, scale_from, square_sides, stage_place
 
 MAX_PLANES = 200_000
 _MAX_XML = 2**26
@@ -163,13 +163,14 @@ def _image(element: ElementTree.Element, file: str, start: int) -> OmeImage:
         )
     order = pixels.get("DimensionOrder", "")[2:]
     names = tuple(channel.get("Name", "") for channel in channels)
-    y, x, z = ((_number(pixels, axis), _unit(pixels, axis)) for axis in "YXZ")
+    y, x, z = ((_number(pixels, f"PhysicalSize{axis}"), _unit(pixels, axis)) for axis in "YXZ")
     y, x = square_sides(y, x)
     scale = scale_from(
         (y[0], x[0], z[0]),
         (y[1], x[1], z[1]),
         names if any(names) and not together else (),
     )
+    scale = replace(scale, stage_um=_stage(_children(pixels, "Plane")))
     area = int(pixels.get("SizeY", 0)) * int(pixels.get("SizeX", 0))
     blocks = _children(pixels, "TiffData")
     if sorted(order) != ["C", "T", "Z"]:
@@ -233,8 +234,16 @@ def _positions(sizes: Mapping[str, int], order: str) -> Iterator[Position]:
                 yield at["T"], at["C"], at["Z"]
 
 
-def _number(pixels: ElementTree.Element, axis: str) -> float | None:
-    text = pixels.get(f"PhysicalSize{axis}")
+def _stage(planes: list[ElementTree.Element]) -> tuple[float, float] | None:
+    """Return where the stage stood for the first plane; without a unit it is a "reference frame" that tells nothing."""
+    if not planes:
+        return None
+    y, x = (_number(planes[0], f"Position{axis}") for axis in "YX")
+    return stage_place(y, x, (planes[0].get("PositionYUnit", ""), planes[0].get("PositionXUnit", "")))
+
+
+def _number(element: ElementTree.Element, name: str) -> float | None:
+    text = element.get(name)
     try:
         return float(text) if text is not None else None
     except ValueError:

@@ -40,6 +40,8 @@ class Scene:
         Why this one cannot be opened, though others can.
     in_well : bool
         False where the file places other scenes in wells, and not this one.
+    stage_um : tuple of float or None, micrometre
+        Where the stage stood, y and x.
     """
 
     index: int
@@ -52,6 +54,7 @@ class Scene:
     channels: tuple[str, ...] = ()
     problem: VitascopeError | None = None
     in_well: bool = True
+    stage_um: tuple[float, float] | None = None
 
 
 class SceneArray(FileArray):

@@ -104,6 +104,7 @@ def micrograph(path: Path, array: Any, axes: str, scale: Scale) -> Micrograph:
         name=split_suffix(path.name)[0],
         sources=(str(path),),
         flags=(*scale.flags, *(("spare_bytes",) if count_spare_bytes(path) else ())),
+        stage_um=scale.stage_um,
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
-from vitascope.io.images.units import Scale, scale_from, square_sides, to_um
+from vitascope.io.images.units import Scale, scale_from, square_sides, stage_place, to_um
 
 # Resolutions of printers and screens, which programs write without having measured anything.
 PRINT_DPI = (72, 96, 150, 200, 254, 300, 350, 360, 400, 600, 720, 1200, 1440, 2400, 2880, 4800)
@@ -68,7 +69,16 @@ def _micromanager(found: dict[str, Any]) -> Scale:
     step = _length(told.get("z-step_um"))
     names = told.get("ChNames")
     channels = tuple(str(name) for name in names) if isinstance(names, (list, tuple)) else ()
-    return scale_from((size, size, step), ("um", "um", "um"), channels)
+    scale = scale_from((size, size, step), ("um", "um", "um"), channels)
+    y, x = (_coordinate(found.get(f"{axis}PositionUm")) for axis in "YX")
+    return replace(scale, stage_um=stage_place(y, x))
+
+
+def _coordinate(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _aperio(description: str) -> Scale:

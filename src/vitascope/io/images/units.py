@@ -24,12 +24,15 @@ class Scale:
     channel_names : tuple of str
     flags : tuple of str
         ``unit_unknown`` where a size has no unit of length, ``pixels_not_square`` where height and width differ.
+    stage_um : tuple of float or None, micrometre
+        Where the stage stood, y and x.
     """
 
     pixel_size_um: float | None = None
     z_step_um: float | None = None
     channel_names: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    stage_um: tuple[float, float] | None = None
 
 
 def to_um(value: float | None, unit: str) -> float | None:
@@ -40,12 +43,31 @@ def to_um(value: float | None, unit: str) -> float | None:
     >>> to_um(325, "nanometer"), to_um(1, "banana")
     (0.325, None)
     """
-    name = unit.strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").casefold()
-    name = name.replace("metre", "meter")
-    factor = UM_PER_UNIT.get(name) or UM_PER_UNIT.get(name.removesuffix("s"))
+    factor = um_per(unit)
     if value is None or factor is None or not math.isfinite(value) or value <= 0:
         return None
     return float(f"{value * factor:.12g}")
+
+
+def um_per(unit: str) -> float | None:
+    """Return how many micrometres a unit of length has; None where it is none."""
+    name = unit.strip().replace("\\u00B5", "u").replace("µ", "u").replace("μ", "u").casefold()
+    name = name.replace("metre", "meter")
+    return UM_PER_UNIT.get(name) or UM_PER_UNIT.get(name.removesuffix("s"))
+
+
+def stage_place(y: float | None, x: float | None, units: tuple[str, str] = ("um", "um")) -> tuple[float, float] | None:
+    """Return where a stage stood, y and x in µm; None where that is not told in a unit of length.
+
+    Examples
+    --------
+    >>> stage_place(-1.5, 2, ("mm", "mm")), stage_place(1, 2, ("reference frame", "reference frame"))
+    ((-1500.0, 2000.0), None)
+    """
+    factors = [um_per(unit) for unit in units]
+    if y is None or x is None or None in factors or not (math.isfinite(y) and math.isfinite(x)):
+        return None
+    return tuple(float(v) * (f or 0.0) for v, f in zip((y, x), factors, strict=True))  # type: ignore[return-value]
 
 
 def square_sides(

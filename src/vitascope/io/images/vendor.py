@@ -19,7 +19,7 @@ from vitascope.io.filenames.parse import SCENE_SUFFIXES
 from vitascope.io.images.czi import CziArray, czi_scenes
 from vitascope.io.images.limits import check_declared
 from vitascope.io.images.scene import Scene, SceneArray, image_axes
-from vitascope.io.images.units import to_um
+from vitascope.io.images.units import stage_place, to_um
 
 __all__ = ["Scene", "is_vendor_file", "list_scenes", "open_only_scene", "open_scene"]
 
@@ -117,6 +117,7 @@ def open_scene(path: Path, index: int, axes: str | None = None) -> Micrograph:
         channel_names=scene.channels if len(scene.channels) == channels else (),
         name=scene.name or path.stem,
         sources=(str(path),),
+        stage_um=scene.stage_um,
     )
 
 
@@ -125,7 +126,9 @@ def _nd2_scenes(path: Path) -> tuple[Scene, ...]:
 
     with nd2.ND2File(path) as file:
         sizes = {str(axis): int(size) for axis, size in file.sizes.items()}
-        names = _nd2_positions(file)
+        points = _nd2_points(file)
+        names = [str(point.name or "") for point in points]
+        places = [_nd2_place(point) for point in points]
         named = [(index, names[index] if index < len(names) else "") for index in range(sizes.get("P", 1))]
         try:
             axes = image_axes(path.name, "".join(axis for axis in sizes if axis not in "PS"), sizes)
@@ -145,16 +148,22 @@ def _nd2_scenes(path: Path) -> tuple[Scene, ...]:
                 pixel_size_um=size,
                 z_step_um=step,
                 channels=channels,
+                stage_um=places[index] if index < len(places) else None,
             )
             for index, name in named
         )
 
 
-def _nd2_positions(file: Any) -> list[str]:
+def _nd2_points(file: Any) -> list[Any]:
     for loop in file.experiment:
         if getattr(loop, "type", "") == "XYPosLoop":
-            return [str(point.name or "") for point in loop.parameters.points]
+            return list(loop.parameters.points)
     return []
+
+
+def _nd2_place(point: Any) -> tuple[float, float] | None:
+    stood = getattr(point, "stagePositionUm", None)
+    return stage_place(stood.y, stood.x) if stood is not None else None
 
 
 class Nd2Array(SceneArray):

@@ -179,10 +179,34 @@ def overlapping_fields(
     return found
 
 
+Rectangle = tuple[float, float, float, float]
+"""Where a field lies on the stage: y, x, height and width, µm."""
+
+
+def shared_on_stage(first: Rectangle, second: Rectangle) -> float:
+    """Return the share of the smaller of two fields that the other covers, as their stage positions tell.
+
+    Examples
+    --------
+    >>> shared_on_stage((0, 0, 100, 200), (0, 180, 100, 200)), shared_on_stage((0, 0, 10, 10), (0, 10, 10, 10))
+    (0.1, 0.0)
+    """
+    corners = zip(first[:2], second[:2], first[2:], second[2:], strict=True)
+    sides = [min(a + m, b + n) - max(a, b) for a, b, m, n in corners]
+    if min(sides) <= 0:
+        return 0.0
+    return sides[0] * sides[1] / min(first[2] * first[3], second[2] * second[3])
+
+
 def join_overlaps(
-    pictures: Sequence[NDArray[Any]], groups: Sequence[str], wells: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[NDArray[Any]],
+    groups: Sequence[str],
+    wells: Sequence[tuple[str, str]] = (),
+    places: Sequence[Rectangle | None] = (),
 ) -> list[str]:
     """Give fields that overlap in part the group of the first of them.
+
+    They do where the positions of the stage say so, and where a shift lays what one shows on the other.
 
     Parameters
     ----------
@@ -190,6 +214,8 @@ def join_overlaps(
     groups : sequence of str
     wells : sequence of tuple, optional
         Plate and well of each; fields of two wells that are known do not overlap.
+    places : sequence of tuple or None, optional
+        Where each lies on the stage.
 
     Returns
     -------
@@ -205,8 +231,14 @@ def join_overlaps(
         apart = bool(wells) and bool(wells[i][1] and wells[j][1]) and wells[i] != wells[j]
         return groups[i] != groups[j] and not apart
 
+    def on_stage(i: int, j: int) -> bool:
+        one, other = places[i], places[j]
+        return one is not None and other is not None and shared_on_stage(one, other) >= LEAST_OVERLAP
+
+    pairs = combinations(range(len(places)), 2)
+    told = [(i, j) for i, j in pairs if may(i, j) and on_stage(i, j)]
     names = list(groups)
-    for i, j in overlapping_fields(pictures, may):
+    for i, j in (*told, *overlapping_fields(pictures, lambda i, j: may(i, j) and (i, j) not in told)):
         first, other = names[i], names[j]
         names = [first if n == other else n for n in names]
     return names

@@ -169,7 +169,8 @@ def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[st
         )
     raw = [np.asarray(p) for p in pictures[0].planes]
     found = _samples_of(_framed(raw, recipe), recipe, labelled, names, folder)
-    return [replace(sample, fingerprints=marks(raw, look=labelled.source.montage is None)) for sample in found]
+    seen, place_um = marks(raw, look=labelled.source.montage is None), image.stage_rectangle_um
+    return [replace(sample, fingerprints=seen, place_um=place_um) for sample in found]
 
 
 def _samples_of(

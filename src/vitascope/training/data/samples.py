@@ -31,6 +31,8 @@ class Sample:
         Of the raw planes of its file.
     living : array, shape (H, W), float32, optional
         The amount of each pixel, where it is known.
+    place_um : tuple of float, optional
+        Where the field lies on the stage: y, x, height, width.
     """
 
     planes: list[NDArray[Any]]
@@ -39,6 +41,7 @@ class Sample:
     labelled: LabelledImage
     fingerprints: tuple[str, ...] = ()
     living: NDArray[np.float32] | None = None
+    place_um: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,12 @@ def merge_near_duplicates(samples: Sequence[Sample], r: float) -> list[Sample]:
 
 def merge_overlaps(samples: Sequence[Sample]) -> list[Sample]:
     """Give fields that overlap in part the group of the first of them."""
-    places = [s.labelled.images.place for s in samples]
+    wells = [(s.labelled.images.place.plate, s.labelled.images.place.well) for s in samples]
     names = join_overlaps(
-        [s.planes[0] for s in samples], [s.labelled.group for s in samples], [(p.plate, p.well) for p in places]
+        [s.planes[0] for s in samples],
+        [s.labelled.group for s in samples],
+        wells,
+        [s.place_um for s in samples],
     )
     return [replace(s, labelled=replace(s.labelled, group=n)) for s, n in zip(samples, names, strict=True)]
 

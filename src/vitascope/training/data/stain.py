@@ -66,6 +66,8 @@ class _Loaded:
     name: str
     warnings: tuple[str, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    well: tuple[str, str] = ("", "")
+    place_um: tuple[float, float, float, float] | None = None
 
 
 def load_corpus(recipe: Recipe, recipe_folder: Path) -> ProgressGenerator[Corpus]:
@@ -149,6 +151,8 @@ def _load(recipe: Recipe, data: DataSet, pair: ImagePair, folder: Path) -> Progr
         name=f"{data.name}/{pair.image}",
         warnings=warnings,
         fingerprints=marks(pictures[0].planes, look=pair.montage is None),
+        well=(image.place.plate, image.place.well),
+        place_um=image.stage_rectangle_um,
     )
 
 
@@ -346,7 +350,8 @@ def split_images(recipe: Recipe, loaded: Sequence[_Loaded], scales: list[tuple[f
     if recipe.split.near_duplicates:
         groups = join_duplicates([one.image[0] for one in loaded], groups, recipe.split.near_duplicates)
     if not recipe.split.force_leak:
-        groups = join_overlaps([one.image[0] for one in loaded], groups)
+        wells, places = ([one.well for one in loaded], [one.place_um for one in loaded])
+        groups = join_overlaps([one.image[0] for one in loaded], groups, wells, places)
     for one, group in zip(loaded, groups, strict=True):
         if owner.setdefault(hashlib.sha256(one.image.tobytes()).digest(), group) != group:
             description = f"{one.name} is the picture of another group too."
