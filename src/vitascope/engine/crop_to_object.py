@@ -14,6 +14,7 @@ from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.engine.preprocess import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
 from vitascope.ops.intensity.histogram import histogram
+from vitascope.ops.intensity.rank import median
 from vitascope.ops.wells.light import ground_surface
 from vitascope.ops.wells.locate import Region, central_square, cut_square, find_spheroid, find_well, well_mask
 
@@ -68,7 +69,7 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
     if region is None:
         region = FINDERS[spec.crop_to](arrays[len(arrays) // 2])
     window = _window(region, arrays[0].shape)
-    if any(histogram(array[window]).saturated_fraction > MAX_SATURATED_FRACTION for array in arrays):
+    if any(_saturated(array[window]) for array in arrays):
         flags.append("saturated")
     cut = [cut_square(a, region, spec.side_px) for a in arrays]
     inside = np.isfinite(cut[0])
@@ -78,7 +79,7 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
     if spec.ground == "even":
         filled = [_evened(c, shown) for c in cut]
     else:
-        grounds = [np.float32(np.median(c[shown])) for c in cut]
+        grounds = [np.float32(median(c[shown])) for c in cut]
         if spec.normalisation.method == "background" and not grounds[0] > 0:
             raise _no_light()
         filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
@@ -123,6 +124,15 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
     return plane, flags
+
+
+def _saturated(pixels: NDArray[Any]) -> bool:
+    """Tell whether more than 1 % of the pixels pile up at an end of the values; few lie there at all in most pictures."""
+    low, high = pixels.min(), pixels.max()
+    ends = np.count_nonzero(pixels == high) + (np.count_nonzero(pixels == low) if low <= 0 else 0)
+    if ends <= MAX_SATURATED_FRACTION * pixels.size:
+        return False
+    return histogram(pixels).saturated_fraction > MAX_SATURATED_FRACTION
 
 
 def _window(region: Region, shape_yx: tuple[int, ...]) -> tuple[slice, slice]:

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vitascope.ops.intensity.gaussian import gaussian_laplace
+from vitascope.ops.intensity.rank import median, percentile
+from vitascope.ops.objects.morphology import eroded
 from vitascope.ops.wells.ground import PERCENTILE, fit_ground
 from vitascope.ops.wells.locate import Region, cut_square, well_mask
 
@@ -137,7 +140,7 @@ def bubble_share(square: NDArray[np.float64]) -> float:
     known = np.isfinite(square)
     if not known.any():
         return 0.0
-    ground = float(np.percentile(square[known], PERCENTILE))
+    ground = float(percentile(square[known], PERCENTILE))
     if ground <= 0:
         return 0.0
     light = np.where(known, square, ground) / ground
@@ -187,11 +190,11 @@ def native_focus(square: NDArray[np.float64]) -> float:
     known = np.isfinite(square)
     if not known.any():
         return math.nan
-    filled = np.where(known, square - np.median(square[known]), 0.0)
-    deep = ndimage.binary_erosion(known, iterations=int(3 * COARSE), border_value=0)
+    level = np.where(known, square - median(square[known]), 0.0)
+    deep = eroded(known, int(3 * COARSE))
     if not deep.any():
         return math.nan
     fine, coarse = (
-        float(np.percentile(np.abs(s**2 * ndimage.gaussian_laplace(filled, s))[deep], 95)) for s in (FINE, COARSE)
+        float(percentile(np.abs(s**2 * gaussian_laplace(level, s)[deep]), 95)) for s in (FINE, COARSE)
     )
     return math.log(fine / coarse) if fine > 0 and coarse > 0 else math.nan

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from skimage.filters import threshold_otsu
 
+from vitascope.ops.intensity.median import median_of
+from vitascope.ops.intensity.rank import median, percentile
+from vitascope.ops.objects.morphology import closed, fill_holes, opened
 from vitascope.ops.wells.ground import PARTS, fit_ground, surface
 
 SMALL_PX = 128
@@ -115,9 +118,9 @@ def without_slope(small: NDArray[np.float64]) -> NDArray[np.float64]:
     found = fit_ground(small, "slope", EVEN) if min(small.shape) >= PARTS * 2 else None
     if found is None:
         return small
-    level = float(np.median(small))
+    level = median(small)
     even = small / surface(found, "slope", (small.shape[0], small.shape[1]))
-    middle = float(np.median(even))
+    middle = median(even)
     return np.asarray(even * (level / middle)) if middle > 0 else small
 
 
@@ -147,7 +150,7 @@ def find_spheroid(picture: NDArray[Any]) -> Region:
     whole = central_square(picture)
     if ground <= 0 or smooth.min() >= (1 - DARKER) * ground:
         return whole
-    labels, _ = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
+    labels, _ = ndimage.label(fill_holes(smooth < threshold_otsu(smooth)))
     middle = (np.array(small.shape) - 1) / 2
     best, most = None, 0.0
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
@@ -193,16 +196,16 @@ def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]
     if small.min() == small.max() or min(small.shape) < 16:
         return None, ()
     size = max(3, min(small.shape) // 20 | 1)  # along the columns, then the rows: a third of the time of a square
-    smooth = ndimage.median_filter(ndimage.median_filter(small, (size, 1)), (1, size))
+    smooth = _median_along(_median_along(small, size).T, size).T
     mask = smooth > threshold_otsu(smooth)
     inside, outside = smooth[mask], smooth[~mask]
     if not outside.size or outside.mean() > (1 - LEAST_DROP) * inside.mean():
         return None, ()
-    mask = ndimage.binary_opening(ndimage.binary_fill_holes(mask), iterations=2)
+    mask = opened(fill_holes(mask), 2)
     labels, count = ndimage.label(mask)
     if not count:
         return None, ()
-    areas = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
+    areas = np.bincount(labels.ravel())[1:]
     order = np.argsort(areas)[::-1]
     place = ndimage.find_objects(labels)[order[0]]
     box = (place[0].start, place[0].stop, place[1].start, place[1].stop)
@@ -215,6 +218,12 @@ def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]
     return box, ("several_wells",) if several else ()
 
 
+def _median_along(picture: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return the median of each pixel and its neighbours along its column, an odd number; mirrored at the rim."""
+    padded = np.pad(picture, ((size // 2, size // 2), (0, 0)), mode="symmetric")
+    return np.asarray(median_of([padded[n : n + len(picture)] for n in range(size)]))
+
+
 def active_well(small: NDArray[np.float64]) -> Box | None:
     """Find a well on an even ground: where there is something to see, against a quiet surrounding."""
     if min(small.shape) < 16:
@@ -222,19 +231,19 @@ def active_well(small: NDArray[np.float64]) -> Box | None:
     window = max(3, min(small.shape) // 24 | 1)
     mean = ndimage.uniform_filter(small, window)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(small**2, window) - mean**2, 0))
-    level = np.log(spread + 1e-3 * max(float(np.median(spread)), 1e-12))
+    level = np.log(spread + 1e-3 * max(median(spread), 1e-12))
     if level.min() == level.max():
         return None
     threshold = threshold_otsu(level)
     mask = level > threshold
     if level[mask].mean() - level[~mask].mean() < np.log(2.5):
         return None
-    mask = ndimage.binary_closing(np.pad(mask, window), iterations=window)[window:-window, window:-window]
-    labels, count = ndimage.label(ndimage.binary_opening(mask, iterations=2))
+    mask = closed(np.pad(mask, window), window)[window:-window, window:-window]
+    labels, count = ndimage.label(opened(mask, 2))
     if not count:
         return None
-    areas = ndimage.sum_labels(labels > 0, labels, np.arange(1, count + 1))
-    mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(areas)))
+    areas = np.bincount(labels.ravel())[1:]
+    mask = fill_holes(labels == 1 + int(np.argmax(areas)))
     # A row or column belongs to the well when a good part of it does: fibres that stick out do not count.
     (top, bottom), (left, right) = (_edges(mask.mean(axis)) for axis in (1, 0))
     box = (top, bottom, left, right)
@@ -296,7 +305,7 @@ def content(small: NDArray[np.float64]) -> float:
     if not inside.size:
         return 0.0
     tiles = inside.reshape(TILES - 2, height, TILES - 2, width).swapaxes(1, 2).reshape((TILES - 2) ** 2, -1)
-    return float((tiles < (1 - DARKER) * np.percentile(tiles, 70, axis=1, keepdims=True)).mean())
+    return float((tiles < (1 - DARKER) * percentile(tiles, 70)[:, None]).mean())
 
 
 def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[np.float32]:
@@ -342,7 +351,7 @@ def _shares(start: float, side: float, cells: int, length: int) -> tuple[sparse.
     return sparse.csr_array((share.astype(np.float32), pixel - window.start, ends), shape), window, np.diff(edges)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:
     """Return the inside of a well within its square, shape (side_px, side_px), read-only: a square with round corners.
 
