@@ -42,7 +42,8 @@ from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.models.cards import read_card
-from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask
+from vitascope.ops.wells.locate import find_well
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.atp import SPEC
 

@@ -73,7 +73,7 @@ def _from_its_middle(picture: NDArray[Any]) -> NDArray[Any]:
     """Take a typical grey value off, which no number here depends on: 32 bit then hold what 16 bit held, and any noise."""
     middle = picture[::STEP, ::STEP].mean(dtype=np.float64)
     narrow = picture.dtype.itemsize <= 2 or picture.dtype == np.float32
-    return np.subtract(picture, middle, dtype=np.float32 if narrow else np.float64)
+    return np.asarray(np.subtract(picture, middle, dtype=np.float32 if narrow else np.float64))
 
 
 @lru_cache(maxsize=8)

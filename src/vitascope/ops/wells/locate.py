@@ -1,23 +1,19 @@
-"""Find the well, or the spheroid, in a picture, and cut out a square around it.
-
-Everything is found in a small version of the picture; the cut averages the full resolution.
-"""
+"""Find the well, or the spheroid, in a small version of a picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from vitascope.ops.intensity.median import median_of
 from vitascope.ops.intensity.rank import median, percentile
 from vitascope.ops.objects.morphology import closed, fill_holes, opened
 from vitascope.ops.wells.ground import PARTS, fit_ground, surface
+from vitascope.ops.wells.squares import Region, shares
 
 SMALL_PX = 128
 LEAST_DROP = 0.2
@@ -38,25 +34,6 @@ EVEN = LEAST_DROP / 2
 
 TILES = 8
 """Neighbourhoods along a side of a well."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A square part of a picture, which may reach beyond it.
-
-    Parameters
-    ----------
-    top, left : float
-        Corner, px of the picture; may be negative.
-    side : float, > 0, px
-    flags : tuple of str
-        Words of :data:`vitascope.core.flags.FLAGS`.
-    """
-
-    top: float
-    left: float
-    side: float
-    flags: tuple[str, ...] = ()
 
 
 def find_well(picture: NDArray[Any]) -> Region:
@@ -104,7 +81,7 @@ def _at_one_size(picture: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     coarse, factor = shrink(picture, 2 * SMALL_PX)
     scale = max(coarse.shape) / SMALL_PX
     (rows, window_y, heights), (columns, window_x, widths) = (
-        _shares(0.0, scale * cells, cells, n) for n in coarse.shape for cells in [max(1, int(n / scale + 1e-9))]
+        shares(scale * np.arange(cells + 1), n) for n in coarse.shape for cells in [max(1, int(n / scale + 1e-9))]
     )
     sums = columns @ np.ascontiguousarray((rows @ coarse[window_y, window_x]).T)
     return np.asarray(sums.T / np.outer(heights, widths), np.float64), scale * factor
@@ -306,58 +283,3 @@ def content(small: NDArray[np.float64]) -> float:
         return 0.0
     tiles = inside.reshape(TILES - 2, height, TILES - 2, width).swapaxes(1, 2).reshape((TILES - 2) ** 2, -1)
     return float((tiles < (1 - DARKER) * percentile(tiles, 70)[:, None]).mean())
-
-
-def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[np.float32]:
-    """Cut a square out and bring it to ``side_px`` by averaging; what lies outside the picture is NaN.
-
-    Parameters
-    ----------
-    picture : array, shape (Y, X), real
-    region : Region
-    side_px : int, >= 1
-
-    Returns
-    -------
-    array, shape (side_px, side_px), float32
-        Enlarged squares are interpolated by the nearest pixel's share, as any average over areas is.
-    """
-    along = [
-        _shares(start, region.side, side_px, length)
-        for start, length in zip((region.top, region.left), picture.shape, strict=True)
-    ]
-    (rows, window_y, heights), (columns, window_x, widths) = along
-    block = np.asarray(picture[window_y, window_x], np.float32)
-    sums = columns @ np.ascontiguousarray((rows @ block).T)  # (side, Y) of rows, then (side, side) the other way round
-    areas = np.outer(heights, widths)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(areas > 1e-9, sums.T / areas, np.nan), np.float32)
-
-
-def _shares(start: float, side: float, cells: int, length: int) -> tuple[sparse.csr_array, slice, NDArray[np.float64]]:
-    """Return how much of each pixel along an axis lies in each cell, the pixels it is about, and the cells' lengths.
-
-    Only few pixels touch a cell: as a sparse matrix, summing up is one pass over the picture.
-    """
-    edges = np.clip(start + side * np.arange(cells + 1) / cells, 0, length)
-    first, last = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
-    window = slice(min(int(first[0]), length - 1), max(int(last[-1]), min(int(first[0]), length - 1) + 1))
-    counts = np.maximum(last - first, 0)
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    cell = np.repeat(np.arange(cells), counts)
-    pixel = np.arange(ends[-1]) - np.repeat(ends[:-1] - first, counts)
-    share = np.minimum(pixel + 1, edges[1:][cell]) - np.maximum(pixel, edges[:-1][cell])
-    shape = (cells, window.stop - window.start)
-    return sparse.csr_array((share.astype(np.float32), pixel - window.start, ends), shape), window, np.diff(edges)
-
-
-@lru_cache(maxsize=16)
-def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:
-    """Return the inside of a well within its square, shape (side_px, side_px), read-only: a square with round corners.
-
-    Points with ``|y|^p + |x|^p <= 1``, p being the roundness: 2 is a circle; wells of 384 plates are nearer to 4.
-    """
-    at = np.abs((np.arange(side_px) + 0.5) / side_px * 2 - 1) ** roundness
-    inside: NDArray[np.bool_] = at[:, None] + at[None] <= 1
-    inside.flags.writeable = False
-    return inside

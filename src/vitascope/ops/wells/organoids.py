@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vitascope.ops.objects.morphology import closed, fill_holes
-from vitascope.ops.wells.locate import DARKER, Region, cut_square, shrink, well_mask
+from vitascope.ops.wells.locate import DARKER, shrink
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 
 GROUND_SIDE_PX, GROUND_WINDOW, GROUND_PERCENTILE = 64, 9, 70.0
 """The ground is what is bright in a neighbourhood of a seventh of the square, in a small version of it."""
@@ -70,7 +71,7 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, sho
     Parameters
     ----------
     square : array, shape (side, side), real, finite
-        A well, as :func:`~vitascope.ops.wells.locate.cut_square` cuts it out.
+        A well, as :func:`~vitascope.ops.wells.squares.cut_square` cuts it out.
     darker : float, between 0 and 1
         Share of the light that something takes away at least.
     shown : float, > 0
