@@ -154,7 +154,7 @@ def _saturated(pixels: NDArray[Any]) -> bool:
 
 
 def _at_end(pixels: NDArray[Any], value: Any, inwards: int) -> int:
-    """Return how many pixels may pile up at an end of their values; 0 where as many of the next value say they do not."""
+    """Return how many pixels may pile up at an end of their values; 0 where the number of the next value denies it."""
     count = np.count_nonzero(pixels == value)
     if pixels.dtype.kind in "iu" and count <= PILE * np.count_nonzero(pixels == int(value) + inwards):
         return 0

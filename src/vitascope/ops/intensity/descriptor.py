@@ -70,7 +70,7 @@ def _to_size(picture: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _from_its_middle(picture: NDArray[Any]) -> NDArray[Any]:
-    """Take a typical grey value off, which no number here depends on: 32 bit then hold what 16 bit held, and any noise."""
+    """Take a typical grey value off, which no number here depends on: 32 bit then hold any noise of 16 bit."""
     middle = picture[::STEP, ::STEP].mean(dtype=np.float64)
     narrow = picture.dtype.itemsize <= 2 or picture.dtype == np.float32
     return np.asarray(np.subtract(picture, middle, dtype=np.float32 if narrow else np.float64))

@@ -1,7 +1,7 @@
 """Gaussian derivatives of small pictures by matrices that are made once: several are taken of one picture at a time.
 
-The numbers are those of :mod:`scipy.ndimage` (kernels cut at four standard deviations, pictures mirrored at their rims),
-in 32 bit.
+The numbers are those of :mod:`scipy.ndimage` in 32 bit: kernels are cut at four standard deviations, and pictures
+mirrored at their rims.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 @lru_cache(maxsize=128)
 def gaussian_matrix(length: int, sigma: float, order: int) -> sparse.csr_array:
-    """Return the filter along an axis of ``length`` px, or its first or second derivative, as a matrix (length, length)."""
+    """Return the filter along an axis of ``length`` px, or its first or second derivative, (length, length)."""
     made = ndimage.gaussian_filter1d(np.eye(length), sigma, axis=0, order=order)
     return sparse.csr_array(made.astype(np.float32))
 

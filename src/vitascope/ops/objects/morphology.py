@@ -1,4 +1,7 @@
-"""Widen, narrow and fill masks: what :mod:`scipy.ndimage` does with a cross and zeros beyond the rim, several times as fast."""
+"""Widen, narrow and fill masks.
+
+What :mod:`scipy.ndimage` does with a cross and zeros beyond the rim, in a fraction of the time.
+"""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_])
         None where fewer than 16 of the 8 x 8 parts have a ground above 0.
     """
     values = np.where(inside & np.isfinite(square), square, np.nan)
-    factors, light = np.zeros(len(TERMS["bent"])), np.ones((1, 1), np.float32)
+    factors, light = np.zeros(len(TERMS["bent"])), None
     for _ in range(PASSES):
-        found = fit_ground(values / light, "bent")
+        found = fit_ground(values if light is None else values / light, "bent")
         if found is None:
             return None
         factors += found

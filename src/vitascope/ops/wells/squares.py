@@ -80,9 +80,9 @@ class Squares:
             sums = (strips @ np.ascontiguousarray((strips @ sums).T)).T
         steps = self.region.side * np.arange(side_px + 1) / side_px
         heights, widths = (np.diff(np.clip(start + steps, 0, length)) for start, length in self._along())
-        areas = np.outer(heights, widths)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.where(areas > 1e-9, sums.T / areas, np.nan), np.float32)
+            down, across = (np.where(one > 1e-9, 1 / one, np.nan).astype(np.float32) for one in (heights, widths))
+        return np.asarray((sums * across[:, None]).T * down[:, None])
 
     def _along(self) -> tuple[tuple[float, int], tuple[float, int]]:
         """Return where the square starts, and the length of the picture, along both axes."""
