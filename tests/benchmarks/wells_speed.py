@@ -144,9 +144,8 @@ def plain(paths: list[Path], model: LoadedModel, resize: Resize, ground_of: Grou
             image = tifffile.imread(path)
             square = resize(image, find_well(image), side)
             shown = np.isfinite(square) & well_mask(side)
-            square = np.where(shown, square / ground_of(square, shown), 1)
-            ground = np.median(square)
-            x = torch.from_numpy(np.clip(square / ground - 1, *low_high).astype(np.float32))
+            even = np.where(shown, square / ground_of(square, shown), 1)
+            x = torch.from_numpy(np.clip(even - 1, *low_high).astype(np.float32))
             found.append(float(network(x[None, None].contiguous(memory_format=torch.channels_last)).value))
     return found
 
