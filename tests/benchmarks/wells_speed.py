@@ -14,8 +14,8 @@ bundled model has it:
   reweighted ``lstsq``.
 
 ``by default`` is ours with its eight views, ``network`` their network alone on a square that is ready: the rest is what a
-run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns; the greatest difference of their
-numbers is printed, and should stay below 1 %.
+run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns. Numbers of
+``plain`` are the same; slicing at whole pixels moves those of ``scikit-image``. How far is printed.
 """
 
 from __future__ import annotations
@@ -208,10 +208,10 @@ def tell(
         print(f"{name:13} {count / wall[name]:6.1f} wells/s; {1e3 * cpu[name] / count:.0f} ms of processor time a well")
     ours = np.array(answers["ours"])
     for name in ("plain", "one thread", "scikit-image"):
-        difference = np.abs(ours / np.array(answers[name]) - 1).max()
+        difference = np.abs(ours / np.array(answers[name]) - 1)
         print(
             f"ours is {wall[name] / wall['ours']:.2f} times as fast as {name}, with 1/{cpu[name] / cpu['ours']:.2f} of its "
-            f"processor time; numbers differ by {difference:.2%} at most"
+            f"processor time; numbers differ by {np.median(difference):.2%}, {difference.max():.2%} at most"
         )
     for name, alone in (("by default", "network"), ("ours", "network, once")):
         print(f"share of {name} that is not the network: {1 - cpu[alone] / cpu[name]:.0%} of its processor time")
