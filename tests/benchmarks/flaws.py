@@ -22,7 +22,8 @@ from vitascope.engine.crop_to_object import FINDERS
 from vitascope.engine.native_look import MOST, flaw_flags
 from vitascope.io.images.read import read_image
 from vitascope.io.models.cards import find_model, write_card
-from vitascope.ops.wells.flaws import measure_flaws
+from vitascope.ops.wells.flaws import SIDES_PX, measure_flaws
+from vitascope.ops.wells.squares import Squares
 from vitascope.simulate.composed_wells import Variety, compose_well
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of
 from vitascope.simulate.wells import make_well
@@ -85,7 +86,7 @@ def region_of(card, picture):
 
 def measured(card, picture):
     region = region_of(card, picture)
-    return measure_flaws(picture, region, round_well=card.input.crop_to == "well"), region
+    return measure_flaws(Squares(picture, region, SIDES_PX), round_well=card.input.crop_to == "well"), region
 
 
 def with_range(card, pictures):

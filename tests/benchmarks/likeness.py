@@ -19,7 +19,8 @@ from tests.benchmarks.well_masks import wells
 
 from vitascope.core.paths import training_data
 from vitascope.io.images.read import read_image
-from vitascope.ops.wells.locate import central_square, cut_square
+from vitascope.ops.wells.locate import central_square
+from vitascope.ops.wells.squares import cut_square
 from vitascope.simulate.composed_wells import AS_FOUND, compose_well
 from vitascope.simulate.cutouts import cut_parts
 from vitascope.simulate.spheroid_series import make_spheroid, setting_of

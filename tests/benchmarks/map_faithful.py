@@ -13,8 +13,9 @@ from tests.benchmarks.well_masks import read_mask, square, wells
 
 import vitascope
 from vitascope.core.paths import BUNDLED_MODELS
-from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask
+from vitascope.ops.wells.locate import find_well
 from vitascope.ops.wells.organoids import area_per_place
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 from vitascope.recipes.recipe import read_recipe
 from vitascope.simulate.composed_wells import compose_well
 from vitascope.training.data.simulated import lot_of, parts_of, source_folders

@@ -17,7 +17,7 @@ from tests.benchmarks.well_masks import wells
 import vitascope
 from vitascope.core.flags import FLAGS, FlagClass
 from vitascope.engine.eight_views import EIGHT, turn
-from vitascope.ops.wells.locate import Region, cut_square
+from vitascope.ops.wells.squares import Region, cut_square
 from vitascope.simulate.composed_wells import Variety, compose_well
 from vitascope.simulate.wells import make_well
 

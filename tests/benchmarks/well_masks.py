@@ -16,8 +16,9 @@ from skimage.morphology import dilation, disk
 
 from vitascope.core.paths import training_data
 from vitascope.io.images.read import read_image
-from vitascope.ops.wells.locate import cut_square, find_well
+from vitascope.ops.wells.locate import find_well
 from vitascope.ops.wells.organoids import organoid_mask
+from vitascope.ops.wells.squares import cut_square
 
 FOLDER = "2_organoid_atp/deepOrganoid_plate23997_rowA"
 MASKS = Path(__file__).parent / "reference_masks"

@@ -4,15 +4,18 @@ The wells are the 24 real ones of ``VITASCOPE_DATA``, enlarged and taken over an
 network is the bundled one, shown squares of SIDE px (512 is the method's default, 128 what it was trained on). Ours is
 ``run_images`` without maps: with hashes, judgement, tables and provenance. Two plain loops, which write nothing, decode
 with tifffile and run the network in 32 bit, channels last, on all cores, well by well. All show the network a well one
-way up, where ours does so eight ways by default. All find the well by our function:
+way up, where ours does so eight ways by default. All find the well by our function and make its ground even, as the
+bundled model has it:
 
-- ``plain``: crops and averages by our own function too, whatever was done to make it fast; again on one thread, whose
-  processor time no waiting of threads for each other hides in;
-- ``scikit-image``: crops by slicing and averages by ``resize_local_mean``, the same mean over areas, at full resolution.
+- ``plain``: crops, averages and fits the ground by our own functions too, whatever was done to make them fast; again on
+  one thread, whose processor time no waiting of threads for each other hides in;
+- ``scikit-image``: crops by slicing and averages by ``resize_local_mean``, the same mean over areas, at full resolution;
+  the ground is a polynomial through ``nanpercentile`` of 8 x 8 blocks of ``view_as_blocks``, fitted twice by ten
+  reweighted ``lstsq``.
 
 ``by default`` is ours with its eight views, ``network`` their network alone on a square that is ready: the rest is what a
-run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns; numbers agree within 1 %
-for a model whose ground is one number; the loops do not make the ground even, as models of ``ground: even`` have it.
+run adds (decoding, SHA-256, the crop, judgement, tables, provenance). All take turns. Numbers of
+``plain`` are the same; slicing at whole pixels moves those of ``scikit-image``. How far is printed.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import resize_local_mean
+from skimage.util import view_as_blocks
 from tests.benchmarks.machine import describe, interleaved
 
 from vitascope.batch.run_images import Job, run_images
@@ -42,7 +46,9 @@ from vitascope.engine.open_backends import SquareBackend
 from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.io.filenames.grouping import find_groups
 from vitascope.io.models.cards import read_card
-from vitascope.ops.wells.locate import Region, cut_square, find_well, well_mask
+from vitascope.ops.wells.light import ground_surface
+from vitascope.ops.wells.locate import find_well
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 from vitascope.simulate.wells import make_well
 from vitascope.tasks.atp import SPEC
 
@@ -50,6 +56,7 @@ MODEL, SIDE_PX, DISTINCT = "atp-organoid", 1992, 24
 REAL = "2_organoid_atp/deepOrganoid_plate23997_rowA"
 
 Resize = Callable[[NDArray[np.uint16], Region, int], NDArray[np.float32]]
+Ground = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.floating]]
 
 
 def pictures() -> list[NDArray[np.uint16]]:
@@ -99,7 +106,33 @@ def by_scikit_image(image: NDArray[np.uint16], region: Region, side_px: int) -> 
     return np.asarray(resize_local_mean(crop, (side_px, side_px), preserve_range=True), np.float32)
 
 
-def plain(paths: list[Path], model: LoadedModel, resize: Resize, threads: int) -> list[float]:
+def ground_by_blocks(square: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Fit a polynomial of second degree to the logarithm of the light in 8 x 8 blocks."""
+    side = len(square)
+    axis = (np.arange(side) + 0.5) / side * 2 - 1
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    middle = axis.reshape(8, -1).mean(axis=1)
+    block_y, block_x = (at.ravel() for at in np.meshgrid(middle, middle, indexing="ij"))
+    light = np.ones_like(square, np.float64)
+    for _ in range(2):
+        even = np.where(shown, square / light, np.nan)
+        blocks = view_as_blocks(even, (side // 8, side // 8)).reshape(64, -1)
+        use = np.isfinite(blocks).mean(axis=1) >= 0.5
+        ground = np.log(np.nanpercentile(blocks[use], 70, axis=1))
+        a, b = block_y[use], block_x[use]
+        terms = np.column_stack([np.ones_like(a), a, b, a**2, a * b, b**2])
+        weights = np.ones_like(ground)
+        for _ in range(10):
+            root = np.sqrt(weights)
+            found = np.linalg.lstsq(terms * root[:, None], ground * root, rcond=None)[0]
+            off = ground - terms @ found
+            weights = 1 / (1 + (off / (2 * (1.4826 * np.median(np.abs(off)) + 1e-4))) ** 2)
+        c = found
+        light = light * np.exp(c[0] + c[1] * y + c[2] * x + c[3] * y**2 + c[4] * y * x + c[5] * x**2)
+    return light
+
+
+def plain(paths: list[Path], model: LoadedModel, resize: Resize, ground_of: Ground, threads: int) -> list[float]:
     """A loop as one writes it."""
     torch.set_num_threads(threads)
     network = model.network.to(memory_format=torch.channels_last)
@@ -111,9 +144,8 @@ def plain(paths: list[Path], model: LoadedModel, resize: Resize, threads: int) -
             image = tifffile.imread(path)
             square = resize(image, find_well(image), side)
             shown = np.isfinite(square) & well_mask(side)
-            ground = np.median(square[shown])
-            square = np.where(shown, square, ground)
-            x = torch.from_numpy(np.clip(square / ground - 1, *low_high).astype(np.float32))
+            even = np.where(shown, square / ground_of(square, shown), 1)
+            x = torch.from_numpy(np.clip(even - 1, *low_high).astype(np.float32))
             found.append(float(network(x[None, None].contiguous(memory_format=torch.channels_last)).value))
     return found
 
@@ -153,9 +185,9 @@ def main(arguments: list[str]) -> None:
             "network, once": lambda: network(1),
             "by default": lambda: ours(EIGHT),
             "network": lambda: network(EIGHT),
-            "plain": lambda: plain(paths, model, cut_square, core_count()),
-            "one thread": lambda: plain(paths, model, cut_square, 1),
-            "scikit-image": lambda: plain(paths, model, by_scikit_image, core_count()),
+            "plain": lambda: plain(paths, model, cut_square, ground_surface, core_count()),
+            "one thread": lambda: plain(paths, model, cut_square, ground_surface, 1),
+            "scikit-image": lambda: plain(paths, model, by_scikit_image, ground_by_blocks, core_count()),
         }
         seconds = interleaved({name: timed(name, run) for name, run in ways.items()}, rounds + 1)
     tell(count, rounds, side, seconds, spent, answers)
@@ -176,10 +208,10 @@ def tell(
         print(f"{name:13} {count / wall[name]:6.1f} wells/s; {1e3 * cpu[name] / count:.0f} ms of processor time a well")
     ours = np.array(answers["ours"])
     for name in ("plain", "one thread", "scikit-image"):
-        difference = np.abs(ours / np.array(answers[name]) - 1).max()
+        difference = np.abs(ours / np.array(answers[name]) - 1)
         print(
             f"ours is {wall[name] / wall['ours']:.2f} times as fast as {name}, with 1/{cpu[name] / cpu['ours']:.2f} of its "
-            f"processor time; numbers differ by {difference:.2%} at most"
+            f"processor time; numbers differ by {np.median(difference):.2%}, {difference.max():.2%} at most"
         )
     for name, alone in (("by default", "network"), ("ours", "network, once")):
         print(f"share of {name} that is not the network: {1 - cpu[alone] / cpu[name]:.0%} of its processor time")

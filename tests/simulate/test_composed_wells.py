@@ -5,8 +5,8 @@ import pytest
 
 from vitascope.core.paths import SAMPLES
 from vitascope.io.images.read import read_image
-from vitascope.ops.wells.locate import well_mask
 from vitascope.ops.wells.organoids import absorbance, local_ground, organoid_mask
+from vitascope.ops.wells.squares import well_mask
 from vitascope.simulate.composed_wells import AS_FOUND, VARIED, compose_well, living_volume_rlu, plan_well
 from vitascope.simulate.cutouts import CutOut, cut_parts, cut_things, empty_ground
 from vitascope.simulate.wells import LUMEN, RLU_PER_VOLUME

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.core.errors import InputError
 from vitascope.engine.preprocess import MAX_NAN_FRACTION, MAX_SATURATED_FRACTION
-from vitascope.ops.intensity.histogram import histogram
+from vitascope.ops.intensity.histogram import PILE, histogram
+from vitascope.ops.intensity.rank import median
 from vitascope.ops.wells.light import ground_surface
-from vitascope.ops.wells.locate import Region, central_square, cut_square, find_spheroid, find_well, well_mask
+from vitascope.ops.wells.locate import central_square, find_spheroid, find_well
+from vitascope.ops.wells.squares import Region, Squares, cut_square, well_mask
 
 FINDERS = {"well": find_well, "spheroid": find_spheroid, "centre": central_square}
 
@@ -29,20 +31,27 @@ class CroppedObject:
     planes : list of array, each (side, side), float32
         In grey values of the image, or in shares of the ground's light where the card evens it; what is not part of a
         well, or lies outside the image, has the median of the rest, or 1.
-    region : Region
-        Where the square lies on the image.
+    square : Squares
+        Of the middle plane, as it was given.
     inside : array of bool, shape (side, side)
         What of the square lies in the image.
     flags : tuple of str
     """
 
     planes: list[NDArray[np.float32]]
-    region: Region
+    square: Squares
     inside: NDArray[np.bool_]
     flags: tuple[str, ...]
 
+    @property
+    def region(self) -> Region:
+        """Where the square lies on the image."""
+        return self.square.region
 
-def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None = None) -> CroppedObject:
+
+def crop_to_object(
+    planes: Sequence[Any], spec: InputSpec, region: Region | None = None, sides_px: Sequence[int] = ()
+) -> CroppedObject:
     """Find what a model looks at and cut it out; the same in training and in a run.
 
     Parameters
@@ -53,6 +62,8 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
         With ``find`` and ``side_px``.
     region : Region, optional
         To cut out instead of what is found.
+    sides_px : sequence of int
+        Further sizes that the square of the middle plane will be asked for.
 
     Raises
     ------
@@ -60,17 +71,22 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
         If no pixel, or less than 90 % of them, is finite, or light is measured against a ground that is not above 0.
     """
     assert spec.side_px is not None
+    given, middle = [np.asarray(plane) for plane in planes], len(planes) // 2
     arrays, flags = [], []
-    for plane in planes:
-        array, found = _finite(np.asarray(plane))
+    for plane in given:
+        array, found = _finite(plane)
         arrays.append(array)
         flags += found
     if region is None:
-        region = FINDERS[spec.crop_to](arrays[len(arrays) // 2])
+        region = FINDERS[spec.crop_to](arrays[middle])
     window = _window(region, arrays[0].shape)
-    if any(histogram(array[window]).saturated_fraction > MAX_SATURATED_FRACTION for array in arrays):
+    if any(_saturated(array[window]) for array in arrays):
         flags.append("saturated")
-    cut = [cut_square(a, region, spec.side_px) for a in arrays]
+    square = Squares(given[middle], region, (spec.side_px, *sides_px))
+    cut = [
+        square.at(spec.side_px) if array is square.picture else cut_square(array, region, spec.side_px)
+        for array in arrays
+    ]
     inside = np.isfinite(cut[0])
     shown = inside & well_mask(spec.side_px) if spec.crop_to == "well" else inside
     if not shown.any():
@@ -78,11 +94,11 @@ def crop_to_object(planes: Sequence[Any], spec: InputSpec, region: Region | None
     if spec.ground == "even":
         filled = [_evened(c, shown) for c in cut]
     else:
-        grounds = [np.float32(np.median(c[shown])) for c in cut]
+        grounds = [np.float32(median(c[shown])) for c in cut]
         if spec.normalisation.method == "background" and not grounds[0] > 0:
             raise _no_light()
         filled = [np.where(shown, c, ground) for c, ground in zip(cut, grounds, strict=True)]
-    return CroppedObject(filled, region, inside, tuple(dict.fromkeys([*flags, *region.flags])))
+    return CroppedObject(filled, square, inside, tuple(dict.fromkeys([*flags, *region.flags])))
 
 
 def _evened(square: NDArray[np.float32], shown: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -123,6 +139,26 @@ def _finite(plane: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     if low == high:
         raise InputError("The image has one single value: there is nothing to see.", "Check the file.", flag="constant")
     return plane, flags
+
+
+def _saturated(pixels: NDArray[Any]) -> bool:
+    """Tell whether more than 1 % of the pixels pile up at an end of the values, see ``piled_up``.
+
+    All grey values are counted only where the ends do not tell that there are too few, or no more than beside them.
+    """
+    low, high = pixels.min(), pixels.max()
+    ends = [(high, -1), *([(low, 1)] if low <= 0 else [])]
+    if sum(_at_end(pixels, *end) for end in ends) <= MAX_SATURATED_FRACTION * pixels.size:
+        return False
+    return histogram(pixels).saturated_fraction > MAX_SATURATED_FRACTION
+
+
+def _at_end(pixels: NDArray[Any], value: Any, inwards: int) -> int:
+    """Return how many pixels may pile up at an end of their values; 0 where the number of the next value denies it."""
+    count = np.count_nonzero(pixels == value)
+    if pixels.dtype.kind in "iu" and count <= PILE * np.count_nonzero(pixels == int(value) + inwards):
+        return 0
+    return int(count)
 
 
 def _window(region: Region, shape_yx: tuple[int, ...]) -> tuple[slice, slice]:

@@ -113,9 +113,9 @@ def is_foreign(kind: str, plane: Any) -> bool:
     if known is None or min(plane.shape) < 8:
         return False
     step = max(1, min(plane.shape) // READ_PX)
-    picture = np.asarray(plane[::step, ::step], np.float64)
+    picture = np.asarray(plane[::step, ::step])
     # one sum tells whether any pixel is not finite, in a fraction of the time of asking each
-    if not np.isfinite(picture.sum()):
+    if picture.dtype.kind == "f" and not np.isfinite(picture.sum(dtype=np.float64)):
         finite = np.isfinite(picture)
         if not finite.any():
             return False

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vitascope.core.card import ModelCard
-from vitascope.ops.wells.flaws import FLAWS, FOCUS_PX, evened_out, measure_flaws
-from vitascope.ops.wells.locate import Region
+from vitascope.ops.wells.flaws import FLAWS, FOCUS_PX, SIDES_PX, evened_out, measure_flaws
+from vitascope.ops.wells.squares import Region, Squares
 
 MOST = {"shading": 0.22, "meniscus": 0.20, "bubbles": 0.006}
 """Pictures are flagged above: a ground that falls by a fifth from edge to edge or from the middle to the rim, and
@@ -40,7 +40,7 @@ class NativeLook:
         return EVENED in self.flags
 
 
-def look_at(card: ModelCard, planes: Sequence[Any], region: Region, *, flat_field: bool) -> NativeLook:
+def look_at(card: ModelCard, planes: Sequence[Any], square: Squares, *, flat_field: bool) -> NativeLook:
     """Measure focus, light, meniscus and bubbles of a picture, and even its light out where that is wanted and needed.
 
     Parameters
@@ -48,21 +48,22 @@ def look_at(card: ModelCard, planes: Sequence[Any], region: Region, *, flat_fiel
     card : ModelCard
         Its domain may hold the range of ``native_focus``; without one, focus is not judged.
     planes : sequence of array, each (Y, X)
-        As they came; the middle one is looked at.
-    region : Region
-        The square that the model looks at.
+        As they came.
+    square : Squares
+        What the model looks at of the middle one.
     flat_field : bool
         Whether uneven light is divided out; the flag ``flat_fielded`` says so.
     """
     round_well = card.input.crop_to == "well"
-    middle = len(planes) // 2
-    found = measure_flaws(np.asarray(planes[middle]), region, round_well=round_well)
+    region = square.region
+    found = measure_flaws(square, round_well=round_well)
     flags = flaw_flags(card, found, region)
     kept = list(planes)
     if flat_field and any(flag in UNEVEN for flag in flags):
         evened = [one for p in planes if (one := evened_out(np.asarray(p), region, round_well=round_well)) is not None]
         if len(evened) == len(kept):
-            again = flaw_flags(card, measure_flaws(evened[middle], region, round_well=round_well), region)
+            after = Squares(evened[len(planes) // 2], region, SIDES_PX)
+            again = flaw_flags(card, measure_flaws(after, round_well=round_well), region)
             if not any(flag in UNEVEN for flag in again):
                 kept, flags = list(evened), (EVENED, *again)
     return NativeLook(kept, flags)

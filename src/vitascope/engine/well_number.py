@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from vitascope.core.card import InputSpec
 from vitascope.engine.crop_to_object import CroppedObject, crop_to_object
 from vitascope.networks.ins_atp import InsAtp
-from vitascope.ops.wells.locate import Region, well_mask
 from vitascope.ops.wells.organoid_features import measure_organoids
+from vitascope.ops.wells.squares import Region, well_mask
 
 FEATURES_PX = 256
 """Side of the square that organoids are measured in: finer than networks see, and alike for every objective."""

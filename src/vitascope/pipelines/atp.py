@@ -28,8 +28,10 @@ from vitascope.engine.resolve_plan import fixed_plan
 from vitascope.engine.select_planes import SelectedPlanes, select_pictures
 from vitascope.engine.well_number import organoid_features, seen_instances, well_number
 from vitascope.networks.ins_atp import InsAtp
-from vitascope.ops.wells.locate import Region, cut_square, well_mask
+from vitascope.ops.intensity.rank import median
+from vitascope.ops.wells.flaws import SIDES_PX
 from vitascope.ops.wells.organoids import SQUARE_PX, area_per_place, organoid_mask, share_on_ground
+from vitascope.ops.wells.squares import Region, Squares, well_mask
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.run_context import RunContext
@@ -109,12 +111,12 @@ class AtpRun:
         """Estimate one well; one of several that cannot be judged keeps its row."""
         given = picture.planes
         try:
-            framed = crop_to_object(picture.planes, self.card.input)
-            look = look_at(self.card, picture.planes, framed.region, flat_field=self.params.flat_field)
+            framed = crop_to_object(picture.planes, self.card.input, sides_px=SIDES_PX)
+            look = look_at(self.card, picture.planes, framed.square, flat_field=self.params.flat_field)
             told = framed.flags
             if look.evened:
                 picture = replace(picture, planes=look.planes)
-                framed = crop_to_object(look.planes, self.card.input, framed.region)
+                framed = crop_to_object(look.planes, self.card.input, framed.region, (SQUARE_PX,))
             outputs, trust, flags = yield from self._predict(framed, given)
         except InputError as error:
             self.rows.refuse(picture, error)
@@ -126,7 +128,7 @@ class AtpRun:
         if self.card.readout is not None:
             atp, weights = self._read_out(self.card.readout, picture, framed, atp, weights)
         known = not (self.params.abstain and trust.level == "outside")
-        organoids = self._organoids(picture.planes, framed)
+        organoids = self._organoids(framed.square)
         ground = self._on_ground(organoids, attention[0] if self.network.has_attention else weights)
         numbers = (atp, *self._interval(atp), ground) if known else (np.nan,) * 4
         told = (*told, *framed.flags, *look.flags, *flags, *seen_in_training(self.card, given))
@@ -175,15 +177,15 @@ class AtpRun:
         total = float(weights.sum())
         return atp, weights * (atp / total) if total > 0 else weights
 
-    def _organoids(self, planes: Sequence[Any], framed: CroppedObject) -> NDArray[np.bool_] | None:
+    def _organoids(self, well: Squares) -> NDArray[np.bool_] | None:
         """Return where organoids are seen in the square; None where nothing of it is known, or nothing is mapped."""
         if not self.network.has_contribution:
             return None
-        square = cut_square(np.asarray(planes[len(planes) // 2]), framed.region, SQUARE_PX)
+        square = well.at(SQUARE_PX)
         inside = np.isfinite(square) & well_mask(SQUARE_PX)
         if not inside.any():
             return None
-        return organoid_mask(np.where(np.isfinite(square), square, np.median(square[inside])))
+        return organoid_mask(np.where(np.isfinite(square), square, median(square[inside])))
 
     def _on_ground(self, organoids: NDArray[np.bool_] | None, weights: NDArray[np.float64]) -> float:
         """Return the share of what the number rests on that lies where no organoid is seen; NaN where it has no map."""

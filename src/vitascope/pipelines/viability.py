@@ -27,6 +27,7 @@ from vitascope.io.models.cards import find_cards, read_card
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.resnet import Nvir
 from vitascope.ops.geometry.resample import array_reader
+from vitascope.ops.wells.flaws import SIDES_PX
 from vitascope.pipelines.output_grid import OutputGrid
 from vitascope.pipelines.result_rows import PictureRows
 from vitascope.pipelines.run_context import RunContext
@@ -153,8 +154,8 @@ class ViabilityRun:
     def do(self, picture: SelectedPlanes) -> ProgressGenerator[None]:
         """Judge one image; one of several that cannot be judged keeps its row."""
         try:
-            framed = crop_to_object(picture.planes, self.spec)
-            look = look_at(self.card, picture.planes, framed.region, flat_field=self.params.flat_field)
+            framed = crop_to_object(picture.planes, self.spec, sides_px=SIDES_PX)
+            look = look_at(self.card, picture.planes, framed.square, flat_field=self.params.flat_field)
             seen = framed.flags
             if look.evened:
                 framed = crop_to_object(look.planes, self.spec, framed.region)

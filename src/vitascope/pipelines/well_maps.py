@@ -14,7 +14,7 @@ from vitascope.engine.crop_to_object import back_on_image, cell_of_pixels
 from vitascope.engine.select_planes import SelectedPlanes
 from vitascope.io.results.temporary_store import TemporaryStore, plane_of
 from vitascope.networks.ins_atp import InsAtp
-from vitascope.ops.wells.locate import Region
+from vitascope.ops.wells.squares import Region
 from vitascope.pipelines.output_grid import OutputGrid
 
 HIGHEST_SHARE = 5.0

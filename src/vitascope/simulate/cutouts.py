@@ -16,8 +16,9 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.segmentation import watershed
 
-from vitascope.ops.wells.locate import Region, central_square, cut_square, find_well, well_mask
+from vitascope.ops.wells.locate import central_square, find_well
 from vitascope.ops.wells.organoids import absorbance, local_ground, organoid_mask
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 
 WELL_UM = 3300.0
 """Side of a well of a 384-well plate."""

@@ -28,3 +28,9 @@ def test_few_values_and_the_least_volume_are_right_too():
     for _ in range(200):
         cube = rng.integers(0, 3, (3, 3, 3))
         assert median_filter(cube).item() == np.median(cube)
+
+
+@pytest.mark.parametrize("count", [3, 5, 7, 9, 11])
+def test_the_median_of_several_arrays_is_numpys(count):
+    arrays = np.random.default_rng(count).integers(0, 9, (count, 13, 17))
+    np.testing.assert_array_equal(median.median_of(list(arrays)), np.median(arrays, axis=0))

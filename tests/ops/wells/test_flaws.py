@@ -5,8 +5,9 @@ from scipy import ndimage
 from vitascope.core.paths import SAMPLES
 from vitascope.engine.native_look import MOST
 from vitascope.io.images.read import read_image
-from vitascope.ops.wells.flaws import bubble_share, evened_out, ground_shape, measure_flaws, native_focus
-from vitascope.ops.wells.locate import Region, find_well
+from vitascope.ops.wells.flaws import SIDES_PX, bubble_share, evened_out, ground_shape, measure_flaws, native_focus
+from vitascope.ops.wells.locate import find_well
+from vitascope.ops.wells.squares import Region, Squares
 from vitascope.simulate.wells import make_well
 
 REAL = sorted((SAMPLES / "plate23997_rowA").glob("*.tif"))
@@ -97,8 +98,10 @@ def test_blur_lowers_focus_and_noise_raises_it():
 
 def test_focus_knows_that_a_picture_was_made_larger():
     well = make_well(3, 2, 0, 256).image.astype(float)
-    own = measure_flaws(well, Region(0, 0, 256), round_well=True)["native_focus"]
-    larger = measure_flaws(ndimage.zoom(well, 3, order=1), Region(0, 0, 768), round_well=True)["native_focus"]
+    own = measure_flaws(Squares(well, Region(0, 0, 256), SIDES_PX), round_well=True)["native_focus"]
+    larger = measure_flaws(Squares(ndimage.zoom(well, 3, order=1), Region(0, 0, 768), SIDES_PX), round_well=True)[
+        "native_focus"
+    ]
     assert larger == pytest.approx(own, abs=0.15)
 
 
@@ -107,7 +110,7 @@ def test_wells_as_they_are_pass_and_shaded_ones_do_not():
     pictures += [np.asarray(read_image(path).plane(), float) for path in REAL[:2]]
     assert len(pictures) > 8
     for picture in pictures:
-        found = measure_flaws(picture, find_well(picture), round_well=True)
+        found = measure_flaws(Squares(picture, find_well(picture), SIDES_PX), round_well=True)
         assert all(found[name] <= most for name, most in MOST.items())
         other = shaded(picture, 0.4)
-        assert measure_flaws(other, find_well(other), round_well=True)["shading"] > MOST["shading"]
+        assert measure_flaws(Squares(other, find_well(other), SIDES_PX), round_well=True)["shading"] > MOST["shading"]

@@ -1,7 +1,7 @@
 import numpy as np
 
 from vitascope.ops.wells.light import ground_surface
-from vitascope.ops.wells.locate import well_mask
+from vitascope.ops.wells.squares import well_mask
 
 
 def test_the_ground_is_found_under_organoids_on_a_bent_slope():

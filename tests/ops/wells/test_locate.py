@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vitascope.ops.wells.locate import Region, cut_square, find_spheroid, find_well, shrink, well_mask
+from vitascope.ops.wells.locate import find_spheroid, find_well, shrink
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 from vitascope.simulate.wells import make_well
 
 

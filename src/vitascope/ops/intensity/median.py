@@ -63,9 +63,13 @@ def _median(rim: NDArray[Any]) -> NDArray[Any]:
     along_z = _sort(list(rim)) if len(rim) > 1 else [rim[0]]
     along_y = [_sort([a[0:-2], a[1:-1], a[2:]]) for a in along_z]
     cube = [[_sort([a[:, 0:-2], a[:, 1:-1], a[:, 2:]]) for a in plane] for plane in along_y]
-    left = [cube[i][j][k] for i, j, k in RANKS[len(rim)]]
-    half = len(left) // 2 + 2
-    taken, waiting = left[:half], left[half:]
+    return median_of([cube[i][j][k] for i, j, k in RANKS[len(rim)]])
+
+
+def median_of(arrays: Arrays) -> NDArray[Any]:
+    """Return the median of an odd number of arrays of one shape, place by place; without NaN."""
+    half = len(arrays) // 2 + 2
+    taken, waiting = list(arrays[:half]), list(arrays[half:])
     while True:
         taken = _without_ends(taken)
         if not waiting:

@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from vitascope.ops.intensity.gaussian import gaussian_laplace
+from vitascope.ops.intensity.rank import median, percentile
+from vitascope.ops.objects.morphology import eroded
 from vitascope.ops.wells.ground import PERCENTILE, fit_ground
-from vitascope.ops.wells.locate import Region, cut_square, well_mask
+from vitascope.ops.wells.squares import Region, Squares, cut_square, well_mask
 
 FLAWS = ("shading", "meniscus", "bubbles", "native_focus")
 """Names of the numbers, as cards hold their ranges."""
@@ -29,6 +32,9 @@ FOCUS_PX, FINE, COARSE = 192, 1.0, 4.0
 """Side that a square is brought to at most, and standard deviations (px) of fine and coarse detail in it: finer than
 what networks of wells see, and coarse enough for any camera."""
 
+SIDES_PX = (SIDE_PX, FOCUS_PX)
+"""Sizes that a square is looked at."""
+
 RIM, LEAST_HOLE, ROUND, BRIGHT = 0.45, 0.12, 0.9, 0.8
 """A bubble: a rim darker than this share of the ground that closes around a hole of at least this share of the bubble,
 as round as a disc to this degree, with light as bright as this share of the ground inside."""
@@ -37,15 +43,13 @@ LEAST_WIDTH = 0.06
 """Least width of a bubble, as a share of the square's side."""
 
 
-def measure_flaws(picture: NDArray[Any], region: Region, *, round_well: bool) -> dict[str, float]:
+def measure_flaws(square: Squares, *, round_well: bool) -> dict[str, float]:
     """Measure what is wrong with the part of a picture that is looked at.
 
     Parameters
     ----------
-    picture : array, shape (Y, X), real
-        As the camera took it.
-    region : Region
-        The square.
+    square : Squares
+        Of the picture as the camera took it; at :data:`SIDES_PX` without another pass over it.
     round_well : bool
         Whether what counts of the square is the disc in it.
 
@@ -57,14 +61,14 @@ def measure_flaws(picture: NDArray[Any], region: Region, *, round_well: bool) ->
         - ``bubbles``: share of the square that bubbles take.
         - ``native_focus``: ln of fine over coarse detail, see :func:`native_focus`; NaN where there is none.
     """
-    small = _inside(cut_square(picture, region, SIDE_PX), round_well)
+    small = _inside(square.at(SIDE_PX), round_well)
     tilt, bowl = ground_shape(small)
-    side = max(16, min(FOCUS_PX, round(region.side)))
+    side = max(16, min(FOCUS_PX, round(square.region.side)))
     return {
         "shading": tilt,
         "meniscus": bowl,
         "bubbles": bubble_share(small),
-        "native_focus": native_focus(_inside(cut_square(picture, region, side), round_well)),
+        "native_focus": native_focus(_inside(square.at(side), round_well)),
     }
 
 
@@ -137,7 +141,7 @@ def bubble_share(square: NDArray[np.float64]) -> float:
     known = np.isfinite(square)
     if not known.any():
         return 0.0
-    ground = float(np.percentile(square[known], PERCENTILE))
+    ground = float(percentile(square[known], PERCENTILE))
     if ground <= 0:
         return 0.0
     light = np.where(known, square, ground) / ground
@@ -187,11 +191,9 @@ def native_focus(square: NDArray[np.float64]) -> float:
     known = np.isfinite(square)
     if not known.any():
         return math.nan
-    filled = np.where(known, square - np.median(square[known]), 0.0)
-    deep = ndimage.binary_erosion(known, iterations=int(3 * COARSE), border_value=0)
+    level = np.where(known, square - median(square[known]), 0.0)
+    deep = eroded(known, int(3 * COARSE))
     if not deep.any():
         return math.nan
-    fine, coarse = (
-        float(np.percentile(np.abs(s**2 * ndimage.gaussian_laplace(filled, s))[deep], 95)) for s in (FINE, COARSE)
-    )
+    fine, coarse = (float(percentile(np.abs(s**2 * gaussian_laplace(level, s)[deep]), 95)) for s in (FINE, COARSE))
     return math.log(fine / coarse) if fine > 0 and coarse > 0 else math.nan

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitascope.ops.intensity.rank import median, percentile
+
 PARTS, PERCENTILE = 8, 70
 """The ground is read in 8 x 8 parts, each by the 70th percentile: organoids and debris are darker."""
 
@@ -54,45 +56,44 @@ def fit_ground(values: NDArray[Any], shape: Shape, most_off: float = np.inf) -> 
         root = np.sqrt(weights)
         found = np.linalg.lstsq(terms * root[:, None], light * root, rcond=None)[0]
         off = light - terms @ found
-        spread = 1.4826 * _median(np.abs(off))
+        spread = 1.4826 * median(np.abs(off))
         weights = 1 / (1 + (off / (2 * (spread + 1e-4))) ** 2)
     return np.asarray(found, np.float64) if spread <= most_off else None
-
-
-def _median(values: Floats) -> float:
-    """Return the median of a few finite numbers; that of numpy takes ten times as long to look what it was given."""
-    ordered, middle = np.sort(values), len(values) // 2
-    return float(ordered[middle]) if len(values) % 2 else float((ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def surface(factors: Floats, shape: Shape, shape_yx: tuple[int, int]) -> Floats:
     """Return the light of a fitted ground, (Y, X) grey values."""
     y, x = ((np.arange(n) + 0.5) / n * 2 - 1 for n in shape_yx)
-    down, across = y[:, None], x[None]
-    light = np.zeros(shape_yx)
+    down, across, both = np.zeros_like(y), np.zeros_like(x), 0.0
     for factor, term in zip(factors, TERMS[shape], strict=True):
-        light += factor * sum(_power(down, i, across, j) for i, j in term)
-    return np.asarray(np.exp(light))
-
-
-def _power(down: Floats, i: int, across: Floats, j: int) -> Floats:
-    """Return a power of y and x, as a row, a column or a picture, whatever suffices."""
-    if i and j:
-        return down**i * across**j
-    return down**i if i else across**j
+        for i, j in term:
+            if i and j:
+                both += factor  # of the one term that is no sum of rows and columns, y x
+            elif j:
+                across += factor * x**j
+            else:
+                down += factor * y**i
+    if not both:
+        return np.outer(np.exp(down), np.exp(across))
+    light = np.multiply.outer(both * y, x)
+    light += down[:, None]
+    light += across
+    return np.exp(light, out=light)
 
 
 def _grounds(values: NDArray[Any]) -> Floats:
     """Return the ground of each part (64,); NaN where less than half of it is known."""
     rows, columns = (np.linspace(0, n, PARTS + 1).round().astype(int) for n in values.shape)
+    finite = np.isfinite(values)
     alike: dict[int, list[tuple[int, NDArray[Any]]]] = {}
     for n in range(PARTS * PARTS):
         i, j = divmod(n, PARTS)
-        part = values[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
-        known = part[np.isfinite(part)]
-        if known.size * 2 >= part.size > 0:
-            alike.setdefault(known.size, []).append((n, known))
+        here = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
+        part, counts = values[here], finite[here]
+        size = int(np.count_nonzero(counts))
+        if size * 2 >= part.size > 0:
+            alike.setdefault(size, []).append((n, part.ravel() if size == part.size else part[counts]))
     found = np.full(PARTS * PARTS, np.nan)
     for parts in alike.values():  # those of one size at once: most of the time would go into the calls
-        found[[n for n, _ in parts]] = np.percentile([known for _, known in parts], PERCENTILE, axis=1)
+        found[[n for n, _ in parts]] = percentile(np.stack([known for _, known in parts]), PERCENTILE)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitascope.ops.wells.ground import fit_ground, surface
+from vitascope.ops.wells.ground import TERMS, fit_ground, surface
 
 PASSES = 2
 """What is bright in a part of a slope is its upper end: fitted once more, with the slope taken off."""
@@ -34,12 +34,12 @@ def ground_surface(square: NDArray[np.floating[Any]], inside: NDArray[np.bool_])
     array or None
         None where fewer than 16 of the 8 x 8 parts have a ground above 0.
     """
-    values = np.where(inside & np.isfinite(square), square, np.nan).astype(np.float64)
-    light: NDArray[np.float64] | None = None
+    values = np.where(inside & np.isfinite(square), square, np.nan)
+    factors, light = np.zeros(len(TERMS["bent"])), None
     for _ in range(PASSES):
         found = fit_ground(values if light is None else values / light, "bent")
         if found is None:
             return None
-        more = surface(found, "bent", (square.shape[0], square.shape[1]))
-        light = more if light is None else light * more
-    return np.asarray(light, np.float32)
+        factors += found
+        light = surface(factors, "bent", (square.shape[0], square.shape[1])).astype(np.float32)
+    return light

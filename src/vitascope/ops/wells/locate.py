@@ -1,20 +1,19 @@
-"""Find the well, or the spheroid, in a picture, and cut out a square around it.
-
-Everything is found in a small version of the picture; the cut averages the full resolution.
-"""
+"""Find the well, or the spheroid, in a small version of a picture."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
+from vitascope.ops.intensity.median import median_of
+from vitascope.ops.intensity.rank import median, percentile
+from vitascope.ops.objects.morphology import closed, fill_holes, opened
 from vitascope.ops.wells.ground import PARTS, fit_ground, surface
+from vitascope.ops.wells.squares import Region, shares
 
 SMALL_PX = 128
 LEAST_DROP = 0.2
@@ -35,25 +34,6 @@ EVEN = LEAST_DROP / 2
 
 TILES = 8
 """Neighbourhoods along a side of a well."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A square part of a picture, which may reach beyond it.
-
-    Parameters
-    ----------
-    top, left : float
-        Corner, px of the picture; may be negative.
-    side : float, > 0, px
-    flags : tuple of str
-        Words of :data:`vitascope.core.flags.FLAGS`.
-    """
-
-    top: float
-    left: float
-    side: float
-    flags: tuple[str, ...] = ()
 
 
 def find_well(picture: NDArray[Any]) -> Region:
@@ -101,7 +81,7 @@ def _at_one_size(picture: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     coarse, factor = shrink(picture, 2 * SMALL_PX)
     scale = max(coarse.shape) / SMALL_PX
     (rows, window_y, heights), (columns, window_x, widths) = (
-        _shares(0.0, scale * cells, cells, n) for n in coarse.shape for cells in [max(1, int(n / scale + 1e-9))]
+        shares(scale * np.arange(cells + 1), n) for n in coarse.shape for cells in [max(1, int(n / scale + 1e-9))]
     )
     sums = columns @ np.ascontiguousarray((rows @ coarse[window_y, window_x]).T)
     return np.asarray(sums.T / np.outer(heights, widths), np.float64), scale * factor
@@ -115,9 +95,9 @@ def without_slope(small: NDArray[np.float64]) -> NDArray[np.float64]:
     found = fit_ground(small, "slope", EVEN) if min(small.shape) >= PARTS * 2 else None
     if found is None:
         return small
-    level = float(np.median(small))
+    level = median(small)
     even = small / surface(found, "slope", (small.shape[0], small.shape[1]))
-    middle = float(np.median(even))
+    middle = median(even)
     return np.asarray(even * (level / middle)) if middle > 0 else small
 
 
@@ -147,7 +127,7 @@ def find_spheroid(picture: NDArray[Any]) -> Region:
     whole = central_square(picture)
     if ground <= 0 or smooth.min() >= (1 - DARKER) * ground:
         return whole
-    labels, _ = ndimage.label(ndimage.binary_fill_holes(smooth < threshold_otsu(smooth)))
+    labels, _ = ndimage.label(fill_holes(smooth < threshold_otsu(smooth)))
     middle = (np.array(small.shape) - 1) / 2
     best, most = None, 0.0
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
@@ -193,16 +173,16 @@ def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]
     if small.min() == small.max() or min(small.shape) < 16:
         return None, ()
     size = max(3, min(small.shape) // 20 | 1)  # along the columns, then the rows: a third of the time of a square
-    smooth = ndimage.median_filter(ndimage.median_filter(small, (size, 1)), (1, size))
+    smooth = _median_along(_median_along(small, size).T, size).T
     mask = smooth > threshold_otsu(smooth)
     inside, outside = smooth[mask], smooth[~mask]
     if not outside.size or outside.mean() > (1 - LEAST_DROP) * inside.mean():
         return None, ()
-    mask = ndimage.binary_opening(ndimage.binary_fill_holes(mask), iterations=2)
+    mask = opened(fill_holes(mask), 2)
     labels, count = ndimage.label(mask)
     if not count:
         return None, ()
-    areas = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
+    areas = np.bincount(labels.ravel())[1:]
     order = np.argsort(areas)[::-1]
     place = ndimage.find_objects(labels)[order[0]]
     box = (place[0].start, place[0].stop, place[1].start, place[1].stop)
@@ -215,6 +195,12 @@ def bright_well(small: NDArray[np.float64]) -> tuple[Box | None, tuple[str, ...]
     return box, ("several_wells",) if several else ()
 
 
+def _median_along(picture: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return the median of each pixel and its neighbours along its column, an odd number; mirrored at the rim."""
+    padded = np.pad(picture, ((size // 2, size // 2), (0, 0)), mode="symmetric")
+    return np.asarray(median_of([padded[n : n + len(picture)] for n in range(size)]))
+
+
 def active_well(small: NDArray[np.float64]) -> Box | None:
     """Find a well on an even ground: where there is something to see, against a quiet surrounding."""
     if min(small.shape) < 16:
@@ -222,19 +208,19 @@ def active_well(small: NDArray[np.float64]) -> Box | None:
     window = max(3, min(small.shape) // 24 | 1)
     mean = ndimage.uniform_filter(small, window)
     spread = np.sqrt(np.maximum(ndimage.uniform_filter(small**2, window) - mean**2, 0))
-    level = np.log(spread + 1e-3 * max(float(np.median(spread)), 1e-12))
+    level = np.log(spread + 1e-3 * max(median(spread), 1e-12))
     if level.min() == level.max():
         return None
     threshold = threshold_otsu(level)
     mask = level > threshold
     if level[mask].mean() - level[~mask].mean() < np.log(2.5):
         return None
-    mask = ndimage.binary_closing(np.pad(mask, window), iterations=window)[window:-window, window:-window]
-    labels, count = ndimage.label(ndimage.binary_opening(mask, iterations=2))
+    mask = closed(np.pad(mask, window), window)[window:-window, window:-window]
+    labels, count = ndimage.label(opened(mask, 2))
     if not count:
         return None
-    areas = ndimage.sum_labels(labels > 0, labels, np.arange(1, count + 1))
-    mask = ndimage.binary_fill_holes(labels == 1 + int(np.argmax(areas)))
+    areas = np.bincount(labels.ravel())[1:]
+    mask = fill_holes(labels == 1 + int(np.argmax(areas)))
     # A row or column belongs to the well when a good part of it does: fibres that stick out do not count.
     (top, bottom), (left, right) = (_edges(mask.mean(axis)) for axis in (1, 0))
     box = (top, bottom, left, right)
@@ -296,59 +282,4 @@ def content(small: NDArray[np.float64]) -> float:
     if not inside.size:
         return 0.0
     tiles = inside.reshape(TILES - 2, height, TILES - 2, width).swapaxes(1, 2).reshape((TILES - 2) ** 2, -1)
-    return float((tiles < (1 - DARKER) * np.percentile(tiles, 70, axis=1, keepdims=True)).mean())
-
-
-def cut_square(picture: NDArray[Any], region: Region, side_px: int) -> NDArray[np.float32]:
-    """Cut a square out and bring it to ``side_px`` by averaging; what lies outside the picture is NaN.
-
-    Parameters
-    ----------
-    picture : array, shape (Y, X), real
-    region : Region
-    side_px : int, >= 1
-
-    Returns
-    -------
-    array, shape (side_px, side_px), float32
-        Enlarged squares are interpolated by the nearest pixel's share, as any average over areas is.
-    """
-    along = [
-        _shares(start, region.side, side_px, length)
-        for start, length in zip((region.top, region.left), picture.shape, strict=True)
-    ]
-    (rows, window_y, heights), (columns, window_x, widths) = along
-    block = np.asarray(picture[window_y, window_x], np.float32)
-    sums = columns @ np.ascontiguousarray((rows @ block).T)  # (side, Y) of rows, then (side, side) the other way round
-    areas = np.outer(heights, widths)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(areas > 1e-9, sums.T / areas, np.nan), np.float32)
-
-
-def _shares(start: float, side: float, cells: int, length: int) -> tuple[sparse.csr_array, slice, NDArray[np.float64]]:
-    """Return how much of each pixel along an axis lies in each cell, the pixels it is about, and the cells' lengths.
-
-    Only few pixels touch a cell: as a sparse matrix, summing up is one pass over the picture.
-    """
-    edges = np.clip(start + side * np.arange(cells + 1) / cells, 0, length)
-    first, last = np.floor(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int)
-    window = slice(min(int(first[0]), length - 1), max(int(last[-1]), min(int(first[0]), length - 1) + 1))
-    counts = np.maximum(last - first, 0)
-    ends = np.concatenate([[0], np.cumsum(counts)])
-    cell = np.repeat(np.arange(cells), counts)
-    pixel = np.arange(ends[-1]) - np.repeat(ends[:-1] - first, counts)
-    share = np.minimum(pixel + 1, edges[1:][cell]) - np.maximum(pixel, edges[:-1][cell])
-    shape = (cells, window.stop - window.start)
-    return sparse.csr_array((share.astype(np.float32), pixel - window.start, ends), shape), window, np.diff(edges)
-
-
-@lru_cache(maxsize=4)
-def well_mask(side_px: int, roundness: float = 4.0) -> NDArray[np.bool_]:
-    """Return the inside of a well within its square, shape (side_px, side_px), read-only: a square with round corners.
-
-    Points with ``|y|^p + |x|^p <= 1``, p being the roundness: 2 is a circle; wells of 384 plates are nearer to 4.
-    """
-    at = np.abs((np.arange(side_px) + 0.5) / side_px * 2 - 1) ** roundness
-    inside: NDArray[np.bool_] = at[:, None] + at[None] <= 1
-    inside.flags.writeable = False
-    return inside
+    return float((tiles < (1 - DARKER) * percentile(tiles, 70)[:, None]).mean())

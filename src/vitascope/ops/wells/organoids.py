@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vitascope.ops.wells.locate import DARKER, Region, cut_square, shrink, well_mask
+from vitascope.ops.objects.morphology import closed, fill_holes
+from vitascope.ops.wells.locate import DARKER, shrink
+from vitascope.ops.wells.squares import Region, cut_square, well_mask
 
 GROUND_SIDE_PX, GROUND_WINDOW, GROUND_PERCENTILE = 64, 9, 70.0
 """The ground is what is bright in a neighbourhood of a seventh of the square, in a small version of it."""
@@ -35,11 +37,21 @@ def local_ground(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArr
     """
     small, factor = shrink(square, GROUND_SIDE_PX)
     window = max(3, round(GROUND_WINDOW / shown))
-    bright = ndimage.percentile_filter(small, GROUND_PERCENTILE, window, mode="nearest")
-    smooth = ndimage.gaussian_filter(bright, 2, mode="nearest")
-    at = (np.arange(square.shape[0]) + 0.5) / factor - 0.5
-    grid = np.meshgrid(at, at, indexing="ij")
-    return np.asarray(ndimage.map_coordinates(smooth, grid, order=1, mode="nearest"), np.float64)
+    smooth = ndimage.gaussian_filter(_bright(small, window), 2, mode="nearest")
+    at = np.clip((np.arange(square.shape[0]) + 0.5) / factor - 0.5, 0, len(smooth) - 1)
+    first = np.minimum(at.astype(np.intp), max(0, len(smooth) - 2))
+    second, share = np.minimum(first + 1, len(smooth) - 1), at - first
+    down = smooth[first] * (1 - share[:, None]) + smooth[second] * share[:, None]
+    return np.asarray(down[:, first] * (1 - share) + down[:, second] * share)
+
+
+def _bright(small: NDArray[np.float64], window: int) -> NDArray[np.float32]:
+    """Return what is bright around each pixel of a small square, as ``ndimage.percentile_filter`` does."""
+    rank = int(window * window * GROUND_PERCENTILE / 100)
+    padded = np.pad(small.astype(np.float32), (window // 2, window - 1 - window // 2), mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(padded, (window, window))
+    rows = [np.partition(row.reshape(len(row), -1), rank, axis=1)[:, rank] for row in near]
+    return np.array(rows)
 
 
 def absorbance(square: NDArray[np.floating[Any]], shown: float = 1.0) -> NDArray[np.float64]:
@@ -59,7 +71,7 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, sho
     Parameters
     ----------
     square : array, shape (side, side), real, finite
-        A well, as :func:`~vitascope.ops.wells.locate.cut_square` cuts it out.
+        A well, as :func:`~vitascope.ops.wells.squares.cut_square` cuts it out.
     darker : float, between 0 and 1
         Share of the light that something takes away at least.
     shown : float, > 0
@@ -72,14 +84,14 @@ def organoid_mask(square: NDArray[np.floating[Any]], darker: float = DARKER, sho
     """
     side = len(square) / shown
     dark = ndimage.gaussian_filter(absorbance(square, shown), side / 1000) > -np.log(1 - darker)
-    walls = ndimage.binary_closing(np.pad(dark, 8), iterations=max(1, round(GAP * side)))[8:-8, 8:-8]
-    holes, count = ndimage.label(ndimage.binary_fill_holes(walls) & ~dark)
+    walls = closed(np.pad(dark, 8), max(1, round(GAP * side)))[8:-8, 8:-8]
+    holes, count = ndimage.label(fill_holes(walls) & ~dark)
     if count:
-        areas = ndimage.sum_labels(np.ones_like(holes), holes, np.arange(count + 1))
+        areas = np.bincount(holes.ravel())
         dark |= (areas <= np.pi * (LARGEST_LUMEN * side) ** 2)[holes] & (holes > 0)
     things, count = ndimage.label(dark)
     if count:
-        areas = ndimage.sum_labels(np.ones_like(things), things, np.arange(count + 1))
+        areas = np.bincount(things.ravel())
         dark &= (areas >= (SMALLEST * side) ** 2)[things]
     return np.asarray(dark & well_mask(len(square), 6.0), np.bool_)
 

@@ -23,7 +23,7 @@ from vitascope.io.filenames.parse import natural
 from vitascope.io.images.read import open_group, read_image
 from vitascope.io.results.hashing import sha256_of
 from vitascope.ops.intensity.fingerprint import marks
-from vitascope.ops.wells.locate import Region, cut_square
+from vitascope.ops.wells.squares import Region, Squares, cut_square
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
@@ -232,7 +232,7 @@ def _cropped(planes: list[NDArray[Any]], recipe: Recipe) -> CroppedObject:
     if recipe.input.crop_to != "none":
         return crop_to_object(planes, recipe.input)
     whole = Region(0.0, 0.0, float(min(planes[0].shape)))
-    return CroppedObject(planes, whole, np.ones(planes[0].shape, bool), ())
+    return CroppedObject(planes, Squares(planes[0], whole, (1,)), np.ones(planes[0].shape, bool), ())
 
 
 def _amount_map(living: NDArray[np.float32], framed: CroppedObject) -> NDArray[np.float32]:
