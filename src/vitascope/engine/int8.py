@@ -185,7 +185,7 @@ def _at(
 def _reach(values: Array) -> Array:
     """Return how far each channel of (1, C, …) reaches below and above zero, (2, C)."""
     flat = values[0].reshape(values.shape[1], -1)
-    return np.maximum(np.stack([-flat.min(axis=1), flat.max(axis=1)]), 0.0)
+    return np.asarray(np.maximum(np.stack([-flat.min(axis=1), flat.max(axis=1)]), 0), np.float32)
 
 
 def _mean(values: Array) -> Array:

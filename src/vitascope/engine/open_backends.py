@@ -72,25 +72,14 @@ def watched(model: LoadedModel, threads: int, watch: Callable[[NDArray[np.float3
     plan = Plan(device="cpu", precision="f32", tile_px=0, threads=threads)
     backend = open_anew(model, plan)
     assert isinstance(backend, OpenVinoBackend)
+    backend.watch = watch
     with _OPENING:
-        _opened[model.source] = {_key(plan, 1): WatchedBackend(backend, watch)}
+        _opened[model.source] = {_key(plan, 1): backend}
     try:
         yield
     finally:
         with _OPENING:
             _opened.pop(model.source, None)
-
-
-class WatchedBackend:
-    """A network on the processor that shows what it is given."""
-
-    def __init__(self, backend: OpenVinoBackend, watch: Callable[[NDArray[np.float32]], object]) -> None:
-        self._backend, self._watch = backend, watch
-
-    def __call__(self, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Run one window (C, …)."""
-        self._watch(x)
-        return self._backend(x)
 
 
 def answers_of(

@@ -203,6 +203,11 @@ class OpenVinoBackend:
         How many windows can be in the network at once, with ``threads`` threads each; see :meth:`infer_concurrently`.
     rounding : sequence of RoundedLayer
         How the convolutions round, in 8 bit.
+
+    Attributes
+    ----------
+    watch : callable or None
+        Shown each window that is run by a call.
     """
 
     _kept_shapes = 2
@@ -219,6 +224,7 @@ class OpenVinoBackend:
     ) -> None:
         self._options = _options(precision, threads, streams)
         self._rounding = rounding if precision == "int8" else ()
+        self.watch: Callable[[NDArray[np.float32]], object] | None = None
         self._network, self._example = network, (1, channels, *sides)
         self._traced: Any = None
         self._streams = streams
@@ -243,6 +249,8 @@ class OpenVinoBackend:
         MemoryError
             If memory does not suffice for this window.
         """
+        if self.watch is not None:
+            self.watch(x)
         shape = (1, *x.shape)
         try:
             request = self._requests.get(shape) or self._compile(shape)

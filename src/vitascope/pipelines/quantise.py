@@ -33,6 +33,7 @@ ENDS = ("_low", "_high")
 """What names of ends of intervals end with: how far a number is to be doubted is no measurement."""
 
 LEAST_IMAGES = 2
+TINY = 1e-9
 STAGE, COMPARING = "Finding how it rounds", "Comparing with 32 bit"
 
 EXACT = (0, 2, 5, 8)
@@ -78,7 +79,7 @@ def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Model
     with watched(loaded, threads, cuts.take):
         for image in to_fit:
             yield from count.run(STAGE, _run(card, image, "f32", threads))
-    layers = rounding_of(loaded.source, cuts.some(), threads)
+    layers = rounding_of(loaded.network, cuts.some(), threads)
     exact, kept = list[Result](), card
     for image in to_compare:
         exact.append((yield from count.run(COMPARING, _run(card, image, "f32", threads))))
@@ -114,7 +115,8 @@ class _Count:
                     next(steps)
                 except StopIteration as end:
                     self._done += 1
-                    return end.value
+                    result: Result = end.value
+                    return result
                 yield Progress(self._done, self.total, stage)
         finally:
             steps.close()
@@ -189,23 +191,22 @@ class _Comparison:
             self._pcc += list(_correlations(one, other, objects))
         for row, other_row in zip(exact.rows, short.rows, strict=True):
             for name, value in row.items():
-                other_value = other_row.get(name)
-                if not name.endswith(ENDS) and _is_number(value) and _is_number(other_value):
-                    self._exact.setdefault(name, []).append(float(value))
-                    self._short.setdefault(name, []).append(float(other_value))
+                pair = _number(value), _number(other_row.get(name))
+                if not name.endswith(ENDS) and pair[0] is not None and pair[1] is not None:
+                    self._exact.setdefault(name, []).append(pair[0])
+                    self._short.setdefault(name, []).append(pair[1])
 
     def told(self, tried: Int8, names: Sequence[str]) -> Int8:
         """Return what the card says."""
-        changes = {
-            name: abs(np.mean(self._short[name]) - np.mean(values)) / max(abs(np.mean(values)), 1e-9)
-            for name, values in self._exact.items()
-            if np.any(values) or np.any(self._short[name])
-        }
+        changes = {}
+        for name, values in self._exact.items():
+            exact, short = float(np.mean(values)), float(np.mean(self._short[name]))
+            changes[name] = abs(short - exact) / max(abs(exact), TINY)
         most = max(changes, key=changes.__getitem__, default="")
         return tried.model_copy(
             update={
                 "pcc": round(min(self._pcc, default=-1.0), 6),
-                "change": round(float(changes.get(most, 0.0)), 5),
+                "change": round(changes.get(most, 0.0), 5),
                 "changed_most": most,
                 "images": len(names),
                 "on": ", ".join(names[:5]) + (", …" if len(names) > 5 else ""),
@@ -230,5 +231,8 @@ def _channels(output: ImageOutput) -> NDArray[np.float32]:
     return np.moveaxis(array, output.axes.index("C"), 0)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: Any) -> float | None:
+    """Return a finite number as it is; None for all else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
+        return None
+    return float(value)
