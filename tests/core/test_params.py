@@ -20,7 +20,7 @@ def test_parameters_cannot_be_changed_but_copied():
     [
         ({"tile_px": 500}, "tile_px: input should be a multiple of 16"),
         ({"tile_px": 16}, "tile_px: input should be greater than or equal to 256"),
-        ({"precision": "f8"}, "precision: input should be 'auto', 'f32', 'tf32', 'bf16' or 'f16'"),
+        ({"precision": "f8"}, "precision: input should be 'auto', 'f32', 'tf32', 'bf16', 'f16' or 'int8'"),
         ({"threads": float("nan")}, "threads: input should be a finite number"),
         ({"colour": "red"}, "colour: extra inputs are not permitted"),
         ({"tile_px": 500, "threads": 0}, "; threads:"),

@@ -84,7 +84,7 @@ def test_layers_of_another_network_are_refused(network, layers):
     with pytest.raises(ModelError, match="another network"):
         OpenVinoBackend(other, 1, "int8", 1, rounding=layers)(pictures(0, 1)[0])
     with pytest.raises(ModelError, match="another network"):
-        OpenVinoBackend(network, 1, "int8", 1, rounding=layers[:-1])(pictures(0, 1)[0])
+        OpenVinoBackend(network, 1, "int8", 1, rounding=[*layers, layers[0]])(pictures(0, 1)[0])
 
 
 def test_numbers_are_kept_as_text():
