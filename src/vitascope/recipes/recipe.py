@@ -28,6 +28,7 @@ LATER_FIELDS = (
     ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
     ',"composed_of":[],"folds":5,"lots":[]',
     ',"mix":[]',
+    ',"boxes":[]',
 )
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
@@ -99,6 +100,11 @@ class LabelledImageSource(RecipePart):
         "", description="Column of the day or date an image was taken; empty goes by the file name's time."
     )
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
+    boxes: tuple[()] | tuple[str, str] = Field(
+        (),
+        description="For 'viability' with a network that counts: names of the boxes of living and of dead cells, in Pascal VOC "
+        "files beside the images; they are read for the loss 'places'.",
+    )
 
 
 class AmountSource(RecipePart):
