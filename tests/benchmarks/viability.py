@@ -111,7 +111,6 @@ def compare(model):
     print(f"pair against alone: MAE lower by {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
 
 
-
 def pair_recipe():
     """The recipe of the simulated spheroids, for a network that sees the control too."""
     recipe = read_recipe(RECIPES / "viability-spheroid-sim.yaml")

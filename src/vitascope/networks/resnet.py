@@ -181,7 +181,8 @@ class Nvir(nn.Module):
     def cells(self, encoding: Tensor) -> Tensor:
         """Return the living and the dead cells of each place, (B, 2, h, w), >= 0; for ``counts``.
 
-        Where only images' shares teach it, only the ratio means something. Gradients pass as though nothing were cut off.
+        Where only images' shares teach it, only the ratio means something. Gradients pass as though nothing were cut
+        off.
         """
         own = self.expected_cells(encoding)
         above = F.relu(own - NONE)

@@ -102,8 +102,8 @@ class LabelledImageSource(RecipePart):
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
     boxes: tuple[()] | tuple[str, str] = Field(
         (),
-        description="For 'viability' with a network that counts: names of the boxes of living and of dead cells, in Pascal VOC "
-        "files beside the images; they are read for the loss 'places'.",
+        description="For 'viability' with a network that counts: names of the boxes of living and of dead cells, in "
+        "Pascal VOC files beside the images; the loss 'places' learns from them.",
     )
 
 

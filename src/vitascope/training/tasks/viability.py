@@ -158,7 +158,9 @@ def check_recipe(recipe: Recipe) -> None:
         raise ParameterError("Images are split by group, such as the plate, not by rows.", "Set 'by: group'.")
     unknown = sorted(set(recipe.loss) - {*LOSSES, PLACES})
     if unknown:
-        raise ParameterError(f"There is no loss '{unknown[0]}' for viability.", f"Known: {', '.join([*LOSSES, PLACES])}.")
+        raise ParameterError(
+            f"There is no loss '{unknown[0]}' for viability.", f"Known: {', '.join([*LOSSES, PLACES])}."
+        )
     boxed = all(data.labelled_images is not None and data.labelled_images.boxes for data in recipe.data)
     if PLACES in recipe.loss and not (boxed and recipe.network.arguments.get("counts")):
         raise ParameterError(
