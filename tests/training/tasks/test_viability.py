@@ -340,6 +340,8 @@ def test_the_loss_of_places_is_refused_where_nothing_tells_the_places_or_counts_
     data = boxed(tmp_path)
     check_recipe(recipe(data, **COUNTING))
     without = {**data, "labelled_images": {**data["labelled_images"], "boxes": []}}
+    with pytest.raises(InputError, match="'boxes' names two kinds"):
+        recipe({**data, "labelled_images": {**data["labelled_images"], "boxes": ["Cell"]}}, **COUNTING)
     uncounted = {**COUNTING, "network": BASE["network"]}
     for wrong in (recipe(without, **COUNTING), recipe(data, **uncounted), recipe(**COUNTING)):
         with pytest.raises(ParameterError, match="network that counts where"):

@@ -90,7 +90,7 @@ def places_loss(expected: Tensor, cells: Tensor) -> Tensor:
         In each pixel.
     """
     pixels = cells.shape[2] * cells.shape[3] / (expected.shape[2] * expected.shape[3])
-    there = F.adaptive_avg_pool2d(cells.float(), expected.shape[2:]) * pixels
+    there = F.adaptive_avg_pool2d(cells.float(), (expected.shape[2], expected.shape[3])) * pixels
     return F.poisson_nll_loss(expected, there, log_input=False, eps=SOFT, reduction="sum") / len(cells)
 
 
