@@ -1,10 +1,9 @@
-"""Viability: NViR against a constant, simple features and the classic measures, on real cells and simulated spheroids.
+"""Viability of simulated spheroids: NViR against a constant, simple features and the classic measures.
 
-``python -m tests.benchmarks viability [ldc|sim]``; the bundled models on the test parts of their recipes, with the bias by
-bin. The pair variant, which sees the control too, is trained by the recipe of ``viability-spheroid-sim`` with nothing
-else changed:
-``viability run`` trains it and keeps its predictions in ``results/viability.json``. ImageNet weights are not on the machine
-of these figures: no such line.
+``python -m tests.benchmarks viability``: the bundled model on the test part of its recipe, with the bias by bin; of real
+cells see ``viability_folds``. The pair variant, which sees the control too, is trained by the recipe with nothing else
+changed: ``viability run`` trains it and keeps its predictions in ``results/viability.json``. ImageNet weights are not on
+the machine of these figures: no such line.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ import yaml
 from scipy import ndimage
 
 import vitascope
-from vitascope.core.errors import ReaderError
 from vitascope.core.progress import run_to_end
 from vitascope.engine.load_model import build_network, load_model
 from vitascope.networks.unet import initialise
 from vitascope.ops.objects.contour import measure_contour
 from vitascope.recipes.recipe import read_recipe
 from vitascope.stats.bootstrap import group_interval
-from vitascope.training.data.labelled_images import load_labelled_images, mixed
+from vitascope.training.data.labelled_images import load_labelled_images
 from vitascope.training.data.simulated import draw_control
 from vitascope.training.loop.loop import train
 from vitascope.training.tasks.regression import predict, truth_of
@@ -84,11 +82,7 @@ def tell(name, truth, predicted, groups):
 def compare(model):
     """Compare a bundled model with simpler means on the test part of its recipe."""
     recipe = read_recipe(RECIPES / f"{model}.yaml")
-    try:
-        corpus = run_to_end(load_labelled_images(recipe, RECIPES))
-    except ReaderError as error:
-        print(f"{model}: skipped. {error}")
-        return
+    corpus = run_to_end(load_labelled_images(recipe, RECIPES))
     truth = {part: truth_of(pairs) for part, pairs in corpus.pairs.items()}
     groups = [s.labelled.group for s in corpus.samples["test"]]
     print(f"{model}: {', '.join(f'{len(t)} {part}' for part, t in truth.items())}, {len(set(groups))} test groups")
@@ -98,9 +92,8 @@ def compare(model):
         for part, pairs in corpus.pairs.items()
     }
     tell("intensity and texture", truth["test"], regress(simple, truth), groups)
-    if recipe.data[0].simulated is not None:
-        classic = {part: classic_features(corpus, recipe, part) for part in corpus.pairs}
-        tell("CVE (classic, with control)", truth["test"], regress(classic, truth), groups)
+    classic = {part: classic_features(corpus, recipe, part) for part in corpus.pairs}
+    tell("CVE (classic, with control)", truth["test"], regress(classic, truth), groups)
     loaded = load_model(model, "viability")
     alone = predict(loaded.network, corpus.pairs["test"])[0]
     tell("NViR", truth["test"], alone, groups)
@@ -109,9 +102,6 @@ def compare(model):
         off = (alone - truth["test"])[rows]
         if off.size:
             print(f"  bias from {low:g} to below {high:g}: {off.mean():+.3f} ± {off.std():.3f} (n {off.size})")
-    if recipe.data[0].simulated is None:
-        tell_in_the_mix(truth, alone, groups)
-        return
     if (pair := kept_pair()) is None:
         print("NViR, pair                   not run")
         return
@@ -119,17 +109,6 @@ def compare(model):
     gain = np.abs(alone - truth["test"]) - np.abs(pair - truth["test"])
     found = group_interval(groups, lambda rows: float(gain[rows].mean()), resamples=1000, level=0.95)
     print(f"pair against alone: MAE lower by {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
-
-
-def tell_in_the_mix(truth, predicted, groups):
-    """Print the same, pictures weighted so that they are mixed as in their source."""
-    mix = read_recipe(RECIPES / "viability-ldc-counts.yaml").mix
-    weights, own = mixed(truth["test"], mix), mixed(truth["train"], mix)
-    mean = np.average(truth["train"], weights=own)
-    for name, values in (("NViR", predicted), ("always the mean", mean), ("always the median, 1", 1.0)):
-        error = np.abs(values - truth["test"])
-        found = group_interval(groups, lambda rows, e=error: float(np.average(e[rows], weights=weights[rows])))
-        print(f"  in the mix of the source: {name:21} MAE {found.value:.4f} ({found.low:.4f} to {found.high:.4f})")
 
 
 def pair_recipe():
@@ -170,7 +149,4 @@ def kept_pair():
 def main(arguments):
     if arguments == ["run"]:
         train_pair()
-        arguments = ["sim"]
-    models = {"ldc": "viability-ldc", "sim": "viability-spheroid-sim"}
-    for name in arguments or list(models):
-        compare(models[name])
+    compare("viability-spheroid-sim")

@@ -1,9 +1,9 @@
-"""Real cells in a chamber, all 150 pictures: five-fold by near-duplicate group, weighted to the source's own mix.
+"""``viability-ldc``: real cells in a chamber, all 150 pictures: five-fold by near-duplicate group, weighted to the source's own mix.
 
 Each fold is read by a twin that is trained by the recipe on the other four, to the last epoch: nothing is chosen on what
 is measured. Intervals of a fold are calibrated on the errors of the other folds' twins. Constants are those of the other
 four folds, weighted too. ``viability_folds run [FOLD ...]`` runs the folds that are missing in
-``results/viability_folds.json``, half a minute of processor time each; ``viability_folds`` prints; ``viability_folds
+``results/viability_folds.json``, a minute or two of processor time each; ``viability_folds`` prints; ``viability_folds
 write CARD`` puts figures and interval into the card of a model that was trained by the recipe on all pictures.
 """
 
@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from tests.benchmarks.machine import describe
-from tests.benchmarks.viability import recipe_hash, simple_features
+from tests.benchmarks.viability import BINS, recipe_hash, simple_features
 
 from vitascope.core.card import Intervals, Metric
 from vitascope.core.paths import BUNDLED_MODELS
@@ -35,10 +36,14 @@ from vitascope.training.tasks.regression import predict, truth_of
 from vitascope.training.tasks.viability import ViabilityJob
 
 RECIPES = BUNDLED_MODELS / "recipes"
-MODEL = "viability-ldc-counts"
+MODEL = "viability-ldc"
 RECIPE = RECIPES / f"{MODEL}.yaml"
 RESULTS = Path(__file__).parent / "results" / "viability_folds.json"
 FOLDS, PULL = 5, 1.0
+MIX = ((0, 79 / 2435), (0.999, 957 / 2435), (1, 1399 / 2435))
+"""Pictures of the source that hold cells (``all_image_counts.csv``): up to which share of living ones, and how many."""
+
+ENDS = [end for end, _ in MIX]
 KINDS = ("all dead", "mixed", "all alive")
 ON = "150 pictures, each read by one of five twins that did not see it, weighted to the mix of the source"
 
@@ -50,7 +55,7 @@ def everything():
 
 def fold_of(groups, truth):
     """Fold of each picture, (N,): groups dealt out in turn, those of each kind after those of the one before."""
-    kinds = np.searchsorted([end for end, _ in read_recipe(RECIPE).mix], truth)
+    kinds = np.searchsorted(ENDS, truth)
     first = {group: int(kind) for group, kind in zip(groups[::-1], kinds[::-1], strict=True)}
     rng = np.random.default_rng(0)
     order = [g for kind in range(len(KINDS)) for g in rng.permutation(sorted(g for g in first if first[g] == kind))]
@@ -102,8 +107,8 @@ def run(folds):
         twin = corpus.__class__(own, {**corpus.samples, "train": []}, corpus.input, "")
         trained = run_to_end(train(ViabilityJob(recipe, twin, network), recipe.training))
         said = predict(trained.network, [pairs[i] for i in np.flatnonzero(there)])[0]
-        weights = mixed(truth[~there], recipe.mix)
-        plain = ridge(features, truth, np.array([p.chance for p in pairs]), ~there)[there]
+        weights = mixed(truth[~there], MIX)
+        plain = ridge(features, truth, mixed(truth, MIX), ~there)[there]
         mean, median = np.average(truth[~there], weights=weights), weighted_median(truth[~there], weights)
         kept = read()
         for name, i, a, b in zip(names, np.flatnonzero(there), said, plain, strict=True):
@@ -130,7 +135,7 @@ class Found:
         self.groups = [row["group"] for row in rows]
         self.of = {k: np.array([row[k] for row in rows]) for k in rows[0] if k != "group"}
         self.truth, self.fold = self.of["truth"], self.of["fold"]
-        self.weights = mixed(self.truth, read_recipe(RECIPE).mix)
+        self.weights = mixed(self.truth, MIX)
 
     def mae(self, name):
         """Weighted mean absolute error, with an interval over groups."""
@@ -174,7 +179,10 @@ def report(found):
         gain = found.gain(name)
         verdict = "met" if gain.low > 0 else "MISSED"
         print(f"  network better than the {name} by {told(gain)}: {verdict}")
-    kinds = np.searchsorted([end for end, _ in read_recipe(RECIPE).mix], found.truth)
+    kinds = np.searchsorted(ENDS, found.truth)
+    for low, high in pairwise(BINS):
+        error = (found.of["network"] - found.truth)[(found.truth >= low) & (found.truth < high)]
+        print(f"  from {low:g} to below {high:g}: bias {error.mean():+.3f} ± {error.std():.3f} (n {len(error)})")
     for number, kind in enumerate(KINDS):
         error = (found.of["network"] - found.truth)[kinds == number]
         print(

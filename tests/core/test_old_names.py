@@ -157,6 +157,7 @@ def test_a_recipe_keeps_its_fingerprint_so_that_old_checkpoints_resume(recipe):
     for data in tree["data"]:
         for pair in data["pairs"]:
             pair.pop("left_out")
+        data["bags"].pop("boxes")
     text = json.dumps(tree, separators=(",", ":"), ensure_ascii=False)
     assert found.fingerprint() == hashlib.sha256(text.encode()).hexdigest()
 

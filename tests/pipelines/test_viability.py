@@ -19,14 +19,21 @@ from vitascope.tasks.viability import ViabilityParams
 SIDE = 64
 
 
-def make_model(folder, domain=None, pair=False, crop_to="spheroid", unit="of control", half_width=0.1):
-    """A small network with random weights, on disk; its number is well above 0."""
-    arguments = {"width": 0.0625, "in_channels": 1 + pair, "pair": pair}
+def make_model(folder, domain=None, pair=False, crop_to="spheroid", unit="of control", half_width=0.1, counts=None):
+    """A small network with random weights, on disk; its number is well above 0.
+
+    With ``counts`` it sees living cells everywhere, more for a higher number, and next to no dead ones.
+    """
+    arguments = {"width": 0.0625, "in_channels": 1 + pair, "pair": pair, "counts": counts is not None}
     architecture = Architecture(name="nvir", arguments=arguments)
     network = build_network(architecture)
     initialise(network, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        network.head[-1].bias.fill_(0.7)
+        if counts is None:
+            network.head[-1].bias.fill_(0.7)
+        else:
+            network.head.weight.zero_()
+            network.head.bias.copy_(torch.tensor([counts, -9.0]))
     network.eval()
     card = ModelCard(
         id="viability-tiny",
@@ -155,6 +162,20 @@ def test_an_image_outside_the_model_gets_no_number_unless_asked(tmp_path):
     assert np.isnan(refused.rows[0]["viability"])
     assert refused.outputs == ()  # no map that explains what is not said
     assert np.isfinite(estimate(card, picture(), maps=False, abstain=False).rows[0]["viability"])
+
+
+def test_a_picture_in_which_no_cell_is_counted_gets_no_number(tmp_path):
+    some, _ = make_model(tmp_path / "some", counts=3.0, crop_to="centre")
+    found = estimate(some, picture())
+    assert found.rows[0]["viability"] == pytest.approx(1, abs=0.01)
+    assert "no_objects" not in found.flags
+    none, _ = make_model(tmp_path / "none", counts=-9.0, crop_to="centre")
+    for abstain in (True, False):
+        found = estimate(none, picture(), abstain=abstain)
+        assert np.isnan(found.rows[0]["viability"])
+        assert "no_objects" in found.flags
+        assert found.status != "OK"
+        assert found.outputs == ()
 
 
 def test_an_even_picture_is_refused(tmp_path):

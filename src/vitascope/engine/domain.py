@@ -28,7 +28,7 @@ MOST_HASHED_PX = 2**26
 LIKENESS = 2.0
 """The negative must lie within twice the training range to say that it is the likelier: beyond, neither is alike."""
 
-KNOWN_KIND = 0.25
+KNOWN_KIND = 0.5
 """For viability, where the kind of picture is judged besides (:mod:`vitascope.engine.foreign`), ranges are this much
 wider on either side, and the distance as much longer: four ranges of 98 % alone would call every tenth picture of the
 own kind unsure. Not for wells, whose kinds are less alike: with it, more pictures of other kinds passed."""

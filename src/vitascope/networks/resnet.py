@@ -19,8 +19,8 @@ MIN_FILTERS, STAGES = 4, 4
 START = 3.0
 """Shifts counts so that training starts with next to nothing at a place."""
 
-NONE = 0.02
-"""Cells at a place below which there are none there: not one in fifty."""
+NONE = 0.1
+"""Cells at a place below which there are none there: not one in ten."""
 
 UNSEEN = 0.01
 """Cells of either kind that are taken for granted: without any, the share is one half."""
@@ -108,8 +108,8 @@ class Nvir(nn.Module):
     """Neural viability regression: ResNet18, mean over places, four layers of 32 with dropout, one number.
 
     With ``counts`` the number is a share of cells instead: of each place the network says how many living and how many
-    dead cells are there, and adds both up over the image, as multiple-instance learning does. Nothing but the image's
-    share is needed to learn it.
+    dead cells are there, and adds both up over the image, as multiple-instance learning does. The image's share is
+    enough to learn it; where the cells are known, counts themselves are learned.
 
     Parameters
     ----------
@@ -181,11 +181,16 @@ class Nvir(nn.Module):
     def cells(self, encoding: Tensor) -> Tensor:
         """Return the living and the dead cells of each place, (B, 2, h, w), >= 0; for ``counts``.
 
-        Only their ratio is learned: an image's share tells no numbers. Gradients pass as though nothing were cut off.
+        Where only images' shares teach it, only the ratio means something. Gradients pass as though nothing were cut
+        off.
         """
-        own = F.softplus(self.head(encoding).float() - START)
+        own = self.expected_cells(encoding)
         above = F.relu(own - NONE)
         return own + (above - own).detach() if self.training else above
+
+    def expected_cells(self, encoding: Tensor) -> Tensor:
+        """Return the same before next to none is cut off, (B, 2, h, w), > 0: what is expected at each place."""
+        return F.softplus(self.head(encoding).float() - START)
 
 
 def grey_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

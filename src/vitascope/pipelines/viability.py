@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vitascope.core.errors import InputError, MemoryShortageError, ModelError, ParameterError
@@ -176,9 +177,11 @@ class ViabilityRun:
         trust, flags = judge_kind(self.card, picture.planes, trust, flags)
         self.context.keep_features(features, picture.planes)
         self.trust = worst_trust(self.trust, trust)
-        known = not (self.params.abstain and trust.level == "outside")
+        nothing = self.network.counts and not self._holds_cells(encoding)
+        known = not nothing and not (self.params.abstain and trust.level == "outside")
         numbers = (value, *self._interval(value)) if known else (np.nan, np.nan, np.nan)
-        told = (*seen, *framed.flags, *look.flags, *flags, *seen_in_training(self.card, picture.planes))
+        empty = ("no_objects",) if nothing else ()
+        told = (*seen, *framed.flags, *look.flags, *flags, *empty, *seen_in_training(self.card, picture.planes))
         self.rows.add(picture, numbers, (*told, *(self.card.interval_flags if known else ())), trust)
         if self.map is not None and known:  # what explains a number that is held back would be taken for one
             shares = yield from self._explained(x, value)
@@ -207,6 +210,12 @@ class ViabilityRun:
             raise MemoryShortageError("Memory ran out on one image.", "Close other programs.") from error
         self.plan = self.backend.plan
         return answer
+
+    def _holds_cells(self, encoding: NDArray[np.float32]) -> bool:
+        """Tell whether a network that counts found any cell, from its features (F, h, w)."""
+        own = next(self.network.parameters())
+        with torch.inference_mode():
+            return bool(self.network.cells(torch.from_numpy(encoding)[None].to(own)).any())
 
     def _number(self, value: NDArray[np.float32]) -> float:
         if not np.isfinite(value).all():

@@ -28,6 +28,7 @@ LATER_FIELDS = (
     ',"phases":false,"alone":0.0,"alone_cells":64,"merged":{}',
     ',"composed_of":[],"folds":5,"lots":[]',
     ',"mix":[]',
+    ',"boxes":[]',
 )
 """Fields that recipes of earlier versions had not, at their defaults, as they stand in JSON."""
 
@@ -99,6 +100,17 @@ class LabelledImageSource(RecipePart):
         "", description="Column of the day or date an image was taken; empty goes by the file name's time."
     )
     pattern: str = Field("", description="Pattern for file names, as --pattern takes it.")
+    boxes: tuple[str, ...] = Field(
+        (),
+        description="For 'viability' with a network that counts: names of the boxes of living and of dead cells, in "
+        "Pascal VOC files beside the images; the loss 'places' learns from them.",
+    )
+
+    @model_validator(mode="after")
+    def _of_two_kinds(self) -> LabelledImageSource:
+        if len(self.boxes) not in (0, 2):
+            raise ValueError("'boxes' names two kinds: those of living and those of dead cells")
+        return self
 
 
 class AmountSource(RecipePart):

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import tifffile
+import torch
 from safetensors.numpy import save_file
 
 from vitascope.core.errors import InputError, ModelError, ParameterError, ReaderError, TrainingError
@@ -18,7 +19,15 @@ from vitascope.simulate.spheroid_series import DAYS, Setting, make_spheroid
 from vitascope.training.data.labelled_images import load_labelled_images, mixed, plan_split
 from vitascope.training.data.simulated import draw, draw_control, truths
 from vitascope.training.tasks.regression import predict
-from vitascope.training.tasks.viability import check_recipe, fill_trunk, r2, run_evaluation, run_training
+from vitascope.training.tasks.viability import (
+    check_recipe,
+    fill_trunk,
+    places_loss,
+    r2,
+    run_evaluation,
+    run_training,
+    share_of,
+)
 
 BASE = {
     "task": "viability",
@@ -266,3 +275,74 @@ def test_a_mix_whose_numbers_fall_or_whose_shares_are_nothing_is_refused():
     for mix in ([[1, 0.5], [0, 0.5]], [[0, 0.0], [1, 1.0]]):
         with pytest.raises(InputError, match="numbers of a mix rise"):
             recipe(mix=mix)
+
+
+def boxed(folder, count=6):
+    """Pictures of a living cell left and as many dead ones right as the number of the picture, with their boxes."""
+    lines = ["file,viability"]
+    for number in range(count):
+        dead = [(20 + 5 * k, 8 * k) for k in range(number)]
+        picture = np.full((48, 48), 100, np.uint8)
+        picture[20:26, 4:10] = 250
+        cells = [("Living Cell", 4, 20)] + [("Dead Cell", x, y) for x, y in dead]
+        for _, x, y in cells[1:]:
+            picture[y : y + 6, x : x + 6] = 30
+        boxes = "".join(
+            f"<object><name>{name}</name><bndbox><xmin>{x}</xmin><ymin>{y}</ymin><xmax>{x + 6}</xmax>"
+            f"<ymax>{y + 6}</ymax></bndbox></object>"
+            for name, x, y in cells
+        )
+        tifffile.imwrite(folder / f"p{number}.tif", picture)
+        (folder / f"p{number}.xml").write_text(f"<annotation>{boxes}</annotation>")
+        lines.append(f"p{number}.tif,{1 / (1 + number):.6f}")
+    (folder / "map.csv").write_text("\n".join(lines))
+    return {**ABOUT, "labelled_images": {"table": "map.csv", "image": "file", "boxes": ["Living Cell", "Dead Cell"]}}
+
+
+COUNTING = {
+    "split": {"by": "group"},
+    "input": {**BASE["input"], "crop_to": "centre", "side_px": 48},
+    "targets": [{"name": "viability", "unit": "living share"}],
+    "network": {"name": "nvir", "arguments": {"width": 0.0625, "counts": True, "stages": 2}},
+    "loss": {"l1": 1.0, "places": 0.25},
+}
+
+
+def test_boxed_cells_are_laid_where_they_are_and_teach_a_network_that_counts(tmp_path):
+    made = recipe(boxed(tmp_path), **COUNTING)
+    pairs = run_to_end(load_labelled_images(made, tmp_path)).pairs["train"]
+    for pair in pairs:
+        living, dead = pair.target.sum((1, 2))
+        assert pair.numbers[0] == pytest.approx(living / (living + dead), abs=1e-4)
+    assert pairs[2].target[0, :, :14].sum() == pytest.approx(1, abs=0.01)  # the living one lies left
+    card = read_card(run_to_end(run_training(made, tmp_path, tmp_path / "out", device="cpu")))
+    assert card.architecture.arguments["counts"]
+
+
+def test_the_loss_of_places_is_least_where_as_many_are_expected_as_there_are():
+    cells = torch.zeros(2, 2, 16, 16)
+    cells[0, 0, 1:3, 9:11] = 0.25  # one living cell, in the second place of the first row
+    there = torch.tensor([[[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]] * 2], [[[0.0, 0.0]] * 2] * 2])
+    right = places_loss(there + 1e-4, cells)
+    wrong = [there + 0.1, there.flip(3) + 1e-4, there.flip(1) + 1e-4, 2 * there + 1e-4]
+    assert all(places_loss(other, cells) > right for other in wrong)
+
+
+def test_the_share_is_that_of_the_cells_shown_and_of_too_few_what_is_said_anyway():
+    cells = torch.zeros(3, 2, 4, 4)
+    cells[0, 0, 0, 0], cells[0, 1, 2, 2] = 3.0, 1.0
+    cells[1, 1, 2, 2] = 2.0
+    cells[2, 1, 2, 2] = 0.2
+    assert share_of(cells, torch.tensor([0.3, 0.3, 0.3])).tolist() == pytest.approx([0.75, 0.0, 0.3])
+
+
+def test_the_loss_of_places_is_refused_where_nothing_tells_the_places_or_counts_them(tmp_path):
+    data = boxed(tmp_path)
+    check_recipe(recipe(data, **COUNTING))
+    without = {**data, "labelled_images": {**data["labelled_images"], "boxes": []}}
+    with pytest.raises(InputError, match="'boxes' names two kinds"):
+        recipe({**data, "labelled_images": {**data["labelled_images"], "boxes": ["Cell"]}}, **COUNTING)
+    uncounted = {**COUNTING, "network": BASE["network"]}
+    for wrong in (recipe(without, **COUNTING), recipe(data, **uncounted), recipe(**COUNTING)):
+        with pytest.raises(ParameterError, match="network that counts where"):
+            check_recipe(wrong)

@@ -27,6 +27,7 @@ from vitascope.ops.wells.squares import Region, Squares, cut_square
 from vitascope.recipes.labelled_images import LabelledImage, find_labelled_images, one_class
 from vitascope.recipes.measured_images import find_amounts
 from vitascope.recipes.recipe import DataSet, Recipe, SimulatedSource, check_files, find_data
+from vitascope.training.data.cell_boxes import cells_map, read_cell_boxes
 from vitascope.training.data.control_pairs import pair_with_control
 from vitascope.training.data.leakage import leak_words
 from vitascope.training.data.samples import PARTS, LabelledCorpus, Sample
@@ -69,9 +70,10 @@ def load_labelled_images(recipe: Recipe, recipe_folder: Path) -> ProgressGenerat
         check_files(data, folder)
         labelled_images, _ = labelled_images_of(data, names, folder)
         own: list[Sample] = []
+        kinds = data.labelled_images.boxes if data.labelled_images is not None else ()
         for number, labelled in enumerate(labelled_images):
             yield Progress(number, len(labelled_images), f"reading {data.name}")
-            own += read_labelled_image(recipe, labelled, names, folder)
+            own += read_labelled_image(recipe, labelled, names, folder, kinds)
         own = pair_with_control(own) if recipe.network.arguments.get("pair") else own
         samples += of_laboratory(own, data) if recipe.split.along == "laboratory" else own
         if not data.pairs and not data.sha256:
@@ -156,8 +158,13 @@ def plan_split(recipe: Recipe, recipe_folder: Path) -> PlannedSplit:
     return PlannedSplit(groups, images, tuple(problems))
 
 
-def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path) -> list[Sample]:
-    """Read a labelled image; one with painted regions counts once for each class that was painted in it."""
+def read_labelled_image(
+    recipe: Recipe, labelled: LabelledImage, names: tuple[str, ...], folder: Path, kinds: tuple[str, ...] = ()
+) -> list[Sample]:
+    """Read a labelled image; one with painted regions counts once for each class that was painted in it.
+
+    ``kinds`` are the names of the boxes that tell where its cells lie.
+    """
     image = open_group(labelled.images)
     spec = recipe.input
     if recipe.network.arguments.get("pair"):  # the second channel is that of the control
@@ -168,7 +175,12 @@ def read_labelled_image(recipe: Recipe, labelled: LabelledImage, names: tuple[st
             f"{labelled.images.name} holds {len(pictures)} pictures, not one.", "Name the file of one plane."
         )
     raw = [np.asarray(p) for p in pictures[0].planes]
-    found = _samples_of(_framed(raw, recipe), recipe, labelled, names, folder)
+    framed = _cropped(raw, recipe)
+    found = _samples_of(list(framed.planes), recipe, labelled, names, folder)
+    if kinds:
+        boxed = cells_map(read_cell_boxes(labelled.images.paths[0], kinds), len(kinds), raw[0].shape)
+        placed = np.stack([_amount_map(one, framed) for one in boxed])
+        found = [replace(sample, placed=placed) for sample in found]
     seen, place_um = marks(raw, look=labelled.source.montage is None), image.stage_rectangle_um
     return [replace(sample, fingerprints=seen, place_um=place_um) for sample in found]
 
@@ -216,15 +228,10 @@ def simulate_samples(
                 weight=weight,
                 numbers=np.array([amount], np.float32),
                 labelled=LabelledImage(images=group, labels={target: amount}, group=plate),
-                living=shown_living,
+                placed=None if shown_living is None else shown_living[None],
             )
         )
     return samples
-
-
-def _framed(planes: list[NDArray[Any]], recipe: Recipe) -> list[NDArray[Any]]:
-    """Cut out what the recipe says is found in an image."""
-    return list(_cropped(planes, recipe).planes)
 
 
 def _cropped(planes: list[NDArray[Any]], recipe: Recipe) -> CroppedObject:
@@ -320,7 +327,7 @@ def _pair(sample: Sample, spec: InputSpec) -> ProgressGenerator[Pair]:
     pixels = prepared.read((slice(0, height), slice(0, width)))
     return Pair(
         image=pixels,
-        target=np.zeros((0, height, width), np.float32) if sample.living is None else sample.living[None],
+        target=np.zeros((0, height, width), np.float32) if sample.placed is None else sample.placed,
         weight=sample.weight,
         areas=(),
         numbers=sample.numbers,

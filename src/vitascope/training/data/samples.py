@@ -29,8 +29,8 @@ class Sample:
     labelled : LabelledImage
     fingerprints : tuple of str
         Of the raw planes of its file.
-    living : array, shape (H, W), float32, optional
-        The amount of each pixel, where it is known.
+    placed : array, shape (T, H, W), float32, optional
+        The amount of each pixel, or the cells of each kind in it, where they are known.
     place_um : tuple of float, optional
         Where the field lies on the stage: y, x, height, width.
     """
@@ -40,7 +40,7 @@ class Sample:
     numbers: NDArray[np.float32]
     labelled: LabelledImage
     fingerprints: tuple[str, ...] = ()
-    living: NDArray[np.float32] | None = None
+    placed: NDArray[np.float32] | None = None
     place_um: tuple[float, float, float, float] | None = None
 
 

@@ -26,6 +26,13 @@ from vitascope.training.make_model import make_model
 from vitascope.training.tasks.regression import AmountJob, Floats, amount_metrics, evaluate
 from vitascope.training.training_task import TrainingTask
 
+PLACES = "places"
+LEAST_CELLS = 0.5
+"""Cells that a picture shows for its living share to mean something."""
+
+SOFT = 0.001
+"""Cells added before the logarithm, so that an unexpected one does not outweigh all others."""
+
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss, "huber": F.smooth_l1_loss}
 
 
@@ -38,8 +45,15 @@ class ViabilityJob(AmountJob):
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the weighted sum of the recipe's losses."""
-        value = network(batch["image"]).value[:, 0].float()
-        return sum((w * LOSSES[k](value, batch["numbers"][:, 0]) for k, w in self._losses.items()), value.new_zeros(()))
+        output = network(batch["image"])
+        value, truth, places = output.value[:, 0].float(), batch["numbers"][:, 0], batch["target"]
+        if places.shape[1]:
+            truth = share_of(places, value.detach())
+        found = sum((w * LOSSES[k](value, truth) for k, w in self._losses.items() if k != PLACES), value.new_zeros(()))
+        if PLACES in self._losses:
+            assert isinstance(network, Nvir)
+            found = found + self._losses[PLACES] * places_loss(network.expected_cells(output.encoding), places)
+        return found
 
     def measured(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> list[Metric]:
         """Return error, correlation and the explained share."""
@@ -50,6 +64,34 @@ class ViabilityJob(AmountJob):
     def calibrated(self, truth: Floats, predicted: Floats, groups: Sequence[str]) -> Intervals | None:
         """Calibrate as a difference."""
         return calibrate(truth, predicted, groups, INTERVAL_LEVEL, on="validation images")
+
+
+def share_of(cells: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the living share of the cells that pictures show as they were drawn: zoomed, or laid over each other.
+
+    Parameters
+    ----------
+    cells : Tensor, shape (B, 2, H, W)
+        Living and dead cells in each pixel.
+    otherwise : Tensor, shape (B,)
+        Numbers of pictures that show less than half a cell.
+    """
+    living, dead = cells.float().sum((2, 3)).unbind(1)
+    return torch.where(living + dead < LEAST_CELLS, otherwise, living / (living + dead).clamp(min=LEAST_CELLS))
+
+
+def places_loss(expected: Tensor, cells: Tensor) -> Tensor:
+    """Return how unlikely the cells are where so many are expected, by Poisson, summed over places; the mean of images.
+
+    Parameters
+    ----------
+    expected : Tensor, shape (B, 2, h, w), > 0
+    cells : Tensor, shape (B, 2, H, W)
+        In each pixel.
+    """
+    pixels = cells.shape[2] * cells.shape[3] / (expected.shape[2] * expected.shape[3])
+    there = F.adaptive_avg_pool2d(cells.float(), (expected.shape[2], expected.shape[3])) * pixels
+    return F.poisson_nll_loss(expected, there, log_input=False, eps=SOFT, reduction="sum") / len(cells)
 
 
 def r2(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
@@ -114,9 +156,17 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.split.by != "group":
         raise ParameterError("Images are split by group, such as the plate, not by rows.", "Set 'by: group'.")
-    unknown = sorted(set(recipe.loss) - set(LOSSES))
+    unknown = sorted(set(recipe.loss) - {*LOSSES, PLACES})
     if unknown:
-        raise ParameterError(f"There is no loss '{unknown[0]}' for viability.", f"Known: {', '.join(LOSSES)}.")
+        raise ParameterError(
+            f"There is no loss '{unknown[0]}' for viability.", f"Known: {', '.join([*LOSSES, PLACES])}."
+        )
+    boxed = all(data.labelled_images is not None and data.labelled_images.boxes for data in recipe.data)
+    if PLACES in recipe.loss and not (boxed and recipe.network.arguments.get("counts")):
+        raise ParameterError(
+            "The loss 'places' teaches a network that counts where living and dead cells lie.",
+            "Set 'counts: true' of the network and 'boxes' of all labelled images, or leave the loss out.",
+        )
 
 
 def run_training(
