@@ -1,5 +1,6 @@
 """The two run times, OpenVINO and torch, against the network itself."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,3 +132,28 @@ def test_the_processor_has_a_name_and_computes_in_32_bit():
 def test_telemetry_stays_unimportable(model, picture):
     open_("openvino", model)(picture)
     assert sys.modules["openvino_telemetry"] is None
+
+
+AT_ONCE = """
+import os, sys, threading
+from vitascope.engine import openvino_backend
+openvino_backend._core()
+import openvino
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(8)
+def ask():
+    barrier.wait()
+    openvino.Type.f32.to_dtype()
+threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(10)
+os._exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+def test_threads_that_run_a_network_first_do_not_wait_for_each_other_for_ever():
+    """Without the cure two of three such processes hang (OpenVINO 2026.4, eight threads)."""
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", AT_ONCE], timeout=120, check=False).returncode == 0

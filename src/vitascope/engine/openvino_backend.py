@@ -44,9 +44,17 @@ def _openvino() -> Any:
     return openvino
 
 
+_STARTING = threading.Lock()
+
+
 @lru_cache(maxsize=1)
 def _core() -> Any:
-    return _openvino().Core()
+    openvino = _openvino()
+    with _STARTING:
+        # What is made at the first call, of all networks in this process, is made by one thread: two that make it at once
+        # wait for each other for ever, one holding Python's lock and the other that of the C++ runtime.
+        openvino.Type.f32.to_dtype()
+        return openvino.Core()
 
 
 def cpu_precisions() -> tuple[str, ...]:
