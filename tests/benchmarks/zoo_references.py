@@ -140,7 +140,7 @@ def make(model):
             tifffile.imwrite(Path(folder) / f"i{number:03}.ome.tif", image, ome=True, metadata=about)
         groups, _ = group_paths([folder])
         out = BUNDLED_MODELS / f"{model}.drift"
-        made, failed = run_to_end(make_reference(groups, model, model, out=out, register=False))
+        made, failed, _ = run_to_end(make_reference(groups, model, model, out=out, register=False))
     print(f"{model}: {len(made.points)} images of {len(groups)}, {out.stat().st_size / 1000:.0f} kB. {made.accuracy()}")
     for name, sentence in failed[:3]:
         print(f"  {name} left out: {sentence}")

@@ -42,6 +42,7 @@ def reference(
 ) -> None:
     """Make a reference of images that you trust: 20 at least, 500 are good."""
     with plain_errors():
+        from vitascope.batch.drift.in_words import mostly_outside
         from vitascope.batch.drift.references import check_reference_name
         from vitascope.batch.drift.run import make_reference
         from vitascope.stats.drift.thresholds import check_settings
@@ -52,8 +53,10 @@ def reference(
         steps = make_reference(
             groups, model, name, out=out, window=window, ert=ert, pixel_size_um=pixel_size_um, axes=axes
         )
-        made, failed = with_progress_bar(steps)
+        made, failed, outside = with_progress_bar(steps)
         _tell_failed(failed)
+        if told := mostly_outside(len(outside), len(groups) - len(failed)):
+            typer.echo(f"Warning: {told}", err=True)
         typer.echo(f"{made.name}: {len(groups) - len(failed)} images of the model {made.model}; {out}")
         typer.echo(made.accuracy(window, ert))
 

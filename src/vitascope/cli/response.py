@@ -101,11 +101,18 @@ def _without(settings: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def in_words(result: Any) -> list[str]:
     """Say of each curve what came out, in a line."""
     from vitascope.batch.response.views import curve_views
+    from vitascope.stats.response.wells import NO_NAME
 
     lines = []
     for view in curve_views(result):
         told = f"  {view.row['reason']}" if view.row["reason"] else ""
+        left = view.points[view.points["excluded"].astype(bool)]
+        if len(left) and view.row["quality"] != "no fit":
+            why = list(dict.fromkeys(left["reason"]))
+            told += f"  {len(left)} of {len(view.points)} left out: {why[0]}{', and others' if len(why) > 1 else ''}."
         lines.append(f"{view.row['quality']:8} {view.title}  {view.row['quantity']}  {view.answer}{told}")
+    nameless = int((result.points["reason"] == NO_NAME).sum()) if len(result.points) else 0
+    lines += [f"In no curve: {nameless} rows that name no treatment; points.csv has them."] if nameless else []
     return lines or ["There is no treated well: no curve."]
 
 

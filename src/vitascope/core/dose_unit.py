@@ -62,6 +62,18 @@ def read_unit(text: str) -> DoseUnit | None:
     )
 
 
+def unit_name(text: str) -> str:
+    """Return a unit of dose the one way it is shown, however it was spelt; other words as they are.
+
+    Examples
+    --------
+    >>> unit_name("uM"), unit_name("umol/L"), unit_name("NG/ML"), unit_name("step")
+    ('µM', 'µM', 'ng/ml', 'step')
+    """
+    known = read_unit(text)
+    return known.name if known else text
+
+
 def split_log(text: str) -> tuple[float, str]:
     """Base of the logarithm that a unit or a column's name speaks of, and the rest of it; 0 where it speaks of none.
 

@@ -21,7 +21,12 @@ _ROLE_WORDS = {
     "other": ("other", "cont", "contaminated", "excluded", "not used", "flagged"),
 }  # fmt: skip
 _ROLE_OF = {word: role for role, words in _ROLE_WORDS.items() for word in words}
-_VEHICLES = ("dmso", "vehicle", "medium", "media", "untreated", "solvent", "water", "pbs", "control", "none")
+_VEHICLES = (
+    "dmso", "vehicle", "medium", "media", "untreated", "solvent", "water", "pbs", "control", "none", "ctrl", "mock",
+    "negative control", "neg control", "negcon", "vehicle control", "solvent control", "dmso control",
+    "untreated control", "no drug", "no compound", "no treatment",
+)  # fmt: skip
+_PERCENT = re.compile(r"\(?\d[\d.,]*\s*%\s*(\(?[vw]/[vw]\)?)?\)?", re.IGNORECASE)
 
 
 def read_role(text: str) -> str:
@@ -37,5 +42,12 @@ def read_role(text: str) -> str:
 
 
 def is_vehicle(treatment: str) -> bool:
-    """Tell whether a treatment is none: the solvent or the medium alone."""
-    return treatment.strip().casefold() in _VEHICLES
+    """Tell whether a treatment is none: the solvent or the medium alone, at whatever percentage.
+
+    Examples
+    --------
+    >>> is_vehicle("Vehicle"), is_vehicle("0.1 % DMSO"), is_vehicle("Negative_control"), is_vehicle("compound 1")
+    (True, True, True, False)
+    """
+    words = re.sub(r"[\s_.-]+", " ", _PERCENT.sub(" ", treatment)).strip().casefold()
+    return words in _VEHICLES

@@ -8,14 +8,17 @@ import pandas as pd
 import pytest
 from matplotlib.backend_bases import MouseEvent
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QScrollArea
 from typer.testing import CliRunner
 
-from gui_support import at_once, now
+from gui_support import at_once, now, settle
 from plate_support import SPEC, make_job, make_plate
 from response_support import logistic
 from vitascope.batch.plate.run import run_plate
+from vitascope.batch.response.views import amount_text
 from vitascope.cli.main import app
 from vitascope.core.progress import run_to_end
 from vitascope.gui.common.runner import Runner
@@ -92,7 +95,7 @@ def test_plateaus_are_dragged_held_and_freed(dock):
     before, other = dock.views[0].row["ic50"], dock.views[1].row["ic50"]
     large = dock.curve.large
     large.plot.canvas.draw()
-    level = float(large._lines["bottom"].get_ydata()[0])
+    level = float(large._lines["bottom"][0].get_ydata()[0])
     click(large.plot, large._main, 0.15, level)
     for name, call in (("motion_notify_event", 3.0), ("button_release_event", 3.0)):
         at = large._main.transData.transform((0.15, call))
@@ -213,3 +216,91 @@ def test_names_with_tags_are_shown_as_they_are_and_every_quality_is_counted(qtbo
     assert np.isnan(heat.loc["<i>C</i>"].iloc[0])
     assert compared(made.views, "B", "<i>C</i>") == "<i>C</i>: flat: no IC50, so there is no ratio."
     made.close_down()
+
+
+@pytest.fixture
+def on_screen(dock, qtbot):
+    """The dock on a screen as small as a laptop's."""
+    dock.resize(430, 690)
+    dock.show()
+    qtbot.waitExposed(dock)
+    dock._choose(0)
+    qtbot.wait(50)
+    return dock
+
+
+def pixel(large, x, y):
+    """Where a value stands on the canvas, in Qt's pixels."""
+    at, canvas = large._main.transData.transform((x, y)), large.plot.canvas
+    return QPoint(round(at[0] / canvas.device_pixel_ratio), round(canvas.height() - at[1] / canvas.device_pixel_ratio))
+
+
+def drag(large, start, end):
+    canvas, left = large.plot.canvas, Qt.MouseButton.LeftButton
+    QTest.mousePress(canvas, left, pos=start)
+    for share in (0.3, 0.7, 1.0):
+        QTest.mouseMove(canvas, QPoint(start.x(), round(start.y() + share * (end.y() - start.y()))))
+        settle()
+    QTest.mouseRelease(canvas, left, pos=end)
+
+
+@pytest.mark.parametrize(("name", "level"), [("top", 90.0), ("bottom", 12.0)])
+def test_plateaus_follow_the_mouse_and_say_where_they_are(on_screen, name, level):
+    large = on_screen.curve.large
+    line, label = large._lines[name]
+    drag(large, pixel(large, 0.15, line.get_ydata()[0]), pixel(large, 0.15, level))
+    assert on_screen.analysis.held(on_screen.views[0])[name] == pytest.approx(level, abs=3)
+    assert float(label.get_text().split()[1]) == pytest.approx(level, abs=3)
+    on_screen.curve.undo_button.click()
+    assert on_screen.analysis.held(on_screen.views[0]) == {}
+
+
+def test_a_plateau_can_be_dragged_beyond_the_axes_and_a_click_alone_holds_nothing(on_screen):
+    large = on_screen.curve.large
+    start = pixel(large, 0.15, large._lines["bottom"][0].get_ydata()[0])
+    QTest.mouseClick(large.plot.canvas, Qt.MouseButton.LeftButton, pos=start)
+    assert not on_screen.analysis.can_undo
+    lowest = large._main.get_ylim()[0]
+    drag(large, start, pixel(large, 0.15, lowest - 5))
+    assert on_screen.analysis.held(on_screen.views[0])["bottom"] == pytest.approx(lowest - 5, abs=3)
+
+
+def test_both_plateaus_are_freed_in_one_step(on_screen):
+    on_screen._hold("top", 90.0)
+    on_screen._hold("bottom", 12.0)
+    on_screen.curve.free_button.click()
+    assert on_screen.analysis.held(on_screen.views[0]) == {}
+    on_screen.curve.undo_button.click()
+    assert on_screen.analysis.held(on_screen.views[0]) == {"top": 90.0, "bottom": 12.0}
+
+
+def test_the_whole_plot_is_in_view_on_a_small_screen_and_stays_there_after_undo(on_screen, qtbot):
+    area = next(one for one in on_screen.findChildren(QScrollArea) if one.isAncestorOf(on_screen.curve))
+    canvas = on_screen.curve.large.plot.canvas
+    assert canvas.mapTo(area.viewport(), canvas.rect().bottomLeft()).y() <= area.viewport().height()
+    on_screen._hold("top", 90.0)
+    QTest.mouseClick(on_screen.curve.undo_button, Qt.MouseButton.LeftButton)
+    qtbot.wait(50)
+    assert not on_screen.curve.undo_button.isEnabled()
+    assert area.verticalScrollBar().value() == 0
+
+
+def test_settings_stand_in_a_tab_of_their_own_and_fitting_leads_back_to_the_curves(on_screen):
+    height = on_screen.minimumSizeHint().height()
+    tabs = on_screen.tabs
+    tabs.setCurrentIndex([tabs.tabText(at) for at in range(tabs.count())].index("Settings"))
+    assert on_screen.minimumSizeHint().height() == height < 690
+    on_screen.fit_button.click()
+    assert tabs.tabText(tabs.currentIndex()) == "All curves"
+    assert "Click a curve" in on_screen.note.text()
+
+
+def test_the_heat_map_of_ic50s_has_numbers_in_its_cells_and_plain_ones_on_its_bar(dock, tmp_path):
+    table(ic50s=(0.4, 6.0)).to_csv(tmp_path / "wide.csv", index=False)
+    dock.open_results(tmp_path / "wide.csv")
+    axes, bar = dock.compare.heat.figure.axes
+    assert [text.get_text() for text in axes.texts] == [amount_text(view.row["ic50"]) for view in dock.views]
+    dock.compare.heat.canvas.draw()
+    shown = [text.get_text() for text in bar.get_yticklabels()]
+    assert len(shown) > 1
+    assert set(shown) <= {"0.5", "1", "2", "5"}

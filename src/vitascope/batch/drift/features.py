@@ -22,6 +22,8 @@ from vitascope.tasks.registry import find_task
 
 PLAIN = {"maps": False, "masks": False}
 """Settings of tasks that take time and change no feature."""
+OUTSIDE = frozenset({"outside_model", "withheld"})
+"""Flags of images on which a model is not to be relied on."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class ImageFeatures:
         Of each image.
     failed : tuple of tuple of str
         Name and sentence of the images that have none.
+    outside : tuple of str
+        Names of those images with features on which the model is not to be relied on, such as noise.
     """
 
     model: str
@@ -49,6 +53,7 @@ class ImageFeatures:
     appearances: NDArray[np.float32]
     channels: tuple[tuple[str, ...], ...]
     failed: tuple[tuple[str, str], ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def image_features(
@@ -101,6 +106,7 @@ def image_features(
     looks: list[NDArray[np.float32]] = []
     channels: list[tuple[str, ...]] = []
     failed: list[tuple[str, str]] = []
+    outside: list[str] = []
     for number, group in enumerate(groups):
         seen: list[tuple[str, ...]] = []
         read = partial(_open, group, pixel_size_um, axes, seen)
@@ -117,6 +123,8 @@ def image_features(
         found.append(np.asarray(result.features, np.float32))
         looks.append(np.asarray(result.appearance, np.float32))
         channels.append(seen[-1] if seen else ())
+        if not OUTSIDE.isdisjoint(result.flags):
+            outside.append(group.name)
     yield Progress(len(groups), len(groups), "Comparing images")
     if not found:
         raise VitascopeError("No image could be compared.", failed[0][1] if failed else "Give images.")
@@ -128,6 +136,7 @@ def image_features(
         appearances=np.stack(looks),
         channels=tuple(channels),
         failed=tuple(failed),
+        outside=tuple(outside),
     )
 
 

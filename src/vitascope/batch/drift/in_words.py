@@ -18,6 +18,25 @@ def too_few(images: int, window: int) -> str:
     return f"Drift could not be told: {images} images are fewer than the window of {window}." if images < window else ""
 
 
+def mostly_outside(outside: int, images: int) -> str:
+    """Say that a model is not to be relied on for half of a reference's images or more; empty where it is.
+
+    Examples
+    --------
+    >>> mostly_outside(3, 22)
+    ''
+    >>> mostly_outside(22, 22)
+    '22 of 22 images lie outside what the model was trained on, as noise and empty fields do: the reference tells \
+whether others look like these, not whether the model can be trusted. Look at them first.'
+    """
+    if not outside or 2 * outside < images:
+        return ""
+    return (
+        f"{outside} of {images} images lie outside what the model was trained on, as noise and empty fields do: the "
+        "reference tells whether others look like these, not whether the model can be trusted. Look at them first."
+    )
+
+
 def since(alarms: Sequence[str], causes: Mapping[str, str], name_of: Callable[[str], str] = str) -> str:
     """Say when drift began and what the images look like since; empty without an alarm.
 

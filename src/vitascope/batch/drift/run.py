@@ -69,7 +69,7 @@ def make_reference(
     ert: int = ERT,
     pixel_size_um: float | None = None,
     axes: str | None = None,
-) -> ProgressGenerator[tuple[Reference, tuple[tuple[str, str], ...]]]:
+) -> ProgressGenerator[tuple[Reference, tuple[tuple[str, str], ...], tuple[str, ...]]]:
     """Make a reference of images one trusts.
 
     Parameters
@@ -95,7 +95,8 @@ def make_reference(
     Returns
     -------
     tuple
-        The reference; and name and sentence of the images that were left out because they could not be used.
+        The reference; name and sentence of the images that were left out because they could not be used; and names of
+        those in it on which the model is not to be relied on.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def make_reference(
         write_reference(reference, out)
     if register:
         register_reference(reference)
-    return reference, found.failed
+    return reference, found.failed, found.outside
 
 
 def run_drift_test(

@@ -59,8 +59,8 @@ def draw_grid(figure: Any, views: Sequence[CurveView], columns: int = COLUMNS, c
         one.set_title(f"{shorten(view.title, 34)}\n{view.answer}", fontsize=7, loc="left", color=colour)
         one.tick_params(labelsize=6)
         spread_ticks(one.xaxis, SMALL_TICKS)
-        one.set_xlabel(one.get_xlabel(), fontsize=6)
-        one.set_ylabel(one.get_ylabel(), fontsize=6)
+        one.set_xlabel(one.get_xlabel(), fontsize=7)
+        one.set_ylabel(one.get_ylabel(), fontsize=7)
     return list(axes[: len(views)])
 
 

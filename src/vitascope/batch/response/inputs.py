@@ -131,8 +131,7 @@ def read_response_table(
         if not (path / RESULTS).is_file():
             raise ReaderError(f"'{path.name}' holds no {RESULTS}.", "Give the folder of a finished run, or a table.")
         path = path / RESULTS
-    lines = _below_title(read_sheets(path)[0], columns or {})
-    notes: list[str] = []
+    lines, notes = _sheet(read_sheets(path), columns or {})
     if is_screen(lines.lines):
         table = read_screen(path, skip_missing=True)
         notes += [f"'{name}' of the screen is missing and left out." for name in table.attrs["missing"]]
@@ -141,7 +140,10 @@ def read_response_table(
         table, said = _stacked(table)
         notes += said
     else:
-        table = read_reader_export(path)
+        try:
+            table = read_reader_export(path)
+        except InputError as error:
+            raise _without_names(path.name, lines) or error from error
         notes += [word.sentence for word in table.attrs["no_number"]] + list(table.attrs["notes"])
     table.attrs = {}
     of_a_run = "image" in table and "status" in table
@@ -159,12 +161,40 @@ def read_response_table(
     return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
 
 
+def _sheet(sheets: Sequence[Sheet], columns: Mapping[str, str]) -> tuple[Sheet, list[str]]:
+    """Take the first sheet that holds a long table, else the first; and say which tables are left."""
+    below = [_below_title(sheet, columns) for sheet in sheets]
+    tables = [sheet for sheet in below if _names_wells(sheet.lines[0][1], columns)]
+    if not tables:
+        return below[0], []
+    left = [f"'{sheet.name}'" for sheet in tables[1:]]
+    said = f"Only the sheet '{tables[0].name}' was read, not {', '.join(left)}: save each as a file of its own."
+    return tables[0], [said] if left else []
+
+
 def _below_title(sheet: Sheet, columns: Mapping[str, str]) -> Sheet:
-    """Leave out titles, lines of one cell, above a line that names the columns of a long table."""
-    for at, (_, cells) in enumerate(sheet.lines[:TITLE_LINES]):
-        if sum(map(bool, cells)) > 1:
-            return replace(sheet, lines=sheet.lines[at:]) if _names_wells(cells, columns) else sheet
-    return sheet
+    """Leave out what stands above the line that names the columns of a long table: titles, and headings of groups."""
+    lines = sheet.lines[:TITLE_LINES]
+    first = next((at for at, (_, cells) in enumerate(lines) if sum(map(bool, cells)) > 1), None)
+    if first is None:
+        return sheet
+    if _names_wells(lines[first][1], columns):
+        return replace(sheet, lines=sheet.lines[first:])
+    # two names at least: a word of a reader's own header may be one by chance
+    under = next((at for at, (_, cells) in enumerate(lines) if _names(cells) >= {"treatment", "dose"}), None)
+    return sheet if under is None else replace(sheet, lines=sheet.lines[under:])
+
+
+def _without_names(file: str, sheet: Sheet) -> InputError | None:
+    """Say which columns a table has whose names say nothing; None where its first line is none of names."""
+    names = [name for name in sheet.lines[0][1] if name]
+    if len(names) < 2 or any(cell.value == cell.value for cell in read_cells(names)):
+        return None
+    listed = f"{', '.join(names[:SHOWN])}{' …' if len(names) > SHOWN else ''}"
+    return InputError(
+        f"No column of '{file}' says that it holds wells, treatments or doses: it has {listed}.",
+        "Call them well, treatment, dose and value, or say which is which: --map-column dose=NAME.",
+    )
 
 
 def _stacked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -179,8 +209,12 @@ def _stacked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def _names_wells(header: Sequence[str], columns: Mapping[str, str]) -> bool:
     """Whether a first line names the columns of a long table."""
-    known = {name.strip().casefold() for name in header} | {_holds(name)[0] for name in header} | set(columns)
-    return bool({"image", "well", "treatment", "dose"} & known)
+    return bool({"image", "well", "treatment", "dose"} & (_names(header) | set(columns)))
+
+
+def _names(header: Sequence[str]) -> set[str]:
+    """What the cells of a line say that their columns hold."""
+    return {name.strip().casefold() for name in header} | {_holds(name)[0] for name in header}
 
 
 def _holds(header: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import getexistingdirectory, getopenfilename
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from vitascope.batch.plate.journal import has_journal
 from vitascope.batch.plate.results import PlateResults, open_plate_results
@@ -19,7 +19,6 @@ from vitascope.gui.common.dock import Dock, make_bar
 from vitascope.gui.common.form import ParamsForm
 from vitascope.gui.common.layout import (
     RUN_STYLE,
-    Collapsible,
     add_row,
     make_form,
     make_note,
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
 
 WIDTH_PX = 430
 FIT, CANCEL = "Fit curves", "Cancel"
+GRID, ONE, TABLE, COMPARE, SETTINGS = "All curves", "One curve", "Table", "Compare", "Settings"
+HOW = "Click a curve to see it large, a point to see its well."
 SHOWN_FIRST = ("normalise", "direction", "correct", "outliers", "outside_wells", "parameters")
 
 
@@ -69,7 +70,9 @@ class ResponseDock(Dock):
         self._opened: dict[Path, tuple[PlateResults, Plate | None]] = {}
         self._chosen: tuple[Any, ...] | None = None
         self.note, self.bar = make_note(), make_bar()
-        self.well = WellView(self._viewer, self._say, self._while_open(launch))
+        self._summary = ""
+        # a well that opens has nothing to say: what was fitted then stands there again, and nothing moves
+        self.well = WellView(self._viewer, lambda text: self._say(text or self._summary), self._while_open(launch))
         self.folder_button, self.table_button = QPushButton("Open results …"), QPushButton("Open table …")
         self.add_button, self.fit_button = QPushButton("Add …"), QPushButton(FIT)
         self.quantity, self.filter = QComboBox(), QLineEdit()
@@ -94,12 +97,15 @@ class ResponseDock(Dock):
         form = make_form()
         add_row(form, "Quantity", self.quantity, "The number that curves are fitted to.")
         add_row(form, "Compound", self.filter, "Show only treatments whose name has this in it.")
-        inside = QVBoxLayout()
+        settings = QWidget()
+        inside = QVBoxLayout(settings)
+        inside.setContentsMargins(0, 4, 0, 0)
         inside.addWidget(self.form)
-        self.settings = Collapsible("Settings", inside)
+        inside.addStretch(1)
         self.tabs = QTabWidget()
         for part, name in (
-            (self.grid, "Curves"), (scrolling(self.curve), "Curve"), (self.table, "Table"), (self.compare, "Compare"),
+            (self.grid, GRID), (scrolling(self.curve), ONE), (self.table, TABLE), (self.compare, COMPARE),
+            (scrolling(settings), SETTINGS),
         ):  # fmt: skip
             self.tabs.addTab(part, name)
         column = QVBoxLayout(self)
@@ -107,7 +113,6 @@ class ResponseDock(Dock):
         column.addWidget(make_title("Response"))
         column.addLayout(row)
         column.addLayout(form)
-        column.addWidget(self.settings)
         for part in (self.fit_button, self.bar, self.note):
             column.addWidget(part)
         column.addWidget(self.tabs, 1)
@@ -179,6 +184,8 @@ class ResponseDock(Dock):
         if self.runner.running:
             self.runner.cancel()
         else:
+            if self.tabs.tabText(self.tabs.currentIndex()) == SETTINGS:
+                self.tabs.setCurrentIndex(0)
             self.fit()
 
     def _job(self, out: Path | None = None) -> ResponseJob:
@@ -221,10 +228,12 @@ class ResponseDock(Dock):
         count = {word: sum(view.row["quality"] == word for view in self.views) for word in QUALITIES}
         told = ", ".join(f"{n} {word}" for word, n in count.items() if n)
         notes = " ".join(self.analysis.wells.notes)
-        said = f"{len(self.views)} curves{f': {told}' if told else ''}." if self.views else (
+        curves = "1 curve" if len(self.views) == 1 else f"{len(self.views)} curves"
+        said = f"{curves}{f': {told}' if told else ''}. {HOW}" if self.views else (
             "There is no treated well: name treatments and doses in the plate map (dock Plate, tab Map)."
         )  # fmt: skip
-        self._say(f"{said} {notes}".strip())
+        self._summary = f"{said} {notes}".strip()
+        self._say(self._summary)
         self._show()
         self._enable()
 
@@ -306,8 +315,10 @@ class ResponseDock(Dock):
         view = self.chosen()
         if self.analysis is None or view is None:
             return
-        for one in [name] if name else list(self.analysis.held(view)):
-            self.analysis.hold(view, one, value)
+        if value is None:
+            self.analysis.free(view)
+        else:
+            self.analysis.hold(view, name, value)
         self.fit()
 
     def _undo(self) -> None:

@@ -11,7 +11,8 @@ from qtpy.compat import getopenfilename
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from vitascope.batch.drift.in_words import UNTIMED, too_few
+from vitascope.batch.drift.features import OUTSIDE
+from vitascope.batch.drift.in_words import UNTIMED, mostly_outside, too_few
 from vitascope.batch.drift.months import ALARM, LIMIT, QUIET, draw_months
 from vitascope.batch.drift.references import find_reference, known_references, record_of, register_reference
 from vitascope.batch.drift.watch import Drift
@@ -228,6 +229,8 @@ class DriftBox(QWidget):  # type: ignore[misc]
         if role := self.which.currentData():
             frame = frame[frame["role"] == role]
         images = set(frame["image"])
+        outside = int(frame["flags"].map(lambda text: not OUTSIDE.isdisjoint(str(text).split(";"))).sum())
+        told = mostly_outside(outside, len(frame))
         self.button.setEnabled(False)
         self.note.setText("Making the reference …")
 
@@ -237,7 +240,9 @@ class DriftBox(QWidget):  # type: ignore[misc]
                 register_reference(reference)
             except VitascopeError as error:
                 return error.in_dock
-            return f"'{name}' is made of {len(reference.points)} images. {reference.accuracy()}"
+            return f"'{name}' is made of {len(reference.points)} images. {told} {reference.accuracy()}".replace(
+                "  ", " "
+            )
 
         self._launch(work, self._said)
 

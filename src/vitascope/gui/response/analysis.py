@@ -99,11 +99,16 @@ class Analysis:
         """Leave a point out, or take it back."""
         self._change(replace(self.edits, left_out=self.edits.left_out ^ {row}))
 
-    def hold(self, view: CurveView, name: str, value: float | None) -> None:
-        """Hold a plateau of one curve at a value; None lets it free."""
+    def hold(self, view: CurveView, name: str, value: float) -> None:
+        """Hold a plateau of one curve at a value."""
         rows = tuple(int(row) for row in view.points.index)
         others = tuple(one for one in self.edits.held if (one[0], one[1]) != (rows, name))
-        self._change(replace(self.edits, held=others if value is None else (*others, (rows, name, float(value)))))
+        self._change(replace(self.edits, held=(*others, (rows, name, float(value)))))
+
+    def free(self, view: CurveView) -> None:
+        """Let both plateaus of one curve be fitted again."""
+        rows = tuple(int(row) for row in view.points.index)
+        self._change(replace(self.edits, held=tuple(one for one in self.edits.held if one[0] != rows)))
 
     def held(self, view: CurveView) -> dict[str, float]:
         """Plateaus of a curve that are held."""

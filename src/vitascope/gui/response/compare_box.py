@@ -19,7 +19,10 @@ from vitascope.stats.response.compare import block_ratio, ic50_ratio
 
 BLOCKS = ("plate", "day", "time")
 TOLD_ROWS, TOLD_COLUMNS = 60, 4
-"""Most rows and columns of a heat map whose empty cells have room for words."""
+"""Most rows and columns of a heat map whose cells have room for words."""
+MOST_TICKS = 6
+LIGHT = 0.6
+"""Share of the colour map from which on its colours are light."""
 
 
 class CompareBox(QWidget):  # type: ignore[misc]
@@ -117,21 +120,41 @@ def heat_table(views: Sequence[CurveView]) -> pd.DataFrame:
     return pd.DataFrame(rows).pivot_table(index="treatment", columns="block", values="log", sort=False, dropna=False)
 
 
-def _words_of_empty(table: pd.DataFrame, views: Sequence[CurveView]) -> dict[tuple[int, int], str]:
-    """What stands where there is no number: a bound, or why there is none; by row and column."""
+def _words(table: pd.DataFrame, views: Sequence[CurveView]) -> dict[tuple[int, int], str]:
+    """What stands in each cell: the IC50, a bound, or why there is none; by row and column."""
     found = {}
     rows, columns = ({str(name): at for at, name in enumerate(axis)} for axis in (table.index, table.columns))
     values = table.to_numpy(float)
     for view in views:
         block = " ".join(str(view.row[name]) for name in view.by if name != "treatment")
         at = rows[str(view.row.get("treatment", ""))], columns[block]
-        if math.isnan(values[at]):
-            found[at] = view.answer.removeprefix("IC50 ").removesuffix(": no IC50")
+        empty = math.isnan(values[at])
+        answer = view.answer.removeprefix("IC50 ").removesuffix(": no IC50")
+        found[at] = answer if empty else amount_text(10 ** values[at])
     return found
 
 
+def dose_ticks(low: float, high: float) -> list[float]:
+    """Numbers for an axis of log10 amounts: 1, 2 and 5 times powers of ten, or powers alone where these are many.
+
+    Examples
+    --------
+    >>> [round(10**tick, 3) for tick in dose_ticks(-0.3, 0.51)]
+    [1.0, 2.0]
+    >>> [round(10**tick, 3) for tick in dose_ticks(-2, 2)]
+    [0.01, 0.1, 1.0, 10.0, 100.0]
+    """
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [power + math.log10(step) for power in powers for step in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) <= MOST_TICKS:
+            break
+    return inside
+
+
 def draw_heat(figure: Any, table: pd.DataFrame, views: Sequence[CurveView], colour: str = "black") -> None:
-    """Draw IC50s in viridis, dark for potent; what has none says why, where there is room."""
+    """Draw IC50s in viridis, dark for potent, with their numbers where there is room; what has none says why."""
     axes = figure.subplots()
     values = np.ma.masked_invalid(table.to_numpy(float))
     shown = axes.imshow(values, aspect="auto", cmap="viridis")
@@ -139,8 +162,15 @@ def draw_heat(figure: Any, table: pd.DataFrame, views: Sequence[CurveView], colo
     axes.set_yticks(range(table.shape[0]), [shorten(str(name), 24) for name in table.index])
     unit = str(views[0].row.get("ic50_unit") or "no unit told")
     bar = figure.colorbar(shown, ax=axes)
+    if values.count():
+        ticks = dose_ticks(float(values.min()), float(values.max()))
+        bar.set_ticks(ticks if len(ticks) > 1 else [float(values.min()), float(values.max())])
+        bar.ax.minorticks_off()
     bar.ax.yaxis.set_major_formatter(lambda value, _: amount_text(10**value))
     bar.set_label(f"IC50 ({unit})")
     if table.shape[0] <= TOLD_ROWS and table.shape[1] <= TOLD_COLUMNS:
-        for (row, column), words in _words_of_empty(table, views).items():
-            axes.text(column, row, words, ha="center", va="center", fontsize=8, color=colour)
+        for (row, column), words in _words(table, views).items():
+            empty = np.ma.is_masked(values[row, column])
+            on = "black" if not empty and shown.norm(float(values[row, column])) >= LIGHT else "white"
+            shade = colour if empty else on
+            axes.text(column, row, words, ha="center", va="center", fontsize=8, color=shade)

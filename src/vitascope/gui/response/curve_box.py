@@ -73,12 +73,14 @@ class CurveBox(QWidget):  # type: ignore[misc]
         """Show a curve."""
         before = self.chosen()
         self.view = view
+        if isinstance(self.focusWidget(), QPushButton):
+            self.setFocus()  # Qt hands the focus of a button that goes grey to the table below, and scrolls there
         self.undo_button.setEnabled(can_undo)
         self.free_button.setEnabled(bool(held))
         self._fill()
         if view is None:
             self.answer.setText("No curve is chosen.")
-            self.words.setText("Click a curve in the tab Curves, or a row in the tab Table.")
+            self.words.setText("Click a curve in the tab All curves, or a row in the tab Table.")
             self.large.show_view(None)
         else:
             self.answer.setText(f"{view.title}: {view.answer}")
@@ -144,14 +146,18 @@ def describe(view: CurveView, held: dict[str, float]) -> str:
     numbers = [
         f"{words} {amount_text(row[name])}{f' {of}' if of else ''}"
         for name, words, of in (
-            ("top", "top", unit), ("bottom", "bottom", unit), ("hill", "slope", ""), ("emax", "at the top dose", unit),
-            ("ic50_absolute", "half of the control at", dose),
+            ("top", "top plateau", unit), ("bottom", "bottom plateau", unit), ("hill", "slope", ""),
+            ("emax", "at the top dose", unit), ("ic50_absolute", "half of the control at", dose),
         )
         if isinstance(row[name], (int, float)) and math.isfinite(row[name])
     ]  # fmt: skip
     kept = [f"{name} held at {amount_text(value)}" for name, value in held.items()]
     flags = [FLAGS[flag].text for flag in str(row["flags"]).split(";") if flag in FLAGS]
-    said = [f"{str(row['quality']).capitalize()}. {row['reason']}".strip(), ", ".join([*numbers, *kept])]
+    listed = ", ".join([*numbers, *kept])
+    said = [
+        f"{str(row['quality']).capitalize()}. {row['reason']}".strip(),
+        f"{listed[:1].upper()}{listed[1:]}." if listed else "",
+    ]
     level = f"Interval of {100 * float(row['interval_level']):g} %, by {row['interval_kind']}; {row['n']} points. "
     level += "It holds how wells scatter, not an error that all wells share."
     return "\n".join(filter(None, [*said, level, *flags]))

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from vitascope.batch.response.figures import CURVE, STYLE, draw_curve, draw_grid, draw_residuals, places
-from vitascope.batch.response.views import CurveView
+from vitascope.batch.response.views import CurveView, amount_text
 from vitascope.gui.common.layout import discard
 from vitascope.gui.common.plot_pane import match_theme
 
 A_PAGE, ROW_PX, GRID_COLUMNS, NEAR_PX = 12, 170, 2, 9
+LARGE_PX, DRAG_PX = 300, 3
+"""Height of the large plot at least; the mouse has to move by so much before a plateau comes along."""
 PLATEAUS = {"top": "#D55E00", "bottom": "#009E73"}
 Colour = Callable[[], str]
 
@@ -42,6 +44,8 @@ class Canvas(QWidget):  # type: ignore[misc]
             match_theme(self.figure, self.text_colour())
             self.canvas = FigureCanvasQTAgg(self.figure)
         self.canvas.setMinimumHeight(height_px)
+        # its own wish is the size that it has, so that it would never become smaller again
+        self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.canvas.setStyleSheet("background: transparent")
         self.layout().addWidget(self.canvas)
         return self.canvas
@@ -158,8 +162,8 @@ class LargePlot(QWidget):  # type: ignore[misc]
         self.plot = Canvas(text_colour)
         self._view: CurveView | None = None
         self._main: Any = None
-        self._lines: dict[str, Any] = {}
-        self._dragged = ""
+        self._lines: dict[str, tuple[Any, Any]] = {}
+        self._dragged, self._from_px, self._moving = "", 0.0, False
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.plot)
@@ -170,7 +174,8 @@ class LargePlot(QWidget):  # type: ignore[misc]
         if view is None:
             self.plot.clear()
             return
-        canvas = self.plot.draw(lambda figure: self._draw(figure, view, chosen), 300)
+        self._dragged, self._moving = "", False
+        canvas = self.plot.draw(lambda figure: self._draw(figure, view, chosen), LARGE_PX)
         canvas.mpl_connect("button_press_event", self._pressed)
         canvas.mpl_connect("motion_notify_event", self._moved)
         canvas.mpl_connect("button_release_event", self._released)
@@ -186,9 +191,14 @@ class LargePlot(QWidget):  # type: ignore[misc]
         if view.fit is not None and view.row["quality"] not in ("flat", "no fit"):
             ends = sorted(float(value) for value in view.fit.parameters[:2])
             for name, value in zip(("bottom", "top"), ends, strict=True):
-                self._lines[name] = self._main.axhline(
-                    value, color=PLATEAUS[name], linewidth=1.2, linestyle=(0, (5, 4))
-                )
+                line = self._main.axhline(value, color=PLATEAUS[name], linewidth=1.2, linestyle=(0, (5, 4)))
+                # where the curve is not: a curve that falls leaves its top to the left
+                right = (name == "top") == view.fit.falls
+                label = self._main.text(
+                    0.98 if right else 0.02, value, _plateau_text(name, value), color=PLATEAUS[name], fontsize=8,
+                    ha="right" if right else "left", va="bottom", transform=self._main.get_yaxis_transform(),
+                )  # fmt: skip
+                self._lines[name] = line, label
         if chosen is not None and chosen in view.points.index:
             x, _ = places(view.points["dose"].to_numpy(float))
             at = view.points.index.get_loc(chosen)
@@ -203,17 +213,40 @@ class LargePlot(QWidget):  # type: ignore[misc]
         if row is not None:
             self.pointChosen.emit(row)
             return
-        for name, line in self._lines.items():
+        self._dragged, self._from_px, self._moving = self._line_at(event), event.y, False
+
+    def _line_at(self, event: Any) -> str:
+        """Name of the plateau under the mouse; empty where there is none."""
+        for name, (line, _) in self._lines.items():
             height = self._main.transData.transform((1, line.get_ydata()[0]))[1]
-            if abs(height - event.y) <= NEAR_PX:
-                self._dragged = name
+            if event.inaxes is self._main and abs(height - event.y) <= NEAR_PX:
+                return name
+        return ""
 
     def _moved(self, event: Any) -> None:
-        if self._dragged and event.inaxes is self._main:
-            self._lines[self._dragged].set_ydata([event.ydata, event.ydata])
+        if self._view is None:
+            return
+        if not self._dragged:
+            point = event.inaxes is self._main and nearest_point(self._main, self._view, event) is not None
+            shape = Qt.CursorShape.PointingHandCursor if point else Qt.CursorShape.SizeVerCursor
+            self.plot.canvas.setCursor(shape if point or self._line_at(event) else Qt.CursorShape.ArrowCursor)
+        elif self._moving or abs(event.y - self._from_px) >= DRAG_PX:
+            self._moving = True
+            (line, label), level = self._lines[self._dragged], self._level(event)
+            line.set_ydata([level, level])
+            label.set_y(level)
+            label.set_text(_plateau_text(self._dragged, level))
             self.plot.canvas.draw_idle()
+
+    def _level(self, event: Any) -> float:
+        """Value at the height of the mouse, also beyond the axes."""
+        return float(self._main.transData.inverted().transform((event.x, event.y))[1])
 
     def _released(self, event: Any) -> None:
         name, self._dragged = self._dragged, ""
-        if name and event.inaxes is self._main:
-            self.plateauDragged.emit(name, float(event.ydata))
+        if name and self._moving:
+            self.plateauDragged.emit(name, self._level(event))
+
+
+def _plateau_text(name: str, value: float) -> str:
+    return f"{name} {amount_text(value)}"

@@ -1,4 +1,4 @@
-"""Tables as people save them: commas or semicolons, decimal commas, any encoding, or XLSX."""
+"""Tables as people save them: commas or semicolons, decimal commas, any encoding, XLSX or Parquet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_BYTES = 2**30
 _DELIMITERS = ("\t", ";", ",")
 _TOLD_DELIMITER = re.compile(r'"?sep=([\t;,|])"?[\r\n]', re.IGNORECASE)
 _WORKBOOKS = (".xlsx", ".xlsm")
-_ZIP, _OLD_EXCEL = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_ZIP, _OLD_EXCEL, _PARQUET = b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"PAR1"
 _MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html|head|meta|body|table)\b", re.IGNORECASE)
 
 Line = tuple[int, list[str]]
@@ -67,7 +67,7 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     Parameters
     ----------
     path : path
-        CSV, TSV or XLSX. The delimiter is the one that most lines have; the encoding is found out.
+        CSV, TSV, XLSX or Parquet. The delimiter is the one that most lines have; the encoding is found out.
 
     Returns
     -------
@@ -91,6 +91,8 @@ def read_sheets(path: str | Path) -> list[Sheet]:
     _refuse_other(path.name, data)
     if path.suffix.lower() in _WORKBOOKS or data.startswith(_ZIP):
         sheets = [Sheet(path.name, name, _filled(rows), merged) for name, rows, merged in read_workbook(path)]
+    elif data.startswith(_PARQUET):
+        sheets = [Sheet(path.name, "", _filled(_read_parquet(path.name, data)), {})]
     else:
         sheets = [Sheet(path.name, "", _filled(_read_text(data)), {})]
     if not any(sheet.lines for sheet in sheets):
@@ -98,6 +100,18 @@ def read_sheets(path: str | Path) -> list[Sheet]:
             f"The table '{path.name}' is empty.", "Fill it in, the names of the columns in the first line."
         )
     return [sheet for sheet in sheets if sheet.lines]
+
+
+def _read_parquet(file: str, data: bytes) -> list[Line]:
+    """Read a Parquet table as the text that a CSV of it would hold."""
+    try:
+        table = pd.read_parquet(io.BytesIO(data))
+    except (ValueError, OSError) as error:
+        raise ReaderError(f"'{file}' is damaged: {describe(error)}", "Save it again.") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    cells = table.astype(object).where(table.notna(), "").astype(str).to_numpy().tolist()
+    return list(enumerate([list(map(str, table.columns)), *cells], start=1))
 
 
 def _refuse_other(file: str, data: bytes) -> None:

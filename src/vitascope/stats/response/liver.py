@@ -12,12 +12,13 @@ curve. Chen et al., Drug Discov. Today 21:648 (2016): DILIrank.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vitascope.core.dose_unit import unit_name
 from vitascope.core.errors import InputError
 from vitascope.stats.response.cells import read_column, unit_scale
 from vitascope.stats.response.result import ResponseResult
@@ -26,6 +27,7 @@ from vitascope.stats.response.roc import RocComparison, compare_areas, roc_area
 DILI_COLUMNS = ("compound", "cmax", "cmax_unit", "mos", "mos_low", "mos_high", "relation", "rank", "rank_low",
                 "rank_high", "label", "reason")  # fmt: skip
 DRAWS = 4000
+NO_CURVE = "No curve was fitted for this compound."
 _LABELS = {
     "most-dili-concern": 1.0, "less-dili-concern": 1.0, "no-dili-concern": 0.0, "dili": 1.0, "positive": 1.0,
     "pos": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0, "1.0": 1.0, "negative": 0.0, "neg": 0.0, "no": 0.0, "false": 0.0,
@@ -60,8 +62,8 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``key`` (the name in lower case), ``cmax``, ``cmax_unit``, ``label``, ``reason``; a compound that stands there
-        twice with different numbers has none, and the reason.
+        ``key`` (the name in lower case), ``name`` (as it is written), ``cmax``, ``cmax_unit``, ``label``,
+        ``reason``; a compound that stands there twice with different numbers has none, and the reason.
 
     Raises
     ------
@@ -85,11 +87,13 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
             reason = "Cmax is missing." if math.isnan(cell.value) else "Cmax must lie above zero."
         own = cell.unit or (str(table[unit].iloc[i]).strip() if unit is not None else "")
         rows.append({
-            "key": _key(table[name].iloc[i]), "cmax": math.nan if reason else cell.value,
-            "cmax_unit": own if own and own != "nan" else "µM",
+            "key": _key(table[name].iloc[i]), "name": str(table[name].iloc[i]).strip(),
+            "cmax": math.nan if reason else cell.value,
+            "cmax_unit": unit_name(own) if own and own != "nan" else "µM",
             "label": read_label(table[label].iloc[i]) if label is not None else math.nan, "reason": reason,
         })  # fmt: skip
-    read = pd.DataFrame(rows, columns=["key", "cmax", "cmax_unit", "label", "reason"]).drop_duplicates()
+    read = pd.DataFrame(rows, columns=["key", "name", "cmax", "cmax_unit", "label", "reason"])
+    read = read[read["key"] != ""].drop_duplicates(["key", "cmax", "cmax_unit", "label", "reason"])
     twice = read["key"].duplicated(keep=False)
     read.loc[twice, "cmax"] = math.nan
     read.loc[twice, "reason"] = "The table of Cmax has this compound twice, with different entries."
@@ -118,7 +122,8 @@ def margins_of_safety(result: ResponseResult, cmax: pd.DataFrame, *, seed: int =
     -------
     DataFrame
         :data:`DILI_COLUMNS`, most dangerous first: a waterfall. Compounds without a margin stand last with the reason;
-        compounds that showed no effect (flat) have their top dose as a bound.
+        compounds that showed no effect (flat) have their top dose as a bound. Compounds of the table of Cmax that have
+        no curve stand last too.
 
     Raises
     ------
@@ -152,7 +157,10 @@ def margins_of_curves(
         raise InputError("The curves have no column 'treatment'.", "Fit with by=[…, 'treatment'].")
     known = read_cmax(cmax).set_index("key")
     grouped = curves.assign(_highest=list(highest)).groupby("treatment", sort=False)
-    table = pd.DataFrame([_margin(str(name), part, known) for name, part in grouped], columns=list(DILI_COLUMNS))
+    rows = [_margin(str(name), part, known) for name, part in grouped]
+    fitted = {_key(name) for name in grouped.groups}
+    rows += [_without_curve(entry) for key, entry in known.to_dict("index").items() if key not in fitted]
+    table = pd.DataFrame(rows, columns=list(DILI_COLUMNS))
     _rank(table, seed)
     return table.sort_values(["rank", "compound"], na_position="last", kind="stable").reset_index(drop=True)
 
@@ -176,6 +184,13 @@ def _margin(name: str, part: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any
         return row | {"reason": f"The IC50 is in {unit} and Cmax in {entry['cmax_unit']}: there is no ratio."}
     factor = size / base / row["cmax"]
     return row | {"mos": ic50 * factor, "mos_low": low * factor, "mos_high": high * factor, "relation": relation}
+
+
+def _without_curve(entry: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """Row of a compound that the table of Cmax has, and the curves have not."""
+    row: dict[str, Any] = dict.fromkeys(DILI_COLUMNS, math.nan)
+    told = {name: entry[name] for name in ("cmax", "cmax_unit", "label")}
+    return row | told | {"compound": entry["name"], "relation": "", "reason": f"{NO_CURVE} {entry['reason']}".strip()}
 
 
 def _pooled(part: pd.DataFrame) -> tuple[float, float, float, str] | None:

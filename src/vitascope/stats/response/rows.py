@@ -186,7 +186,7 @@ def _blank(one: CurveData, params: ResponseParams) -> dict[str, Any]:
 def no_fit_row(one: CurveData, reason: str, params: ResponseParams, **known: Any) -> CurveRow:
     """Row of a curve that cannot be fitted."""
     why = one.reasons()
-    if not len(one.used) and why:
+    if why and (not len(one.used) or "left out)" in reason):
         reason = f"{reason.removesuffix('.')}: {why[0]}{', and others' if len(why) > 1 else ''}."
     row = _blank(one, params)
     row.update(quality="no fit", reason=reason, flags=join_flags(tuple(one.flags())), **known)

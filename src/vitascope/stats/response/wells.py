@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import infer_dtype
 
-from vitascope.core.dose_unit import split_log
+from vitascope.core.dose_unit import split_log, unit_name
 from vitascope.core.errors import InputError
 from vitascope.core.well_role import is_vehicle, read_role
 from vitascope.stats.response.cells import Cell, read_column, unit_in_name, unit_scale
@@ -28,6 +28,7 @@ NOT_RELIED_ON = frozenset({"outside_model", "live_dye_leak"})
 """Flags of images whose numbers say little: their points are hollow."""
 HELD = ("hold_top", "hold_bottom")
 """Columns of plateaus that are held for single curves, in the unit they are fitted in."""
+NO_NAME = "the treatment has no name"
 
 
 def group_columns(table: pd.DataFrame, by: Sequence[str] | None) -> list[str]:
@@ -74,11 +75,13 @@ def read_wells(
     wells = pd.DataFrame({name: _text(table[name]) for name in by}, index=table.index)
     wells["well"] = _text(table["well"]) if "well" in table else ""
     wells["image"] = _text(table["image"]) if "image" in table else ""
-    wells["role"] = _roles(table)
     doses, values = (_measured(table[name]) for name in (dose, response))
+    wells["role"] = _roles(table, doses)
     wells["dose"] = [cell.value for cell in doses]
     wells["dose_unit"] = _dose_units(table, dose, doses, params)
     logged = _raise_logarithms(wells, dose)
+    shown = {unit: unit_name(unit) for unit in set(wells["dose_unit"])}
+    wells["dose_unit"] = [shown[unit] for unit in wells["dose_unit"]]
     wells["value"] = [cell.value for cell in values]
     wells["sd"] = _spreads(table, response)
     for name in HELD:
@@ -150,16 +153,17 @@ def _of_each(table: pd.DataFrame, name: str, read: Callable[[str], T], default: 
     return [known[text] for text in texts]
 
 
-def _roles(table: pd.DataFrame) -> list[str]:
+def _roles(table: pd.DataFrame, doses: list[Cell]) -> list[str]:
     """Role of each well; where none is told, wells of the solvent or the medium alone are negative controls."""
     told = _text(table["role"]) if "role" in table else [""] * len(table)
     names = _text(table["treatment"]) if "treatment" in table else [""] * len(table)
-    return [_role(word.removesuffix(".0"), name) for word, name in zip(told, names, strict=True)]
+    return [_role(word.removesuffix(".0"), *of) for word, *of in zip(told, names, doses, strict=True)]
 
 
-def _role(word: str, treatment: str) -> str:
+def _role(word: str, treatment: str, dose: Cell) -> str:
     if word.casefold() in ("", "nan", "none"):
-        return "negative" if is_vehicle(treatment) else "treated"
+        nothing = treatment in ("0", "0.0") and not dose.value > 0  # a compound may be called 0
+        return "negative" if nothing or is_vehicle(treatment) else "treated"
     role = read_role(word)
     return word.casefold() if role == "other" else role
 
@@ -234,7 +238,7 @@ def _fault(role: str, dose: Cell, value: Cell, treatment: Any) -> str:
     if role != "treated":
         return f"its role '{role}' is not 'treated'"
     if treatment == "":
-        return "the treatment has no name"
+        return NO_NAME
     if dose.problem or math.isnan(dose.value):
         return f"dose: {dose.problem}" if dose.problem else "there is no dose"
     if dose.bound:
