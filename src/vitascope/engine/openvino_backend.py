@@ -51,8 +51,8 @@ _STARTING = threading.Lock()
 def _core() -> Any:
     openvino = _openvino()
     with _STARTING:
-        # What is made at the first call, of all networks in this process, is made by one thread: two that make it at once
-        # wait for each other for ever, one holding Python's lock and the other that of the C++ runtime.
+        # What is made at the first call of a process is made by one thread: two that make it at once wait for each
+        # other for ever, one holding Python's lock and the other that of the C++ runtime.
         openvino.Type.f32.to_dtype()
         return openvino.Core()
 
