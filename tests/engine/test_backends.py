@@ -1,5 +1,6 @@
 """The two run times, OpenVINO and torch, against the network itself."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,3 +132,27 @@ def test_the_processor_has_a_name_and_computes_in_32_bit():
 def test_telemetry_stays_unimportable(model, picture):
     open_("openvino", model)(picture)
     assert sys.modules["openvino_telemetry"] is None
+
+
+FIRST_AT_ONCE = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+from vitascope.engine import openvino_backend
+openvino_backend._core()
+start = threading.Barrier(8)
+def ask():
+    start.wait()
+    sys.modules["openvino"].Type.f32.to_dtype()
+threads = [threading.Thread(target=ask, daemon=True) for _ in range(8)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join(10)
+sys.exit(any(one.is_alive() for one in threads))
+"""
+
+
+def test_threads_that_infer_first_and_at_once_do_not_wait_for_each_other_for_ever():
+    """OpenVINO's table of types, filled by two threads at once, hung a plate run that was resumed."""
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", FIRST_AT_ONCE], check=True, timeout=120)

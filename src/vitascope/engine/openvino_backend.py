@@ -39,9 +39,17 @@ def _openvino() -> Any:
     return openvino
 
 
+_starting = threading.Lock()
+
+
 @lru_cache(maxsize=1)
 def _core() -> Any:
-    return _openvino().Core()
+    openvino = _openvino()
+    # OpenVINO fills a table of types when it is first asked for one, and lets go of Python's lock meanwhile: two
+    # threads that ask at once would wait for each other for ever
+    with _starting:
+        openvino.Type.f32.to_dtype()
+        return openvino.Core()
 
 
 def cpu_precisions() -> tuple[str, ...]:
