@@ -187,3 +187,86 @@ def test_liver_needs_curves_and_a_table_of_cmax(tmp_path):
     done = call("dili", tmp_path / "out", "--cmax", tmp_path / "cmax.csv")
     assert (done.exit_code, "no column 'cmax'" in done.stderr) == (2, True)
     assert not (tmp_path / "out" / "dili.csv").exists()
+
+
+@pytest.mark.parametrize("spelt", ["uM", "µM", "μM", "umol/L", "micromolar"])
+def test_a_unit_is_shown_one_way_however_it_is_spelt(tmp_path, spelt):
+    curves, points = fit(tmp_path, wells().assign(dose_unit=spelt))
+    assert (curves["ic50_unit"][0], set(points["dose_unit"])) == ("µM", {"µM"})
+
+
+@pytest.mark.parametrize("name", ["DMSO", "vehicle", "Negative control", "0.5 % DMSO", "0"])
+def test_untreated_wells_are_no_curve_whatever_they_are_called(tmp_path, name):
+    control = pd.DataFrame({"treatment": name, "dose": 0, "dose_unit": "", "value": [99, 101, 100]})
+    curves, points = fit(tmp_path, pd.concat([wells(), control]))
+    assert curves["treatment"].tolist() == ["A"]
+    assert curves["unit"][0] == "% of control"
+    assert len(points) == len(wells()) + 3
+
+
+def test_a_compound_that_is_called_0_has_its_curve(tmp_path):
+    assert fit(tmp_path, wells("0"))[0]["treatment"].tolist() == [0]
+
+
+def test_wells_left_out_are_told_with_the_reason(tmp_path):
+    table = wells().astype({"dose_unit": object})
+    table.loc[:2, "dose_unit"] = "mg/ml"
+    table.to_csv(tmp_path / "w.csv", index=False)
+    done = call("response", tmp_path / "w.csv", "-o", tmp_path / "out")
+    assert "3 of 12 left out: its dose is in mg/ml" in done.stdout
+    table = pd.concat([wells(), wells("")])
+    table.to_csv(tmp_path / "w.csv", index=False)
+    assert "12 rows that name no treatment" in call("response", tmp_path / "w.csv", "-o", tmp_path / "out").stdout
+    table = wells().astype({"value": object})
+    table["value"] = "1,234"
+    table.to_csv(tmp_path / "w.csv", index=False)
+    done = call("response", tmp_path / "w.csv", "--value", "value", "-o", tmp_path / "out")
+    assert "no fit" in done.stdout
+    assert "'1,234' may be 1.234 or 1234" in done.stdout
+
+
+def test_columns_whose_names_say_nothing_are_listed_with_what_to_do(tmp_path):
+    german = {"treatment": "Substanz", "dose": "Konzentration", "dose_unit": "Einheit", "value": "Messwert"}
+    path = tmp_path / "w.csv"
+    wells().rename(columns=german).to_csv(path, index=False, sep=";", decimal=",")
+    done = call("response", path, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "it has Substanz, Konzentration, Einheit, Messwert" in done.stderr
+    told = [word for what in ("treatment", "dose", "dose_unit") for word in ("--map-column", f"{what}={german[what]}")]
+    done = call("response", path, *told, "-o", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "Messwert  IC50" in done.stdout
+
+
+def test_sheets_headings_of_groups_and_parquet(tmp_path):
+    plain = vitascope.fit_dose_response(wells(), response="value").curves["ic50"]
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as book:
+        pd.DataFrame({"note": ["made on Monday", "by hand"]}).to_excel(book, sheet_name="Info", index=False)
+        wells().to_excel(book, sheet_name="Plate 1", index=False)
+        wells("B").to_excel(book, sheet_name="Plate 2", index=False)
+    done = call("response", tmp_path / "a.xlsx", "-o", tmp_path / "a")
+    assert "Only the sheet 'Plate 1' was read, not 'Plate 2'" in done.stderr
+    grouped = pd.DataFrame([["Compounds", "", "", "Readout"], list(wells()), *wells().to_numpy().tolist()])
+    grouped.to_csv(tmp_path / "b.csv", header=False, index=False)
+    wells().to_parquet(tmp_path / "c.parquet")
+    for name in ("b.csv", "c.parquet"):
+        assert call("response", tmp_path / name, "-o", tmp_path / name[0]).exit_code == 0
+    for name in "abc":
+        found = pd.read_csv(tmp_path / name / "curves.csv")["ic50"]
+        np.testing.assert_allclose(found, plain)
+    (tmp_path / "d.parquet").write_bytes(b"PAR1" + bytes(20))
+    done = call("response", tmp_path / "d.parquet", "-o", tmp_path / "d")
+    assert (done.exit_code, "is damaged" in done.stderr) == (2, True)
+
+
+def test_compounds_of_the_table_of_cmax_without_a_curve_are_rows_that_say_so(tmp_path):
+    fit(tmp_path, wells())
+    pd.DataFrame({"compound": ["A", "Zolpidem"], "cmax": [1, 0.3], "cmax_unit": "uM"}).to_csv(
+        tmp_path / "c.csv", index=False
+    )
+    assert call("dili", tmp_path / "out", "--cmax", tmp_path / "c.csv").exit_code == 0
+    rows = pd.read_csv(tmp_path / "out" / "dili.csv").set_index("compound")
+    assert list(rows.index) == ["A", "Zolpidem"]
+    assert set(rows["cmax_unit"]) == {"µM"}
+    assert rows["mos"].notna().tolist() == [True, False]
+    assert rows.loc["Zolpidem", "reason"] == "No curve was fitted for this compound."

@@ -421,3 +421,13 @@ def test_bundled_references_are_of_the_bundled_models_and_small():
         assert path.stat().st_size <= 200_000
         assert reference.model_sha256 == find_model(name)[0].weights.sha256
         assert reference.usual is not None
+
+
+def test_a_reference_of_images_that_the_model_does_not_know_is_warned_of(made, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        tifffile.imwrite(tmp_path / f"n{number:02d}.tif", rng.integers(0, 65535, (SIDE, SIDE), np.uint16))
+    words = ["drift", "reference", str(tmp_path / "*.tif"), "--model", "viability-spheroid-sim", "--name", "noise"]
+    done = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "n.drift")])
+    assert done.exit_code == 0, done.output
+    assert "20 of 20 images lie outside what the model was trained on" in done.stderr

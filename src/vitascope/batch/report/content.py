@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from vitascope.batch.report.methods import methods_of_response, methods_of_run, 
 from vitascope.batch.report.pictures import explained, image_url, picture_of
 from vitascope.batch.report.plate_grid import Grid, heat_grid, map_grid
 from vitascope.batch.response.dili import COMPARISON, DILI, ROC
-from vitascope.batch.response.figures import draw_grid, draw_waterfall, svg_text
+from vitascope.batch.response.figures import dose_text, draw_grid, draw_waterfall, svg_text
 from vitascope.batch.response.inputs import WellTable, read_response_table
 from vitascope.batch.response.outputs import TASK, WELLS
 from vitascope.batch.response.provenance import read_provenance
@@ -235,10 +235,17 @@ def _add_wells(report: ReportContent, folder: Path, frame: pd.DataFrame, headlin
             told = maps(str(row["image"]))
             report.wells.append({
                 "place": place, "name": row.get("well") or row["image"], "number": number,
-                "treatment": row.get("treatment") or "", "flags": row["serious"],
+                "treatment": _with_dose(row), "flags": row["serious"],
                 "image": images(str(row["image"])), "map": told[1] if told else "",
                 "map_title": told[0] if told else "",
             })  # fmt: skip
+
+
+def _with_dose(row: Mapping[Any, Any]) -> str:
+    """Name what is in a well, with its dose where one is known."""
+    dose = _float(row.get("dose"))
+    told = dose_text(dose, str(row.get("dose_unit") or "")) if dose > 0 else ""
+    return f"{row.get('treatment') or ''} {told}".strip()
 
 
 def _pictures_of(folder: Path) -> tuple[Callable[[str], str], Callable[[str], tuple[str, str] | None]]:
