@@ -291,6 +291,7 @@ def test_where_no_epoch_helps_the_model_is_the_starting_one_with_its_head_fitted
     data = TableData(str(tmp_path), AmountSource(table="atp.csv", by="image"), "plate")
     params = FineTuneParams(epochs=1, steps_per_epoch=1, learning_rate=0.1)
     ready = finetune.set_up_table("wells", "atp-organoid", data, params)
+    assert ready.recipe.training.precision == "auto"  # the bundled one was trained in bf16, which not all have
     card = read_card(
         run_to_end(atp_training.run_training(ready.recipe, Path(ready.folder), user_models(), None, "cpu"))
     )

@@ -20,10 +20,10 @@ from vitascope.engine.openvino_backend import adds_int8_exactly, rounding_of
 from vitascope.io.models.cards import find_card, find_model, own_models, write_card
 from vitascope.ops.tiling.tiles import padded_length
 from vitascope.tasks.good_image import GoodImage
-from vitascope.tasks.registry import find_task
+from vitascope.tasks.registry import TASKS, find_task
 
-TASKS, PICTURES = ("stain",), "prediction"
-"""Tasks whose networks are read window by window and answer with pictures, and what kind of output these are."""
+PICTURES = "prediction"
+"""Kind of the outputs that are compared."""
 
 CUT_PX = 128
 MOST_CUTS = 24
@@ -127,10 +127,10 @@ def _check(card: ModelCard, images: int) -> None:
         raise ModelError(
             f"'{card.id}' is a network of another program: it is run as it is.", "Quantise it where it was made."
         )
-    if card.task not in TASKS:
+    if not find_task(card.task).rounds:
         raise ModelError(
             f"'{card.id}' sees whole squares or volumes: 8 bit was not tried for such networks.",
-            f"It is for models of {', '.join(TASKS)}.",
+            f"It is for models of {', '.join(spec.name for spec in TASKS if spec.rounds)}.",
         )
     if find_card(card.id).parent.resolve() != own_models().resolve():
         raise ModelError(

@@ -96,6 +96,8 @@ class TaskSpec:
         Further columns that are put in percent of the plate map's controls.
     runs_graphs : bool
         Whether networks of other programs are run as they are.
+    rounds : bool
+        Whether networks can be made to compute in 8 bit: those read window by window that answer with pictures.
     """
 
     name: str
@@ -121,6 +123,7 @@ class TaskSpec:
     compartment: Literal["Cells", "Nuclei"] = "Cells"
     against_control: tuple[str, ...] = ()
     runs_graphs: bool = False
+    rounds: bool = False
 
     @property
     def interval(self) -> tuple[str, str]:

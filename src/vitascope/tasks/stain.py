@@ -252,6 +252,7 @@ SPEC = TaskSpec(
     headline_title="Nuclei",
     plot="objects",
     runs_graphs=True,
+    rounds=True,
     trained_on=TrainingData(
         truth=Truth.PICTURES,
         hint="The real stain of the same field, or a Labels layer with painted objects.",

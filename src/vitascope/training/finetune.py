@@ -295,6 +295,8 @@ def recipe_tree(card: ModelCard, name: str, params: FineTuneParams, start_from: 
         for key in ("epochs", "steps_per_epoch", "learning_rate")
         if (value := getattr(params, key)) is not None
     }
+    if training.get("precision") != "f32":  # a shorter format is that of the machine it was trained on
+        training["precision"] = "auto"
     training |= {"seed": params.seed, "freeze": 0.0, "only_first": 0.0, **kept}
     title = re.sub(r", fine-tuned$", "", card.title)
     network = {"name": card.architecture.name, "arguments": dict(card.architecture.arguments)}

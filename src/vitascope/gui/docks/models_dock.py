@@ -44,7 +44,7 @@ from vitascope.io.models.archive import FOREIGN, SUFFIX, delete_model, export_mo
 from vitascope.io.models.cards import find_cards, read_card
 from vitascope.tasks.good_image import GoodImage
 from vitascope.tasks.late_modules import load_exchange, load_graph_domain, load_graph_import, load_quantise
-from vitascope.tasks.registry import task_title
+from vitascope.tasks.registry import find_task, task_title
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -313,7 +313,7 @@ class ModelList(QWidget):  # type: ignore[misc]
         self.delete_button.setText(DELETE)
         graph = own and read_card(self._paths[model]).graph is not None
         self.domain_button.setEnabled(graph)
-        self.quantise_button.setEnabled(own and not graph and read_card(self._paths[model]).task == "stain")
+        self.quantise_button.setEnabled(own and not graph and find_task(read_card(self._paths[model]).task).rounds)
         for part in (self.details, self.export_button):
             part.setEnabled(bool(model))
         for part in (self.name, self.rename_button, self.delete_button):

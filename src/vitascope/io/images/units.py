@@ -115,7 +115,7 @@ def scale_from(
     Examples
     --------
     >>> scale_from((325, 325, 2), ("nm", "nm", "µm"))
-    Scale(pixel_size_um=0.325, z_step_um=2.0, channel_names=(), flags=())
+    Scale(pixel_size_um=0.325, z_step_um=2.0, channel_names=(), flags=(), stage_um=None)
     """
     y, x, z = (to_um(size, unit) for size, unit in zip(size_yxz, unit_yxz, strict=True))
     flags = []
