@@ -64,6 +64,7 @@ def test_a_run_with_doses(tmp_path):
     assert float(found[1]) == pytest.approx(1.0, rel=0.1)
     assert float(found[2]) < 1.0 < float(found[3])
     assert text.count("<rect") >= 2 * 96
+    assert re.search(r"<br>[^<]+ [\d.]+ µM", text)  # what a well that is shown holds, and how much
     assert before == {one.name: one.read_bytes() for one in tmp_path.iterdir() if one.is_file()}
 
 
