@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from vitascope.core.errors import VitascopeError
 from vitascope.core.exit_codes import INTERRUPTED, USAGE
 from vitascope.core.progress import Progress, ProgressGenerator, run_to_end
+
+if TYPE_CHECKING:
+    from vitascope.io.filenames.grouping import ImageGroup
 
 T = TypeVar("T")
 
@@ -61,6 +64,16 @@ class _Once(logging.Filter):
         new = text not in self._said
         self._said.add(text)
         return new
+
+
+def group_images(images: list[str], pattern: str | None, planes: str | None = None) -> list[ImageGroup]:
+    """Group files to images, and warn of those that are left out; arguments and errors of ``group_paths``."""
+    from vitascope.io.images.read import group_paths
+
+    groups, left_out = group_paths(images, pattern, planes=planes)
+    for sentence in left_out:
+        typer.echo(f"Warning: {sentence}", err=True)
+    return groups
 
 
 def with_progress_bar(steps: ProgressGenerator[T], log: Callable[[Progress], Iterable[str]] = lambda at: ()) -> T:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import plain_errors, with_progress_bar
+from vitascope.cli.console import group_images, plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size
 from vitascope.core.exit_codes import PARTIAL
 from vitascope.core.flags import without_notes
@@ -39,12 +39,9 @@ def denoise(
         check_axes_given(axes)
         from vitascope.batch.denoise import DenoiseJob, denoise_images
         from vitascope.core.denoising import DenoiseParams
-        from vitascope.io.images.read import group_paths
 
         params = DenoiseParams.make(steps=steps, seed=seed, despite_correlation=despite_correlation)
-        groups, left_out = group_paths(images, pattern)
-        for sentence in left_out:
-            typer.echo(f"Warning: {sentence}", err=True)
+        groups = group_images(images, pattern)
         job = DenoiseJob(
             groups=groups,
             params=params,

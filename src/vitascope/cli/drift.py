@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import plain_errors, with_progress_bar
+from vitascope.cli.console import group_images, plain_errors, with_progress_bar
 from vitascope.cli.run import check_axes_given, check_pixel_size
 from vitascope.core.errors import ParameterError
 from vitascope.core.exit_codes import PARTIAL
@@ -190,14 +190,9 @@ def _plot_months(path: Path, name: str | None) -> None:
 def _groups(
     images: list[str], pattern: str | None, planes: str | None, pixel_size_um: float | None, axes: str | None
 ) -> list[ImageGroup]:
-    from vitascope.io.images.read import group_paths
-
     check_pixel_size(pixel_size_um)
     check_axes_given(axes)
-    groups, left_out = group_paths(images, pattern, planes=planes)
-    for sentence in left_out:
-        typer.echo(f"Warning: {sentence}", err=True)
-    return in_given_order(groups, images)
+    return in_given_order(group_images(images, pattern, planes), images)
 
 
 def in_given_order(groups: Sequence[ImageGroup], given: Sequence[str]) -> list[ImageGroup]:

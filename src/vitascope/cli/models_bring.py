@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitascope.cli.console import plain_errors, with_progress_bar
+from vitascope.cli.console import group_images, plain_errors, with_progress_bar
 from vitascope.cli.model_text import domain_text
 from vitascope.core.errors import ParameterError
 from vitascope.core.formatting import is_number, number_text
@@ -142,12 +142,10 @@ def domain(
 ) -> None:
     """Fit the domain of a network that is run as it is on images it does well on, so that others can be judged."""
     with plain_errors():
-        from vitascope.io.images.read import group_paths, open_group, read_image
+        from vitascope.io.images.read import open_group, read_image
         from vitascope.tasks.good_image import GoodImage
 
-        groups, left_out = group_paths(images, pattern)
-        for sentence in left_out:
-            typer.echo(f"Warning: {sentence}", err=True)
+        groups = group_images(images, pattern)
         if stain is not None and len(groups) != 1:
             raise ParameterError(
                 f"A stain belongs to one image; {len(groups)} are given.", "Give the image that it was taken of."
@@ -170,12 +168,10 @@ def quantise(
 ) -> None:
     """Let a model compute in 8 bit on processors, which is faster, and say in its card how near to 32 bit it stays."""
     with plain_errors():
-        from vitascope.io.images.read import group_paths, open_group
+        from vitascope.io.images.read import open_group
         from vitascope.tasks.good_image import GoodImage
 
-        groups, left_out = group_paths(images, pattern)
-        for sentence in left_out:
-            typer.echo(f"Warning: {sentence}", err=True)
+        groups = group_images(images, pattern)
         given = [GoodImage(g.name, partial(open_group, g, pixel_size_um, axes)) for g in groups]
         card = with_progress_bar(load_quantise().quantise(model, given))
         assert card.int8 is not None  # it was just found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitascope.cli import options
-from vitascope.cli.console import plain_errors, with_progress_bar
+from vitascope.cli.console import group_images, plain_errors, with_progress_bar
 from vitascope.core.axes import check_axes
 from vitascope.core.errors import ParameterError, ReaderError
 from vitascope.core.exit_codes import PARTIAL
@@ -79,15 +79,13 @@ def run(
         values = {**kept, **parse_settings(settings or [])}
         params = spec.make_params(**{"model": model, "device": device, **values})
         from vitascope.batch.run_images import Job, run_images
-        from vitascope.io.images.read import find_groups, group_paths
+        from vitascope.io.images.read import find_groups
         from vitascope.io.results.folder import RESULTS
         from vitascope.io.stores.upload import folder_for, told
         from vitascope.io.tables.plate_map import read_plate_map
 
         plate_map = read_plate_map(map) if map is not None else None
-        groups, left_out = group_paths(images, pattern or old_pattern, planes=planes)
-        for sentence in left_out:
-            typer.echo(f"Warning: {sentence}", err=True)
+        groups = group_images(images, pattern or old_pattern, planes)
         with folder_for(out, RESULTS) as folder:
             job = Job(
                 spec=spec,

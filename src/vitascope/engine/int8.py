@@ -60,7 +60,7 @@ def fit_rounding(model: Any, windows: Sequence[Array], operations: Any, compiled
     for number, mean in enumerate(wanted[:-EXACT_LAST]):
         rounded = round_graph(model, layers[: number + 1], operations)
         found = _at(rounded, windows, operations, compiled, lambda c: c.output(0), _mean, only=number)[0]
-        layers[number] = layers[number].model_copy(update={"shift": pack(mean - np.mean(found, axis=0))})
+        layers[number] = layers[number].model_copy(update={"shift": RoundedLayer.packed(mean - np.mean(found, axis=0))})
     return tuple(layers)
 
 
@@ -100,20 +100,16 @@ def convolutions(model: Any) -> list[Any]:
     ]
 
 
-def pack(values: NDArray[Any]) -> str:
-    """Write numbers as text: 16-bit floats in Base64."""
-    return RoundedLayer.packed(np.asarray(values, np.float64))
-
-
 def _layer(convolution: Any, below: Array, above: Array) -> RoundedLayer:
     weights, axis = _weights(convolution)
     wide = np.maximum(np.maximum(below, above), TINY)
     others = tuple(n for n in range(weights.ndim) if n != axis)
     factors = wide**ALPHA / np.maximum(np.abs(weights).max(axis=others), TINY) ** (1 - ALPHA)
-    packed = pack(np.maximum(factors / np.exp(np.log(factors).mean()), LEAST_FACTOR))
+    packed = RoundedLayer.packed(np.maximum(factors / np.exp(np.log(factors).mean()), LEAST_FACTOR))
     factors = RoundedLayer.unpacked(packed)
     low, high = float((below / factors).max()), float((above / factors).max())
-    return RoundedLayer(scale=packed, low=-low, high=max(high, TINY), shift=pack(np.zeros(weights.shape[1 - axis])))
+    still = RoundedLayer.packed(np.zeros(weights.shape[1 - axis]))
+    return RoundedLayer(scale=packed, low=-low, high=max(high, TINY), shift=still)
 
 
 def _weights(convolution: Any) -> tuple[Array, int]:

@@ -45,12 +45,11 @@ def resolve_plan(model: LoadedModel, params: RunParams, shape: tuple[int, ...]) 
         device, fallback = for_volumes(device, fallback)
     flags = ("device_fallback",) if fallback else ()
     threads = params.threads or core_count()
-    device = with_int8(device, model)
+    if params.precision == "int8" or (params.precision == "auto" and takes_int8(device, model)):
+        device = with_int8(device, model)
     precision = _asked_precision(params, device, fallback)
     tile_px, batch = params.tile_px, params.batch or (1 if device.id == "cpu" else None)
     if precision is None or tile_px is None or batch is None:
-        if precision is None and not takes_int8(device, model):
-            device = replace(device, precisions=tuple(p for p in device.precisions if p != "int8"))
         formats = device.precisions if precision is None else (precision,)
         speeds = equal_speeds(model.family, formats, shape) or measured_speeds(model, device, threads, shape)
         precision = precision or best_precision(speeds)

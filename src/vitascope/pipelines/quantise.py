@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ from numpy.typing import NDArray
 
 from vitascope.core.card import Int8, ModelCard
 from vitascope.core.errors import ModelError, ParameterError
-from vitascope.core.progress import Progress, ProgressGenerator
+from vitascope.core.formatting import is_number
+from vitascope.core.progress import Progress, ProgressGenerator, map_progress
 from vitascope.core.result import ImageOutput, LabelsOutput, Result
 from vitascope.engine.device import core_count
 from vitascope.engine.load_model import load_model
 from vitascope.engine.open_backends import watched
 from vitascope.engine.openvino_backend import adds_int8_exactly, rounding_of
-from vitascope.io.models.cards import find_card, find_model, own_models, write_card
+from vitascope.io.models.cards import check_own, find_model, own_models, write_card
 from vitascope.ops.tiling.tiles import padded_length
 from vitascope.tasks.good_image import GoodImage
 from vitascope.tasks.registry import TASKS, find_task
@@ -73,16 +73,25 @@ def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Model
     card, _ = find_model(model)
     _check(card, len(images))
     to_fit, to_compare = images[::2], images[1::2]
-    threads, count = core_count(), _Count(len(to_fit) + len(to_compare) * (1 + len(EXACT)))
+    threads, total = core_count(), len(to_fit) + len(to_compare) * (1 + len(EXACT))
+    done = 0
+
+    def step(stage: str, image: GoodImage, precision: str) -> ProgressGenerator[Result]:
+        nonlocal done
+        at = Progress(done, total, stage)
+        result = yield from map_progress(_run(card, image, precision, threads), lambda _: at)
+        done += 1
+        return result
+
     loaded = load_model(card.id, card.task)
     cuts = _Cuts(padded_length(CUT_PX, loaded.family.multiple_px))
     with watched(loaded, threads, cuts.take):
         for image in to_fit:
-            yield from count.run(STAGE, _run(card, image, "f32", threads))
+            yield from step(STAGE, image, "f32")
     layers = rounding_of(loaded.network, cuts.some(), threads)
     exact, kept = list[Result](), card
     for image in to_compare:
-        exact.append((yield from count.run(COMPARING, _run(card, image, "f32", threads))))
+        exact.append((yield from step(COMPARING, image, "f32")))
     try:
         for more in EXACT:
             rounding = layers[: max(1, len(layers) - more)]
@@ -90,36 +99,15 @@ def quantise(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Model
             write_card(card.model_copy(update={"int8": found}), own_models())
             seen = _Comparison()
             for image, result in zip(to_compare, exact, strict=True):
-                seen.add(result, (yield from count.run(COMPARING, _run(card, image, "int8", threads))))
+                seen.add(result, (yield from step(COMPARING, image, "int8")))
             found = seen.told(found, [one.name for one in to_compare])
             if found.agrees or more == EXACT[-1]:
                 kept = card.model_copy(update={"int8": found})
                 break
     finally:
         write_card(kept, own_models())
-    yield Progress(count.total, count.total, COMPARING)
+    yield Progress(total, total, COMPARING)
     return kept
-
-
-class _Count:
-    """Counts runs, each of which is one step."""
-
-    def __init__(self, total: int) -> None:
-        self._done, self.total = 0, total
-
-    def run(self, stage: str, steps: ProgressGenerator[Result]) -> ProgressGenerator[Result]:
-        """Run to the end; it may be cancelled at each of its own steps."""
-        try:
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    self._done += 1
-                    result: Result = end.value
-                    return result
-                yield Progress(self._done, self.total, stage)
-        finally:
-            steps.close()
 
 
 def _check(card: ModelCard, images: int) -> None:
@@ -132,10 +120,7 @@ def _check(card: ModelCard, images: int) -> None:
             f"'{card.id}' sees whole squares or volumes: 8 bit was not tried for such networks.",
             f"It is for models of {', '.join(spec.name for spec in TASKS if spec.rounds)}.",
         )
-    if find_card(card.id).parent.resolve() != own_models().resolve():
-        raise ModelError(
-            f"'{card.id}' is none of your own models: its card is not written anew.", "Train on it, or import it first."
-        )
+    check_own(card.id, "Train on it, or import it first.")
     if images < LEAST_IMAGES:
         raise ParameterError(
             f"{images} image(s) are given; {LEAST_IMAGES} are needed: one to find how it rounds, another to compare.",
@@ -191,10 +176,10 @@ class _Comparison:
             self._pcc += list(_correlations(one, other, objects))
         for row, other_row in zip(exact.rows, short.rows, strict=True):
             for name, value in row.items():
-                pair = _number(value), _number(other_row.get(name))
-                if not name.endswith(ENDS) and pair[0] is not None and pair[1] is not None:
-                    self._exact.setdefault(name, []).append(pair[0])
-                    self._short.setdefault(name, []).append(pair[1])
+                other_value = other_row.get(name)
+                if not name.endswith(ENDS) and is_number(value) and is_number(other_value):
+                    self._exact.setdefault(name, []).append(float(value))
+                    self._short.setdefault(name, []).append(float(other_value))
 
     def told(self, tried: Int8, names: Sequence[str]) -> Int8:
         """Return what the card says."""
@@ -229,10 +214,3 @@ def _channels(output: ImageOutput) -> NDArray[np.float32]:
     if "C" not in output.axes:
         return array[None]
     return np.moveaxis(array, output.axes.index("C"), 0)
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number as it is; None for all else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -14,7 +14,7 @@ from vitascope.core.progress import Progress, ProgressGenerator
 from vitascope.engine.domain import make_domain
 from vitascope.engine.load_model import load_model
 from vitascope.engine.plate_levels import find_levels, is_by_plate
-from vitascope.io.models.cards import find_card, find_model, own_models, write_card
+from vitascope.io.models.cards import check_own, find_model, own_models, write_card
 from vitascope.pipelines.run_context import RunContext
 from vitascope.pipelines.stain_graph import CROP_PX, GraphRun, Seen
 from vitascope.tasks.good_image import GoodImage
@@ -68,8 +68,7 @@ def fit_domain(model: str, images: Sequence[GoodImage]) -> ProgressGenerator[Mod
             f"'{card.id}' is no network of another program: its domain is that of the images it was trained on.",
             "Compare images with others by a drift test (vitascope drift reference).",
         )
-    if find_card(model).parent.resolve() != own_models().resolve():
-        raise ModelError(f"'{card.id}' is none of your own models: its card is not written anew.", "Import it first.")
+    check_own(model, "Import it first.")
     if not images:
         raise ParameterError("No image is given.", "Give images that the network does well on.")
     loaded = load_model(model, "stain")

@@ -311,9 +311,9 @@ class ModelList(QWidget):  # type: ignore[misc]
         model = self.chosen()
         own = model in self._paths and place(self._paths[model]) == "yours"
         self.delete_button.setText(DELETE)
-        graph = own and read_card(self._paths[model]).graph is not None
-        self.domain_button.setEnabled(graph)
-        self.quantise_button.setEnabled(own and not graph and find_task(read_card(self._paths[model]).task).rounds)
+        card = self.card() if own else None
+        self.domain_button.setEnabled(card is not None and card.graph is not None)
+        self.quantise_button.setEnabled(card is not None and card.graph is None and find_task(card.task).rounds)
         for part in (self.details, self.export_button):
             part.setEnabled(bool(model))
         for part in (self.name, self.rename_button, self.delete_button):

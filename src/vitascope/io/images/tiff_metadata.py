@@ -90,11 +90,8 @@ def _aperio(description: str) -> Scale:
 
 def _length(value: Any) -> float | None:
     """Turn text or a number into a length above zero; None where it is none."""
-    try:
-        length = float(value)
-    except (TypeError, ValueError):
-        return None
-    return length if math.isfinite(length) and length > 0 else None
+    length = _coordinate(value)
+    return length if length is not None and math.isfinite(length) and length > 0 else None
 
 
 def _imagej(found: dict[str, Any], page: Any) -> Scale:

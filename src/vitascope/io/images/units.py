@@ -64,10 +64,10 @@ def stage_place(y: float | None, x: float | None, units: tuple[str, str] = ("um"
     >>> stage_place(-1.5, 2, ("mm", "mm")), stage_place(1, 2, ("reference frame", "reference frame"))
     ((-1500.0, 2000.0), None)
     """
-    factors = [um_per(unit) for unit in units]
-    if y is None or x is None or None in factors or not (math.isfinite(y) and math.isfinite(x)):
+    down, across = (um_per(unit) for unit in units)
+    if y is None or x is None or down is None or across is None or not (math.isfinite(y) and math.isfinite(x)):
         return None
-    return tuple(float(v) * (f or 0.0) for v, f in zip((y, x), factors, strict=True))  # type: ignore[return-value]
+    return y * down, x * across
 
 
 def square_sides(

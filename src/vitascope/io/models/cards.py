@@ -36,6 +36,19 @@ def own_models() -> Path:
     return folder
 
 
+def check_own(model: str, hint: str) -> None:
+    """Refuse to write the card of a model anew that is not one of the user's own.
+
+    Raises
+    ------
+    ModelError
+        With the hint.
+    """
+    path = find_card(model)
+    if path.parent.resolve() != own_models().resolve():
+        raise ModelError(f"'{path.stem}' is none of your own models: its card is not written anew.", hint)
+
+
 def _leads_out(path: Path) -> bool:
     """Tell whether a file is a link to somewhere outside its folder."""
     return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
