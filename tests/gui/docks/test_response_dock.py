@@ -144,10 +144,42 @@ def test_everything_can_be_saved_with_what_was_changed_by_hand(dock, tmp_path):
                                      str(tmp_path / "again")])  # fmt: skip
     assert again.exit_code == 0, again.output
     assert (tmp_path / "all" / "curves.csv").read_bytes() == (tmp_path / "again" / "curves.csv").read_bytes()
-    assert "by hand" in dock.take._texts[2]
     dock.take.save_report(tmp_path / "r.html")
     assert dock.views[0].answer in (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "all" / "provenance.json").read_text())["task"] == "response"
+    told = json.loads((tmp_path / "all" / "provenance.json").read_text())
+    assert told["task"] == "response"
+    assert str(tmp_path / "all" / "wells.csv") in told["command"]
+
+
+def test_what_was_changed_by_hand_is_copied_with_the_wells(dock, tmp_path, monkeypatch):
+    dock._choose(0)
+    before = dock.views[0].row["ic50"]
+    dock._toggle(int(dock.views[0].points.index[3]))
+    dock.analysis.hold(dock.views[0], "bottom", 5.0)
+    dock.fit()
+    assert dock.views[0].row["ic50"] != before
+    monkeypatch.setattr("vitascope.gui.response.take_box.getsavefilename", lambda *_: (str(tmp_path / "w.csv"), ""))
+    dock.take.copy(1)
+    words = shlex.split(QGuiApplication.clipboard().text())
+    done = CliRunner().invoke(app, [*words[1:-1], str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    written = pd.read_csv(tmp_path / "out" / "curves.csv")
+    np.testing.assert_allclose(written["ic50"], [view.row["ic50"] for view in dock.views])
+    dock.take.copy(0)
+    scope = {}
+    exec(QGuiApplication.clipboard().text(), scope)
+    np.testing.assert_array_equal(scope["result"].curves["ic50"], dock.result.curves["ic50"])
+
+
+def test_a_script_never_overwrites_the_table_it_came_from(dock, monkeypatch):
+    dock._choose(0)
+    dock._toggle(int(dock.views[0].points.index[3]))
+    source = dock.analysis.sources[0]
+    before = source.read_bytes()
+    monkeypatch.setattr("vitascope.gui.response.take_box.getsavefilename", lambda *_: (str(source), ""))
+    dock.take.copy(1)
+    assert source.read_bytes() == before
+    assert "Give another name" in dock.note.text()
 
 
 def test_several_sources_are_told_apart(dock, tmp_path):

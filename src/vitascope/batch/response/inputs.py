@@ -56,6 +56,8 @@ class WellTable:
         Main number of the task that was run; empty where the source does not tell.
     unit : str
         Of the main number.
+    further : tuple of Path
+        Other sources whose wells are in the table.
     """
 
     table: pd.DataFrame
@@ -63,6 +65,7 @@ class WellTable:
     notes: tuple[str, ...] = ()
     headline: str = ""
     unit: str = ""
+    further: tuple[Path, ...] = ()
 
     def value_columns(self) -> list[str]:
         """Columns that hold numbers which were measured, the main one first."""

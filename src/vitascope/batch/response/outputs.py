@@ -153,7 +153,7 @@ def write_tables(folder: Path, result: ResponseResult) -> None:
 
 def describe(job: ResponseJob, result: ResponseResult) -> dict[str, Any]:
     """Say how the curves were made."""
-    source = job.wells.source
+    sources = (job.wells.source, *job.wells.further)
     return {
         "task": TASK,
         "command": job.command,
@@ -162,7 +162,7 @@ def describe(job: ResponseJob, result: ResponseResult) -> dict[str, Any]:
         "by": list(result.by),
         "params": job.params.model_dump(),
         "versions": versions(),
-        "inputs": [{"name": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}],
+        "inputs": [{"name": one.name, "sha256": hashlib.sha256(one.read_bytes()).hexdigest()} for one in sources],
         "notes": list(job.wells.notes),
-        "source": str(source),
+        "source": str(sources[0]),
     }

@@ -243,11 +243,9 @@ class ResponseDock(Dock):
         self.fit_button.setEnabled(ready)
         self.add_button.setEnabled(ready)
         if self.analysis is None or self.result is None:
-            self.take.offer(None, None, ("", "", ""))
+            self.take.offer(None, None, None)
             return
-        value, params = str(self.quantity.currentData()), self._job().params
-        texts = self.analysis.python(value, params), self.analysis.command(value, params), self.analysis.remark
-        self.take.offer(self.result, self._job, texts)
+        self.take.offer(self.result, self._job, self.analysis)
 
     # -- what is shown ----------------------------------------------------------------------------------------------
 

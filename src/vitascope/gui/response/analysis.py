@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from vitascope.batch.response.inputs import WellTable, read_response_table
-from vitascope.batch.response.outputs import ResponseJob
+from vitascope.batch.response.outputs import WELLS, ResponseJob
 from vitascope.batch.response.script import as_command, as_python
 from vitascope.batch.response.views import CurveView
 from vitascope.core.errors import InputError
+from vitascope.io.results.folder import RESULTS
+from vitascope.io.tables.csv_append import write_csv
 from vitascope.stats.response.params import ResponseParams
 
 BY_HAND = "left out by hand"
@@ -67,7 +69,8 @@ class Analysis:
                 parts[number] = part.assign(plate=source.stem)
         table = pd.concat(parts, ignore_index=True)
         notes = tuple(note for one in found for note in one.notes)
-        return cls(list(sources), replace(found[0], table=table, notes=notes))
+        further = tuple(one.source for one in found[1:])
+        return cls(list(sources), replace(found[0], table=table, notes=notes, further=further))
 
     @property
     def table(self) -> pd.DataFrame:
@@ -88,9 +91,11 @@ class Analysis:
         """Return the fit of a quantity."""
         if value not in self.wells.table:
             raise InputError(f"There is no column '{value}'.", "Choose another quantity.")
-        wells = replace(self.wells, table=self.table)
+        saved = None if self.as_read or out is None else out / WELLS
+        source, settings = self._script(value, params, saved)
+        command = as_command(source, value, settings, out)
         return ResponseJob(
-            wells=wells, values=(value,), out=out, params=params, command=self.command(value, params, out)
+            wells=replace(self.wells, table=self.table), values=(value,), out=out, params=params, command=command
         )
 
     # -- by hand ----------------------------------------------------------------------------------------------------
@@ -140,20 +145,32 @@ class Analysis:
 
     # -- the same from a script -------------------------------------------------------------------------------------
 
-    def command(self, value: str, params: ResponseParams, out: Path | None = None) -> str:
-        """Return the command that fits the same."""
-        return as_command(self.sources[0], value, params, out)
-
-    def python(self, value: str, params: ResponseParams) -> str:
-        """Return the lines that fit the same."""
-        return as_python(self.sources[0], value, params)
-
     @property
-    def remark(self) -> str:
-        """What a command on the source alone does not know: empty where it knows all."""
-        several = "It fits the first source only. " if len(self.sources) > 1 else ""
-        return several + (
-            "What was changed by hand is not in it: use “Save all …”, and fit the wells.csv that it writes."
-            if self.edits != Edits()
-            else ""
-        )
+    def as_read(self) -> bool:
+        """Whether a script on the source alone fits the same: one source, and nothing changed by hand."""
+        return len(self.sources) == 1 and self.edits == Edits()
+
+    def save_wells(self, path: Path) -> None:
+        """Write the wells as they are fitted, for a script to read.
+
+        Raises
+        ------
+        InputError
+            If the file is one that the wells were read from.
+        OutputError
+            If the file cannot be written.
+        """
+        if any(path.resolve() in (one.resolve(), (one / RESULTS).resolve()) for one in self.sources):
+            raise InputError(f"'{path.name}' is what the wells were read from.", "Give another name.")
+        write_csv(path, [self.table])
+
+    def scripts(self, value: str, params: ResponseParams, wells: Path | None = None) -> tuple[str, str]:
+        """Return the lines of Python and the command that fit the same, of the source or of wells that were saved."""
+        source, settings = self._script(value, params, wells)
+        return as_python(source, value, settings), as_command(source, value, settings)
+
+    def _script(self, value: str, params: ResponseParams, wells: Path | None) -> tuple[Path, ResponseParams]:
+        if wells is None:
+            return self.sources[0], params
+        told = not params.unit and value == self.wells.headline  # a table of wells does not tell the run's unit
+        return wells, params.model_copy(update={"unit": self.wells.unit}) if told else params

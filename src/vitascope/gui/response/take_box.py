@@ -20,6 +20,7 @@ from vitascope.batch.response.views import curve_views
 from vitascope.core.errors import ParameterError, VitascopeError
 from vitascope.core.progress import ProgressGenerator
 from vitascope.gui.common.runner import Runner
+from vitascope.gui.response.analysis import Analysis
 from vitascope.io.atomic import atomic_write
 from vitascope.io.tables.csv_append import write_csv, write_xlsx
 from vitascope.stats.response.result import ResponseResult
@@ -43,7 +44,7 @@ class TakeBox(QWidget):  # type: ignore[misc]
         self.runner = runner
         self._result: ResponseResult | None = None
         self._job: Callable[[Path | None], ResponseJob] | None = None
-        self._texts: tuple[str, str, str] = ("", "", "")
+        self._analysis: Analysis | None = None
         self.table_button, self.figure_button = QPushButton("Save table …"), QPushButton("Save figure …")
         self.report_button, self.all_button = QPushButton("Report …"), QPushButton("Save all …")
         self.copy_button = QPushButton("Copy as …")
@@ -52,7 +53,8 @@ class TakeBox(QWidget):  # type: ignore[misc]
             self.figure_button: "All curves as SVG or PNG.",
             self.report_button: "One HTML file with curves, IC50s and methods; opens without a network, prints to A4.",
             self.all_button: "A folder with all tables and figures, as the command line writes it.",
-            self.copy_button: "Put the same analysis on the clipboard, as Python or as a command.",
+            self.copy_button: "Put the same analysis on the clipboard, as Python or as a command. Wells that were changed "
+            "by hand, or that come from several sources, are saved first.",
         }
         for button, tip in tips.items():
             button.setToolTip(tip)
@@ -72,23 +74,45 @@ class TakeBox(QWidget):  # type: ignore[misc]
         self.report_button.clicked.connect(lambda: self._ask("report.html", "HTML (*.html)", self.save_report))
         self.all_button.clicked.connect(self._ask_folder)
         self.runner.ended.connect(self._ended)
-        self.offer(None, None, ("", "", ""))
+        self.offer(None, None, None)
 
     def offer(
         self,
         result: ResponseResult | None,
         job: Callable[[Path | None], ResponseJob] | None,
-        texts: tuple[str, str, str],
+        analysis: Analysis | None,
     ) -> None:
-        """Offer what is shown: its result, how to make it again, and the texts for the clipboard with a remark."""
-        self._result, self._job, self._texts = result, job, texts
+        """Offer what is shown: its result, how to make it again, and the analysis that scripts are of."""
+        self._result, self._job, self._analysis = result, job, analysis
         for button in self.findChildren(QPushButton):
             button.setEnabled(result is not None)
 
     def copy(self, which: int) -> None:
-        """Put the analysis on the clipboard: 0 as Python, 1 as a command."""
-        QGuiApplication.clipboard().setText(self._texts[which])
-        self.spoke.emit(f"On the clipboard. {self._texts[2]}".strip())
+        """Put the analysis on the clipboard: 0 as Python, 1 as a command.
+
+        What was changed by hand, or put together from several sources, is in no file yet: it is asked where to save it.
+        """
+        if self._analysis is not None and self._analysis.as_read:
+            self.copy_of(which, None)
+        else:
+            self._ask("wells.csv", "CSV (*.csv)", partial(self.copy_of, which))
+
+    def copy_of(self, which: int, wells: Path | None) -> None:
+        """Put the analysis on the clipboard, of its source or of its wells, which are saved first.
+
+        Raises
+        ------
+        OutputError
+            If the wells cannot be written.
+        """
+        if self._analysis is None or self._job is None:
+            return
+        if wells is not None:
+            self._analysis.save_wells(wells)
+        job = self._job(None)
+        QGuiApplication.clipboard().setText(self._analysis.scripts(job.values[0], job.params, wells)[which])
+        saved = f" It reads {wells.name}, with what was changed by hand." if wells is not None else ""
+        self.spoke.emit(f"On the clipboard.{saved}")
 
     def _ask(self, name: str, kinds: str, save: Callable[[Path], None]) -> None:
         path, _ = getsavefilename(self, "Save", name, kinds)
