@@ -53,8 +53,8 @@ class TakeBox(QWidget):  # type: ignore[misc]
             self.figure_button: "All curves as SVG or PNG.",
             self.report_button: "One HTML file with curves, IC50s and methods; opens without a network, prints to A4.",
             self.all_button: "A folder with all tables and figures, as the command line writes it.",
-            self.copy_button: "Put the same analysis on the clipboard, as Python or as a command. Wells that were changed "
-            "by hand, or that come from several sources, are saved first.",
+            self.copy_button: "Put the same analysis on the clipboard, as Python or as a command. Wells changed by "
+            "hand, or that come from several sources, are saved first.",
         }
         for button, tip in tips.items():
             button.setToolTip(tip)
