@@ -58,7 +58,8 @@ def test_a_run_with_doses(tmp_path):
     text = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     check(text)
     for words in ("94 of 96 images OK", "1 of 96 images FAILED", "Plate map", "Heat maps", "IC50", "Z&#39;",
-                  "=1+1 went wrong", "profile likelihood", "Bates", "numpy", "Highest and lowest"):  # fmt: skip
+                  "=1+1 went wrong", "profile likelihood", "Bates", "numpy", "Highest and lowest",
+                  "structured illumination"):  # fmt: skip
         assert words in text, words
     found = re.search(r"IC50 ([\d.]+) µM \(([\d.]+) to ([\d.]+)\)", text)
     assert float(found[1]) == pytest.approx(1.0, rel=0.1)

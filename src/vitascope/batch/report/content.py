@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from vitascope.batch.plate.tables import QUALITY
-from vitascope.batch.report.methods import methods_of_response, methods_of_run, references, software
+from vitascope.batch.report.methods import TASKS, methods_of_response, methods_of_run, references, software
 from vitascope.batch.report.pictures import explained, image_url, picture_of
 from vitascope.batch.report.plate_grid import Grid, heat_grid, map_grid
 from vitascope.batch.response.dili import COMPARISON, DILI, ROC
@@ -36,7 +36,7 @@ from vitascope.stats.response.normalise import BLOCKS
 from vitascope.stats.response.params import ResponseParams
 from vitascope.stats.response.result import ResponseResult
 
-MOST_GRIDS, A_FIGURE, SHOWN_WELLS, MOST_ROWS = 12, 12, 3, 400
+MOST_GRIDS, A_FIGURE, SHOWN_WELLS, MOST_ROWS = 12, 15, 3, 400
 SIZE_IN = (8.0, 2.1)
 """Width of a figure, and height of a row of curves: what A4 holds."""
 
@@ -155,6 +155,7 @@ def _add_run(report: ReportContent, folder: Path) -> ResponseParams | None:
     if (folder / QUALITY).is_file():
         report.quality = _records(read_table(folder / QUALITY).map(uncell))
     report.methods.append(methods_of_run(provenance, title))
+    report.references += [source for task, source in TASKS.items() if task == provenance.get("task")]
     if wells is None or headline not in wells.table or not _has_doses(wells.table):
         return None
     params = ResponseParams(unit=wells.unit)
@@ -181,8 +182,9 @@ def _add_trust(report: ReportContent, frame: pd.DataFrame) -> None:
                 "The model saw no real image in training: its intervals were calibrated on simulated ones."
             )
         for metric in card.metrics[:3]:
-            ends = f" ({metric.low:g} to {metric.high:g})" if metric.low is not None and metric.high is not None else ""
-            report.trust.append(f"Measured: {metric.name} {metric.value:g}{ends} {metric.unit} on {metric.on}.")
+            value, *ends = (amount_text(v) for v in (metric.value, metric.low, metric.high) if v is not None)
+            told = f"{value} ({ends[0]} to {ends[1]})" if len(ends) == 2 else value
+            report.trust.append(f"Measured: {metric.name} {told} {metric.unit} on {metric.on}.".replace("  ", " "))
         report.references += [f"{data.name}: {data.credit} {data.url}".strip() for data in card.data]
     flags = Counter(flag for cell in frame["flags"] for flag in cell.split(";") if flag)
     report.flags += [(flag, FLAGS[flag].text if flag in FLAGS else "", n) for flag, n in flags.most_common()]
