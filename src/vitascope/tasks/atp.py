@@ -84,6 +84,7 @@ SPEC = TaskSpec(
     roles=(Role("image", "Image", "Bright-field image of a whole well, or a stack with a well in each plane."),),
     headline="atp",
     headline_title="ATP",
+    source="Ins-ATP: deep estimation of ATP for organoid based on high throughput microscopic images (2023).",
     side_by_side=True,
     trained_on=TrainingData(truth=Truth.NUMBERS, extensive=True),
     kinds={

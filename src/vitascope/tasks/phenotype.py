@@ -113,6 +113,10 @@ SPEC = TaskSpec(
     ),
     headline="probability",
     headline_title="Probability",
+    source=(
+        "Kraus, Ba, Frey (2016) Classifying and segmenting microscopy images with deep multiple instance "
+        "learning. Bioinformatics 32:i52, doi:10.1093/bioinformatics/btw252."
+    ),
     headline_text="predicted",
     plot="probabilities",
     trained_on=TrainingData(

@@ -68,6 +68,8 @@ class TaskSpec:
         Column of the result rows that the dock shows large.
     headline_title : str
         What that number is.
+    source : str
+        Where the method comes from, as reports name it among the references.
     headline_text : str
         Column whose text stands before that number, such as the predicted class; empty for none.
     automatic : bool
@@ -110,6 +112,7 @@ class TaskSpec:
     roles: tuple[Role, ...]
     headline: str
     headline_title: str
+    source: str = ""
     headline_text: str = ""
     automatic: bool = True
     side_by_side: bool = False

@@ -120,6 +120,10 @@ SPEC = TaskSpec(
     ),
     headline="viability_percent",
     headline_title="Viability",
+    source=(
+        "CNN-based quantification of chemotherapeutic response in tumor spheroids using structured "
+        "illumination. freederia, DEV Community."
+    ),
     plot="depth",
     trained_on=TrainingData(
         truth=Truth.VOLUMES,

@@ -250,6 +250,7 @@ SPEC = TaskSpec(
     ),
     headline="objects",
     headline_title="Nuclei",
+    source="Pankova (2022) AI-based fluorescent labeling for cell line development. Master thesis, Düsseldorf.",
     plot="objects",
     runs_graphs=True,
     rounds=True,

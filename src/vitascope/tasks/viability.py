@@ -75,6 +75,10 @@ SPEC = TaskSpec(
     ),
     headline="viability",
     headline_title="Viability",
+    source=(
+        "Non-invasive quantification of viability in spheroids using deep learning (2026) Front. Bioeng. "
+        "Biotechnol., doi:10.3389/fbioe.2026.1797474."
+    ),
     automatic=False,
     side_by_side=True,
     trained_on=TrainingData(truth=Truth.NUMBERS),

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from vitascope.batch.plate.tables import QUALITY
-from vitascope.batch.report.methods import TASKS, methods_of_response, methods_of_run, references, software
+from vitascope.batch.report.methods import methods_of_response, methods_of_run, references, software
 from vitascope.batch.report.pictures import explained, image_url, picture_of
 from vitascope.batch.report.plate_grid import Grid, heat_grid, map_grid
 from vitascope.batch.response.dili import COMPARISON, DILI, ROC
@@ -125,16 +125,13 @@ def gather(folder: Path) -> ReportContent:
 
 
 def _add_run(report: ReportContent, folder: Path) -> ResponseParams | None:
-    from vitascope.tasks.registry import find_task
+    from vitascope.tasks.registry import known_task
 
     provenance = read_provenance(folder)
     frame = read_table(folder / RESULTS).map(uncell)
     frame["serious"] = [", ".join(without_notes(cell.split(";"))).replace("_", " ") for cell in frame["flags"]]
-    try:
-        spec = find_task(str(provenance.get("task") or ""))
-        title, headline = spec.title, spec.headline
-    except VitascopeError:
-        title, headline = str(provenance.get("task") or "unknown"), ""
+    spec = known_task(str(provenance.get("task") or ""))
+    title, headline = (spec.title, spec.headline) if spec else (str(provenance.get("task") or "unknown"), "")
     report.run += [("Task", title), ("Images", str(len(frame)))]
     for name in ("model", "device", "precision", "started", "command"):
         if provenance.get(name):
@@ -155,7 +152,8 @@ def _add_run(report: ReportContent, folder: Path) -> ResponseParams | None:
     if (folder / QUALITY).is_file():
         report.quality = _records(read_table(folder / QUALITY).map(uncell))
     report.methods.append(methods_of_run(provenance, title))
-    report.references += [source for task, source in TASKS.items() if task == provenance.get("task")]
+    if spec is not None and spec.source:
+        report.references.append(spec.source)
     if wells is None or headline not in wells.table or not _has_doses(wells.table):
         return None
     params = ResponseParams(unit=wells.unit)

@@ -48,17 +48,6 @@ REFERENCES = {
     "dili": "Chen et al. (2016) Drug Discov. Today 21:648: DILIrank.",
     "roc": "DeLong, DeLong, Clarke-Pearson (1988) Biometrics 44:837: areas under ROC curves.",
 }
-TASKS = {
-    "stain": "Pankova (2022) AI-based fluorescent labeling for cell line development. Master thesis, Düsseldorf.",
-    "atp": "Ins-ATP: deep estimation of ATP for organoid based on high throughput microscopic images (2023).",
-    "viability": "Non-invasive quantification of viability in spheroids using deep learning (2026) Front. Bioeng. "
-    "Biotechnol., doi:10.3389/fbioe.2026.1797474.",
-    "phenotype": "Kraus, Ba, Frey (2016) Classifying and segmenting microscopy images with deep multiple instance "
-    "learning. Bioinformatics 32:i52, doi:10.1093/bioinformatics/btw252.",
-    "spheroid": "CNN-based quantification of chemotherapeutic response in tumor spheroids using structured "
-    "illumination. freederia, DEV Community.",
-}
-"""Where the method of a task comes from."""
 
 
 def methods_of_run(provenance: dict[str, Any], title: str) -> str:
