@@ -92,6 +92,15 @@ def test_columns_by_the_names_people_use(tmp_path):
         read_response_table(tmp_path / "t.csv", columns={"dose": "SBS"})
 
 
+@pytest.mark.parametrize(
+    ("name", "unit"), [("Dosis (µM)", "µM"), ("log10 Dosis (nM)", "log10 nM"), ("log[M]", "log10 M"), ("Stufe", "")]
+)
+def test_a_column_that_is_told_to_hold_doses_keeps_the_unit_of_its_name(tmp_path, name, unit):
+    pd.DataFrame({"Stoff": "A", name: [1, 2], "Wert": [3, 4]}).to_csv(tmp_path / "t.csv", index=False)
+    table = read_response_table(tmp_path / "t.csv", columns={"treatment": "Stoff", "dose": name}).table
+    assert list(table.get("dose_unit", [""])[:1]) == [unit]
+
+
 def test_several_columns_of_numbers_must_be_chosen_from(tmp_path):
     pd.DataFrame({"treatment": "A", "dose": [1, 2], "x": [1, 2], "y": [3, np.nan]}).to_csv(
         tmp_path / "t.csv", index=False

@@ -120,6 +120,19 @@ def test_columns_with_other_names_can_be_told(tmp_path):
         read_plate_map(path, columns={"dose": "nothing"})
 
 
+def test_a_column_that_is_told_to_hold_doses_keeps_the_unit_of_its_name(tmp_path):
+    path = write(tmp_path / "map.csv", "well;Stoff;Dosis [nM]\nA1;x;3,5\nA2;x;20\n")
+    found = by_well(read_plate_map(path, columns={"dose": "Dosis [nM]", "treatment": "Stoff"}))
+    assert found[["dose", "dose_unit"]].to_numpy().tolist() == [[3.5, "nM"], [20, "nM"]]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("log10 dose", {}), ("log Dosis [nM]", {"dose": "log Dosis [nM]"})])
+def test_logarithms_are_not_taken_for_doses(tmp_path, name, columns):
+    path = write(tmp_path / "map.csv", f"well,treatment,{name}\nA1,x,0.5\nA2,x,2\n")
+    with pytest.raises(InputError, match="holds logarithms"):
+        read_plate_map(path, columns=columns)
+
+
 @pytest.mark.fault("C01")
 def test_wells_that_stand_twice_are_named_with_their_lines(tmp_path):
     path = write(tmp_path / "map.csv", "well,dose\nA1,1\nB2,2\na01,3\nB02,4\n")

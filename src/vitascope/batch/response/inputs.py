@@ -21,7 +21,7 @@ from vitascope.io.tables.csv_append import uncell
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import Sheet, read_sheets
-from vitascope.io.tables.vocabulary import guess_columns, read_column
+from vitascope.io.tables.vocabulary import guess_columns, read_column, unit_of_dose
 from vitascope.stats.response.cells import read_column as read_cells
 
 NOT_MEASURED = {*FIRST_COLUMNS, *LAST_COLUMNS, *MAP_COLUMNS, "day", "excluded", "reason", "plate_number", "drift_alarm",
@@ -231,13 +231,21 @@ def _holds(header: str) -> tuple[str, str]:
     return ("dose", f"{LOG_WORDS[base]} {name}".strip()) if name is not None else ("", "")
 
 
+def _told_unit(header: str) -> str:
+    """Read the unit, which may be that of a logarithm, of a column that is told to hold doses."""
+    base, rest = split_log(header)
+    of_unit = read_unit(rest)  # 'log[M]': a unit alone
+    unit = unit_of_dose(rest) if of_unit is None else of_unit.name
+    return f"{LOG_WORDS[base]} {unit}".strip() if base else unit
+
+
 def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     """Call the columns of a long table by our names: those that are told, then those that are known, then guesses."""
     missing = [name for name in columns.values() if name not in table]
     if missing:
         raise InputError(f"The table has no column '{missing[0]}'.", f"It has: {', '.join(map(str, table.columns))}.")
     names = {column: what for what, column in columns.items()}
-    units: dict[str, str] = {}
+    units: dict[str, str] = {"dose": _told_unit(columns["dose"])} if "dose" in columns else {}
     of_a_run = {"image", "status"} <= set(table.columns)
     # a dose itself comes before its logarithm
     for header in sorted(map(str, table.columns), key=lambda name: split_log(name)[0] > 0):
@@ -248,7 +256,7 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     rest = {str(h): list(map(str, table[h])) for h in table if h not in names}
     guessed = {h: what for h, what in guess_columns(rest).items() if what not in names.values() and what not in table}
     table = table.rename(columns={**names, **guessed})
-    if "dose" in units and "dose_unit" not in table:
+    if units.get("dose") and "dose_unit" not in table:
         table["dose_unit"] = units["dose"]
     return table
 

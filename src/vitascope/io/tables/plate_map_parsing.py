@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vitascope.core.dose_unit import split_log
 from vitascope.core.errors import InputError
 from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import Well
@@ -18,7 +19,7 @@ from vitascope.io.tables.grid import ReaderGrid
 from vitascope.io.tables.plate_map_validation import MapProblem
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import Sheet, read_sheets
-from vitascope.io.tables.vocabulary import guess_columns, read_column
+from vitascope.io.tables.vocabulary import guess_columns, read_column, unit_of_dose
 from vitascope.io.tables.well_list import find_list, find_series, is_list, names_wells
 
 _OWN_SHEETS = re.compile(r"(?:sheet|tabelle|feuil|hoja|foglio|blad|ark|planilha)\s*\d*", re.IGNORECASE)
@@ -152,6 +153,7 @@ def _table_rows(path: Path, sheets: Sequence[Sheet], columns: Mapping[str, str])
     units: dict[str, str] = {}
     for header in table.columns:
         column, unit = (given[header], "") if header in given else read_column(header)
+        unit = unit_of_dose(header) if header in given and column == "dose" else unit
         if column in names.values() or (column in columns and header not in given):
             column = ""
         names[header] = column or header
@@ -160,6 +162,12 @@ def _table_rows(path: Path, sheets: Sequence[Sheet], columns: Mapping[str, str])
     for header, column in guess_columns({h: table[h].tolist() for h in table.columns if names[h] == h}).items():
         if column not in names.values():
             names[header] = column
+    of_logs = [header for header, column in names.items() if column == "dose" and split_log(header)[0]]
+    if of_logs:
+        raise InputError(
+            f"The column '{of_logs[0]}' of '{path.name}' holds logarithms; a plate map holds the doses themselves.",
+            "Add a column with the doses, such as dose (µM).",
+        )
     found = set(names.values())
     if "well" not in found and not {"row", "column"} <= found:
         raise InputError(

@@ -70,14 +70,30 @@ def read_column(header: str) -> tuple[str, str]:
     words = re.sub(r"[\s_.-]+", " ", header.strip()).casefold()
     if words in _KNOWN:
         return _KNOWN[words], ""
+    name, unit = _name_and_unit(header)
+    return ("dose", unit) if unit and _KNOWN.get(name) == "dose" else ("", "")
+
+
+def unit_of_dose(header: str) -> str:
+    """Read the unit from the name of a column that is told to hold doses; empty if there is none.
+
+    Examples
+    --------
+    >>> unit_of_dose("Dosis (nM)"), unit_of_dose("SBS_Doses")
+    ('nM', '')
+    """
+    return _name_and_unit(header)[1]
+
+
+def _name_and_unit(header: str) -> tuple[str, str]:
+    """Split ``Conc [uM]`` into the name as :data:`COLUMNS` spells it and the unit of dose, or empty text."""
     match = re.fullmatch(
         r"(?P<name>[^\[(,]+?)\s*(?:\[(?P<a>[^]]+)\]|\((?P<b>[^)]+)\)|[,_ ]\s*(?P<c>\S+))", header.strip()
     )
     if match is None:
         return "", ""
-    name = re.sub(r"[\s_.-]+", " ", match["name"]).strip().casefold()
     unit = read_unit(match["a"] or match["b"] or match["c"])
-    return ("dose", unit.name) if _KNOWN.get(name) == "dose" and unit is not None else ("", "")
+    return re.sub(r"[\s_.-]+", " ", match["name"]).strip().casefold(), "" if unit is None else unit.name
 
 
 def is_measured(header: str, cells: Sequence[str]) -> bool:
