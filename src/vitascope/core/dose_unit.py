@@ -15,6 +15,12 @@ _WORDS = re.compile(r"\A(milli|micro|nano|pico)", re.IGNORECASE)
 
 
 _LOG = re.compile(r"(?P<word>log10|log2|log|lg|ln)(?![a-z])[\s_.:-]*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_LOG_WITHIN = re.compile(
+    r"(?P<head>.*[^a-z0-9−-])(?P<word>log10|log2|log|lg|ln)(?![a-z0-9])[\s_.:-]*(?P<tail>.*)", re.IGNORECASE | re.DOTALL
+)
+"""A word within a name, such as ``Dose (log M)``."""
+
+_TURNED_ROUND = re.compile(r"(\A|[\[(])\s*[-−]\s*(log|lg|ln)", re.IGNORECASE)
 _BASES = {"log10": 10.0, "log": 10.0, "lg": 10.0, "log2": 2.0, "ln": math.e}
 
 
@@ -74,6 +80,17 @@ def unit_name(text: str) -> str:
     return known.name if known else text
 
 
+def is_negative_log(text: str) -> bool:
+    """Whether a name speaks of logarithms with their sign turned round.
+
+    Examples
+    --------
+    >>> is_negative_log("-log10 dose (M)"), is_negative_log("Dose (-log M)"), is_negative_log("Dose - log M")
+    (True, True, False)
+    """
+    return _TURNED_ROUND.search(text) is not None
+
+
 def split_log(text: str) -> tuple[float, str]:
     """Base of the logarithm that a unit or a column's name speaks of, and the rest of it; 0 where it speaks of none.
 
@@ -81,11 +98,17 @@ def split_log(text: str) -> tuple[float, str]:
     --------
     >>> split_log("log10 uM"), split_log("Log[M]"), split_log("log10(Concentration [nM])"), split_log("logistic")
     ((10.0, 'uM'), (10.0, 'M'), (10.0, 'Concentration [nM]'), (0.0, 'logistic'))
+    >>> split_log("Dose (log M)"), split_log("dose_log10_nM"), split_log("Dose (log10)"), split_log("-log10 dose")
+    ((10.0, 'Dose (M)'), (10.0, 'dose_nM'), (10.0, 'Dose'), (0.0, '-log10 dose'))
     """
-    match = _LOG.fullmatch(text.strip())
-    if match is None:
+    if is_negative_log(text):
         return 0.0, text
-    rest = match["rest"].strip()
+    if (match := _LOG.fullmatch(text.strip())) is not None:
+        rest = match["rest"].strip()
+    elif (match := _LOG_WITHIN.fullmatch(text.strip())) is not None:
+        rest = re.sub(r"[\[(]\s*[\])]|[\s_,]+\Z", "", f"{match['head']}{match['tail']}").strip()
+    else:
+        return 0.0, text
     if rest[:1] + rest[-1:] in ("()", "[]"):
         rest = rest[1:-1].strip()
     return _BASES[match["word"].casefold()], rest

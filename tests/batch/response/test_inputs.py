@@ -101,6 +101,12 @@ def test_a_column_that_is_told_to_hold_doses_keeps_the_unit_of_its_name(tmp_path
     assert list(table.get("dose_unit", [""])[:1]) == [unit]
 
 
+def test_logarithms_with_their_sign_turned_round_are_no_doses(tmp_path):
+    pd.DataFrame({"treatment": "A", "-log10 dose (M)": [6, 7], "value": [3, 4]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match="sign turned round"):
+        read_response_table(tmp_path / "t.csv", columns={"dose": "-log10 dose (M)"})
+
+
 def test_several_columns_of_numbers_must_be_chosen_from(tmp_path):
     pd.DataFrame({"treatment": "A", "dose": [1, 2], "x": [1, 2], "y": [3, np.nan]}).to_csv(
         tmp_path / "t.csv", index=False
@@ -165,7 +171,15 @@ EIGHT = 10.0 ** np.linspace(-1.5, 2, 8)
 
 @pytest.mark.parametrize(
     ("header", "unit"),
-    [("log10 dose (M)", "M"), ("log_conc_uM", "µM"), ("Log[M]", "M"), ("log10(Concentration [M])", "M")],
+    [
+        ("log10 dose (M)", "M"),
+        ("log_conc_uM", "µM"),
+        ("Log[M]", "M"),
+        ("log10(Concentration [M])", "M"),
+        ("Dose (log M)", "M"),
+        ("dose_log10_nM", "nM"),
+        ("Concentration - log10 nM", "nM"),
+    ],
 )
 def test_doses_that_are_logarithms_by_their_name_are_brought_back(tmp_path, header, unit):
     scale = 1e-6 if unit == "M" else 1.0
@@ -189,6 +203,11 @@ def test_logarithms_are_told_by_the_unit_and_a_dose_itself_comes_first(tmp_path)
     path = curve_csv(tmp_path / "unit.csv", "treatment,dose,dose_unit,value", rows)
     row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]
     assert (row["ic50"], row["ic50_unit"]) == (pytest.approx(2), "µM")
+    path = curve_csv(
+        tmp_path / "apart.csv", "treatment,log10 dose,dose_unit,value", [(a, x, "nM", v) for a, x, _, v in rows]
+    )
+    table = read_response_table(path)
+    assert set(table.table["dose_unit"]) == {"log10 nM"}
     rows = [("A", np.log10(dose), dose, 100 / (1 + dose / 2)) for dose in EIGHT for _ in range(2)]
     path = curve_csv(tmp_path / "both.csv", "treatment,log10 dose (M),Concentration [nM],value", rows)
     row = vitascope.fit_dose_response(path, response="value").curves.iloc[0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from vitascope.core.dose_unit import read_unit, split_log
+from vitascope.core.dose_unit import is_negative_log, read_unit, split_log
 from vitascope.core.errors import InputError, ReaderError, VitascopeError
 from vitascope.core.status import JUDGED
 from vitascope.io.models.cards import find_model
@@ -158,7 +158,8 @@ def read_response_table(
         notes += said
     if "dose" not in table:
         raise InputError(
-            f"Nothing tells the doses of '{path.name}'.", "Give a plate map with --map, or a column 'dose'."
+            f"Nothing tells the doses of '{path.name}'.",
+            "Give a plate map with --map, or a column 'dose', or say which one it is: --map-column dose=NAME.",
         )
     headline, unit = _headline(path.parent, table)
     return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
@@ -233,6 +234,11 @@ def _holds(header: str) -> tuple[str, str]:
 
 def _told_unit(header: str) -> str:
     """Read the unit, which may be that of a logarithm, of a column that is told to hold doses."""
+    if is_negative_log(header):
+        raise InputError(
+            f"The column '{header}' holds logarithms with their sign turned round, not doses.",
+            "Give the doses, or their logarithms under a name such as 'log10 dose (M)'.",
+        )
     base, rest = split_log(header)
     of_unit = read_unit(rest)  # 'log[M]': a unit alone
     unit = unit_of_dose(rest) if of_unit is None else of_unit.name
@@ -256,8 +262,12 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     rest = {str(h): list(map(str, table[h])) for h in table if h not in names}
     guessed = {h: what for h, what in guess_columns(rest).items() if what not in names.values() and what not in table}
     table = table.rename(columns={**names, **guessed})
-    if units.get("dose") and "dose_unit" not in table:
-        table["dose_unit"] = units["dose"]
+    unit = units.get("dose", "")
+    if unit and "dose_unit" not in table:
+        table["dose_unit"] = unit
+    elif base := split_log(unit)[0]:  # the name tells the logarithm, the cells of what
+        cells = [str(cell).strip() for cell in table["dose_unit"]]
+        table["dose_unit"] = [c if split_log(c)[0] else f"{LOG_WORDS[base]} {c}".strip() for c in cells]
     return table
 
 
