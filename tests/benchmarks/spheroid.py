@@ -1,4 +1,4 @@
-"""Spheroids: Dice and viability on simulated stacks, ablations, speed against MONAI, memory. Real nuclei: see ``stacks``."""
+"""Spheroids: Dice and viability on simulated and composed real stacks, ablations, speed against MONAI, memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.benchmarks.machine import describe, interleaved
 from tests.optics_support import NOISE_FREE
 
 from vitascope.core.card import Architecture
-from vitascope.core.errors import VitascopeError
+from vitascope.core.errors import ReaderError, VitascopeError
 from vitascope.core.micrograph import Micrograph
-from vitascope.core.paths import BUNDLED_MODELS
+from vitascope.core.paths import BUNDLED_MODELS, training_data
 from vitascope.core.progress import run_to_end
 from vitascope.engine.device import core_count
 from vitascope.engine.load_model import build_network, load_model
@@ -31,7 +31,7 @@ from vitascope.simulate.volume_optics import VolumeOptics
 from vitascope.stats.bootstrap import group_interval
 from vitascope.stats.overlap import count_overlap
 from vitascope.tasks.spheroid import SPEC
-from vitascope.training.data.spheroid import load_volumes
+from vitascope.training.data.spheroid import Stack, load_volumes, read_stack, read_stacks
 from vitascope.training.loop.loop import train
 from vitascope.training.make_model import choose_device
 from vitascope.training.tasks.spheroid import SpheroidJob, volume_overlaps
@@ -67,6 +67,8 @@ VARIANTS = {
     "slice-wise 2-D": {"planar": True},
 }
 NEAR_VOXELS = 3
+NEAREST_UM = 6.0
+"""What lies further from every labelled nucleus is called background, where each nucleus has its own threshold."""
 
 
 def masks(image: np.ndarray, model: str, voxel: tuple[float, ...] | None):
@@ -130,6 +132,54 @@ def interval(values: list[float]) -> str:
     return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
+def best_threshold(image: np.ndarray, truth: np.ndarray) -> float:
+    """Dice of the best single threshold on the smoothed channel, chosen knowing the answer."""
+    smooth = ndimage.gaussian_filter(image.astype(np.float32), (0.5, 1, 1))
+    levels = np.quantile(smooth, np.linspace(0.5, 0.999, 60))
+    return max(count_overlap(np.where(smooth > level, LIVE, 1), truth, LIVE).dice for level in levels)
+
+
+def own_thresholds(stack: Stack) -> float:
+    """Dice where each nucleus, with what lies nearest to it, has the best threshold of its own, knowing the answer."""
+    cells = stack.cells
+    assert cells is not None
+    distance, nearest = ndimage.distance_transform_edt(cells == 0, sampling=stack.voxel_zyx_um, return_indices=True)
+    region = np.where(distance <= NEAREST_UM, cells[tuple(nearest)], 0)
+    found = np.ones(cells.shape, np.uint8)
+    for number in np.unique(cells[cells > 0]):
+        where = region == number
+        grey, right = stack.channels[0][where], cells[where] == number
+        order = np.argsort(-grey)
+        dice = 2 * np.cumsum(right[order]) / (right.sum() + np.arange(1, len(order) + 1))
+        found[where] = np.where(grey >= grey[order][dice.argmax()], LIVE, 1)
+    return count_overlap(found, stack.classes, LIVE).dice
+
+
+def composed(model: str) -> None:
+    """Composed real stacks of the recipe, each beside the best threshold; which were trained on is said."""
+    recipe = read_recipe(RECIPE)
+    try:
+        stacks = run_to_end(read_stacks(recipe, RECIPE.parent))
+    except ReaderError as error:
+        print(f"composed: skipped: {error}")
+        return
+    for name in dict.fromkeys(s.group for s in stacks):
+        own = [s for s in stacks if s.group == name]
+        found = [masks(np.stack(s.channels).astype(np.float32), model, s.voxel_zyx_um)[:2] for s in own]
+        rows = [agreement(*f, s.classes) for f, s in zip(found, own, strict=True)]
+        best = np.mean([best_threshold(s.channels[0], s.classes) for s in own])
+        each = [own_thresholds(s) for s in own if s.cells is not None]
+        near = [near_labels(f[0], s.classes) for f, s in zip(found, own, strict=True)]
+        part = "kept apart" if name in (*recipe.split.test_groups, *recipe.split.validation_groups) else "trained on"
+        told = ", ".join(f"{k} {np.nanmean([r[k] for r in rows]):.3f}" for k in rows[0])
+        thresholds = f"best threshold {best:.3f}" + (f", for each nucleus its own {np.mean(each):.3f}" if each else "")
+        print(
+            f"composed {name} ({part}), mean of {len(own)} dead stacks: {told}; {thresholds}; within {NEAR_VOXELS} voxels "
+            f"of labels: Dice {np.mean([n[0] for n in near]):.3f}, nuclei found {np.mean([n[1] for n in near]):.2f}",
+            flush=True,
+        )
+
+
 def near_labels(live: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
     """Dice within a few voxels of labelled nuclei, and the share of nuclei that are found for more than a half."""
     truth = classes == LIVE
@@ -138,6 +188,28 @@ def near_labels(live: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
     hit = ndimage.mean(live, nuclei, range(1, count + 1)) if count else []
     dice = count_overlap(np.where(live, LIVE, 1), np.where(near, np.where(truth, LIVE, 1), 0), LIVE).dice
     return dice, float(np.mean(np.asarray(hit) > 0.5))
+
+
+def labelled(model: str) -> None:
+    """Fully labelled nuclei of other laboratories as the live dye alone, scaled so that a nucleus is 10 µm wide."""
+    root = training_data()
+    folder = root / "5_spheroid_3d" if root is not None else None
+    if folder is None or not folder.is_dir():
+        print("labelled: skipped: the data are not on this machine")
+        return
+    for image, truth in (
+        ("stardist_3d/img3d.tif", "stardist_3d/mask3d.tif"),
+        ("qcanet_embryo/8_cell_stage_raw.tif", "qcanet_embryo/8_cell_stage_nsn.tif"),
+        ("qcanet_embryo/16_cell_stage_raw.tif", "qcanet_embryo/16_cell_stage_nsn.tif"),
+    ):
+        pixels, cells = (np.asarray(read_stack(folder / n).array).squeeze() for n in (image, truth))
+        classes = np.where(cells > 0, LIVE, 1).astype(np.uint8)
+        nuclei = ndimage.label(cells > 0)[0] if cells.max() == 255 else cells
+        sides = [s[1].stop - s[1].start for s in ndimage.find_objects(nuclei.astype(int)) if s is not None]
+        across = 10.0 / float(np.median(sides))
+        live, _, _ = masks(pixels[None], model, (across, across))
+        dice = count_overlap(np.where(live, LIVE, 1), classes, LIVE).dice
+        print(f"{image}: live Dice {dice:.3f}; best threshold {best_threshold(pixels, classes):.3f}", flush=True)
 
 
 def ablations(steps: int, count: int) -> None:
@@ -227,7 +299,7 @@ def memory(model: str, shape: tuple[int, int, int]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: part (all, simulated, ablations, speed, memory), model, number or size.
+    """Arguments: part (all, simulated, composed, labelled, ablations, speed, memory), model, number or size.
 
     The number is that of spheroids (of steps, for ablations), the size such as 64x256x256 (speed, memory).
     """
@@ -239,6 +311,10 @@ def main(arguments: list[str]) -> None:
         if part in ("all", "simulated"):
             count = size[0] if size else 8
             simulated(model, count, (200.0, 300.0, 400.0, 500.0) if count > 3 else (200.0, 300.0))
+        if part in ("all", "composed"):
+            composed(model)
+        if part in ("all", "labelled"):
+            labelled(model)
         if part in ("all", "ablations"):
             ablations(size[0] if size else 1000, 8)
         if part in ("all", "speed"):

@@ -1,9 +1,9 @@
 """Labelled stacks, each read by a twin of ``spheroid-live-dead`` that was trained without it, beside Otsu's masks.
 
-``python -m tests.benchmarks stacks train FOLDER`` makes the start (simulated spheroids alone, 400 steps) and seven twins by
-the bundled recipe (300 steps), each without three fully labelled stacks: about 30 minutes of one core. ``stacks FOLDER``
-prints the bars. ``stacks FOLDER write`` puts what the twins tell of compositions, both sources left out, into the bundled
-card: figures and intervals. ``stacks FOLDER outlines`` measures the slider *loose ↔ tight*.
+``python -m tests.benchmarks stacks train FOLDER`` makes the start (simulated spheroids alone) and seven twins by the bundled
+recipe, each without three fully labelled stacks: about 12 minutes of one core (400 and 300 steps). ``stacks FOLDER`` prints the
+bars. ``stacks FOLDER write`` puts what the twins tell of compositions, both sources left out, into the bundled card:
+figures and intervals. ``stacks bundled`` reads them by the bundled model, without any twin.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from vitascope.tasks.spheroid import SPEC
 from vitascope.training.data.spheroid import OneColour, Stack, compose, read_singles, without_dead
 from vitascope.training.tasks.spheroid import run_training
 
-MODEL, START = "spheroid-live-dead", "spheroid-simulated"
+MODEL, START, RECIPE = "spheroid-live-dead", "spheroid-simulated", "spheroid-live-dead-twin"
 RECIPES = BUNDLED_MODELS / "recipes"
 WHOLE = ("EGFP_d0_108", "EGFP_d0_39", "mCherry_d0_16", "Hoechst_d4_39", "embryo_8", "embryo_16", "stardist")
 LINES = ((0, 1, 2), (0, 3, 4), (0, 5, 6), (1, 3, 5), (1, 4, 6), (2, 3, 6), (2, 4, 5))
@@ -47,6 +47,9 @@ SPARSE = ("EGFP_d4_112", "mCherry_d4_1", "Hoechst_d4_120")
 FOLDS = tuple(tuple(WHOLE[k] for k in line) + SPARSE[number : number + 1] for number, line in enumerate(LINES))
 """Sources that a twin is trained without: any two stacks labelled in full make a composition that one twin knows
 neither part of, and each of the others lies in one fold."""
+
+UNSEEN = ("EGFP_d0_39", "embryo_8", "embryo_16", "stardist")
+"""Stacks that the bundled model was not trained on."""
 
 BETTER, MEAN_DICE, INSIDE = 8, 0.70, 0.85
 """Bars: stacks better than Otsu, mean Dice near labels of compositions, share of truths inside their intervals."""
@@ -63,14 +66,14 @@ def twin_id(number: int) -> str:
 
 
 def twin_recipe(number: int) -> Recipe:
-    """The bundled recipe without the stacks of a fold, and shorter."""
-    recipe = read_recipe(RECIPES / f"{MODEL}.yaml")
+    """The twins' recipe without the stacks of a fold."""
+    recipe = read_recipe(RECIPES / f"{RECIPE}.yaml")
     data = tuple(
         d.model_copy(update={"pairs": tuple(p for p in d.listed if p.group not in FOLDS[number])}) for d in recipe.data
     )
-    changed = {"volumes.simulated": (6, 0, 0), "volumes.diameters_um": (100, 320), "training.epochs": 3}
+    volumes = recipe.volumes.model_copy(update={"simulated": (recipe.volumes.simulated[0], 0, 0)})
     kept = tuple(d for d in data if d.pairs)
-    return recipe.changed(changed).model_copy(update={"id": twin_id(number), "data": kept, "start_from": ""})
+    return recipe.model_copy(update={"id": twin_id(number), "data": kept, "volumes": volumes, "start_from": ""})
 
 
 def train(folder: Path) -> None:
@@ -87,7 +90,7 @@ def train(folder: Path) -> None:
 
 def sources() -> list[OneColour]:
     """The ten labelled stacks, by the recipe."""
-    return run_to_end(read_singles(read_recipe(RECIPES / f"{MODEL}.yaml"), RECIPES))[1]["live"]
+    return run_to_end(read_singles(read_recipe(RECIPES / f"{RECIPE}.yaml"), RECIPES))[1]["live"]
 
 
 def twins_of(group: str) -> list[int]:
@@ -303,17 +306,17 @@ def reference_outlines(one: OneColour, share: float) -> np.ndarray:
     return found
 
 
-def outlines(folder: Path) -> None:
+def outlines(folder: Path | None) -> None:
     """The slider against outlines at a share of brightness, and against a threshold on the probability instead.
 
-    Each stack that is not sparse, by its first twin.
+    Each stack by its twin; without a folder, those that the bundled model has not seen, by that model.
     """
     shares, thresholds = (0.3, 0.5, 0.7), np.linspace(0.1, 0.95, 18)
     by_light, by_probability = {s: [] for s in shares}, {s: [] for s in shares}
     for one in sources():
-        if one.sparse:
+        if one.sparse or (folder is None and one.pair.group not in UNSEEN):
             continue
-        model = str(folder / f"{twin_id(twins_of(one.pair.group)[0])}.json")
+        model = MODEL if folder is None else str(folder / f"{twin_id(twins_of(one.pair.group)[0])}.json")
         stack = without_dead(one)
         p = np.asarray(segmented(stack, model).output("probability").array)[0]
         for share in shares:
@@ -331,8 +334,19 @@ def outlines(folder: Path) -> None:
         )
 
 
+def bundled() -> None:
+    """The bundled model on each stack beside Otsu's masks; it was trained on all but :data:`UNSEEN`."""
+    for one in sources():
+        truth = one.cells > 0
+        found = dice(masks(segmented(without_dead(one), MODEL)) == LIVE, truth)
+        grey = ndimage.median_filter(one.image, (1, 3, 3))
+        otsu = max(dice(g > threshold_otsu(g), truth) for g in (one.image, grey))
+        seen = "not seen" if one.pair.group in UNSEEN else "trained on"
+        print(f"{one.pair.group} ({seen}): Dice {found:.3f}; Otsu {otsu:.3f}", flush=True)
+
+
 def main(arguments: list[str]) -> None:
-    """Arguments: ``train FOLDER`` or ``FOLDER [write | outlines]``."""
+    """Arguments: ``train FOLDER``, ``bundled [outlines]``, or ``FOLDER [write | outlines]``."""
     print(describe())
     if not arguments:
         print("skipped: name the folder of the twins, see the docstring")
@@ -341,7 +355,9 @@ def main(arguments: list[str]) -> None:
         if arguments[0] == "train":
             train(Path(arguments[1]))
         elif "outlines" in arguments:
-            outlines(Path(arguments[0]))
+            outlines(None if arguments[0] == "bundled" else Path(arguments[0]))
+        elif arguments[0] == "bundled":
+            bundled()
         else:
             alone(Path(arguments[0]))
             composed(Path(arguments[0]), "write" in arguments)

@@ -162,7 +162,7 @@ def read_response_table(
             "Give a plate map with --map, or a column 'dose', or say which one it is: --map-column dose=NAME.",
         )
     headline, unit = _headline(path.parent, table)
-    return WellTable(table.reset_index(drop=True), path, tuple(notes), headline, unit)
+    return WellTable(table=table.reset_index(drop=True), source=path, notes=tuple(notes), headline=headline, unit=unit)
 
 
 def _sheet(sheets: Sequence[Sheet], columns: Mapping[str, str]) -> tuple[Sheet, list[str]]:
