@@ -143,6 +143,16 @@ def test_units_and_missing_compounds_say_so():
     )
     mass = margins_of_safety(result, study.cmax.assign(cmax_unit="mg/L"))
     assert mass["reason"].str.contains("there is no ratio").all()
+    bare = study.cmax.drop(columns="cmax_unit", errors="ignore")
+    untold = margins_of_safety(result, bare)
+    assert untold.dropna(subset="mos")["reason"].eq("No unit of Cmax is told: taken for µM.").all()
+    for name in ("Cmax [nM]", "cmax_nM", "C max total (nM)"):
+        named = bare.assign(cmax=bare["cmax"] * 1000).rename(columns={"cmax": name})
+        found = margins_of_safety(result, named).set_index("compound")
+        assert found["mos"].to_numpy() == pytest.approx(base["mos"].to_numpy(), nan_ok=True)
+        assert found.dropna(subset="mos")["reason"].eq("").all()
+    with pytest.raises(InputError, match="several columns of Cmax"):
+        margins_of_safety(result, bare.rename(columns={"cmax": "Cmax free (nM)"}).assign(**{"Cmax total (nM)": 1.0}))
     few = margins_of_safety(result, study.cmax.iloc[1:])
     assert (few["reason"] == "The table of Cmax does not have this compound.").sum() == 1
     assert len(few) == 4

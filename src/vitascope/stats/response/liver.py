@@ -12,6 +12,7 @@ curve. Chen et al., Drug Discov. Today 21:648 (2016): DILIrank.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ import pandas as pd
 
 from vitascope.core.dose_unit import unit_name
 from vitascope.core.errors import InputError
-from vitascope.stats.response.cells import read_column, unit_scale
+from vitascope.stats.response.cells import read_column, unit_in_name, unit_scale
 from vitascope.stats.response.result import ResponseResult
 from vitascope.stats.response.roc import RocComparison, compare_areas, roc_area
 
@@ -56,8 +57,8 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        ``compound`` (or ``treatment``, ``Compound Name``, ``drug``), ``cmax`` (or ``cmax_um``), ``cmax_unit``
-        (µM by default), and ``label`` (or ``vDILIConcern``, ``dili``).
+        ``compound`` (or ``treatment``, ``Compound Name``, ``drug``), ``cmax``, its unit in the cell, in ``cmax_unit``
+        or in the name (``Cmax (µg/mL)``), and ``label`` (or ``vDILIConcern``, ``dili``).
 
     Returns
     -------
@@ -68,14 +69,14 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there is no column of compounds, or none of Cmax.
+        If there is no column of compounds, none of Cmax or several.
     """
     known = {str(name).strip().casefold().replace(" ", "_"): name for name in table.columns}
 
     def column(*names: str) -> Any:
         return next((known[name] for name in names if name in known), None)
 
-    name, cmax = column("compound", "treatment", "compound_name", "drug", "name"), column("cmax", "cmax_um", "c_max")
+    name, cmax = column("compound", "treatment", "compound_name", "drug", "name"), _cmax_column(table)
     label, unit = column("label", "vdiliconcern", "dili", "dili_concern"), column("cmax_unit", "unit")
     for found, what in ((name, "compound"), (cmax, "cmax")):
         if found is None:
@@ -85,11 +86,12 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
         reason = f"Cmax: {cell.problem}." if cell.problem else ""
         if not reason and not cell.value > 0:
             reason = "Cmax is missing." if math.isnan(cell.value) else "Cmax must lie above zero."
-        own = cell.unit or (str(table[unit].iloc[i]).strip() if unit is not None else "")
+        of_row = str(table[unit].iloc[i]).strip() if unit is not None else ""
+        own = cell.unit or (of_row if of_row != "nan" else "") or unit_in_name(str(cmax))
         rows.append({
             "key": _key(table[name].iloc[i]), "name": str(table[name].iloc[i]).strip(),
             "cmax": math.nan if reason else cell.value,
-            "cmax_unit": unit_name(own) if own and own != "nan" else "µM",
+            "cmax_unit": unit_name(own) if own else "",
             "label": read_label(table[label].iloc[i]) if label is not None else math.nan, "reason": reason,
         })  # fmt: skip
     read = pd.DataFrame(rows, columns=["key", "name", "cmax", "cmax_unit", "label", "reason"])
@@ -98,6 +100,17 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
     read.loc[twice, "cmax"] = math.nan
     read.loc[twice, "reason"] = "The table of Cmax has this compound twice, with different entries."
     return read.drop_duplicates("key")
+
+
+def _cmax_column(table: pd.DataFrame) -> Any:
+    """Return the column of Cmax, by its name without unit; None where there is none."""
+    stems = {name: re.sub(r"[\[(].*|_[^_]*\Z" if unit_in_name(str(name)) else r"\Z", "", str(name)) for name in table}
+    words = {name: re.sub("[^a-z]", "", stem.casefold()) for name, stem in stems.items()}
+    exact = [name for name, word in words.items() if word == "cmax"]
+    found = exact or [name for name, word in words.items() if word.startswith("cmax") and word != "cmaxunit"]
+    if len(found) > 1:
+        raise InputError(f"The table has several columns of Cmax: {', '.join(map(str, found))}.", "Keep one of them.")
+    return found[0] if found else None
 
 
 def _key(name: Any) -> str:
@@ -115,7 +128,7 @@ def margins_of_safety(result: ResponseResult, cmax: pd.DataFrame, *, seed: int =
     result : ResponseResult
         Of one quantity; several curves of one compound (plates, days) are pooled by the median of their log IC50.
     cmax : DataFrame
-        As :func:`read_cmax` takes it.
+        As :func:`read_cmax` takes it; where no unit is told µM is taken, and the reason says so.
     seed : int
 
     Returns
@@ -178,11 +191,15 @@ def _margin(name: str, part: pd.DataFrame, known: pd.DataFrame) -> dict[str, Any
     if bounds is None:
         return row | {"reason": "; ".join(dict.fromkeys(part["reason"])) or "No curve could be fitted."}
     ic50, low, high, relation = bounds
-    unit = str(part["ic50_unit"].iloc[0]) or "µM"
-    (kind, size), (other, base) = unit_scale(unit), unit_scale(str(entry["cmax_unit"]))
+    units = {"the IC50": str(part["ic50_unit"].iloc[0]), "Cmax": str(entry["cmax_unit"])}
+    untold = [what for what, unit in units.items() if not unit]
+    unit, of_cmax = (one or "µM" for one in units.values())
+    row["cmax_unit"] = of_cmax
+    (kind, size), (other, base) = unit_scale(unit), unit_scale(of_cmax)
     if kind != other:
-        return row | {"reason": f"The IC50 is in {unit} and Cmax in {entry['cmax_unit']}: there is no ratio."}
+        return row | {"reason": f"The IC50 is in {unit} and Cmax in {of_cmax}: there is no ratio."}
     factor = size / base / row["cmax"]
+    row["reason"] = f"No unit of {' and '.join(untold)} is told: taken for µM." if untold else ""
     return row | {"mos": ic50 * factor, "mos_low": low * factor, "mos_high": high * factor, "relation": relation}
 
 
