@@ -297,3 +297,26 @@ def test_columns_that_end_in_dose_or_control_are_taken_where_all_their_cells_fit
     table = read_plate_map(path).table
     assert table["dose"].isna().all()
     assert table["Quality control"].tolist() == ["good", "1"]
+
+
+@pytest.mark.parametrize(
+    "names", ["Well;Verbindung;Konzentration [µM]", "Puits;Composé;Dose (µM)", "Pocillo;Tratamiento;Concentración [µM]"]
+)
+def test_names_in_other_languages_are_read(tmp_path, names):
+    path = tmp_path / "map.csv"
+    path.write_text(f"{names}\nA01;Staurosporin;0,3\nA02;Staurosporin;1\n", encoding="utf-8")
+    found = read_plate_map(path).table
+    assert list(found["treatment"]) == ["Staurosporin", "Staurosporin"]
+    assert list(found["dose"]) == [0.3, 1.0]
+    assert set(found["dose_unit"]) == {"µM"}
+
+
+def test_a_map_whose_names_say_nothing_is_told(tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("Well,Stoff,Stufe\nA01,Staurosporin,1\n", encoding="utf-8")
+    assert [p.sentence for p in read_plate_map(path).problems] == [
+        "'map.csv' tells no treatments, doses or roles by names that are known; it has Stoff, Stufe. Call them treatment, "
+        "dose and role."
+    ]
+    path.write_text("Well,treatment,Gene\nA01,Staurosporin,TP53\n", encoding="utf-8")
+    assert not read_plate_map(path).problems

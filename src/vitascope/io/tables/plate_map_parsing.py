@@ -19,7 +19,7 @@ from vitascope.io.tables.grid import ReaderGrid
 from vitascope.io.tables.plate_map_validation import MapProblem
 from vitascope.io.tables.plate_reader import is_screen, read_reader_export, read_screen
 from vitascope.io.tables.read import Sheet, read_sheets
-from vitascope.io.tables.vocabulary import guess_columns, read_column, unit_of_dose
+from vitascope.io.tables.vocabulary import COLUMNS, guess_columns, read_column, unit_of_dose
 from vitascope.io.tables.well_list import find_list, find_series, is_list, names_wells
 
 _OWN_SHEETS = re.compile(r"(?:sheet|tabelle|feuil|hoja|foglio|blad|ark|planilha)\s*\d*", re.IGNORECASE)
@@ -173,6 +173,12 @@ def _table_rows(path: Path, sheets: Sequence[Sheet], columns: Mapping[str, str])
         raise InputError(
             f"'{path.name}' names no wells: it has the columns {', '.join(table.columns)}.",
             "Call one column 'well', or two 'row' and 'column'; or write the map in the shape of the plate.",
+        )
+    unknown = [header for header, column in names.items() if column == header and header not in COLUMNS]
+    if unknown and not found & {"treatment", "dose", "role"}:
+        left.append(
+            f"'{path.name}' tells no treatments, doses or roles by names that are known; it has {', '.join(unknown)}. "
+            "Call them treatment, dose and role."
         )
     rows = []
     for cells in table.itertuples(index=False):

@@ -43,11 +43,31 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "replicate": ("replicate", "rep", "repeat", "replica"),
     "patient": ("patient", "patient id", "donor", "donor id", "subject"),
 }
+_ELSEWHERE = {
+    "plate": ("platte", "plaque", "placa"),
+    "well": ("vertiefung", "kavität", "puits", "pocillo"),
+    "treatment": (
+        "behandlung",
+        "verbindung",
+        "substanz",
+        "wirkstoff",
+        "traitement",
+        "composé",
+        "tratamiento",
+        "compuesto",
+    ),
+    "dose": ("dosis", "konzentration", "konz", "concentración"),
+    "dose_unit": ("einheit", "unité", "unidad"),
+    "role": ("rolle", "kontrolle", "contrôle", "rôle"),
+    "replicate": ("replikat", "réplicat", "réplica"),
+}
+"""The same in German, French and Spanish."""
+
 _LAST_WORDS = {
     **dict.fromkeys(("dose", "doses", "concentration", "concentrations", "conc"), "dose"),
     **dict.fromkeys(("control", "controls", "role", "roles"), "role"),
 }
-_KNOWN = {name: column for column, names in COLUMNS.items() for name in names}
+_KNOWN = {name: column for words in (COLUMNS, _ELSEWHERE) for column, names in words.items() for name in names}
 
 _DOSE = re.compile(r"\s*(?P<number>[-+]?[\d.,]+(?:[eE][-+]?\d+)?)\s*(?P<unit>[^\d\s.,][^\d]*)?\s*")
 
