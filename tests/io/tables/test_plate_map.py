@@ -315,8 +315,8 @@ def test_a_map_whose_names_say_nothing_is_told(tmp_path):
     path = tmp_path / "map.csv"
     path.write_text("Well,Stoff,Stufe\nA01,Staurosporin,1\n", encoding="utf-8")
     assert [p.sentence for p in read_plate_map(path).problems] == [
-        "'map.csv' tells no treatments, doses or roles by names that are known; it has Stoff, Stufe. Call them treatment, "
-        "dose and role."
+        "'map.csv' tells no treatments, doses or roles by names that are known; it has Stoff, Stufe. Call them "
+        "treatment, dose and role."
     ]
     path.write_text("Well,treatment,Gene\nA01,Staurosporin,TP53\n", encoding="utf-8")
     assert not read_plate_map(path).problems
