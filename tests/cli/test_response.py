@@ -226,16 +226,19 @@ def test_wells_left_out_are_told_with_the_reason(tmp_path):
 
 
 def test_columns_whose_names_say_nothing_are_listed_with_what_to_do(tmp_path):
-    german = {"treatment": "Substanz", "dose": "Konzentration", "dose_unit": "Einheit", "value": "Messwert"}
+    dutch = {"treatment": "Stof", "dose": "Hoeveelheid", "dose_unit": "Eenheid", "value": "Meetwaarde"}
     path = tmp_path / "w.csv"
-    wells().rename(columns=german).to_csv(path, index=False, sep=";", decimal=",")
+    wells().rename(columns=dutch).to_csv(path, index=False, sep=";", decimal=",")
     done = call("response", path, "-o", tmp_path / "out")
     assert done.exit_code == 2
-    assert "it has Substanz, Konzentration, Einheit, Messwert" in done.stderr
-    told = [word for what in ("treatment", "dose", "dose_unit") for word in ("--map-column", f"{what}={german[what]}")]
+    assert "it has Stof, Hoeveelheid, Eenheid, Meetwaarde" in done.stderr
+    told = [word for what in ("treatment", "dose", "dose_unit") for word in ("--map-column", f"{what}={dutch[what]}")]
     done = call("response", path, *told, "-o", tmp_path / "out")
     assert done.exit_code == 0
-    assert "Messwert  IC50" in done.stdout
+    assert "Meetwaarde  IC50" in done.stdout
+    german = {"treatment": "Substanz", "dose": "Konzentration", "dose_unit": "Einheit"}
+    wells().rename(columns=german).to_csv(path, index=False, sep=";", decimal=",")
+    assert "value  IC50" in call("response", path, "-o", tmp_path / "out").stdout
 
 
 def test_sheets_headings_of_groups_and_parquet(tmp_path):
