@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vitascope.core.aliases import MODELS, task_name
 from vitascope.core.card import MODEL_ID, ModelCard, check_id
-from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
+from vitascope.core.errors import ModelError, OutputError, ParameterError, VitascopeError, describe
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
 from vitascope.io.atomic import write_bytes
 
