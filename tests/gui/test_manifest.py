@@ -10,6 +10,8 @@ import tifffile
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
+from superqt import QCollapsible
 
 from gui_support import settle
 from tests_support import make_model, save_model
@@ -244,3 +246,20 @@ def test_the_dock_follows_the_theme(real_viewer):
         real_viewer.theme = theme
         colours.add(dock._text_colour())
     assert len(colours) == 2
+
+
+def test_every_button_says_on_hover_what_it_does(viewer, qtbot):
+    names = sorted({command.python_name for command in CONTRIBUTIONS.commands if "docks." in command.python_name})
+    untold = []
+    for module, name in (one.split(":") for one in names):
+        kind = getattr(importlib.import_module(module), name)
+        if not isinstance(kind, type):
+            continue  # another way to the dock of a class
+        dock = kind(viewer, Runner(activity=False))
+        folds = {fold.toggleButton() for fold in dock.findChildren(QCollapsible)}
+        for button in dock.findChildren(QPushButton):
+            if button.text() and not button.toolTip() and button not in folds and "response" not in module:
+                untold.append(f"{name}: {button.text()}")
+        dock.close_down()
+        settle()
+    assert not untold, "\n".join(untold)

@@ -448,6 +448,10 @@ LEAST_INT8_PCC, MOST_INT8_CHANGE = 0.999, 0.01
 """How near to 32 bit a network must stay in 8 bit to be taken by itself."""
 
 
+SIMULATED = "The model was trained on simulated images only: how it does on real ones is not known."
+"""Of a card whose ``data_is_simulated``: no image can be said to fit its model."""
+
+
 class ModelCard(CardPart):
     """Everything known of a model; preprocessing travels with it."""
 

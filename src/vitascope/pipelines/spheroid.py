@@ -50,10 +50,9 @@ from vitascope.pipelines.spheroid_outline import (
     otsu_classes,
 )
 from vitascope.stats.conformal import interval
-from vitascope.tasks.spheroid import SpheroidParams
+from vitascope.tasks.spheroid import SpheroidParams, check_stack
 
 DEFAULT_MODEL = "spheroid-live-dead"
-LEAST_PLANES = 3
 COARSE_UM = 8.0
 FAINTER, SHARED = 3.0, 0.3
 """The live dye counts as leak where it is so many times fainter than the dead one and goes with it (correlation).
@@ -134,7 +133,7 @@ class SpheroidRun:
         self.context, self.model = context, model
         self.image, params = context.image, context.params
         self.params = params
-        check_stack(self.image)
+        check_stack(self.image.sizes["Z"])
         spec = model.card.input
         self.channels = find_dyes(self.image, params.channels, spec)
         self.dead_seen = len(self.channels) == len(spec.channels)
@@ -361,22 +360,6 @@ class _View:
     def __setitem__(self, key: tuple[slice, ...], value: Any) -> None:
         """Write a window."""
         self._array[(*self._leading, *key)] = value
-
-
-def check_stack(image: Micrograph) -> None:
-    """Refuse what is no stack.
-
-    Raises
-    ------
-    InputError
-    """
-    if image.sizes["Z"] < LEAST_PLANES:
-        raise InputError(
-            f"The image has {image.sizes['Z']} plane(s); a spheroid is judged in 3-D, from {LEAST_PLANES} planes up.",
-            "Open the whole z-stack, or tell which axis is z (--axes CZYX).",
-            flag="wrong_planes",
-            dock="Open the whole z-stack, or choose under Dimensions which axis is z.",
-        )
 
 
 def volume_of(image: Micrograph, t: int, c: int) -> Any:

@@ -7,11 +7,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 from pydantic.config import JsonDict
 
+from vitascope.core.errors import InputError
 from vitascope.core.params import RunParams
 from vitascope.tasks.spec import Role, TaskSpec
 from vitascope.tasks.training_data import SplitRule, TrainingData, Truth
 
 ADVANCED: JsonDict = {"advanced": True}
+
+LEAST_PLANES = 3
 
 
 class SpheroidParams(RunParams):
@@ -135,3 +138,20 @@ SPEC = TaskSpec(
     against_control=("live_um3",),
     labels_are_masks=True,
 )
+
+
+def check_stack(planes: int) -> None:
+    """Refuse what is no stack.
+
+    Raises
+    ------
+    InputError
+        If there are fewer planes than :data:`LEAST_PLANES`.
+    """
+    if planes < LEAST_PLANES:
+        raise InputError(
+            f"The image has {planes} plane(s); a spheroid is judged in 3-D, from {LEAST_PLANES} planes up.",
+            "Open the whole z-stack, or tell which axis is z (--axes CZYX).",
+            flag="wrong_planes",
+            dock="Open the whole z-stack, or choose under Dimensions which axis is z.",
+        )

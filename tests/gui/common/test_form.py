@@ -3,6 +3,7 @@ from typing import Literal
 
 import pytest
 from pydantic import Field
+from qtpy.QtWidgets import QLabel
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import RunParams
@@ -189,6 +190,17 @@ def test_advanced_fields_are_folded_away(qtbot):
 )
 def test_numbers_are_read_with_ranges(text, numbers):
     assert parse_numbers(text) == numbers
+
+
+def test_a_slider_says_where_it_stands(qtbot):
+    form = ParamsForm(SpheroidParams)
+    qtbot.addWidget(form)
+    readout = form.findChild(QLabel, "outline_percent_readout")
+    assert readout.text() == "auto"
+    form.editors["outline_percent"].widget.value = 30
+    assert readout.text() == "30 %"
+    form.setValue(SpheroidParams())
+    assert readout.text() == "auto"
 
 
 def test_a_slider_has_a_place_for_nothing(qtbot):

@@ -168,3 +168,11 @@ def test_many_pictures_have_a_line_each():
     assert len(header) == 2
     assert [c[0] for c in cells] == [f"t {t}" for t in range(6)]
     assert [c[1] for c in cells] == ["0", "10", "20", "30", "40", "50"]
+
+
+def test_classes_are_spelt_as_the_model_names_them():
+    maps = ImageOutput("maps", "evidence", np.zeros((2, 4, 4)), "CYX", ("G1", "Anaphase II"))
+    row = {"prob_g1": 0.75, "prob_anaphase_ii": 0.25}
+    result = Result((maps,), (row,), "cells", WellPosition(), "image", "OK", ())
+    _, cells = summary_table(result)
+    assert [line[0] for line in cells] == ["Probability of G1", "Probability of Anaphase II"]

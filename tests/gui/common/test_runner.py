@@ -234,3 +234,23 @@ def test_a_warning_in_the_worker_is_shown_once(qtbot, monkeypatch):
     qtbot.wait(20)
     assert caught.args[0].kind == "done"
     assert shown == ["mind this"]
+
+
+def test_steps_that_come_while_the_bar_is_drawn_do_not_pile_up(monkeypatch):
+    runner = Runner(lambda runner, work: None)
+    runner.start("a run", counting())
+    deep = []
+
+    def drawn(bar, text):
+        """As napari does: drawing lets events through, the next step among them."""
+        deep.append(text)
+        if len(deep) < 5:
+            runner.on_step(Progress(0, 1, f"step {len(deep)}"))
+
+    monkeypatch.setattr(type(runner._bar), "set_description", drawn)
+    told = []
+    runner.progressed.connect(lambda progress, left: told.append(progress.stage))
+    runner.on_step(Progress(0, 1, "step 0"))
+    assert deep == ["a run: step 0"]
+    assert told == ["step 0", "step 1"]
+    runner.on_end(RunOutcome("cancelled"))

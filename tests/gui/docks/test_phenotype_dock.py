@@ -10,7 +10,7 @@ from tests_support import save_model
 from vitascope.core.micrograph import Micrograph
 from vitascope.core.progress import run_to_end
 from vitascope.gui.common.plots import draw_phenotype
-from vitascope.gui.common.runner import Runner
+from vitascope.gui.common.runner import Runner, RunOutcome
 from vitascope.gui.docks.phenotype_dock import PhenotypeDock
 from vitascope.gui.layers.add import image_layers
 from vitascope.gui.run.map_box import with_new_regions
@@ -162,3 +162,17 @@ def test_the_plot_shows_the_probability_of_each_class(card):
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths == pytest.approx([result.rows[0]["prob_negative"], result.rows[0]["prob_positive"]])
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["negative", "positive"]
+
+
+def test_sliders_moved_while_another_dock_runs_wait_for_it_and_keep_the_answer(viewer, open_dock):
+    add_image(viewer)
+    dock = open_dock()
+    dock.run()
+    number = dock.answer.number.text()
+    other = Runner(lambda runner, work: None, activity=False)
+    other.start("another run", lambda: iter(()))
+    dock.find_regions()
+    assert dock.answer.number.text() == number
+    assert dock.maps._wait.isActive()
+    other.on_end(RunOutcome("cancelled"))
+    dock.maps._wait.stop()

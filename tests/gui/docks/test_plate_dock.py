@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from napari.layers import Image, Labels, Layer
+from napari.qt import get_stylesheet
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 
@@ -407,3 +408,13 @@ def test_the_plate_is_saved_as_ome_zarr_and_what_cannot_be_read_is_said(dock, pl
     np.testing.assert_array_equal(np.asarray(copied.in_well("A02")[1].open().array), source.array)
     dock.export_button.save(tmp_path / "copy.zarr")
     assert "exists already" in dock.note.text()
+
+
+def test_the_names_of_all_tabs_are_in_view(dock, qtbot):
+    dock.setStyleSheet(get_stylesheet("dark"))
+    dock.resize(dock.minimumWidth(), 700)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    bar = dock.tabs.tabBar()
+    assert bar.tabRect(bar.count() - 1).right() <= dock.tabs.width()
+    dock.hide()

@@ -9,7 +9,7 @@ from gui_support import at_once, settle
 from spheroid_support import SPHEROID, save_by_brightness, stack
 from vitascope.core.progress import run_to_end
 from vitascope.gui.common.plots import draw_spheroid
-from vitascope.gui.common.runner import Runner
+from vitascope.gui.common.runner import Runner, RunOutcome
 from vitascope.gui.docks.spheroid_dock import SpheroidDock, with_new_masks
 from vitascope.gui.layers.add import image_layers
 from vitascope.tasks.run import start
@@ -119,3 +119,26 @@ def test_the_plot_shows_the_live_share_of_every_spheroid_by_depth(run_dock):
     shells = run_dock._shown.result.tables["shells"]
     (line,) = figure.axes[0].lines
     np.testing.assert_allclose(line.get_ydata(), 100 * shells["live_fraction"])
+
+
+def test_one_plane_is_told_to_be_no_stack_before_anything_is_asked_of_its_dye(viewer, open_dock):
+    viewer.add_image(np.random.default_rng(0).random((40, 40), np.float32), name="flat")
+    dock = open_dock()
+    assert not dock.run_button.isEnabled()
+    assert "from 3 planes up. Open the whole z-stack" in dock.status.text()
+    assert dock.cure() is None
+
+
+def test_masks_painted_while_another_dock_runs_are_measured_after_it(viewer, run_dock):
+    live, _ = masks(viewer)
+    number = run_dock.answer.number.text()
+    other = Runner(lambda runner, work: None, activity=False)
+    other.start("another run", lambda: iter(()))
+    live.data_setitem(np.nonzero(live.data), 0)
+    run_dock._wait.stop()
+    run_dock.measure_again()
+    assert run_dock.answer.number.text() == number
+    assert run_dock._wait.isActive()
+    other.on_end(RunOutcome("cancelled"))
+    run_dock.measure_again()
+    assert run_dock._shown.result.rows[0]["viability_percent"] == 0.0

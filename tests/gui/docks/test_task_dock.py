@@ -325,12 +325,51 @@ def test_taking_the_dock_out_of_its_window_closes_it(viewer, make_dock, qtbot):
 
 
 @pytest.mark.fault("E12")
-def test_a_second_dock_waits_its_turn_and_says_so(going, waiting, make_dock, notified):
+def test_a_second_dock_waits_its_turn_and_says_so_until_it_comes(going, waiting, make_dock, notified, qtbot):
     other = make_dock(make_spec(), Runner(at_once, activity=False))
     other.run_button.click()
-    assert "'Count things: field' is still running." in other.answer.number.text()
+    other.run_button.click()
+    assert "'Count things: field' is still running." in other.status.text()
+    assert "still running" in notified[-1][1]
     assert other.run_button.text().startswith("Count things · field")
     assert waiting.started == 1
+    waiting.end.set()
+    qtbot.waitUntil(lambda: Runner.busy is None, timeout=5000)
+    qtbot.waitUntil(lambda: other.status.text() == "", timeout=5000)
+
+
+@pytest.mark.fault("E12")
+def test_a_click_while_another_dock_runs_costs_no_answer(viewer, waiting, make_dock, notified, qtbot):
+    viewer.add_image(picture(), name="field")
+    answered = make_dock(make_spec(), Runner(at_once, activity=False))
+    answered.run_button.click()
+    other = make_dock(make_spec(waiting), Runner(activity=False))
+    with qtbot.waitSignal(other.runner.progressed, timeout=5000):
+        other.run_button.click()
+    answered.run_button.click()
+    assert ">2</span>" in answered.answer.number.text()
+    assert answered.export_box.buttons["save"].isEnabled()
+    answered.close_down()
+    waiting.end.set()
+    qtbot.waitUntil(lambda: Runner.busy is None, timeout=5000)
+
+
+def test_the_word_of_trust_stands_at_the_number_it_belongs_to(viewer, make_dock):
+    viewer.add_image(picture(), name="a")
+    dock = make_dock()
+    assert not dock.answer.badge.isVisibleTo(dock)
+    dock.run_button.click()
+    assert dock.answer.badge.isVisibleTo(dock)
+    assert dock.answer.badge.trust.level == "fits"
+    viewer.add_image(picture(), name="b")
+    dock.input.main.choose(viewer.layers["b"])
+    assert dock.model.badge.trust.level == "unknown"  # of b, above the run
+    assert dock.answer.badge.trust.level == "fits"  # of a, whose number is still shown
+    assert not dock.answer.badge.isEnabled()
+    viewer.add_image(picture((3, 3)), name="tiny")
+    dock.input.main.choose(viewer.layers["tiny"])
+    dock.run_button.click()
+    assert not dock.answer.badge.isVisibleTo(dock)
 
 
 @pytest.mark.fault("H26")

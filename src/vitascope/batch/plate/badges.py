@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from vitascope.batch.drift.in_words import since
+from vitascope.core.card import SIMULATED
 from vitascope.core.formatting import is_number
 from vitascope.core.result import Trust, TrustLevel
 from vitascope.core.status import JUDGED
 from vitascope.core.well import Well
+from vitascope.io.models.cards import saw_no_real_image
 
-ORDER: tuple[TrustLevel, ...] = ("unknown", "fits", "unsure", "outside")
+ORDER: tuple[TrustLevel, ...] = ("fits", "unknown", "unsure", "outside")
 
 
 def well_badges(frame: pd.DataFrame, drift: Mapping[str, Any]) -> dict[Well, Trust]:
@@ -29,16 +31,21 @@ def well_badges(frame: pd.DataFrame, drift: Mapping[str, Any]) -> dict[Well, Tru
     Returns
     -------
     dict of Well to Trust
-        Of the wells that were judged. An image in an alarm of drift is "unsure" at least; its reasons tell the
-        expected agreement, where the model has one, and the drift, where the plate was watched.
+        Of the wells that were judged. None "fits" a model that saw simulated images only. An image in an alarm of
+        drift is "unsure" at least; its reasons tell the expected agreement, where the model has one, and the drift,
+        where the plate was watched.
     """
     wells = dict(zip(frame["image"], frame["well"], strict=True)) if len(frame) else {}
     told = _drift_reasons(drift, {str(image): str(well) for image, well in wells.items()})
+    models = frame["model"].dropna().astype(str).unique() if "model" in frame else ()
+    simulated = {model for model in models if saw_no_real_image(model)}
     found: dict[Well, Trust] = {}
     for row in frame.to_dict("records"):
         if row.get("status") not in JUDGED:
             continue
         level, reasons = _of_card({str(key): value for key, value in row.items()})
+        if str(row.get("model")) in simulated:
+            level, reasons = max(level, "unknown", key=ORDER.index), [SIMULATED, *reasons]
         drifted = told.get(str(row["image"]))
         if drifted is not None:
             reasons.append(drifted[1])

@@ -15,7 +15,7 @@ import pandas as pd
 from vitascope.core.dose_unit import is_negative_log, read_unit, split_log
 from vitascope.core.errors import InputError, ReaderError, VitascopeError
 from vitascope.core.status import JUDGED
-from vitascope.io.models.cards import find_model
+from vitascope.io.models.cards import saw_no_real_image
 from vitascope.io.results.folder import FIRST_COLUMNS, LAST_COLUMNS, RESULTS
 from vitascope.io.tables.csv_append import uncell
 from vitascope.io.tables.plate_map import MAP_COLUMNS, PlateMap
@@ -308,19 +308,12 @@ def _with_trust(table: pd.DataFrame) -> pd.DataFrame:
     """Say of each well whose model was calibrated on simulated images only that its interval is."""
     if "model" not in table:
         return table
-    simulated = {str(name): _is_simulated(str(name)) for name in table["model"].unique()}
+    simulated = {str(name): saw_no_real_image(str(name)) for name in table["model"].unique()}
     flags = [
         _joined([cell, "interval_simulated" if simulated[str(model)] else ""])
         for cell, model in zip(table["flags"], table["model"], strict=True)
     ]
     return table.assign(flags=flags)
-
-
-def _is_simulated(model: str) -> bool:
-    try:
-        return bool(model) and find_model(model)[0].data_is_simulated
-    except VitascopeError:
-        return False  # a model that is no longer here
 
 
 def _mapped(table: pd.DataFrame, plate_map: PlateMap) -> tuple[pd.DataFrame, list[str]]:

@@ -13,7 +13,7 @@ from magicgui.widgets.bases import ValueWidget
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from vitascope.core.errors import ParameterError
 from vitascope.core.params import FormParams, describe_validation, field_extra
@@ -21,6 +21,7 @@ from vitascope.gui.common.layout import Collapsible, add_row, make_form
 
 LARGEST_INT = 2**31 - 1
 WRONG_STYLE = "border: 1px solid #D55E00;"
+NOTHING_SET = "auto"
 
 
 class FieldEditor:
@@ -45,8 +46,6 @@ class FieldEditor:
         self.widget: ValueWidget[Any] = self._make()
         self.native: QWidget = self.widget.native
         self.native.setToolTip(field.description or "")
-        if self.as_slider:
-            self.native.setAccessibleName(field.title or name)
         if self.is_text and self.optional:
             self.native.setPlaceholderText("automatic")
 
@@ -258,6 +257,27 @@ def _rows(editors: list[FieldEditor]) -> QFormLayout:
     for editor in editors:
         if editor.field.annotation is bool:
             form.addRow(editor.native)
+        elif editor.as_slider:
+            add_row(form, editor.label, _with_readout(editor), editor.field.description or "", editor.native)
         else:
             add_row(form, editor.label, editor.native, editor.field.description or "")
     return form
+
+
+def _with_readout(editor: FieldEditor) -> QWidget:
+    """Put the number that a slider stands at beside it."""
+    row, readout = QWidget(), QLabel()
+    across = QHBoxLayout(row)
+    across.setContentsMargins(0, 0, 0, 0)
+    across.addWidget(editor.native, 1)
+    across.addWidget(readout)
+    readout.setObjectName(f"{editor.name}_readout")
+
+    def show(*_: object) -> None:
+        value, unit = editor.value(), field_extra(editor.field, "unit")
+        readout.setText(NOTHING_SET if value is None else f"{value} {unit or ''}".rstrip())
+
+    readout.setMinimumWidth(readout.fontMetrics().horizontalAdvance("100 %"))  # the slider keeps its length
+    editor.widget.changed.connect(show)
+    show()
+    return row

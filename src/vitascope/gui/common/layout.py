@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -13,6 +13,11 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QScrollArea,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QTabWidget,
+    QToolTip,
     QWidget,
 )
 from superqt import QCollapsible
@@ -60,10 +65,55 @@ def add_row(form: QFormLayout, title: str, row: QWidget, tip: str, editor: QWidg
     form.addRow(label, row)
 
 
+class _Shortened(QObject):  # type: ignore[misc]
+    """Shortens in the middle what does not fit into a box, as napari does in its list of layers; whole on hover."""
+
+    def __init__(self, box: QComboBox) -> None:
+        super().__init__(box)
+        self._box = box
+        box.installEventFilter(self)
+        box.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, Qt's name
+        box = self._box
+        if event.type() not in (QEvent.Type.Paint, QEvent.Type.ToolTip) or box.currentIndex() < 0:
+            return False
+        text = shown_text(box)
+        if text == box.currentText():
+            return False
+        if event.type() == QEvent.Type.ToolTip:
+            tips = dict.fromkeys(filter(None, (box.currentText(), box.toolTip())))
+            QToolTip.showText(event.globalPos(), "\n".join(tips), box)
+            return True
+        option, painter = QStyleOptionComboBox(), QStylePainter(box)
+        box.initStyleOption(option)
+        option.currentText = text
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+        return True
+
+
+def shown_text(box: QComboBox) -> str:
+    """Return what is read in a box that :func:`narrow` was given: the chosen entry, its middle left out for room."""
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    part = QStyle.SubControl.SC_ComboBoxEditField
+    room = box.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, part, box)
+    text: str = box.fontMetrics().elidedText(box.currentText(), Qt.TextElideMode.ElideMiddle, room.width() - 2)
+    return text
+
+
 def narrow(box: QComboBox) -> None:
-    """Let a box be narrower than its longest entry."""
+    """Let a box be narrower than its longest entry; one that does not fit is shortened, and whole on hover."""
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(8)
+    _Shortened(box)
+
+
+def keep_tabs_in_view(tabs: QTabWidget) -> None:
+    """Let the names of many tabs stand side by side, where the arrows of a scrolling bar would hide the last ones."""
+    tabs.setStyleSheet("QTabBar::tab { padding-left: 4px; padding-right: 4px; }")
 
 
 def refill(box: QComboBox, entries: Iterable[tuple[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vitascope.core.errors import without_options
 from vitascope.core.flags import FLAGS, is_note, without_notes
-from vitascope.core.formatting import end_texts, interval_texts, is_number, number_text, quantity_text
+from vitascope.core.formatting import PROBABILITY, end_texts, interval_texts, is_number, number_text, quantity_text
 from vitascope.core.result import ImageOutput, Result, told_unit
 from vitascope.tasks.spec import TaskSpec
 
@@ -158,6 +158,8 @@ def quantity_of(name: str, result: Result, spec: TaskSpec | None = None) -> str:
     for output in (one for one in result.outputs if isinstance(one, ImageOutput)):
         for channel, ending in zip(output.channel_names, column_names(output.channel_names), strict=True):
             kind = name.removesuffix(f"_{ending}")
+            if name == f"{PROBABILITY}{ending}":
+                return f"Probability of {channel}"
             if kind in SIGNALS:
                 known = spec.kinds.get(output.title, output.title) if spec is not None else output.title
                 text = f"{quantity_text(kind)} {known}{'' if channel == output.title else f' {channel}'}"

@@ -167,6 +167,8 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]
 
     def __init__(self, title: str, on_cancel: Callable[[], None]) -> None:
         self._on_cancel = on_cancel
+        self.drawing = False
+        """Whether the bar is being drawn, which lets other events through."""
         super().__init__(desc=title, total=0)
 
     def cancel(self) -> None:
@@ -176,11 +178,15 @@ class ActivityBar(cancelable_progress):  # type: ignore[misc]
 
     def show(self, share: float, description: str) -> None:
         """Show how much of the whole run is done, 0 to 1."""
-        if share > 0 and self.total != BAR_STEPS:
-            self.reset(total=BAR_STEPS)
-        if self.desc != f"{description}: ":
-            self.set_description(description)
-        self.update(round(BAR_STEPS * share) - self.n)
+        self.drawing = True
+        try:
+            if share > 0 and self.total != BAR_STEPS:
+                self.reset(total=BAR_STEPS)
+            if self.desc != f"{description}: ":
+                self.set_description(description)
+            self.update(round(BAR_STEPS * share) - self.n)
+        finally:
+            self.drawing = False
 
 
 class Runner(QObject):  # type: ignore[misc]
@@ -268,11 +274,10 @@ class Runner(QObject):  # type: ignore[misc]
         if not self.running:
             return
         left, self.share = self._time_left(progress), self._whole(progress)
-        if self._bar is not None:
+        self.progressed.emit(progress, left)
+        # Drawing the bar lets other events through: the next steps, which then do without it, and the end of the run.
+        if self._bar is not None and not self._bar.drawing:
             self._bar.show(self.share, f"{self.title}: {progress.stage}")
-        # The bar lets other events through, the end of the run among them.
-        if self.running:
-            self.progressed.emit(progress, left)
 
     def on_warning(self, warning: tuple[Any, ...]) -> None:
         """Show a warning of the run, the same one once."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vitascope.core.card import InputSpec, ModelCard
+from vitascope.core.card import SIMULATED, InputSpec, ModelCard
 from vitascope.core.formatting import is_number
 from vitascope.core.pixel_size import MAX_RESCALE, SAME_SIZE_FRACTION
 from vitascope.core.result import Trust, TrustLevel
@@ -108,9 +108,6 @@ def _size_hint(spec: InputSpec) -> str:
     if spec.pixel_size_um is None:
         return f"The model's pixel size is not known.{like}"
     return f"The pixel size is not known; the model has {spec.pixel_size_um:.4g} µm.{like}"
-
-
-SIMULATED = "The model was trained on simulated images only: how it does on real ones is not known."
 
 
 def as_far_as_known(trust: Trust, card: ModelCard, *, pixel_size_um: float | None, scaled: bool) -> Trust:

@@ -46,9 +46,10 @@ class RegionDock(TaskDock):
     def find_regions(self) -> None:
         """Find the regions as the sliders stand; when one is running, once more after it."""
         run = self._shown
-        if run is None or self.runner.running:
-            if self.runner.running:
-                self.maps.ask_again()
+        if run is None:
+            return
+        if Runner.busy is not None:
+            self.maps.ask_again()
             return
         image = run.images[self.spec.roles[0].name]
         steps = self.maps.steps(image.pixel_size_um)

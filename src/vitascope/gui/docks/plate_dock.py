@@ -16,7 +16,7 @@ from vitascope.batch.plate.tables import MAP
 from vitascope.core.errors import VitascopeError
 from vitascope.core.well import Well
 from vitascope.gui.common.dock import Dock
-from vitascope.gui.common.layout import make_note, make_title, scrolling
+from vitascope.gui.common.layout import keep_tabs_in_view, make_note, make_title, scrolling
 from vitascope.gui.common.runner import Launch, Runner, in_background
 from vitascope.gui.layers.plate import PLATE
 from vitascope.gui.layers.snapshot import OWN
@@ -94,6 +94,7 @@ class PlateDock(Dock):
         buttons.addWidget(self.add_button)
         buttons.addWidget(self.export_button)
         self.tabs = QTabWidget()
+        keep_tabs_in_view(self.tabs)
         for part, name in (
             (self.run, "Run"),
             (self.map, "Map"),

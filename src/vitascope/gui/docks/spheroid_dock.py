@@ -64,12 +64,22 @@ class SpheroidDock(TaskDock):
 
     def problem(self) -> str:
         """Say what keeps a run from starting; empty if nothing does."""
-        return super().problem() or (ONE_DYE.format(live=self._dyes()[0]) if self._only_dye() is False else "")
+        found = super().problem() or self._too_flat()
+        return found or (ONE_DYE.format(live=self._dyes()[0]) if self._only_dye() is False else "")
+
+    def _too_flat(self) -> str:
+        """Say that the chosen image is no stack: no word on its dyes helps then."""
+        try:
+            snapshots, _ = self.input.value()
+            spheroid.check_stack(snapshots[self.spec.roles[0].name].sizes["Z"])
+        except VitascopeError as error:
+            return error.in_dock
+        return ""
 
     def cure(self) -> Cure | None:
         """Return what mends the problem in one click; None where there is no such thing."""
         choice = self.input.main.choice()
-        if choice is None or self._only_dye() is not False:
+        if choice is None or self._too_flat() or self._only_dye() is not False:
             return super().cure()
         if (pair := self._pair_with(choice)) is not None:
             names = " and ".join(layer.name for layer in self.input.main.itemData(pair).layers)
@@ -141,7 +151,7 @@ class SpheroidDock(TaskDock):
         run = self._shown
         if run is None or len(self._masks) != 2:
             return
-        if self.runner.running:
+        if Runner.busy is not None:
             self._wait.start()
             return
         masks = [np.array(layer.data) for layer in self._masks]

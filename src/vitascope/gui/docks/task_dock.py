@@ -375,9 +375,19 @@ class TaskDock(Dock):
         self._lock(True)
         try:
             self.runner.start(title, steps)
-        except VitascopeError as error:
+        except VitascopeError as error:  # another run is going: nothing was tried, so no answer is forgotten
             self._unlock()
-            on_failure(error.message, error.dock_hint)
+            self.status.setText(error.in_dock)
+            self.status.show()
+            show_info(f"{self.spec.title}: {error.in_dock}")
+            if Runner.busy is not None:
+                Runner.busy.ended.connect(self._others_ended)
+
+    def _others_ended(self, outcome: RunOutcome) -> None:
+        """Say no longer that another run is going."""
+        self.sender().ended.disconnect(self._others_ended)
+        if self._open:
+            self._refresh()
 
     def _lock(self, running: bool) -> None:
         for part in (self.input, self.model, self.settings, self.export_box):
@@ -451,8 +461,9 @@ class TaskDock(Dock):
         self.export_box.clear()
 
     def take_answer(self, layers: Sequence[Layer], trust: Trust) -> None:
-        """Note which question is answered now, and offer the outlines among its layers."""
+        """Note which question is answered now, say how far to rely on it, and offer the outlines among its layers."""
         self._answered, self._said_trust = self._began, trust
+        self.answer.show_trust(trust)
         self.offer_outlines(layers)
 
     def offer_outlines(self, layers: Sequence[Layer]) -> None:

@@ -102,6 +102,7 @@ class TrainDock(Dock):
         self._told = ""
         """What the last training said of itself; it stays while nothing is wrong."""
         self.unfinished, self.resume_button = QComboBox(), QPushButton("Resume")
+        self.resume_button.setToolTip("Goes on with the chosen training where it was paused.")
         self.bar, self.status, self.answer, self.words = make_bar(), make_note(), make_note(), make_note()
         self.plots = TrainPlots(self._text_colour, self._guarded)
         self.reopen_box = ReopenBox(self._viewer)

@@ -251,6 +251,7 @@ class WellsDock(TaskDock):
             trust = as_far_as_known(trust, card, pixel_size_um=size, scaled=scaled)
         known = trust.level != "unknown" or bool(trust.reasons)
         self._said_trust = trust if known else None
+        self.answer.show_trust(self._said_trust)
         if not known:
             self.model.hide_trust()
         else:

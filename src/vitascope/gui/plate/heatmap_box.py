@@ -27,6 +27,11 @@ from vitascope.io.atomic import atomic_write
 
 COLORMAP = "viridis"
 HOW_TEXT = {"mean": "Mean over fields", "median": "Median over fields", "cv_percent": "CV over fields (%)"}
+SAVED = {
+    "PNG": "The heat map as it is shown, as a picture.",
+    "SVG": "The heat map as it is shown, as a drawing for figures.",
+    "CSV": "The numbers of the heat map, well by well.",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,7 @@ class HeatmapBox(QWidget):  # type: ignore[misc]
         self.save = {}
         for kind in ("PNG", "SVG", "CSV"):
             button = QPushButton(f"Save {kind}")
+            button.setToolTip(SAVED[kind])
             button.clicked.connect(lambda _=False, kind=kind: self._ask_and_save(kind))
             buttons.addWidget(button)
             self.save[kind] = button

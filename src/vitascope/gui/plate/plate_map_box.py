@@ -51,6 +51,12 @@ class PlateMapBox(QWidget):  # type: ignore[misc]
         self.load_button, self.save_button = QPushButton("Load …"), QPushButton("Save …")
         self.note = make_note()
         self._lay_out()
+        self.apply.setToolTip(
+            "Writes what stands above into the wells that are framed; what is left empty changes nothing."
+        )
+        self.clear_wells.setToolTip("Forgets all that the map says of the framed wells.")
+        self.load_button.setToolTip("A table of what is in the wells (CSV, TSV, text, Excel).")
+        self.save_button.setToolTip("As a table with one row a well (CSV).")
         self.apply.clicked.connect(self.paint_wells)
         self.clear_wells.clicked.connect(self.empty_wells)
         self.load_button.clicked.connect(self._ask_and_load)

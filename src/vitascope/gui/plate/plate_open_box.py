@@ -75,6 +75,7 @@ class PlateOpenBox(QWidget):  # type: ignore[misc]
         self.pattern.setToolTip(tip)
         self.pattern.setAccessibleName("Pattern of file names")
         self.use = QPushButton("Open with this pattern")
+        self.use.setToolTip("Opens the folder again, and reads its file names by the pattern above.")
         self.preview.setHeaderLabels(["File", *PARTS])
         self.preview.setRootIsDecorated(False)
         self.preview.setMaximumHeight(110)

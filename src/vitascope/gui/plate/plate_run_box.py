@@ -147,6 +147,8 @@ class PlateRunBox(QWidget):  # type: ignore[misc]
         column.addWidget(self.area, 1)
         self.redo.setToolTip("When a run is resumed; what is done and good is never run again.")
         self.copy_button.setToolTip("Copy a command that does the same on the command line.")
+        self.run_button.setToolTip("Runs every well; goes on where an earlier run into the same folder ended.")
+        self.browse.setToolTip("Choose the folder for results.")
         self.python_button.setToolTip("Copy a script that does the same.")
         copies = QHBoxLayout()
         copies.addWidget(self.python_button)

@@ -85,6 +85,7 @@ class ThumbnailBox(QWidget):  # type: ignore[misc]
         self._limits: tuple[float, float] | None = None
         self.grid, self.channel, self.flag = ThumbnailView(), QComboBox(), QComboBox()
         self.load_button, self.note = QPushButton("Show thumbnails"), make_note()
+        self.load_button.setToolTip("Reads the first image of each well.")
         self.size, self.size_text = QSlider(Qt.Orientation.Horizontal), QLabel(FIT)
         self.size.setRange(LEAST_PX, MOST_PX)
         self.size.setSingleStep(8)

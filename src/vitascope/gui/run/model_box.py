@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QTextBrowser,
     QVBoxLayout,
@@ -25,7 +24,7 @@ from vitascope.core.paths import BUNDLED_MODELS
 from vitascope.core.result import Trust
 from vitascope.gui.common.layout import add_row, make_form, make_note, narrow
 from vitascope.gui.common.runner import Launch
-from vitascope.gui.common.trust import LOOKS
+from vitascope.gui.run.badge import Badge
 from vitascope.gui.run.device_box import AUTO, AUTOMATIC, DeviceBox
 from vitascope.gui.run.servers import read_servers
 from vitascope.io.models.cards import NO_MODELS, find_cards, read_card
@@ -33,26 +32,6 @@ from vitascope.io.models.cards import NO_MODELS, find_cards, read_card
 ASK = "choose …"
 AUTO_LINE = "Takes the bundled model that fits the image."
 CHOOSE_LINE = "Choose the model by what is in your image."
-
-
-class Badge(QLabel):  # type: ignore[misc]
-    """Shows how far to trust: a sign and a word; the reasons on hover."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.trust = Trust()
-
-    def show_trust(self, trust: Trust) -> None:
-        """Show a judgement."""
-        look = LOOKS[trust.level]
-        self.trust = trust
-        self.setText(f"{look.sign}  {look.words}")
-        self.setStyleSheet(
-            f"background: {look.colour}; color: white; font-weight: 600; border-radius: 4px; padding: 2px 8px;"
-        )
-        self.setToolTip(" ".join(trust.reasons))
-        self.setAccessibleName(f"{look.words}. {' '.join(trust.reasons)}")
 
 
 class ModelBox(QWidget):  # type: ignore[misc]

@@ -8,11 +8,12 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
 
-from vitascope.core.result import Result
+from vitascope.core.result import Result, Trust
 from vitascope.gui.common.layout import make_note
 from vitascope.gui.common.plot_pane import PlotPane
 from vitascope.gui.common.plots import PLOTS
 from vitascope.gui.common.result_text import flag_sentences, headline, note_sentences, summary_table
+from vitascope.gui.run.badge import Badge
 from vitascope.tasks.spec import TaskSpec
 
 TABS_HEIGHT_PX, TAB_BAR_PX = 215, 35
@@ -38,6 +39,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         self.stale = make_note()
         self.stale.setText(STALE)
         self.number, self.detail, self.words = make_note(), make_note(), make_note()
+        self.badge = Badge()
         self.number.setTextFormat(Qt.TextFormat.RichText)
         self.tabs, self.table, self.plot = QTabWidget(), QTableWidget(), PlotPane(text_colour)
         self._prepare_table()
@@ -48,8 +50,9 @@ class ResultBox(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for widget in (self.stale, self.number, self.detail, self.words, self.tabs):
+        for widget in (self.stale, self.number, self.badge, self.detail, self.words, self.tabs):
             layout.addWidget(widget)
+        layout.setAlignment(self.badge, Qt.AlignmentFlag.AlignLeft)
         self.clear()
 
     def _prepare_table(self) -> None:
@@ -62,14 +65,22 @@ class ResultBox(QWidget):  # type: ignore[misc]
     def clear(self) -> None:
         """Show nothing."""
         self._result, self._whose = None, ""
+        self.badge.hide()
         self.hide()
+
+    def show_trust(self, trust: Trust | None) -> None:
+        """Say beside the number how far to rely on it; None where nothing is known of that."""
+        if trust is not None:
+            self.badge.show_trust(trust)
+        self.badge.setVisible(trust is not None)
 
     def set_live(self, live: bool) -> None:
         """Grey the answer where it is not that of what stands above it."""
         self.stale.setVisible(not live and self._result is not None)
         for label in (self.number, self.detail, self.words):
             label.setStyleSheet("" if live else GREY)
-        self.tabs.setEnabled(live)
+        for part in (self.badge, self.tabs):
+            part.setEnabled(live)
 
     def show_result(self, result: Result, whose: str = "") -> None:
         """Show the answer, whose it is (image and model), what to mind, the table and the plot."""
@@ -109,6 +120,7 @@ class ResultBox(QWidget):  # type: ignore[misc]
         self.number.setText(f'<span style="font-weight:600">{_escape(message)}</span>')
         self.detail.setText(hint)
         self.detail.setVisible(bool(hint))
+        self.badge.hide()
         self.words.hide()
         self.tabs.hide()
         self.show()

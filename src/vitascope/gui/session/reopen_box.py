@@ -83,6 +83,7 @@ class ReopenBox(QWidget):  # type: ignore[misc]
         self._runs: tuple[LastRun, ...] = ()
         self._layers: list[tuple[Layer, bool]] = []
         self.button, self.said, self.table = QPushButton(REOPEN), make_note(), QTableWidget()
+        self.button.setToolTip("The images, results and painted labels of the session before this one.")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for part in (self.button, self.table, self.said):

@@ -61,6 +61,7 @@ class CalibrateBox(QWidget):  # type: ignore[misc]
             ("Images", self.images, self.images_button, tip),
             ("Values", self.values, self.values_button, "Grid, list or export of the reader; eight wells are enough."),
         ):
+            button.setToolTip(told)
             row = QWidget()
             across = QHBoxLayout(row)
             across.setContentsMargins(0, 0, 0, 0)

@@ -49,6 +49,7 @@ class CompareBox(QWidget):  # type: ignore[misc]
         self._text_colour = text_colour
         self.first, self.second, self.on = QComboBox(), QComboBox(), MeasuredOn()
         self.compare_button = QPushButton("Compare")
+        self.compare_button.setToolTip("Measures both models on the same images, and tells whether they differ.")
         self.table, self.figure = QTableWidget(0, len(COLUMNS)), FigureBox(360)
         self._lay_out()
         self.on.changed.connect(lambda: self.compare_button.setEnabled(self.on.choice.count() > 0))

@@ -42,6 +42,7 @@ class RunsBox(QWidget):  # type: ignore[misc]
         super().__init__(parent)
         self._text_colour = text_colour
         self.table, self.save_button = QTableWidget(0, len(COLUMNS)), QPushButton("Save as CSV …")
+        self.save_button.setToolTip("All trainings of the table.")
         self.figure = FigureBox(190)
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()

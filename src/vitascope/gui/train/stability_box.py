@@ -45,6 +45,8 @@ class StabilityBox(QWidget):  # type: ignore[misc]
         self.images = QSpinBox()
         self.run_button = QPushButton("Make images worse")
         self.out_button = QPushButton("Save table and figure to …")
+        self.run_button.setToolTip("Runs the model on images that are made worse step by step, and measures each.")
+        self.out_button.setToolTip("Choose a folder for the numbers (CSV) and the plot of the study.")
         self.words, self.plot = make_note(), PlotPane(text_colour, self)
         self._found: Stability | None = None
         self._out: Path | None = None

@@ -80,6 +80,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         self.values = ValueTable(spec, launch)
         self.path, self.column = QLineEdit(), QLineEdit()
         self.table_button, self.folder_button = QPushButton("Table …"), QPushButton("Folder …")
+        self.table_button.setToolTip("Choose a table that names the images and what is known of them.")
+        self.folder_button.setToolTip("Choose a folder that holds a folder of images for each class.")
         self._lay_out()
         self._connect()
         self._refresh()
@@ -123,6 +125,8 @@ class TrainDataBox(QWidget):  # type: ignore[misc]
         add_row(self.form, "Group", self.group, tip)
         buttons = QHBoxLayout()
         self.folders_button.setToolTip("Pairs the images of a folder with those of another, or channels, by name.")
+        self.add_button.setToolTip("Adds the layers chosen above to what is trained on.")
+        self.remove_button.setToolTip("Takes the chosen pair off the list; its layers stay.")
         self.folders_button.setVisible(self._truth is Truth.PICTURES)
         for button in (self.add_button, self.folders_button, self.remove_button):
             buttons.addWidget(button)

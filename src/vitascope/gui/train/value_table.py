@@ -50,6 +50,8 @@ class ValueTable(QWidget):  # type: ignore[misc]
         self._card: ModelCard | None = None
         self._selected: Sequence[Image] = ()
         self.add_button, self.remove_button = QPushButton("Add selected layers"), QPushButton("Remove")
+        self.add_button.setToolTip("One row for each image that is selected in the list of layers.")
+        self.remove_button.setToolTip("Takes the chosen rows off the table; their layers stay.")
         self.table, self.note = QTableWidget(0, 3), make_note()
         self.table.setHorizontalHeaderLabels(["Image", "Value", "Group"])
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)

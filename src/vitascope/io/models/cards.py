@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vitascope.core.aliases import MODELS, task_name
 from vitascope.core.card import MODEL_ID, ModelCard, check_id
-from vitascope.core.errors import ModelError, OutputError, ParameterError, describe
+from vitascope.core.errors import ModelError, OutputError, ParameterError, VitascopeError, describe
 from vitascope.core.paths import BUNDLED_MODELS, shared_models, user_models
 from vitascope.io.atomic import write_bytes
 
@@ -220,3 +220,11 @@ def find_card(model: str, task: str | None = None) -> Path:
 def _known(task: str | None) -> str:
     known = ", ".join(find_cards(task))
     return f"Models at hand: {known}." if known else NO_MODELS
+
+
+def saw_no_real_image(model: str) -> bool:
+    """Tell whether a model, by its id, was trained on simulated images only; of one that is no longer here, no."""
+    try:
+        return bool(model) and find_model(model)[0].data_is_simulated
+    except VitascopeError:
+        return False
