@@ -107,7 +107,20 @@ def unit_in_name(column: str) -> str:
     >>> unit_in_name("dose_um"), unit_in_name("Conc. (nM)"), unit_in_name("dose"), unit_in_name("dose [step]")
     ('µM', 'nM', '', 'step')
     """
-    bracket = re.search(r"[\[(]([^\])]+)[\])]\s*\Z", column)
-    text = bracket[1].strip() if bracket else column.rsplit("_", 1)[-1] if "_" in column else ""
-    known = read_unit(text)
-    return known.name if known else text if bracket else ""
+    return split_unit(column)[1]
+
+
+def split_unit(column: str) -> tuple[str, str]:
+    """Split a column's name into what stands before the unit, and the unit as :func:`unit_in_name` has it.
+
+    Examples
+    --------
+    >>> split_unit("Conc. (nM)"), split_unit("dose_um"), split_unit("dose_id")
+    (('Conc.', 'nM'), ('dose', 'µM'), ('dose_id', ''))
+    """
+    if (bracket := re.search(r"[\[(]([^\])]+)[\])]\s*\Z", column)) is not None:
+        known = read_unit(text := bracket[1].strip())
+        return column[: bracket.start()].strip(), known.name if known else text
+    stem, bar, last = column.rpartition("_")
+    known = read_unit(last) if bar else None
+    return (stem, known.name) if known else (column, "")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from vitascope.core.dose_unit import unit_name
 from vitascope.core.errors import InputError
-from vitascope.stats.response.cells import read_column, unit_in_name, unit_scale
+from vitascope.stats.response.cells import read_column, split_unit, unit_in_name, unit_scale
 from vitascope.stats.response.result import ResponseResult
 from vitascope.stats.response.roc import RocComparison, compare_areas, roc_area
 
@@ -81,13 +81,13 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
     for found, what in ((name, "compound"), (cmax, "cmax")):
         if found is None:
             raise InputError(f"The table of Cmax has no column '{what}'.", f"It has: {', '.join(map(str, table))}.")
-    rows = []
+    rows, of_name = [], unit_in_name(str(cmax))
     for i, cell in enumerate(read_column(table[cmax].tolist())):
         reason = f"Cmax: {cell.problem}." if cell.problem else ""
         if not reason and not cell.value > 0:
             reason = "Cmax is missing." if math.isnan(cell.value) else "Cmax must lie above zero."
         of_row = str(table[unit].iloc[i]).strip() if unit is not None else ""
-        own = cell.unit or (of_row if of_row != "nan" else "") or unit_in_name(str(cmax))
+        own = cell.unit or (of_row if of_row != "nan" else "") or of_name
         rows.append({
             "key": _key(table[name].iloc[i]), "name": str(table[name].iloc[i]).strip(),
             "cmax": math.nan if reason else cell.value,
@@ -104,8 +104,7 @@ def read_cmax(table: pd.DataFrame) -> pd.DataFrame:
 
 def _cmax_column(table: pd.DataFrame) -> Any:
     """Return the column of Cmax, by its name without unit; None where there is none."""
-    stems = {name: re.sub(r"[\[(].*|_[^_]*\Z" if unit_in_name(str(name)) else r"\Z", "", str(name)) for name in table}
-    words = {name: re.sub("[^a-z]", "", stem.casefold()) for name, stem in stems.items()}
+    words = {name: re.sub("[^a-z]", "", split_unit(str(name))[0].casefold()) for name in table}
     exact = [name for name, word in words.items() if word == "cmax"]
     found = exact or [name for name, word in words.items() if word.startswith("cmax") and word != "cmaxunit"]
     if len(found) > 1:
