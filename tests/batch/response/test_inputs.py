@@ -105,6 +105,14 @@ def test_logarithms_with_their_sign_turned_round_are_no_doses(tmp_path):
     pd.DataFrame({"treatment": "A", "-log10 dose (M)": [6, 7], "value": [3, 4]}).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(InputError, match="sign turned round"):
         read_response_table(tmp_path / "t.csv", columns={"dose": "-log10 dose (M)"})
+    pd.DataFrame({"treatment": "A", "-log10 dose": [6, 7], "value": [3, 4]}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match="sign turned round"):
+        read_response_table(tmp_path / "t.csv")
+
+
+def test_a_column_that_is_guessed_to_hold_doses_keeps_its_logarithm(tmp_path):
+    pd.DataFrame({"treatment": "A", "SBS log10 dose": [1, 2], "value": [3, 4]}).to_csv(tmp_path / "t.csv", index=False)
+    assert list(read_response_table(tmp_path / "t.csv").table["dose_unit"]) == ["log10", "log10"]
 
 
 def test_several_columns_of_numbers_must_be_chosen_from(tmp_path):

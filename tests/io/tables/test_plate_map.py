@@ -126,7 +126,15 @@ def test_a_column_that_is_told_to_hold_doses_keeps_the_unit_of_its_name(tmp_path
     assert found[["dose", "dose_unit"]].to_numpy().tolist() == [[3.5, "nM"], [20, "nM"]]
 
 
-@pytest.mark.parametrize(("name", "columns"), [("log10 dose", {}), ("log Dosis [nM]", {"dose": "log Dosis [nM]"})])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("log10 dose", {}),
+        ("log Dosis [nM]", {"dose": "log Dosis [nM]"}),
+        ("-log10 dose", {}),
+        ("-log Dosis [M]", {"dose": "-log Dosis [M]"}),
+    ],
+)
 def test_logarithms_are_not_taken_for_doses(tmp_path, name, columns):
     path = write(tmp_path / "map.csv", f"well,treatment,{name}\nA1,x,0.5\nA2,x,2\n")
     with pytest.raises(InputError, match="holds logarithms"):

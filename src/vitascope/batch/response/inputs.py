@@ -229,11 +229,16 @@ def _holds(header: str) -> tuple[str, str]:
         return what, unit
     of_unit = read_unit(rest)  # 'log[M]': a unit alone
     name = unit if what == "dose" else of_unit.name if of_unit is not None else None
-    return ("dose", f"{LOG_WORDS[base]} {name}".strip()) if name is not None else ("", "")
+    return ("dose", _unit_of_log(base, name)) if name is not None else ("", "")
 
 
-def _told_unit(header: str) -> str:
-    """Read the unit, which may be that of a logarithm, of a column that is told to hold doses."""
+def _unit_of_log(base: float, unit: str) -> str:
+    """Write the unit of a logarithm as :func:`vitascope.core.dose_unit.split_log` reads it."""
+    return f"{LOG_WORDS[base]} {unit}".strip()
+
+
+def _unit_of_doses(header: str) -> str:
+    """Read the unit, which may be that of a logarithm, of a column that is told or guessed to hold doses."""
     if is_negative_log(header):
         raise InputError(
             f"The column '{header}' holds logarithms with their sign turned round, not doses.",
@@ -242,7 +247,7 @@ def _told_unit(header: str) -> str:
     base, rest = split_log(header)
     of_unit = read_unit(rest)  # 'log[M]': a unit alone
     unit = unit_of_dose(rest) if of_unit is None else of_unit.name
-    return f"{LOG_WORDS[base]} {unit}".strip() if base else unit
+    return _unit_of_log(base, unit) if base else unit
 
 
 def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -251,7 +256,7 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     if missing:
         raise InputError(f"The table has no column '{missing[0]}'.", f"It has: {', '.join(map(str, table.columns))}.")
     names = {column: what for what, column in columns.items()}
-    units: dict[str, str] = {"dose": _told_unit(columns["dose"])} if "dose" in columns else {}
+    units: dict[str, str] = {"dose": _unit_of_doses(columns["dose"])} if "dose" in columns else {}
     of_a_run = {"image", "status"} <= set(table.columns)
     # a dose itself comes before its logarithm
     for header in sorted(map(str, table.columns), key=lambda name: split_log(name)[0] > 0):
@@ -261,13 +266,15 @@ def _named(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
             units |= {what: unit} if unit else {}
     rest = {str(h): list(map(str, table[h])) for h in table if h not in names}
     guessed = {h: what for h, what in guess_columns(rest).items() if what not in names.values() and what not in table}
+    for header in (h for h, what in guessed.items() if what == "dose"):
+        units["dose"] = _unit_of_doses(header)
     table = table.rename(columns={**names, **guessed})
     unit = units.get("dose", "")
     if unit and "dose_unit" not in table:
         table["dose_unit"] = unit
     elif base := split_log(unit)[0]:  # the name tells the logarithm, the cells of what
         cells = [str(cell).strip() for cell in table["dose_unit"]]
-        table["dose_unit"] = [c if split_log(c)[0] else f"{LOG_WORDS[base]} {c}".strip() for c in cells]
+        table["dose_unit"] = [c if split_log(c)[0] else _unit_of_log(base, c) for c in cells]
     return table
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vitascope.core.dose_unit import split_log
+from vitascope.core.dose_unit import is_negative_log, split_log
 from vitascope.core.errors import InputError
 from vitascope.core.numbers import looks_like_number
 from vitascope.core.well import Well
@@ -162,7 +162,8 @@ def _table_rows(path: Path, sheets: Sequence[Sheet], columns: Mapping[str, str])
     for header, column in guess_columns({h: table[h].tolist() for h in table.columns if names[h] == h}).items():
         if column not in names.values():
             names[header] = column
-    of_logs = [header for header, column in names.items() if column == "dose" and split_log(header)[0]]
+    doses = [header for header, column in names.items() if column == "dose"]
+    of_logs = [header for header in doses if split_log(header)[0] or is_negative_log(header)]
     if of_logs:
         raise InputError(
             f"The column '{of_logs[0]}' of '{path.name}' holds logarithms; a plate map holds the doses themselves.",
